@@ -1,0 +1,1 @@
+"""txkombu: Kombu's messaging model, native to Twisted."""

@@ -1,0 +1,74 @@
+"""
+Queues from dicts: what C{Queue.as_dict} gives, and Kombu's flat options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .entity import Exchange, Queue, binding
+
+_EXCHANGE_OPTIONS = {
+    "exchange_type": "type",
+    "exchange_durable": "durable",
+    "exchange_auto_delete": "auto_delete",
+    "exchange_arguments": "arguments",
+    "delivery_mode": "delivery_mode",
+}
+
+
+def queue_from_dict(
+    cls: type[Queue], queue: str | Mapping[str, object], options: dict[str, Any]
+) -> Queue:
+    """Make a queue; see L{txkombu.Queue.from_dict}."""
+    if isinstance(queue, Mapping):
+        options = {**queue, **options}
+        name = options.pop("name")
+    else:
+        name = queue
+    given = {key: value for key, value in options.items() if value is not None}
+    _spread(given)
+    exchange = _exchange(given)
+    bindings = [_binding(each) for each in given.pop("bindings", ())]
+    return cls(name, exchange, bindings=bindings, **given)
+
+
+def _spread(given: dict[str, Any]) -> None:
+    """Kombu's options that mean both exchange and queue, and its aliases."""
+    for shared in ("durable", "auto_delete"):
+        for prefix in ("exchange", "queue"):
+            if shared in given and not isinstance(given.get("exchange"), Mapping):
+                given.setdefault(f"{prefix}_{shared}", given[shared])
+        if f"queue_{shared}" in given:
+            given[shared] = given.pop(f"queue_{shared}")
+    if "binding_key" in given:
+        given["routing_key"] = given.pop("binding_key")
+
+
+def _exchange(given: dict[str, Any]) -> Exchange | None:
+    from .entity import Exchange
+
+    exchange = given.pop("exchange", None)
+    flat = {
+        name: given.pop(option)
+        for option, name in _EXCHANGE_OPTIONS.items()
+        if option in given
+    }
+    if isinstance(exchange, Exchange):
+        return exchange
+    if isinstance(exchange, Mapping):
+        return Exchange(**exchange)
+    return None if exchange is None else Exchange(exchange, **flat)
+
+
+def _binding(each: binding | Mapping[str, Any]) -> binding:
+    from .entity import Exchange, binding
+
+    if isinstance(each, binding):
+        return each
+    exchange = each["exchange"]
+    if isinstance(exchange, Mapping):
+        exchange = Exchange(**exchange)
+    return binding(exchange, each.get("routing_key", ""), each.get("arguments"))

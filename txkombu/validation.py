@@ -1,0 +1,122 @@
+"""
+Checks of what users pass in; each names the thing at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SHORT_STRING_BYTES = 255
+"""AMQP 0-9-1, 4.2.5.3: short strings hold up to 255 bytes."""
+
+_DELIVERY_MODES: dict[object, int] = {
+    1: 1,
+    2: 2,
+    "transient": 1,
+    "persistent": 2,
+}
+
+
+def check_short_string(what: str, value: object) -> str:
+    """
+    @raise TypeError: it is no str.
+    @raise ValueError: it has more than 255 bytes of UTF-8, or cannot be UTF-8.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {value!r}")
+    if len(value) * 4 <= SHORT_STRING_BYTES and value.isascii():
+        return value
+    try:
+        size = len(value.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} {value!r} cannot be written as UTF-8") from error
+    if size > SHORT_STRING_BYTES:
+        raise ValueError(
+            f"{what} has {size} bytes of UTF-8, at most {SHORT_STRING_BYTES} are "
+            f"allowed: {value[:40]!r}…"
+        )
+    return value
+
+
+def check_bool(what: str, value: object) -> bool:
+    """@raise TypeError: it is neither True nor False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} must be True or False, not {value!r}")
+    return value
+
+
+def check_count(
+    what: str, value: object, least: int = 0, most: int | None = None
+) -> int | None:
+    """
+    @raise TypeError: it is neither an int nor None.
+    @raise ValueError: it is out of range.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be an int, not {value!r}")
+    if value < least or (most is not None and value > most):
+        limits = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{what} must be {limits}, not {value}")
+    return value
+
+
+def check_seconds(what: str, value: object) -> float:
+    """
+    @raise TypeError: it is no number.
+    @raise ValueError: it is negative, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be a number of seconds, not {value!r}")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{what} must be at least 0 seconds, not {value}")
+    return value
+
+
+def milliseconds(what: str, seconds: object, least: int = 0) -> int | None:
+    """
+    Seconds as whole milliseconds, None as None.
+
+    @raise TypeError: it is no number.
+    @raise ValueError: it is negative, not finite, or below C{least} ms.
+    """
+    if seconds is None:
+        return None
+    whole = int(round(check_seconds(what, seconds) * 1000, 6))
+    if whole < least:
+        raise ValueError(f"{what} must be at least {least} ms, not {seconds} s")
+    return whole
+
+
+def check_delivery_mode(value: object) -> int | None:
+    """
+    @return: 1 or 2, or None for None.
+    @raise ValueError: it is no delivery mode.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        mode = None
+    else:
+        mode = _DELIVERY_MODES.get(value)
+    if mode is None:
+        raise ValueError(
+            "delivery_mode must be 1, 2, 'transient' or 'persistent', "
+            f"not {value!r}"
+        )
+    return mode
+
+
+def check_arguments(what: str, value: object) -> dict[str, object]:
+    """
+    Copy a mapping with str keys; None is an empty one.
+
+    @raise TypeError: it is no mapping, or a key is no str.
+    @raise ValueError: a key has more than 255 bytes.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{what} must be a mapping, not {value!r}")
+    return {check_short_string(f"key of {what}", key): value[key] for key in value}
