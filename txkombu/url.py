@@ -58,7 +58,7 @@ _OPTIONS = {
 }
 _SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WORD = pattern(r"[A-Za-z0-9_.-]{1,60}")
-_NUMBER = pattern(r"[0-9]{1,18}(\.[0-9]{1,400})?")
+_NUMBER = pattern(r"[0-9]{1,400}(\.[0-9]{1,400})?")
 _BAD_ESCAPE = pattern(r"%(?![0-9A-Fa-f]{2})")
 _BAD_HOST = pattern(r"[\s/?#@\[\]\\]|[^\x20-\x7e\x80-\U0010ffff]")
 _ENCODE = "a '%', '@', ':', '/', '?', '#' or ';' in a name or password must be encoded"
