@@ -2,7 +2,7 @@
 
 from twisted.application.service import ServiceMaker
 
-txkombu = ServiceMaker(  # type: ignore[no-untyped-call]
+txkombu = ServiceMaker(
     "Kombu consumers",
     "txkombu.cli.twistd",
     "Host consumers of messages from a broker.",
