@@ -1,0 +1,250 @@
+"""
+Compressed bodies: the header C{compression} says how.
+
+Names and content types are Kombu 5's.  What comes from the wire is
+decompressed piece by piece up to a limit: a small body that would become a
+huge one is refused before it is in memory.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+from .exceptions import DecodeError, EncodeError, SerializerNotInstalled
+from .nearest import not_installed
+
+__all__ = ["LIMIT", "Compressors", "compress", "decompress", "register_compression"]
+
+LIMIT: Final = 64 * 1024 * 1024
+"""How many bytes a body may have when decompressed."""
+
+_LZMA_MEMORY: Final = 128 * 1024 * 1024
+"""How many bytes of dictionary xz may ask for; its strongest preset asks for 65 MiB."""
+
+Compress = Callable[[bytes], bytes]
+Decompress = Callable[[bytes, int], bytes]
+
+
+class _Method(NamedTuple):
+    content_type: str
+    compress: Compress
+    decompress: Decompress
+
+
+class Compressors:
+    """
+    Compression methods by name and by content type.
+
+    The functions of this module are those of one that producers and consumers
+    use.
+    """
+
+    def __init__(self) -> None:
+        self._methods: dict[str, _Method] = {}
+        for method, aliases in _BUILT_IN:
+            self._add(method, aliases)
+
+    def _add(self, method: _Method, aliases: Sequence[str]) -> None:
+        for name in (method.content_type, *aliases):
+            self._methods[name] = method
+
+    def register(
+        self,
+        encoder: Compress,
+        decoder: Compress,
+        content_type: str,
+        aliases: Sequence[str] = (),
+    ) -> None:
+        """
+        Add a compression method, or replace one.
+
+        @param encoder: takes and returns bytes.
+        @param decoder: the inverse; raises what it likes if the body is
+            corrupt.  Only the built-in methods are stopped at the limit; what
+            this one returns is measured afterwards.
+        @param content_type: what the header C{compression} says.
+        @param aliases: further names for C{compress}.
+        """
+
+        def decompress(body: bytes, limit: int) -> bytes:
+            return decoder(body)
+
+        self._add(_Method(content_type, encoder, decompress), aliases)
+
+    def compress(self, body: bytes, name: str) -> tuple[bytes, str]:
+        """
+        Compress a body.
+
+        @param name: a method's name or content type.
+        @return: the compressed body, and the value for the header.
+        @raise SerializerNotInstalled: the method is unknown, or its library
+            is missing.
+        @raise EncodeError: the method failed.
+        """
+        method = self._named(name)
+        try:
+            compressed = method.compress(body)
+        except SerializerNotInstalled:
+            raise
+        except Exception as error:
+            raise EncodeError(f"{name!r} cannot compress a body: {error!r}") from error
+        return compressed, method.content_type
+
+    def decompress(self, body: bytes, header: str, limit: int = LIMIT) -> bytes:
+        """
+        Decompress a body.
+
+        @param header: the value of its header C{compression}.
+        @param limit: how many bytes it may become.
+        @raise SerializerNotInstalled: the method is unknown, or its library
+            is missing.
+        @raise DecodeError: the body is corrupt, cut short, has something
+            behind its end, or would become larger than the limit.
+        """
+        if not isinstance(header, str):
+            raise DecodeError(f"the header 'compression' is no str: {header!r}")
+        method = self._named(header)
+        try:
+            plain = method.decompress(body, limit)
+            if len(plain) > limit:
+                raise _Bad(f"is larger than {limit} bytes when decompressed")
+        except SerializerNotInstalled:
+            raise
+        except _Bad as bad:
+            raise DecodeError(f"a body compressed as {header!r} {bad}") from None
+        except Exception as error:
+            raise DecodeError(
+                f"a body compressed as {header!r} is corrupt: {error!r}"
+            ) from error
+        return plain
+
+    def _named(self, name: str) -> _Method:
+        if not isinstance(name, str):
+            raise TypeError(f"a compression is named by a str, not {name!r}")
+        method = self._methods.get(name)
+        if method is None:
+            raise not_installed("compression", name, self._methods)
+        return method
+
+
+class _Bad(Exception):
+    """What is wrong with a body, as the end of a sentence about it."""
+
+
+def _inflate(stream: Any, body: bytes, limit: int) -> bytes:
+    """
+    Run one of the standard library's decompressor objects up to a limit.
+
+    One byte more than the limit is asked for: only then does the end of a
+    stream of exactly that many bytes get read.
+    """
+    plain: bytes = stream.decompress(body, limit + 1)
+    _check_end(len(plain) > limit or stream.eof, stream.unused_data)
+    return plain
+
+
+def _check_end(ended: bool, rest: bytes) -> None:
+    if not ended:
+        raise _Bad("is cut short")
+    if rest:
+        raise _Bad(f"has {len(rest)} bytes behind its end")
+
+
+def _library(name: str, extra: str = "") -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        how = f"pip install txkombu[{extra}]" if extra else "this Python lacks it"
+        raise SerializerNotInstalled(f"no module {name!r}: {how}") from error
+
+
+def _zlib_compress(body: bytes) -> bytes:
+    return bytes(_library("zlib").compress(body))
+
+
+def _zlib_decompress(body: bytes, limit: int) -> bytes:
+    return _inflate(_library("zlib").decompressobj(), body, limit)
+
+
+def _bz2_compress(body: bytes) -> bytes:
+    return bytes(_library("bz2").compress(body))
+
+
+def _bz2_decompress(body: bytes, limit: int) -> bytes:
+    return _inflate(_library("bz2").BZ2Decompressor(), body, limit)
+
+
+def _lzma_compress(body: bytes) -> bytes:
+    return bytes(_library("lzma").compress(body))
+
+
+def _lzma_decompress(body: bytes, limit: int) -> bytes:
+    stream = _library("lzma").LZMADecompressor(memlimit=_LZMA_MEMORY)
+    return _inflate(stream, body, limit)
+
+
+def _zstd() -> ModuleType:
+    standard = sys.version_info >= (3, 14)
+    return _library("compression.zstd" if standard else "backports.zstd", "zstd")
+
+
+def _zstd_compress(body: bytes) -> bytes:
+    return bytes(_zstd().compress(body))
+
+
+def _zstd_decompress(body: bytes, limit: int) -> bytes:
+    # its window, which the sender chooses, is at most 128 MiB
+    return _inflate(_zstd().ZstdDecompressor(), body, limit)
+
+
+def _brotli_compress(body: bytes) -> bytes:
+    # the library's default, 11, would stop the reactor for a second per MiB
+    return bytes(_library("brotli", "brotli").compress(body, quality=5))
+
+
+def _brotli_decompress(body: bytes, limit: int) -> bytes:
+    stream = _library("brotli", "brotli").Decompressor()
+    if not hasattr(stream, "can_accept_more_data"):
+        raise SerializerNotInstalled(
+            "a brotli older than 1.2 cannot be limited: pip install txkombu[brotli]"
+        )
+    # it stops soon after the limit, and refuses what is behind the end
+    plain: bytes = stream.process(body, output_buffer_limit=limit + 1)
+    _check_end(len(plain) > limit or stream.is_finished(), b"")
+    return plain
+
+
+_BUILT_IN: Final = (
+    (
+        # this stream is zlib's (RFC 1950), whatever its content type says
+        _Method("application/x-gzip", _zlib_compress, _zlib_decompress),
+        ("gzip", "zlib"),
+    ),
+    (
+        _Method("application/x-bz2", _bz2_compress, _bz2_decompress),
+        ("bzip2", "bzip"),
+    ),
+    (
+        _Method("application/x-lzma", _lzma_compress, _lzma_decompress),
+        ("lzma", "xz"),
+    ),
+    (
+        _Method("application/zstd", _zstd_compress, _zstd_decompress),
+        ("zstd", "zstandard"),
+    ),
+    (
+        _Method("application/x-brotli", _brotli_compress, _brotli_decompress),
+        ("brotli",),
+    ),
+)
+
+compressors: Final = Compressors()
+"""The compression methods that producers and consumers use."""
+
+compress = compressors.compress
+decompress = compressors.decompress
+register_compression = compressors.register
