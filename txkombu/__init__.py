@@ -1,1 +1,25 @@
-"""txkombu: Kombu's messaging model, native to Twisted."""
+"""
+txkombu: Kombu's messaging model, native to Twisted.
+"""
+
+from ._version import __version__
+from .connection import BrokerConnection
+from .consumer import Consumer
+from .entity import Exchange, Queue, binding
+from .message import Message
+from .producer import Producer
+
+Connection = BrokerConnection
+"""Kombu's later name for it."""
+
+__all__ = [
+    "BrokerConnection",
+    "Connection",
+    "Consumer",
+    "Exchange",
+    "Message",
+    "Producer",
+    "Queue",
+    "__version__",
+    "binding",
+]

@@ -25,14 +25,13 @@ def queue_from_dict(
     """Make a queue; see L{txkombu.Queue.from_dict}."""
     if isinstance(queue, Mapping):
         options = {**queue, **options}
-        name = options.pop("name")
-    else:
-        name = queue
+        queue = options.get("name") or ""
+    options.pop("name", None)
     given = {key: value for key, value in options.items() if value is not None}
     _spread(given)
     exchange = _exchange(given)
     bindings = [_binding(each) for each in given.pop("bindings", ())]
-    return cls(name, exchange, bindings=bindings, **given)
+    return cls(queue, exchange, bindings=bindings, **given)
 
 
 def _spread(given: dict[str, Any]) -> None:
@@ -43,8 +42,9 @@ def _spread(given: dict[str, Any]) -> None:
                 given.setdefault(f"{prefix}_{shared}", given[shared])
         if f"queue_{shared}" in given:
             given[shared] = given.pop(f"queue_{shared}")
-    if "binding_key" in given:
-        given["routing_key"] = given.pop("binding_key")
+    binding_key = given.pop("binding_key", None)
+    if binding_key:
+        given["routing_key"] = binding_key
 
 
 def _exchange(given: dict[str, Any]) -> Exchange | None:

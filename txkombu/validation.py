@@ -24,7 +24,7 @@ def check_short_string(what: str, value: object) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {value!r}")
-    if len(value) * 4 <= SHORT_STRING_BYTES and value.isascii():
+    if len(value) <= SHORT_STRING_BYTES and value.isascii():
         return value
     try:
         size = len(value.encode("utf-8"))
@@ -102,8 +102,7 @@ def check_delivery_mode(value: object) -> int | None:
         mode = _DELIVERY_MODES.get(value)
     if mode is None:
         raise ValueError(
-            "delivery_mode must be 1, 2, 'transient' or 'persistent', "
-            f"not {value!r}"
+            f"delivery_mode must be 1, 2, 'transient' or 'persistent', not {value!r}"
         )
     return mode
 
@@ -120,3 +119,10 @@ def check_arguments(what: str, value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{what} must be a mapping, not {value!r}")
     return {check_short_string(f"key of {what}", key): value[key] for key in value}
+
+
+def check_auto_declare(value: object) -> bool | str:
+    """@raise ValueError: it is none of True, False and C{"passive"}."""
+    if value is True or value is False or value == "passive":
+        return value  # type: ignore[return-value]
+    raise ValueError(f"auto_declare must be True, False or 'passive', not {value!r}")

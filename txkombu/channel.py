@@ -1,0 +1,593 @@
+"""
+The channel that users hold.
+
+It survives: when its session channel dies, by itself or with the session, it
+opens another and starts its consumers again.  What is called meanwhile waits,
+up to its timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    fail,
+    inlineCallbacks,
+    succeed,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .bounded import bounded, pause
+from .entity import Exchange, Queue
+from .exceptions import (
+    ChannelClosed,
+    ConnectionClosed,
+    KombuError,
+    NotSupported,
+    SessionLost,
+)
+from .inbox import Inbox
+from .interfaces import (
+    Delivery,
+    ISessionChannel,
+    ISessionChannelListener,
+    QueueDeclareOk,
+    Returned,
+    Settlement,
+)
+from .message import Message
+from .policy import Backoff
+from .publishing import Outgoing, Publisher
+from .serialization import accept_set
+from .subscription import Subscription
+from .topology import Bound
+from .validation import check_count, check_short_string
+from .waiters import Waiters
+
+if TYPE_CHECKING:
+    from .connection import BrokerConnection
+
+    Channelish = Channel | BrokerConnection
+
+T = TypeVar("T")
+
+PREFETCH = 100
+"""How many unsettled messages a consumer may hold by default."""
+
+
+@implementer(ISessionChannelListener)
+class Channel:
+    """
+    Declares, publishes, consumes, on one connection.
+
+    Made by C{connection.channel()}; L{close} ends it.  Most programs use
+    L{txkombu.Producer}, L{txkombu.Consumer} and bound entities, which call
+    the methods here.
+
+    Every Deferred fails with L{txkombu.exceptions.OperationTimeout} after the
+    connection's C{operation_timeout} seconds, with
+    L{txkombu.exceptions.ChannelClosed} or
+    L{txkombu.exceptions.ConnectionClosed} after a close, and with
+    L{txkombu.exceptions.SessionLost} if the session ends meanwhile.
+    """
+
+    _log = Logger()
+
+    def __init__(self, connection: BrokerConnection) -> None:
+        self.connection = connection
+        self._clock = connection.clock
+        self._session_channel: ISessionChannel | None = None
+        self._inbox: Inbox | None = None
+        self._bringing_up: Deferred[None] | None = None
+        self._open: Waiters[ISessionChannel] = Waiters()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._backoff = Backoff(eager=True)
+        self._up_since = 0.0
+        self._tags = 0
+        self._closed: KombuError | None = None
+        self._paused_by: set[object] = set()
+        self._on_return: dict[object, Callable[[Returned], None]] = {}
+        self.publisher = Publisher(self._clock, self._waits_for)
+        self.publisher.flow(connection.may_publish)
+
+    # --- its life -----------------------------------------------------------
+
+    @property
+    def default_channel(self) -> Channel:
+        """Itself: what takes a channel also takes a connection."""
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session channel now."""
+        return self._session_channel is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether L{close} was called, here or on the connection."""
+        return self._closed is not None
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started is running at the broker."""
+        return all(each.running for each in self._subscriptions.values())
+
+    def when_open(self) -> Deferred[ISessionChannel]:
+        """
+        Open it if need be, connecting first.
+
+        @return: fires with its session channel; fails with what connecting
+            failed with.
+        """
+        if self._session_channel is not None:
+            return succeed(self._session_channel)
+        if self._closed is not None:
+            return fail(self._closed)
+        waiter = self._open.wait()
+        self._ensure_coming_up()
+        return waiter
+
+    def _ensure_coming_up(self) -> None:
+        if self._bringing_up is None and self._closed is None:
+            began = self._bring_up()
+            if not began.called:
+                self._bringing_up = began
+            began.addErrback(self._coming_up_failed)
+
+    @inlineCallbacks
+    def _bring_up(self) -> Generator[Deferred[Any], Any, None]:
+        """Open a session channel and start the consumers on it; again if lost."""
+        while True:
+            session = yield self.connection.when_up()
+            delay = self._backoff.delay() if self._subscriptions else 0.0
+            if delay:
+                yield pause(self._clock, delay)
+                session = yield self.connection.when_up()
+            opening = session.open_channel(self)
+            try:
+                opened = yield bounded(
+                    opening, self._clock, self._timeout, "opening a channel"
+                )
+            except SessionLost:
+                continue
+            self._channel_up(opened)
+            yield self._start_all(opened)
+            break
+        self._bringing_up = None
+        if self._session_channel is None and (self._subscriptions or self._open):
+            self._ensure_coming_up()
+
+    def _coming_up_failed(self, failure: Failure) -> None:
+        self._bringing_up = None
+        if self._closed is not None:
+            return
+        error = failure.value
+        assert isinstance(error, Exception)
+        self._open.fail(error)
+        self.publisher.fail_pending(error)
+        if self._subscriptions and not isinstance(error, ConnectionClosed):
+            self._log.failure("Channel cannot be opened; trying again", failure)
+            self._ensure_coming_up()
+
+    def _channel_up(self, opened: ISessionChannel) -> None:
+        self._session_channel = opened
+        self._inbox = Inbox(opened)
+        self._up_since = self._clock.seconds()
+        if self._paused_by:
+            opened.pause_delivery()
+        self._open.fire(opened)
+        if self._session_channel is opened:
+            self.publisher.channel_up(opened)
+
+    @inlineCallbacks
+    def _start_all(
+        self, opened: ISessionChannel
+    ) -> Generator[Deferred[Any], Any, None]:
+        """Start all consumers in order; who cannot be started tries by itself."""
+        for subscription in list(self._subscriptions.values()):
+            if self._session_channel is not opened:
+                return
+            yield subscription.start_again(opened)
+
+    def channel_lost(self, error: Exception) -> None:
+        """Called by the session channel; part of L{ISessionChannelListener}."""
+        self._session_channel = None
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.forget()
+        self._backoff.note_life(self._clock, self._up_since)
+        for subscription in self._subscriptions.values():
+            subscription.channel_lost()
+        self.publisher.channel_down(error)
+        if self._subscriptions:
+            if not isinstance(error, SessionLost):
+                self._log.warn("Channel lost, opening another: {error}", error=error)
+            self._ensure_coming_up()
+
+    def returned(self, message: Returned) -> None:
+        """Called by the session channel; part of L{ISessionChannelListener}."""
+        for tell in list(self._on_return.values()):
+            tell(message)
+
+    def close(self) -> Deferred[None]:
+        """
+        End the consumers, wait for the verdicts on what was published, flush
+        settlements, and close the channel.
+
+        @return: fires when it is closed; never fails.
+        """
+        return self.close_because(
+            ChannelClosed("the channel was closed by this program")
+        )
+
+    @inlineCallbacks
+    def close_because(self, error: KombuError) -> Generator[Deferred[Any], Any, None]:
+        """L{close}, with what later calls fail with."""
+        if self._closed is not None:
+            return
+        self._closed = error
+        self._open.fail(error)
+        self._stop_coming_up()
+        self.publisher.give_up_blocked()
+        yield DeferredList(
+            [self.basic_cancel(tag) for tag in list(self._subscriptions)]
+        )
+        if self._session_channel is not None:
+            yield self.publisher.when_idle()
+        channel, self._session_channel = self._session_channel, None
+        self.publisher.close(error)
+        self.connection.channel_closed(self)
+        if channel is not None:
+            closing = channel.close()
+            yield bounded(closing, self._clock, self._timeout, "close", otherwise=None)
+
+    def _stop_coming_up(self) -> None:
+        bringing_up, self._bringing_up = self._bringing_up, None
+        if bringing_up is not None:
+            bringing_up.cancel()
+
+    def _waits_for(self) -> str:
+        if self.connection.blocked_reason:
+            return f"the broker is blocked: {self.connection.blocked_reason}"
+        if self._session_channel is None:
+            return "waiting for the connection"
+        return "waiting for room"
+
+    # --- operations ---------------------------------------------------------
+
+    @property
+    def _timeout(self) -> float:
+        return self.connection.operation_timeout
+
+    def _call(
+        self, what: str, operate: Callable[[ISessionChannel], Deferred[T]]
+    ) -> Deferred[T]:
+        """Run an operation on the session channel, or on the next one."""
+        channel = self._session_channel
+        if channel is not None:
+            began = operate(channel)
+        else:
+            began = self.when_open().addCallback(operate)
+        return bounded(began, self._clock, self._timeout, what)
+
+    def exchange_declare(
+        self, exchange: Exchange, passive: bool = False
+    ) -> Deferred[None]:
+        """Declare an exchange, or only check it; see L{Exchange.declare}."""
+        done = self._call(
+            f"declaring exchange {exchange.name!r}",
+            lambda channel: channel.exchange_declare(exchange, passive),
+        )
+        if not passive:
+            done.addCallback(
+                lambda _: self.connection.topology.exchange_declared(exchange)
+            )
+        return done
+
+    def exchange_delete(
+        self, exchange: Exchange, if_unused: bool = False
+    ) -> Deferred[None]:
+        """Delete an exchange; see L{Exchange.delete}."""
+        return self._call(
+            f"deleting exchange {exchange.name!r}",
+            lambda channel: channel.exchange_delete(exchange, if_unused),
+        ).addCallback(
+            lambda _: self.connection.topology.exchange_deleted(exchange.name)
+        )
+
+    def exchange_bind(
+        self,
+        destination: Exchange,
+        source: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """Bind an exchange to another; see L{Exchange.bind_to}."""
+        check_short_string("routing key", routing_key)
+        bound = Bound(destination, source, routing_key, arguments or {})
+        return self._call(
+            f"binding exchange {destination.name!r} to {source.name!r}",
+            lambda channel: channel.exchange_bind(destination, *bound[1:]),
+        ).addCallback(lambda _: self.connection.topology.bound(bound))
+
+    def exchange_unbind(
+        self,
+        destination: Exchange,
+        source: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """Undo L{exchange_bind} with the same arguments."""
+        check_short_string("routing key", routing_key)
+        bound = Bound(destination, source, routing_key, arguments or {})
+        return self._call(
+            f"unbinding exchange {destination.name!r} from {source.name!r}",
+            lambda channel: channel.exchange_unbind(destination, *bound[1:]),
+        ).addCallback(lambda _: self.connection.topology.unbound(bound))
+
+    def queue_declare(
+        self, queue: Queue, passive: bool = False
+    ) -> Deferred[QueueDeclareOk]:
+        """
+        Declare a queue, or only look it up; see L{Queue.queue_declare}.
+
+        A queue without a name gets the one the broker made.
+        """
+
+        def declared(result: QueueDeclareOk) -> QueueDeclareOk:
+            server_named = not queue.name
+            queue.name = result.queue
+            if not passive:
+                self.connection.topology.queue_declared(queue, server_named)
+            return result
+
+        return self._call(
+            f"declaring queue {queue.name!r}",
+            lambda channel: channel.queue_declare(queue, passive),
+        ).addCallback(declared)
+
+    def queue_bind(
+        self,
+        queue: Queue,
+        exchange: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """Bind a queue to an exchange; see L{Queue.bind_to}."""
+        check_short_string("routing key", routing_key)
+        bound = Bound(queue, exchange, routing_key, arguments or {})
+        return self._call(
+            f"binding queue {queue.name!r} to {exchange.name!r}",
+            lambda channel: channel.queue_bind(queue, *bound[1:]),
+        ).addCallback(lambda _: self.connection.topology.bound(bound))
+
+    def queue_unbind(
+        self,
+        queue: Queue,
+        exchange: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """Undo L{queue_bind} with the same arguments."""
+        check_short_string("routing key", routing_key)
+        bound = Bound(queue, exchange, routing_key, arguments or {})
+        return self._call(
+            f"unbinding queue {queue.name!r} from {exchange.name!r}",
+            lambda channel: channel.queue_unbind(queue, *bound[1:]),
+        ).addCallback(lambda _: self.connection.topology.unbound(bound))
+
+    def queue_purge(self, queue: Queue) -> Deferred[int]:
+        """Throw away a queue's ready messages; fires with their number."""
+        return self._call(
+            f"purging queue {queue.name!r}", lambda channel: channel.queue_purge(queue)
+        )
+
+    def queue_delete(
+        self, queue: Queue, if_unused: bool = False, if_empty: bool = False
+    ) -> Deferred[int]:
+        """Delete a queue; see L{Queue.delete}."""
+
+        def deleted(count: int) -> int:
+            self.connection.topology.queue_deleted(queue.name)
+            return count
+
+        return self._call(
+            f"deleting queue {queue.name!r}",
+            lambda channel: channel.queue_delete(queue, if_unused, if_empty),
+        ).addCallback(deleted)
+
+    def basic_get(
+        self, queue: Queue, no_ack: bool = False, accept: Iterable[str] | None = None
+    ) -> Deferred[Message | None]:
+        """
+        Take one message, or C{None} if none is ready (AMQP 0-9-1, basic.get).
+
+        @param accept: what may be decoded; see L{txkombu.Consumer}.
+        """
+        accepted = accept_set(accept)
+
+        def get(channel: ISessionChannel) -> Deferred[Message | None]:
+            inbox = None if no_ack else self._inbox
+
+            def got(delivery: Delivery | None) -> Message | None:
+                return delivery and Message(delivery, inbox, queue, accepted)
+
+            return channel.basic_get(queue, no_ack).addCallback(got)
+
+        return self._call(f"getting from queue {queue.name!r}", get)
+
+    def basic_qos(self, prefetch_count: int) -> Deferred[None]:
+        """
+        Bound the unsettled messages of all consumers here together; 0 is no
+        limit.  It holds until the session channel is lost.
+        """
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+        return self._call("qos", lambda channel: channel.basic_qos(prefetch_count))
+
+    def basic_recover(self, requeue: bool = True) -> Deferred[None]:
+        """
+        Hand all unsettled messages of this channel back to their queues.
+
+        @return: fails with NotSupported for C{requeue=False}, which brokers
+            do not have.
+        """
+        if not requeue:
+            return fail(
+                NotSupported("recover(requeue=False)", self.connection.transport_name)
+            )
+
+        def recover(channel: ISessionChannel) -> Deferred[None]:
+            inbox = self._inbox
+            if inbox is not None:
+                for message in inbox.forget():
+                    message.settled_by_other("requeued")
+            return channel.basic_recover()
+
+        return self._call("recover", recover)
+
+    # --- publishing ---------------------------------------------------------
+
+    def publish(self, message: Outgoing) -> Deferred[None]:
+        """Send a message, now or when there is room; see L{Publisher.publish}."""
+        sending = self.publisher.publish(message)
+        if self._session_channel is None:
+            self._ensure_coming_up()
+        return sending
+
+    def when_ready(self) -> Deferred[None]:
+        """@return: fires when a message would be sent at once."""
+        return self.when_open().addCallback(lambda _: self.publisher.when_ready())
+
+    # --- consuming ----------------------------------------------------------
+
+    def consume(
+        self,
+        queue: Queue,
+        callback: Callable[[Message], object],
+        *,
+        consumer_tag: str = "",
+        tag_prefix: str = "",
+        no_ack: bool = False,
+        exclusive: bool = False,
+        arguments: Mapping[str, object] | None = None,
+        prefetch_count: int = PREFETCH,
+        accept: Iterable[str] | None = None,
+        on_cancel: Callable[[str, Exception], object] | None = None,
+    ) -> Deferred[str]:
+        """
+        Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
+
+        @param callback: called with each L{Message}.
+        @param consumer_tag: made up, with C{tag_prefix}, if empty.
+        @param on_cancel: called with (tag, error) if the broker ends it, as
+            when its queue is deleted; it is started again with growing waits.
+        @return: fires with its tag; fails with the broker's refusal.
+        @raise ValueError: the tag is taken.
+        """
+        tag = check_short_string("consumer_tag", consumer_tag or self._tag(tag_prefix))
+        if tag in self._subscriptions:
+            raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+        subscription = Subscription(
+            self,
+            queue,
+            callback,
+            tag=tag,
+            no_ack=no_ack,
+            exclusive=exclusive,
+            arguments={**queue.consumer_arguments, **(arguments or {})},
+            prefetch_count=prefetch_count,
+            accept=accept_set(accept),
+            on_cancel=on_cancel,
+        )
+
+        def started(_: object) -> str:
+            self._subscriptions[tag] = subscription
+            return tag
+
+        return self._call(
+            f"consuming from queue {queue.name!r}", subscription.start
+        ).addCallback(started)
+
+    def _tag(self, prefix: str) -> str:
+        self._tags += 1
+        return f"{prefix or self.connection.tag_prefix}{self._tags}"
+
+    def basic_cancel(self, consumer_tag: str) -> Deferred[None]:
+        """
+        End a consumer; the messages it holds can still be settled.
+
+        @return: fires when no more of its messages come; never fails.
+        """
+        subscription = self._subscriptions.pop(consumer_tag, None)
+        if subscription is None:
+            return succeed(None)
+        subscription.stop()
+        self._forget_auto_deleted(subscription.queue)
+        channel = self._session_channel
+        if channel is None:
+            return succeed(None)
+        return bounded(
+            channel.basic_cancel(consumer_tag),
+            self._clock,
+            self._timeout,
+            "cancel",
+            otherwise=None,
+        )
+
+    def _forget_auto_deleted(self, queue: Queue) -> None:
+        """The broker deletes such a queue with its last consumer; so do we."""
+        if queue.auto_delete and not self.connection.is_consuming_from(queue.name):
+            self.connection.topology.queue_deleted(queue.name)
+
+    def consumes_from(self, queue: str) -> bool:
+        """Whether a consumer of this channel reads the queue of that name."""
+        return any(each.queue.name == queue for each in self._subscriptions.values())
+
+    def queue_renamed(self, old: str, new: str) -> None:
+        """Note that the broker gave a queue it names itself another name."""
+        for subscription in self._subscriptions.values():
+            if subscription.queue.name == old:
+                subscription.queue.name = new
+
+    def pause(self, who: object) -> None:
+        """Read no more deliveries until C{who} calls L{resume}."""
+        first = not self._paused_by
+        self._paused_by.add(who)
+        if first and self._session_channel is not None:
+            self._session_channel.pause_delivery()
+
+    def resume(self, who: object) -> None:
+        """Undo L{pause}."""
+        if who in self._paused_by:
+            self._paused_by.discard(who)
+            if not self._paused_by and self._session_channel is not None:
+                self._session_channel.resume_delivery()
+
+    def flush(self) -> Deferred[Settlement]:
+        """@return: fires when all settlements so far were handed to the socket."""
+        channel = self._session_channel
+        if channel is None:
+            return succeed(Settlement.STALE)
+        flushed = channel.when_flushed()
+        channel.flush()
+        return flushed
+
+    # --- returned messages --------------------------------------------------
+
+    def add_on_return(self, who: object, tell: Callable[[Returned], None]) -> None:
+        """Have C{tell} called with each message that came back."""
+        self._on_return[who] = tell
+
+    def remove_on_return(self, who: object) -> None:
+        """Undo L{add_on_return}."""
+        self._on_return.pop(who, None)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open" if self.is_open else "not open"
+        return f"<Channel of {self.connection.as_uri()}, {state}>"

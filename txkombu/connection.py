@@ -1,0 +1,419 @@
+"""
+BrokerConnection: the front door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+from weakref import WeakSet
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.python.failure import Failure
+
+from .bounded import bounded
+from .channel import Channel
+from .exceptions import (
+    ChannelClosed,
+    ChannelError,
+    ConnectError,
+    ConnectionClosed,
+    ConnectionErrorReply,
+    ProtocolError,
+    SessionLost,
+)
+from .interfaces import IBrokerTransport, ISession
+from .keeper import SessionKeeper
+from .lifecycle import State
+from .topology import Topology
+from .transport import transport_for
+from .url import Parameters, TLSOptions, parameters_for
+from .validation import check_seconds
+from .waiters import Waiters
+
+if TYPE_CHECKING:
+    from .consumer import Consumer
+    from .entity import Queue
+    from .producer import Producer
+    from .simple import SimpleQueue
+
+    _Consumer = Consumer  # inside the class, Consumer is a method
+
+OPERATION_TIMEOUT = 30.0
+"""Seconds that an operation may take, the wait for a connection included."""
+
+_EXCHANGE_TYPES = frozenset({"direct", "fanout", "topic", "headers"})
+
+
+class BrokerConnection:
+    """
+    A connection to a broker, which comes back by itself when it is lost.
+
+    Making one does no I/O: the first operation connects, or L{connect}.  When
+    the session is lost, it connects again with growing waits, declares what
+    was declared through it, and starts its consumers again.
+
+    @param hostname: a host, C{host:port}, a URL, several of them with C{;}
+        between, or a list of URLs: alternates, tried in turn.
+    @param userid: default C{"guest"}.
+    @param password: default C{"guest"}; never shown.
+    @param virtual_host: default C{"/"}.
+    @param port: default is the transport's.
+    @param transport: a URL scheme, such as C{"amqp"} (the default) or
+        C{"memory"}; or an object that provides L{IBrokerTransport}, such as a
+        L{txkombu.transport.memory.MemoryBroker}.
+    @param heartbeat: seconds; 0 for none; default 60.
+    @param connect_timeout: seconds for one attempt, the login included;
+        default 10.
+    @param operation_timeout: seconds for one operation; default 30.
+    @param tls: how to make sure of the broker, where the scheme encrypts.
+    @param name: how the broker lists the connection.
+    @param endpoint: a Twisted endpoint to connect to, instead of host and port.
+    @param reactor: the reactor, or a C{Clock} in tests.
+    @raise TypeError: an argument is not known, or of a wrong type.
+    @raise InvalidURL: a URL cannot be understood.
+    """
+
+    def __init__(
+        self,
+        hostname: str | Sequence[str] | None = None,
+        userid: str | None = None,
+        password: str | None = None,
+        virtual_host: str | None = None,
+        port: int | None = None,
+        *,
+        transport: str | IBrokerTransport | None = None,
+        heartbeat: float | None = None,
+        connect_timeout: float | None = None,
+        operation_timeout: float = OPERATION_TIMEOUT,
+        tls: TLSOptions | None = None,
+        name: str | None = None,
+        endpoint: IStreamClientEndpoint | None = None,
+        reactor: IReactorTime | None = None,
+    ) -> None:
+        scheme, self._given_transport = _transport(transport)
+        self._alternates = parameters_for(
+            hostname,
+            userid,
+            password,
+            virtual_host,
+            port,
+            scheme,
+            heartbeat=heartbeat,
+            connect_timeout=connect_timeout,
+            tls=tls,
+            connection_name=name,
+        )
+        self.operation_timeout = check_seconds("operation_timeout", operation_timeout)
+        self._endpoint = endpoint
+        self._reactor = reactor
+        self._keeper: SessionKeeper | None = None
+        self._default_channel: Channel | None = None
+        self._channels: list[Channel] = []
+        self._consumers: WeakSet[_Consumer] = WeakSet()
+        self._handled: Waiters[None] = Waiters()
+        self.topology = Topology(self._queue_renamed)
+        self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
+
+    connection_errors: tuple[type[Exception], ...] = (
+        ConnectError,
+        ConnectionClosed,
+        ConnectionErrorReply,
+        ProtocolError,
+        SessionLost,
+    )
+    """What operations fail with when the connection is at fault."""
+
+    channel_errors: tuple[type[Exception], ...] = (ChannelError, ChannelClosed)
+    """What operations fail with when the broker refused something."""
+
+    # --- its parts ----------------------------------------------------------
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The reactor, looked up on first use if none was given."""
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = IReactorTime(reactor)
+        return self._reactor
+
+    @property
+    def keeper(self) -> SessionKeeper:
+        """What holds the session."""
+        if self._keeper is None:
+            self._keeper = SessionKeeper(
+                self._alternates,
+                self._transport_of,
+                self._endpoint,
+                self.clock,
+                self._restore,
+                self._flow,
+            )
+        return self._keeper
+
+    def _transport_of(self, parameters: Parameters) -> IBrokerTransport:
+        return self._given_transport or transport_for(parameters.transport)
+
+    def _restore(self, session: ISession) -> Deferred[None]:
+        replay = self.topology.replay(session)
+        return bounded(replay, self.clock, self.operation_timeout, "restoring")
+
+    def _flow(self, allowed: bool) -> None:
+        for channel in list(self._channels):
+            channel.publisher.flow(allowed)
+
+    def _queue_renamed(self, old: str, new: str) -> None:
+        for channel in self._channels:
+            channel.queue_renamed(old, new)
+
+    # --- its life -----------------------------------------------------------
+
+    def connect(self) -> Deferred[BrokerConnection]:
+        """
+        Connect now.
+
+        @return: fires with this connection; fails with
+            L{txkombu.exceptions.ConnectError} and its kinds if the first
+            attempt, at every alternate, fails; when a session was lost it
+            waits for the next.
+        """
+        return self.when_up().addCallback(lambda _: self)
+
+    def when_up(self) -> Deferred[ISession]:
+        """Connect if need be; fires with the session."""
+        return self.keeper.when_up()
+
+    @property
+    def state(self) -> State:
+        """Where the connection is; see L{txkombu.lifecycle}."""
+        return State.IDLE if self._keeper is None else self._keeper.state
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session, with everything declared again."""
+        return self.state is State.CONNECTED
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started runs at the broker now."""
+        return all(channel.is_consuming for channel in self._channels)
+
+    @property
+    def last_error(self) -> Exception | None:
+        """What the last loss or failed attempt was; None while all is well."""
+        return None if self._keeper is None else self._keeper.last_error
+
+    @property
+    def blocked_reason(self) -> str:
+        """Why the broker takes no messages now (RabbitMQ's alarms), or C{""}."""
+        return "" if self._keeper is None else self._keeper.blocked_reason
+
+    @property
+    def may_publish(self) -> bool:
+        """Whether broker and socket take messages now."""
+        return self._keeper is None or self._keeper.may_publish
+
+    @inlineCallbacks
+    def close(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        Close all channels, as L{Channel.close} does, and the connection.
+
+        @return: fires when nothing is left of it; never fails.
+        """
+        error = ConnectionClosed("the connection was closed by this program")
+        channels = list(self._channels)
+        yield DeferredList([each.close_because(error) for each in channels])
+        yield self.keeper.close()
+        self._handled.fail(error)
+
+    release = close
+
+    def drop(self) -> None:
+        """
+        Abort the session as if the network had cut it, and recover; for tests
+        of how a program takes it.
+        """
+        self.keeper.abort()
+
+    def clone(self) -> BrokerConnection:
+        """Make another connection with the same settings."""
+        twin = BrokerConnection(
+            transport=self._given_transport,
+            operation_timeout=self.operation_timeout,
+            endpoint=self._endpoint,
+            reactor=self._reactor,
+        )
+        twin._alternates = self._alternates
+        return twin
+
+    def heartbeat_check(self, rate: int = 2) -> None:
+        """Do nothing: heartbeats run by themselves."""
+
+    # --- what it says of itself ---------------------------------------------
+
+    @property
+    def transport_name(self) -> str:
+        """The URL scheme."""
+        return self._alternates[0].transport
+
+    def info(self) -> Mapping[str, object]:
+        """The settings by name; the password is not among them."""
+        first = self._alternates[0]
+        return {
+            "transport": first.transport,
+            "hostname": first.hostname,
+            "port": first.port,
+            "userid": first.userid,
+            "virtual_host": first.virtual_host,
+            "heartbeat": first.heartbeat,
+            "connect_timeout": first.connect_timeout,
+            "operation_timeout": self.operation_timeout,
+            "alternates": [each.as_uri() for each in self._alternates],
+        }
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """The URL of the first alternate, C{**} for its password."""
+        return self._alternates[0].as_uri(include_password)
+
+    def supports_exchange_type(self, type: str) -> bool:
+        """
+        Whether exchanges of this type are worth asking for.  A broker's own
+        types are: it says so itself if it does not have one.
+        """
+        if self.transport_name.startswith("stomp"):
+            return type in _EXCHANGE_TYPES - {"headers"}
+        return bool(type)
+
+    def __repr__(self) -> str:
+        return f"<BrokerConnection {self.as_uri()}, {self.state.value}>"
+
+    # --- channels and what uses them ----------------------------------------
+
+    def channel(self) -> Deferred[Channel]:
+        """
+        Open a channel, connecting first if need be.
+
+        @return: fails with L{txkombu.exceptions.OperationTimeout} if it takes
+            too long, or with what connecting failed with.
+        """
+        channel = self.new_channel()
+        opening = channel.when_open().addCallbacks(
+            lambda _: channel, lambda failure: self._abandon(channel, failure)
+        )
+        timeout = self.operation_timeout
+        return bounded(opening, self.clock, timeout, "opening a channel")
+
+    def _abandon(self, channel: Channel, failure: Failure) -> Failure:
+        channel.close()
+        return failure
+
+    def new_channel(self) -> Channel:
+        """Make a channel that opens when it is first used."""
+        channel = Channel(self)
+        self._channels.append(channel)
+        return channel
+
+    def channel_closed(self, channel: Channel) -> None:
+        """Forget a channel that was closed."""
+        if channel in self._channels:
+            self._channels.remove(channel)
+
+    @property
+    def default_channel(self) -> Channel:
+        """A channel for what is bound to the connection itself."""
+        if self._default_channel is None or self._default_channel.closed:
+            self._default_channel = self.new_channel()
+        return self._default_channel
+
+    def is_consuming_from(self, queue: str) -> bool:
+        """Whether a consumer of this connection reads the queue of that name."""
+        return any(channel.consumes_from(queue) for channel in self._channels)
+
+    def Producer(self, channel: Channel | None = None, **options: Any) -> Producer:
+        """Make a L{txkombu.Producer} on a channel, by default one of its own."""
+        from .producer import Producer
+
+        return Producer(channel or self, **options)
+
+    def Consumer(
+        self,
+        queues: Queue | Iterable[Queue] | None = None,
+        channel: Channel | None = None,
+        **options: Any,
+    ) -> Consumer:
+        """Make a L{txkombu.Consumer} on a channel, by default one of its own."""
+        from .consumer import Consumer
+
+        return Consumer(channel or self, queues, **options)
+
+    def SimpleQueue(self, name: str | Queue, **options: Any) -> SimpleQueue:
+        """Make a L{txkombu.simple.SimpleQueue} on a channel of its own."""
+        from .simple import SimpleQueue
+
+        return SimpleQueue(self, name, **options)
+
+    # --- drain_events -------------------------------------------------------
+
+    def add_consumer(self, consumer: _Consumer) -> None:
+        """Have L{drain_events} start this consumer, if nobody else does."""
+        self._consumers.add(consumer)
+
+    def message_handled(self) -> None:
+        """Note that the callbacks of one message have finished."""
+        if self._handled:
+            self._handled.fire(None)
+
+    def drain_events(self, timeout: float | None = None) -> Deferred[None]:
+        """
+        Wait until the callbacks of one message have finished, from now on.
+
+        Messages come without it: this is for loops written for Kombu.  It
+        starts the consumers of this connection that can handle messages and
+        on which nothing was called yet.
+
+        @param timeout: seconds; C{None} waits for ever.
+        @return: fails with L{txkombu.exceptions.OperationTimeout}, or with
+            what starting a consumer failed with.
+        """
+        handled = self._handled.wait()
+
+        def not_started(failure: Failure) -> None:
+            if not handled.called:
+                handled.errback(failure)
+
+        for consumer in list(self._consumers):
+            consumer.start_if_untouched().addErrback(not_started)
+        if timeout is None:
+            return handled
+        return bounded(handled, self.clock, timeout, "drain_events")
+
+    # --- async with ---------------------------------------------------------
+
+    async def __aenter__(self) -> BrokerConnection:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _transport(
+    given: str | IBrokerTransport | None,
+) -> tuple[str | None, IBrokerTransport | None]:
+    """A transport is named by its scheme, or is one: then it is memory's kind."""
+    if given is None or isinstance(given, str):
+        return given, None
+    if not IBrokerTransport.providedBy(given):
+        raise TypeError(
+            f"transport must be a URL scheme or provide IBrokerTransport, not {given!r}"
+        )
+    return "memory", given

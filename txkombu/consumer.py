@@ -1,0 +1,539 @@
+"""
+Consumer: receives messages from queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from inspect import isawaitable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import (
+    Deferred,
+    fail,
+    gatherResults,
+    inlineCallbacks,
+    succeed,
+)
+from twisted.python.failure import Failure
+
+from .channel import PREFETCH
+from .dispatch import Dispatcher
+from .entity import Queue
+from .exceptions import ChannelClosed, DecodeError, NotSupported
+from .message import Message
+from .policy import FailurePolicy, requeue_once
+from .serialization import accept_set
+from .validation import check_auto_declare, check_count
+
+if TYPE_CHECKING:
+    from .channel import Channel
+    from .connection import BrokerConnection
+
+_C = TypeVar("_C", bound="Consumer")
+
+Callback = Callable[[Any, Message], object]
+"""Called with (payload, message); plain, Deferred-returning or a coroutine
+function."""
+
+
+class Consumer:
+    """
+    Receives messages from one or more queues.
+
+    Subclasses may set the arguments as class attributes, and override
+    L{receive}.
+
+    @param channel: a channel, or a connection, on which it opens its own.
+    @param queues: a L{Queue} or several.
+    @param no_ack: the broker takes messages for handled when it sends them;
+        they can be lost.  C{None} leaves it to each queue.
+    @param auto_declare: whether to declare the queues, with their exchanges
+        and bindings, before consuming: C{True} (default), C{False}, or
+        C{"passive"} to only look them up.
+    @param callbacks: called in order, each awaited, with (payload, message).
+    @param on_decode_error: called with (message, error) for a message that
+        cannot be decoded, instead of C{on_failure}.
+    @param on_message: called with the undecoded message, instead of
+        C{callbacks}.
+    @param accept: serializers' names or content types that may be decoded; by
+        default json, msgpack, yaml, text and bytes.
+    @param prefetch_count: how many unsettled messages each of its queues may
+        have handed out; default 100, 0 for no limit.
+    @param tag_prefix: begins its consumer tags.
+    @param on_failure: called with (message, failure) when handling a message
+        failed and it is not settled; default L{requeue_once}.
+    @param concurrency: how many messages are handled at the same time;
+        default as many as are handed out.
+    @param exclusive: be the only consumer of its queues.
+    @param priority: receive before consumers of lower priority (RabbitMQ's
+        x-priority).
+    @param on_cancel: called with (tag, error) when the broker ends one of its
+        consumers, which is then started again with growing waits.
+    """
+
+    queues: Sequence[Queue] | Queue = ()
+    no_ack: bool | None = None
+    auto_declare: bool | str = True
+    callbacks: Sequence[Callback] = ()
+    on_decode_error: Callable[[Message, Exception], object] | None = None
+    on_message: Callable[[Message], object] | None = None
+    accept: Iterable[str] | None = None
+    prefetch_count: int = PREFETCH
+    on_failure: FailurePolicy = staticmethod(requeue_once)
+    concurrency: int | None = None
+    exclusive: bool = False
+    priority: int | None = None
+    on_cancel: Callable[[str, Exception], object] | None = None
+
+    def __init__(
+        self,
+        channel: Channel | BrokerConnection,
+        queues: Queue | Iterable[Queue] | None = None,
+        no_ack: bool | None = None,
+        auto_declare: bool | str | None = None,
+        callbacks: Iterable[Callback] | None = None,
+        on_decode_error: Callable[[Message, Exception], object] | None = None,
+        on_message: Callable[[Message], object] | None = None,
+        accept: Iterable[str] | None = None,
+        prefetch_count: int | None = None,
+        tag_prefix: str = "",
+        *,
+        on_failure: FailurePolicy | None = None,
+        concurrency: int | None = None,
+        exclusive: bool | None = None,
+        priority: int | None = None,
+        on_cancel: Callable[[str, Exception], object] | None = None,
+    ) -> None:
+        self._owned = channel is not channel.default_channel
+        self.channel: Channel = (
+            channel.new_channel()  # type: ignore[union-attr]
+            if self._owned
+            else channel.default_channel
+        )
+        given = {
+            "no_ack": no_ack,
+            "auto_declare": auto_declare,
+            "on_decode_error": on_decode_error,
+            "on_message": on_message,
+            "accept": accept,
+            "prefetch_count": prefetch_count,
+            "on_failure": on_failure,
+            "concurrency": concurrency,
+            "exclusive": exclusive,
+            "priority": priority,
+            "on_cancel": on_cancel,
+        }
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, name, value)
+        self._check()
+        self._tag_prefix = tag_prefix
+        self._callbacks = list(self.callbacks if callbacks is None else callbacks)
+        self.callbacks = self._callbacks
+        given_queues = _as_queues(self.queues if queues is None else queues)
+        self._queues = [each.bind(self.channel) for each in given_queues]
+        self.queues = self._queues
+        self._tags: dict[str, tuple[Queue, bool]] = {}
+        self._cancelled: set[str] = set()
+        self._declared: set[int] = set()
+        self._taken: list[Message] = []
+        self._touched = False
+        # Whether a queue is read with no_ack, where prefetch bounds nothing.
+        self._pauses = False
+        self._closed = False
+        limit = self.prefetch_count if self.concurrency is None else self.concurrency
+        self._dispatcher = Dispatcher(limit, self._on_failure, self._on_handled)
+        self._choose_handler()
+        self.channel.connection.add_consumer(self)
+
+    def _check(self) -> None:
+        check_auto_declare(self.auto_declare)
+        check_count("prefetch_count", self.prefetch_count, 0, 65535)
+        check_count("concurrency", self.concurrency, 1)
+        check_count("priority", self.priority, -(2**31), 2**31 - 1)
+        self._accepted = accept_set(self.accept)
+
+    # --- handling -----------------------------------------------------------
+
+    def register_callback(self, callback: Callback) -> None:
+        """
+        Have C{callback(payload, message)} called with each message, after
+        those registered before.
+        """
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, not {callback!r}")
+        self._callbacks.append(callback)
+        self._choose_handler()
+
+    def receive(self, body: Any, message: Message) -> object:
+        """
+        Handle one decoded message: run the callbacks, in order.  Subclasses
+        may override it.
+
+        @param body: the payload.
+        @return: anything; what can be awaited is awaited.
+        """
+        callbacks = self._callbacks
+        if len(callbacks) == 1:
+            return callbacks[0](body, message)
+        for position, callback in enumerate(callbacks):
+            result = callback(body, message)
+            if isawaitable(result):
+                return _await_all(result, callbacks[position + 1 :], body, message)
+        return None
+
+    @property
+    def can_handle(self) -> bool:
+        """Whether it knows what to do with a message."""
+        overridden = type(self).receive is not Consumer.receive
+        return bool(self.on_message or self._callbacks or overridden)
+
+    def _choose_handler(self) -> None:
+        if self.can_handle:
+            self._dispatcher.set_handler(self.on_message or self._decode_and_receive)
+
+    def _decode_and_receive(self, message: Message) -> object:
+        if self.on_decode_error is None:
+            return self.receive(message.payload, message)
+        try:
+            payload = message.payload
+        except DecodeError as error:
+            return self.on_decode_error(message, error)
+        return self.receive(payload, message)
+
+    def _on_failure(self, message: Message, failure: Failure) -> object:
+        return self.on_failure(message, failure)
+
+    def _on_message(self, message: Message) -> None:
+        """Called by the channel with each message."""
+        if self._cancelled and message.consumer_tag in self._cancelled:
+            if not message.no_ack:
+                message.nack()
+                return
+        self._dispatcher.deliver(message)
+        if self._pauses and self._dispatcher.load >= self._most:
+            self.channel.pause(self)
+
+    def _on_handled(self) -> None:
+        self._maybe_resume()
+        self.channel.connection.message_handled()
+
+    def _maybe_resume(self) -> None:
+        if self._pauses and self._dispatcher.load <= self._most // 2:
+            self.channel.resume(self)
+
+    @property
+    def _most(self) -> int:
+        return self.prefetch_count or PREFETCH
+
+    # --- consuming ----------------------------------------------------------
+
+    @inlineCallbacks
+    def consume(
+        self, no_ack: bool | None = None
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Declare the queues and start to receive from them; those that are
+        received from already are left alone.
+
+        @param no_ack: instead of the consumer's own setting.
+        @return: fires when the broker has all consumers; fails with its
+            refusal, such as L{txkombu.exceptions.NotFound},
+            L{txkombu.exceptions.AccessRefused} or
+            L{txkombu.exceptions.ResourceLocked}; what was started runs on.
+        """
+        self._touched = True
+        if self._closed:
+            raise ChannelClosed("the consumer was closed; make a new one")
+        for queue in self._queues:
+            if self._tag_of(queue) is None:
+                yield self._declare(queue)
+                yield self._consume_from(queue, no_ack)
+
+    def _declare(self, queue: Queue) -> Deferred[Any]:
+        """Declare once; what was declared is restored after a loss."""
+        if not self.auto_declare or id(queue) in self._declared:
+            return succeed(None)
+        passive = self.auto_declare == "passive"
+        began = queue.queue_declare(passive=True) if passive else queue.declare()
+        return began.addCallback(lambda _: self._declared.add(id(queue)))
+
+    def declare(self) -> Deferred[None]:
+        """Declare the queues, as C{auto_declare} says, without consuming."""
+        began = [self._declare(queue) for queue in self._queues]
+        return _all(began)
+
+    @inlineCallbacks
+    def _consume_from(
+        self, queue: Queue, no_ack: bool | None
+    ) -> Generator[Deferred[Any], Any, None]:
+        wanted = self.no_ack if no_ack is None else no_ack
+        unsettled = queue.no_ack if wanted is None else wanted
+        if self._closed:
+            raise ChannelClosed("the consumer was closed while it was starting")
+        self._pauses = self._pauses or unsettled
+        priority = {} if self.priority is None else {"x-priority": self.priority}
+        tag = yield self.channel.consume(
+            queue,
+            self._on_message,
+            tag_prefix=self._tag_prefix,
+            no_ack=unsettled,
+            exclusive=self.exclusive,
+            arguments=priority,
+            prefetch_count=self.prefetch_count,
+            accept=self._accepted,
+            on_cancel=self.on_cancel,
+        )
+        self._tags[tag] = queue, unsettled
+
+    def add_queue(self, queue: Queue) -> Queue:
+        """
+        Add a queue; L{consume} starts to receive from it.
+
+        @return: the bound copy.
+        """
+        [checked] = _as_queues([queue])
+        bound = checked.bind(self.channel)
+        self._queues.append(bound)
+        return bound
+
+    def consuming_from(self, queue: Queue | str) -> bool:
+        """Whether it receives from this queue."""
+        return self._tag_of(queue) is not None
+
+    def _tag_of(self, queue: Queue | str) -> str | None:
+        name = queue.name if isinstance(queue, Queue) else queue
+        found = (tag for tag, (each, _) in self._tags.items() if each.name == name)
+        return next(found, None)
+
+    def start_if_untouched(self) -> Deferred[None]:
+        """Start it if nothing was called yet and it can handle messages."""
+        if self._touched or not self.can_handle:
+            return succeed(None)
+        return self.consume()
+
+    # --- changing and ending ------------------------------------------------
+
+    def cancel(self) -> Deferred[None]:
+        """
+        Stop receiving.  Messages no handler has begun with are handed back.
+
+        @return: fires when no more come; never fails.
+        """
+        self._touched = True
+        return self._cancel_tags(list(self._tags))
+
+    def cancel_by_queue(self, queue: Queue | str) -> Deferred[None]:
+        """Stop receiving from one queue, and drop it from L{queues}."""
+        name = queue.name if isinstance(queue, Queue) else queue
+        self._queues[:] = [each for each in self._queues if each.name != name]
+        tag = self._tag_of(name)
+        return self._cancel_tags([] if tag is None else [tag])
+
+    @inlineCallbacks
+    def _cancel_tags(self, tags: list[str]) -> Generator[Deferred[Any], Any, None]:
+        for tag in tags:
+            self._tags.pop(tag, None)
+        self._cancelled.update(tags)
+        yield _all([self.channel.basic_cancel(tag) for tag in tags])
+        self._cancelled.difference_update(tags)
+        for message in self._dispatcher.give_back(set(tags)):
+            message.nack()
+
+    @inlineCallbacks
+    def qos(
+        self,
+        prefetch_size: int = 0,
+        prefetch_count: int = 0,
+        apply_global: bool = False,
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Change how many unsettled messages may be handed out; 0 is no limit.
+
+        A running consumer is started again with the new limit; messages it
+        handed out stay as they are.
+
+        @param prefetch_size: in bytes; brokers do not have it.
+        @param apply_global: bound all consumers of the channel together.
+        @return: fails with NotSupported for a prefetch_size.
+        """
+        if prefetch_size:
+            name = self.channel.connection.transport_name
+            raise NotSupported("prefetch_size", name, "use prefetch_count")
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+        if apply_global:
+            yield self.channel.basic_qos(prefetch_count)
+            return
+        self.prefetch_count = prefetch_count
+        if self.concurrency is None:
+            self._dispatcher.set_limit(prefetch_count)
+        for tag, (queue, no_ack) in list(self._tags.items()):
+            if self.exclusive:
+                yield self.channel.basic_cancel(tag)
+            yield self._consume_from(queue, no_ack)
+            yield self.channel.basic_cancel(tag)
+            self._tags.pop(tag, None)
+
+    def flow(self, active: bool) -> Deferred[None]:
+        """
+        Stop receiving for a while, and go on: as L{cancel} and L{consume}.
+        """
+        return self.consume() if active else self.cancel()
+
+    def recover(self, requeue: bool = False) -> Deferred[None]:
+        """
+        Hand all unsettled messages of the channel back to their queues.
+
+        @return: fails with NotSupported for C{requeue=False}, which brokers
+            do not have.
+        """
+        return self.channel.basic_recover(requeue)
+
+    def close(self) -> Deferred[None]:
+        """
+        Stop receiving, for ever.  Messages that were handed out by iteration
+        and are not settled are handed back too.  A channel of its own is
+        closed when no handler is at work any more.
+
+        @return: fires when no more messages come; never fails.
+        """
+        if self._closed:
+            return succeed(None)
+        self._closed = True
+        return self.cancel().addCallback(lambda _: self._release())
+
+    def _release(self) -> Deferred[None] | None:
+        for message in self._taken:
+            if not message.acknowledged:
+                message.nack()
+        self._taken.clear()
+        self._dispatcher.fail_takers(ChannelClosed("the consumer was closed"))
+        if not self._owned:
+            return None
+        if not self._dispatcher.running:
+            return self.channel.close()
+        self._dispatcher.when_idle().addCallback(lambda _: self.channel.close())
+        return None
+
+    def when_idle(self) -> Deferred[None]:
+        """@return: fires when no handler is at work."""
+        return self._dispatcher.when_idle()
+
+    # --- without callbacks --------------------------------------------------
+
+    @inlineCallbacks
+    def get(
+        self, no_ack: bool | None = None
+    ) -> Generator[Deferred[Any], Any, Message | None]:
+        """
+        Take one message from the first queue that has one.
+
+        @return: fires with it, or with C{None}; fails with the broker's
+            refusal.
+        """
+        self._touched = True
+        wanted = self.no_ack if no_ack is None else no_ack
+        for queue in self._queues:
+            yield self._declare(queue)
+            unsettled = queue.no_ack if wanted is None else wanted
+            message: Message | None = yield self.channel.basic_get(
+                queue, unsettled, self.accept
+            )
+            if message is not None:
+                return message
+        return None
+
+    @inlineCallbacks
+    def purge(self) -> Generator[Deferred[Any], Any, int]:
+        """Throw away the ready messages of its queues; fires with their number."""
+        total = 0
+        for queue in self._queues:
+            total += yield queue.purge()
+        return total
+
+    def take(self) -> Deferred[Message]:
+        """
+        @return: fires with the next message, for a consumer without handlers;
+            fails with ChannelClosed once it is closed.
+        """
+        if self._closed:
+            return fail(ChannelClosed("the consumer was closed"))
+        return self._dispatcher.take().addCallback(self._handed_out)
+
+    def take_now(self) -> Message | None:
+        """As L{take}, but only one that is here already."""
+        message = self._dispatcher.take_now()
+        return None if message is None else self._handed_out(message)
+
+    def _handed_out(self, message: Message) -> Message:
+        self._taken = [each for each in self._taken if not each.acknowledged]
+        self._taken.append(message)
+        self._maybe_resume()
+        return message
+
+    def __aiter__(self) -> MessageIterator:
+        if self.can_handle:
+            raise TypeError(
+                f"{self!r} hands its messages to callbacks; "
+                "iterate over a consumer that has none"
+            )
+        return MessageIterator(self)
+
+    async def __aenter__(self: _C) -> _C:
+        await self.consume()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        names = ", ".join(repr(queue.name) for queue in self._queues)
+        return f"<{type(self).__name__} of {names or 'no queue'}>"
+
+
+class MessageIterator:
+    """What C{async for message in consumer} runs on."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __aiter__(self) -> MessageIterator:
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self._consumer.take()
+        except ChannelClosed:
+            raise StopAsyncIteration from None
+
+
+def _as_queues(queues: Queue | Iterable[Queue]) -> list[Queue]:
+    listed = [queues] if isinstance(queues, Queue) else list(queues)
+    for queue in listed:
+        if not isinstance(queue, Queue):
+            raise TypeError(f"queues must be Queue objects, not {queue!r}")
+    return listed
+
+
+def _all(began: list[Deferred[Any]]) -> Deferred[None]:
+    """Wait for all; fail with the first failure."""
+    return gatherResults(began, consumeErrors=True).addCallbacks(
+        lambda _: None, lambda failure: failure.value.subFailure
+    )
+
+
+async def _await_all(
+    first: Awaitable[Any], callbacks: list[Callback], body: Any, message: Message
+) -> None:
+    await first
+    for callback in callbacks:
+        result = callback(body, message)
+        if isawaitable(result):
+            await result

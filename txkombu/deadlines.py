@@ -1,0 +1,80 @@
+"""
+Many deadlines, one timer.
+
+Nearly all items have the same timeout, so they come due in the order they
+were added: one ordered dict for each timeout, and the head of each is the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Deadlines(Generic[K]):
+    """
+    Calls C{expire(item)} for each item that is still there at its deadline.
+
+    The timer is left running when the last item goes, as another will likely
+    come; L{stop} ends it.
+    """
+
+    __slots__ = ("_buckets", "_clock", "_expire", "_timer")
+
+    def __init__(self, clock: IReactorTime, expire: Callable[[K], None]) -> None:
+        self._clock = clock
+        self._expire = expire
+        self._buckets: dict[float, dict[K, float]] = {}
+        self._timer: IDelayedCall | None = None
+
+    def add(self, item: K, timeout: float) -> None:
+        """Watch an item for C{timeout} seconds."""
+        bucket = self._buckets.get(timeout)
+        if bucket is None:
+            bucket = self._buckets[timeout] = {}
+        due = self._clock.seconds() + timeout
+        bucket[item] = due
+        if len(bucket) == 1:
+            self._arm(due)
+
+    def discard(self, item: K, timeout: float) -> None:
+        """Stop watching an item; nothing happens if it is not watched."""
+        bucket = self._buckets.get(timeout)
+        if bucket is not None:
+            bucket.pop(item, None)
+
+    def stop(self) -> None:
+        """Forget all items and end the timer."""
+        self._buckets.clear()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _arm(self, due: float) -> None:
+        timer = self._timer
+        if timer is not None and timer.active():
+            if timer.getTime() <= due:
+                return
+            timer.cancel()
+        delay = max(0.0, due - self._clock.seconds())
+        self._timer = self._clock.callLater(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        for timeout, bucket in list(self._buckets.items()):
+            while bucket:
+                item, due = next(iter(bucket.items()))
+                if due > now:
+                    break
+                del bucket[item]
+                self._expire(item)
+            if not bucket and self._buckets.get(timeout) is bucket:
+                del self._buckets[timeout]
+        heads = [next(iter(bucket.values())) for bucket in self._buckets.values()]
+        if heads:
+            self._arm(min(heads))

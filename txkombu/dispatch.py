@@ -1,0 +1,205 @@
+"""
+From a message to its handlers: how many at once, in what order, and what if
+one fails.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .message import Message
+from .policy import FailurePolicy
+from .waiters import Waiters
+
+Handler = Callable[[Message], object]
+"""Handles a message: plain, returning a Deferred, or a coroutine function."""
+
+_NO_LIMIT = 1 << 30
+
+
+class Dispatcher:
+    """
+    Hands messages to one handler, at most C{limit} at a time; more wait here.
+
+    Without a handler they wait until there is one, or until L{take} asks.
+
+    @param limit: how many are handled at the same time; 0 is no limit.
+    @param on_failure: called for a message whose handling failed and that is
+        not settled.
+    @param on_handled: called after each message.
+    """
+
+    __slots__ = (
+        "_idle",
+        "_limit",
+        "_on_failure",
+        "_on_handled",
+        "_takers",
+        "_waiting",
+        "handler",
+        "running",
+    )
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        limit: int,
+        on_failure: FailurePolicy,
+        on_handled: Callable[[], None],
+    ) -> None:
+        self._limit = limit or _NO_LIMIT
+        self._on_failure = on_failure
+        self._on_handled = on_handled
+        self._waiting: deque[Message] = deque()
+        self._takers: deque[Deferred[Message]] = deque()
+        self._idle: Waiters[None] = Waiters()
+        self.handler: Handler | None = None
+        self.running = 0
+
+    @property
+    def load(self) -> int:
+        """How many messages are here, handled or waiting."""
+        return self.running + len(self._waiting)
+
+    def deliver(self, message: Message) -> None:
+        """Take a message from the channel."""
+        if self.handler is not None and self.running < self._limit:
+            self._handle(message)
+        elif self._takers:
+            self._takers.popleft().callback(message)
+        else:
+            self._waiting.append(message)
+
+    def set_handler(self, handler: Handler) -> None:
+        """Handle messages from now on, those that wait first."""
+        self.handler = handler
+        self._next()
+
+    def take(self) -> Deferred[Message]:
+        """@return: fires with the next message that no handler has."""
+        if self._waiting:
+            return succeed(self._waiting.popleft())
+        taker: Deferred[Message] = Deferred(self._takers.remove)
+        self._takers.append(taker)
+        return taker
+
+    def take_now(self) -> Message | None:
+        """@return: the next message that no handler has, if one is here."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def set_limit(self, limit: int) -> None:
+        """Handle that many at the same time from now on."""
+        self._limit = limit or _NO_LIMIT
+        self._next()
+
+    def give_back(self, tags: set[str]) -> list[Message]:
+        """
+        Give up the messages of these consumers that no handler has begun
+        with, but for those that the broker would not take back.
+        """
+        back, kept = [], []
+        for message in self._waiting:
+            returnable = message.consumer_tag in tags and not message.no_ack
+            (back if returnable else kept).append(message)
+        self._waiting = deque(kept)
+        return back
+
+    def fail_takers(self, error: Exception) -> None:
+        """No more messages will come."""
+        takers, self._takers = self._takers, deque()
+        for taker in takers:
+            taker.errback(Failure(error))
+
+    def when_idle(self) -> Deferred[None]:
+        """@return: fires when no handler is at work."""
+        return self._idle.wait() if self.running else succeed(None)
+
+    # --- one message --------------------------------------------------------
+
+    def _handle(self, message: Message) -> None:
+        assert self.handler is not None
+        self.running += 1
+        try:
+            result = self.handler(message)
+        except Exception:
+            self._failed(Failure(), message)
+        else:
+            if result is None:
+                self._over()
+            else:
+                self._watch(result, message)
+
+    def _watch(self, result: object, message: Message) -> None:
+        if not isawaitable(result):
+            self._over()
+            return
+        watched = as_deferred(result)
+        watched.addCallbacks(
+            lambda _: self._over(), self._failed, errbackArgs=(message,)
+        )
+        watched.addErrback(self._log_fault)
+
+    def _failed(self, failure: Failure, message: Message) -> None:
+        if message.acknowledged:
+            self._log.failure(
+                "Handling message {message!r} failed after it was settled",
+                failure,
+                message=message,
+            )
+            self._over()
+            return
+        try:
+            result = self._on_failure(message, failure)
+        except Exception:
+            self._policy_failed(Failure(), message)
+        else:
+            if isawaitable(result):
+                deciding = as_deferred(result)
+                deciding.addErrback(self._policy_failed, message)
+                deciding.addBoth(lambda _: self._over())
+                deciding.addErrback(self._log_fault)
+                return
+        self._over()
+
+    def _policy_failed(self, failure: Failure, message: Message) -> None:
+        self._log.failure(
+            "on_failure itself failed for message {message!r}; it is rejected",
+            failure,
+            message=message,
+        )
+        if not message.acknowledged:
+            message.reject()
+
+    def _over(self) -> None:
+        self.running -= 1
+        self._on_handled()
+        if self._waiting:
+            self._next()
+        if not self.running and self._idle:
+            self._idle.fire(None)
+
+    def _next(self) -> None:
+        while self._waiting and self.handler and self.running < self._limit:
+            self._handle(self._waiting.popleft())
+
+    def _log_fault(self, failure: Failure) -> None:
+        self._log.failure("Fault while ending the handling of a message", failure)
+
+
+def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:
+    """Take a Deferred, a coroutine, or anything else that can be awaited."""
+    if isinstance(result, Deferred):
+        return result
+    return Deferred.fromCoroutine(_awaited(result))
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable

@@ -1,0 +1,261 @@
+"""
+Keeps one session alive: connects, notices the loss, connects again.
+
+Who needs a session asks for L{SessionKeeper.when_up} and is told when one is
+there, restored.  The states are those of L{txkombu.lifecycle}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, succeed
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .exceptions import AuthenticationFailed, ConnectionClosed, SessionLost
+from .interfaces import IBrokerTransport, ISession, ISessionListener
+from .lifecycle import Event, Lifecycle, State
+from .policy import Backoff
+from .url import Parameters
+from .waiters import Waiters
+
+
+@implementer(ISessionListener)
+class SessionKeeper:
+    """
+    @param alternates: the broker's URLs, tried in turn.
+    @param transport_for: gives the transport of one of them.
+    @param endpoint: where to connect instead of their hosts and ports.
+    @param restore: called with each new session; when its Deferred fires the
+        session counts as up.
+    @param flow: called with C{False} when publishing has to pause, and with
+        C{True} when it may go on.
+
+    @ivar session: the session while it is up, else C{None}.
+    @ivar blocked_reason: why the broker takes no publishes now, or C{""}.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        alternates: Sequence[Parameters],
+        transport_for: Callable[[Parameters], IBrokerTransport],
+        endpoint: IStreamClientEndpoint | None,
+        clock: IReactorTime,
+        restore: Callable[[ISession], Deferred[None]],
+        flow: Callable[[bool], None],
+    ) -> None:
+        self._alternates = alternates
+        self._transport_for = transport_for
+        self._endpoint = endpoint
+        self._clock = clock
+        self._restore = restore
+        self._flow = flow
+        self._lifecycle = Lifecycle()
+        self._backoff = Backoff()
+        self._up: Waiters[ISession] = Waiters()
+        self._closed: Waiters[None] = Waiters()
+        self._attempt: Deferred[Any] | None = None
+        self._timer: IDelayedCall | None = None
+        self._live: ISession | None = None
+        self._up_since = 0.0
+        self._lost_at: float | None = None
+        self._write_paused = False
+        self.session: ISession | None = None
+        self.blocked_reason = ""
+        self.last_error: Exception | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the connection is."""
+        return self._lifecycle.state
+
+    @property
+    def may_publish(self) -> bool:
+        """Whether broker and socket take messages now."""
+        return not self.blocked_reason and not self._write_paused
+
+    # --- what others ask for ------------------------------------------------
+
+    def when_up(self) -> Deferred[ISession]:
+        """
+        Connect if need be.
+
+        @return: fires with the restored session; fails with
+            L{ConnectionClosed} once closed, or with what the first attempt
+            to connect failed with.
+        """
+        if self.session is not None:
+            return succeed(self.session)
+        waiter = self._up.wait()
+        if self.state in (State.CLOSING, State.CLOSED):
+            self._up.fail(ConnectionClosed("the connection was closed; make a new one"))
+        elif self.state is State.IDLE:
+            self._connect()
+        return waiter
+
+    @inlineCallbacks
+    def close(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        End whatever is under way and close the session.
+
+        @return: fires when nothing is left; never fails.
+        """
+        if self.state is State.CLOSED:
+            return
+        if self.state is State.CLOSING:
+            yield self._closed.wait()
+            return
+        self._lifecycle.step(Event.CLOSE)
+        live, self._live, self.session = self._live, None, None
+        self._stop_trying()
+        self._up.fail(ConnectionClosed("the connection was closed"))
+        if live is not None:
+            yield live.close()
+        self._lifecycle.step(Event.GONE)
+        self._closed.fire(None)
+
+    def abort(self) -> None:
+        """Drop the session as if it had been lost, and get it back."""
+        live = self._live
+        if live is not None:
+            live.abort()
+            self.session_lost(SessionLost("the session was dropped by this program"))
+
+    # --- connecting ---------------------------------------------------------
+
+    def _connect(self) -> None:
+        self._timer = None
+        self._lifecycle.step(Event.CONNECT)
+        self._attempt = attempt = self._try_alternates()
+        attempt.addErrback(self._attempt_failed)
+
+    @inlineCallbacks
+    def _try_alternates(self) -> Generator[Deferred[Any], Any, None]:
+        *others, last = self._alternates
+        for parameters in others:
+            try:
+                session = yield self._open(parameters)
+                break
+            except CancelledError:
+                raise
+            except Exception as error:
+                self._log.warn(
+                    "Connecting to {url} failed: {error}",
+                    url=parameters.as_uri(),
+                    error=error,
+                )
+        else:
+            session = yield self._open(last)
+        self._live = session
+        self._lifecycle.step(Event.SESSION)
+        yield self._restore(session)
+        self._attempt = None
+        self._session_up(session)
+
+    def _open(self, parameters: Parameters) -> Deferred[ISession]:
+        transport = self._transport_for(parameters)
+        return transport.connect(parameters, self._endpoint, self._clock, self)
+
+    def _session_up(self, session: ISession) -> None:
+        self._lifecycle.step(Event.RESTORED)
+        self.session = session
+        self.last_error = None
+        self._up_since = self._clock.seconds()
+        self._tell_up()
+        self._up.fire(session)
+
+    def _tell_up(self) -> None:
+        if self._lost_at is None:
+            return
+        self._log.info(
+            "reconnected in {seconds:.2f} s", seconds=self._up_since - self._lost_at
+        )
+        self._lost_at = None
+
+    def _attempt_failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        self._attempt = None
+        live, self._live = self._live, None
+        if live is not None:
+            live.abort()
+        error = failure.value
+        assert isinstance(error, Exception)
+        self.last_error = error
+        if self._lost_at is None and self.state is State.CONNECTING:
+            self._lifecycle.step(Event.REFUSED)
+            self._up.fail(error)
+        else:
+            self._wait(error)
+
+    def _wait(self, error: Exception) -> None:
+        """Try again after a while; what is permanent is tried again slowly."""
+        self._lifecycle.step(Event.LOST)
+        if self._lost_at is None:
+            self._lost_at = self._clock.seconds()
+        delay = self._backoff.delay()
+        if isinstance(error, AuthenticationFailed):
+            delay = self._backoff.most
+        self._log.warn(
+            "No connection to {url}: {error}; next attempt in {delay:.1f} s",
+            url=self._alternates[0].as_uri(),
+            error=error,
+            delay=delay,
+        )
+        self._timer = self._clock.callLater(delay, self._connect)
+
+    def _stop_trying(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+
+    # --- ISessionListener ---------------------------------------------------
+
+    def session_lost(self, reason: Exception) -> None:
+        """The session is gone: get another."""
+        if self._live is None:
+            return
+        self._live = self.session = None
+        self.blocked_reason = ""
+        self._write_paused = False
+        self.last_error = reason
+        if self.state is State.CONNECTED:
+            self._backoff.note_life(self._clock, self._up_since)
+        self._stop_trying()
+        if self.state in (State.RESTORING, State.CONNECTED):
+            self._wait(reason)
+
+    def blocked(self, reason: str) -> None:
+        """The broker is in alarm."""
+        self._log.warn("The broker blocks publishing: {reason}", reason=reason)
+        self.blocked_reason = reason or "no reason given"
+        self._flow(False)
+
+    def unblocked(self) -> None:
+        """The alarm is over."""
+        self._log.info("The broker takes messages again")
+        self.blocked_reason = ""
+        self._flow(self.may_publish)
+
+    def write_paused(self) -> None:
+        """The socket is full."""
+        self._write_paused = True
+        self._flow(False)
+
+    def write_resumed(self) -> None:
+        """The socket has room."""
+        self._write_paused = False
+        self._flow(self.may_publish)

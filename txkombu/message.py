@@ -1,0 +1,264 @@
+"""
+A received message: decoded once, settled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+
+from . import serialization
+from .compression import decompress
+from .exceptions import DecodeError, MessageStateError
+from .interfaces import Delivery, Settlement
+
+if TYPE_CHECKING:
+    from .entity import Queue
+    from .inbox import Inbox
+
+_UNDECODED = object()
+
+
+class Message:
+    """
+    One message, as it came from a queue.
+
+    It belongs to the session channel that delivered it.  When that is gone the
+    broker hands the message out again, and settling this one fires with
+    L{Settlement.STALE}; it is no error.
+
+    @ivar delivery_tag: its number on its channel.
+    @ivar redelivered: whether it may have been handed out before.
+    """
+
+    __slots__ = (
+        "_accept",
+        "_body",
+        "_delivery",
+        "_inbox",
+        "_payload",
+        "_queue",
+        "_state",
+        "delivery_tag",
+        "redelivered",
+    )
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        inbox: Inbox | None,
+        queue: Queue | None = None,
+        accept: frozenset[str] | None = None,
+    ) -> None:
+        self._delivery = delivery
+        self._inbox = inbox
+        self._queue = queue
+        self._accept = accept
+        self._body: bytes | None = None
+        self._payload: object = _UNDECODED
+        self._state = ""
+        self.delivery_tag = delivery.tag
+        self.redelivered = delivery.redelivered
+        if inbox is not None:
+            inbox.unsettled[delivery.tag] = self
+
+    # --- what it holds ------------------------------------------------------
+
+    @property
+    def body(self) -> bytes:
+        """
+        The bytes of the body, decompressed.
+
+        @raise DecodeError: they cannot be decompressed.
+        """
+        if self._body is None:
+            method = self.headers.get("compression")
+            raw = self._delivery.body
+            self._body = decompress(raw, str(method)) if method else raw
+        return self._body
+
+    @property
+    def payload(self) -> object:
+        """
+        What the body stands for, decoded once.
+
+        @raise DecodeError: it cannot be decoded.
+        @raise ContentDisallowed: its content type is not accepted.
+        """
+        if self._payload is _UNDECODED:
+            self._payload = self.decode()
+        return self._payload
+
+    def decode(self) -> object:
+        """
+        Decode the body by its content type; L{payload} does it only once.
+
+        @raise DecodeError: it cannot be decoded.
+        @raise ContentDisallowed: its content type is not accepted.
+        """
+        properties = self._delivery.properties
+        headers = properties.get("headers")
+        body = self._delivery.body
+        if headers and "compression" in headers:  # type: ignore[operator]
+            body = self.body
+        return serialization.loads(
+            body,
+            properties.get("content_type"),  # type: ignore[arg-type]
+            properties.get("content_encoding"),  # type: ignore[arg-type]
+            self._accept,
+        )
+
+    @property
+    def properties(self) -> Mapping[str, object]:
+        """
+        The properties by their AMQP names; those not set are absent.
+
+        @raise DecodeError: they cannot be decoded.
+        """
+        return self._delivery.properties
+
+    @property
+    def properties_or_empty(self) -> Mapping[str, object]:
+        """The properties, or none if they cannot be decoded; for logging."""
+        try:
+            return self._delivery.properties
+        except DecodeError:
+            return {}
+
+    @property
+    def content_type(self) -> str | None:
+        """The MIME type of the body, if the sender gave one."""
+        return self._text("content_type")
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The encoding of the body, if the sender gave one."""
+        return self._text("content_encoding")
+
+    def _text(self, name: str) -> str | None:
+        value = self._delivery.properties.get(name)
+        return None if value is None else str(value)
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        """The application's headers."""
+        headers = self._delivery.properties.get("headers")
+        return headers if isinstance(headers, Mapping) else {}
+
+    @property
+    def delivery_info(self) -> dict[str, object]:
+        """consumer_tag, delivery_tag, redelivered, exchange and routing_key."""
+        delivery = self._delivery
+        return {
+            "consumer_tag": delivery.consumer_tag,
+            "delivery_tag": delivery.tag,
+            "redelivered": delivery.redelivered,
+            "exchange": delivery.exchange,
+            "routing_key": delivery.routing_key,
+        }
+
+    @property
+    def consumer_tag(self) -> str:
+        """The consumer it came to; C{""} for a message got."""
+        return self._delivery.consumer_tag
+
+    @property
+    def no_ack(self) -> bool:
+        """Whether the broker took it for handled when it sent it."""
+        return self._inbox is None
+
+    @property
+    def delivery_count(self) -> int:
+        """
+        How often it was handed out before, as far as is known: the broker's
+        own count where there is one (quorum queues), else 1 if redelivered.
+        """
+        for header in ("x-acquired-count", "x-delivery-count"):
+            count = self.headers.get(header)
+            if isinstance(count, int):
+                return count
+        return int(self.redelivered)
+
+    @property
+    def queue_name(self) -> str:
+        """The queue it came from, C{""} if that is not known."""
+        return self._queue.name if self._queue is not None else ""
+
+    @property
+    def dead_letter_exchange(self) -> str | None:
+        """Where its queue sends rejected messages, as this program declared it."""
+        if self._queue is None:
+            return None
+        name = self._queue.arguments.get("x-dead-letter-exchange")
+        return None if name is None else str(name)
+
+    # --- settling -----------------------------------------------------------
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether it was settled: acknowledged, rejected or requeued."""
+        return bool(self._state)
+
+    def ack(self, multiple: bool = False) -> Deferred[Settlement]:
+        """
+        Tell the broker that it was handled (AMQP 0-9-1, basic.ack).
+
+        @param multiple: so were all earlier ones of this channel.
+        @return: fires when the ack was handed to the socket, with SENT, or
+            with STALE; never fails.  For a consumer with no_ack it does
+            nothing.
+        @raise MessageStateError: it was settled before.
+        """
+        inbox = self._inbox
+        if inbox is None:
+            return succeed(Settlement.SENT)
+        self._settle("acknowledged")
+        return inbox.ack(self.delivery_tag, multiple)
+
+    def nack(
+        self, multiple: bool = False, requeue: bool = True
+    ) -> Deferred[Settlement]:
+        """
+        Hand it back as not attempted (RabbitMQ's basic.nack).
+
+        Returns and raises as L{ack}.
+        """
+        inbox = self._inbox
+        if inbox is None:
+            return succeed(Settlement.SENT)
+        self._settle("requeued" if requeue else "rejected")
+        return inbox.nack(self.delivery_tag, multiple, requeue)
+
+    def reject(self, requeue: bool = False) -> Deferred[Settlement]:
+        """
+        Tell the broker that handling it failed (AMQP 0-9-1, basic.reject).
+
+        Returns and raises as L{ack}.
+        """
+        inbox = self._inbox
+        if inbox is None:
+            return succeed(Settlement.SENT)
+        self._settle("requeued" if requeue else "rejected")
+        return inbox.reject(self.delivery_tag, requeue)
+
+    def requeue(self) -> Deferred[Settlement]:
+        """Reject it and have it delivered again; returns and raises as L{ack}."""
+        return self.reject(requeue=True)
+
+    def _settle(self, state: str) -> None:
+        if self._state:
+            raise MessageStateError(
+                f"message {self.delivery_tag} from queue {self.queue_name!r} was "
+                f"{self._state} before; settle each message once"
+            )
+        self._state = state
+
+    def settled_by_other(self, state: str) -> None:
+        """Note that a later message settled this one too."""
+        self._state = state
+
+    def __repr__(self) -> str:
+        state = self._state or "unsettled"
+        return f"<Message {self.delivery_tag} from {self.queue_name!r}, {state}>"

@@ -1,0 +1,106 @@
+"""
+What to do when something fails: how long to wait, what becomes of a message.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from .message import Message
+
+FailurePolicy = Callable[["Message", Failure], object]
+"""
+Called with a message whose handling failed and that is not settled.  It
+settles it, or leaves it unsettled on purpose; it may return a Deferred.
+"""
+
+STABLE = 5.0
+"""Seconds after which a session or channel counts as stable."""
+
+_log = Logger()
+
+
+class Backoff:
+    """
+    Growing waits between attempts: 0 at first if allowed, then 1 s doubling to
+    30 s, each with up to a quarter taken off at random.
+
+    @param eager: whether the first wait is none at all.
+    @param jitter: gives numbers from 0 to 1.
+    """
+
+    first = 1.0
+    most = 30.0
+
+    def __init__(
+        self, eager: bool = False, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._eager = eager
+        self._jitter = jitter
+        self._next = 0.0 if eager else self.first
+
+    def delay(self) -> float:
+        """@return: how many seconds to wait before the next attempt."""
+        base = self._next
+        self._next = min(self.most, max(self.first, base * 2))
+        return base * (1 - self._jitter() / 4)
+
+    def reset(self) -> None:
+        """Begin anew, since things went well for some time."""
+        self._next = 0.0 if self._eager else self.first
+
+    def note_life(self, clock: IReactorTime, since: float) -> None:
+        """Reset if what began at C{since} lived long enough to count as stable."""
+        if clock.seconds() - since >= STABLE:
+            self.reset()
+
+
+def requeue_once(message: Message, failure: Failure) -> None:
+    """Put the message back once; if it comes again and fails again, reject it."""
+    if message.redelivered:
+        reject(message, failure)
+        return
+    _log.failure(
+        "Handling message {message_id!r} from queue {queue!r} failed; it is "
+        "requeued once",
+        failure,
+        message_id=message.properties_or_empty.get("message_id"),
+        queue=message.queue_name,
+    )
+    message.reject(requeue=True)
+
+
+def reject(message: Message, failure: Failure) -> None:
+    """Reject the message: to the dead letter exchange if there is one."""
+    _log.failure(
+        "Handling message {message_id!r} from queue {queue!r} failed; {fate}",
+        failure,
+        message_id=message.properties_or_empty.get("message_id"),
+        queue=message.queue_name,
+        fate=_fate(message),
+    )
+    message.reject()
+
+
+def drop(message: Message, failure: Failure) -> None:
+    """Take the message for handled, whatever went wrong."""
+    _log.failure(
+        "Handling message {message_id!r} from queue {queue!r} failed; it is dropped",
+        failure,
+        message_id=message.properties_or_empty.get("message_id"),
+        queue=message.queue_name,
+    )
+    message.ack()
+
+
+def _fate(message: Message) -> str:
+    if message.dead_letter_exchange is None:
+        return "dropped, no dead letter exchange"
+    return f"rejected to the dead letter exchange {message.dead_letter_exchange!r}"

@@ -1,0 +1,348 @@
+"""
+Producer: publishes messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Mapping
+from itertools import count
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .batch import END, Batch, each_body
+from .bounded import bounded
+from .compression import compress
+from .entity import Exchange, Queue, as_exchange
+from .exceptions import KombuError, NotSupported, Unroutable
+from .interfaces import Returned
+from .properties import check_properties
+from .publishing import Outgoing
+from .serialization import encode
+from .validation import (
+    check_arguments,
+    check_auto_declare,
+    check_count,
+    check_delivery_mode,
+    check_seconds,
+    check_short_string,
+    milliseconds,
+)
+from .waiters import Waiters
+
+if TYPE_CHECKING:
+    from .channel import Channel
+    from .connection import BrokerConnection
+
+PUBLISH_TIMEOUT = 30.0
+"""Seconds from the call to the broker's verdict, by default."""
+
+OnReturn = Callable[[Exception, str, str, Returned], object]
+"""Called with (error, exchange, routing_key, message) for each message that
+came back."""
+
+
+class Producer:
+    """
+    Publishes messages to an exchange.
+
+    Subclasses may set C{exchange}, C{routing_key}, C{serializer},
+    C{compression}, C{auto_declare} and C{on_return} as class attributes.
+
+    @param channel: a channel, or a connection, on which it opens its own.
+    @param exchange: an L{Exchange} or its name; the default one if not given.
+    @param routing_key: the default for L{publish}.
+    @param serializer: the default for L{publish}; C{None} sends str and bytes
+        as they are and the rest as json.
+    @param auto_declare: whether the first publish declares the exchange:
+        C{True} (default), C{False}, or C{"passive"} to only check it.
+    @param compression: the default for L{publish}.
+    @param on_return: called with (error, exchange, routing_key, message) for
+        each mandatory message that no queue would have had.
+    """
+
+    exchange: Exchange | str | None = None
+    routing_key: str = ""
+    serializer: str | None = None
+    compression: str | None = None
+    auto_declare: bool | str = True
+    on_return: OnReturn | None = None
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        channel: Channel | BrokerConnection,
+        exchange: Exchange | str | None = None,
+        routing_key: str | None = None,
+        serializer: str | None = None,
+        auto_declare: bool | str | None = None,
+        compression: str | None = None,
+        on_return: OnReturn | None = None,
+    ) -> None:
+        self._owned = channel is not channel.default_channel
+        self.channel: Channel = (
+            channel.new_channel()  # type: ignore[union-attr]
+            if self._owned
+            else channel.default_channel
+        )
+        given = self.exchange if exchange is None else exchange
+        self.exchange: Exchange = as_exchange(given or "").bind(self.channel)
+        if routing_key is not None:
+            self.routing_key = check_short_string("routing_key", routing_key)
+        self.serializer = serializer or self.serializer
+        self.compression = compression or self.compression
+        self.on_return = on_return or self.on_return
+        if auto_declare is not None:
+            self.auto_declare = auto_declare
+        check_auto_declare(self.auto_declare)
+        self._declared = not self.auto_declare or self.exchange.is_predeclared
+        self._declaring: Waiters[None] = Waiters()
+        self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
+        if self.on_return is not None:
+            self.channel.add_on_return(self, self._returned)
+
+    # --- publishing ---------------------------------------------------------
+
+    def publish(
+        self,
+        body: object,
+        routing_key: str | None = None,
+        delivery_mode: int | str | None = None,
+        mandatory: bool = False,
+        immediate: bool = False,
+        priority: int = 0,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        serializer: str | None = None,
+        headers: Mapping[str, object] | None = None,
+        compression: str | None = None,
+        exchange: Exchange | str | None = None,
+        retry: bool = False,
+        retry_policy: Mapping[str, object] | None = None,
+        declare: Iterable[Exchange | Queue] | None = None,
+        expiration: float | None = None,
+        timeout: float | None = None,
+        confirm: bool = True,
+        **properties: object,
+    ) -> Deferred[None]:
+        """
+        Publish one message.  Nothing that is passed in is changed.
+
+        @param body: str and bytes go as they are, the rest is serialized.
+        @param routing_key: default is the producer's.
+        @param delivery_mode: 2 or C{"persistent"}, 1 or C{"transient"};
+            default is the exchange's.
+        @param mandatory: have it come back if no queue would have it.
+        @param immediate: brokers do not have it any more: not supported.
+        @param priority: 0 to 255; for queues with C{max_priority}.
+        @param content_type: with it, body must be str or bytes and goes as is.
+        @param content_encoding: goes with C{content_type}.
+        @param serializer: default is the producer's.
+        @param headers: the application's own.
+        @param compression: such as C{"gzip"}; default is the producer's.
+        @param exchange: instead of the producer's; not declared.
+        @param retry: not supported yet.
+        @param declare: exchanges and queues to declare before.
+        @param expiration: seconds after which a queue may drop it.
+        @param timeout: seconds from this call to the verdict; default 30.
+        @param confirm: wait for the broker's verdict; without, the Deferred
+            fires when the socket has taken the message.
+        @param properties: further ones of AMQP 0-9-1: correlation_id,
+            reply_to, message_id, timestamp, type, user_id, app_id, cluster_id.
+        @return: fires when the broker has taken the message over.  Fails with
+            L{txkombu.exceptions.Unroutable}, L{txkombu.exceptions.Nacked} or
+            the broker's refusal; with L{txkombu.exceptions.NotSent} or
+            L{txkombu.exceptions.OutcomeUnknown} if the session is lost; with
+            L{txkombu.exceptions.OperationTimeout} at the deadline, after which
+            it is never sent; with L{txkombu.exceptions.BackpressureError} if
+            too many wait; with L{txkombu.exceptions.EncodeError}.
+        @raise TypeError: a property is not known, or of a wrong type.
+        @raise ValueError: something is out of range.
+        """
+        if immediate or retry:
+            return fail(self._not_supported("immediate" if immediate else "retry=True"))
+        if expiration is not None:
+            properties["expiration"] = str(milliseconds("expiration", expiration))
+        if mandatory:
+            properties.setdefault("message_id", next(self._message_ids))
+        if properties:
+            check_properties(properties)
+        key = self.routing_key if routing_key is None else routing_key
+        check_short_string("routing_key", key)
+        check_count("priority", priority, 0, 255)
+        target = self.exchange if exchange is None else self._target(exchange)
+        mode = check_delivery_mode(delivery_mode) or target.delivery_mode
+        limit = (
+            PUBLISH_TIMEOUT if timeout is None else check_seconds("timeout", timeout)
+        )
+        sent_headers = check_arguments("headers", headers)
+        try:
+            kind, encoding, data = encode(
+                body, serializer or self.serializer, content_type, content_encoding
+            )
+            method = self.compression if compression is None else compression
+            if method:
+                data, sent_headers["compression"] = compress(data, method)
+        except KombuError:
+            return fail(Failure())
+        sent = {
+            "content_type": kind,
+            "content_encoding": encoding,
+            "headers": sent_headers,
+            "delivery_mode": mode,
+            "priority": priority,
+            **properties,
+        }
+        message = Outgoing(data, sent, target, key, mandatory, confirm, limit)
+        if self._declared and declare is None:
+            done = self.channel.publish(message)
+        else:
+            done = self._declare_and_publish(message, list(declare or ()))
+        return done.addErrback(self._told_on_return) if mandatory else done
+
+    def send(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
+        """The same as L{publish}."""
+        return self.publish(body, *args, **options)
+
+    def _target(self, exchange: Exchange | str) -> Exchange:
+        """An exchange given by name has the delivery mode of our own."""
+        if isinstance(exchange, str) and exchange == self.exchange.name:
+            return self.exchange
+        if isinstance(exchange, str):
+            return Exchange(exchange, delivery_mode=self.exchange.delivery_mode)
+        return as_exchange(exchange)
+
+    def _not_supported(self, what: str) -> NotSupported:
+        return NotSupported(what, self.channel.connection.transport_name)
+
+    # --- declaring ----------------------------------------------------------
+
+    def declare(self) -> Deferred[None]:
+        """
+        Declare the exchange now, or check it, as C{auto_declare} says.
+
+        @return: fails as L{Exchange.declare} does.
+        """
+        return self.exchange.declare(passive=self.auto_declare == "passive" or None)
+
+    @inlineCallbacks
+    def _declare_and_publish(
+        self, message: Outgoing, entities: list[Exchange | Queue]
+    ) -> Generator[Deferred[Any], Any, None]:
+        clock = self.channel.connection.clock
+        began = clock.seconds()
+        declaring = self._declare_all(entities)
+        what = "declaring before a publish"
+        yield bounded(declaring, clock, message.timeout, what)
+        message.timeout = max(0.0, message.timeout - (clock.seconds() - began))
+        yield self.channel.publish(message)
+
+    @inlineCallbacks
+    def _declare_all(
+        self, entities: list[Exchange | Queue]
+    ) -> Generator[Deferred[Any], Any, None]:
+        if not self._declared:
+            yield self._when_declared()
+        for entity in entities:
+            if not self.channel.connection.topology.knows(entity):
+                yield entity.declare(channel=self.channel)
+
+    def _when_declared(self) -> Deferred[None]:
+        """Declare the exchange once, however many publishes wait for it."""
+        first = not self._declaring
+        waiter = self._declaring.wait()
+        if first:
+            self.declare().addCallbacks(self._exchange_declared, self._not_declared)
+        return waiter
+
+    def _exchange_declared(self, _: object) -> None:
+        """Let go who waits, in order; who comes meanwhile is behind them."""
+        while self._declaring:
+            self._declaring.fire(None)
+        self._declared = True
+
+    def _not_declared(self, failure: Failure) -> None:
+        error = failure.value
+        assert isinstance(error, Exception)
+        self._declaring.fail(error)
+
+    # --- what came back -----------------------------------------------------
+
+    def _told_on_return(self, failure: Failure) -> Failure:
+        error = failure.value
+        if isinstance(error, Unroutable):
+            self._returned(error.returned)
+        return failure
+
+    def _returned(self, message: Returned) -> None:
+        if self.on_return is None:
+            return
+        error = Unroutable(message)
+        try:
+            self.on_return(error, message.exchange, message.routing_key, message)
+        except Exception:
+            self._log.failure("on_return failed")
+
+    # --- room ---------------------------------------------------------------
+
+    def when_ready(self) -> Deferred[None]:
+        """
+        @return: fires when a message would be sent at once; fails if the
+            connection cannot be made or was closed.
+        """
+        return self.channel.when_ready()
+
+    @inlineCallbacks
+    def publish_all(
+        self, bodies: Iterable[object] | AsyncIterable[object], **options: Any
+    ) -> Generator[Deferred[Any], Any, int]:
+        """
+        Publish many messages, no faster than the broker takes them.
+
+        @param bodies: what to publish; taken one by one as there is room.
+        @param options: as for L{publish}, the same for all.
+        @return: fires with their number when all are confirmed.  At the first
+            failure it takes no more, waits for those on their way, and fails
+            with that.
+        """
+        batch = Batch()
+        next_body = each_body(bodies)
+        body = yield next_body()
+        while body is not END and batch.failure is None:
+            yield self.when_ready()
+            batch.add(self.publish(body, **options))
+            body = yield next_body()
+        return (yield batch.when_done())
+
+    # --- its end ------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        """
+        Release the channel, and close it if it is the producer's own: then
+        after the verdicts on what was published.
+
+        @return: fires when done; never fails.
+        """
+        self.channel.remove_on_return(self)
+        return self.channel.close() if self._owned else succeed(None)
+
+    release = close
+
+    async def __aenter__(self) -> Producer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self.exchange!r}>"

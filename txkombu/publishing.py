@@ -1,0 +1,358 @@
+"""
+One channel's outgoing messages: the window, the deadlines, the verdicts.
+
+A message goes out at once if the session is up, broker and socket take it, and
+the window of unconfirmed messages has room.  Otherwise it waits its turn here,
+up to C{max_pending}; what is here when its deadline passes is never sent.  What
+is here when the session is lost was never sent, and its publish says so; what
+comes while there is no session waits for the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from .deadlines import Deadlines
+from .entity import Exchange
+from .exceptions import (
+    BackpressureError,
+    ChannelClosed,
+    KombuError,
+    NotSent,
+    OperationTimeout,
+)
+from .interfaces import ISessionChannel, Properties
+from .waiters import Waiters
+
+WINDOW = 1000
+"""Unconfirmed messages on their way, per channel."""
+WINDOW_BYTES = 16 * 1024 * 1024
+"""Bytes of unconfirmed bodies on their way, per channel."""
+MAX_PENDING = 10_000
+"""Messages that may wait here."""
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+"""Bytes of bodies that may wait here."""
+TURN = 200
+"""Messages without confirm that go out in one turn of the reactor."""
+TURN_BYTES = 64 * 1024
+"""Bytes of bodies without confirm that go out in one turn of the reactor."""
+
+
+class Outgoing:
+    """One message on its way out."""
+
+    __slots__ = (
+        "body",
+        "confirm",
+        "done",
+        "exchange",
+        "expired",
+        "inner",
+        "mandatory",
+        "properties",
+        "routing_key",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: Exchange,
+        routing_key: str,
+        mandatory: bool,
+        confirm: bool,
+        timeout: float,
+    ) -> None:
+        self.body = body
+        self.properties = properties
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.mandatory = mandatory
+        self.confirm = confirm
+        self.timeout = timeout
+        self.done: Deferred[None] | None = None
+        self.inner: Deferred[None] | None = None
+        self.expired = False
+
+
+class Publisher:
+    """
+    Sends the messages of one channel.
+
+    @param clock: for deadlines.
+    @param phase: says what a message that waits here waits for.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_clock",
+        "_closed",
+        "_deadlines",
+        "_flowing",
+        "_idle",
+        "_next_turn",
+        "_pending",
+        "_pending_bytes",
+        "_phase",
+        "_ready",
+        "_resuming",
+        "_turn",
+        "_turn_bytes",
+        "_unconfirmed",
+        "_unconfirmed_bytes",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        phase: Callable[[], str],
+    ) -> None:
+        self._clock = clock
+        self._phase = phase
+        self._flowing = True
+        self._resuming = False
+        self._channel: ISessionChannel | None = None
+        self._pending: deque[Outgoing] = deque()
+        self._pending_bytes = 0
+        self._unconfirmed = 0
+        self._unconfirmed_bytes = 0
+        self._turn = 0
+        self._turn_bytes = 0
+        self._next_turn: IDelayedCall | None = None
+        self._deadlines: Deadlines[Outgoing] = Deadlines(clock, self._expire)
+        self._ready: Waiters[None] = Waiters()
+        self._idle: Waiters[None] = Waiters()
+        self._closed: Exception | None = None
+
+    # --- publishing ---------------------------------------------------------
+
+    def publish(self, message: Outgoing) -> Deferred[None]:
+        """
+        Send a message, now or when there is room.
+
+        @return: fires with the broker's verdict, or, without confirm, when
+            the socket has taken it.  Fails with L{OperationTimeout} at its
+            deadline, L{BackpressureError} if too much waits already, or as
+            C{ISessionChannel.basic_publish} does.
+        """
+        if self._closed is not None:
+            return fail(NotSent(f"not sent: {self._closed}"))
+        if not self._pending and self._has_room(message):
+            return self._send(message)
+        return self._wait_here(message)
+
+    def when_ready(self) -> Deferred[None]:
+        """@return: fires when a message would go out at once."""
+        if self._closed is not None:
+            return fail(self._closed)
+        return succeed(None) if self._is_ready() else self._ready.wait()
+
+    def when_idle(self) -> Deferred[None]:
+        """@return: fires when nothing waits and every verdict is in."""
+        return self._idle.wait() if self._is_busy() else succeed(None)
+
+    def _is_busy(self) -> bool:
+        return bool(self._pending or self._unconfirmed)
+
+    def _is_ready(self) -> bool:
+        return (
+            not self._pending
+            and self._channel is not None
+            and self._flowing
+            and self._unconfirmed < WINDOW
+            and self._unconfirmed_bytes < WINDOW_BYTES
+            and self._turn < TURN
+            and self._turn_bytes < TURN_BYTES
+        )
+
+    def _has_room(self, message: Outgoing) -> bool:
+        if self._channel is None or not self._flowing:
+            return False
+        if message.confirm:
+            return self._unconfirmed < WINDOW and (
+                self._unconfirmed_bytes + len(message.body) <= WINDOW_BYTES
+                or not self._unconfirmed
+            )
+        return self._turn < TURN and self._turn_bytes < TURN_BYTES
+
+    def _send(self, message: Outgoing) -> Deferred[None]:
+        assert self._channel is not None
+        if message.confirm:
+            self._unconfirmed += 1
+            self._unconfirmed_bytes += len(message.body)
+        else:
+            self._count_in_turn(message)
+        inner = message.inner = self._channel.basic_publish(
+            message.body,
+            message.properties,
+            message.exchange,
+            message.routing_key,
+            message.mandatory,
+            message.confirm,
+        )
+        if message.confirm:
+            if message.done is None:
+                self._deadlines.add(message, message.timeout)
+            inner.addBoth(self._confirmed, message)
+        return inner
+
+    def _confirmed(self, result: Failure | None, message: Outgoing) -> Failure | None:
+        self._unconfirmed -= 1
+        self._unconfirmed_bytes -= len(message.body)
+        self._deadlines.discard(message, message.timeout)
+        if self._pending or self._ready or self._idle:
+            self.resume()
+        if message.expired and isinstance(result, Failure):
+            phase = "waiting for the broker's word on it; its outcome is unknown"
+            raise OperationTimeout("publish", message.timeout, phase) from result.value
+        return result
+
+    def _count_in_turn(self, message: Outgoing) -> None:
+        self._turn += 1
+        self._turn_bytes += len(message.body)
+        if self._next_turn is None:
+            self._next_turn = self._clock.callLater(0, self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._next_turn = None
+        self._turn = self._turn_bytes = 0
+        self.resume()
+
+    # --- waiting ------------------------------------------------------------
+
+    def _wait_here(self, message: Outgoing) -> Deferred[None]:
+        if self._is_full(message):
+            return fail(
+                BackpressureError(
+                    f"{len(self._pending)} messages ({self._pending_bytes} bytes) wait "
+                    f"to be published ({self._phase()}); wait for when_ready() first"
+                )
+            )
+        done: Deferred[None] = Deferred(lambda _: self._cancel(message))
+        message.done = done
+        self._pending.append(message)
+        self._pending_bytes += len(message.body)
+        self._deadlines.add(message, message.timeout)
+        return done
+
+    def _is_full(self, message: Outgoing) -> bool:
+        size = self._pending_bytes + len(message.body)
+        return len(self._pending) >= MAX_PENDING or (
+            bool(self._pending) and size > MAX_PENDING_BYTES
+        )
+
+    def flow(self, allowed: bool) -> None:
+        """Broker and socket take messages, or take none for now."""
+        self._flowing = allowed
+        if allowed:
+            self.resume()
+
+    def resume(self) -> None:
+        """Send what waits, as far as there is room, and tell who waits for it."""
+        if self._resuming:
+            return
+        self._resuming = True
+        try:
+            while self._pending and self._has_room(self._pending[0]):
+                self._send_first()
+        finally:
+            self._resuming = False
+        if self._ready and self._is_ready():
+            self._ready.fire(None)
+        self._tell_idle()
+
+    def _send_first(self) -> None:
+        message = self._pending.popleft()
+        self._pending_bytes -= len(message.body)
+        assert message.done is not None
+        if not message.confirm:
+            self._deadlines.discard(message, message.timeout)
+        self._send(message).addBoth(_pass_on, message.done)
+
+    def _tell_idle(self) -> None:
+        if self._idle and not self._is_busy():
+            self._idle.fire(None)
+
+    def _drop(self, message: Outgoing) -> None:
+        self._pending.remove(message)
+        self._pending_bytes -= len(message.body)
+
+    def _cancel(self, message: Outgoing) -> None:
+        self._deadlines.discard(message, message.timeout)
+        if message.inner is not None:
+            message.inner.cancel()
+        else:
+            self._drop(message)
+
+    def _expire(self, message: Outgoing) -> None:
+        message.expired = True
+        if message.inner is not None:
+            message.inner.cancel()
+            return
+        self._drop(message)
+        assert message.done is not None
+        message.done.errback(
+            Failure(
+                OperationTimeout(
+                    "publish", message.timeout, f"{self._phase()}; it was not sent"
+                )
+            )
+        )
+
+    # --- the channel's life -------------------------------------------------
+
+    def give_up_blocked(self) -> None:
+        """Fail what waits because broker or socket take nothing."""
+        if not self._flowing:
+            self.fail_pending(ChannelClosed(f"{self._phase()}, and the channel closes"))
+
+    def channel_up(self, channel: ISessionChannel) -> None:
+        """Send on this channel from now on."""
+        self._channel = channel
+        self.resume()
+
+    def channel_down(self, error: Exception) -> None:
+        """There is no channel for now: what waited was not sent."""
+        if self._channel is None:
+            return
+        self._channel = None
+        self.fail_pending(error)
+
+    def close(self, error: KombuError) -> None:
+        """There is no channel any more."""
+        self._closed = error
+        self._channel = None
+        self.fail_pending(error)
+        self._deadlines.stop()
+        self._ready.fail(error)
+        if self._next_turn is not None and self._next_turn.active():
+            self._next_turn.cancel()
+        self._next_turn = None
+
+    def fail_pending(self, cause: Exception) -> None:
+        """Tell all that wait here that they were not sent."""
+        pending, self._pending = self._pending, deque()
+        self._pending_bytes = 0
+        for message in pending:
+            self._deadlines.discard(message, message.timeout)
+            assert message.done is not None
+            if not message.done.called:
+                error = NotSent(f"not sent: {cause}")
+                error.__cause__ = cause
+                message.done.errback(Failure(error))
+        self._tell_idle()
+
+
+def _pass_on(result: Failure | None, done: Deferred[None]) -> None:
+    if done.called:
+        return
+    if isinstance(result, Failure):
+        done.errback(result)
+    else:
+        done.callback(None)

@@ -1,0 +1,149 @@
+"""
+SimpleQueue: one queue, seen as Python's C{queue.Queue}, with Deferreds.
+"""
+
+from __future__ import annotations
+
+from queue import Empty
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from .bounded import bounded
+from .consumer import Consumer
+from .entity import Exchange, Queue
+from .exceptions import OperationTimeout
+from .interfaces import QueueDeclareOk
+from .message import Message
+from .producer import Producer
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from .channel import Channel
+    from .connection import BrokerConnection
+
+__all__ = ["Empty", "SimpleQueue"]
+
+
+class SimpleQueue:
+    """
+    Puts messages into one queue, and gets them out of it.
+
+    A queue given by its name stands behind a direct exchange of the same name.
+
+    @param channel: a channel, or a connection, on which it opens its own.
+    @param name: a queue's name, or a L{Queue}.
+    @param no_ack: messages need no ack, and can be lost.
+    @param serializer: the default for L{put}.
+    @param compression: the default for L{put}.
+    @param accept: what may be decoded; see L{Consumer}.
+    """
+
+    Empty = Empty
+
+    def __init__(
+        self,
+        channel: Channel | BrokerConnection,
+        name: str | Queue,
+        no_ack: bool | None = None,
+        serializer: str | None = None,
+        compression: str | None = None,
+        accept: list[str] | None = None,
+    ) -> None:
+        queue = name if isinstance(name, Queue) else _queue_named(name)
+        self._consumer = Consumer(
+            channel, queue, no_ack=no_ack, accept=accept, prefetch_count=1
+        )
+        self.channel = self._consumer.channel
+        [self.queue] = self._consumer.queues  # type: ignore[misc]
+        self._producer = Producer(
+            self.channel,
+            self.queue.exchange,
+            routing_key=_key_to(self.queue),
+            serializer=serializer,
+            compression=compression,
+        )
+
+    def put(self, message: object, **options: Any) -> Deferred[None]:
+        """
+        Publish to the queue, which is declared if need be.
+
+        @param options: as for L{Producer.publish}.
+        @return: as L{Producer.publish}.
+        """
+        return self._producer.publish(message, declare=[self.queue], **options)
+
+    def get(
+        self, block: bool = True, timeout: float | None = None
+    ) -> Deferred[Message]:
+        """
+        Take one message out.
+
+        @param block: whether to wait for one.
+        @param timeout: seconds to wait; C{None} waits for ever.
+        @return: fires with it; fails with C{queue.Empty} if there is none.
+        """
+        if not block:
+            return self.get_nowait()
+        waiting = self._consumer.consume().addCallback(lambda _: self._consumer.take())
+        if timeout is None:
+            return waiting
+        clock = self.channel.connection.clock
+        return bounded(waiting, clock, timeout, "get").addErrback(_as_empty)
+
+    def get_nowait(self) -> Deferred[Message]:
+        """Take one message out if there is one now; else fail with C{queue.Empty}."""
+        waiting = self._consumer.take_now()
+        if waiting is not None:
+            return succeed(waiting)
+        return self._consumer.get().addCallback(_or_empty)
+
+    def clear(self) -> Deferred[int]:
+        """Throw away all that is ready; fires with its number."""
+        return self._declared().addCallback(lambda _: self.queue.purge())
+
+    def qsize(self) -> Deferred[int]:
+        """@return: fires with the number of messages ready in the queue."""
+        return self._declared().addCallback(lambda ok: ok.message_count)
+
+    def _declared(self) -> Deferred[QueueDeclareOk]:
+        declaring = self._consumer.declare()
+        return declaring.addCallback(lambda _: self.queue.queue_declare(passive=True))
+
+    def close(self) -> Deferred[None]:
+        """Hand back what was taken and is not settled, and end; never fails."""
+        return self._producer.close().addCallback(lambda _: self._consumer.close())
+
+    async def __aenter__(self) -> SimpleQueue:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _queue_named(name: str) -> Queue:
+    return Queue(name, Exchange(name, "direct"), routing_key=name)
+
+
+def _key_to(queue: Queue) -> str:
+    """The default exchange reaches a queue by its name."""
+    return queue.routing_key if queue.exchange is not None else queue.name
+
+
+def _or_empty(message: Message | None) -> Message:
+    if message is None:
+        raise Empty
+    return message
+
+
+def _as_empty(failure: Failure) -> Failure:
+    if failure.check(OperationTimeout):
+        raise Empty from failure.value
+    return failure

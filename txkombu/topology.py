@@ -1,0 +1,267 @@
+"""
+What this connection declared, and how to declare it again.
+
+The order is exchanges, queues, bindings.  A queue that the broker named gets a
+new name each time; everything recorded about it is rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from copy import copy
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from .entity import Exchange, Queue
+from .exceptions import BrokerError, NotSupported
+from .interfaces import (
+    ISession,
+    ISessionChannel,
+    ISessionChannelListener,
+    Returned,
+)
+
+
+class Bound(NamedTuple):
+    """One binding: into a queue, or into an exchange."""
+
+    destination: Queue | Exchange
+    source: Exchange
+    routing_key: str
+    arguments: Mapping[str, object]
+
+    def key(self) -> tuple[object, ...]:
+        """What tells it from others, whatever objects it was made with."""
+        return (
+            type(self.destination).__name__,
+            self.destination.name,
+            self.source.name,
+            self.routing_key,
+            repr(sorted(self.arguments.items())),
+        )
+
+
+class Step(NamedTuple):
+    """One declaration: what it is about, and how to make it."""
+
+    what: str
+    take: Callable[[ISessionChannel], Deferred[Any]]
+
+
+class Topology:
+    """
+    The record of one connection's declarations.
+
+    @param renamed: called with (old, new) when the broker gave a queue that
+        it names itself another name.
+    """
+
+    _log = Logger()
+
+    def __init__(self, renamed: Callable[[str, str], None]) -> None:
+        self._renamed = renamed
+        self._exchanges: dict[str, Exchange] = {}
+        self._queues: dict[str, Queue] = {}
+        self._server_named: set[str] = set()
+        self._bindings: dict[tuple[object, ...], Bound] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._exchanges or self._queues or self._bindings)
+
+    # --- recording ----------------------------------------------------------
+
+    def exchange_declared(self, exchange: Exchange) -> None:
+        """Remember an exchange."""
+        self._exchanges[exchange.name] = exchange
+
+    def exchange_deleted(self, name: str) -> None:
+        """Forget an exchange, and the bindings from and to it."""
+        self._exchanges.pop(name, None)
+        self._drop_bindings(
+            lambda bound: (
+                bound.source.name == name
+                or (
+                    isinstance(bound.destination, Exchange)
+                    and bound.destination.name == name
+                )
+            )
+        )
+
+    def queue_declared(self, queue: Queue, server_named: bool) -> None:
+        """Remember a queue, which has its name by now."""
+        self._queues[queue.name] = queue
+        if server_named:
+            self._server_named.add(queue.name)
+
+    def queue_deleted(self, name: str) -> None:
+        """Forget a queue and its bindings."""
+        self._queues.pop(name, None)
+        self._server_named.discard(name)
+        self._drop_bindings(
+            lambda bound: (
+                isinstance(bound.destination, Queue) and bound.destination.name == name
+            )
+        )
+
+    def bound(self, bound: Bound) -> None:
+        """Remember a binding."""
+        self._bindings[bound.key()] = bound
+
+    def unbound(self, bound: Bound) -> None:
+        """Forget a binding."""
+        self._bindings.pop(bound.key(), None)
+
+    def knows(self, entity: Exchange | Queue) -> bool:
+        """Whether this connection declared just this exchange or queue."""
+        known: dict[str, Any] = (
+            self._queues if isinstance(entity, Queue) else self._exchanges
+        )
+        return bool(known.get(entity.name) == entity)
+
+    def _drop_bindings(self, gone: Callable[[Bound], bool]) -> None:
+        self._bindings = {
+            key: bound for key, bound in self._bindings.items() if not gone(bound)
+        }
+
+    # --- replaying ----------------------------------------------------------
+
+    @inlineCallbacks
+    def replay(self, session: ISession) -> Generator[Deferred[Any], Any, None]:
+        """
+        Declare everything again.
+
+        What the broker refuses is logged and left out, the rest is declared.
+
+        @return: fails only when the session is lost.
+        """
+        yield self._run(session, [_declares(each) for each in self._exchanges.values()])
+        yield self._run(
+            session, [self._redeclares(each) for each in self._queues.values()]
+        )
+        yield self._run(session, [_binds(each) for each in self._bindings.values()])
+
+    @inlineCallbacks
+    def replay_queue(
+        self, session: ISession, queue: Queue
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Declare one queue again, with the exchanges it is bound to; one this
+        connection did not declare is only looked up.
+
+        @return: fails with the broker's refusal.
+        """
+        recorded = self._queues.get(queue.name)
+        if recorded is None:
+            yield self._run(session, [_looks_up(queue)], strict=True)
+            return
+        sources = [bound.source for bound in self._bindings_of(recorded.name)]
+        known = [each for each in sources if each.name in self._exchanges]
+        steps = [_declares(each) for each in known] + [self._redeclares(recorded)]
+        yield self._run(session, steps, strict=True)
+        bindings = self._bindings_of(recorded.name)
+        yield self._run(session, [_binds(each) for each in bindings], strict=True)
+
+    def _bindings_of(self, queue: str) -> list[Bound]:
+        return [
+            bound
+            for bound in self._bindings.values()
+            if isinstance(bound.destination, Queue) and bound.destination.name == queue
+        ]
+
+    def _redeclares(self, queue: Queue) -> Step:
+        if queue.name not in self._server_named:
+            return Step(
+                repr(queue), lambda channel: channel.queue_declare(queue, False)
+            )
+        nameless = copy(queue)
+        nameless.name = ""
+
+        def redeclare(channel: ISessionChannel) -> Deferred[None]:
+            declared = channel.queue_declare(nameless, False)
+            return declared.addCallback(lambda ok: self._rename(queue, ok.queue))
+
+        return Step(repr(queue), redeclare)
+
+    def _rename(self, queue: Queue, new: str) -> None:
+        old = queue.name
+        bindings = self._bindings_of(old)
+        queue.name = new
+        self._queues = {each.name: each for each in self._queues.values()}
+        self._server_named.discard(old)
+        self._server_named.add(new)
+        for bound in bindings:
+            bound.destination.name = new
+        self._bindings = {bound.key(): bound for bound in self._bindings.values()}
+        self._renamed(old, new)
+
+    @inlineCallbacks
+    def _run(
+        self, session: ISession, steps: list[Step], strict: bool = False
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Take all steps at once, on a channel of their own.  A refusal ends that
+        channel: what came behind it is taken again on another.
+        """
+        while steps:
+            channel: ISessionChannel = yield session.open_channel(_NoListener())
+            began = [step.take(channel) for step in steps]
+            results = yield DeferredList(began, consumeErrors=True)
+            yield channel.close()
+            refused = _first_refused(results)
+            if refused is None:
+                return
+            error = results[refused][1].value
+            if strict or not isinstance(error, BrokerError | NotSupported):
+                raise error
+            self._log.error(
+                "The broker refused to restore {what}: {error}",
+                what=steps[refused].what,
+                error=error,
+            )
+            steps = steps[refused + 1 :]
+
+
+@implementer(ISessionChannelListener)
+class _NoListener:
+    """For a channel whose operations all say themselves how they ended."""
+
+    def channel_lost(self, error: Exception) -> None:
+        pass
+
+    def returned(self, message: Returned) -> None:
+        pass
+
+
+def _first_refused(results: list[tuple[bool, Any]]) -> int | None:
+    failed = [index for index, (fine, _) in enumerate(results) if not fine]
+    refused = [
+        index for index in failed if isinstance(results[index][1].value, BrokerError)
+    ]
+    return next(iter(refused or failed), None)
+
+
+def _declares(exchange: Exchange) -> Step:
+    return Step(
+        repr(exchange), lambda channel: channel.exchange_declare(exchange, False)
+    )
+
+
+def _looks_up(queue: Queue) -> Step:
+    return Step(repr(queue), lambda channel: channel.queue_declare(queue, True))
+
+
+def _binds(bound: Bound) -> Step:
+    destination, source, key, arguments = bound
+    what = f"binding of {destination.name!r} to {source.name!r} by {key!r}"
+    if isinstance(destination, Queue):
+        queue = destination
+        return Step(
+            what, lambda channel: channel.queue_bind(queue, source, key, arguments)
+        )
+    exchange = destination
+    return Step(
+        what, lambda channel: channel.exchange_bind(exchange, source, key, arguments)
+    )

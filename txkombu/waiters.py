@@ -1,0 +1,55 @@
+"""
+Deferreds for those who wait for one event.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+class Waiters(Generic[T]):
+    """
+    Hands out a fresh Deferred to each who waits, and fires them together.
+
+    Cancelling one touches no other.  They are swapped out before they fire, so
+    who waits again from a callback waits for the next time.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[Deferred[T], None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def wait(self) -> Deferred[T]:
+        """@return: fires at the next C{fire} or C{fail}."""
+        waiter: Deferred[T] = Deferred(self._forget)
+        self._waiting[waiter] = None
+        return waiter
+
+    def fire(self, result: T) -> None:
+        """Fire all, in the order they came."""
+        for waiter in self._swap():
+            if not waiter.called:
+                waiter.callback(result)
+
+    def fail(self, error: Exception) -> None:
+        """Fail all, in the order they came."""
+        for waiter in self._swap():
+            if not waiter.called:
+                waiter.errback(Failure(error))
+
+    def _swap(self) -> list[Deferred[T]]:
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
+
+    def _forget(self, waiter: Deferred[T]) -> None:
+        self._waiting.pop(waiter, None)
