@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .bounded import bounded, pause
-from .entity import Exchange, Queue
+from .entity import Queue
 from .exceptions import (
     ChannelClosed,
     ConnectionClosed,
@@ -36,23 +36,20 @@ from .interfaces import (
     Delivery,
     ISessionChannel,
     ISessionChannelListener,
-    QueueDeclareOk,
     Returned,
     Settlement,
 )
 from .message import Message
+from .operations import EntityOperations
 from .policy import Backoff
 from .publishing import Outgoing, Publisher
 from .serialization import accept_set
 from .subscription import Subscription
-from .topology import Bound
 from .validation import check_count, check_short_string
 from .waiters import Waiters
 
 if TYPE_CHECKING:
     from .connection import BrokerConnection
-
-    Channelish = Channel | BrokerConnection
 
 T = TypeVar("T")
 
@@ -61,7 +58,7 @@ PREFETCH = 100
 
 
 @implementer(ISessionChannelListener)
-class Channel:
+class Channel(EntityOperations):
     """
     Declares, publishes, consumes, on one connection.
 
@@ -264,7 +261,7 @@ class Channel:
     def _timeout(self) -> float:
         return self.connection.operation_timeout
 
-    def _call(
+    def call(
         self, what: str, operate: Callable[[ISessionChannel], Deferred[T]]
     ) -> Deferred[T]:
         """Run an operation on the session channel, or on the next one."""
@@ -274,132 +271,6 @@ class Channel:
         else:
             began = self.when_open().addCallback(operate)
         return bounded(began, self._clock, self._timeout, what)
-
-    def exchange_declare(
-        self, exchange: Exchange, passive: bool = False
-    ) -> Deferred[None]:
-        """Declare an exchange, or only check it; see L{Exchange.declare}."""
-        done = self._call(
-            f"declaring exchange {exchange.name!r}",
-            lambda channel: channel.exchange_declare(exchange, passive),
-        )
-        if not passive:
-            done.addCallback(
-                lambda _: self.connection.topology.exchange_declared(exchange)
-            )
-        return done
-
-    def exchange_delete(
-        self, exchange: Exchange, if_unused: bool = False
-    ) -> Deferred[None]:
-        """Delete an exchange; see L{Exchange.delete}."""
-        return self._call(
-            f"deleting exchange {exchange.name!r}",
-            lambda channel: channel.exchange_delete(exchange, if_unused),
-        ).addCallback(
-            lambda _: self.connection.topology.exchange_deleted(exchange.name)
-        )
-
-    def exchange_bind(
-        self,
-        destination: Exchange,
-        source: Exchange,
-        routing_key: str = "",
-        arguments: Mapping[str, object] | None = None,
-    ) -> Deferred[None]:
-        """Bind an exchange to another; see L{Exchange.bind_to}."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(destination, source, routing_key, arguments or {})
-        return self._call(
-            f"binding exchange {destination.name!r} to {source.name!r}",
-            lambda channel: channel.exchange_bind(destination, *bound[1:]),
-        ).addCallback(lambda _: self.connection.topology.bound(bound))
-
-    def exchange_unbind(
-        self,
-        destination: Exchange,
-        source: Exchange,
-        routing_key: str = "",
-        arguments: Mapping[str, object] | None = None,
-    ) -> Deferred[None]:
-        """Undo L{exchange_bind} with the same arguments."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(destination, source, routing_key, arguments or {})
-        return self._call(
-            f"unbinding exchange {destination.name!r} from {source.name!r}",
-            lambda channel: channel.exchange_unbind(destination, *bound[1:]),
-        ).addCallback(lambda _: self.connection.topology.unbound(bound))
-
-    def queue_declare(
-        self, queue: Queue, passive: bool = False
-    ) -> Deferred[QueueDeclareOk]:
-        """
-        Declare a queue, or only look it up; see L{Queue.queue_declare}.
-
-        A queue without a name gets the one the broker made.
-        """
-
-        def declared(result: QueueDeclareOk) -> QueueDeclareOk:
-            server_named = not queue.name
-            queue.name = result.queue
-            if not passive:
-                self.connection.topology.queue_declared(queue, server_named)
-            return result
-
-        return self._call(
-            f"declaring queue {queue.name!r}",
-            lambda channel: channel.queue_declare(queue, passive),
-        ).addCallback(declared)
-
-    def queue_bind(
-        self,
-        queue: Queue,
-        exchange: Exchange,
-        routing_key: str = "",
-        arguments: Mapping[str, object] | None = None,
-    ) -> Deferred[None]:
-        """Bind a queue to an exchange; see L{Queue.bind_to}."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(queue, exchange, routing_key, arguments or {})
-        return self._call(
-            f"binding queue {queue.name!r} to {exchange.name!r}",
-            lambda channel: channel.queue_bind(queue, *bound[1:]),
-        ).addCallback(lambda _: self.connection.topology.bound(bound))
-
-    def queue_unbind(
-        self,
-        queue: Queue,
-        exchange: Exchange,
-        routing_key: str = "",
-        arguments: Mapping[str, object] | None = None,
-    ) -> Deferred[None]:
-        """Undo L{queue_bind} with the same arguments."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(queue, exchange, routing_key, arguments or {})
-        return self._call(
-            f"unbinding queue {queue.name!r} from {exchange.name!r}",
-            lambda channel: channel.queue_unbind(queue, *bound[1:]),
-        ).addCallback(lambda _: self.connection.topology.unbound(bound))
-
-    def queue_purge(self, queue: Queue) -> Deferred[int]:
-        """Throw away a queue's ready messages; fires with their number."""
-        return self._call(
-            f"purging queue {queue.name!r}", lambda channel: channel.queue_purge(queue)
-        )
-
-    def queue_delete(
-        self, queue: Queue, if_unused: bool = False, if_empty: bool = False
-    ) -> Deferred[int]:
-        """Delete a queue; see L{Queue.delete}."""
-
-        def deleted(count: int) -> int:
-            self.connection.topology.queue_deleted(queue.name)
-            return count
-
-        return self._call(
-            f"deleting queue {queue.name!r}",
-            lambda channel: channel.queue_delete(queue, if_unused, if_empty),
-        ).addCallback(deleted)
 
     def basic_get(
         self, queue: Queue, no_ack: bool = False, accept: Iterable[str] | None = None
@@ -419,7 +290,7 @@ class Channel:
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 
-        return self._call(f"getting from queue {queue.name!r}", get)
+        return self.call(f"getting from queue {queue.name!r}", get)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         """
@@ -427,7 +298,7 @@ class Channel:
         limit.  It holds until the session channel is lost.
         """
         check_count("prefetch_count", prefetch_count, 0, 65535)
-        return self._call("qos", lambda channel: channel.basic_qos(prefetch_count))
+        return self.call("qos", lambda channel: channel.basic_qos(prefetch_count))
 
     def basic_recover(self, requeue: bool = True) -> Deferred[None]:
         """
@@ -448,7 +319,7 @@ class Channel:
                     message.settled_by_other("requeued")
             return channel.basic_recover()
 
-        return self._call("recover", recover)
+        return self.call("recover", recover)
 
     # --- publishing ---------------------------------------------------------
 
@@ -510,7 +381,7 @@ class Channel:
             self._subscriptions[tag] = subscription
             return tag
 
-        return self._call(
+        return self.call(
             f"consuming from queue {queue.name!r}", subscription.start
         ).addCallback(started)
 
@@ -591,3 +462,7 @@ class Channel:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open" if self.is_open else "not open"
         return f"<Channel of {self.connection.as_uri()}, {state}>"
+
+
+if TYPE_CHECKING:
+    Channelish = Channel | BrokerConnection

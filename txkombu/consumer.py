@@ -208,10 +208,9 @@ class Consumer:
 
     def _on_message(self, message: Message) -> None:
         """Called by the channel with each message."""
-        if self._cancelled and message.consumer_tag in self._cancelled:
-            if not message.no_ack:
-                message.nack()
-                return
+        if message.consumer_tag in self._cancelled and not message.no_ack:
+            message.nack()
+            return
         self._dispatcher.deliver(message)
         if self._pauses and self._dispatcher.load >= self._most:
             self.channel.pause(self)
