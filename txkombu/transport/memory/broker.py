@@ -1,0 +1,148 @@
+"""
+The memory broker: AMQP's semantics, as RabbitMQ has them, in one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from zope.interface import implementer
+
+from ...interfaces import IBrokerTransport, ISession, ISessionListener
+from .deadlines import Deadlines
+from .exchange import MemoryExchange
+from .pump import Pump
+from .queue import MemoryQueue
+from .routing import BUILT_IN, CustomRouter, RouteFunction, Router
+from .session import MemorySession
+from .vhost import VirtualHost
+from .wire import MemoryWire
+
+if TYPE_CHECKING:
+    from ...url import Parameters
+
+
+@implementer(IBrokerTransport)
+class MemoryBroker:
+    """
+    A broker in this process, and the transport that reaches it.
+
+    What a client asks takes effect at once; what the broker says, deliveries
+    and confirms included, comes in the next turn of the reactor.  Without a
+    session it leaves nothing in the reactor; what was due in the meantime
+    happens when the next one comes.
+
+    It keeps nothing beyond its own life, so nothing is durable.
+
+    @ivar sessions: those that live, in the order they came.
+    @ivar vhosts: the virtual hosts that were used, by name.
+    """
+
+    def __init__(self, clock: IReactorTime | None = None, name: str = "memory") -> None:
+        """
+        @param clock: the reactor, or a C{Clock} under test; without one, that
+            of the first session.
+        @param name: what it calls itself.
+        """
+        self.name = name
+        self.pump = Pump(clock)
+        self.sessions: list[MemorySession] = []
+        self.vhosts: dict[str, VirtualHost] = {}
+        self._deadlines = Deadlines(self.pump)
+        self._types: dict[str, Callable[[], Router]] = dict(BUILT_IN)
+
+    @property
+    def clock(self) -> IReactorTime | None:
+        """What it takes the time from; None until the first session."""
+        return self.pump.clock
+
+    def connect(
+        self,
+        parameters: Parameters,
+        endpoint: IStreamClientEndpoint | None,
+        clock: IReactorTime,
+        listener: ISessionListener,
+    ) -> Deferred[ISession]:
+        """
+        Begin a session; any user may.
+
+        @param parameters: of which C{virtual_host} and C{userid} are used; a
+            virtual host comes to be when it is first used.
+        @param endpoint: not used.
+        """
+        if self.pump.clock is None:
+            self.pump.clock = clock
+        vhost = self.vhost(parameters.virtual_host)
+        session = MemorySession(self, vhost, parameters.userid, listener)
+        session.makeConnection(MemoryWire(session))  # type: ignore[no-untyped-call]
+        return session.begin()
+
+    def flush(self) -> None:
+        """
+        Let everything happen that is due, without advancing the clock.
+
+        Under a C{Clock} this runs whatever else is due there, too.
+
+        @raise NeverQuiet: there is always something more.
+        @raise RuntimeError: called from within one of the broker's callbacks.
+        """
+        self.pump.flush()
+
+    def register_exchange_type(self, name: str, choose: RouteFunction) -> None:
+        """
+        Add an exchange type.
+
+        @param choose: called with the exchange's bindings, a routing key and
+            the properties of a message; returns those bindings that want it.
+        @raise ValueError: there is a type of that name.
+        """
+        if name in self._types:
+            raise ValueError(f"there is an exchange type {name!r} already")
+        self._types[name] = partial(CustomRouter, choose)
+
+    # --- looking into it -----------------------------------------------------
+
+    def vhost(self, name: str = "/") -> VirtualHost:
+        """A virtual host, made if it was never used."""
+        found = self.vhosts.get(name)
+        if found is None:
+            found = VirtualHost(name, self._deadlines, self._types)
+            self.vhosts[name] = found
+        return found
+
+    def queue(self, name: str, vhost: str = "/") -> MemoryQueue:
+        """
+        A queue, to see what is in it.
+
+        @raise KeyError: there is none of that name.
+        """
+        return self.vhost(vhost).queues[name]
+
+    def exchange(self, name: str, vhost: str = "/") -> MemoryExchange:
+        """
+        An exchange, to see what is bound to it.
+
+        @raise KeyError: there is none of that name.
+        """
+        return self.vhost(vhost).exchanges[name]
+
+    # --- for its sessions ----------------------------------------------------
+
+    def joined(self, session: MemorySession) -> None:
+        """A session begins."""
+        self.sessions.append(session)
+        self._deadlines.wake()
+
+    def left(self, session: MemorySession) -> None:
+        """A session is over."""
+        self.sessions.remove(session)
+        if not self.sessions:
+            self._deadlines.sleep()
+            self.pump.stop()
+
+    def __repr__(self) -> str:
+        return f"<MemoryBroker {self.name!r} with {len(self.sessions)} sessions>"

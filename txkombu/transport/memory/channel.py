@@ -1,0 +1,297 @@
+"""
+Session channels of the memory broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from ...entity import Queue
+from ...exceptions import ConsumerCancelled
+from ...interfaces import (
+    Delivery,
+    ISessionChannel,
+    ISessionChannelListener,
+    Settlement,
+)
+from .consumer import MemoryConsumer
+from .errors import Refused, type_name
+from .events import Handout, Notice, Parting
+from .message import Message
+from .methods import (
+    BASIC_ACK,
+    BASIC_CONSUME,
+    BASIC_GET,
+    BASIC_NACK,
+    BASIC_QOS,
+    BASIC_RECOVER,
+    BASIC_REJECT,
+)
+from .publishing import PublishingChannel
+
+if TYPE_CHECKING:
+    from .queue import MemoryQueue
+    from .session import MemorySession
+
+
+@implementer(ISessionChannel)
+class MemoryChannel(PublishingChannel):
+    """
+    One channel of a session of the memory broker: the part that consumes.
+
+    @ivar unsettled: what was handed out, by delivery tag, oldest first.
+    @ivar consumers: by consumer tag.
+    @ivar limit: how many unsettled messages its consumers may hold together,
+        0 without limit; C{held} is how many they do.
+    @ivar paused: whether the owner wants no deliveries now.
+    """
+
+    def __init__(
+        self, session: MemorySession, listener: ISessionChannelListener
+    ) -> None:
+        super().__init__(session, listener)
+        self.unsettled: dict[int, Handout] = {}
+        self.consumers: dict[str, MemoryConsumer] = {}
+        self.limit = 0
+        self.held = 0
+        self.paused = False
+        self._tag = 0
+
+    # --- consuming -----------------------------------------------------------
+
+    def basic_consume(
+        self,
+        queue: Queue,
+        tag: str,
+        no_ack: bool,
+        exclusive: bool,
+        arguments: Mapping[str, object],
+        prefetch_count: int,
+        on_delivery: Callable[[Delivery], None],
+        on_cancelled: Callable[[Exception], None],
+    ) -> Deferred[None]:
+        consumer = MemoryConsumer(
+            self, tag, no_ack, exclusive, prefetch_count, on_delivery, on_cancelled
+        )
+        deferred = self._ask(
+            BASIC_CONSUME,
+            lambda: self._attach(consumer, queue, arguments),
+            lambda _: self._abandon(consumer),
+        )
+        if self.consumers.get(tag) is consumer:
+            consumer.queue.run()
+        return deferred
+
+    def _attach(
+        self,
+        consumer: MemoryConsumer,
+        queue: Queue,
+        arguments: Mapping[str, object],
+    ) -> None:
+        tag = consumer.tag
+        if tag in self.consumers:
+            raise Refused(530, f"attempt to reuse consumer tag '{tag}'", tag)
+        consumer.queue = self._queue(queue)
+        consumer.priority = _priority(arguments)
+        consumer.queue.add_consumer(consumer)
+        self.consumers[tag] = consumer
+
+    def _abandon(self, consumer: MemoryConsumer) -> None:
+        """Its owner wants it no more; what is on its way to it goes back."""
+        consumer.abandoned = True
+        if self.consumers.get(consumer.tag) is consumer:
+            self._detach(consumer)
+
+    def _detach(self, consumer: MemoryConsumer) -> None:
+        del self.consumers[consumer.tag]
+        consumer.queue.remove_consumer(consumer)
+
+    def basic_cancel(self, tag: str) -> Deferred[None]:
+        consumer = self.consumers.get(tag)
+        if consumer is None:
+            return succeed(None)
+        self._detach(consumer)
+        deferred: Deferred[None] = Deferred()
+        self.stream.push(Parting(deferred))
+        return deferred
+
+    def cancel_from_broker(self, tag: str, reason: str) -> None:
+        """
+        Have the broker end a consumer by itself, as it does when a queue's
+        node is lost.  Without effect if there is no such consumer.
+        """
+        consumer = self.consumers.get(tag)
+        if consumer is not None:
+            self._detach(consumer)
+            self.tell_cancelled(consumer, reason)
+
+    def tell_cancelled(self, consumer: MemoryConsumer, reason: str) -> None:
+        """Tell a consumer's owner that the broker has ended it."""
+        error = ConsumerCancelled(
+            f"the broker cancelled consumer {consumer.tag!r}: {reason}"
+        )
+        self.stream.push(Notice(consumer.on_cancelled, error))
+
+    def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
+        return self._ask(
+            BASIC_GET,
+            lambda: self._get(queue, no_ack),
+            lambda got: self._give_back(got, no_ack),
+        )
+
+    def _get(self, queue: Queue, no_ack: bool) -> Delivery | None:
+        found = self._queue(queue)
+        message = found.take()
+        if message is None:
+            return None
+        self._tag += 1
+        handout = Handout(found, None, self._tag, message)
+        if not no_ack:
+            self.unsettled[self._tag] = handout
+        return handout.delivery()
+
+    def _give_back(self, got: Delivery | None, no_ack: bool) -> None:
+        if got is not None and not no_ack and got.tag in self.unsettled:
+            self.nack(got.tag, False, True)
+
+    def basic_qos(self, prefetch_count: int) -> Deferred[None]:
+        def limit() -> None:
+            self.limit = prefetch_count
+            self._unpark()
+
+        return self._ask(BASIC_QOS, limit)
+
+    def basic_recover(self) -> Deferred[None]:
+        return self._ask(BASIC_RECOVER, lambda: self._requeue(self._take_all()))
+
+    def pause_delivery(self) -> None:
+        self.paused = True
+
+    def resume_delivery(self) -> None:
+        self.paused = False
+        self._unpark()
+
+    def _unpark(self) -> None:
+        """All consumers may have room again."""
+        for consumer in list(self.consumers.values()):
+            if consumer.parked:
+                consumer.queue.unpark(consumer)
+
+    def send(self, consumer: MemoryConsumer, message: Message) -> None:
+        """A queue hands a message out to one of the consumers."""
+        self._tag = tag = self._tag + 1
+        handout = Handout(consumer.queue, consumer, tag, message)
+        consumer.held += 1
+        if not consumer.no_ack:
+            self.unsettled[tag] = handout
+            self.held += 1
+        self.stream.push(handout)
+
+    def wants(self, handout: Handout) -> bool:
+        """Whether what is on its way is still for its consumer."""
+        consumer = handout.consumer
+        if consumer is not None and consumer.no_ack:
+            return self._open
+        return handout.tag in self.unsettled
+
+    # --- settling ------------------------------------------------------------
+
+    def ack(self, tag: int, multiple: bool) -> Settlement:
+        if not multiple:
+            handout = self.unsettled.pop(tag, None)
+            if handout is not None:
+                self._release(handout)
+                return Settlement.SENT
+        return self._settle(BASIC_ACK, tag, multiple, lambda handouts: None)
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
+        work = self._requeue if requeue else _drop
+        return self._settle(BASIC_NACK, tag, multiple, work)
+
+    def reject(self, tag: int, requeue: bool) -> Settlement:
+        work = self._requeue if requeue else _drop
+        return self._settle(BASIC_REJECT, tag, False, work)
+
+    def _settle(
+        self,
+        method: tuple[int, int],
+        tag: int,
+        multiple: bool,
+        work: Callable[[list[Handout]], None],
+    ) -> Settlement:
+        if not self._open:
+            return Settlement.STALE
+        if self._served:
+            try:
+                handouts = self._take(tag, multiple)
+            except Refused as refused:
+                self._refuse(refused.as_error(method))
+            else:
+                work(handouts)
+                for handout in handouts:
+                    self._release(handout)
+        return Settlement.SENT
+
+    def _take(self, tag: int, multiple: bool) -> list[Handout]:
+        """Take what a settlement means out of what is unsettled."""
+        if multiple and tag == 0:
+            return self._take_all()
+        if tag not in self.unsettled:
+            raise Refused(406, f"unknown delivery tag {tag}")
+        if not multiple:
+            return [self.unsettled.pop(tag)]
+        tags = list(takewhile(lambda each: each <= tag, self.unsettled))
+        return [self.unsettled.pop(each) for each in tags]
+
+    def _take_all(self) -> list[Handout]:
+        handouts = list(self.unsettled.values())
+        self.unsettled.clear()
+        return handouts
+
+    def _release(self, handout: Handout) -> None:
+        """A handout is settled: there may be room for more."""
+        consumer = handout.consumer
+        if consumer is None:
+            return
+        self.held -= 1
+        if not consumer.windowed:
+            consumer.released()
+        if self.limit:
+            self._unpark()
+
+    def _requeue(self, handouts: list[Handout]) -> None:
+        queues: dict[MemoryQueue, list[Message]] = {}
+        for handout in handouts:
+            queues.setdefault(handout.queue, []).append(handout.message)
+        for queue, messages in queues.items():
+            queue.requeue(messages)
+
+    def _hand_back(self) -> None:
+        consumers = list(self.consumers.values())
+        self.consumers.clear()
+        for consumer in consumers:
+            consumer.queue.remove_consumer(consumer)
+        self._requeue(self._take_all())
+
+    def flush(self) -> None:
+        """Nothing to do: settlements take effect at once."""
+
+    def when_flushed(self) -> Deferred[Settlement]:
+        return succeed(Settlement.SENT if self._open else Settlement.STALE)
+
+
+def _drop(handouts: list[Handout]) -> None:
+    for handout in handouts:
+        handout.queue.reject(handout.message)
+
+
+def _priority(arguments: Mapping[str, object]) -> int:
+    value = arguments.get("x-priority", 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refused(406, f"invalid arg 'x-priority': {type_name(value)}")
+    return value

@@ -1,0 +1,87 @@
+"""
+Publishing on a channel of the memory broker.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from ...entity import Exchange
+from ...exceptions import Nacked, NotSent, Unroutable
+from ...interfaces import Properties, Returned
+from .errors import Refused
+from .events import Notice, Verdict
+from .message import snapshot
+from .methods import BASIC_PUBLISH
+from .topology import TopologyChannel
+
+
+class PublishingChannel(TopologyChannel):
+    """The part of a channel that publishes."""
+
+    def basic_publish(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: Exchange,
+        routing_key: str,
+        mandatory: bool,
+        confirm: bool,
+    ) -> Deferred[None]:
+        if not self._open:
+            return fail(NotSent("this channel of the memory broker is closed"))
+        verdict: Deferred[None] | None = Deferred() if confirm else None
+        if self._served:
+            self._publish(body, properties, exchange, routing_key, mandatory, verdict)
+        elif verdict is not None:
+            self.stream.push(Verdict(verdict, exchange.name, None))
+        return succeed(None) if verdict is None else verdict
+
+    def _publish(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: Exchange,
+        routing_key: str,
+        mandatory: bool,
+        verdict: Deferred[None] | None,
+    ) -> None:
+        try:
+            self._check_user(properties)
+            routed, taken = self._vhost.publish(
+                body, properties, exchange.name, routing_key
+            )
+        except Refused as refused:
+            self._refuse(refused.as_error(BASIC_PUBLISH), verdict)
+            return
+        if not routed and mandatory:
+            self._return(body, properties, exchange.name, routing_key, verdict)
+        elif verdict is not None:
+            error = None if taken else Nacked(f"exchange {exchange.name!r}: nack")
+            self.stream.push(Verdict(verdict, exchange.name, error))
+
+    def _check_user(self, properties: Properties) -> None:
+        claimed = properties.get("user_id")
+        actual = self.session.userid
+        if claimed is not None and claimed != actual:
+            raise Refused(
+                406,
+                f"user_id property set to '{claimed}' but authenticated user was "
+                f"'{actual}'",
+            )
+
+    def _return(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: str,
+        routing_key: str,
+        verdict: Deferred[None] | None,
+    ) -> None:
+        back = Returned(
+            312, "NO_ROUTE", exchange, routing_key, body, snapshot(properties)
+        )
+        if verdict is None:
+            self.stream.push(Notice(self.listener.returned, back))
+        else:
+            self.stream.push(Verdict(verdict, exchange, Unroutable(back)))

@@ -1,0 +1,128 @@
+"""
+How a channel of the memory broker lives and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from ...exceptions import BrokerError, ChannelClosed, ConnectionErrorReply
+from ...interfaces import ISessionChannelListener
+from .errors import Refused
+from .events import Closing, Death, EventStream, Notice, Pending, Refusal, Reply
+
+if TYPE_CHECKING:
+    from .session import MemorySession
+
+T = TypeVar("T")
+
+
+class ServedChannel:
+    """
+    The life of a channel.
+
+    What it asks takes effect in the broker at once; what the broker says comes
+    by its stream.  The broker may have closed it before its owner knows.
+
+    @ivar session: what it belongs to.
+    @ivar listener: its owner.
+    @ivar stream: what is on its way to its owner.
+    """
+
+    def __init__(
+        self, session: MemorySession, listener: ISessionChannelListener
+    ) -> None:
+        self.session = session
+        self.listener = listener
+        self.stream = EventStream(session.broker.pump)
+        self._vhost = session.vhost
+        self._open = True  # for its owner
+        self._served = True  # by the broker
+        self._dead = False
+
+    def _ask(
+        self,
+        method: tuple[int, int],
+        work: Callable[[], T],
+        undo: Callable[[T], object] | None = None,
+    ) -> Deferred[T]:
+        """Have the broker do something, and answer by the stream."""
+        if not self._open:
+            return fail(self._closed())
+        deferred: Deferred[T] = Deferred()
+        if not self._served:
+            self.stream.push(Pending(deferred))
+            return deferred
+        try:
+            value = work()
+        except Refused as refused:
+            self._refuse(refused.as_error(method), deferred)
+        else:
+            self.stream.push(Reply(deferred, value, undo))
+        return deferred
+
+    def _closed(self) -> ChannelClosed:
+        return ChannelClosed("this channel of the memory broker is closed")
+
+    def _refuse(self, error: BrokerError, deferred: Deferred[T] | None = None) -> None:
+        """The broker closes the channel, or the session; the owner learns later."""
+        self.stream.push(Refusal(self, error, deferred))
+        if isinstance(error, ConnectionErrorReply):
+            self.session.release()
+        else:
+            self.release()
+
+    # --- its end -------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        if self._dead:
+            return succeed(None)
+        self._open = False
+        self.release()
+        deferred: Deferred[None] = Deferred()
+        self.stream.push(
+            Closing(lambda: self.die(Death(self._closed(), False)), deferred)
+        )
+        return deferred
+
+    def release(self) -> None:
+        """The broker is done with it: what it held goes back."""
+        if not self._served:
+            return
+        self._served = False
+        self._hand_back()
+
+    def _hand_back(self) -> None:
+        """End what consumes, and requeue what is unsettled."""
+        raise NotImplementedError
+
+    def shut(self) -> None:
+        """The session is closed by its owner: begin nothing more."""
+        self._open = False
+        self.release()
+
+    def ended(self, error: BrokerError, refused: Deferred[object] | None) -> None:
+        """The owner learns that the broker has closed it, or the session."""
+        if refused is not None:
+            refused.errback(error)
+        if isinstance(error, ConnectionErrorReply):
+            self.session.refused(error)
+        elif self.die(Death(error, False)):
+            Notice(self.listener.channel_lost, error).fire()
+
+    def die(self, death: Death) -> bool:
+        """
+        End for good; everything outstanding fails.
+
+        @return: whether the owner did not know that it was going to end.
+        """
+        unasked = self._open
+        self._open = False
+        self._dead = True
+        self.release()
+        self.session.channels.pop(self, None)
+        self.stream.fail_all(death)
+        return unasked

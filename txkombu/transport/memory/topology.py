@@ -1,0 +1,129 @@
+"""
+The operations of a channel that declare, bind and delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.internet.defer import Deferred
+
+from ...entity import Exchange, Queue
+from ...interfaces import QueueDeclareOk
+from .methods import (
+    EXCHANGE_BIND,
+    EXCHANGE_DECLARE,
+    EXCHANGE_DELETE,
+    EXCHANGE_UNBIND,
+    QUEUE_BIND,
+    QUEUE_DECLARE,
+    QUEUE_DELETE,
+    QUEUE_PURGE,
+    QUEUE_UNBIND,
+)
+from .queue import MemoryQueue
+from .served import ServedChannel
+
+
+class TopologyChannel(ServedChannel):
+    """The part of a channel that concerns exchanges and queues."""
+
+    # --- exchanges -----------------------------------------------------------
+
+    def exchange_declare(self, exchange: Exchange, passive: bool) -> Deferred[None]:
+        return self._ask(
+            EXCHANGE_DECLARE,
+            lambda: self._vhost.declare_exchange(exchange, passive),
+        )
+
+    def exchange_delete(self, exchange: Exchange, if_unused: bool) -> Deferred[None]:
+        return self._ask(
+            EXCHANGE_DELETE,
+            lambda: self._vhost.delete_exchange(exchange.name, if_unused),
+        )
+
+    def exchange_bind(
+        self,
+        destination: Exchange,
+        source: Exchange,
+        routing_key: str,
+        arguments: Mapping[str, object],
+    ) -> Deferred[None]:
+        return self._ask(
+            EXCHANGE_BIND,
+            lambda: self._vhost.bind(
+                self._vhost.exchange(destination.name),
+                source.name,
+                routing_key,
+                arguments,
+            ),
+        )
+
+    def exchange_unbind(
+        self,
+        destination: Exchange,
+        source: Exchange,
+        routing_key: str,
+        arguments: Mapping[str, object],
+    ) -> Deferred[None]:
+        return self._ask(
+            EXCHANGE_UNBIND,
+            lambda: self._vhost.unbind(
+                self._vhost.exchange(destination.name),
+                source.name,
+                routing_key,
+                arguments,
+            ),
+        )
+
+    # --- queues --------------------------------------------------------------
+
+    def _queue(self, queue: Queue) -> MemoryQueue:
+        return self._vhost.queue(queue.name, self.session)
+
+    def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
+        return self._ask(
+            QUEUE_DECLARE,
+            lambda: self._vhost.declare_queue(queue, passive, self.session),
+        )
+
+    def queue_bind(
+        self,
+        queue: Queue,
+        exchange: Exchange,
+        routing_key: str,
+        arguments: Mapping[str, object],
+    ) -> Deferred[None]:
+        return self._ask(
+            QUEUE_BIND,
+            lambda: self._vhost.bind(
+                self._queue(queue), exchange.name, routing_key, arguments
+            ),
+        )
+
+    def queue_unbind(
+        self,
+        queue: Queue,
+        exchange: Exchange,
+        routing_key: str,
+        arguments: Mapping[str, object],
+    ) -> Deferred[None]:
+        return self._ask(
+            QUEUE_UNBIND,
+            lambda: self._vhost.unbind(
+                self._queue(queue), exchange.name, routing_key, arguments
+            ),
+        )
+
+    def queue_purge(self, queue: Queue) -> Deferred[int]:
+        return self._ask(QUEUE_PURGE, lambda: len(self._queue(queue).waiting.clear()))
+
+    def queue_delete(
+        self, queue: Queue, if_unused: bool, if_empty: bool
+    ) -> Deferred[int]:
+        return self._ask(
+            QUEUE_DELETE,
+            lambda: self._vhost.delete_queue(
+                queue.name, if_unused, if_empty, self.session
+            ),
+        )

@@ -1,0 +1,312 @@
+"""
+Virtual hosts: the exchanges and queues that know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Final
+
+from ...entity import Exchange, Queue
+from ...interfaces import Properties, QueueDeclareOk
+from .deadlines import Deadlines
+from .errors import Refused, named
+from .exchange import MemoryExchange, route
+from .message import Message, snapshot
+from .queue import MemoryQueue
+from .routing import Binding, Router
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .session import MemorySession
+
+_PREDECLARED: Final = (
+    ("", "direct"),
+    ("amq.direct", "direct"),
+    ("amq.fanout", "fanout"),
+    ("amq.topic", "topic"),
+    ("amq.headers", "headers"),
+    ("amq.match", "headers"),
+)
+_TRACE: Final = "amq.rabbitmq.trace"
+
+
+class VirtualHost:
+    """
+    One virtual host of the broker.
+
+    Its operations take effect at once and raise L{Refused}.
+
+    @ivar exchanges: by name.
+    @ivar queues: by name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        deadlines: Deadlines,
+        types: Mapping[str, Callable[[], Router]],
+    ) -> None:
+        self.name = name
+        self.deadlines = deadlines
+        self.now = deadlines.now
+        self._types = types
+        self.queues: dict[str, MemoryQueue] = {}
+        self.exchanges: dict[str, MemoryExchange] = {}
+        for predeclared, kind in _PREDECLARED:
+            self._add_exchange(Exchange(predeclared, kind))
+        self._add_exchange(Exchange(_TRACE, "topic"), internal=True)
+
+    # --- exchanges -----------------------------------------------------------
+
+    def _add_exchange(self, declared: Exchange, internal: bool = False) -> None:
+        self.exchanges[declared.name] = MemoryExchange(
+            self.name, declared, self._types[declared.type](), internal
+        )
+
+    def exchange(self, name: str) -> MemoryExchange:
+        """Find an exchange."""
+        found = self.exchanges.get(name)
+        if found is None:
+            raise Refused(404, f"no {named('exchange', name, self.name)}", name)
+        return found
+
+    def declare_exchange(self, declared: Exchange, passive: bool) -> None:
+        """Make sure that an exchange exists as described."""
+        name = declared.name
+        if passive:
+            self.exchange(name)
+            return
+        if declared.type not in self._types:
+            raise Refused(503, f"unknown exchange type '{declared.type}'", name)
+        if not name:
+            raise _default_exchange()
+        if name in self.exchanges:
+            self.exchanges[name].check_equivalent(declared)
+            return
+        _check_reserved("exchange", name)
+        self._add_exchange(declared)
+
+    def delete_exchange(self, name: str, if_unused: bool) -> None:
+        """Delete an exchange, if it is there."""
+        if not name:
+            raise _default_exchange()
+        _check_reserved("exchange", name)
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.bindings:
+            raise Refused(406, f"{named('exchange', name, self.name)} in use", name)
+        self._drop_exchange(exchange)
+
+    def _drop_exchange(self, exchange: MemoryExchange) -> None:
+        del self.exchanges[exchange.name]
+        self._forget_destination(exchange)
+
+    def _forget_destination(self, gone: MemoryQueue | MemoryExchange) -> None:
+        """Remove the bindings to it, and the auto-delete exchanges of the last."""
+        for exchange in list(self.exchanges.values()):
+            if exchange.unbind_all(gone):
+                self._drop_if_unused(exchange)
+
+    def _drop_if_unused(self, exchange: MemoryExchange) -> None:
+        known = self.exchanges.get(exchange.name)
+        if exchange.auto_delete and not exchange.bindings and known is exchange:
+            self._drop_exchange(exchange)
+
+    # --- bindings ------------------------------------------------------------
+
+    def bind(
+        self,
+        destination: MemoryQueue | MemoryExchange,
+        source: str,
+        key: str,
+        arguments: Mapping[str, object],
+    ) -> None:
+        """Route what an exchange has for a key to a queue or exchange."""
+        exchange, binding = self._binding(destination, source, key, arguments)
+        exchange.bind(binding)
+
+    def unbind(
+        self,
+        destination: MemoryQueue | MemoryExchange,
+        source: str,
+        key: str,
+        arguments: Mapping[str, object],
+    ) -> None:
+        """Undo L{bind}, if it was done."""
+        exchange, binding = self._binding(destination, source, key, arguments)
+        if binding in exchange.bindings:
+            exchange.unbind(binding)
+            self._drop_if_unused(exchange)
+
+    def _binding(
+        self,
+        destination: MemoryQueue | MemoryExchange,
+        source: str,
+        key: str,
+        arguments: Mapping[str, object],
+    ) -> tuple[MemoryExchange, Binding]:
+        if not source or not destination.name:
+            raise _default_exchange()
+        exchange = self.exchange(source)
+        return exchange, Binding(source, destination, key, dict(arguments))
+
+    # --- queues --------------------------------------------------------------
+
+    def queue(self, name: str, session: MemorySession) -> MemoryQueue:
+        """Find a queue that a session may use."""
+        found = self.queues.get(name)
+        if found is None:
+            raise Refused(404, f"no {named('queue', name, self.name)}", name)
+        if found.owner is not None and found.owner is not session:
+            raise self._locked(name)
+        return found
+
+    def _locked(self, name: str) -> Refused:
+        return Refused(
+            405,
+            f"cannot obtain exclusive access to locked "
+            f"{named('queue', name, self.name)}. It could be originally declared on "
+            "another connection or the exclusive property value does not match that "
+            "of the original declaration.",
+            name,
+        )
+
+    def declare_queue(
+        self, declared: Queue, passive: bool, session: MemorySession
+    ) -> QueueDeclareOk:
+        """Make sure that a queue exists as described."""
+        name = declared.name
+        if passive:
+            queue = self.queue(name, session)
+        elif name in self.queues:
+            queue = self.queues[name]
+            owner = session if declared.exclusive else None
+            if queue.owner is not owner:
+                raise self._locked(name)
+            queue.check_equivalent(declared)
+        else:
+            queue = self._add_queue(declared, session)
+        queue.touch()
+        return QueueDeclareOk(queue.name, len(queue.waiting), len(queue.consumers))
+
+    def _add_queue(self, declared: Queue, session: MemorySession) -> MemoryQueue:
+        name = declared.name
+        _check_reserved("queue", name)
+        if not name:
+            name = f"amq.gen-{token_urlsafe(16)}"
+        owner = session if declared.exclusive else None
+        queue = MemoryQueue(self, name, declared, owner)
+        self.queues[name] = queue
+        return queue
+
+    def delete_queue(
+        self, name: str, if_unused: bool, if_empty: bool, session: MemorySession
+    ) -> int:
+        """Delete a queue, if it is there; the number of messages lost with it."""
+        if name not in self.queues:
+            return 0
+        queue = self.queue(name, session)
+        if if_unused and queue.consumers:
+            raise Refused(406, f"{named('queue', name, self.name)} in use", name)
+        if if_empty and queue.waiting:
+            raise Refused(406, f"{named('queue', name, self.name)} not empty", name)
+        return self.drop_queue(queue)
+
+    def drop_queue(self, queue: MemoryQueue) -> int:
+        """Delete a queue whatever it holds; the number of messages lost with it."""
+        if queue.deleted:
+            return 0
+        del self.queues[queue.name]
+        self._forget_destination(queue)
+        return queue.end()
+
+    # --- messages ------------------------------------------------------------
+
+    def route(
+        self, exchange: MemoryExchange, key: str, properties: Properties
+    ) -> list[MemoryQueue]:
+        """The queues that an exchange sends a message to."""
+        if not exchange.name:
+            queue = self.queues.get(key)
+            return [] if queue is None else [queue]
+        return route(self.exchanges, exchange, key, properties)
+
+    def publish(
+        self, body: bytes, properties: Properties, exchange_name: str, key: str
+    ) -> tuple[bool, bool]:
+        """
+        Put a message into the queues it belongs to.
+
+        @return: whether there is such a queue, and whether all of them took it.
+        """
+        exchange = self.exchanges.get(exchange_name)
+        if exchange is None:
+            exchange = self.exchange(exchange_name)
+        if exchange.internal:
+            about = named("exchange", exchange_name, self.name)
+            raise Refused(403, f"cannot publish to internal {about}", exchange_name)
+        message = Message(body, snapshot(properties), exchange_name, key)
+        if "expiration" in message.properties:
+            message.ttl = _time_to_live(message.properties["expiration"])
+        queues = self._all_queues(exchange, message)
+        if not queues:
+            return False, True
+        taken = queues[0].publish(message)
+        for queue in queues[1:]:
+            taken = queue.publish(message.twin()) and taken
+        return True, taken
+
+    def _all_queues(
+        self, exchange: MemoryExchange, message: Message
+    ) -> list[MemoryQueue]:
+        headers = message.properties.get("headers")
+        if isinstance(headers, dict) and ("CC" in headers or "BCC" in headers):
+            return self._with_copies(exchange, message)
+        return self.route(exchange, message.routing_key, message.properties)
+
+    def _with_copies(
+        self, exchange: MemoryExchange, message: Message
+    ) -> list[MemoryQueue]:
+        """RabbitMQ's sender-selected distribution."""
+        headers = dict(message.headers)
+        message.copies = (*_keys(headers, "CC"), *_keys(headers, "BCC"))
+        headers.pop("BCC", None)
+        message.properties["headers"] = headers
+        found: dict[MemoryQueue, None] = {}
+        for key in (message.routing_key, *message.copies):
+            found.update(dict.fromkeys(self.route(exchange, key, message.properties)))
+        return list(found)
+
+
+def _keys(headers: Mapping[str, object], name: str) -> list[str]:
+    value = headers.get(name, [])
+    if not isinstance(value, list):
+        raise Refused(
+            406, f'invalid sender-selected distribution header "{name}": not an array'
+        )
+    return [each for each in value if isinstance(each, str)]
+
+
+def _time_to_live(value: object) -> int:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        milliseconds = int(value)
+    except ValueError:
+        raise Refused(406, f"invalid expiration '{value}'") from None
+    return milliseconds
+
+
+def _default_exchange() -> Refused:
+    return Refused(403, "operation not permitted on the default exchange")
+
+
+def _check_reserved(kind: str, name: str) -> None:
+    if name.startswith("amq."):
+        raise Refused(
+            403, f"{kind} name '{name}' contains reserved prefix 'amq.*'", name
+        )
