@@ -1,0 +1,354 @@
+"""
+A session channel on AMQP 0-9-1: publishing, consuming and settling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pamqp import commands
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from ...exceptions import (
+    BrokerError,
+    ConsumerCancelled,
+    DecodeError,
+    ProtocolError,
+)
+from ...interfaces import (
+    Delivery,
+    ISessionChannel,
+    ISessionChannelListener,
+    Properties,
+    Settlement,
+)
+from ...waiters import Waiters
+from .confirms import Confirms, Publish
+from .consumers import Consumer, Consumers
+from .content import Content
+from .errors import (
+    again,
+    closed,
+    not_sent,
+    outcome_unknown,
+    refuses,
+)
+from .frames import body_frames
+from .ledger import Ledger
+from .life import ChannelLife
+from .methods import encode_method
+from .properties import encode_header
+from .requests import Request
+from .topology import nothing
+
+if TYPE_CHECKING:
+    from ...entity import Exchange, Queue
+    from .protocol import AmqpSession
+
+_T = TypeVar("_T")
+_Basic = commands.Basic
+_Channel = commands.Channel
+_Confirm = commands.Confirm
+
+
+@implementer(ISessionChannel)
+class AmqpChannel(ChannelLife):
+    """One channel of one session; see L{ISessionChannel}."""
+
+    def __init__(
+        self, session: AmqpSession, number: int, listener: ISessionChannelListener
+    ) -> None:
+        super().__init__(session, number, listener)
+        self._confirms = Confirms()
+        self._ledger = Ledger()
+        self._consumers = Consumers()
+        self._prefetch = 0
+        self._recovering = 0
+        self._paused = False
+        self._flushed: Waiters[Settlement] = Waiters()
+
+    # --- publishing ----------------------------------------------------------
+
+    def basic_publish(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: Exchange,
+        routing_key: str,
+        mandatory: bool,
+        confirm: bool,
+    ) -> Deferred[None]:
+        number = self.number
+        frames = [
+            encode_method(
+                number,
+                _Basic.Publish,
+                exchange=exchange.name,
+                routing_key=routing_key,
+                mandatory=mandatory,
+            ),
+            encode_header(number, len(body), properties),
+            *body_frames(number, body, self._session.frame_max),
+        ]
+        if not self._open:
+            return fail(not_sent(self._reason))
+        if not confirm:
+            self._confirms.count()
+            self._session.write(b"".join(frames))
+            return succeed(None)
+        if not self._confirms.selected:
+            self._confirms.selected = True
+            self._quietly(_Confirm.Select)
+            frames.insert(0, encode_method(number, _Confirm.Select))
+        publish = Publish(exchange.name, routing_key, properties)
+        deferred = publish.deferred
+        assert deferred is not None
+        self._confirms.add(publish, mandatory)
+        self._session.write(b"".join(frames))
+        return deferred
+
+    # --- consuming -----------------------------------------------------------
+
+    def basic_consume(
+        self,
+        queue: Queue,
+        tag: str,
+        no_ack: bool,
+        exclusive: bool,
+        arguments: Mapping[str, object],
+        prefetch_count: int,
+        on_delivery: Callable[[Delivery], None],
+        on_cancelled: Callable[[Exception], None],
+    ) -> Deferred[None]:
+        self._consumers.check(tag)
+        number, qos = self.number, b""
+        consume = encode_method(
+            number,
+            _Basic.Consume,
+            queue=queue.name,
+            consumer_tag=tag,
+            no_ack=no_ack,
+            exclusive=exclusive,
+            arguments=arguments,
+        )
+        changed = prefetch_count != self._prefetch and not no_ack
+        if changed:
+            qos = encode_method(number, _Basic.Qos, prefetch_count=prefetch_count)
+        self.flush()
+        if not self._open:
+            return fail(closed(self._reason))
+        if changed:
+            self._prefetch = prefetch_count
+            self._quietly(_Basic.Qos)
+        consumer = Consumer(tag, no_ack, on_delivery, on_cancelled)
+        self._consumers.add(consumer)
+        request = Request(
+            _Basic.Consume,
+            queue.name,
+            lambda _: self._consumers.started(consumer),
+            retract=lambda: self._abandon(consumer),
+        )
+        return self._send(request, qos + consume)
+
+    def _abandon(self, consumer: Consumer) -> None:
+        consumer.abandoned = True
+        if self._open:
+            self._end_consumer(consumer)
+
+    def _end_consumer(self, consumer: Consumer) -> Deferred[None]:
+        consumer.ending = True
+        request = Request(
+            _Basic.Cancel, consumer.tag, lambda _: self._consumers.ended(consumer)
+        )
+        frames = encode_method(self.number, _Basic.Cancel, consumer_tag=consumer.tag)
+        return self._send(request, frames).addErrback(nothing)
+
+    def basic_cancel(self, tag: str) -> Deferred[None]:
+        consumer = self._consumers.newest(tag)
+        if consumer is None or not self._open:
+            return succeed(None)
+        self.flush()
+        return self._end_consumer(consumer)
+
+    def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
+        def read(reply: object) -> Delivery | None:
+            if not isinstance(reply, Delivery):
+                return None
+            if not no_ack:
+                self._expect(reply.tag)
+            return reply
+
+        def undo(delivery: Delivery | None) -> None:
+            if delivery is not None:
+                self.nack(delivery.tag, False, True)
+
+        request = Request(_Basic.Get, queue.name, read, undo)
+        return self._send(
+            request,
+            encode_method(self.number, _Basic.Get, queue=queue.name, no_ack=no_ack),
+        )
+
+    def basic_qos(self, prefetch_count: int) -> Deferred[None]:
+        self.flush()
+        return self.request(
+            _Basic.Qos, "", nothing, prefetch_count=prefetch_count, global_=True
+        )
+
+    def basic_recover(self) -> Deferred[None]:
+        frames = encode_method(self.number, _Basic.Recover, requeue=True)
+        self.flush()
+        if self._open:
+            self._ledger.forget()
+            self._recovering += 1
+        return self._send(Request(_Basic.Recover, "", self._recovered), frames)
+
+    def _recovered(self, _: object) -> None:
+        self._recovering -= 1
+
+    def pause_delivery(self) -> None:
+        if self._open and not self._paused:
+            self._paused = True
+            self._session.pause_reading()
+
+    def resume_delivery(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._session.resume_reading()
+
+    # --- settling ------------------------------------------------------------
+
+    def ack(self, tag: int, multiple: bool) -> Settlement:
+        if not self._open or not self._ledger.ack(tag, multiple):
+            return Settlement.STALE
+        self._session.flush_soon(self)
+        return Settlement.SENT
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
+        tags = self._take(tag, multiple)
+        if not tags:
+            return Settlement.STALE
+        self._write(
+            _Basic.Nack,
+            delivery_tag=tags[-1],
+            multiple=len(tags) > 1,
+            requeue=requeue,
+        )
+        return Settlement.SENT
+
+    def reject(self, tag: int, requeue: bool) -> Settlement:
+        if not self._take(tag, False):
+            return Settlement.STALE
+        self._write(_Basic.Reject, delivery_tag=tag, requeue=requeue)
+        return Settlement.SENT
+
+    def _take(self, tag: int, multiple: bool) -> list[int]:
+        """The tags to settle otherwise than by ack; acks go out before."""
+        if not self._open:
+            return []
+        self.flush()
+        return self._ledger.take(tag, multiple)
+
+    def flush(self) -> None:
+        if not self._open:
+            return
+        frames = [
+            encode_method(self.number, _Basic.Ack, delivery_tag=tag, multiple=multiple)
+            for tag, multiple in self._ledger.flush()
+        ]
+        if frames:
+            self._session.write(b"".join(frames))
+        self._flushed.fire(Settlement.SENT)
+
+    def when_flushed(self) -> Deferred[Settlement]:
+        if not self._open:
+            return succeed(Settlement.STALE)
+        if not self._ledger.pending:
+            return succeed(Settlement.SENT)
+        return self._flushed.wait()
+
+    # --- what comes ----------------------------------------------------------
+
+    def _take_content(self, content: Content) -> None:
+        method = content.method
+        if isinstance(method, _Basic.Deliver):
+            self._deliver(content, method)
+        elif isinstance(method, _Basic.GetOk):
+            self._requests.answer(method, content.delivery(""))
+        else:
+            self._give_back(content)
+
+    def _deliver(self, content: Content, method: Any) -> None:
+        consumer = self._consumers.receiver(method.consumer_tag)
+        if not self._open:
+            return
+        wanted = consumer is not None and not consumer.abandoned
+        if consumer is None or not consumer.no_ack:
+            if not self._expect(method.delivery_tag):
+                return
+            if not wanted:
+                self.nack(method.delivery_tag, False, True)
+        if consumer is not None and wanted:
+            self._tell(consumer.on_delivery, content.delivery(consumer.tag))
+
+    def _expect(self, tag: int) -> bool:
+        """
+        Await the settlement of a delivery.
+
+        @return: whether it can be settled: what comes between a recover and
+            its reply has gone back to its queue already.
+        """
+        if not self._recovering:
+            self._ledger.delivered(tag)
+        return not self._recovering
+
+    def _give_back(self, content: Content) -> None:
+        try:
+            message = content.returned()
+        except DecodeError as error:
+            raise ProtocolError(str(error)) from error
+        if not self._confirms.give_back(message):
+            self._tell(self._listener.returned, message)
+
+    def _take_event(self, method: Any) -> bool:
+        if isinstance(method, _Basic.Ack):
+            self._confirms.settle(method.delivery_tag, method.multiple, True)
+        elif isinstance(method, _Basic.Nack):
+            self._confirms.settle(method.delivery_tag, method.multiple, False)
+        elif isinstance(method, _Basic.Cancel):
+            self._cancelled(method)
+        else:
+            return False
+        return True
+
+    def _cancelled(self, method: Any) -> None:
+        tag = method.consumer_tag
+        consumer = self._consumers.receiver(tag)
+        if not method.nowait:
+            self._write(_Basic.CancelOk, consumer_tag=tag)
+        if consumer is None:
+            return
+        self._consumers.ended(consumer)
+        if not consumer.ending:
+            error = ConsumerCancelled(
+                f"the broker cancelled consumer {tag!r}: its queue is gone"
+            )
+            self._tell(consumer.on_cancelled, error)
+
+    # --- the end -------------------------------------------------------------
+
+    def _stop(self) -> None:
+        self.resume_delivery()
+        self._consumers.clear()
+        self._ledger.forget()
+        self._flushed.fire(Settlement.STALE)
+
+    def _end(self, reason: Exception) -> None:
+        self._confirms.drain(self._verdict)
+
+    def _verdict(self, publish: Publish, alone: bool) -> Exception:
+        reason = self._reason
+        if isinstance(reason, BrokerError) and refuses(reason, publish.exchange, alone):
+            return again(reason)
+        return outcome_unknown(reason)

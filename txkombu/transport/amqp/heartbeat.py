@@ -1,0 +1,84 @@
+"""
+Heartbeats (AMQP 0-9-1, 4.2.7).
+
+One is sent when half the interval passed without a write; the peer is taken
+for dead after two intervals without a byte.  The clock strikes four times in
+an interval and counts how often nothing was written or heard since; so neither
+writing nor reading ever asks for the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+_STRIKES: Final = 4
+_SEND_AFTER: Final = 2
+_DEAD_AFTER: Final = 2 * _STRIKES
+
+
+class Heartbeat:
+    """
+    Watches one connection.
+
+    @ivar silence: how often the clock struck since a byte came; whoever hears
+        one sets it to 0.
+    @ivar idle: how often it struck since a byte was written; whoever writes
+        sets it to 0.
+    @ivar suspended: nothing is read, so silence means nothing.
+    """
+
+    __slots__ = (
+        "_call",
+        "_clock",
+        "_dead",
+        "_every",
+        "_send",
+        "idle",
+        "silence",
+        "suspended",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[], object],
+        dead: Callable[[], object],
+    ) -> None:
+        """
+        @param send: writes a heartbeat.
+        @param dead: called once, when the peer is taken for dead.
+        """
+        self._clock = clock
+        self._send = send
+        self._dead = dead
+        self._every = 0.0
+        self._call: IDelayedCall | None = None
+        self.silence = self.idle = 0
+        self.suspended = False
+
+    def start(self, interval: float) -> None:
+        """
+        @param interval: seconds; 0 is no heartbeats at all.
+        """
+        if interval:
+            self._every = interval / _STRIKES
+            self._call = self._clock.callLater(self._every, self._strike)
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def _strike(self) -> None:
+        self._call = self._clock.callLater(self._every, self._strike)
+        self.idle += 1
+        self.silence = 0 if self.suspended else self.silence + 1
+        if self.silence > _DEAD_AFTER:
+            self.stop()
+            self._dead()
+        elif self.idle >= _SEND_AFTER:
+            self._send()

@@ -1,0 +1,264 @@
+"""
+The life of a session channel on AMQP 0-9-1, without what it is good for.
+
+It is open from the moment its number is taken, since the broker works through
+what we write in order, and ends once::
+
+    state     event                      then      what happens
+    OPEN      close()                    CLOSING   channel.close is written
+    OPEN      channel.close from broker  OVER      close-ok is written
+    CLOSING   close-ok                   OVER
+    CLOSING   channel.close from broker  DRAINING  the two crossed: our close-ok
+                                                   is written, the broker's comes
+    DRAINING  close-ok                   OVER      the number is free again
+    any       the session ends           OVER
+
+All that is outstanding fires on leaving OPEN and CLOSING for DRAINING or OVER.
+While CLOSING replies still count, deliveries do not: the broker has them back.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pamqp import commands
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+
+from ...exceptions import BrokerError, ChannelClosed, ProtocolError
+from ...interfaces import ISessionChannelListener
+from ...waiters import Waiters
+from .content import CARRIERS, Content
+from .errors import closed, ended, error_of, exchange_of
+from .frames import BODY, HEADER, METHOD
+from .methods import Method, decode_method, encode_method
+from .requests import Request, Requests
+from .topology import TopologyOperations, nothing
+
+if TYPE_CHECKING:
+    from .protocol import AmqpSession
+
+_T = TypeVar("_T")
+_Channel = commands.Channel
+
+
+class _State(Enum):
+    OPEN = "open"
+    CLOSING = "closing"
+    DRAINING = "draining"
+    OVER = "over"
+
+
+class ChannelLife(TopologyOperations):
+    """
+    Opens, asks, answers, closes and ends.
+
+    @ivar number: its number on the wire.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, session: AmqpSession, number: int, listener: ISessionChannelListener
+    ) -> None:
+        self.number = number
+        self._session = session
+        self._listener = listener
+        self._state = _State.OPEN
+        self._announced = False
+        self._reason: Exception = ChannelClosed("this program closed it")
+        self._requests = Requests()
+        self._content: Content | None = None
+        self._closed: Waiters[None] = Waiters()
+
+    @property
+    def _open(self) -> bool:
+        return self._state is _State.OPEN
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Write coalesced settlements now."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """It takes no more operations and deliveries; called once."""
+
+    @abstractmethod
+    def _end(self, reason: Exception) -> None:
+        """It is over, and no request is outstanding: fire the rest."""
+
+    @abstractmethod
+    def _take_event(self, method: Any) -> bool:
+        """
+        Take a method that answers no request.
+
+        @return: whether it was one.
+        """
+
+    @abstractmethod
+    def _take_content(self, content: Content) -> None:
+        """Take a complete content."""
+
+    # --- requests ------------------------------------------------------------
+
+    def open(self) -> Deferred[None]:
+        """
+        Open it, once.  Cancelling closes it.
+        """
+        request = Request(_Channel.Open, "", self._opened, retract=self.close)
+        return self._send(request, encode_method(self.number, _Channel.Open))
+
+    def _opened(self, _: object) -> None:
+        self._announced = True
+
+    def request(
+        self,
+        kind: type[Method],
+        about: str,
+        read: Callable[[Any], _T],
+        **arguments: object,
+    ) -> Deferred[_T]:
+        frames = encode_method(self.number, kind, **arguments)
+        return self._send(Request(kind, about, read), frames)
+
+    def _send(self, request: Request[_T], frames: bytes) -> Deferred[_T]:
+        if not self._open:
+            return fail(closed(self._reason))
+        deferred = request.deferred
+        assert deferred is not None
+        self._requests.add(request)
+        self._session.write(frames)
+        return deferred
+
+    def _write(self, kind: type[Method], **arguments: object) -> None:
+        self._session.write(encode_method(self.number, kind, **arguments))
+
+    def _quietly(self, kind: type[Method]) -> None:
+        """Expect the reply to a method of which nobody needs to hear."""
+        request = Request(kind, "", nothing)
+        assert request.deferred is not None
+        request.deferred.addErrback(nothing)
+        self._requests.add(request)
+
+    # --- what comes ----------------------------------------------------------
+
+    def take(self, kind: int, payload: bytes) -> None:
+        """
+        Take one frame.
+
+        @raise ProtocolError: it was not due.
+        """
+        if self._state is _State.DRAINING:
+            self._drain(kind, payload)
+            return
+        content = self._content
+        if kind == METHOD:
+            if content is not None:
+                raise ProtocolError("a method came in the midst of a content")
+            self._take_method(decode_method(payload))
+            return
+        if content is None or kind not in (HEADER, BODY):
+            raise ProtocolError(f"a frame of type {kind} came without a method")
+        take = content.take_header if kind == HEADER else content.take_body
+        if take(payload):
+            self._content = None
+            self._take_content(content)
+
+    def _drain(self, kind: int, payload: bytes) -> None:
+        if kind == METHOD and isinstance(decode_method(payload), _Channel.CloseOk):
+            self._state = _State.OVER
+            self._session.release(self.number)
+
+    def _take_method(self, method: Method) -> None:
+        if isinstance(method, CARRIERS):
+            self._content = Content(method)
+            return
+        if isinstance(method, _Channel.Close):
+            self._closed_by_broker(method)
+        elif isinstance(method, _Channel.CloseOk):
+            self._closed_by_us()
+        elif isinstance(method, _Channel.Flow):
+            self._write(_Channel.FlowOk, active=method.active)
+        elif not self._take_event(method):
+            self._requests.answer(method, method)
+
+    def _tell(self, callback: Callable[[_T], object], what: _T) -> None:
+        """Call someone else's code, whose errors are not ours."""
+        try:
+            callback(what)
+        except Exception:
+            self._log.failure("{callback} failed", callback=callback)
+
+    # --- the end -------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        if self._state in (_State.DRAINING, _State.OVER):
+            return succeed(None)
+        if self._state is _State.OPEN:
+            self.flush()
+        if self._state is _State.OPEN:
+            self.shut()
+            self._write(_Channel.Close, reply_code=200, reply_text="closed")
+        return self._closed.wait()
+
+    def shut(self) -> None:
+        """Take no more operations and deliveries; await the last replies."""
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            self._stop()
+
+    def _closed_by_us(self) -> None:
+        if self._state is not _State.CLOSING:
+            raise ProtocolError("channel.close-ok answers no channel.close")
+        self._session.release(self.number)
+        self.end(self._reason, wanted=True)
+
+    def _closed_by_broker(self, method: Any) -> None:
+        request = self._requests.refused_by(error_of(method))
+        error = error_of(method, request.about if request else exchange_of(method))
+        self._write(_Channel.CloseOk)
+        if self._state is _State.OPEN:
+            self._session.release(self.number)
+            self.end(error, refusal=error)
+        else:
+            self.end(error, refusal=error, then=_State.DRAINING)
+
+    def refused_by(self, error: BrokerError) -> Request[Any] | None:
+        """The request that an error of the whole connection may be about."""
+        return self._requests.refused_by(error)
+
+    def end(
+        self,
+        reason: Exception,
+        *,
+        refusal: BrokerError | None = None,
+        wanted: bool = False,
+        then: _State = _State.OVER,
+    ) -> None:
+        """
+        It is over: fire everything outstanding.
+
+        @param reason: why.
+        @param refusal: the broker's error, if it is about something here.
+        @param wanted: it was ended by this program.
+        """
+        if self._state in (_State.DRAINING, _State.OVER):
+            self._state = then
+            return
+        lost = self._announced and self._state is _State.OPEN and not wanted
+        self.shut()
+        self._state = then
+        self._reason = reason
+        refused = self._requests.refused_by(refusal) if refusal else None
+        for request in self._requests.drain():
+            if refusal is not None and request is refused:
+                request.fail(refusal)
+            else:
+                request.fail(ended(reason))
+        self._end(reason)
+        self._closed.fire(None)
+        if lost:
+            self._tell(self._listener.channel_lost, reason)

@@ -1,0 +1,42 @@
+"""
+The numbers of a connection's channels.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+from ...exceptions import ResourceError
+
+
+class ChannelNumbers:
+    """
+    Hands out numbers from 1, the lowest free one first.
+
+    @ivar most: the highest one there may be.
+    """
+
+    __slots__ = ("_free", "_next", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._free: list[int] = []
+        self._next = 1
+
+    def take(self) -> int:
+        """
+        @raise ResourceError: all are in use.
+        """
+        if self._free:
+            return heappop(self._free)
+        if self._next > self.most:
+            raise ResourceError(
+                f"all {self.most} channels of this connection are open; close one, "
+                "or open another connection"
+            )
+        self._next += 1
+        return self._next - 1
+
+    def give_back(self, number: int) -> None:
+        """It is free again."""
+        heappush(self._free, number)

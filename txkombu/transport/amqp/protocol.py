@@ -1,0 +1,436 @@
+"""
+A session on AMQP 0-9-1: the Twisted protocol.
+
+::
+
+    state     event                         then      what happens
+    LOGIN     connection.open-ok            OPEN      C{login} fires
+    LOGIN     close, loss, broken protocol  OVER      C{login} fails
+    OPEN      close()                       CLOSING   connection.close is written
+    OPEN      connection.close from broker  OVER      close-ok is written
+    OPEN      loss, broken protocol         OVER
+    CLOSING   connection.close-ok or close  OVER
+    CLOSING   nothing for some seconds      OVER      the socket is dropped
+    any       abort()                       OVER      the socket is dropped
+
+All that is outstanding fires on reaching OVER.  The socket may live on a while:
+it is asked to close once what was written is out, and dropped after some seconds.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from pamqp import commands
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ...exceptions import (
+    BrokerError,
+    ConnectError,
+    KombuError,
+    ProtocolError,
+    ResourceError,
+    SessionLost,
+)
+from ...interfaces import (
+    Capability,
+    ISession,
+    ISessionChannel,
+    ISessionChannelListener,
+    ISessionListener,
+)
+from ...waiters import Waiters
+from ..endpoints import connect_error
+from .channel import AmqpChannel
+from .errors import caused, error_of
+from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER, FrameParser
+from .heartbeat import Heartbeat
+from .login import Login
+from .methods import Method, decode_method, encode_method
+from .numbers import ChannelNumbers
+
+if TYPE_CHECKING:
+    from ...url import Parameters
+
+_Connection = commands.Connection
+
+CLOSE_SECONDS: Final = 5.0
+"""How long to wait for the broker's word when closing, and again for the socket."""
+
+
+class _State(Enum):
+    LOGIN = "login"
+    OPEN = "open"
+    CLOSING = "closing"
+    OVER = "over"
+
+
+@implementer(ISession, IPushProducer)
+class AmqpSession(Protocol):
+    """
+    One connection to one broker.
+
+    @ivar login: fires with the session once it is open, or fails with why not;
+        does not fire if it is aborted before.
+    @ivar frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
+    """
+
+    _log = Logger()
+
+    transport: Any  # both ITCPTransport and IConsumer
+    product = version = ""
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        place: str,
+        clock: IReactorTime,
+        listener: ISessionListener,
+    ) -> None:
+        """
+        @param place: what is connected to, for errors.
+        """
+        self.login: Deferred[ISession] = Deferred()
+        self.frame_max = 0
+        self._place = place
+        self._clock = clock
+        self._listener = listener
+        self._state = _State.LOGIN
+        self._gone = False
+        self._handshake = Login(parameters, place)
+        self._parser = FrameParser()
+        self._heartbeat = Heartbeat(clock, self._beat, self._silent)
+        self._channels: dict[int, AmqpChannel] = {}
+        self._numbers = ChannelNumbers(0)
+        self._pauses = 0
+        self._receiving = False
+        self._unflushed: dict[AmqpChannel, None] = {}
+        self._flush_call: IDelayedCall | None = None
+        self._close_call: IDelayedCall | None = None
+        self._closed: Waiters[None] = Waiters()
+
+    @property
+    def _over(self) -> bool:
+        return self._state is _State.OVER
+
+    # --- what Twisted calls --------------------------------------------------
+
+    def connectionMade(self) -> None:
+        if self._state is _State.OVER:
+            self.transport.abortConnection()
+            return
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self.write(PROTOCOL_HEADER)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._state is _State.OVER:
+            return
+        self._heartbeat.silence = 0
+        self._receiving = True
+        try:
+            for kind, number, payload in self._parser.feed(data):
+                self._take(kind, number, payload)
+                if self._over:
+                    return
+        except ProtocolError as error:
+            self._broken(error)
+        finally:
+            self._receiving = False
+        self._flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._gone:
+            return
+        cause: BaseException = reason.value  # type: ignore[assignment]
+        if self._state is _State.LOGIN:
+            self._end(connect_error(self._place, cause))
+        else:
+            self._end(_lost(cause))
+        self._vanish()
+
+    def pauseProducing(self) -> None:
+        """The transport has enough for now."""
+        if self._state is _State.OPEN:
+            self._listener.write_paused()
+
+    def resumeProducing(self) -> None:
+        """The transport has room again."""
+        if self._state is _State.OPEN:
+            self._listener.write_resumed()
+
+    def stopProducing(self) -> None:
+        """The transport is lost; C{connectionLost} follows."""
+
+    # --- what channels call --------------------------------------------------
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames."""
+        self._heartbeat.idle = 0
+        self.transport.write(frames)
+
+    def flush_soon(self, channel: AmqpChannel) -> None:
+        """Call a channel's C{flush} before this reactor turn is over."""
+        self._unflushed[channel] = None
+        if self._flush_call is None and not self._receiving:
+            self._flush_call = self._clock.callLater(0, self._flush_late)
+
+    def release(self, number: int) -> None:
+        """A channel is closed on both sides."""
+        if self._channels.pop(number, None) is not None:
+            self._numbers.give_back(number)
+
+    def pause_reading(self) -> None:
+        """Read no more until C{resume_reading} was called as often."""
+        self._pauses += 1
+        self._heartbeat.suspended = True
+        if self._pauses == 1 and not self._gone:
+            self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Undo one C{pause_reading}."""
+        self._pauses -= 1
+        if self._pauses == 0:
+            self._heartbeat.suspended = False
+            if not self._gone:
+                self.transport.resumeProducing()
+
+    def _flush_late(self) -> None:
+        self._flush_call = None
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._unflushed:
+            channel, _ = self._unflushed.popitem()
+            channel.flush()
+
+    # --- what the user calls -------------------------------------------------
+
+    def open_channel(
+        self, listener: ISessionChannelListener
+    ) -> Deferred[ISessionChannel]:
+        if self._state is not _State.OPEN:
+            return fail(SessionLost("the session is closed"))
+        try:
+            number = self._numbers.take()
+        except ResourceError as error:
+            return fail(error)
+        channel = self._channels[number] = AmqpChannel(self, number, listener)
+        opened: Deferred[Any] = channel.open()
+        return opened.addCallback(lambda _: channel)
+
+    def close(self) -> Deferred[None]:
+        if self._gone:
+            return succeed(None)
+        if self._state is _State.LOGIN:
+            self.abort()
+            return succeed(None)
+        closed = self._closed.wait()
+        if self._state is _State.OPEN:
+            for channel in list(self._channels.values()):
+                channel.flush()
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            for channel in list(self._channels.values()):
+                channel.shut()
+            self.write(
+                encode_method(0, _Connection.Close, reply_code=200, reply_text="closed")
+            )
+            self._limit_close()
+        return closed
+
+    def abort(self) -> None:
+        if self._gone:
+            return
+        self._end(SessionLost("this program dropped the connection"), wanted=True)
+        self._drop()
+
+    # --- what comes ----------------------------------------------------------
+
+    def _take(self, kind: int, number: int, payload: bytes) -> None:
+        if number:
+            channel = self._channels.get(number)
+            if channel is None:
+                raise ProtocolError(f"a frame for channel {number}, which is not open")
+            channel.take(kind, payload)
+        elif kind == METHOD:
+            self._take_method(decode_method(payload))
+        elif kind != HEARTBEAT:
+            raise ProtocolError(f"a frame of type {kind} for the whole connection")
+
+    def _take_method(self, method: Method) -> None:
+        if self._state is _State.LOGIN:
+            self._log_in(method)
+        elif isinstance(method, _Connection.Close):
+            self._closed_by_broker(method)
+        elif isinstance(method, _Connection.CloseOk):
+            self._closed_by_us()
+        elif isinstance(method, _Connection.Blocked):
+            if self._state is _State.OPEN:
+                self._listener.blocked(method.reason)
+        elif isinstance(method, _Connection.Unblocked):
+            if self._state is _State.OPEN:
+                self._listener.unblocked()
+        else:
+            raise ProtocolError(f"{method.name} came when it was not due")
+
+    def _log_in(self, method: Method) -> None:
+        handshake = self._handshake
+        try:
+            answer = handshake.answer(method)
+        except ConnectError as error:
+            self._end(error)
+            self._drop()
+            return
+        if answer:
+            self.write(answer)
+        self._parser.frame_max = handshake.tuning.frame_max
+        if handshake.done:
+            self._open()
+
+    def _open(self) -> None:
+        handshake = self._handshake
+        self.product = handshake.product
+        self.version = handshake.version
+        self.frame_max = handshake.tuning.frame_max
+        self._numbers = ChannelNumbers(handshake.tuning.channel_max)
+        self._heartbeat.start(handshake.tuning.heartbeat)
+        self._state = _State.OPEN
+        self.transport.registerProducer(self, True)
+        self._log.debug("logged in at {place}", place=self._place)
+        self.login.callback(self)
+
+    def _closed_by_broker(self, method: _Connection.Close) -> None:
+        self.write(encode_method(0, _Connection.CloseOk))
+        self._leave()
+        self._end(error_of(method))
+
+    def _closed_by_us(self) -> None:
+        if self._state is not _State.CLOSING:
+            raise ProtocolError("connection.close-ok answers no connection.close")
+        self._leave()
+        self._end(SessionLost("this program closed the connection"), wanted=True)
+
+    def _broken(self, error: ProtocolError) -> None:
+        reason: KombuError = error
+        if self._state is _State.LOGIN:
+            text = f"{self._place} does not speak AMQP 0-9-1: {error}"
+            reason = caused(ConnectError(text), error)
+        self._end(reason)
+        self._drop()
+
+    def _beat(self) -> None:
+        self.write(HEARTBEAT_FRAME)
+
+    def _silent(self) -> None:
+        self._end(SessionLost("nothing came from the broker for two heartbeats"))
+        self._drop()
+
+    # --- the end -------------------------------------------------------------
+
+    def _end(self, reason: KombuError, wanted: bool = False) -> None:
+        """Fire everything outstanding."""
+        before, self._state = self._state, _State.OVER
+        if before is _State.OVER:
+            return
+        self._heartbeat.stop()
+        self._unflushed.clear()
+        call, self._flush_call = self._flush_call, None
+        if call is not None:
+            call.cancel()
+        self._end_channels(reason, wanted)
+        if wanted:
+            return
+        if before is _State.LOGIN:
+            self.login.errback(Failure(reason))
+        elif before is _State.OPEN:
+            self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
+            self._listener.session_lost(reason)
+
+    def _end_channels(self, reason: KombuError, wanted: bool) -> None:
+        channels = list(self._channels.values())
+        self._channels.clear()
+        lost = reason
+        if not isinstance(reason, SessionLost):
+            lost = caused(SessionLost(f"the session ended: {reason}"), reason)
+        refused = _refused_of(reason, channels)
+        for channel in channels:
+            refusal = reason if channel in refused else None
+            assert refusal is None or isinstance(refusal, BrokerError)
+            channel.end(lost, refusal=refusal, wanted=wanted)
+
+    def _leave(self) -> None:
+        """
+        Close the socket once everything written is out.
+
+        A paused producer would keep it open for ever, and so would a peer that
+        reads nothing.
+        """
+        if self._pauses:
+            self.transport.resumeProducing()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        self._limit_close()
+
+    def _limit_close(self) -> None:
+        if self._close_call is not None:
+            self._close_call.cancel()
+        self._close_call = self._clock.callLater(CLOSE_SECONDS, self._late)
+
+    def _late(self) -> None:
+        self._close_call = None
+        self._end(SessionLost("this program closed the connection"), wanted=True)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Close the socket at once."""
+        if self.transport is not None:
+            self.transport.abortConnection()
+        self._vanish()
+
+    def _vanish(self) -> None:
+        """The socket is gone, or will be without our help."""
+        if self._gone:
+            return
+        self._gone = True
+        call, self._close_call = self._close_call, None
+        if call is not None:
+            call.cancel()
+        self._closed.fire(None)
+
+
+def _lost(reason: BaseException) -> SessionLost:
+    """For a connection that went away by itself."""
+    return caused(SessionLost(f"the connection was lost: {reason}"), reason)
+
+
+def _refused_of(reason: KombuError, channels: list[AmqpChannel]) -> list[AmqpChannel]:
+    """
+    The channels whose request the broker closed the whole connection for.
+
+    It does not say which; the oldest request of a channel is due, and its
+    error names the method, and mostly the object too.
+    """
+    if not isinstance(reason, BrokerError):
+        return []
+    found = []
+    for channel in channels:
+        request = channel.refused_by(reason)
+        if request is not None:
+            found.append((channel, request.about))
+    if len(found) > 1:
+        named = [each for each in found if each[1] and f"'{each[1]}'" in reason.text]
+        found = named or found
+    return [channel for channel, _ in found]
