@@ -27,7 +27,7 @@ def queue_from_dict(
         options = {**queue, **options}
         queue = options.get("name") or ""
     options.pop("name", None)
-    given = {key: value for key, value in options.items() if value is not None}
+    given = _given(options)
     _spread(given)
     exchange = _exchange(given)
     bindings = [_binding(each) for each in given.pop("bindings", ())]
@@ -59,16 +59,21 @@ def _exchange(given: dict[str, Any]) -> Exchange | None:
     if isinstance(exchange, Exchange):
         return exchange
     if isinstance(exchange, Mapping):
-        return Exchange(**exchange)
+        return Exchange(**_given(exchange))
     return None if exchange is None else Exchange(exchange, **flat)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _binding(each: binding | Mapping[str, Any]) -> binding:
     from .entity import Exchange, binding
 
-    if isinstance(each, binding):
+    if not isinstance(each, Mapping):
         return each
-    exchange = each["exchange"]
+    options = _given(each)
+    exchange = options.pop("exchange", "")
     if isinstance(exchange, Mapping):
-        exchange = Exchange(**exchange)
-    return binding(exchange, each.get("routing_key", ""), each.get("arguments"))
+        exchange = Exchange(**_given(exchange))
+    return binding(exchange, **options)

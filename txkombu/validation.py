@@ -124,5 +124,5 @@ def check_arguments(what: str, value: object) -> dict[str, object]:
 def check_auto_declare(value: object) -> bool | str:
     """@raise ValueError: it is none of True, False and C{"passive"}."""
     if value is True or value is False or value == "passive":
-        return value  # type: ignore[return-value]
+        return value
     raise ValueError(f"auto_declare must be True, False or 'passive', not {value!r}")
