@@ -22,7 +22,7 @@ assert VERSION is not None, "txkombu/_version.py has no version"
 EXTRAS = {
     "pika": ["pika>=1.3,<2"],
     "metrics": ["prometheus-client"],
-    "zstd": ["zstandard"],
+    "zstd": ["backports.zstd; python_version < '3.14'"],
     "brotli": ["brotli"],
 }
 DOCS = ["docutils", "pygments"]
