@@ -56,13 +56,16 @@ END: Any = object()
 
 def each_body(
     bodies: Iterable[object] | AsyncIterable[object],
-) -> Callable[[], Deferred[Any]]:
-    """@return: gives the next body, and L{END} at last, of either kind of iterable."""
+) -> Callable[[], Any]:
+    """
+    @return: gives the next body, or a Deferred of it if the iterable is
+        asynchronous; L{END} at last.
+    """
     if isinstance(bodies, AsyncIterable):
         later = aiter(bodies)
         return lambda: Deferred.fromCoroutine(_next(later))
     now = iter(bodies)
-    return lambda: succeed(next(now, END))
+    return lambda: next(now, END)
 
 
 async def _next(bodies: AsyncIterator[object]) -> object:

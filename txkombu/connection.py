@@ -237,7 +237,12 @@ class BrokerConnection:
         Abort the session as if the network had cut it, and recover; for tests
         of how a program takes it.
         """
-        self.keeper.abort()
+        self.keeper.drop(self._tell_channels)
+
+    def _tell_channels(self, error: Exception) -> None:
+        for channel in list(self._channels):
+            if channel.is_open:
+                channel.channel_lost(error)
 
     def clone(self) -> BrokerConnection:
         """Make another connection with the same settings."""

@@ -256,7 +256,7 @@ class ISession(Interface):
     def abort() -> None:
         """
         Drop the connection now.  Everything outstanding fires in this call;
-        C{session_lost} is not called for it.
+        neither C{channel_lost} nor C{session_lost} is called for it.
         """
 
 

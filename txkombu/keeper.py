@@ -124,12 +124,19 @@ class SessionKeeper:
         self._lifecycle.step(Event.GONE)
         self._closed.fire(None)
 
-    def abort(self) -> None:
-        """Drop the session as if it had been lost, and get it back."""
+    def drop(self, tell_channels: Callable[[Exception], None]) -> None:
+        """
+        Abort the session as if it had been lost, and get it back.
+
+        @param tell_channels: called when it is gone, before its successor is
+            sought, as an aborted session does not tell its channels.
+        """
         live = self._live
         if live is not None:
             live.abort()
-            self.session_lost(SessionLost("the session was dropped by this program"))
+            lost = SessionLost("the session was dropped by this program")
+            tell_channels(lost)
+            self.session_lost(lost)
 
     # --- connecting ---------------------------------------------------------
 

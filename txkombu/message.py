@@ -11,7 +11,11 @@ from twisted.internet.defer import Deferred, succeed
 
 from . import serialization
 from .compression import decompress
-from .exceptions import DecodeError, MessageStateError
+from .exceptions import (
+    DecodeError,
+    MessageStateError,
+    SerializerNotInstalled,
+)
 from .interfaces import Delivery, Settlement
 
 if TYPE_CHECKING:
@@ -76,7 +80,7 @@ class Message:
         if self._body is None:
             method = self.headers.get("compression")
             raw = self._delivery.body
-            self._body = decompress(raw, str(method)) if method else raw
+            self._body = _decompressed(raw, method) if method else raw
         return self._body
 
     @property
@@ -103,7 +107,7 @@ class Message:
         body = self._delivery.body
         if headers and "compression" in headers:  # type: ignore[operator]
             body = self.body
-        return serialization.loads(
+        return serialization.decode(
             body,
             properties.get("content_type"),  # type: ignore[arg-type]
             properties.get("content_encoding"),  # type: ignore[arg-type]
@@ -262,3 +266,11 @@ class Message:
     def __repr__(self) -> str:
         state = self._state or "unsettled"
         return f"<Message {self.delivery_tag} from {self.queue_name!r}, {state}>"
+
+
+def _decompressed(body: bytes, method: object) -> bytes:
+    """A method that is not known here is the sender's doing, as a corrupt body is."""
+    try:
+        return decompress(body, method)  # type: ignore[arg-type]  # it checks
+    except SerializerNotInstalled as error:
+        raise DecodeError(str(error)) from error

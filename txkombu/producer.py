@@ -15,7 +15,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .batch import END, Batch, each_body
-from .bounded import bounded
 from .compression import compress
 from .entity import Exchange, Queue, as_exchange
 from .exceptions import KombuError, NotSupported, Unroutable
@@ -199,10 +198,10 @@ class Producer:
             **properties,
         }
         message = Outgoing(data, sent, target, key, mandatory, confirm, limit)
-        if self._declared and declare is None:
-            done = self.channel.publish(message)
-        else:
-            done = self._declare_and_publish(message, list(declare or ()))
+        message.held = declare is not None or not self._declared
+        done = self.channel.publish(message)
+        if message.held and not done.called:
+            self._declare_for(message, list(declare or ()))
         return done.addErrback(self._told_on_return) if mandatory else done
 
     def send(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
@@ -230,17 +229,14 @@ class Producer:
         """
         return self.exchange.declare(passive=self.auto_declare == "passive" or None)
 
-    @inlineCallbacks
-    def _declare_and_publish(
+    def _declare_for(
         self, message: Outgoing, entities: list[Exchange | Queue]
-    ) -> Generator[Deferred[Any], Any, None]:
-        clock = self.channel.connection.clock
-        began = clock.seconds()
-        declaring = self._declare_all(entities)
-        what = "declaring before a publish"
-        yield bounded(declaring, clock, message.timeout, what)
-        message.timeout = max(0.0, message.timeout - (clock.seconds() - began))
-        yield self.channel.publish(message)
+    ) -> None:
+        publisher = self.channel.publisher
+        self._declare_all(entities).addCallbacks(
+            lambda _: publisher.release(message),
+            lambda failure: publisher.refuse(message, failure),
+        )
 
     @inlineCallbacks
     def _declare_all(
@@ -261,10 +257,8 @@ class Producer:
         return waiter
 
     def _exchange_declared(self, _: object) -> None:
-        """Let go who waits, in order; who comes meanwhile is behind them."""
-        while self._declaring:
-            self._declaring.fire(None)
         self._declared = True
+        self._declaring.fire(None)
 
     def _not_declared(self, failure: Failure) -> None:
         error = failure.value
@@ -311,12 +305,17 @@ class Producer:
             with that.
         """
         batch = Batch()
+        yield self._declare_all([])
         next_body = each_body(bodies)
-        body = yield next_body()
-        while body is not END and batch.failure is None:
-            yield self.when_ready()
+        while batch.failure is None:
+            body = next_body()
+            if isinstance(body, Deferred):
+                body = yield body
+            if body is END:
+                break
+            if not self.channel.publisher.is_ready:
+                yield self.when_ready()
             batch.add(self.publish(body, **options))
-            body = yield next_body()
         return (yield batch.when_done())
 
     # --- its end ------------------------------------------------------------

@@ -44,7 +44,11 @@ TURN_BYTES = 64 * 1024
 
 
 class Outgoing:
-    """One message on its way out."""
+    """
+    One message on its way out.
+
+    @ivar held: whether something has to be declared first; it keeps its place.
+    """
 
     __slots__ = (
         "body",
@@ -52,6 +56,7 @@ class Outgoing:
         "done",
         "exchange",
         "expired",
+        "held",
         "inner",
         "mandatory",
         "properties",
@@ -79,6 +84,7 @@ class Outgoing:
         self.done: Deferred[None] | None = None
         self.inner: Deferred[None] | None = None
         self.expired = False
+        self.held = False
 
 
 class Publisher:
@@ -147,11 +153,19 @@ class Publisher:
             return self._send(message)
         return self._wait_here(message)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a message would go out at once."""
+        return self._has_space(1)
+
     def when_ready(self) -> Deferred[None]:
-        """@return: fires when a message would go out at once."""
+        """
+        @return: fires when a message would go out at once; who has to wait,
+            waits until half the window is free, so as not to wait each time.
+        """
         if self._closed is not None:
             return fail(self._closed)
-        return succeed(None) if self._is_ready() else self._ready.wait()
+        return succeed(None) if self.is_ready else self._ready.wait()
 
     def when_idle(self) -> Deferred[None]:
         """@return: fires when nothing waits and every verdict is in."""
@@ -160,19 +174,19 @@ class Publisher:
     def _is_busy(self) -> bool:
         return bool(self._pending or self._unconfirmed)
 
-    def _is_ready(self) -> bool:
+    def _has_space(self, divisor: int) -> bool:
         return (
             not self._pending
             and self._channel is not None
             and self._flowing
-            and self._unconfirmed < WINDOW
-            and self._unconfirmed_bytes < WINDOW_BYTES
+            and self._unconfirmed < WINDOW // divisor
+            and self._unconfirmed_bytes < WINDOW_BYTES // divisor
             and self._turn < TURN
             and self._turn_bytes < TURN_BYTES
         )
 
     def _has_room(self, message: Outgoing) -> bool:
-        if self._channel is None or not self._flowing:
+        if self._channel is None or not self._flowing or message.held:
             return False
         if message.confirm:
             return self._unconfirmed < WINDOW and (
@@ -263,7 +277,7 @@ class Publisher:
                 self._send_first()
         finally:
             self._resuming = False
-        if self._ready and self._is_ready():
+        if self._ready and self._has_space(2):
             self._ready.fire(None)
         self._tell_idle()
 
@@ -278,6 +292,20 @@ class Publisher:
     def _tell_idle(self) -> None:
         if self._idle and not self._is_busy():
             self._idle.fire(None)
+
+    def release(self, message: Outgoing) -> None:
+        """What a held message needs is declared."""
+        message.held = False
+        self.resume()
+
+    def refuse(self, message: Outgoing, failure: Failure) -> None:
+        """What a held message needs cannot be declared."""
+        if message in self._pending:
+            self._drop(message)
+            self._deadlines.discard(message, message.timeout)
+            assert message.done is not None
+            message.done.errback(failure)
+        self.resume()
 
     def _drop(self, message: Outgoing) -> None:
         self._pending.remove(message)
