@@ -1,0 +1,48 @@
+"""
+One round on Kombu's memory transport: publish, consume, ack.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.bodies import body
+from benchmarks.report import Stopwatch
+from kombu import Connection, Consumer, Exchange, Producer, Queue
+
+TURN = 100
+"""Messages published before those are consumed, as in a program that does both."""
+
+
+def measure(count: int) -> None:
+    """Send C{count} messages through, and print what it took."""
+    exchange = Exchange("bench", type="direct")
+    queue = Queue("bench", exchange, "key")
+    connection = Connection("memory://")
+    channel = connection.channel()
+    received = 0
+
+    def handle(payload: dict[str, object], message: object) -> None:
+        nonlocal received
+        assert payload["action"] == "import_feed"
+        message.ack()  # type: ignore[attr-defined]
+        received += 1
+
+    consumer = Consumer(channel, [queue], callbacks=[handle])
+    consumer.qos(prefetch_count=TURN)
+    consumer.consume()
+    producer = Producer(channel, exchange, routing_key="key")
+    watch = Stopwatch()
+    for number in range(count):
+        producer.publish(body(number))
+        if number % TURN == TURN - 1:
+            while received <= number:
+                connection.drain_events(timeout=1)
+    while received < count:
+        connection.drain_events(timeout=1)
+    watch.report(count)
+    connection.release()
+
+
+if __name__ == "__main__":
+    measure(int(sys.argv[1]))

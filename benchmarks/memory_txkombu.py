@@ -1,0 +1,49 @@
+"""
+One round on our memory transport: publish, confirm, consume, ack.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Any
+
+from benchmarks.bodies import body
+from benchmarks.report import Stopwatch
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import react
+
+from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
+
+
+@inlineCallbacks
+def measure(_: object, count: int) -> Generator[Deferred[Any], Any, None]:
+    """Send C{count} messages through, and print what it took."""
+    exchange = Exchange("bench", type="direct")
+    queue = Queue("bench", exchange, "key")
+    connection = BrokerConnection("memory://bench", reactor=reactor)  # type: ignore[arg-type]
+    channel = yield connection.channel()
+    finished: Deferred[None] = Deferred()
+    received = 0
+
+    def handle(payload: dict[str, object], message: Message) -> None:
+        nonlocal received
+        assert payload["action"] == "import_feed"
+        message.ack()
+        received += 1
+        if received == count:
+            finished.callback(None)
+
+    consumer = Consumer(channel, queue, callbacks=[handle])
+    yield consumer.consume()
+    producer = Producer(channel, exchange, routing_key="key")
+    watch = Stopwatch()
+    yield producer.publish_all(body(number) for number in range(count))
+    yield finished
+    watch.report(count)
+    yield connection.close()
+
+
+if __name__ == "__main__":
+    react(measure, [int(sys.argv[1])])
