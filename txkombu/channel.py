@@ -9,7 +9,7 @@ up to its timeout.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import (
     Deferred,
@@ -113,6 +113,11 @@ class Channel(EntityOperations):
     def is_consuming(self) -> bool:
         """Whether every consumer that was started is running at the broker."""
         return all(each.running for each in self._subscriptions.values())
+
+    @property
+    def unsettled(self) -> list[Message]:
+        """The messages it handed out that await settlement, oldest first."""
+        return [] if self._inbox is None else list(self._inbox.unsettled.values())
 
     def when_open(self) -> Deferred[ISessionChannel]:
         """
@@ -286,7 +291,9 @@ class Channel(EntityOperations):
             inbox = None if no_ack else self._inbox
 
             def got(delivery: Delivery | None) -> Message | None:
-                return delivery and Message(delivery, inbox, queue, accepted)
+                if delivery is None:
+                    return None
+                return Message(delivery, inbox, queue, accepted)
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 
@@ -465,4 +472,4 @@ class Channel(EntityOperations):
 
 
 if TYPE_CHECKING:
-    Channelish = Channel | BrokerConnection
+    Channelish: TypeAlias = Channel | BrokerConnection

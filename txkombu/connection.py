@@ -361,6 +361,20 @@ class BrokerConnection:
 
         return SimpleQueue(self, name, **options)
 
+    def left_undone(self) -> list[str]:
+        """Say which messages await settlement, and which handlers are at work."""
+        unsettled = [
+            f"{message!r} was not settled"
+            for channel in self._channels
+            for message in channel.unsettled
+        ]
+        running = [
+            f"{consumer!r} still handles {consumer.running} messages"
+            for consumer in self._consumers
+            if consumer.running
+        ]
+        return unsettled + running
+
     # --- drain_events -------------------------------------------------------
 
     def add_consumer(self, consumer: _Consumer) -> None:

@@ -416,6 +416,11 @@ class Consumer:
         self._dispatcher.when_idle().addCallback(lambda _: self.channel.close())
         return None
 
+    @property
+    def running(self) -> int:
+        """How many messages its handlers are at work on."""
+        return self._dispatcher.running
+
     def when_idle(self) -> Deferred[None]:
         """@return: fires when no handler is at work."""
         return self._dispatcher.when_idle()

@@ -105,11 +105,12 @@ class Dispatcher:
         Give up the messages of these consumers that no handler has begun
         with, but for those that the broker would not take back.
         """
-        back, kept = [], []
+        back: list[Message] = []
+        kept: deque[Message] = deque()
         for message in self._waiting:
             returnable = message.consumer_tag in tags and not message.no_ack
             (back if returnable else kept).append(message)
-        self._waiting = deque(kept)
+        self._waiting = kept
         return back
 
     def fail_takers(self, error: Exception) -> None:

@@ -90,7 +90,8 @@ class Producer:
             else channel.default_channel
         )
         given = self.exchange if exchange is None else exchange
-        self.exchange: Exchange = as_exchange(given or "").bind(self.channel)
+        self._exchange = as_exchange(given or "").bind(self.channel)
+        self.exchange = self._exchange
         if routing_key is not None:
             self.routing_key = check_short_string("routing_key", routing_key)
         self.serializer = serializer or self.serializer
@@ -99,7 +100,7 @@ class Producer:
         if auto_declare is not None:
             self.auto_declare = auto_declare
         check_auto_declare(self.auto_declare)
-        self._declared = not self.auto_declare or self.exchange.is_predeclared
+        self._declared = not self.auto_declare or self._exchange.is_predeclared
         self._declaring: Waiters[None] = Waiters()
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
@@ -174,7 +175,7 @@ class Producer:
         key = self.routing_key if routing_key is None else routing_key
         check_short_string("routing_key", key)
         check_count("priority", priority, 0, 255)
-        target = self.exchange if exchange is None else self._target(exchange)
+        target = self._exchange if exchange is None else self._target(exchange)
         mode = check_delivery_mode(delivery_mode) or target.delivery_mode
         limit = (
             PUBLISH_TIMEOUT if timeout is None else check_seconds("timeout", timeout)
@@ -210,10 +211,10 @@ class Producer:
 
     def _target(self, exchange: Exchange | str) -> Exchange:
         """An exchange given by name has the delivery mode of our own."""
-        if isinstance(exchange, str) and exchange == self.exchange.name:
-            return self.exchange
+        if isinstance(exchange, str) and exchange == self._exchange.name:
+            return self._exchange
         if isinstance(exchange, str):
-            return Exchange(exchange, delivery_mode=self.exchange.delivery_mode)
+            return Exchange(exchange, delivery_mode=self._exchange.delivery_mode)
         return as_exchange(exchange)
 
     def _not_supported(self, what: str) -> NotSupported:
@@ -227,7 +228,7 @@ class Producer:
 
         @return: fails as L{Exchange.declare} does.
         """
-        return self.exchange.declare(passive=self.auto_declare == "passive" or None)
+        return self._exchange.declare(passive=self.auto_declare == "passive" or None)
 
     def _declare_for(
         self, message: Outgoing, entities: list[Exchange | Queue]
@@ -316,7 +317,8 @@ class Producer:
             if not self.channel.publisher.is_ready:
                 yield self.when_ready()
             batch.add(self.publish(body, **options))
-        return (yield batch.when_done())
+        total: int = yield batch.when_done()
+        return total
 
     # --- its end ------------------------------------------------------------
 
@@ -344,4 +346,4 @@ class Producer:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} to {self.exchange!r}>"
+        return f"<{type(self).__name__} to {self._exchange!r}>"

@@ -1,0 +1,166 @@
+"""
+A memory broker that tells what was published to it, and fails on request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from ..compression import decompress
+from ..exceptions import ConnectError, SessionLost
+from ..interfaces import IBrokerTransport, ISession, ISessionListener
+from ..serialization import decode
+from ..transport.memory import MemoryBroker
+from ..url import Parameters
+from .faults import FaultyChannel, FaultySession
+
+
+class Published(NamedTuple):
+    """One message as it was published."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    properties: Mapping[str, object]
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        """The application's headers."""
+        headers = self.properties.get("headers")
+        return headers if isinstance(headers, Mapping) else {}
+
+    @property
+    def payload(self) -> object:
+        """
+        What the body stands for.
+
+        @raise DecodeError: it cannot be decoded.
+        """
+        method = self.headers.get("compression")
+        body = decompress(self.body, str(method)) if method else self.body
+        kind = self.properties.get("content_type")
+        encoding = self.properties.get("content_encoding")
+        accepted = None if kind is None else frozenset({str(kind)})
+        return decode(body, kind, encoding, accepted)  # type: ignore[arg-type]
+
+
+@implementer(IBrokerTransport)
+class RecordingBroker:
+    """
+    A broker in memory, under a Clock.
+
+    Pass it as C{BrokerConnection(transport=broker, reactor=broker.clock)}, or
+    take L{txkombu.testing.BrokerTestCase}, which does.
+
+    @ivar clock: what its time and that of its connections runs on.
+    @ivar memory: the broker behind it.
+    @ivar published: every message published to it, in order.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = Clock() if clock is None else clock
+        self.memory = MemoryBroker(self.clock)
+        self.published: list[Published] = []
+        self.sessions: list[FaultySession] = []
+        self.holds_confirms = False
+        self._refusal: Exception | None = None
+        self._blocked = ""
+
+    # --- what happened ------------------------------------------------------
+
+    def flush(self) -> None:
+        """Let everything happen that can without time passing."""
+        self.memory.flush()
+
+    def waiting_in(self, queue: str, virtual_host: str = "/") -> int:
+        """How many messages are ready in a queue."""
+        return len(self.memory.queue(queue, virtual_host).waiting)
+
+    def published_to(
+        self, exchange: str, routing_key: str | None = None
+    ) -> list[Published]:
+        """What was published to an exchange, all of it or what has this key."""
+        return [
+            each
+            for each in self.published
+            if each.exchange == exchange and routing_key in (None, each.routing_key)
+        ]
+
+    def under_way(self) -> list[str]:
+        """Say which operations no answer has come for."""
+        return [what for session in self.sessions for what in session.under_way()]
+
+    # --- IBrokerTransport ---------------------------------------------------
+
+    def connect(
+        self,
+        parameters: Parameters,
+        endpoint: IStreamClientEndpoint | None,
+        clock: IReactorTime,
+        listener: ISessionListener,
+    ) -> Deferred[ISession]:
+        """Connect, if connections are not refused now."""
+        if self._refusal is not None:
+            return fail(self._refusal)
+        session = FaultySession(self, listener)
+
+        def connected(original: ISession) -> ISession:
+            session.original = original
+            self.sessions.append(session)
+            if self._blocked:
+                listener.blocked(self._blocked)
+            return session
+
+        connecting = self.memory.connect(parameters, endpoint, clock, session)
+        return connecting.addCallback(connected)
+
+    # --- faults -------------------------------------------------------------
+
+    def drop(self) -> None:
+        """Lose every session now, as when the network fails."""
+        for session in list(self.sessions):
+            session.drop(SessionLost("the test dropped the session"))
+
+    def refuse(self, error: Exception | None = None) -> None:
+        """Fail every attempt to connect from now on, until L{accept}."""
+        self._refusal = error or ConnectError("the test refuses connections")
+
+    def accept(self) -> None:
+        """Undo L{refuse}."""
+        self._refusal = None
+
+    def hold_confirms(self) -> None:
+        """Keep the verdicts on published messages back, until L{release_confirms}."""
+        self.holds_confirms = True
+
+    def release_confirms(self) -> None:
+        """Undo L{hold_confirms}, and let go the verdicts kept back."""
+        self.holds_confirms = False
+        self._each_channel(lambda channel: channel.release_confirms())
+
+    def block(self, reason: str = "the test blocks publishing") -> None:
+        """Take no messages, as RabbitMQ does in alarm, until L{unblock}."""
+        self._blocked = reason
+        for session in self.sessions:
+            session.listener.blocked(reason)
+
+    def unblock(self) -> None:
+        """Undo L{block}."""
+        self._blocked = ""
+        for session in self.sessions:
+            session.listener.unblocked()
+
+    def cancel_consumers(self, queue: str) -> None:
+        """End the consumers of a queue, as a broker does that lost its node."""
+        self._each_channel(lambda channel: channel.cancel_consumers(queue))
+
+    def _each_channel(self, do: Callable[[FaultyChannel], None]) -> None:
+        for session in list(self.sessions):
+            for channel in list(session.channels):
+                do(channel)

@@ -1,0 +1,98 @@
+"""
+Test cases with a broker of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from ..connection import BrokerConnection
+from ..dispatch import as_deferred
+from .broker import Published, RecordingBroker
+
+T = TypeVar("T")
+
+
+class BrokerMixin:
+    """
+    Gives a trial test case a broker in memory; L{BrokerTestCase} is one ready
+    made.
+
+    @ivar clock: the time of the test; it stands still but for C{advance}.
+    @ivar broker: the broker; see L{RecordingBroker}.
+    @ivar connection: a connection to it.
+    """
+
+    clock: Clock
+    broker: RecordingBroker
+    connection: BrokerConnection
+
+    def setUp(self) -> None:
+        """Make the broker, and a connection to it."""
+        super().setUp()  # type: ignore[misc]  # the test case's
+        self.clock = Clock()
+        self.broker = RecordingBroker(self.clock)
+        self._connections: list[BrokerConnection] = []
+        self.connection = self.connect()
+
+    def tearDown(self) -> None:
+        """Fail the test for what is left undone, and close the connections."""
+        self.flush()
+        left = self._left_undone()
+        for connection in self._connections:
+            connection.close()
+        self.flush()
+        super().tearDown()  # type: ignore[misc]  # the test case's
+        if left:
+            self.fail("; ".join(left))  # type: ignore[attr-defined]
+
+    def _left_undone(self) -> list[str]:
+        left = self.broker.under_way()
+        for connection in self._connections:
+            left += connection.left_undone()
+        return left
+
+    def connect(self, **options: Any) -> BrokerConnection:
+        """Make one more connection; options are L{BrokerConnection}'s."""
+        connection = BrokerConnection(
+            transport=self.broker, reactor=self.clock, **options
+        )
+        self._connections.append(connection)
+        return connection
+
+    @property
+    def published(self) -> list[Published]:
+        """Every message published so far."""
+        return self.broker.published
+
+    def flush(self) -> None:
+        """Let everything happen that can without time passing."""
+        self.broker.flush()
+
+    def result_of(self, awaitable: Awaitable[T]) -> T:
+        """
+        Flush, and give the result of an operation or a coroutine.
+
+        @raise Exception: what it failed with.
+        @raise AssertionError: it has no result yet.
+        """
+        outcome: list[Any] = []
+        failures: list[Any] = []
+        began: Deferred[T] = as_deferred(awaitable)
+        began.addCallbacks(outcome.append, failures.append)
+        self.flush()
+        if failures:
+            failures[0].raiseException()
+        if not outcome:
+            raise AssertionError(f"no result yet of {awaitable!r}")
+        result: T = outcome[0]
+        return result
+
+
+class BrokerTestCase(BrokerMixin, SynchronousTestCase):
+    """A synchronous test case with a broker in memory."""

@@ -1,0 +1,244 @@
+"""
+Sessions and channels of the memory broker with something in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.components import proxyForInterface
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..entity import Exchange, Queue
+from ..exceptions import ConsumerCancelled, OutcomeUnknown
+from ..interfaces import (
+    Delivery,
+    ISession,
+    ISessionChannel,
+    ISessionChannelListener,
+    ISessionListener,
+    Properties,
+    Returned,
+)
+
+if TYPE_CHECKING:
+    from .broker import RecordingBroker
+
+_Session: Any = proxyForInterface(ISession)
+_Channel: Any = proxyForInterface(ISessionChannel)
+
+
+@implementer(ISession, ISessionListener)
+class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run time
+    """
+    A session that a test can drop.
+
+    @ivar listener: the connection that owns it.
+    @ivar channels: those that live.
+    """
+
+    original: ISession
+
+    def __init__(self, broker: RecordingBroker, listener: ISessionListener) -> None:
+        self.broker = broker
+        self.listener = listener
+        self.channels: list[FaultyChannel] = []
+        self._opening = 0
+
+    def open_channel(
+        self, listener: ISessionChannelListener
+    ) -> Deferred[ISessionChannel]:
+        channel = FaultyChannel(self, listener)
+        self._opening += 1
+
+        def opened(original: ISessionChannel) -> ISessionChannel:
+            self._opening -= 1
+            channel.original = original
+            self.channels.append(channel)
+            return channel
+
+        def failed(failure: Failure) -> Failure:
+            self._opening -= 1
+            return failure
+
+        opening = self.original.open_channel(channel)
+        return opening.addCallbacks(opened, failed)
+
+    def under_way(self) -> list[str]:
+        """Say which operations no answer has come for."""
+        opening = ["opening a channel"] * self._opening
+        return opening + [what for each in self.channels for what in each.under_way()]
+
+    def drop(self, error: Exception) -> None:
+        """Lose it now."""
+        self._gone()
+        channels = list(self.channels)
+        self.original.abort()
+        for channel in channels:
+            channel.channel_lost(error)
+        self.listener.session_lost(error)
+
+    def close(self) -> Deferred[None]:
+        self._gone()
+        return self.original.close()
+
+    def abort(self) -> None:
+        self._gone()
+        self.original.abort()
+        for channel in list(self.channels):
+            channel.gone(None)
+
+    def _gone(self) -> None:
+        if self in self.broker.sessions:
+            self.broker.sessions.remove(self)
+
+    def session_lost(self, reason: Exception) -> None:
+        self._gone()
+        self.listener.session_lost(reason)
+
+    def blocked(self, reason: str) -> None:
+        self.listener.blocked(reason)
+
+    def unblocked(self) -> None:
+        self.listener.unblocked()
+
+    def write_paused(self) -> None:
+        self.listener.write_paused()
+
+    def write_resumed(self) -> None:
+        self.listener.write_resumed()
+
+
+@implementer(ISessionChannel, ISessionChannelListener)
+class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run time
+    """A channel that records what is published, and keeps verdicts back."""
+
+    original: ISessionChannel
+
+    def __init__(
+        self, session: FaultySession, listener: ISessionChannelListener
+    ) -> None:
+        self._session = session
+        self._listener = listener
+        self._held: dict[Deferred[None], object] = {}
+        self._verdicts: dict[Deferred[None], None] = {}
+        self._consumers: dict[str, tuple[str, Callable[[Exception], None]]] = {}
+
+    def basic_publish(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: Exchange,
+        routing_key: str,
+        mandatory: bool,
+        confirm: bool,
+    ) -> Deferred[None]:
+        from .broker import Published
+
+        broker = self._session.broker
+        message = Published(exchange.name, routing_key, body, dict(properties))
+        broker.published.append(message)
+        verdict = self.original.basic_publish(
+            body, properties, exchange, routing_key, mandatory, confirm
+        )
+        if not confirm:
+            return verdict
+        self._verdicts[verdict] = None
+        verdict.addBoth(self._verdict_in, verdict)
+        return self._hold(verdict) if broker.holds_confirms else verdict
+
+    def _verdict_in(self, result: Any, verdict: Deferred[None]) -> Any:
+        self._verdicts.pop(verdict, None)
+        return result
+
+    def _hold(self, verdict: Deferred[None]) -> Deferred[None]:
+        held: Deferred[None] = Deferred(self._forget)
+        self._held[held] = _NONE_YET
+        verdict.addBoth(self._keep, held)
+        return held
+
+    def _forget(self, held: Deferred[None]) -> None:
+        self._held.pop(held, None)
+
+    def _keep(self, result: object, held: Deferred[None]) -> None:
+        if held not in self._held:
+            return
+        if self._session.broker.holds_confirms:
+            self._held[held] = result
+        else:
+            del self._held[held]
+            held.callback(result)  # type: ignore[arg-type]  # or a Failure
+
+    def release_confirms(self) -> None:
+        """Let go the verdicts that have come by now."""
+        for held, result in list(self._held.items()):
+            if result is not _NONE_YET:
+                del self._held[held]
+                held.callback(result)  # type: ignore[arg-type]  # or a Failure
+
+    def basic_consume(
+        self,
+        queue: Queue,
+        tag: str,
+        no_ack: bool,
+        exclusive: bool,
+        arguments: Mapping[str, object],
+        prefetch_count: int,
+        on_delivery: Callable[[Delivery], None],
+        on_cancelled: Callable[[Exception], None],
+    ) -> Deferred[None]:
+        self._consumers[tag] = queue.name, on_cancelled
+        return self.original.basic_consume(
+            queue,
+            tag,
+            no_ack,
+            exclusive,
+            arguments,
+            prefetch_count,
+            on_delivery,
+            on_cancelled,
+        )
+
+    def basic_cancel(self, tag: str) -> Deferred[None]:
+        self._consumers.pop(tag, None)
+        return self.original.basic_cancel(tag)
+
+    def cancel_consumers(self, queue: str) -> None:
+        """End the consumers of one queue, by no wish of theirs."""
+        for tag, (name, on_cancelled) in list(self._consumers.items()):
+            if name == queue:
+                del self._consumers[tag]
+                self.original.basic_cancel(tag)
+                on_cancelled(ConsumerCancelled(f"the test cancelled consumer {tag!r}"))
+
+    def under_way(self) -> list[str]:
+        """Say which verdicts have not come."""
+        count = len(self._verdicts.keys() | self._held.keys())
+        return [f"{count} publishes without a verdict"] if count else []
+
+    def close(self) -> Deferred[None]:
+        self.gone(None)
+        return self.original.close()
+
+    def channel_lost(self, error: Exception) -> None:
+        self.gone(error)
+        self._listener.channel_lost(error)
+
+    def gone(self, error: Exception | None) -> None:
+        """Nothing more will come: what is kept back has an unknown outcome."""
+        if self in self._session.channels:
+            self._session.channels.remove(self)
+        held, self._held = self._held, {}
+        for each in held:
+            unknown = OutcomeUnknown("the session ended before the verdict came")
+            unknown.__cause__ = error
+            each.errback(Failure(unknown))
+
+    def returned(self, message: Returned) -> None:
+        self._listener.returned(message)
+
+
+_NONE_YET = object()
