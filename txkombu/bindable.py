@@ -105,11 +105,33 @@ class Entity:
 
 
 def channel_of(channel: Channelish) -> Channel:
-    """A channel is its own default channel; a connection has one."""
+    """
+    A channel stands for itself, a connection for its default channel.
+
+    @raise TypeError: it is neither.
+    """
     default = getattr(channel, "default_channel", None)
     if default is None:
-        raise TypeError(
-            f"a Channel or a BrokerConnection is needed, not {channel!r}; "
-            "`await connection.channel()` gives a channel"
-        )
+        raise _no_channel(channel)
     return default  # type: ignore[no-any-return]  # read by name from either class
+
+
+def lent_channel(channel: Channelish) -> tuple[Channel, bool]:
+    """
+    What a producer or consumer works on: the channel it was given, or a new
+    one of the connection it was given.
+
+    @return: the channel, and whether it has to be closed with what uses it.
+    @raise TypeError: it is neither.
+    """
+    lend = getattr(channel, "lend_channel", None)
+    if lend is None:
+        raise _no_channel(channel)
+    return lend()  # type: ignore[no-any-return]  # read by name from either class
+
+
+def _no_channel(given: object) -> TypeError:
+    return TypeError(
+        f"a Channel or a BrokerConnection is needed, not {given!r}; "
+        "`await connection.channel()` gives a channel"
+    )

@@ -99,6 +99,10 @@ class Channel(EntityOperations):
         """Itself: what takes a channel also takes a connection."""
         return self
 
+    def lend_channel(self) -> tuple[Channel, bool]:
+        """Itself, not to be closed by who uses it."""
+        return self, False
+
     @property
     def is_open(self) -> bool:
         """Whether there is a session channel now."""

@@ -334,6 +334,10 @@ class BrokerConnection:
             self._default_channel = self.new_channel()
         return self._default_channel
 
+    def lend_channel(self) -> tuple[Channel, bool]:
+        """A new channel, to be closed by who uses it."""
+        return self.new_channel(), True
+
     def is_consuming_from(self, queue: str) -> bool:
         """Whether a consumer of this connection reads the queue of that name."""
         return any(channel.consumes_from(queue) for channel in self._channels)

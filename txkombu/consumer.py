@@ -18,6 +18,7 @@ from twisted.internet.defer import (
 )
 from twisted.python.failure import Failure
 
+from .bindable import lent_channel
 from .channel import PREFETCH
 from .dispatch import Dispatcher
 from .entity import Queue
@@ -106,12 +107,7 @@ class Consumer:
         priority: int | None = None,
         on_cancel: Callable[[str, Exception], object] | None = None,
     ) -> None:
-        self._owned = channel is not channel.default_channel
-        self.channel: Channel = (
-            channel.new_channel()  # type: ignore[union-attr]
-            if self._owned
-            else channel.default_channel
-        )
+        self.channel, self._owned = lent_channel(channel)
         given = {
             "no_ack": no_ack,
             "auto_declare": auto_declare,

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .batch import END, Batch, each_body
+from .bindable import lent_channel
 from .compression import compress
 from .entity import Exchange, Queue, as_exchange
 from .exceptions import KombuError, NotSupported, Unroutable
@@ -83,12 +84,7 @@ class Producer:
         compression: str | None = None,
         on_return: OnReturn | None = None,
     ) -> None:
-        self._owned = channel is not channel.default_channel
-        self.channel: Channel = (
-            channel.new_channel()  # type: ignore[union-attr]
-            if self._owned
-            else channel.default_channel
-        )
+        self.channel, self._owned = lent_channel(channel)
         given = self.exchange if exchange is None else exchange
         self._exchange = as_exchange(given or "").bind(self.channel)
         self.exchange = self._exchange
@@ -230,9 +226,7 @@ class Producer:
         """
         return self._exchange.declare(passive=self.auto_declare == "passive" or None)
 
-    def _declare_for(
-        self, message: Outgoing, entities: list[Exchange | Queue]
-    ) -> None:
+    def _declare_for(self, message: Outgoing, entities: list[Exchange | Queue]) -> None:
         publisher = self.channel.publisher
         self._declare_all(entities).addCallbacks(
             lambda _: publisher.release(message),

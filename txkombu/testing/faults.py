@@ -125,6 +125,7 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         self._listener = listener
         self._held: dict[Deferred[None], object] = {}
         self._verdicts: dict[Deferred[None], None] = {}
+        self._gone = False
         self._consumers: dict[str, tuple[str, Callable[[Exception], None]]] = {}
 
     def basic_publish(
@@ -139,6 +140,10 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         from .broker import Published
 
         broker = self._session.broker
+        if self._gone:
+            return self.original.basic_publish(
+                body, properties, exchange, routing_key, mandatory, confirm
+            )
         message = Published(exchange.name, routing_key, body, dict(properties))
         broker.published.append(message)
         verdict = self.original.basic_publish(
@@ -229,6 +234,7 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
 
     def gone(self, error: Exception | None) -> None:
         """Nothing more will come: what is kept back has an unknown outcome."""
+        self._gone = True
         if self in self._session.channels:
             self._session.channels.remove(self)
         held, self._held = self._held, {}

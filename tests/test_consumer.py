@@ -1,0 +1,608 @@
+"""
+Consumers, on the memory broker under a Clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txkombu import Consumer, Exchange, Message, Producer, Queue
+from txkombu.exceptions import (
+    AccessRefused,
+    ChannelClosed,
+    DecodeError,
+    NotFound,
+    NotSupported,
+    OperationTimeout,
+    PreconditionFailed,
+    ResourceLocked,
+    SerializerNotInstalled,
+)
+from txkombu.testing import BrokerTestCase
+
+EXCHANGE = Exchange("feed", type="direct")
+QUEUE = Queue("feed", EXCHANGE, "importer")
+
+
+class ConsumerTestCase(BrokerTestCase):
+    """What the cases here share: a producer, and a list of what came."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.got: list[Any] = []
+        self.producer = Producer(self.connection, EXCHANGE, routing_key="importer")
+
+    def take(self, payload: Any, message: Message) -> None:
+        """A callback that notes the payload and acks."""
+        self.got.append(payload)
+        message.ack()
+
+    def consumer(self, *callbacks: Any, **options: Any) -> Consumer:
+        """A running consumer."""
+        consumer = Consumer(self.connection, QUEUE, callbacks=callbacks, **options)
+        self.result_of(consumer.consume())
+        return consumer
+
+    def send(self, *bodies: object, **options: Any) -> None:
+        """Publish, and see it confirmed."""
+        for body in bodies:
+            self.result_of(self.producer.publish(body, **options))
+
+
+class CallbackTests(ConsumerTestCase):
+    def test_each_message_reaches_the_callback(self) -> None:
+        """A registered callback gets (payload, message) for each message."""
+        self.consumer(self.take)
+        self.send({"a": 1}, [2], "three", b"four", None, 0)
+        self.assertEqual(self.got, [{"a": 1}, [2], "three", b"four", None, 0])
+
+    def test_callbacks_run_in_order_each_awaited(self) -> None:
+        """A callback runs when the Deferred of the one before has fired."""
+        gate: Deferred[None] = Deferred()
+        order: list[str] = []
+
+        def first(payload: Any, message: Message) -> Deferred[None]:
+            order.append("first")
+            return gate
+
+        async def second(payload: Any, message: Message) -> None:
+            order.append("second")
+
+        def third(payload: Any, message: Message) -> None:
+            order.append("third")
+            message.ack()
+
+        self.consumer(first, second, third)
+        self.send(1)
+        self.assertEqual(order, ["first"])
+        gate.callback(None)
+        self.flush()
+        self.assertEqual(order, ["first", "second", "third"])
+
+    def test_register_callback_takes_what_waits(self) -> None:
+        """Messages that came before there was a callback are not lost."""
+        consumer = self.consumer()
+        self.send(1, 2)
+        consumer.register_callback(self.take)
+        self.assertEqual(self.got, [1, 2])
+
+    def test_a_callback_must_be_callable(self) -> None:
+        """Registering something else is a TypeError that shows it."""
+        consumer = Consumer(self.connection, QUEUE)
+        with self.assertRaisesRegex(TypeError, "'no function'"):
+            consumer.register_callback("no function")  # type: ignore[arg-type]
+
+    def test_on_message_gets_the_undecoded_message(self) -> None:
+        """With on_message, nothing is decoded and no callback runs."""
+
+        def see(message: Message) -> None:
+            self.got.append(message.body)
+            message.ack()
+
+        self.consumer(on_message=see)
+        self.send({"a": 1})
+        self.assertEqual(self.got, [b'{"a": 1}'])
+
+    def test_a_subclass_receives(self) -> None:
+        """Class attributes are defaults, and receive may be overridden."""
+        got = self.got
+
+        class FeedConsumer(Consumer):
+            queues = QUEUE
+            prefetch_count = 3
+
+            def receive(self, message_data: Any, message: Message) -> None:
+                got.append(message_data)
+                message.ack()
+
+        consumer = FeedConsumer(self.connection)
+        self.result_of(consumer.consume())
+        self.send("x")
+        self.assertEqual((got, consumer.prefetch_count), (["x"], 3))
+
+    def test_delivery_info(self) -> None:
+        """delivery_info has five entries on every transport."""
+        self.consumer(lambda payload, message: self.got.append(message))
+        self.send(1)
+        [message] = self.got
+        info = message.delivery_info
+        self.assertEqual(
+            (info["exchange"], info["routing_key"], info["redelivered"]),
+            ("feed", "importer", False),
+        )
+        self.assertEqual(info["delivery_tag"], message.delivery_tag)
+        self.assertEqual(info["consumer_tag"], message.consumer_tag)
+        message.ack()
+
+    def test_delivery_comes_in_the_next_turn(self) -> None:
+        """One turn of the reactor after the publish the message is there."""
+        self.consumer(self.take)
+        self.send("declared")
+        self.producer.publish("next")
+        self.assertEqual(self.got, ["declared"])
+        self.clock.advance(0)
+        self.assertEqual(self.got, ["declared", "next"])
+
+
+class ConcurrencyTests(ConsumerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.gates: list[Deferred[None]] = []
+
+    def slow(self, payload: Any, message: Message) -> Deferred[None]:
+        """A callback that ends, and acks, when its gate opens."""
+        self.got.append(payload)
+        gate: Deferred[None] = Deferred()
+        self.gates.append(gate)
+        gate.addCallback(lambda _: message.ack() and None)
+        return gate
+
+    def test_concurrency_bounds_handlers(self) -> None:
+        """No more than concurrency handlers are at work; the rest waits."""
+        self.consumer(self.slow, concurrency=2)
+        self.send(1, 2, 3, 4)
+        self.assertEqual(self.got, [1, 2])
+        self.gates[1].callback(None)
+        self.assertEqual(self.got, [1, 2, 3])
+        for gate in self.gates:
+            if not gate.called:
+                gate.callback(None)
+        self.assertEqual(self.got, [1, 2, 3, 4])
+
+    def test_prefetch_bounds_what_is_handed_out(self) -> None:
+        """The broker keeps what is beyond prefetch_count."""
+        self.consumer(self.slow, prefetch_count=2)
+        self.send(1, 2, 3)
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), ([1, 2], 1))
+        self.gates[0].callback(None)
+        self.flush()
+        self.assertEqual(self.got, [1, 2, 3])
+        for gate in self.gates[1:]:
+            gate.callback(None)
+
+    def test_no_ack_is_bounded_too(self) -> None:
+        """A no_ack consumer pauses its deliveries when handlers are slow."""
+        self.consumer(self.slow, no_ack=True, prefetch_count=3)
+        self.send(*range(10))
+        self.assertEqual(self.got, [0, 1, 2])
+        self.assertGreaterEqual(self.broker.waiting_in("feed"), 5)
+        while not all(gate.called for gate in self.gates):
+            for gate in list(self.gates):
+                if not gate.called:
+                    gate.callback(None)
+            self.flush()
+        self.assertEqual(self.got, list(range(10)))
+
+    def test_qos_on_a_running_consumer(self) -> None:
+        """qos takes effect at once, and what is handed out stays ackable."""
+        consumer = self.consumer(self.slow, prefetch_count=1)
+        self.send(1, 2, 3)
+        self.assertEqual(self.got, [1])
+        self.result_of(consumer.qos(prefetch_count=3))
+        self.assertEqual(self.got, [1, 2, 3])
+        for gate in self.gates:
+            gate.callback(None)
+        self.flush()
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+        self.assertTrue(self.connection.is_consuming)
+
+    def test_qos_by_channel(self) -> None:
+        """With apply_global the consumers of a channel share one limit."""
+        channel = self.result_of(self.connection.channel())
+        other = Queue("other", EXCHANGE, "other")
+        consumer = Consumer(channel, [QUEUE, other], callbacks=[self.slow])
+        self.result_of(consumer.qos(prefetch_count=1, apply_global=True))
+        self.result_of(consumer.consume())
+        self.send(1)
+        self.send(2, routing_key="other")
+        self.assertEqual(self.got, [1])
+        self.gates[0].callback(None)
+        self.flush()
+        self.gates[1].callback(None)
+        self.assertEqual(self.got, [1, 2])
+
+    def test_prefetch_size_is_not_supported(self) -> None:
+        """No broker bounds by bytes, so asking for it fails."""
+        consumer = Consumer(self.connection, QUEUE)
+        with self.assertRaisesRegex(NotSupported, "prefetch_size.*memory"):
+            self.result_of(consumer.qos(prefetch_size=1))
+
+
+class FailureTests(ConsumerTestCase):
+    def fails(self, payload: Any, message: Message) -> None:
+        """A callback that raises."""
+        self.got.append((payload, message.redelivered))
+        raise RuntimeError("unknown action")
+
+    def test_failure_requeues_once_then_rejects(self) -> None:
+        """
+        The default policy puts a message back once; when it fails again it is
+        rejected, and the log says that no dead letter exchange has it.
+        """
+        self.consumer(self.fails)
+        self.send("bad")
+        self.assertEqual(self.got, [("bad", False), ("bad", True)])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+
+    def test_one_bad_message_touches_no_other(self) -> None:
+        """The next message is handled as if nothing had been."""
+
+        def picky(payload: Any, message: Message) -> None:
+            if payload == "bad":
+                raise RuntimeError(payload)
+            self.take(payload, message)
+
+        self.consumer(picky)
+        self.send("bad", "good")
+        self.assertEqual(self.got, ["good"])
+        self.flushLoggedErrors(RuntimeError)
+
+    def test_own_policy(self) -> None:
+        """on_failure gets the message and the failure, and decides."""
+
+        def policy(message: Message, failure: Failure) -> None:
+            self.got.append(str(failure.value))
+            message.ack()
+
+        self.consumer(self.fails, on_failure=policy)
+        self.send("bad")
+        self.assertEqual(self.got, [("bad", False), "unknown action"])
+
+    def test_a_deferred_that_fails_takes_the_same_path(self) -> None:
+        """A handler may fail later, too."""
+        gate: Deferred[None] = Deferred()
+        self.consumer(
+            lambda payload, message: gate,
+            on_failure=lambda message, failure: message.reject() and None,
+        )
+        self.send("bad")
+        gate.errback(Failure(RuntimeError("late")))
+        self.flush()
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+
+    def test_dead_letter(self) -> None:
+        """What is rejected for good goes to the dead letter exchange."""
+        dead = Queue("dead", Exchange("dlx", type="fanout"))
+        queue = Queue(
+            "work", EXCHANGE, "work", queue_arguments={"x-dead-letter-exchange": "dlx"}
+        )
+        self.result_of(dead(self.connection).declare())
+        consumer = Consumer(self.connection, queue, callbacks=[self.fails])
+        self.result_of(consumer.consume())
+        self.send("bad", routing_key="work")
+        self.flushLoggedErrors(RuntimeError)
+        message = self.result_of(dead(self.connection).get())
+        assert message is not None
+        self.assertEqual(message.payload, "bad")
+        self.assertEqual(message.headers["x-first-death-reason"], "rejected")
+        message.ack()
+
+    def test_undecodable(self) -> None:
+        """A body that cannot be decoded takes the path of failures."""
+        errors: list[Exception] = []
+
+        def policy(message: Message, failure: Failure) -> None:
+            errors.append(failure.value)
+            message.reject()
+
+        self.consumer(self.take, on_failure=policy)
+        self.send(b"{", content_type="application/json", content_encoding="utf-8")
+        self.assertIsInstance(errors[0], DecodeError)
+
+    def test_on_decode_error(self) -> None:
+        """on_decode_error gets what cannot be decoded, instead of on_failure."""
+
+        def see(message: Message, error: Exception) -> None:
+            self.got.append(type(error).__name__)
+            message.reject()
+
+        self.consumer(self.take, on_decode_error=see)
+        self.send(b"x", content_type="text/plain", headers={"compression": "huh"})
+        self.assertEqual(self.got, ["DecodeError"])
+
+    def test_pickle_is_refused_unless_accepted(self) -> None:
+        """pickle is decoded only where accept says so."""
+        refused: list[str] = []
+
+        def policy(message: Message, failure: Failure) -> None:
+            refused.append(str(failure.value))
+            message.reject()
+
+        consumer = self.consumer(self.take, on_failure=policy)
+        self.send({1, 2}, serializer="pickle")
+        self.assertIn("application/x-python-serialize", refused[0])
+        self.result_of(consumer.close())
+        self.consumer(self.take, accept=["pickle"])
+        self.send({1, 2}, serializer="pickle")
+        self.assertEqual(self.got, [{1, 2}])
+
+    def test_accept_unknown(self) -> None:
+        """An unknown name in accept is refused at once, and named."""
+        with self.assertRaisesRegex(SerializerNotInstalled, "jsno"):
+            Consumer(self.connection, QUEUE, accept=["jsno"])
+
+
+class DeclaringTests(ConsumerTestCase):
+    def test_auto_declare_off(self) -> None:
+        """Nothing is declared that was not asked for: a missing queue is a 404."""
+        consumer = Consumer(self.connection, QUEUE, auto_declare=False)
+        with self.assertRaisesRegex(NotFound, "no queue 'feed'"):
+            self.result_of(consumer.consume())
+
+    def test_passive(self) -> None:
+        """With "passive" a queue is only looked up."""
+        consumer = Consumer(self.connection, QUEUE, auto_declare="passive")
+        with self.assertRaisesRegex(NotFound, "no queue 'feed'"):
+            self.result_of(consumer.consume())
+        self.result_of(QUEUE(self.connection).declare())
+        self.result_of(consumer.consume())
+        self.assertTrue(consumer.consuming_from(QUEUE))
+
+    def test_auto_declare_is_checked(self) -> None:
+        """Anything else is a ValueError."""
+        with self.assertRaisesRegex(ValueError, "auto_declare.*'maybe'"):
+            Consumer(self.connection, QUEUE, auto_declare="maybe")
+
+    def test_redeclaring_otherwise(self) -> None:
+        """A queue that exists with other properties is a 406 that names it."""
+        self.result_of(QUEUE(self.connection).declare())
+        other = Consumer(self.connection, Queue("feed", EXCHANGE, durable=False))
+        with self.assertRaisesRegex(PreconditionFailed, "durable.*'feed'"):
+            self.result_of(other.consume())
+
+    def test_exclusive_consumer(self) -> None:
+        """A second consumer beside an exclusive one is refused."""
+        self.consumer(self.take, exclusive=True)
+        second = Consumer(self.connection, QUEUE)
+        with self.assertRaisesRegex(AccessRefused, "exclusive"):
+            self.result_of(second.consume())
+
+    def test_exclusive_queue(self) -> None:
+        """A queue exclusive to one connection is locked for others."""
+        mine = Queue("mine", exclusive=True)
+        self.result_of(mine(self.connection).declare())
+        theirs = Consumer(self.connect(), mine)
+        with self.assertRaisesRegex(ResourceLocked, "mine"):
+            self.result_of(theirs.consume())
+
+    def test_priority(self) -> None:
+        """A consumer of higher priority gets the messages first."""
+        self.consumer(lambda payload, message: message.ack() and None)
+        self.consumer(self.take, priority=5)
+        self.send(1, 2)
+        self.assertEqual(self.got, [1, 2])
+
+
+class EndingTests(ConsumerTestCase):
+    def test_cancel_hands_back_what_nobody_started(self) -> None:
+        """After cancel, messages that wait for a handler are in the queue again."""
+        consumer = self.consumer()
+        self.send(1, 2)
+        self.result_of(consumer.cancel())
+        self.assertEqual(self.broker.waiting_in("feed"), 2)
+        self.assertFalse(consumer.consuming_from("feed"))
+
+    def test_messages_in_hand_can_be_acked_after_cancel(self) -> None:
+        """A handler that is at work ends as if nothing had been."""
+        held: list[Message] = []
+        consumer = self.consumer(lambda payload, message: held.append(message))
+        self.send(1)
+        self.result_of(consumer.cancel())
+        self.result_of(held[0].ack())
+        self.connection.drop()
+        self.clock.advance(1)
+        self.flush()
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+
+    def test_cancel_by_queue(self) -> None:
+        """One queue of several can be given up."""
+        other = Queue("other", EXCHANGE, "other")
+        consumer = Consumer(self.connection, [QUEUE, other], callbacks=[self.take])
+        self.result_of(consumer.consume())
+        self.result_of(consumer.cancel_by_queue("feed"))
+        self.send(1)
+        self.send(2, routing_key="other")
+        self.assertEqual((self.got, len(consumer.queues)), ([2], 1))
+
+    def test_consume_after_cancel(self) -> None:
+        """consume starts a cancelled consumer again."""
+        consumer = self.consumer(self.take)
+        self.result_of(consumer.flow(False))
+        self.send(1)
+        self.assertEqual(self.got, [])
+        self.result_of(consumer.flow(True))
+        self.assertEqual(self.got, [1])
+
+    def test_consume_twice_consumes_once(self) -> None:
+        """A queue that is consumed from already is left alone."""
+        consumer = self.consumer(self.take)
+        self.result_of(consumer.consume())
+        ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
+        self.assertEqual(ok.consumer_count, 1)
+
+    def test_add_queue(self) -> None:
+        """A queue added to a running consumer starts with the next consume."""
+        consumer = self.consumer(self.take)
+        consumer.add_queue(Queue("more", EXCHANGE, "more"))
+        self.result_of(consumer.consume())
+        self.send(1, routing_key="more")
+        self.assertEqual(self.got, [1])
+
+    def test_add_queue_takes_queues_only(self) -> None:
+        """A name is no queue."""
+        with self.assertRaisesRegex(TypeError, "'feed'"):
+            Consumer(self.connection, []).add_queue("feed")  # type: ignore[arg-type]
+
+    def test_use_after_close(self) -> None:
+        """A closed consumer says so."""
+        consumer = self.consumer(self.take)
+        self.result_of(consumer.close())
+        self.result_of(consumer.close())
+        with self.assertRaisesRegex(ChannelClosed, "consumer was closed"):
+            self.result_of(consumer.consume())
+
+    def test_close_of_an_own_channel_waits_for_handlers(self) -> None:
+        """The channel closes when the last handler has ended: its ack counts."""
+        gate: Deferred[None] = Deferred()
+
+        def slow(payload: Any, message: Message) -> Deferred[None]:
+            gate.addCallback(lambda _: message.ack() and None)
+            return gate
+
+        consumer = self.consumer(slow)
+        self.send(1)
+        self.result_of(consumer.close())
+        gate.callback(None)
+        self.flush()
+        self.assertTrue(consumer.channel.closed)
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+
+    def test_purge(self) -> None:
+        """purge throws away what is ready, and counts it."""
+        consumer = Consumer(self.connection, QUEUE)
+        self.result_of(consumer.declare())
+        self.send(1, 2, 3)
+        self.assertEqual(self.result_of(consumer.purge()), 3)
+
+    def test_recover(self) -> None:
+        """recover hands unsettled messages back; only with requeue."""
+        seen: list[Message] = []
+        consumer = self.consumer(lambda payload, message: seen.append(message))
+        self.send(1)
+        self.result_of(consumer.recover(requeue=True))
+        self.assertEqual([each.redelivered for each in seen], [False, True])
+        with self.assertRaisesRegex(NotSupported, "recover"):
+            self.result_of(consumer.recover())
+        seen[1].ack()
+
+
+class GetTests(ConsumerTestCase):
+    def test_get(self) -> None:
+        """get declares, and gives one message or None."""
+        consumer = Consumer(self.connection, QUEUE)
+        self.assertIsNone(self.result_of(consumer.get()))
+        self.send({"a": 1})
+        message = self.result_of(consumer.get())
+        assert message is not None
+        self.assertEqual(message.payload, {"a": 1})
+        self.result_of(message.ack())
+        self.assertIsNone(self.result_of(consumer.get()))
+
+    def test_get_tries_the_queues_in_turn(self) -> None:
+        """The first queue that has a message gives it."""
+        other = Queue("other", EXCHANGE, "other")
+        consumer = Consumer(self.connection, [QUEUE, other])
+        self.result_of(consumer.declare())
+        self.send("from other", routing_key="other")
+        message = self.result_of(consumer.get(no_ack=True))
+        assert message is not None
+        self.assertEqual(message.payload, "from other")
+
+    def test_get_from_a_missing_queue(self) -> None:
+        """With auto_declare off a missing queue is a 404."""
+        consumer = Consumer(self.connection, QUEUE, auto_declare=False)
+        with self.assertRaises(NotFound):
+            self.result_of(consumer.get())
+
+
+class IterationTests(ConsumerTestCase):
+    def test_async_for(self) -> None:
+        """Messages are iterated over inside async with; leaving hands back."""
+
+        async def program() -> None:
+            async with Consumer(self.connection, QUEUE) as consumer:
+                async for message in consumer:
+                    self.got.append(message.payload)
+                    if message.payload == 2:
+                        break
+                    await message.ack()
+
+        done = Deferred.fromCoroutine(program())
+        self.flush()
+        self.send(1, 2, 3)
+        self.successResultOf(done)
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), ([1, 2], 2))
+
+    def test_iteration_ends_when_the_consumer_is_closed(self) -> None:
+        """async for ends, it does not hang."""
+        consumer = self.consumer()
+
+        async def program() -> str:
+            async for message in consumer:
+                await message.ack()
+            return "ended"
+
+        done = Deferred.fromCoroutine(program())
+        self.send(1)
+        self.result_of(consumer.close())
+        self.assertEqual(self.successResultOf(done), "ended")
+        self.failureResultOf(consumer.take(), ChannelClosed)
+
+    def test_iterating_beside_callbacks_is_refused(self) -> None:
+        """A message goes one way or the other."""
+        consumer = self.consumer(self.take)
+        with self.assertRaisesRegex(TypeError, "callbacks"):
+            aiter(consumer)
+
+
+class DrainEventsTests(ConsumerTestCase):
+    def test_fires_when_the_next_message_was_handled(self) -> None:
+        """Earlier messages are no credit: it waits for one handled after the call."""
+        self.consumer(self.take)
+        self.send(1)
+        draining = self.connection.drain_events(timeout=5)
+        self.flush()
+        self.assertNoResult(draining)
+        self.send(2)
+        self.successResultOf(draining)
+
+    def test_times_out(self) -> None:
+        """Without a message it fails with OperationTimeout, which is TimeoutError."""
+        self.consumer(self.take)
+        draining = self.connection.drain_events(timeout=5)
+        self.clock.advance(5)
+        self.failureResultOf(draining, OperationTimeout)
+
+    def test_starts_untouched_consumers(self) -> None:
+        """A consumer on which nothing was called is started, as the seed page has it."""
+        consumer = Consumer(self.connection, QUEUE)
+        consumer.register_callback(self.take)
+        idle = Consumer(self.connection, Queue("idle"))
+        draining = self.connection.drain_events()
+        self.flush()
+        self.send(1)
+        self.successResultOf(draining)
+        self.assertEqual(self.got, [1])
+        self.assertFalse(idle.consuming_from("idle"))
+
+    def test_tells_why_a_consumer_did_not_start(self) -> None:
+        """It fails with what the broker said."""
+        consumer = Consumer(self.connection, QUEUE, auto_declare=False)
+        consumer.register_callback(self.take)
+        draining = self.connection.drain_events()
+        self.flush()
+        self.failureResultOf(draining, NotFound)

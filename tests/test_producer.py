@@ -1,0 +1,528 @@
+"""
+Producers, on the memory broker under a Clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timezone
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from txkombu import Exchange, Producer, Queue
+from txkombu.exceptions import (
+    AccessRefused,
+    BackpressureError,
+    ConnectError,
+    ConnectionClosed,
+    EncodeError,
+    Nacked,
+    NotFound,
+    NotSent,
+    NotSupported,
+    OperationTimeout,
+    OutcomeUnknown,
+    PreconditionFailed,
+    SerializerNotInstalled,
+    Unroutable,
+)
+from txkombu.interfaces import Returned
+from txkombu.testing import BrokerTestCase
+
+EXCHANGE = Exchange("feed", type="direct")
+QUEUE = Queue("feed", EXCHANGE, "importer")
+
+
+class ProducerTestCase(BrokerTestCase):
+    """What the cases here share: a queue to publish to."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.result_of(QUEUE(self.connection).declare())
+
+    def producer(self, **options: Any) -> Producer:
+        """A producer to the exchange of the queue."""
+        return Producer(self.connection, EXCHANGE, "importer", **options)
+
+
+class PublishTests(ProducerTestCase):
+    def test_default_properties(self) -> None:
+        """A message has just the properties that Kombu gives it."""
+        self.result_of(self.producer().publish({"a": 1}))
+        [message] = self.published
+        self.assertEqual(message.body, b'{"a": 1}')
+        self.assertEqual(
+            message.properties,
+            {
+                "content_type": "application/json",
+                "content_encoding": "utf-8",
+                "headers": {},
+                "delivery_mode": 2,
+                "priority": 0,
+            },
+        )
+
+    def test_everything_given(self) -> None:
+        """What is passed in arrives, and is not changed."""
+        headers = {"x": 1, "nested": {"a": [1, None]}}
+        options: dict[str, Any] = {
+            "delivery_mode": "transient",
+            "priority": 7,
+            "headers": headers,
+            "expiration": 1.5,
+            "correlation_id": "c",
+            "reply_to": Queue("answers"),
+            "message_id": "m",
+            "timestamp": 1_700_000_000,
+            "type": "t",
+            "user_id": None,
+            "app_id": "a",
+            "compression": "gzip",
+        }
+        before = dict(options)
+        self.result_of(self.producer().publish([1], **options))
+        self.assertEqual((options, headers), (before, before["headers"]))
+        self.assertEqual(len(headers), 2)
+        [message] = self.published
+        self.assertEqual(message.payload, [1])
+        properties = dict(message.properties)
+        self.assertEqual(
+            properties,
+            {
+                "content_type": "application/json",
+                "content_encoding": "utf-8",
+                "headers": {**headers, "compression": "application/x-gzip"},
+                "delivery_mode": 1,
+                "priority": 7,
+                "expiration": "1500",
+                "correlation_id": "c",
+                "reply_to": "answers",
+                "message_id": "m",
+                "timestamp": datetime(2023, 11, 14, 22, 13, 20, tzinfo=timezone.utc),
+                "type": "t",
+                "app_id": "a",
+            },
+        )
+
+    def test_exchange_given_by_name(self) -> None:
+        """Another exchange may be named; it is not declared."""
+        failing = self.producer().publish(1, exchange="missing")
+        with self.assertRaisesRegex(NotFound, "no exchange 'missing'"):
+            self.result_of(failing)
+
+    def test_default_exchange(self) -> None:
+        """The default exchange routes to the queue that the key names."""
+        self.result_of(Producer(self.connection).publish(1, routing_key="feed"))
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+
+    def test_declare(self) -> None:
+        """What is listed in declare exists before the message is sent."""
+        other = Queue("other", Exchange("others", type="topic"), "#")
+        producer = self.producer()
+        first = producer.publish(1, "k", exchange=other.exchange, declare=[other])
+        second = producer.publish(2, "k", exchange="others")
+        self.result_of(first)
+        self.result_of(second)
+        self.assertEqual(self.broker.waiting_in("other"), 2)
+        self.assertEqual([each.payload for each in self.published], [1, 2])
+
+    def test_declaring_fails(self) -> None:
+        """A declaration that is refused fails the publish, and nothing is sent."""
+        wrong = Queue("feed", durable=False)
+        failing = self.producer().publish(1, declare=[wrong])
+        with self.assertRaisesRegex(PreconditionFailed, "durable"):
+            self.result_of(failing)
+        self.assertEqual(self.published, [])
+
+    def test_own_exchange_refused(self) -> None:
+        """So does the producer's own exchange, and the next publish tries again."""
+        producer = Producer(self.connection, Exchange("feed", type="fanout"))
+        for _ in range(2):
+            with self.assertRaisesRegex(PreconditionFailed, "type"):
+                self.result_of(producer.publish(1))
+
+    def test_auto_declare_off_and_passive(self) -> None:
+        """Nothing is declared that was not asked for."""
+        for setting in (False, "passive"):
+            producer = Producer(
+                self.connection, Exchange("nowhere"), auto_declare=setting
+            )
+            with self.assertRaisesRegex(NotFound, "nowhere"):
+                self.result_of(producer.publish(1))
+
+    def test_class_attributes(self) -> None:
+        """Class attributes are defaults, as in the seed's FeedProducer."""
+
+        class FeedProducer(Producer):
+            exchange = EXCHANGE
+            routing_key = "importer"
+            serializer = "yaml"
+
+            def import_feed(self, url: str) -> Deferred[None]:
+                return self.send({"action": "import_feed", "feed_url": url})
+
+        self.result_of(FeedProducer(self.connection).import_feed("http://x"))
+        [message] = self.published
+        self.assertEqual(message.properties["content_type"], "application/x-yaml")
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+
+    def test_many_in_order(self) -> None:
+        """Publishes that do not wait arrive in order, the first ones too."""
+        producer = self.producer()
+        sent = [producer.publish(number) for number in range(3000)]
+        self.flush()
+        for each in sent:
+            self.successResultOf(each)
+        bodies = [each.payload for each in self.published]
+        self.assertEqual(bodies, list(range(3000)))
+
+    def test_confirm_false_yields_to_the_reactor(self) -> None:
+        """Without confirms at most 200 fire in one turn, on memory too."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        sent = [producer.publish(n, confirm=False) for n in range(450)]
+        self.assertEqual(sum(each.called for each in sent), 200)
+        self.clock.advance(0)
+        self.assertEqual(sum(each.called for each in sent), 450)
+
+    def test_confirm_false_counts_bytes_too(self) -> None:
+        """And at most 64 KiB."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        sent = [producer.publish(b"x" * 40_000, confirm=False) for _ in range(4)]
+        self.assertEqual(sum(each.called for each in sent), 2)
+        self.flush()
+        self.assertEqual(sum(each.called for each in sent), 4)
+
+
+class BadInputTests(ProducerTestCase):
+    def test_unknown_property(self) -> None:
+        """An unknown keyword is a TypeError that names the nearest."""
+        with self.assertRaisesRegex(TypeError, "'corelation_id'.*'correlation_id'"):
+            self.producer().publish(1, corelation_id="x")
+
+    def test_wrong_types(self) -> None:
+        """A property of a wrong type is a TypeError that names it."""
+        for name, value in (
+            ("correlation_id", 5),
+            ("timestamp", "now"),
+            ("timestamp", True),
+            ("headers", [1]),
+            ("headers", {1: 2}),
+            ("priority", "high"),
+            ("expiration", "soon"),
+            ("timeout", "long"),
+            ("routing_key", 7),
+            ("exchange", 7),
+        ):
+            with self.assertRaisesRegex(TypeError, "(?i)" + name):
+                self.producer().publish(1, **{name: value})  # type: ignore[arg-type]
+
+    def test_out_of_range(self) -> None:
+        """A property out of range is a ValueError that names it."""
+        for name, value in (
+            ("delivery_mode", 3),
+            ("delivery_mode", 0),
+            ("delivery_mode", True),
+            ("priority", 256),
+            ("priority", -1),
+            ("expiration", -1),
+            ("timeout", -1),
+            ("timestamp", -1),
+            ("routing_key", "ü" * 128),
+            ("message_id", "x" * 256),
+        ):
+            with self.assertRaisesRegex(ValueError, name):
+                self.producer().publish(1, **{name: value})  # type: ignore[arg-type]
+
+    def test_encode_errors_are_failures(self) -> None:
+        """What cannot be serialized or compressed fails the Deferred."""
+        publish = self.producer().publish
+        self.failureResultOf(publish({1, 2}), EncodeError)
+        self.failureResultOf(publish(1, serializer="jsn"), SerializerNotInstalled)
+        self.failureResultOf(publish(1, compression="zp"), SerializerNotInstalled)
+        self.assertEqual(self.published, [])
+
+    def test_what_is_not_there(self) -> None:
+        """retry and immediate fail with NotSupported, named."""
+        for option in ("retry", "immediate"):
+            failing = self.producer().publish(1, **{option: True})  # type: ignore[arg-type]
+            self.assertIn(
+                option, str(self.failureResultOf(failing, NotSupported).value)
+            )
+
+    def test_auto_declare_is_checked(self) -> None:
+        """Anything else is a ValueError."""
+        with self.assertRaisesRegex(ValueError, "auto_declare"):
+            self.producer(auto_declare="yes")
+
+    def test_no_channel(self) -> None:
+        """What is no channel is a TypeError that says where to get one."""
+        with self.assertRaisesRegex(TypeError, "connection.channel"):
+            Producer("amqp://", EXCHANGE)  # type: ignore[arg-type]
+
+
+class VerdictTests(ProducerTestCase):
+    def test_unroutable(self) -> None:
+        """A mandatory message nobody has comes back: on_return first, then the Deferred."""
+        events: list[str] = []
+
+        def on_return(
+            error: Exception, exchange: str, key: str, message: Returned
+        ) -> None:
+            events.append(f"returned {exchange} {key} {message.body!r}")
+
+        producer = self.producer(on_return=on_return)
+        sent = producer.publish("x", routing_key="nobody", mandatory=True)
+        sent.addErrback(lambda failure: events.append(failure.type.__name__))
+        fine = producer.publish("y", mandatory=True)
+        self.flush()
+        self.assertEqual(events, ["returned feed nobody b'x'", "Unroutable"])
+        self.successResultOf(fine)
+        self.assertTrue(self.published[0].properties["message_id"])
+
+    def test_returned_without_confirm(self) -> None:
+        """Without confirm, only on_return tells."""
+        returned: list[Any] = []
+        producer = self.producer(on_return=lambda *told: returned.append(told))
+        sending = producer.publish(1, "nobody", mandatory=True, confirm=False)
+        self.result_of(sending)
+        self.flush()
+        [(error, exchange, key, message)] = returned
+        self.assertIsInstance(error, Unroutable)
+        self.assertEqual((exchange, key, message.reply_code), ("feed", "nobody", 312))
+
+    def test_on_return_that_raises(self) -> None:
+        """Its error is logged, and the verdict is what it is."""
+
+        def on_return(*told: Any) -> None:
+            raise RuntimeError("on_return")
+
+        producer = self.producer(on_return=on_return)
+        with self.assertRaises(Unroutable):
+            self.result_of(producer.publish(1, "nobody", mandatory=True))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_nacked(self) -> None:
+        """A full queue that rejects makes the publish fail with Nacked."""
+        full = Queue(
+            "full",
+            EXCHANGE,
+            "full",
+            max_length=1,
+            queue_arguments={"x-overflow": "reject-publish"},
+        )
+        self.result_of(full(self.connection).declare())
+        producer = self.producer()
+        self.result_of(producer.publish(1, "full"))
+        with self.assertRaises(Nacked):
+            self.result_of(producer.publish(2, "full"))
+
+    def test_loss_without_verdict(self) -> None:
+        """Written and unconfirmed at a loss is OutcomeUnknown; waiting is NotSent."""
+        self.broker.hold_confirms()
+        producer = self.producer()
+        self.result_of(producer.declare())
+        sent = [producer.publish(number) for number in range(1003)]
+        self.flush()
+        self.broker.drop()
+        for each in sent[:1000]:
+            self.failureResultOf(each, OutcomeUnknown)
+        for each in sent[1000:]:
+            self.failureResultOf(each, NotSent)
+        self.clock.advance(1)
+
+    def test_publishing_while_reconnecting_waits(self) -> None:
+        """What is published while there is no session goes out with the next."""
+        producer = self.producer()
+        self.result_of(producer.publish(1))
+        self.broker.drop()
+        sent = producer.publish(2)
+        self.flush()
+        self.assertNoResult(sent)
+        self.clock.advance(1)
+        self.flush()
+        self.successResultOf(sent)
+
+    def test_deadline_while_reconnecting(self) -> None:
+        """One deadline covers the wait for the connection; then it is never sent."""
+        producer = self.producer()
+        self.result_of(producer.publish(1))
+        self.broker.refuse()
+        self.broker.drop()
+        sent = producer.publish("late", timeout=5)
+        self.clock.pump([1] * 5)
+        error = self.failureResultOf(sent, OperationTimeout).value
+        self.assertIn("waiting for the connection; it was not sent", str(error))
+        self.broker.accept()
+        self.clock.pump([1] * 60)
+        self.assertEqual([each.payload for each in self.published], [1])
+
+    def test_deadline_while_unconfirmed(self) -> None:
+        """A verdict that does not come in time is an OperationTimeout too."""
+        self.broker.hold_confirms()
+        sent = self.producer().publish(1, timeout=5)
+        self.flush()
+        self.clock.advance(5)
+        error = self.failureResultOf(sent, OperationTimeout).value
+        self.assertIn("outcome is unknown", str(error))
+        self.broker.release_confirms()
+
+    def test_deadline_while_blocked(self) -> None:
+        """It says so when the broker is blocked; the message is never sent."""
+        producer = self.producer()
+        self.result_of(producer.publish(1))
+        self.broker.block("low on memory")
+        sent = producer.publish(2, timeout=5)
+        self.flush()
+        self.assertNoResult(sent)
+        self.clock.advance(5)
+        error = self.failureResultOf(sent, OperationTimeout).value
+        self.assertIn("low on memory", str(error))
+        self.broker.unblock()
+        self.flush()
+        self.assertEqual(len(self.published), 1)
+
+    def test_blocked_and_unblocked(self) -> None:
+        """When the broker takes messages again, what waits goes out in order."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        self.broker.block()
+        sent = [producer.publish(n) for n in (1, 2)]
+        self.flush()
+        self.assertEqual(len(self.published), 1)
+        self.broker.unblock()
+        self.flush()
+        self.assertEqual([each.payload for each in self.published], [0, 1, 2])
+        for each in sent:
+            self.successResultOf(each)
+
+    def test_first_connection_fails(self) -> None:
+        """Without any session so far, a publish fails with what connecting did."""
+        self.broker.refuse(ConnectError("nobody listens"))
+        producer = Producer(self.connect(), EXCHANGE)
+        error = self.failureResultOf(producer.publish(1), NotSent).value
+        self.assertIn("nobody listens", str(error))
+
+    def test_cancel_before_it_is_sent(self) -> None:
+        """A publish cancelled while it waits is never sent."""
+        producer = self.producer()
+        self.result_of(producer.publish(1))
+        self.broker.block()
+        sent = producer.publish(2)
+        sent.addErrback(lambda failure: None)
+        sent.cancel()
+        self.broker.unblock()
+        self.flush()
+        self.assertEqual(len(self.published), 1)
+
+    def test_closed(self) -> None:
+        """Publishing through a closed connection or producer is NotSent, and says why."""
+        producer = self.producer()
+        self.result_of(producer.close())
+        error = self.failureResultOf(producer.publish(1), NotSent).value
+        self.assertIn("closed by this program", str(error))
+        self.assertTrue(producer.channel.closed)
+
+    def test_close_waits_for_verdicts(self) -> None:
+        """close fires when every verdict is in."""
+        producer = self.producer()
+        self.result_of(producer.declare())
+        self.broker.hold_confirms()
+        sent = producer.publish(1)
+        self.flush()
+        closing = producer.close()
+        self.flush()
+        self.assertNoResult(closing)
+        self.broker.release_confirms()
+        self.flush()
+        self.successResultOf(sent)
+        self.successResultOf(closing)
+
+    def test_access_refused(self) -> None:
+        """Publishing to an internal exchange is the broker's 403."""
+        sent = Producer(self.connection, "amq.rabbitmq.trace").publish(1)
+        with self.assertRaises((AccessRefused, NotFound)):
+            self.result_of(sent)
+
+
+class RoomTests(ProducerTestCase):
+    def test_backpressure(self) -> None:
+        """Beyond 10,000 that wait, a publish fails at once and is not queued."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        self.broker.block("alarm")
+        sent = [producer.publish(n) for n in range(10_000)]
+        error = self.failureResultOf(producer.publish(1), BackpressureError).value
+        self.assertRegex(str(error), "10000 messages.*alarm.*when_ready")
+        self.broker.unblock()
+        self.flush()
+        for each in sent:
+            self.successResultOf(each)
+
+    def test_when_ready(self) -> None:
+        """when_ready waits for room, and each caller has a Deferred of its own."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        self.successResultOf(producer.when_ready())
+        self.broker.block()
+        first, second = producer.when_ready(), producer.when_ready()
+        first.addErrback(lambda failure: None)
+        first.cancel()
+        self.assertNoResult(second)
+        self.broker.unblock()
+        self.successResultOf(second)
+
+    def test_when_ready_fails_when_closed(self) -> None:
+        """Nobody waits for a connection that is closed."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        self.broker.block()
+        waiting = producer.when_ready()
+        self.result_of(self.connection.close())
+        self.failureResultOf(waiting, ConnectionClosed)
+
+    def test_publish_all(self) -> None:
+        """publish_all takes an iterable as fast as there is room, and counts."""
+        taken: list[int] = []
+
+        def bodies() -> Any:
+            for number in range(2500):
+                taken.append(number)
+                yield number
+
+        self.broker.hold_confirms()
+        publishing = self.producer().publish_all(bodies())
+        self.flush()
+        self.assertLess(len(taken), 1100)
+        self.broker.release_confirms()
+        self.flush()
+        self.assertEqual(self.successResultOf(publishing), 2500)
+
+    def test_publish_all_async(self) -> None:
+        """It takes an asynchronous iterable too."""
+
+        async def bodies() -> AsyncIterator[int]:
+            for number in range(5):
+                yield number
+
+        self.assertEqual(self.result_of(self.producer().publish_all(bodies())), 5)
+
+    def test_publish_all_fails(self) -> None:
+        """At the first failure it takes no more, and fails with it."""
+        bodies = iter([1, {2, 3}, 4])
+        with self.assertRaises(EncodeError):
+            self.result_of(self.producer().publish_all(bodies))
+        self.assertEqual(list(bodies), [4])
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+
+    def test_publish_all_of_a_failing_iterable(self) -> None:
+        """What the iterable raises, it fails with."""
+
+        def bodies() -> Any:
+            yield 1
+            raise RuntimeError("no more")
+
+        with self.assertRaisesRegex(RuntimeError, "no more"):
+            self.result_of(self.producer().publish_all(bodies()))
