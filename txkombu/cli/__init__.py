@@ -1,0 +1,3 @@
+"""
+The command line: C{twistd kombu}, C{twist kombu} and C{python -m txkombu}.
+"""

@@ -1,0 +1,120 @@
+"""
+C{python -m txkombu shell}: a prompt with C{await}, the reactor running.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
+from code import InteractiveConsole
+from collections.abc import Coroutine
+from contextlib import suppress
+from inspect import iscoroutine
+from threading import Thread
+from traceback import format_exception_only
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import blockingCallFromThread
+from twisted.python import usage
+
+import txkombu
+
+from .serve import log_to_stderr
+
+BANNER = f"""\
+txkombu {txkombu.__version__}: the reactor runs, and "await" works here.
+Known are {", ".join(txkombu.__all__)} and reactor."""
+
+
+class ShellOptions(usage.Options):
+    """There are none."""
+
+    synopsis = ""
+    longdesc = "A Python prompt with await, the reactor running."
+
+
+def shell(options: ShellOptions) -> int:
+    """
+    Read and run statements until the end of the input.
+
+    @return: the exit code.
+    """
+    from twisted.internet import reactor
+
+    with suppress(ImportError):
+        import readline  # noqa: F401  # lines can be edited and come again
+    log_to_stderr("warn")
+    names = {name: getattr(txkombu, name) for name in txkombu.__all__}
+    console = Console(reactor, {**names, "reactor": reactor, "__name__": "shell"})
+    return console.run()
+
+
+class Console(InteractiveConsole):
+    """
+    Reads in a thread of its own, since reading blocks, and runs what it read
+    in the reactor's.
+    """
+
+    def __init__(self, reactor: Any, names: dict[str, Any]) -> None:
+        super().__init__(names)
+        self.compile.compiler.flags |= PyCF_ALLOW_TOP_LEVEL_AWAIT
+        self._reactor = reactor
+        self._awaited: Deferred[Any] | None = None
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """@return: the exit code."""
+        self._reactor.callWhenRunning(self._begin)
+        self._reactor.run()
+        return self._exit_code
+
+    def _begin(self) -> None:
+        signal.signal(signal.SIGINT, self._interrupted)
+        Thread(target=self._read, daemon=True).start()
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """Ctrl-C gives up what is awaited."""
+        if self._awaited is not None:
+            self._reactor.callFromThread(self._awaited.cancel)
+
+    def _read(self) -> None:
+        try:
+            self.interact(BANNER, exitmsg="")
+        except SystemExit as error:
+            self._exit_code = _exit_code(error.code)
+        finally:
+            self._reactor.callFromThread(self._reactor.stop)
+
+    def runcode(self, code: CodeType) -> None:
+        """Run one statement, and wait for what it awaits."""
+        try:
+            blockingCallFromThread(self._reactor, self._start, code)
+        except SystemExit:
+            raise
+        except CancelledError:
+            self.write("given up\n")
+        except BaseException as error:
+            self.write("".join(format_exception_only(error)))
+
+    def _start(self, code: CodeType) -> Deferred[Any] | None:
+        began = FunctionType(code, self.locals)()
+        if not iscoroutine(began):
+            return None
+        coroutine: Coroutine[Deferred[Any], Any, Any] = began
+        self._awaited = Deferred.fromCoroutine(coroutine)
+        return self._awaited.addBoth(self._over)
+
+    def _over(self, result: Any) -> Any:
+        self._awaited = None
+        return result
+
+
+def _exit_code(given: object) -> int:
+    """What Python makes of the argument of C{exit()}."""
+    if given is None or isinstance(given, int):
+        return given or 0
+    print(given, file=sys.stderr)
+    return 1
