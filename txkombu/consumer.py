@@ -332,10 +332,12 @@ class Consumer:
         for tag in tags:
             self._tags.pop(tag, None)
         self._cancelled.update(tags)
-        yield _all([self.channel.basic_cancel(tag) for tag in tags])
-        self._cancelled.difference_update(tags)
+        cancelling = _all([self.channel.basic_cancel(tag) for tag in tags])
+        # Now: a handler that ends meanwhile must not make room for one of them.
         for message in self._dispatcher.give_back(set(tags)):
             message.nack()
+        yield cancelling
+        self._cancelled.difference_update(tags)
 
     @inlineCallbacks
     def qos(
