@@ -588,7 +588,7 @@ class DrainEventsTests(ConsumerTestCase):
         self.failureResultOf(draining, OperationTimeout)
 
     def test_starts_untouched_consumers(self) -> None:
-        """A consumer on which nothing was called is started, as the seed page has it."""
+        """A consumer on which nothing was called is started."""
         consumer = Consumer(self.connection, QUEUE)
         consumer.register_callback(self.take)
         idle = Consumer(self.connection, Queue("idle"))

@@ -265,7 +265,7 @@ class BadInputTests(ProducerTestCase):
 
 class VerdictTests(ProducerTestCase):
     def test_unroutable(self) -> None:
-        """A mandatory message nobody has comes back: on_return first, then the Deferred."""
+        """A mandatory message nobody has comes back: on_return is called first."""
         events: list[str] = []
 
         def on_return(
@@ -418,7 +418,7 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual(len(self.published), 1)
 
     def test_closed(self) -> None:
-        """Publishing through a closed connection or producer is NotSent, and says why."""
+        """Publishing through a closed producer is NotSent, and says why."""
         producer = self.producer()
         self.result_of(producer.close())
         error = self.failureResultOf(producer.publish(1), NotSent).value

@@ -1,0 +1,518 @@
+"""
+What comes back after a loss, on the memory broker under a Clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+
+from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
+from txkombu.exceptions import (
+    ChannelClosed,
+    ConnectError,
+    ConnectionClosed,
+    NotFound,
+    OperationTimeout,
+    SessionLost,
+)
+from txkombu.interfaces import Settlement
+from txkombu.lifecycle import State
+from txkombu.testing import BrokerTestCase
+from txkombu.transport.memory import MemoryBroker
+
+EXCHANGE = Exchange("feed", type="direct")
+QUEUE = Queue("feed", EXCHANGE, "importer")
+
+
+class RecoveryTestCase(BrokerTestCase):
+    """What the cases here share: time that passes, and a log to look at."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.got: list[Any] = []
+        self.log: list[str] = []
+        globalLogPublisher.addObserver(self.observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+
+    def observe(self, event: Any) -> None:
+        """Keep what is logged."""
+        self.log.append(str(event.get("log_format")))
+
+    def take(self, payload: Any, message: Message) -> None:
+        """A callback that notes the payload and acks."""
+        self.got.append(payload)
+        message.ack()
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.flush()
+
+    def consuming(self, *queues: Queue, **options: Any) -> Consumer:
+        """A running consumer."""
+        consumer = Consumer(self.connection, queues, callbacks=[self.take], **options)
+        self.result_of(consumer.consume())
+        return consumer
+
+    def publish(self, body: object, key: str = "importer") -> None:
+        """Publish over a connection that is not part of the test."""
+        producer = Producer(self.connect(), EXCHANGE, auto_declare=False)
+        self.result_of(producer.publish(body, key))
+
+
+class ConsumersComeBackTests(RecoveryTestCase):
+    def test_consumer_consumes_again(self) -> None:
+        """After a loss a consumer consumes again, with no code of the user's."""
+        consumer = self.consuming(QUEUE)
+        self.broker.drop()
+        self.assertFalse(self.connection.connected)
+        self.assertFalse(self.connection.is_consuming)
+        self.wait(1)
+        self.assertTrue(self.connection.connected)
+        self.assertTrue(self.connection.is_consuming)
+        self.assertTrue(consumer.consuming_from("feed"))
+        self.publish("after")
+        self.assertEqual(self.got, ["after"])
+        self.assertIn("reconnected in {seconds:.2f} s", self.log)
+
+    def test_again_and_again(self) -> None:
+        """It does so each time; the waits grow while losses follow on each other."""
+        self.consuming(QUEUE)
+        waits = []
+        for _ in range(4):
+            self.broker.drop()
+            waited = 0
+            while not self.connection.connected:
+                self.wait(1)
+                waited += 1
+            waits.append(waited)
+        self.assertEqual(waits, sorted(waits))
+        self.assertGreater(waits[-1], 4)
+        self.wait(6)
+        self.broker.drop()
+        self.wait(1)
+        self.assertTrue(self.connection.connected)
+
+    def test_topology_comes_back(self) -> None:
+        """Transient exchanges, queues and bindings are declared again."""
+        source = Exchange("source", type="topic", auto_delete=True)
+        queue = Queue("mine", EXCHANGE, "importer", exclusive=True)
+        self.consuming(queue)
+        bound = queue(self.connection)
+        self.result_of(source(self.connection).declare())
+        self.result_of(bound.bind_to(source, "a.#"))
+        self.result_of(bound.bind_to(source, "b.#"))
+        self.broker.drop()
+        with self.assertRaises(LookupError):
+            self.broker.memory.queue("mine")
+        self.wait(1)
+        producer = Producer(self.connection, source)
+        for key in ("a.1", "b.1"):
+            self.result_of(producer.publish(key, key))
+        self.assertEqual(self.got, ["a.1", "b.1"])
+
+    def test_what_was_undone_does_not_come_back(self) -> None:
+        """Deleted and unbound things are not declared again."""
+        channel = self.result_of(self.connection.channel())
+        queue = Queue("gone", EXCHANGE, "gone", exclusive=True)(channel)
+        kept = Queue("kept", EXCHANGE, "kept", exclusive=True)(channel)
+        temporary = Exchange("temporary", auto_delete=True)(channel)
+        self.result_of(queue.declare())
+        self.result_of(kept.declare())
+        self.result_of(temporary.declare())
+        self.result_of(kept.unbind_from(EXCHANGE, "kept"))
+        self.result_of(queue.delete())
+        self.result_of(temporary.delete())
+        self.broker.drop()
+        self.wait(1)
+        self.result_of(self.connection.connect())
+        self.broker.memory.queue("kept")
+        for look, name in (
+            (self.broker.memory.queue, "gone"),
+            (self.broker.memory.exchange, "temporary"),
+        ):
+            with self.assertRaises(LookupError):
+                look(name)
+        self.publish("nowhere", "kept")
+        self.assertEqual(self.broker.waiting_in("kept"), 0)
+
+    def test_auto_delete_queue_of_a_cancelled_consumer(self) -> None:
+        """A queue that went with its last consumer does not come back either."""
+        consumer = self.consuming(Queue("brief", EXCHANGE, "brief", auto_delete=True))
+        self.result_of(consumer.cancel())
+        self.broker.drop()
+        self.wait(1)
+        with self.assertRaises(LookupError):
+            self.broker.memory.queue("brief")
+
+    def test_server_named_queue_gets_a_new_name(self) -> None:
+        """Its bindings and consumers follow it."""
+        consumer = self.consuming(Queue("", EXCHANGE, "importer", exclusive=True))
+        [queue] = consumer.queues  # type: ignore[misc]
+        first = queue.name
+        self.assertTrue(first.startswith("amq.gen-"))
+        self.broker.drop()
+        self.wait(1)
+        self.assertNotEqual(queue.name, first)
+        self.publish("renamed")
+        self.assertEqual(self.got, ["renamed"])
+
+    def test_messages_of_the_old_session_are_stale(self) -> None:
+        """Settling one is harmless: it fires with STALE, and the copy is acked."""
+        held: list[Message] = []
+        consumer = Consumer(self.connection, QUEUE, on_message=held.append)
+        self.result_of(consumer.consume())
+        self.publish("x")
+        self.broker.drop()
+        self.wait(1)
+        old, new = held
+        self.assertIs(self.result_of(old.ack()), Settlement.STALE)
+        self.assertTrue(new.redelivered)
+        self.assertIs(self.result_of(new.ack()), Settlement.SENT)
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+
+    def test_server_cancel(self) -> None:
+        """When its queue is deleted, a consumer is told, and comes back with it."""
+        told: list[Any] = []
+        self.consuming(QUEUE, on_cancel=lambda tag, error: told.append((tag, error)))
+        other = self.connect()
+        self.result_of(QUEUE(other).delete())
+        self.assertEqual(len(told), 1)
+        self.assertFalse(self.connection.is_consuming)
+        self.wait(1)
+        self.assertTrue(self.connection.is_consuming)
+        self.publish("again")
+        self.assertEqual(self.got, ["again"])
+
+    def test_cancelled_by_fault(self) -> None:
+        """A cancel whose queue still stands is taken the same way."""
+        self.consuming(QUEUE)
+        self.broker.cancel_consumers("feed")
+        self.wait(1)
+        self.publish("again")
+        self.assertEqual(self.got, ["again"])
+
+    def test_missing_queue_is_retried(self) -> None:
+        """
+        A consumer of a queue it does not declare keeps trying when the queue
+        is gone, disturbs no other consumer, and comes back with the queue.
+        """
+        other = self.connect()
+        self.result_of(QUEUE(other).declare())
+        healthy = Queue("healthy", EXCHANGE, "healthy")
+        channel = self.result_of(self.connection.channel())
+        lacking = Consumer(channel, QUEUE, auto_declare=False, callbacks=[self.take])
+        beside = Consumer(channel, healthy, callbacks=[self.take])
+        self.result_of(lacking.consume())
+        self.result_of(beside.consume())
+        self.result_of(QUEUE(other).delete())
+        self.broker.drop()
+        self.wait(10)
+        self.assertFalse(self.connection.is_consuming)
+        self.publish("beside", "healthy")
+        self.assertEqual(self.got, ["beside"])
+        self.result_of(QUEUE(self.connect()).declare())
+        self.wait(31)
+        self.assertTrue(self.connection.is_consuming)
+        self.publish("back")
+        self.assertEqual(self.got, ["beside", "back"])
+        self.assertTrue(any("cannot consume from queue" in line for line in self.log))
+
+    def test_refused_declarations_are_left_out(self) -> None:
+        """What the broker refuses to restore is logged; the rest comes back."""
+        self.consuming(Queue("good", EXCHANGE, "good"), QUEUE)
+        other = self.connect()
+        self.broker.drop()
+        self.wait(0)
+        self.result_of(QUEUE(other).delete())
+        self.result_of(Queue("feed", durable=False)(other).declare())
+        self.wait(2)
+        self.publish("fine", "good")
+        self.assertEqual(self.got, ["fine"])
+        self.assertIn("The broker refused to restore {what}: {error}", self.log)
+
+    def test_loss_from_within_a_callback(self) -> None:
+        """A callback may drop the connection; its ack is stale."""
+        settled: list[Any] = []
+
+        def callback(payload: Any, message: Message) -> None:
+            if not message.redelivered:
+                self.connection.drop()
+            message.ack().addCallback(settled.append)
+
+        consumer = Consumer(self.connection, QUEUE, callbacks=[callback])
+        self.result_of(consumer.consume())
+        self.publish("x")
+        self.wait(1)
+        self.assertEqual(settled, [Settlement.STALE, Settlement.SENT])
+
+
+class ChannelTests(RecoveryTestCase):
+    def test_a_channel_error_touches_only_its_channel(self) -> None:
+        """The channel that made the error works again; others never noticed."""
+        one = self.result_of(self.connection.channel())
+        two = self.result_of(self.connection.channel())
+        session_channel = self.result_of(two.when_open())
+        with self.assertRaisesRegex(NotFound, "no queue 'nope'"):
+            self.result_of(Queue("nope")(one).queue_declare(passive=True))
+        self.result_of(Queue("fine")(one).declare())
+        self.assertIs(self.result_of(two.when_open()), session_channel)
+        self.assertTrue(self.connection.connected)
+
+    def test_others_on_the_channel_fail_too(self) -> None:
+        """What was under way beside the refused operation fails, with that cause."""
+        channel = self.result_of(self.connection.channel())
+        refused = Queue("nope")(channel).queue_declare(passive=True)
+        beside = Queue("beside")(channel).queue_declare()
+        self.flush()
+        self.failureResultOf(refused, NotFound)
+        error = self.failureResultOf(beside, ChannelClosed).value
+        self.assertIsInstance(error.__cause__, NotFound)
+
+    def test_consumers_of_the_channel_come_back(self) -> None:
+        """A channel error ends the consumers beside it only for a moment."""
+        channel = self.result_of(self.connection.channel())
+        consumer = Consumer(channel, QUEUE, callbacks=[self.take])
+        self.result_of(consumer.consume())
+        self.wait(6)
+        with self.assertRaises(NotFound):
+            self.result_of(Queue("nope")(channel).queue_declare(passive=True))
+        self.wait(1)
+        self.publish("on")
+        self.assertEqual(self.got, ["on"])
+
+    def test_operations_wait_for_the_session(self) -> None:
+        """What is called while reconnecting is done with the next session."""
+        channel = self.result_of(self.connection.channel())
+        self.broker.drop()
+        declaring = QUEUE(channel).declare()
+        self.flush()
+        self.assertNoResult(declaring)
+        self.wait(1)
+        self.assertEqual(self.successResultOf(declaring), "feed")
+
+    def test_operations_time_out(self) -> None:
+        """But only up to their timeout; the error says what was under way."""
+        connection = self.connect(operation_timeout=3)
+        channel = self.result_of(connection.channel())
+        self.broker.refuse()
+        self.broker.drop()
+        getting = QUEUE(channel).get()
+        self.wait(3)
+        error = self.failureResultOf(getting, OperationTimeout).value
+        self.assertIn("getting from queue 'feed'", str(error))
+        self.assertIsInstance(error, TimeoutError)
+
+    def test_operations_under_way_fail_at_a_loss(self) -> None:
+        """What had been sent fails in that turn, typed."""
+        channel = self.result_of(self.connection.channel())
+        declaring = QUEUE(channel).queue_declare()
+        self.broker.drop()
+        self.failureResultOf(declaring, SessionLost)
+
+    def test_close(self) -> None:
+        """A closed channel says so; closing again does nothing."""
+        channel = self.result_of(self.connection.channel())
+        self.result_of(channel.close())
+        self.result_of(channel.close())
+        self.failureResultOf(QUEUE(channel).declare(), ChannelClosed)
+        self.failureResultOf(channel.when_open(), ChannelClosed)
+        self.assertTrue(self.connection.connected)
+
+    def test_cancelled_open(self) -> None:
+        """Cancelling the opening of a channel leaves nothing behind."""
+        opening = self.connection.channel()
+        opening.addErrback(lambda failure: None)
+        opening.cancel()
+        self.flush()
+        self.result_of(self.connection.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_consumer_tag_taken(self) -> None:
+        """A tag in use on the channel is a ValueError that names it."""
+        channel = self.result_of(self.connection.channel())
+        queue = QUEUE(channel)
+        self.result_of(queue.declare())
+        self.result_of(queue.consume("mine", lambda message: None))
+        with self.assertRaisesRegex(ValueError, "'mine'"):
+            queue.consume("mine", lambda message: None)
+        self.result_of(queue.cancel("mine"))
+        self.result_of(queue.cancel("mine"))
+
+
+class ConnectionTests(RecoveryTestCase):
+    def test_connect_fails_at_once(self) -> None:
+        """The first attempt tells what is wrong; the next call tries again."""
+        self.broker.refuse(ConnectError("nobody there"))
+        self.failureResultOf(self.connection.connect(), ConnectError)
+        self.failureResultOf(self.connection.channel(), ConnectError)
+        self.assertIs(self.connection.state, State.IDLE)
+        self.broker.accept()
+        self.assertIs(self.result_of(self.connection.connect()), self.connection)
+        self.assertTrue(self.connection.connected)
+
+    def test_close_wins_from_every_state(self) -> None:
+        """close works idle, connecting, waiting, and twice; nothing is left."""
+        self.result_of(self.connection.close())
+        connecting = self.connect()
+        began = connecting.connect()
+        closing = connecting.close()
+        self.flush()
+        self.successResultOf(closing)
+        self.failureResultOf(began, ConnectionClosed)
+        waiting = self.connect()
+        self.result_of(waiting.connect())
+        self.broker.refuse()
+        self.broker.drop()
+        self.assertIs(waiting.state, State.WAITING)
+        again = waiting.connect()
+        self.result_of(waiting.close())
+        self.result_of(waiting.close())
+        self.failureResultOf(again, ConnectionClosed)
+        self.assertIs(waiting.state, State.CLOSED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_use_after_close(self) -> None:
+        """Everything says that the connection was closed."""
+        channel = self.result_of(self.connection.channel())
+        self.result_of(self.connection.close())
+        for later in (
+            self.connection.connect(),
+            self.connection.channel(),
+            QUEUE(channel).declare(),
+            QUEUE(self.connection).declare(),
+        ):
+            self.flush()
+            self.failureResultOf(later, ConnectionClosed)
+
+    def test_close_while_blocked(self) -> None:
+        """A blocked broker does not keep a connection from closing."""
+        producer = Producer(self.connection)
+        self.result_of(producer.publish(1, "q"))
+        self.broker.block()
+        waiting = producer.publish(2, "q")
+        waiting.addErrback(lambda failure: None)
+        self.result_of(self.connection.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_close_from_within_a_callback(self) -> None:
+        """A callback may close its connection; what it acked first is acked."""
+        closed: list[Deferred[None]] = []
+
+        def callback(payload: Any, message: Message) -> None:
+            message.ack()
+            closed.append(self.connection.close())
+
+        consumer = Consumer(self.connection, QUEUE, callbacks=[callback])
+        self.result_of(consumer.consume())
+        self.publish("last")
+        self.successResultOf(closed[0])
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+
+    def test_async_with(self) -> None:
+        """A connection is connected inside async with, and closed after."""
+
+        async def program() -> State:
+            async with self.connection as connection:
+                return connection.state
+
+        self.assertIs(self.result_of(program()), State.CONNECTED)
+        self.assertIs(self.connection.state, State.CLOSED)
+
+    def test_blocked_reason(self) -> None:
+        """Why the broker takes nothing can be seen."""
+        self.result_of(self.connection.connect())
+        self.broker.block("disk")
+        self.assertEqual(self.connection.blocked_reason, "disk")
+        self.broker.unblock()
+        self.assertEqual(self.connection.blocked_reason, "")
+
+
+class SettingsTests(RecoveryTestCase):
+    def test_constructors_do_no_io(self) -> None:
+        """The default is amqp on localhost; nothing is connected."""
+        for connection in (
+            BrokerConnection(),
+            BrokerConnection("localhost", "guest", "guest", "/"),
+            BrokerConnection(hostname="localhost", port=5672, userid="guest"),
+        ):
+            self.assertEqual(connection.as_uri(), "amqp://guest:**@localhost:5672//")
+            self.assertIs(connection.state, State.IDLE)
+
+    def test_password_is_never_shown(self) -> None:
+        """Neither repr, info nor as_uri has it, unless asked for."""
+        connection = BrokerConnection("amqp://u:hidden@h/v;amqp://u:hidden@h2/v")
+        shown = f"{connection!r} {connection.info()} {connection.as_uri()}"
+        self.assertNotIn("hidden", shown)
+        self.assertIn("hidden", connection.as_uri(include_password=True))
+
+    def test_clone(self) -> None:
+        """A clone has the same settings and a life of its own."""
+        original = self.connect(operation_timeout=3)
+        twin = original.clone()
+        self.assertEqual(twin.info(), original.info())
+        self.result_of(twin.connect())
+        self.assertIs(original.state, State.IDLE)
+        self.result_of(twin.close())
+
+    def test_transport_is_checked(self) -> None:
+        """What is neither a scheme nor a transport is a TypeError."""
+        with self.assertRaisesRegex(TypeError, "IBrokerTransport"):
+            BrokerConnection(transport=object())  # type: ignore[arg-type]
+
+    def test_unknown_keyword(self) -> None:
+        """A keyword that is not known is refused."""
+        with self.assertRaisesRegex(TypeError, "pasword"):
+            BrokerConnection(pasword="x")  # type: ignore[call-arg]
+
+    def test_errors_for_kombu_users(self) -> None:
+        """connection_errors and channel_errors can be caught."""
+        with self.assertRaises(self.connection.channel_errors):
+            raise NotFound("no such thing")
+        with self.assertRaises(self.connection.connection_errors):
+            raise SessionLost("gone")
+
+    def test_supports_exchange_type(self) -> None:
+        """Types of the broker's own are worth asking for."""
+        self.assertTrue(self.connection.supports_exchange_type("headers"))
+        self.assertTrue(self.connection.supports_exchange_type("x-own"))
+        self.assertFalse(
+            BrokerConnection("stomp://h").supports_exchange_type("headers")
+        )
+        self.assertFalse(self.connection.supports_exchange_type(""))
+
+    def test_heartbeat_check_does_nothing(self) -> None:
+        """It is there for loops written for Kombu."""
+        self.connection.heartbeat_check()
+        self.assertIs(self.connection.state, State.IDLE)
+
+    def test_factories(self) -> None:
+        """Producer, Consumer and SimpleQueue can be made by the connection."""
+        consumer = self.connection.Consumer(QUEUE, callbacks=[self.take])
+        self.result_of(consumer.consume())
+        producer = self.connection.Producer(exchange=EXCHANGE, routing_key="importer")
+        self.result_of(producer.publish("made"))
+        self.assertEqual(self.got, ["made"])
+        simple = self.connection.SimpleQueue("simple")
+        self.result_of(simple.put(1))
+        message = self.result_of(simple.get())
+        self.assertEqual(message.payload, 1)
+        message.ack()
+
+    def test_broker_is_shared_by_name(self) -> None:
+        """Every memory://name of a process is the same broker."""
+        broker = MemoryBroker(self.clock)
+        one = BrokerConnection(transport=broker, reactor=self.clock)
+        two = BrokerConnection(transport=broker, reactor=self.clock)
+        for connection in (one, two):
+            declaring = QUEUE(connection).declare()
+            broker.flush()
+            self.successResultOf(declaring)
+        for connection in (one, two):
+            closing = connection.close()
+            broker.flush()
+            self.successResultOf(closing)

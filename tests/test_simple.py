@@ -1,0 +1,99 @@
+"""
+SimpleQueue, on the memory broker under a Clock.
+"""
+
+from __future__ import annotations
+
+import queue
+
+from txkombu import Queue
+from txkombu.simple import Empty, SimpleQueue
+from txkombu.testing import BrokerTestCase
+
+
+class SimpleQueueTests(BrokerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.simple = SimpleQueue(self.connection, "jobs")
+
+    def test_empty_is_pythons(self) -> None:
+        """Who catches queue.Empty catches ours."""
+        self.assertIs(Empty, queue.Empty)
+        self.assertIs(SimpleQueue.Empty, queue.Empty)
+
+    def test_put_and_get(self) -> None:
+        """What is put comes out, in order."""
+        for number in range(3):
+            self.result_of(self.simple.put({"n": number}))
+        for number in range(3):
+            message = self.result_of(self.simple.get())
+            self.assertEqual(message.payload, {"n": number})
+            self.result_of(message.ack())
+
+    def test_get_waits(self) -> None:
+        """get waits for a message to come."""
+        getting = self.simple.get()
+        self.flush()
+        self.assertNoResult(getting)
+        self.result_of(self.simple.put("late"))
+        message = self.successResultOf(getting)
+        message.ack()
+        self.assertEqual(message.payload, "late")
+
+    def test_get_times_out(self) -> None:
+        """After its timeout it fails with Empty, and loses no later message."""
+        getting = self.simple.get(timeout=2)
+        self.flush()
+        self.clock.advance(2)
+        self.failureResultOf(getting, queue.Empty)
+        self.result_of(self.simple.put(1))
+        message = self.result_of(self.simple.get(timeout=1))
+        message.ack()
+        self.assertEqual(message.payload, 1)
+
+    def test_get_nowait(self) -> None:
+        """It takes what is there, or fails with Empty."""
+        with self.assertRaises(queue.Empty):
+            self.result_of(self.simple.get_nowait())
+        self.result_of(self.simple.put(1))
+        message = self.result_of(self.simple.get(block=False))
+        message.ack()
+        self.assertEqual(message.payload, 1)
+
+    def test_get_nowait_while_consuming(self) -> None:
+        """A message that was handed out already is not overlooked."""
+        first = self.simple.get(timeout=1)
+        self.flush()
+        self.clock.advance(1)
+        self.failureResultOf(first, queue.Empty)
+        self.result_of(self.simple.put(1))
+        message = self.result_of(self.simple.get_nowait())
+        message.ack()
+        self.assertEqual(message.payload, 1)
+
+    def test_qsize_and_clear(self) -> None:
+        """The size is what is ready; clear throws it away."""
+        for number in range(3):
+            self.result_of(self.simple.put(number))
+        self.assertEqual(self.result_of(self.simple.qsize()), 3)
+        self.assertEqual(self.result_of(self.simple.clear()), 3)
+        self.assertEqual(self.result_of(self.simple.qsize()), 0)
+
+    def test_close_hands_back(self) -> None:
+        """What was taken and not settled is in the queue again."""
+        self.result_of(self.simple.put(1))
+        self.result_of(self.simple.get())
+        self.result_of(self.simple.close())
+        self.assertEqual(self.broker.waiting_in("jobs"), 1)
+
+    def test_async_with_and_a_queue(self) -> None:
+        """A Queue of one's own can be given."""
+
+        async def program() -> object:
+            async with SimpleQueue(self.connection, Queue("own")) as simple:
+                await simple.put("x")
+                message = await simple.get()
+                await message.ack()
+                return message.payload
+
+        self.assertEqual(self.result_of(program()), "x")

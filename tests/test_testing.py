@@ -1,0 +1,160 @@
+"""
+What txkombu gives to users for their own tests.
+"""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txkombu import Consumer, Exchange, Message, Producer, Queue
+from txkombu.exceptions import ConnectError, OutcomeUnknown
+from txkombu.interfaces import (
+    IBrokerTransport,
+    ISession,
+    ISessionChannel,
+    ISessionListener,
+)
+from txkombu.testing import BrokerTestCase, RecordingBroker
+
+EXCHANGE = Exchange("feed", type="direct")
+QUEUE = Queue("feed", EXCHANGE, "importer")
+
+
+def outcome_of(body: Any) -> unittest.TestResult:
+    """Run a test case whose one test is C{body}; @return: how it went."""
+
+    class Case(BrokerTestCase):
+        def test_body(self) -> None:
+            body(self)
+
+    result = unittest.TestResult()
+    Case("test_body").run(result)
+    return result
+
+
+class LeftUndoneTests(SynchronousTestCase):
+    """A test fails for what it leaves undone, and says what that is."""
+
+    def assertFailsWith(self, body: Any, text: str) -> None:
+        """The test fails, and only because of what it left undone."""
+        result = outcome_of(body)
+        self.assertEqual((len(result.failures), result.errors), (1, []))
+        self.assertIn(text, result.failures[0][1])
+
+    def test_nothing_left(self) -> None:
+        """A test that leaves nothing passes."""
+
+        def body(case: BrokerTestCase) -> None:
+            producer = Producer(case.connection, EXCHANGE)
+            case.result_of(producer.publish(1))
+
+        self.assertTrue(outcome_of(body).wasSuccessful())
+
+    def test_unsettled_message(self) -> None:
+        """A handler that forgets to ack is told on."""
+
+        def body(case: BrokerTestCase) -> None:
+            consumer = Consumer(case.connection, QUEUE, on_message=lambda message: None)
+            case.result_of(consumer.consume())
+            producer = Producer(case.connection, EXCHANGE, "importer")
+            case.result_of(producer.publish(1))
+
+        self.assertFailsWith(body, "<Message 1 from 'feed', unsettled> was not settled")
+
+    def test_handler_at_work(self) -> None:
+        """So is one whose Deferred never fires."""
+
+        def body(case: BrokerTestCase) -> None:
+            def handle(payload: Any, message: Message) -> Deferred[None]:
+                message.ack()
+                return Deferred()
+
+            consumer = Consumer(case.connection, QUEUE, callbacks=[handle])
+            case.result_of(consumer.consume())
+            producer = Producer(case.connection, EXCHANGE, "importer")
+            case.result_of(producer.publish(1))
+
+        self.assertFailsWith(body, "still handles 1 messages")
+
+    def test_publish_without_verdict(self) -> None:
+        """And a publish that nobody confirmed."""
+
+        def body(case: BrokerTestCase) -> None:
+            case.broker.hold_confirms()
+            producer = Producer(case.connection, EXCHANGE, "importer")
+            producer.publish(1).addErrback(lambda failure: None)
+
+        self.assertFailsWith(body, "1 publishes without a verdict")
+
+
+class BrokerTests(BrokerTestCase):
+    def test_provides_the_contract(self) -> None:
+        """What stands between test and broker has every method of it."""
+        verifyObject(IBrokerTransport, self.broker)
+        channel = self.result_of(self.connection.channel())
+        [session] = self.broker.sessions
+        verifyObject(ISession, session)
+        verifyObject(ISessionListener, session)
+        verifyObject(ISessionChannel, self.result_of(channel.when_open()))
+
+    def test_published(self) -> None:
+        """It tells what was published, where to, decoded, compressed or not."""
+        producer = Producer(self.connection, EXCHANGE, "importer")
+        self.result_of(producer.publish({"a": 1}, headers={"h": "v"}))
+        self.result_of(producer.publish([2], "other", compression="bzip2"))
+        self.result_of(producer.publish({3}, serializer="pickle"))
+        self.assertEqual(
+            [each.payload for each in self.published], [{"a": 1}, [2], {3}]
+        )
+        self.assertEqual(self.published[0].headers, {"h": "v"})
+        [other] = self.broker.published_to("feed", "other")
+        self.assertEqual(other.payload, [2])
+        self.assertEqual(self.broker.published_to("elsewhere"), [])
+
+    def test_refuse_and_accept(self) -> None:
+        """Connections can be refused, with an error of one's own."""
+        self.broker.refuse(ConnectError("not today"))
+        with self.assertRaisesRegex(ConnectError, "not today"):
+            self.result_of(self.connection.connect())
+        self.broker.accept()
+        self.result_of(self.connection.connect())
+
+    def test_held_confirms(self) -> None:
+        """Verdicts can be kept back; a loss then leaves their outcome unknown."""
+        producer = Producer(self.connection, EXCHANGE)
+        self.result_of(producer.publish(0))
+        self.broker.hold_confirms()
+        first = producer.publish(1)
+        self.flush()
+        self.assertNoResult(first)
+        self.broker.release_confirms()
+        self.successResultOf(first)
+        self.broker.hold_confirms()
+        second = producer.publish(2)
+        self.flush()
+        self.broker.drop()
+        self.failureResultOf(second, OutcomeUnknown)
+        self.broker.release_confirms()
+
+    def test_result_of(self) -> None:
+        """result_of says when there is no result yet."""
+        with self.assertRaisesRegex(AssertionError, "no result yet"):
+            self.result_of(Deferred())
+
+    def test_blocked_from_the_start(self) -> None:
+        """A connection made while the broker is blocked knows it."""
+        self.broker.block("alarm")
+        self.result_of(self.connection.connect())
+        self.assertEqual(self.connection.blocked_reason, "alarm")
+        self.broker.unblock()
+
+    def test_an_own_clock(self) -> None:
+        """Without the test case, the broker makes its own Clock."""
+        broker = RecordingBroker()
+        broker.clock.advance(5)
+        self.assertEqual(broker.clock.seconds(), 5)
