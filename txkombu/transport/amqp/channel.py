@@ -31,6 +31,7 @@ from .content import Content
 from .errors import (
     again,
     closed,
+    ended,
     not_sent,
     outcome_unknown,
     refuses,
@@ -123,9 +124,10 @@ class AmqpChannel(ChannelLife):
         on_cancelled: Callable[[Exception], None],
     ) -> Deferred[None]:
         self._consumers.check(tag)
-        number, qos = self.number, b""
-        consume = encode_method(
-            number,
+        if not 0 <= prefetch_count < 2**16:
+            raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
+        frames = encode_method(
+            self.number,
             _Basic.Consume,
             queue=queue.name,
             consumer_tag=tag,
@@ -133,44 +135,68 @@ class AmqpChannel(ChannelLife):
             exclusive=exclusive,
             arguments=arguments,
         )
-        changed = prefetch_count != self._prefetch and not no_ack
-        if changed:
-            qos = encode_method(number, _Basic.Qos, prefetch_count=prefetch_count)
-        self.flush()
         if not self._open:
             return fail(closed(self._reason))
-        if changed:
-            self._prefetch = prefetch_count
-            self._quietly(_Basic.Qos)
-        consumer = Consumer(tag, no_ack, on_delivery, on_cancelled)
-        self._consumers.add(consumer)
-        request = Request(
+        consumer = Consumer(
+            tag, frames, None if no_ack else prefetch_count, on_delivery, on_cancelled
+        )
+        consumer.request = request = Request(
             _Basic.Consume,
             queue.name,
-            lambda _: self._consumers.started(consumer),
+            lambda _: self._started(consumer),
             retract=lambda: self._abandon(consumer),
         )
-        return self._send(request, qos + consume)
+        deferred = request.deferred
+        assert deferred is not None
+        if self._consumers.add(consumer):
+            self._start(consumer)
+        return deferred
+
+    def _start(self, consumer: Consumer) -> None:
+        self.flush()
+        if not self._open:
+            return
+        frames, count = consumer.frames, consumer.prefetch_count
+        if count not in (None, self._prefetch):
+            self._prefetch = count
+            self._quietly(_Basic.Qos)
+            qos = encode_method(self.number, _Basic.Qos, prefetch_count=count)
+            frames = qos + frames
+        self._requests.add(consumer.request, consumer.tag)
+        self._session.write(frames)
+
+    def _started(self, consumer: Consumer) -> None:
+        consumer.started = True
+        if consumer.ending and self._open:
+            self._write_cancel(consumer)
 
     def _abandon(self, consumer: Consumer) -> None:
         consumer.abandoned = True
-        if self._open:
-            self._end_consumer(consumer)
+        self._finish(consumer)
 
-    def _end_consumer(self, consumer: Consumer) -> Deferred[None]:
-        consumer.ending = True
-        request = Request(
-            _Basic.Cancel, consumer.tag, lambda _: self._consumers.ended(consumer)
-        )
-        frames = encode_method(self.number, _Basic.Cancel, consumer_tag=consumer.tag)
-        return self._send(request, frames).addErrback(nothing)
+    def _finish(self, consumer: Consumer) -> None:
+        """Tell a consumer to end, now or once it runs."""
+        told, consumer.ending = consumer.ending, True
+        if consumer.started and not told and self._open:
+            self._write_cancel(consumer)
+
+    def _write_cancel(self, consumer: Consumer) -> None:
+        self._quietly(_Basic.Cancel, consumer.tag, lambda _: self._gone(consumer))
+        self._write(_Basic.Cancel, consumer_tag=consumer.tag)
+
+    def _gone(self, consumer: Consumer) -> None:
+        successor = self._consumers.remove(consumer)
+        if successor is not None:
+            self._start(successor)
+        consumer.gone.fire(None)
 
     def basic_cancel(self, tag: str) -> Deferred[None]:
+        self.flush()
         consumer = self._consumers.newest(tag)
         if consumer is None or not self._open:
             return succeed(None)
-        self.flush()
-        return self._end_consumer(consumer)
+        self._finish(consumer)
+        return consumer.gone.wait().addErrback(nothing)
 
     def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
         def read(reply: object) -> Delivery | None:
@@ -329,7 +355,7 @@ class AmqpChannel(ChannelLife):
             self._write(_Basic.CancelOk, consumer_tag=tag)
         if consumer is None:
             return
-        self._consumers.ended(consumer)
+        self._gone(consumer)
         if not consumer.ending:
             error = ConsumerCancelled(
                 f"the broker cancelled consumer {tag!r}: its queue is gone"
@@ -340,9 +366,13 @@ class AmqpChannel(ChannelLife):
 
     def _stop(self) -> None:
         self.resume_delivery()
-        self._consumers.clear()
         self._ledger.forget()
+        told, held = self._consumers.drain()
         self._flushed.fire(Settlement.STALE)
+        for consumer in held:
+            consumer.request.fail(ended(self._reason))
+        for consumer in told + held:
+            consumer.gone.fire(None)
 
     def _end(self, reason: Exception) -> None:
         self._confirms.drain(self._verdict)

@@ -1,100 +1,135 @@
 """
 The consumers of one channel.
+
+A consumer is told to start; the broker says that it runs; it is told to end; the
+broker says that it has.  Each step waits for the one before: RabbitMQ 3.10 breaks
+down over a basic.cancel that overtakes the reply to its basic.consume (measured).
+So one that is to end before it runs ends when it does, and one whose tag another
+still has starts when that one is gone.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from ...interfaces import Delivery
+from ...waiters import Waiters
+from .requests import Request
 
 
 class Consumer:
     """
     One consumer.
 
+    @ivar request: what tells it to start.
+    @ivar frames: how it is told.
+    @ivar prefetch_count: how many unsettled messages it may hold; C{None} if
+        that is without effect.
     @ivar started: the broker has said that it runs.
-    @ivar ending: it was told to end; its deliveries still go to it.
+    @ivar ending: it was told to end, or will be; its deliveries still go to it.
     @ivar abandoned: nobody wants it any more; its deliveries are handed back.
-    @ivar previous: one of the same tag that is about to end.
+    @ivar gone: fires when it gets no more.
     """
 
     __slots__ = (
         "abandoned",
         "ending",
-        "no_ack",
+        "frames",
+        "gone",
         "on_cancelled",
         "on_delivery",
-        "previous",
+        "prefetch_count",
+        "request",
         "started",
         "tag",
     )
 
+    request: Request[None]
+
     def __init__(
         self,
         tag: str,
-        no_ack: bool,
+        frames: bytes,
+        prefetch_count: int | None,
         on_delivery: Callable[[Delivery], None],
         on_cancelled: Callable[[Exception], None],
     ) -> None:
         self.tag = tag
-        self.no_ack = no_ack
+        self.frames = frames
+        self.prefetch_count = prefetch_count
         self.on_delivery = on_delivery
         self.on_cancelled = on_cancelled
         self.started = self.ending = self.abandoned = False
-        self.previous: Consumer | None = None
+        self.gone: Waiters[None] = Waiters()
+
+    @property
+    def no_ack(self) -> bool:
+        """Whether its messages await no settlement."""
+        return self.prefetch_count is None
 
 
 class Consumers:
     """
-    Who gets the deliveries of which tag.
-
-    A tag may be used again as soon as its consumer was told to end: until the
-    new one has started, deliveries are those of the old one.
+    Who gets the deliveries of which tag: the first of those that want it.
     """
 
     __slots__ = ("_by_tag",)
 
     def __init__(self) -> None:
-        self._by_tag: dict[str, Consumer] = {}
+        self._by_tag: dict[str, deque[Consumer]] = {}
 
     def check(self, tag: str) -> None:
         """
         @raise ValueError: no consumer can be given this tag.
         """
-        known = self._by_tag.get(tag)
-        if not tag or (known is not None and not known.ending):
+        newest = self.newest(tag)
+        if not tag or (newest is not None and not newest.ending):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
 
-    def add(self, consumer: Consumer) -> None:
-        """It was told to start."""
-        consumer.previous = self._by_tag.get(consumer.tag)
-        self._by_tag[consumer.tag] = consumer
-
-    def started(self, consumer: Consumer) -> None:
-        """The broker said that it runs."""
-        consumer.started = True
-        consumer.previous = None
+    def add(self, consumer: Consumer) -> bool:
+        """
+        @return: whether it may start now.
+        """
+        known = self._by_tag.setdefault(consumer.tag, deque())
+        known.append(consumer)
+        return known[0] is consumer
 
     def newest(self, tag: str) -> Consumer | None:
-        """The one that was told to start last."""
-        return self._by_tag.get(tag)
+        """The one that was added last."""
+        known = self._by_tag.get(tag)
+        return known[-1] if known else None
 
     def receiver(self, tag: str) -> Consumer | None:
-        """The one that a delivery of now is for."""
-        consumer = self._by_tag.get(tag)
-        if consumer is not None and consumer.previous is not None:
-            return consumer.previous
-        return consumer
+        """The one that a delivery is for."""
+        known = self._by_tag.get(tag)
+        return known[0] if known else None
 
-    def ended(self, consumer: Consumer) -> None:
-        """It gets no more."""
-        newest = self._by_tag.get(consumer.tag)
-        if newest is consumer:
-            del self._by_tag[consumer.tag]
-        elif newest is not None and newest.previous is consumer:
-            newest.previous = None
+    def remove(self, consumer: Consumer) -> Consumer | None:
+        """
+        It gets no more, if it did.
 
-    def clear(self) -> None:
-        """None gets any more."""
+        @return: who may start now.
+        """
+        known = self._by_tag.get(consumer.tag)
+        if known is None or known[0] is not consumer:
+            return None
+        known.popleft()
+        while known and known[0].abandoned:
+            known.popleft()
+        if known:
+            return known[0]
+        del self._by_tag[consumer.tag]
+        return None
+
+    def drain(self) -> tuple[list[Consumer], list[Consumer]]:
+        """
+        None gets any more.
+
+        @return: those that were told to start, and those that were not.
+        """
+        known = list(self._by_tag.values())
         self._by_tag.clear()
+        told = [each[0] for each in known]
+        held = [consumer for each in known for consumer in list(each)[1:]]
+        return told, held

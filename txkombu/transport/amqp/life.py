@@ -124,7 +124,12 @@ class ChannelLife(TopologyOperations):
         frames = encode_method(self.number, kind, **arguments)
         return self._send(Request(kind, about, read), frames)
 
-    def _send(self, request: Request[_T], frames: bytes) -> Deferred[_T]:
+    def _send(self, request: Request[_T], frames: bytes, tag: str = "") -> Deferred[_T]:
+        """
+        Send a request.
+
+        @param tag: of the consumer that its reply will name.
+        """
         if not self._open:
             return fail(closed(self._reason))
         deferred = request.deferred
@@ -136,12 +141,22 @@ class ChannelLife(TopologyOperations):
     def _write(self, kind: type[Method], **arguments: object) -> None:
         self._session.write(encode_method(self.number, kind, **arguments))
 
-    def _quietly(self, kind: type[Method]) -> None:
-        """Expect the reply to a method of which nobody needs to hear."""
-        request = Request(kind, "", nothing)
+    def _quietly(
+        self,
+        kind: type[Method],
+        tag: str = "",
+        read: Callable[[object], None] = nothing,
+    ) -> None:
+        """
+        Expect the reply to a method for which nobody waits.
+
+        @param tag: of the consumer that it will name.
+        @param read: called with it.
+        """
+        request = Request(kind, tag, read)
         assert request.deferred is not None
         request.deferred.addErrback(nothing)
-        self._requests.add(request)
+        self._requests.add(request, tag)
 
     # --- what comes ----------------------------------------------------------
 
@@ -248,10 +263,9 @@ class ChannelLife(TopologyOperations):
         if self._state in (_State.DRAINING, _State.OVER):
             self._state = then
             return
-        lost = self._announced and self._state is _State.OPEN and not wanted
-        self.shut()
-        self._state = then
-        self._reason = reason
+        before, self._state, self._reason = self._state, then, reason
+        if before is _State.OPEN:
+            self._stop()
         refused = self._requests.refused_by(refusal) if refusal else None
         for request in self._requests.drain():
             if refusal is not None and request is refused:
@@ -260,5 +274,5 @@ class ChannelLife(TopologyOperations):
                 request.fail(ended(reason))
         self._end(reason)
         self._closed.fire(None)
-        if lost:
+        if self._announced and before is _State.OPEN and not wanted:
             self._tell(self._listener.channel_lost, reason)

@@ -2,17 +2,22 @@
 Requests that await their replies.
 
 A broker works through the methods of one channel in order, and so are its
-replies: the next one belongs to the oldest request.  A request that was
-cancelled keeps its place, so that no later reply is taken for that of another;
-when its own comes, it is undone.
+replies: the next one belongs to the oldest request.  Except for basic.consume
+and basic.cancel, which RabbitMQ hands on to the queue: their replies come when
+the queue has got to them, after those of later requests (measured on 3.10).
+They are matched by consumer tag.
+
+A request that was cancelled keeps its place, so that no later reply is taken
+for that of another; when its own comes, it is undone.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from pamqp import commands
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -75,43 +80,73 @@ class Request(Generic[_T]):
             deferred.errback(Failure(error))
 
 
-class Requests:
-    """The requests of one channel that await their replies, oldest first."""
+_TAGGED: Final = {
+    commands.Basic.ConsumeOk.index: commands.Basic.Consume.index,
+    commands.Basic.CancelOk.index: commands.Basic.Cancel.index,
+}
+"""The replies that name a consumer, and the requests they answer."""
 
-    __slots__ = ("_waiting",)
+
+class Requests:
+    """The requests of one channel that await their replies."""
+
+    __slots__ = ("_tagged", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[Request[Any]] = deque()
+        self._tagged: dict[tuple[int, str], deque[Request[Any]]] = {}
 
-    def add(self, request: Request[Any]) -> None:
-        """One more was sent."""
-        self._waiting.append(request)
-
-    def answer(self, method: Method, reply: object) -> None:
+    def add(self, request: Request[Any], tag: str = "") -> None:
         """
-        Settle the oldest request.
+        One more was sent.
+
+        @param tag: of the consumer that its reply will name.
+        """
+        if tag:
+            key = request.kind.index, tag
+            self._tagged.setdefault(key, deque()).append(request)
+        else:
+            self._waiting.append(request)
+
+    def answer(self, method: Any, reply: object) -> None:
+        """
+        Settle the request that a reply belongs to.
 
         @param method: the method of the reply.
         @param reply: what the request is answered with.
-        @raise ProtocolError: it is no reply to that request.
+        @raise ProtocolError: it answers nothing that was asked.
         """
-        if (
-            not self._waiting
-            or method.name not in self._waiting[0].kind.valid_responses
-        ):
+        asked = _TAGGED.get(method.index)
+        if asked is not None:
+            waiting = self._tagged.get((asked, method.consumer_tag))
+        else:
+            waiting = self._waiting
+        if not waiting or method.name not in waiting[0].kind.valid_responses:
             raise ProtocolError(f"{method.name} answers nothing that was asked")
-        self._waiting.popleft().answer(reply)
+        request = waiting.popleft()
+        if asked is not None and not waiting:
+            del self._tagged[asked, method.consumer_tag]
+        request.answer(reply)
 
     def refused_by(self, error: BrokerError) -> Request[Any] | None:
         """The request that an error of the broker is about, as far as is known."""
-        if not self._waiting:
-            return None
-        kind = self._waiting[0].kind
-        named = error.class_id << 16 | error.method_id
-        return self._waiting[0] if kind.index == named else None
+        kind = error.class_id << 16 | error.method_id
+        if self._waiting and self._waiting[0].kind.index == kind:
+            return self._waiting[0]
+        asked = [
+            request
+            for (index, _), waiting in self._tagged.items()
+            for request in waiting
+            if index == kind
+        ]
+        named = [each for each in asked if f"'{each.about}'" in error.text]
+        return next(iter(named or asked), None)
 
     def drain(self) -> list[Request[Any]]:
         """Give all, and forget them."""
         waiting = list(self._waiting)
+        for tagged in self._tagged.values():
+            waiting += tagged
         self._waiting.clear()
+        self._tagged.clear()
         return waiting
