@@ -1,0 +1,305 @@
+"""
+What the tests of the contract share: watchers of what a transport does.
+
+Every name that is declared is new, so that tests may share one broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from txkombu.entity import Exchange, Queue
+from txkombu.interfaces import (
+    Delivery,
+    IBrokerTransport,
+    ISession,
+    ISessionChannel,
+    ISessionChannelListener,
+    ISessionListener,
+    Returned,
+)
+from txkombu.url import Parameters
+
+_E = TypeVar("_E", bound=Exception)
+
+_counter = count(1)
+
+
+class Probe:
+    """
+    Watches a Deferred.
+
+    @ivar outcomes: what it fired with; an error as the exception.
+    """
+
+    def __init__(self, deferred: Deferred[Any]) -> None:
+        self.deferred = deferred
+        self.outcomes: list[Any] = []
+        deferred.addCallbacks(self.outcomes.append, self._failed)
+
+    def _failed(self, reason: Failure) -> None:
+        self.outcomes.append(reason.value)
+
+    @property
+    def fired(self) -> bool:
+        return bool(self.outcomes)
+
+    @property
+    def outcome(self) -> Any:
+        """What it fired with; it must have, once."""
+        (outcome,) = self.outcomes
+        return outcome
+
+
+class Event:
+    """Something a test waits for, that happens once."""
+
+    def __init__(self) -> None:
+        self.deferred: Deferred[None] = Deferred()
+
+    def happen(self) -> None:
+        if not self.deferred.called:
+            self.deferred.callback(None)
+
+
+class Journal:
+    """
+    What happened, in order.
+
+    @ivar entries: pairs of a name and what came with it.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, Any]] = []
+        self._awaited: list[tuple[str, int, Event]] = []
+
+    def note(self, name: str, what: Any = None) -> None:
+        self.entries.append((name, what))
+        for awaited, number, event in list(self._awaited):
+            if len(self.all(awaited)) >= number:
+                event.happen()
+
+    def all(self, name: str) -> list[Any]:
+        """What came with each entry of that name."""
+        return [what for each, what in self.entries if each == name]
+
+    async def first(self, name: str, number: int = 1) -> list[Any]:
+        """Wait until there are so many entries of that name; give them."""
+        if len(self.all(name)) < number:
+            event = Event()
+            self._awaited.append((name, number, event))
+            await event.deferred
+        return self.all(name)[:number]
+
+
+@implementer(ISessionListener)
+class SessionWatcher:
+    """Notes what a session tells."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+
+    def session_lost(self, reason: Exception) -> None:
+        self.journal.note("session_lost", reason)
+
+    def blocked(self, reason: str) -> None:
+        self.journal.note("blocked", reason)
+
+    def unblocked(self) -> None:
+        self.journal.note("unblocked")
+
+    def write_paused(self) -> None:
+        self.journal.note("write_paused")
+
+    def write_resumed(self) -> None:
+        self.journal.note("write_resumed")
+
+
+@implementer(ISessionChannelListener)
+class ChannelWatcher:
+    """Notes what a channel tells."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+
+    def channel_lost(self, error: Exception) -> None:
+        self.journal.note("channel_lost", error)
+
+    def returned(self, message: Returned) -> None:
+        self.journal.note("returned", message)
+
+
+class Inbox:
+    """A consumer's callbacks; notes C{delivery} and C{cancelled}."""
+
+    def __init__(self, then: Callable[[Delivery], object] | None = None) -> None:
+        """
+        @param then: called with each delivery before it is noted.
+        """
+        self.journal = Journal()
+        self._then = then
+
+    def on_delivery(self, delivery: Delivery) -> None:
+        try:
+            if self._then is not None:
+                self._then(delivery)
+        finally:
+            self.journal.note("delivery", delivery)
+
+    def on_cancelled(self, error: Exception) -> None:
+        self.journal.note("cancelled", error)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [each.body for each in self.journal.all("delivery")]
+
+    async def first(self, number: int = 1) -> list[Delivery]:
+        """Wait for so many deliveries."""
+        return await self.journal.first("delivery", number)
+
+
+class Harness(TestCase):
+    """
+    What the contract's tests need of a broker, and what they share.
+    """
+
+    timeout = 30
+
+    transport: IBrokerTransport
+    parameters: Parameters
+    clock: IReactorTime
+
+    def lose(self, session: ISession) -> None:
+        """Cut the connection, so that C{connectionLost} comes soon."""
+        session.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def refusal(self, kind: type[_E], deferred: Deferred[Any]) -> _E:
+        """Wait for a failure, which must be of that kind; give the error."""
+        error = await self.assertFailure(deferred, kind)
+        assert isinstance(error, kind)
+        return error
+
+    async def connect(self, journal: Journal | None = None) -> ISession:
+        """Open a session, which is dropped when the test is over."""
+        session = await self.transport.connect(
+            self.parameters, None, self.clock, SessionWatcher(journal or Journal())
+        )
+        self.addCleanup(session.close)
+        return session
+
+    async def channel(
+        self, session: ISession | None = None, journal: Journal | None = None
+    ) -> ISessionChannel:
+        """Open a channel, of a new session if none is given."""
+        if session is None:
+            session = await self.connect()
+        return await session.open_channel(ChannelWatcher(journal or Journal()))
+
+    # --- names and messages --------------------------------------------------
+
+    def name(self, what: str = "name") -> str:
+        """A name that nothing has yet."""
+        return f"{what}-{next(_counter)}"
+
+    async def done(self, deferred: Deferred[Any]) -> None:
+        """Wait for what fires with C{None}."""
+        self.assertIsNone(await deferred)
+
+    async def queue(self, channel: ISessionChannel, **options: Any) -> Queue:
+        """Declare a new queue."""
+        queue = Queue(self.name("queue"), **options)
+        await channel.queue_declare(queue, False)
+        return queue
+
+    async def exchange(
+        self, channel: ISessionChannel, type: str = "direct", **options: Any
+    ) -> Exchange:
+        """Declare a new exchange."""
+        exchange = Exchange(self.name("exchange"), type, **options)
+        await channel.exchange_declare(exchange, False)
+        return exchange
+
+    async def put(self, channel: ISessionChannel, queue: Queue, *bodies: bytes) -> None:
+        """Put messages into a queue."""
+        for body in bodies:
+            await channel.basic_publish(body, {}, DEFAULT, queue.name, False, True)
+
+    async def ready(self, channel: ISessionChannel, queue: Queue) -> int:
+        """How many messages a queue has ready."""
+        declared = await channel.queue_declare(queue, True)
+        return declared.message_count
+
+    async def take(self, channel: ISessionChannel, queue: Queue) -> Delivery:
+        """Get a message, which must be there."""
+        delivery = await channel.basic_get(queue, False)
+        assert delivery is not None
+        return delivery
+
+
+DEFAULT = Exchange("")
+
+
+def consume(
+    channel: ISessionChannel,
+    queue: Queue,
+    tag: str = "tag",
+    inbox: Inbox | None = None,
+    no_ack: bool = False,
+    exclusive: bool = False,
+    prefetch_count: int = 100,
+) -> Deferred[None]:
+    """Start a consumer, with what most tests do not care about at its default."""
+    inbox = inbox or Inbox()
+    return channel.basic_consume(
+        queue,
+        tag,
+        no_ack,
+        exclusive,
+        {},
+        prefetch_count,
+        inbox.on_delivery,
+        inbox.on_cancelled,
+    )
+
+
+def publish(
+    channel: ISessionChannel,
+    exchange: Exchange,
+    routing_key: str,
+    body: bytes = b"body",
+    mandatory: bool = False,
+    confirm: bool = True,
+    **properties: Any,
+) -> Deferred[None]:
+    """Publish, with what most tests do not care about at its default."""
+    return channel.basic_publish(
+        body, properties, exchange, routing_key, mandatory, confirm
+    )
+
+
+OPERATIONS: dict[str, Callable[[ISessionChannel, Queue, Exchange], Deferred[Any]]] = {
+    "exchange_declare": lambda c, q, e: c.exchange_declare(e, False),
+    "exchange_declare passive": lambda c, q, e: c.exchange_declare(e, True),
+    "exchange_delete": lambda c, q, e: c.exchange_delete(e, False),
+    "exchange_bind": lambda c, q, e: c.exchange_bind(e, e, "key", {}),
+    "exchange_unbind": lambda c, q, e: c.exchange_unbind(e, e, "key", {}),
+    "queue_declare": lambda c, q, e: c.queue_declare(q, False),
+    "queue_declare passive": lambda c, q, e: c.queue_declare(q, True),
+    "queue_bind": lambda c, q, e: c.queue_bind(q, e, "key", {}),
+    "queue_unbind": lambda c, q, e: c.queue_unbind(q, e, "key", {}),
+    "queue_purge": lambda c, q, e: c.queue_purge(q),
+    "queue_delete": lambda c, q, e: c.queue_delete(q, False, False),
+    "basic_consume": lambda c, q, e: consume(c, q, "of operations"),
+    "basic_get": lambda c, q, e: c.basic_get(q, False),
+    "basic_qos": lambda c, q, e: c.basic_qos(7),
+    "basic_recover": lambda c, q, e: c.basic_recover(),
+}
+"""Every operation that has a reply and may fail, with a queue and an exchange."""

@@ -1,0 +1,377 @@
+"""
+The contract: sessions, channels, and what is declared on them.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import gatherResults
+from twisted.internet.interfaces import IProtocol
+from zope.interface.verify import verifyObject
+
+from txkombu.entity import Exchange, Queue
+from txkombu.exceptions import (
+    AccessRefused,
+    CommandInvalid,
+    NotFound,
+    PreconditionFailed,
+    ResourceLocked,
+)
+from txkombu.interfaces import (
+    Capability,
+    IBrokerTransport,
+    ISession,
+    ISessionChannel,
+    ISessionChannelListener,
+    ISessionListener,
+)
+
+from .contract_harness import (
+    DEFAULT,
+    ChannelWatcher,
+    Harness,
+    Journal,
+    Probe,
+    SessionWatcher,
+    consume,
+    publish,
+)
+
+
+class InterfaceTests(Harness):
+    """What there is provides what it says."""
+
+    async def test_provides(self) -> None:
+        """Transport, session and channel provide their interfaces in full."""
+        verifyObject(IBrokerTransport, self.transport)
+        session = await self.connect()
+        verifyObject(ISession, session)
+        verifyObject(IProtocol, session)
+        verifyObject(ISessionChannel, await self.channel(session))
+
+    async def test_watchers_provide(self) -> None:
+        """The listeners of these tests provide their interfaces in full."""
+        verifyObject(ISessionListener, SessionWatcher(Journal()))
+        verifyObject(ISessionChannelListener, ChannelWatcher(Journal()))
+
+    async def test_session_tells_of_the_broker(self) -> None:
+        """A session knows the broker's name and version, and what it can do."""
+        session = await self.connect()
+        self.assertTrue(session.product)
+        self.assertTrue(session.version)
+        self.assertIsInstance(session.capabilities, frozenset)
+        self.assertEqual(session.capabilities, frozenset(Capability))
+
+    async def test_many_channels(self) -> None:
+        """Channels of one session live side by side and are closed one by one."""
+        session = await self.connect()
+        channels = [await self.channel(session) for _ in range(5)]
+        for channel in channels[:-1]:
+            await channel.close()
+        again = [await self.channel(session) for _ in range(5)]
+        queue = await self.queue(again[0], exclusive=True)
+        self.assertEqual(await self.ready(channels[-1], queue), 0)
+
+
+class ExchangeTests(Harness):
+    """Exchanges."""
+
+    async def test_types(self) -> None:
+        """An exchange of each type of AMQP can be declared, and again."""
+        channel = await self.channel()
+        for type in ("direct", "fanout", "topic", "headers"):
+            exchange = await self.exchange(channel, type)
+            await self.done(channel.exchange_declare(exchange, False))
+
+    async def test_passive(self) -> None:
+        """A passive declaration succeeds for an exchange that exists."""
+        channel = await self.channel()
+        exchange = await self.exchange(channel)
+        await self.done(channel.exchange_declare(exchange, True))
+
+    async def test_passive_missing(self) -> None:
+        """A passive declaration of a missing exchange is refused by its name."""
+        channel = await self.channel()
+        missing = Exchange(self.name())
+        error = await self.refusal(NotFound, channel.exchange_declare(missing, True))
+        self.assertEqual(
+            error.text, f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'"
+        )
+        self.assertEqual((error.class_id, error.method_id), (40, 10))
+        self.assertEqual(error.about, missing.name)
+
+    async def test_other_properties(self) -> None:
+        """Declaring an exchange anew with another type is refused."""
+        channel = await self.channel()
+        exchange = await self.exchange(channel, "direct")
+        other = Exchange(exchange.name, "fanout")
+        error = await self.refusal(
+            PreconditionFailed, channel.exchange_declare(other, False)
+        )
+        self.assertEqual(
+            error.text,
+            "PRECONDITION_FAILED - inequivalent arg 'type' for exchange "
+            f"'{exchange.name}' in vhost '/': received 'fanout' but current is "
+            "'direct'",
+        )
+
+    async def test_reserved(self) -> None:
+        """Names that begin with C{amq.} are the broker's own."""
+        channel = await self.channel()
+        await self.refusal(
+            AccessRefused, channel.exchange_declare(Exchange("amq.ours"), False)
+        )
+
+    async def test_unknown_type(self) -> None:
+        """A type the broker does not know ends the session; the error is typed."""
+        journal = Journal()
+        session = await self.connect(journal)
+        channel = await self.channel(session, journal)
+        error = await self.refusal(
+            CommandInvalid,
+            channel.exchange_declare(Exchange(self.name(), "no-such-type"), False),
+        )
+        self.assertEqual(
+            error.text, "COMMAND_INVALID - unknown exchange type 'no-such-type'"
+        )
+        await journal.first("session_lost")
+        self.assertEqual(
+            [name for name, _ in journal.entries], ["channel_lost", "session_lost"]
+        )
+
+    async def test_delete(self) -> None:
+        """A deleted exchange is gone; deleting it again is no error."""
+        channel = await self.channel()
+        exchange = await self.exchange(channel)
+        await self.done(channel.exchange_delete(exchange, False))
+        await self.done(channel.exchange_delete(exchange, False))
+        await self.refusal(NotFound, channel.exchange_declare(exchange, True))
+
+    async def test_delete_in_use(self) -> None:
+        """An exchange with bindings is not deleted if it is to be unused."""
+        channel = await self.channel()
+        exchange = await self.exchange(channel)
+        queue = await self.queue(channel)
+        await channel.queue_bind(queue, exchange, "key", {})
+        error = await self.refusal(
+            PreconditionFailed, channel.exchange_delete(exchange, True)
+        )
+        self.assertEqual(
+            error.text,
+            f"PRECONDITION_FAILED - exchange '{exchange.name}' in vhost '/' in use",
+        )
+
+    async def test_exchange_bindings(self) -> None:
+        """What one exchange has for a key reaches an exchange bound to it."""
+        channel = await self.channel()
+        source = await self.exchange(channel, "topic")
+        destination = await self.exchange(channel, "fanout")
+        queue = await self.queue(channel)
+        await channel.queue_bind(queue, destination, "", {})
+        await channel.exchange_bind(destination, source, "a.#", {})
+        await publish(channel, source, "a.b")
+        await publish(channel, source, "b.a")
+        self.assertEqual(await self.ready(channel, queue), 1)
+        await channel.exchange_unbind(destination, source, "a.#", {})
+        await publish(channel, source, "a.b")
+        self.assertEqual(await self.ready(channel, queue), 1)
+
+    async def test_default_exchange_and_amq_exist(self) -> None:
+        """The broker's own exchanges are there."""
+        channel = await self.channel()
+        for name, type in (("amq.topic", "topic"), ("amq.match", "headers")):
+            await self.done(channel.exchange_declare(Exchange(name, type), True))
+
+
+class QueueTests(Harness):
+    """Queues and bindings."""
+
+    async def test_declare(self) -> None:
+        """Declaring a queue tells its name and counts."""
+        channel = await self.channel()
+        queue = Queue(self.name())
+        first = await channel.queue_declare(queue, False)
+        self.assertEqual(first, (queue.name, 0, 0))
+        await self.put(channel, queue, b"1", b"2")
+        await consume(channel, queue, "paused", prefetch_count=1)
+        second = await channel.queue_declare(queue, True)
+        self.assertEqual(second, (queue.name, 1, 1))
+
+    async def test_server_named(self) -> None:
+        """The broker makes up a name, and another one the next time."""
+        channel = await self.channel()
+        names = {
+            (await channel.queue_declare(Queue("", exclusive=True), False)).queue
+            for _ in range(2)
+        }
+        self.assertEqual(len(names), 2)
+        for name in names:
+            self.assertTrue(name.startswith("amq.gen-"), name)
+
+    async def test_any_name(self) -> None:
+        """Names are any UTF-8 of up to 255 bytes."""
+        channel = await self.channel()
+        for name in ("ärger über 'ß' & \x01 日本", "ü" * 127, "x" * 255):
+            exchange, queue = Exchange(name, "topic"), Queue(name, exclusive=True)
+            await channel.exchange_declare(exchange, False)
+            self.assertEqual((await channel.queue_declare(queue, False)).queue, name)
+            await channel.queue_bind(queue, exchange, name, {})
+            await publish(channel, exchange, name)
+            delivery = await self.take(channel, queue)
+            self.assertEqual((delivery.exchange, delivery.routing_key), (name, name))
+            await channel.exchange_delete(exchange, False)
+
+    async def test_passive_missing(self) -> None:
+        """A passive declaration of a missing queue is refused by its name."""
+        channel = await self.channel()
+        missing = Queue(self.name())
+        error = await self.refusal(NotFound, channel.queue_declare(missing, True))
+        self.assertEqual(
+            error.text, f"NOT_FOUND - no queue '{missing.name}' in vhost '/'"
+        )
+        self.assertEqual((error.class_id, error.method_id), (50, 10))
+        self.assertEqual(error.about, missing.name)
+
+    async def test_other_properties(self) -> None:
+        """Declaring a queue anew with other properties is refused."""
+        channel = await self.channel()
+        queue = await self.queue(channel, auto_delete=True)
+        other = Queue(queue.name, auto_delete=False)
+        error = await self.refusal(
+            PreconditionFailed, channel.queue_declare(other, False)
+        )
+        self.assertEqual(
+            error.text,
+            "PRECONDITION_FAILED - inequivalent arg 'auto_delete' for queue "
+            f"'{queue.name}' in vhost '/': received 'false' but current is 'true'",
+        )
+
+    async def test_other_arguments(self) -> None:
+        """Declaring a queue anew with other arguments is refused."""
+        channel = await self.channel()
+        queue = await self.queue(channel, max_length=3)
+        other = Queue(queue.name, max_length=4)
+        error = await self.refusal(
+            PreconditionFailed, channel.queue_declare(other, False)
+        )
+        self.assertEqual(
+            error.text,
+            "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue "
+            f"'{queue.name}' in vhost '/': received '4' but current is '3'",
+        )
+
+    async def test_exclusive(self) -> None:
+        """An exclusive queue is locked for others, and goes with its session."""
+        owner = await self.connect()
+        queue = await self.queue(await self.channel(owner), exclusive=True)
+        error = await self.refusal(
+            ResourceLocked, (await self.channel()).queue_declare(queue, True)
+        )
+        self.assertTrue(
+            error.text.startswith(
+                "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue "
+                f"'{queue.name}' in vhost '/'"
+            ),
+            error.text,
+        )
+        await owner.close()
+        await self.refusal(NotFound, (await self.channel()).queue_declare(queue, True))
+
+    async def test_bind_and_unbind(self) -> None:
+        """A binding routes until it is removed."""
+        channel = await self.channel()
+        exchange = await self.exchange(channel)
+        queue = await self.queue(channel)
+        await self.done(channel.queue_bind(queue, exchange, "key", {}))
+        await publish(channel, exchange, "key")
+        self.assertEqual(await self.ready(channel, queue), 1)
+        await self.done(channel.queue_unbind(queue, exchange, "key", {}))
+        await publish(channel, exchange, "key")
+        self.assertEqual(await self.ready(channel, queue), 1)
+
+    async def test_bind_by_headers(self) -> None:
+        """Arguments of a binding reach the broker, types and all."""
+        channel = await self.channel()
+        exchange = await self.exchange(channel, "headers")
+        queue = await self.queue(channel)
+        wanted = {"x-match": "all", "number": 3, "text": "ü", "flag": True}
+        await channel.queue_bind(queue, exchange, "", wanted)
+        headers = {"number": 3, "text": "ü", "flag": True, "more": 1.5}
+        await publish(channel, exchange, "", headers=headers)
+        await publish(channel, exchange, "", headers={**headers, "number": 4})
+        self.assertEqual(await self.ready(channel, queue), 1)
+
+    async def test_bind_missing(self) -> None:
+        """Binding to a missing exchange is refused."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        missing = Exchange(self.name())
+        error = await self.refusal(
+            NotFound, channel.queue_bind(queue, missing, "key", {})
+        )
+        self.assertEqual(
+            error.text, f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'"
+        )
+
+    async def test_purge(self) -> None:
+        """Purging tells how many messages it threw away, unsettled ones not."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await self.put(channel, queue, b"1", b"2", b"3")
+        await self.take(channel, queue)
+        self.assertEqual(await channel.queue_purge(queue), 2)
+        self.assertEqual(await channel.queue_purge(queue), 0)
+
+    async def test_delete(self) -> None:
+        """Deleting a queue tells how many messages went with it."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await self.put(channel, queue, b"1", b"2")
+        self.assertEqual(await channel.queue_delete(queue, False, False), 2)
+        self.assertEqual(await channel.queue_delete(queue, False, False), 0)
+
+    async def test_delete_not_empty(self) -> None:
+        """A queue with messages is not deleted if it is to be empty."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await self.put(channel, queue, b"1")
+        error = await self.refusal(
+            PreconditionFailed, channel.queue_delete(queue, False, True)
+        )
+        self.assertEqual(
+            error.text,
+            f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '/' not empty",
+        )
+
+    async def test_delete_in_use(self) -> None:
+        """A queue with a consumer is not deleted if it is to be unused."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await consume(channel, queue)
+        error = await self.refusal(
+            PreconditionFailed, channel.queue_delete(queue, True, False)
+        )
+        self.assertEqual(
+            error.text,
+            f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '/' in use",
+        )
+
+    async def test_pipelined(self) -> None:
+        """Operations begun without waiting take effect in their order."""
+        channel = await self.channel()
+        exchange, queue = Exchange(self.name(), "fanout"), Queue(self.name())
+        probes = [
+            Probe(channel.exchange_declare(exchange, False)),
+            Probe(channel.queue_declare(queue, False)),
+            Probe(channel.queue_bind(queue, exchange, "", {})),
+            Probe(publish(channel, exchange, "")),
+            Probe(publish(channel, DEFAULT, queue.name, confirm=False)),
+        ]
+        got, purged = channel.basic_get(queue, True), channel.queue_purge(queue)
+        await gatherResults([probe.deferred for probe in probes])
+        self.assertEqual(
+            [probe.outcome for probe in probes],
+            [None, (queue.name, 0, 0), None, None, None],
+        )
+        delivery = await got
+        assert delivery is not None
+        self.assertEqual((delivery.exchange, await purged), (exchange.name, 1))
