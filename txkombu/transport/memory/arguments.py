@@ -15,6 +15,10 @@ Check = Callable[[object], str]
 """The broker's words for what is wrong with a value, or C{""}."""
 
 
+_LONGEST: Final = 315_360_000_000
+"""Ten years: the longest time that RabbitMQ takes, in milliseconds."""
+
+
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -25,19 +29,20 @@ def _unacceptable(value: object) -> str:
 
 def _number(value: object) -> str:
     if not isinstance(value, int) or isinstance(value, bool):
-        return _unacceptable(value)
+        return f'"expected integer, got {type_name(value)}"'
     return f"{{value_negative,{value}}}" if value < 0 else ""
 
 
-_LONGEST: Final = 10 * 365 * 24 * 60 * 60 * 1000
-"""The longest time to live that RabbitMQ takes, in milliseconds."""
+def duration_fault(milliseconds: int) -> str:
+    """What is wrong with a time to live, or C{""}."""
+    if milliseconds > _LONGEST:
+        return f"{{value_too_large,{milliseconds}}}"
+    return f"{{value_negative,{milliseconds}}}" if milliseconds < 0 else ""
 
 
 def _duration(value: object) -> str:
     wrong = _number(value)
-    if not wrong and isinstance(value, int) and value > _LONGEST:
-        return f"{{value_too_big,{value}}}"
-    return wrong
+    return wrong or (duration_fault(value) if isinstance(value, int) else "")
 
 
 def _expiry(value: object) -> str:
@@ -47,7 +52,7 @@ def _expiry(value: object) -> str:
 def _priority(value: object) -> str:
     wrong = _number(value)
     if not wrong and isinstance(value, int) and value > 255:
-        return f"{{max_value_exceeded,{value},255}}"
+        return f"{{max_value_exceeded,{value}}}"
     return wrong
 
 
@@ -63,7 +68,7 @@ def _one_of(*allowed: str, wrong: str) -> Check:
     def check(value: object) -> str:
         if not isinstance(value, str):
             return _unacceptable(value)
-        return "" if value in allowed else wrong
+        return "" if value in allowed else wrong.format(value)
 
     return check
 
@@ -82,7 +87,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "x-queue-mode": _one_of("default", "lazy", wrong="invalid_queue_mode"),
     "x-single-active-consumer": _flag,
     "x-queue-type": _one_of(
-        "classic", "quorum", "stream", wrong="unsupported_queue_type"
+        "classic", "quorum", "stream", wrong="\"unsupported queue type '{}'\""
     ),
     "x-delivery-limit": _number,
 }
@@ -126,10 +131,19 @@ def read_arguments(
     @raise Refused: an argument is not acceptable.
     """
     about = named("queue", name, vhost)
+    exchange = arguments.get("x-dead-letter-exchange", "")
+    if not isinstance(exchange, str):
+        raise Refused(
+            406,
+            f"invalid type '{type_name(exchange)}' for arg 'x-dead-letter-exchange' "
+            f"in {about}",
+            name,
+        )
     for key, check in CHECKS.items():
         wrong = check(arguments[key]) if key in arguments else ""
         if wrong:
             raise Refused(406, f"invalid arg '{key}' for {about}: {wrong}", name)
+    _check_type(about, name, arguments)
     if (
         "x-dead-letter-routing-key" in arguments
         and "x-dead-letter-exchange" not in arguments
@@ -141,6 +155,23 @@ def read_arguments(
             name,
         )
     return _meaning(dict(arguments))
+
+
+_NOT_OF_QUORUM: Final = ("x-max-priority", "x-queue-mode")
+_NOT_OF_CLASSIC: Final = ("x-delivery-limit",)
+
+
+def _check_type(about: str, name: str, arguments: Mapping[str, object]) -> None:
+    """Some arguments are only for one type of queue."""
+    quorum = arguments.get("x-queue-type") == "quorum"
+    for key in _NOT_OF_QUORUM if quorum else _NOT_OF_CLASSIC:
+        if key in arguments:
+            kind = "quorum" if quorum else "classic"
+            raise Refused(
+                406,
+                f"invalid arg '{key}' for {about} of queue type rabbit_{kind}_queue",
+                name,
+            )
 
 
 def _meaning(arguments: dict[str, object]) -> QueueArguments:

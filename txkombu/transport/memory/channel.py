@@ -20,7 +20,7 @@ from ...interfaces import (
     Settlement,
 )
 from .consumer import MemoryConsumer
-from .errors import Refused, type_name
+from .errors import Refused, named, type_name
 from .events import Handout, Notice, Parting
 from .message import Message
 from .methods import (
@@ -75,6 +75,8 @@ class MemoryChannel(PublishingChannel):
         on_delivery: Callable[[Delivery], None],
         on_cancelled: Callable[[Exception], None],
     ) -> Deferred[None]:
+        if not tag or tag in self.consumers:
+            raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
         consumer = MemoryConsumer(
             self, tag, no_ack, exclusive, prefetch_count, on_delivery, on_cancelled
         )
@@ -93,13 +95,26 @@ class MemoryChannel(PublishingChannel):
         queue: Queue,
         arguments: Mapping[str, object],
     ) -> None:
-        tag = consumer.tag
-        if tag in self.consumers:
-            raise Refused(530, f"attempt to reuse consumer tag '{tag}'", tag)
-        consumer.queue = self._queue(queue)
-        consumer.priority = _priority(arguments)
-        consumer.queue.add_consumer(consumer)
-        self.consumers[tag] = consumer
+        found = self._queue(queue)
+        if self.limit and found.meaning.quorum:
+            about = named("queue", found.name, self._vhost.name)
+            raise Refused(540, f"{about} does not support global qos", found.name)
+        consumer.queue = found
+        consumer.priority = self._priority(found, arguments)
+        found.add_consumer(consumer)
+        self.consumers[consumer.tag] = consumer
+
+    def _priority(self, queue: MemoryQueue, arguments: Mapping[str, object]) -> int:
+        value = arguments.get("x-priority", 0)
+        if isinstance(value, bool) or not isinstance(value, int):
+            about = named("queue", queue.name, self._vhost.name)
+            raise Refused(
+                406,
+                f"invalid arg 'x-priority' for {about}: "
+                f'"expected integer, got {type_name(value)}"',
+                queue.name,
+            )
+        return value
 
     def _abandon(self, consumer: MemoryConsumer) -> None:
         """Its owner wants it no more; what is on its way to it goes back."""
@@ -110,6 +125,7 @@ class MemoryChannel(PublishingChannel):
     def _detach(self, consumer: MemoryConsumer) -> None:
         del self.consumers[consumer.tag]
         consumer.queue.remove_consumer(consumer)
+        consumer.queue.run()
 
     def basic_cancel(self, tag: str) -> Deferred[None]:
         consumer = self.consumers.get(tag)
@@ -167,7 +183,9 @@ class MemoryChannel(PublishingChannel):
         return self._ask(BASIC_QOS, limit)
 
     def basic_recover(self) -> Deferred[None]:
-        return self._ask(BASIC_RECOVER, lambda: self._requeue(self._take_all()))
+        return self._ask(
+            BASIC_RECOVER, lambda: self._finish(self._take_all(), self._requeue)
+        )
 
     def pause_delivery(self) -> None:
         self.paused = True
@@ -178,9 +196,11 @@ class MemoryChannel(PublishingChannel):
 
     def _unpark(self) -> None:
         """All consumers may have room again."""
-        for consumer in list(self.consumers.values()):
-            if consumer.parked:
-                consumer.queue.unpark(consumer)
+        parked = [each for each in self.consumers.values() if each.parked]
+        for consumer in parked:
+            consumer.queue.unpark(consumer)
+        for consumer in parked:
+            consumer.queue.run()
 
     def send(self, consumer: MemoryConsumer, message: Message) -> None:
         """A queue hands a message out to one of the consumers."""
@@ -205,7 +225,8 @@ class MemoryChannel(PublishingChannel):
         if not multiple:
             handout = self.unsettled.pop(tag, None)
             if handout is not None:
-                self._release(handout)
+                self._free(handout)
+                self._go_on(handout)
                 return Settlement.SENT
         return self._settle(BASIC_ACK, tag, multiple, lambda handouts: None)
 
@@ -232,9 +253,7 @@ class MemoryChannel(PublishingChannel):
             except Refused as refused:
                 self._refuse(refused.as_error(method))
             else:
-                work(handouts)
-                for handout in handouts:
-                    self._release(handout)
+                self._finish(handouts, work)
         return Settlement.SENT
 
     def _take(self, tag: int, multiple: bool) -> list[Handout]:
@@ -253,16 +272,28 @@ class MemoryChannel(PublishingChannel):
         self.unsettled.clear()
         return handouts
 
-    def _release(self, handout: Handout) -> None:
-        """A handout is settled: there may be room for more."""
+    def _finish(
+        self, handouts: list[Handout], work: Callable[[list[Handout]], None]
+    ) -> None:
+        """First there is room, then something comes back, then it goes on."""
+        for handout in handouts:
+            self._free(handout)
+        work(handouts)
+        for handout in handouts:
+            self._go_on(handout)
+
+    def _free(self, handout: Handout) -> None:
         consumer = handout.consumer
-        if consumer is None:
-            return
-        self.held -= 1
-        if not consumer.windowed:
-            consumer.released()
+        if consumer is not None:
+            self.held -= 1
+            if not consumer.windowed:
+                consumer.released()
+
+    def _go_on(self, handout: Handout) -> None:
         if self.limit:
             self._unpark()
+        elif handout.queue.waiting:
+            handout.queue.run()
 
     def _requeue(self, handouts: list[Handout]) -> None:
         queues: dict[MemoryQueue, list[Message]] = {}
@@ -277,6 +308,8 @@ class MemoryChannel(PublishingChannel):
         for consumer in consumers:
             consumer.queue.remove_consumer(consumer)
         self._requeue(self._take_all())
+        for consumer in consumers:
+            consumer.queue.run()
 
     def flush(self) -> None:
         """Nothing to do: settlements take effect at once."""
@@ -288,10 +321,3 @@ class MemoryChannel(PublishingChannel):
 def _drop(handouts: list[Handout]) -> None:
     for handout in handouts:
         handout.queue.reject(handout.message)
-
-
-def _priority(arguments: Mapping[str, object]) -> int:
-    value = arguments.get("x-priority", 0)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Refused(406, f"invalid arg 'x-priority': {type_name(value)}")
-    return value

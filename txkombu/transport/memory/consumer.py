@@ -82,7 +82,7 @@ class MemoryConsumer:
         )
 
     def released(self) -> None:
-        """It holds one less."""
+        """It holds one less, and gets in line; its queue may have to C{run}."""
         self.held -= 1
         if self.parked:
             self.queue.unpark(self)

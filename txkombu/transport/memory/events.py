@@ -225,7 +225,6 @@ class Handout:
         """What the client is given."""
         message = self.message
         consumer = self.consumer
-        counted = message.returns and self.queue.meaning.quorum
         return Delivery(
             self.tag,
             "" if consumer is None else consumer.tag,
@@ -233,7 +232,7 @@ class Handout:
             message.exchange,
             message.routing_key,
             message.body,
-            message.read_counted if counted else message.read,
+            message.read_counted if self.queue.meaning.quorum else message.read,
         )
 
     def fire(self) -> None:
@@ -242,6 +241,7 @@ class Handout:
             return
         if consumer.windowed:
             consumer.released()
+            consumer.queue.run()
         channel = consumer.channel
         if not channel.wants(self):
             return

@@ -110,8 +110,7 @@ def _alternate(vhost: str, declared: Exchange) -> str | None:
     about = named("exchange", declared.name, vhost)
     raise Refused(
         406,
-        f"invalid arg 'alternate-exchange' for {about}: "
-        f"{{unacceptable_type,{type_name(name)}}}",
+        f"invalid type '{type_name(name)}' for arg 'alternate-exchange' in {about}",
         declared.name,
     )
 
@@ -142,14 +141,17 @@ def check_arguments(
     @raise Refused: one of these arguments is not what it was at first.
     """
     for key in keys:
-        if (key in wanted) != (key in current) or wanted.get(key) != current.get(key):
-            raise Refused(
-                406,
-                f"inequivalent arg '{key}' for {about}: "
-                f"received {_valued(wanted, key)} but current is "
-                f"{_valued(current, key)}",
-                name,
-            )
+        default = "classic" if key == "x-queue-type" else None
+        if wanted.get(key, default) == current.get(key, default):
+            continue
+        if key in wanted and key in current:
+            check_field(about, name, key, wanted[key], current[key])
+        raise Refused(
+            406,
+            f"inequivalent arg '{key}' for {about}: "
+            f"received {_valued(wanted, key)} but current is {_valued(current, key)}",
+            name,
+        )
 
 
 def _valued(arguments: Mapping[str, object], key: str) -> str:

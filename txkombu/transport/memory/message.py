@@ -105,7 +105,9 @@ def snapshot(properties: Properties) -> Table:
     Copy properties as deep as they go, as a wire would, leaving out those
     that are not set.
     """
-    copy = {key: value for key, value in properties.items() if value is not None}
+    copy = dict(properties)
+    if None in copy.values():
+        copy = {key: value for key, value in copy.items() if value is not None}
     headers = copy.get("headers")
     if headers:
         copy["headers"] = copied(headers)

@@ -73,6 +73,8 @@ class MemoryQueue:
         self.auto_delete = declared.auto_delete
         self.arguments = dict(declared.arguments)
         self.meaning: QueueArguments = read_arguments(name, vhost.name, self.arguments)
+        if self.meaning.quorum:
+            self._check_quorum(declared)
         self.owner = owner
         self.waiting = self._backlog()
         self.consumers: list[MemoryConsumer] = []
@@ -87,6 +89,16 @@ class MemoryQueue:
     def _backlog(self) -> Backlog:
         most = self.meaning.max_priority
         return Backlog() if not most else PriorityBacklog(most)
+
+    def _check_quorum(self, declared: Queue) -> None:
+        for wrong, what in (
+            (not declared.durable, "non-durable"),
+            (declared.auto_delete, "auto-delete"),
+            (declared.exclusive, "exclusive"),
+        ):
+            if wrong:
+                about = named("queue", self.name, self.vhost.name)
+                raise Refused(406, f"invalid property '{what}' for {about}", self.name)
 
     def check_equivalent(self, declared: Queue) -> None:
         """
@@ -237,7 +249,10 @@ class MemoryQueue:
             self._rotation.add(consumer)
 
     def remove_consumer(self, consumer: MemoryConsumer) -> None:
-        """Forget a consumer; without any, an auto-delete queue goes."""
+        """
+        Forget a consumer; without any, an auto-delete queue goes.  C{run} is to
+        be called after it, for another one may have become active.
+        """
         self.consumers.remove(consumer)
         was_active = consumer.parked or consumer in self._rotation
         self._rotation.discard(consumer)
@@ -248,14 +263,11 @@ class MemoryQueue:
                 self.vhost.drop_queue(self)
         elif self.meaning.single_active and was_active:
             self._rotation.add(max(self.consumers, key=lambda each: each.priority))
-            self.run()
 
     def unpark(self, consumer: MemoryConsumer) -> None:
-        """A consumer may have room again."""
+        """A consumer may have room again; C{run} is to be called after it."""
         consumer.parked = False
         self._rotation.add(consumer)
-        if self.waiting:
-            self.run()
 
     def run(self) -> None:
         """Hand out what waits as long as someone has room."""

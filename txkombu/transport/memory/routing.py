@@ -152,7 +152,7 @@ class HeadersRouter:
         if mode not in _X_MATCH:
             raise Refused(
                 406,
-                f'Invalid x-match field value "{mode}"; expected all, any, '
+                f'Invalid x-match field value <<"{mode}">>; expected all, any, '
                 "all-with-x, or any-with-x",
             )
         self._bindings[binding] = None
@@ -181,11 +181,12 @@ def _wanted(arguments: Mapping[str, object], headers: Mapping[str, object]) -> b
 
 
 def _same(wanted: object, headers: Mapping[str, object], name: str) -> bool:
-    """Types count too; a wanted None is content with any value."""
+    """A wanted None is content with any value; True is not 1, but 1.0 is."""
     if name not in headers:
         return False
     value = headers[name]
-    return wanted is None or (type(value) is type(wanted) and value == wanted)
+    flags = isinstance(value, bool), isinstance(wanted, bool)
+    return wanted is None or (value == wanted and flags[0] == flags[1])
 
 
 class CustomRouter:

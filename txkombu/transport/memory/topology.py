@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from ...entity import Exchange, Queue
+from ...exceptions import NotSupported
 from ...interfaces import QueueDeclareOk
 from .methods import (
     EXCHANGE_BIND,
@@ -69,10 +70,11 @@ class TopologyChannel(ServedChannel):
         return self._ask(
             EXCHANGE_UNBIND,
             lambda: self._vhost.unbind(
-                self._vhost.exchange(destination.name),
+                self._vhost.exchanges.get(destination.name),
                 source.name,
                 routing_key,
                 arguments,
+                self.session,
             ),
         )
 
@@ -82,6 +84,8 @@ class TopologyChannel(ServedChannel):
         return self._vhost.queue(queue.name, self.session)
 
     def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
+        if queue.arguments.get("x-queue-type") == "stream" and not passive:
+            return fail(NotSupported("declaring a stream", "memory"))
         return self._ask(
             QUEUE_DECLARE,
             lambda: self._vhost.declare_queue(queue, passive, self.session),
@@ -111,7 +115,11 @@ class TopologyChannel(ServedChannel):
         return self._ask(
             QUEUE_UNBIND,
             lambda: self._vhost.unbind(
-                self._queue(queue), exchange.name, routing_key, arguments
+                self._vhost.queues.get(queue.name),
+                exchange.name,
+                routing_key,
+                arguments,
+                self.session,
             ),
         )
 

@@ -4,14 +4,16 @@ Virtual hosts: the exchanges and queues that know each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ...entity import Exchange, Queue
 from ...interfaces import Properties, QueueDeclareOk
+from .arguments import duration_fault
 from .deadlines import Deadlines
-from .errors import Refused, named
+from .errors import Refused, named, type_name
 from .exchange import MemoryExchange, route
 from .message import Message, snapshot
 from .queue import MemoryQueue
@@ -30,6 +32,7 @@ _PREDECLARED: Final = (
     ("amq.headers", "headers"),
     ("amq.match", "headers"),
 )
+_WHOLE: Final = re.compile(r"([+-]?[0-9]+)(.*)", re.DOTALL)
 _TRACE: Final = "amq.rabbitmq.trace"
 
 
@@ -93,7 +96,9 @@ class VirtualHost:
         """Delete an exchange, if it is there."""
         if not name:
             raise _default_exchange()
-        _check_reserved("exchange", name)
+        if name.startswith("amq."):
+            about = named("exchange", name, self.name)
+            raise Refused(403, f"deletion of system {about} not allowed", name)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
@@ -126,33 +131,30 @@ class VirtualHost:
         arguments: Mapping[str, object],
     ) -> None:
         """Route what an exchange has for a key to a queue or exchange."""
-        exchange, binding = self._binding(destination, source, key, arguments)
-        exchange.bind(binding)
-
-    def unbind(
-        self,
-        destination: MemoryQueue | MemoryExchange,
-        source: str,
-        key: str,
-        arguments: Mapping[str, object],
-    ) -> None:
-        """Undo L{bind}, if it was done."""
-        exchange, binding = self._binding(destination, source, key, arguments)
-        if binding in exchange.bindings:
-            exchange.unbind(binding)
-            self._drop_if_unused(exchange)
-
-    def _binding(
-        self,
-        destination: MemoryQueue | MemoryExchange,
-        source: str,
-        key: str,
-        arguments: Mapping[str, object],
-    ) -> tuple[MemoryExchange, Binding]:
         if not source or not destination.name:
             raise _default_exchange()
         exchange = self.exchange(source)
-        return exchange, Binding(source, destination, key, dict(arguments))
+        exchange.bind(Binding(source, destination, key, dict(arguments)))
+
+    def unbind(
+        self,
+        destination: MemoryQueue | MemoryExchange | None,
+        source: str,
+        key: str,
+        arguments: Mapping[str, object],
+        session: MemorySession,
+    ) -> None:
+        """Undo L{bind}, if it was done and all that it names is there."""
+        if not source:
+            raise _default_exchange()
+        exchange = self.exchanges.get(source)
+        if exchange is not None and destination is not None:
+            binding = Binding(source, destination, key, dict(arguments))
+            if binding in exchange.bindings:
+                if isinstance(destination, MemoryQueue):
+                    self._check_access(destination, session)
+                exchange.unbind(binding)
+                self._drop_if_unused(exchange)
 
     # --- queues --------------------------------------------------------------
 
@@ -161,9 +163,12 @@ class VirtualHost:
         found = self.queues.get(name)
         if found is None:
             raise Refused(404, f"no {named('queue', name, self.name)}", name)
-        if found.owner is not None and found.owner is not session:
-            raise self._locked(name)
+        self._check_access(found, session)
         return found
+
+    def _check_access(self, queue: MemoryQueue, session: MemorySession) -> None:
+        if queue.owner is not None and queue.owner is not session:
+            raise self._locked(queue.name)
 
     def _locked(self, name: str) -> Refused:
         return Refused(
@@ -228,11 +233,14 @@ class VirtualHost:
 
     def route(
         self, exchange: MemoryExchange, key: str, properties: Properties
-    ) -> list[MemoryQueue]:
+    ) -> Sequence[MemoryQueue]:
         """The queues that an exchange sends a message to."""
         if not exchange.name:
             queue = self.queues.get(key)
-            return [] if queue is None else [queue]
+            return () if queue is None else (queue,)
+        if not exchange.chained and exchange.alternate is None:
+            # Then all of them are queues.
+            return cast("Sequence[MemoryQueue]", exchange.router.match(key, properties))
         return route(self.exchanges, exchange, key, properties)
 
     def publish(
@@ -262,9 +270,13 @@ class VirtualHost:
 
     def _all_queues(
         self, exchange: MemoryExchange, message: Message
-    ) -> list[MemoryQueue]:
+    ) -> Sequence[MemoryQueue]:
         headers = message.properties.get("headers")
-        if isinstance(headers, dict) and ("CC" in headers or "BCC" in headers):
+        if (
+            headers
+            and isinstance(headers, dict)
+            and ("CC" in headers or "BCC" in headers)
+        ):
             return self._with_copies(exchange, message)
         return self.route(exchange, message.routing_key, message.properties)
 
@@ -285,20 +297,21 @@ class VirtualHost:
 def _keys(headers: Mapping[str, object], name: str) -> list[str]:
     value = headers.get(name, [])
     if not isinstance(value, list):
-        raise Refused(
-            406, f'invalid sender-selected distribution header "{name}": not an array'
-        )
+        what = f'{{unacceptable_type_in_header,"{name}",{type_name(value)}}}'
+        raise Refused(406, f"invalid message: {what}")
     return [each for each in value if isinstance(each, str)]
 
 
 def _time_to_live(value: object) -> int:
-    try:
-        if not isinstance(value, str):
-            raise ValueError
-        milliseconds = int(value)
-    except ValueError:
-        raise Refused(406, f"invalid expiration '{value}'") from None
-    return milliseconds
+    """Milliseconds of an expiration; the texts show what Erlang makes of it."""
+    found = _WHOLE.match(value) if isinstance(value, str) else None
+    if found is None:
+        raise Refused(406, f"invalid expiration '{value}': no_integer")
+    number, rest = int(found[1]), found[2]
+    wrong = f'{{leftover_string,"{rest}"}}' if rest else duration_fault(number)
+    if wrong:
+        raise Refused(406, f"invalid expiration '{value}': {wrong}")
+    return number
 
 
 def _default_exchange() -> Refused:

@@ -1,0 +1,73 @@
+"""
+What brokers do, as small programs with recorded outcomes.
+
+The files C{*.txt} here hold the rows of a table: a sentence, and a program in
+the words of L{tests.scenarios.steps}.  The programs run against the contract
+of L{txkombu.interfaces}, whatever the broker.  The outcome that is expected,
+C{expected.json}, was recorded from RabbitMQ by L{tests.record_scenarios}.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import attrs
+
+_FOLDER = Path(__file__).parent
+_EXPECTED = _FOLDER / "expected.json"
+
+
+@attrs.frozen
+class Row:
+    """
+    One row of the table.
+
+    @ivar title: a sentence that says what the broker does.
+    @ivar group: the file it stands in, without C{.txt}.
+    @ivar steps: the lines of its program.
+    """
+
+    title: str
+    group: str
+    steps: tuple[str, ...]
+
+
+def all_rows() -> list[Row]:
+    """Read the table; titles are unique."""
+    rows = [row for path in sorted(_FOLDER.glob("*.txt")) for row in _read(path)]
+    titles = [row.title for row in rows]
+    twice = {title for title in titles if titles.count(title) > 1}
+    if twice:
+        raise ValueError(f"two rows have one title: {twice}")
+    return rows
+
+
+def _read(path: Path) -> list[Row]:
+    """A row begins with C{= title}; lines that begin with C{#} are remarks."""
+    found: list[tuple[str, list[str]]] = []
+    for line in path.read_text("utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("= "):
+            found.append((text[2:], []))
+        elif text and not text.startswith("#"):
+            found[-1][1].append(text)
+    return [Row(title, path.stem, tuple(steps)) for title, steps in found]
+
+
+def expected() -> dict[str, list[str]]:
+    """The recorded outcomes, by title."""
+    outcomes: dict[str, list[str]] = json.loads(_EXPECTED.read_text("utf-8"))["rows"]
+    return outcomes
+
+
+def store(version: str, outcomes: dict[str, list[str]]) -> None:
+    """
+    Write recorded outcomes.
+
+    @param version: the broker they were recorded from.
+    """
+    text = json.dumps(
+        {"recorded_from": version, "rows": outcomes}, indent=1, ensure_ascii=False
+    )
+    _EXPECTED.write_text(text + "\n", "utf-8")

@@ -1,0 +1,153 @@
+"""
+Who takes part in a scenario: sessions, channels and consumers, and what each saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from txkombu.interfaces import (
+    Delivery,
+    ISession,
+    ISessionChannel,
+    ISessionChannelListener,
+    ISessionListener,
+    Returned,
+)
+
+T = TypeVar("T")
+PATIENCE = 3.0
+"""Seconds to wait for what should come."""
+
+
+class GaveUp(Exception):
+    """What should have come did not come."""
+
+
+class Waiting:
+    """Things that come in, and someone who waits for so many of them."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._came: list[Any] = []
+        self._waiter: tuple[int, Deferred[None]] | None = None
+
+    def put(self, thing: object) -> None:
+        """One more."""
+        self._came.append(thing)
+        if self._waiter is not None and len(self._came) >= self._waiter[0]:
+            (_, waiter), self._waiter = self._waiter, None
+            waiter.callback(None)
+
+    @inlineCallbacks
+    def take(self, count: int) -> Generator[Deferred[Any], Any, list[Any]]:
+        """Wait for so many; fewer if they do not come in time."""
+        if len(self._came) < count:
+            waiter: Deferred[None] = Deferred()
+            self._waiter = (count, waiter)
+            waiter.addTimeout(
+                PATIENCE, self._clock, onTimeoutCancel=lambda result, timeout: None
+            )
+            yield waiter
+            self._waiter = None
+        return self.take_all(count)
+
+    def take_all(self, count: int | None = None) -> list[Any]:
+        """What is there, or the first so many of it."""
+        taken = self._came[:count]
+        self._came = self._came[len(taken) :]
+        return taken
+
+
+@implementer(ISessionChannelListener)
+class ChannelParty:
+    """
+    A channel and all that it saw.
+
+    @ivar channel: opened on first use, and again when it was lost.
+    @ivar deliveries: of all its consumers, in the order they came.
+    @ivar by_body: the last delivery of each body.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.channel: ISessionChannel | None = None
+        self.deliveries = Waiting(clock)
+        self.returns = Waiting(clock)
+        self.losses = Waiting(clock)
+        self.cancels = Waiting(clock)
+        self.by_body: dict[str, Delivery] = {}
+
+    def delivered(self, delivery: Delivery) -> None:
+        """A consumer was given a message."""
+        self.by_body[delivery.body.decode()] = delivery
+        self.deliveries.put(delivery)
+
+    def channel_lost(self, error: Exception) -> None:
+        self.channel = None
+        self.losses.put(error)
+
+    def returned(self, message: Returned) -> None:
+        self.returns.put(message)
+
+    def leftovers(self) -> dict[str, list[Any]]:
+        """What it saw and no step asked for."""
+        return {
+            "delivery": self.deliveries.take_all(),
+            "return": self.returns.take_all(),
+            "loss": self.losses.take_all(),
+            "cancel": self.cancels.take_all(),
+        }
+
+
+@implementer(ISessionListener)
+class SessionParty:
+    """A session and its channels, by their letters."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        connect: Callable[[ISessionListener], Deferred[ISession]],
+    ) -> None:
+        self._clock = clock
+        self._connect = connect
+        self.session: ISession | None = None
+        self.parties: dict[str, ChannelParty] = {}
+        self.losses = Waiting(clock)
+
+    @inlineCallbacks
+    def party(self, letter: str) -> Generator[Deferred[Any], Any, ChannelParty]:
+        """A channel, opened if it is not open."""
+        if self.session is None:
+            self.session = yield self._connect(self)
+        party = self.parties.setdefault(letter, ChannelParty(self._clock))
+        if party.channel is None:
+            assert self.session is not None
+            party.channel = yield self.session.open_channel(party)
+        return party
+
+    def session_lost(self, reason: Exception) -> None:
+        self.forget()
+        self.losses.put(reason)
+
+    def forget(self) -> None:
+        """The session is gone, and its channels with it."""
+        self.session = None
+        for party in self.parties.values():
+            party.channel = None
+
+    def blocked(self, reason: str) -> None:
+        pass
+
+    def unblocked(self) -> None:
+        pass
+
+    def write_paused(self) -> None:
+        pass
+
+    def write_resumed(self) -> None:
+        pass

@@ -1,0 +1,79 @@
+"""
+From words to values, and from outcomes to words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from txkombu.exceptions import BrokerError, Unroutable
+from txkombu.interfaces import Delivery, Returned
+
+_OPTION = re.compile(r"([A-Za-z][\w-]*)=(.*)", re.DOTALL)
+_GENERATED = re.compile(r"amq\.gen-[\w-]+")
+
+
+def divide(words: list[str]) -> tuple[str, list[str], dict[str, Any]]:
+    """The verb, the plain words and the options of a step."""
+    verb, *rest = words
+    options = [found for word in rest if (found := _OPTION.fullmatch(word))]
+    plain = [word for word in rest if not _OPTION.fullmatch(word)]
+    return verb, plain, {found[1]: _value(found[2]) for found in options}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def arguments_in(options: Mapping[str, Any]) -> dict[str, object]:
+    """The options that are arguments: those with a hyphen."""
+    return {
+        name: value
+        for name, value in options.items()
+        if "-" in name and not name.startswith("h-")
+    }
+
+
+def headers_in(options: Mapping[str, Any]) -> dict[str, object]:
+    """The options that are headers."""
+    return {name[2:]: value for name, value in options.items() if name.startswith("h-")}
+
+
+def describe(thing: object) -> str:
+    """An outcome in words that are the same each time."""
+    return _GENERATED.sub("amq.gen-*", _described(thing))
+
+
+def _described(thing: object) -> str:
+    if isinstance(thing, Delivery):
+        again = "(again)" if thing.redelivered else ""
+        by = f"{thing.consumer_tag}:" if thing.consumer_tag else ""
+        return f"{by}{thing.body.decode()}{again}"
+    if isinstance(thing, Returned):
+        return f"{thing.body.decode()} {thing.reply_code} {thing.reply_text}"
+    if isinstance(thing, Unroutable):
+        return f"Unroutable {_described(thing.returned)}"
+    if isinstance(thing, BrokerError):
+        where = f"{thing.class_id}.{thing.method_id}"
+        return f"{type(thing).__name__} {thing.code} {thing.text} [{where}]"
+    if isinstance(thing, Exception):
+        return type(thing).__name__
+    return json.dumps(_plain(thing), sort_keys=True, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    """What JSON can say; times are left out, since they differ each time."""
+    if isinstance(value, datetime):
+        return "(time)"
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
