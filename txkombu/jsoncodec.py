@@ -38,10 +38,15 @@ def dumps(value: object) -> str:
     @raise ValueError: it contains itself, or a dict that looks like a typed
         value.
     """
-    encoder = _Encoder()
-    text = encoder.encode(value)
-    if text.count(_MARK) != encoder.written:
-        _refuse_lookalikes(text, encoder.written)
+    try:
+        text = _PLAIN.encode(value)
+    except _NotPlain:
+        encoder = _Encoder()
+        text, written = encoder.encode(value), encoder.written
+    else:
+        written = 0
+    if text.count(_MARK) != written:
+        _refuse_lookalikes(text, written)
     return text
 
 
@@ -54,12 +59,29 @@ def loads(text: str) -> object:
     """
     if _MARK in text:
         return json.loads(text, object_hook=_revive)
-    return json.loads(text)
+    try:
+        value, end = _read_plain(text)
+    except ValueError:
+        return json.loads(text)
+    # What is left is white space, or an error for the full reader to name.
+    return value if end == len(text) else json.loads(text)
+
+
+class _NotPlain(Exception):
+    """A value has something in it that JSON has no notation for."""
+
+
+def _not_plain(value: object) -> object:
+    raise _NotPlain
+
+
+_PLAIN = json.JSONEncoder(default=_not_plain)
+_read_plain = json.JSONDecoder().raw_decode
 
 
 class _Encoder(json.JSONEncoder):
     """
-    Writes one value; C{json.dumps} makes a new encoder for each one, too.
+    Writes one value that needs typed values.
 
     @ivar written: how many typed values it wrote.
     """
