@@ -148,18 +148,19 @@ class Channel(EntityOperations):
     @inlineCallbacks
     def _bring_up(self) -> Generator[Deferred[Any], Any, None]:
         """Open a session channel and start the consumers on it; again if lost."""
+        delay = self._backoff.delay() if self._subscriptions else 0.0
+        if delay:
+            yield pause(self._clock, delay)
         while True:
             session = yield self.connection.when_up()
-            delay = self._backoff.delay() if self._subscriptions else 0.0
-            if delay:
-                yield pause(self._clock, delay)
-                session = yield self.connection.when_up()
             opening = session.open_channel(self)
             try:
                 opened = yield bounded(
                     opening, self._clock, self._timeout, "opening a channel"
                 )
             except SessionLost:
+                # The connection is told of the loss after its channels are.
+                yield pause(self._clock, 0)
                 continue
             self._channel_up(opened)
             yield self._start_all(opened)
