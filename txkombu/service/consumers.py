@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed
-from ..lifecycle import State
 from ..validation import check_seconds
 from ..waiters import Waiters
 from .hosted import ConsumerFactory, Hosted, check_factory
@@ -121,7 +120,7 @@ class ConsumerService(Service):
             return
         super().startService()  # type: ignore[no-untyped-call]
         self.halted = None
-        if self.connection.state in (State.CLOSING, State.CLOSED):
+        if self._hosting is not None:
             self.connection = self.connection.clone()
         hosting = self._hosting = Hosting(
             self.connection, lambda: self._started.fire(None)

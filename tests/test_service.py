@@ -1,0 +1,649 @@
+"""ConsumerService: consumers that run as a Twisted service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
+from zope.interface.verify import verifyObject
+
+from txkombu import (
+    BrokerConnection,
+    Consumer,
+    Exchange,
+    Message,
+    Producer,
+    Queue,
+)
+from txkombu.channel import Channel
+from txkombu.exceptions import (
+    AccessRefused,
+    AuthenticationFailed,
+    ConnectError,
+    ConnectionClosed,
+    InvalidURL,
+    PreconditionFailed,
+    SessionLost,
+)
+from txkombu.service import ConsumerService
+from txkombu.service.consumers import SHUTDOWN_TIMEOUT
+from txkombu.service.hosting import CLOSE_TIMEOUT
+from txkombu.testing import BrokerTestCase
+
+WORK = Queue("work", Exchange("work", type="direct"), "work")
+
+
+class Worker(Consumer):
+    """Handles two messages at a time, each until the test ends it."""
+
+    queues = WORK
+    prefetch_count = 4
+    concurrency = 2
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel)
+        self.begun: list[object] = []
+        self._ends: list[Deferred[None]] = []
+
+    async def receive(self, body: object, message: Message) -> None:
+        """Wait for the test's word."""
+        self.begun.append(body)
+        end: Deferred[None] = Deferred()
+        self._ends.append(end)
+        await end
+        message.ack()
+
+    def finish(self) -> None:
+        """Let the handlers at work end."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end.callback(None)
+
+
+class Other(Worker):
+    """Reads another queue."""
+
+    queues = Queue("other", Exchange("other"), "other")
+
+
+def texts(events: Sequence[LogEvent], level: object) -> list[str]:
+    """What was logged at this level."""
+    return [
+        str(formatEvent(event)) for event in events if event.get("log_level") is level
+    ]
+
+
+class ServiceCase(BrokerTestCase):
+    """Has a service with one worker, not started."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.workers: list[Worker] = []
+        self.service = self.make()
+        self.addCleanup(self.end)
+
+    def make(self, *factories: Callable[[Channel], Consumer]) -> ConsumerService:
+        return ConsumerService(self.connect(), factories or self.worker)
+
+    def worker(self, channel: Channel) -> Worker:
+        self.workers.append(Worker(channel))
+        return self.workers[-1]
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.finish()
+        self.service.stopService()
+        self.flush()
+
+    def start(self) -> None:
+        self.service.startService()
+        self.flush()
+
+    def turn(self) -> None:
+        """Let the first thing happen that is due now, and no more."""
+        now = self.clock.seconds()
+        for first in self.clock.calls[:1]:
+            if first.getTime() <= now:
+                self.clock.calls.remove(first)
+                first.called = 1
+                first.func(*first.args, **first.kw)
+
+    def publish(self, *bodies: object) -> None:
+        producer = Producer(self.connection, WORK.exchange, "work")
+        for body in bodies:
+            self.result_of(producer.publish(body, declare=[WORK]))
+        self.result_of(producer.close())
+
+    def stop(self) -> list[None]:
+        """Begin to stop; the list has an item when it has stopped."""
+        stopped: list[None] = []
+        self.service.stopService().addCallback(stopped.append)
+        self.flush()
+        return stopped
+
+
+class StartTests(ServiceCase):
+    """Starting, and staying started."""
+
+    def test_interface(self) -> None:
+        """It is an IService that a parent starts and stops."""
+        self.assertTrue(verifyObject(IService, self.service))
+        parent = MultiService()
+        self.service.setServiceParent(parent)
+        parent.startService()
+        self.flush()
+        self.assertTrue(self.service.consuming)
+        stopped = parent.stopService()
+        self.flush()
+        self.successResultOf(stopped)
+        self.assertFalse(self.service.connected)
+
+    def test_consumes(self) -> None:
+        """Once started it declares the queue, and messages reach the handler."""
+        self.service.startService()
+        self.assertFalse(self.service.consuming)
+        when = self.service.when_started()
+        self.assertNoResult(when)
+        self.flush()
+        self.successResultOf(when)
+        self.successResultOf(self.service.when_started())
+        self.assertTrue(self.service.connected)
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+        self.publish("one")
+        self.assertEqual(self.workers[0].begun, ["one"])
+
+    def test_started_twice(self) -> None:
+        """A second start changes nothing."""
+        self.start()
+        self.start()
+        self.assertEqual(len(self.workers), 1)
+
+    def test_channels(self) -> None:
+        """Each consumer has a channel of its own, on the service's connection."""
+        made: list[Consumer] = []
+
+        def other(channel: Channel) -> Consumer:
+            made.append(Other(channel))
+            return made[0]
+
+        self.service = self.make(self.worker, other)
+        self.start()
+        self.assertIsNot(self.workers[0].channel, made[0].channel)
+        for each in (self.workers[0], made[0]):
+            self.assertIs(each.channel.connection, self.service.connection)
+            self.assertIsNot(each.channel, self.service.connection.default_channel)
+
+    def test_url(self) -> None:
+        """A URL makes a connection of its own, on the reactor that is passed."""
+        service = ConsumerService("memory://service", Worker, reactor=self.clock)
+        self.assertEqual(service.connection.as_uri(), "memory://service")
+        self.assertIs(service.connection.clock, self.clock)
+
+    def test_absent_broker(self) -> None:
+        """
+        An absent broker is tried again, with a line of the log each time, and
+        the error shows until it is there.
+        """
+        self.broker.refuse(ConnectError("nobody is there"))
+        with capturedLogs() as events:
+            self.start()
+            self.clock.advance(1.1)
+            self.flush()
+        lines = texts(events, LogLevel.warn)
+        self.assertEqual(len(lines), 2)
+        self.assertRegex(
+            lines[0],
+            r"^connecting to memory:// failed: ConnectError: nobody is there; "
+            r"next attempt in \d\.\d s$",
+        )
+        self.assertFalse(self.service.connected)
+        self.assertIsInstance(self.service.last_error, ConnectError)
+        self.broker.accept()
+        self.clock.advance(2.1)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+
+    def test_bad_credentials(self) -> None:
+        """Refused credentials are critical, and tried again slowly."""
+        self.broker.refuse(AuthenticationFailed("ACCESS_REFUSED"))
+        with capturedLogs() as events:
+            self.start()
+            self.clock.advance(29)
+        self.assertEqual(len(texts(events, LogLevel.critical)), 1)
+        self.broker.accept()
+        self.clock.advance(1)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+
+    def test_refused_queue(self) -> None:
+        """
+        A queue that exists with other properties is critical: the service is
+        connected, not consuming, says why, and tries again slowly.
+        """
+        other = Queue("work", max_length=3)
+        self.result_of(other(self.connection).declare())
+        with capturedLogs() as events:
+            self.start()
+        [line] = texts(events, LogLevel.critical)
+        self.assertIn("consuming with <Worker of 'work'> failed", line)
+        self.assertIn("406", line)
+        self.assertTrue(self.service.connected)
+        self.assertFalse(self.service.consuming)
+        self.assertIsInstance(self.service.last_error, PreconditionFailed)
+        self.assertNoResult(self.service.when_started())
+        self.result_of(other(self.connection).delete())
+        self.clock.advance(30)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+
+    def test_refused_by_rights(self) -> None:
+        """Missing rights are critical too, and one consumer stops no other."""
+
+        class Forbidden(Other):
+            def declare_nothing(self) -> Deferred[None]:
+                """Fail as a broker does that refuses access."""
+                refused: Deferred[None] = Deferred()
+                refused.errback(AccessRefused("access to queue 'other' refused"))
+                return refused
+
+            consume: Any = declare_nothing
+
+        self.service = self.make(Forbidden, self.worker)
+        with capturedLogs() as events:
+            self.start()
+        [line] = texts(events, LogLevel.critical)
+        self.assertIn("403 access to queue 'other' refused", line)
+        self.assertFalse(self.service.consuming)
+        self.publish("one")
+        self.assertEqual(self.workers[0].begun, ["one"])
+
+    def test_fault_in_consume(self) -> None:
+        """A fault in a consumer's own consume() does not end the attempts."""
+
+        class Faulty(Worker):
+            tries = 0
+
+            def check(self) -> Deferred[None]:
+                """Fail the first time."""
+                Faulty.tries += 1
+                if Faulty.tries == 1:
+                    raise ZeroDivisionError("a fault")
+                return super().consume()
+
+            consume: Any = check
+
+        self.service = self.make(Faulty)
+        with capturedLogs() as events:
+            self.start()
+        [line] = texts(events, LogLevel.critical)
+        self.assertIn("ZeroDivisionError: a fault", line)
+        self.clock.advance(30)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+
+    def test_lost_session(self) -> None:
+        """After a loss it is not consuming, says why, and consumes again."""
+        self.start()
+        self.broker.drop()
+        self.assertFalse(self.service.connected)
+        self.assertFalse(self.service.consuming)
+        self.assertIsInstance(self.service.last_error, SessionLost)
+        self.clock.advance(1)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+        self.publish("one")
+        self.assertEqual(self.workers[0].begun, ["one"])
+
+    def test_lost_while_starting(self) -> None:
+        """A session lost before the consumers run does not leave them behind."""
+        self.service.startService()
+        while not self.service.connected:
+            self.turn()
+        self.assertFalse(self.service.consuming)
+        self.broker.drop()
+        self.clock.pump([0.5] * 10)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+
+
+class StopTests(ServiceCase):
+    """Stopping, from whatever state."""
+
+    def assert_gone(self) -> None:
+        """Nothing of the service is left, at the broker or in the reactor."""
+        self.assertFalse(self.service.connected)
+        self.assertFalse(self.service.consuming)
+        self.assertEqual(self.broker.sessions, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def close_others(self) -> None:
+        """Leave only the service's connection."""
+        self.result_of(self.connection.close())
+
+    def test_in_order(self) -> None:
+        """
+        What no handler has begun with is handed back at once and not begun
+        with; those at work end, and are acknowledged.
+        """
+        self.start()
+        self.publish(1, 2, 3, 4, 5)
+        self.close_others()
+        [worker] = self.workers
+        self.assertEqual(worker.begun, [1, 2])
+        self.assertEqual(self.broker.waiting_in("work"), 1)
+        stopped = self.stop()
+        self.assertEqual(stopped, [])
+        self.assertEqual(self.broker.waiting_in("work"), 3)
+        self.clock.advance(SHUTDOWN_TIMEOUT - 1)
+        worker.finish()
+        self.flush()
+        self.assertEqual(stopped, [None])
+        self.assertEqual(worker.begun, [1, 2])
+        self.assertEqual(self.broker.waiting_in("work"), 3)
+        self.assert_gone()
+
+    def test_handlers_that_do_not_end(self) -> None:
+        """
+        Handlers still at work after the timeout are left behind, with a
+        warning; the broker has their messages again, and what they settle
+        later is harmless.
+        """
+        self.start()
+        self.publish(1)
+        self.close_others()
+        stopped = self.stop()
+        with capturedLogs() as events:
+            self.clock.advance(SHUTDOWN_TIMEOUT)
+            self.flush()
+        [line] = texts(events, LogLevel.warn)
+        self.assertIn("Handlers of <Worker of 'work'> are still at work", line)
+        self.assertEqual(stopped, [None])
+        self.assertEqual(self.broker.waiting_in("work"), 1)
+        self.assert_gone()
+        self.workers[0].finish()
+        self.flush()
+        self.assertEqual(self.broker.waiting_in("work"), 1)
+
+    def test_shutdown_timeout(self) -> None:
+        """The time that handlers are given can be set."""
+        self.service = ConsumerService(
+            self.connect(), [self.worker], shutdown_timeout=2
+        )
+        self.start()
+        self.publish(1)
+        stopped = self.stop()
+        self.clock.advance(1.9)
+        self.assertEqual(stopped, [])
+        self.clock.advance(0.1)
+        self.flush()
+        self.assertEqual(stopped, [None])
+
+    def test_twice(self) -> None:
+        """A second stop waits for the first; a third has nothing to do."""
+        self.start()
+        self.publish(1)
+        first, second = self.stop(), self.stop()
+        self.assertEqual((first, second), ([], []))
+        self.workers[0].finish()
+        self.flush()
+        self.assertEqual((first, second, self.stop()), ([None], [None], [None]))
+
+    def test_lost_in_between(self) -> None:
+        """A session lost while stopping neither hangs it nor is got back."""
+        self.start()
+        self.publish(1)
+        self.close_others()
+        stopped = self.stop()
+        self.broker.drop()
+        self.flush()
+        self.assertEqual(stopped, [])
+        self.workers[0].finish()
+        self.flush()
+        self.assertEqual(stopped, [None])
+        self.assertEqual(self.broker.waiting_in("work"), 1)
+        self.assert_gone()
+
+    def test_never_started(self) -> None:
+        """Stopping what was not started is done at once."""
+        self.assertEqual(self.stop(), [None])
+        self.successResultOf(self.service.when_stopped())
+
+    def test_while_connecting(self) -> None:
+        """Stopping before there is a session gives the attempt up."""
+        self.service.startService()
+        started = self.service.when_started()
+        stopped = self.service.stopService()
+        self.failureResultOf(started, ConnectionClosed)
+        self.flush()
+        self.successResultOf(stopped)
+        self.assert_gone()
+
+    def test_at_every_step(self) -> None:
+        """Stopping ends well after any number of turns since the start."""
+        steps = 0
+        reached = False
+        while not reached:
+            self.service = self.make()
+            self.service.startService()
+            for _ in range(steps):
+                self.turn()
+            reached = self.service.consuming
+            self.assertEqual(self.stop(), [None])
+            self.assert_gone()
+            steps += 1
+        self.assertGreater(steps, 2)
+
+    def test_while_waiting(self) -> None:
+        """Stopping between two attempts ends the attempts."""
+        self.broker.refuse()
+        self.start()
+        self.assertEqual(self.stop(), [None])
+        self.assert_gone()
+
+    def test_while_reconnecting(self) -> None:
+        """Stopping while the connection comes back ends that, too."""
+        self.start()
+        self.broker.refuse()
+        self.broker.drop()
+        self.clock.advance(5)
+        self.assertEqual(self.stop(), [None])
+        self.assert_gone()
+
+    def test_while_refused(self) -> None:
+        """Stopping while a consumer is refused ends its attempts."""
+        self.result_of(Queue("work", max_length=3)(self.connection).declare())
+        self.close_others()
+        self.start()
+        self.assertEqual(self.stop(), [None])
+        self.assert_gone()
+
+    def test_broker_does_not_answer_cancel(self) -> None:
+        """A cancel that is never answered is waited for no longer than handlers."""
+        self.start()
+        [session] = self.broker.sessions
+        for channel in session.channels:
+            self.patch(channel, "basic_cancel", lambda tag: Deferred())
+        stopped = self.stop()
+        self.clock.advance(SHUTDOWN_TIMEOUT - 1)
+        self.assertEqual(stopped, [])
+        self.clock.advance(1)
+        self.flush()
+        self.assertEqual(stopped, [None])
+        self.assert_gone()
+
+    def test_broker_does_not_answer_close(self) -> None:
+        """A connection that does not close is aborted."""
+        self.start()
+        [session] = self.broker.sessions
+        closing: Deferred[None] = Deferred()
+        abort = session.abort
+
+        def aborted() -> None:
+            abort()
+            closing.callback(None)
+
+        self.patch(session, "close", lambda: closing)
+        self.patch(session, "abort", aborted)
+        stopped = self.stop()
+        with capturedLogs() as events:
+            self.clock.advance(CLOSE_TIMEOUT)
+            self.flush()
+        [line] = texts(events, LogLevel.warn)
+        self.assertIn("does not close within 5 s; aborting it", line)
+        self.assertEqual(stopped, [None])
+        self.assert_gone()
+
+    def test_nothing_helps(self) -> None:
+        """Even a session that ignores an abort does not hang the stop."""
+        self.start()
+        [session] = self.broker.sessions
+        self.patch(session, "close", Deferred)
+        self.patch(session, "abort", lambda: None)
+        stopped = self.stop()
+        self.clock.pump([CLOSE_TIMEOUT, CLOSE_TIMEOUT])
+        self.assertEqual(stopped, [None])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        session.original.abort()
+        self.broker.sessions.clear()
+
+    def test_close_fails(self) -> None:
+        """A consumer whose own close() fails does not hang the stop."""
+
+        class Faulty(Worker):
+            def fault(self) -> Deferred[None]:
+                """Fail."""
+                raise ZeroDivisionError("a fault")
+
+            close: Any = fault
+
+        self.service = self.make(Faulty)
+        self.start()
+        self.assertEqual(self.stop(), [None])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assert_gone()
+
+    def test_when_stopped(self) -> None:
+        """when_stopped fires when nothing is left."""
+        self.start()
+        self.publish(1)
+        stopped = self.service.when_stopped()
+        self.stop()
+        self.assertNoResult(stopped)
+        self.workers[0].finish()
+        self.flush()
+        self.successResultOf(stopped)
+
+    def test_started_again(self) -> None:
+        """A service that was stopped can be started again, on a new connection."""
+        self.start()
+        before = self.service.connection
+        self.stop()
+        self.failureResultOf(self.service.when_started(), ConnectionClosed)
+        self.start()
+        self.assertIsNot(self.service.connection, before)
+        self.assertTrue(self.service.consuming)
+        self.publish("one")
+        self.assertEqual(self.workers[1].begun, ["one"])
+
+    def test_started_while_stopping(self) -> None:
+        """Starting does not wait for a stop that is under way."""
+        self.start()
+        self.publish(1)
+        stopped = self.stop()
+        self.start()
+        self.assertTrue(self.service.consuming)
+        self.workers[0].finish()
+        self.flush()
+        self.assertEqual(stopped, [None])
+        self.assertTrue(self.service.consuming)
+        self.assertNoResult(self.service.when_stopped())
+
+
+class HaltTests(ServiceCase):
+    """What trying again does not mend."""
+
+    def assert_halts(self, kind: type[Exception], text: str) -> None:
+        """The service stops by itself, and says why."""
+        self.service.startService()
+        stopped = self.service.when_stopped()
+        self.flush()
+        self.successResultOf(stopped)
+        self.assertFalse(self.service.running)
+        self.assertIsInstance(self.service.halted, kind)
+        self.assertIs(self.service.last_error, self.service.halted)
+        self.assertIn(text, str(self.service.halted))
+        [logged] = self.flushLoggedErrors(kind)
+        self.assertIs(logged.value, self.service.halted)
+
+    def test_factory_fails(self) -> None:
+        """A factory that raises halts the service; so does the second of two."""
+
+        def broken(channel: Channel) -> Consumer:
+            raise ZeroDivisionError("a fault")
+
+        self.service = self.make(self.worker, broken)
+        self.assert_halts(ZeroDivisionError, "a fault")
+        self.assertEqual(self.broker.sessions, [])
+
+    def test_factory_makes_something_else(self) -> None:
+        """A factory that gives no Consumer halts the service."""
+        self.service = self.make(lambda channel: 42)  # type: ignore[arg-type,return-value]
+        self.assert_halts(TypeError, "made 42, which is no Consumer")
+
+    def test_consumer_without_handler(self) -> None:
+        """A consumer that could only hoard messages halts the service."""
+        self.service = self.make(lambda channel: Consumer(channel, WORK))
+        self.assert_halts(ValueError, "<Consumer of 'work'> cannot handle messages")
+
+    def test_halt(self) -> None:
+        """A program may halt the service; starting it again forgets why."""
+        self.start()
+        halted = self.service.halt(RuntimeError("the disk is full"))
+        self.flush()
+        self.successResultOf(halted)
+        self.assertFalse(self.service.running)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.start()
+        self.assertIsNone(self.service.halted)
+        self.assertTrue(self.service.consuming)
+
+
+class ArgumentTests(BrokerTestCase):
+    """What the constructor refuses."""
+
+    def test_no_consumers(self) -> None:
+        """At least one consumer is needed."""
+        with self.assertRaisesRegex(ValueError, "at least one consumer"):
+            ConsumerService(self.connection, [])
+
+    def test_no_consumer(self) -> None:
+        """What makes no consumers is refused by name."""
+        wrong: list[Any] = [Producer, Queue("work"), "Worker", lambda: None, object]
+        for each in wrong:
+            with self.assertRaisesRegex(TypeError, "is no consumer: it must be"):
+                ConsumerService(self.connection, [each])
+
+    def test_url(self) -> None:
+        """A URL that cannot be understood is refused."""
+        with self.assertRaises(InvalidURL):
+            ConsumerService("amqq://localhost", Worker, reactor=Clock())
+
+    def test_timeout(self) -> None:
+        """The timeout is a number of seconds."""
+        for wrong in (-1, float("nan")):
+            with self.assertRaisesRegex(ValueError, "shutdown_timeout"):
+                ConsumerService(self.connection, Worker, shutdown_timeout=wrong)
+
+    def test_no_io(self) -> None:
+        """Making a service does not connect."""
+        connection = BrokerConnection(transport=self.broker, reactor=self.clock)
+        ConsumerService(connection, Worker)
+        self.flush()
+        self.assertEqual(self.broker.sessions, [])
