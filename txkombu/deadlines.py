@@ -8,6 +8,7 @@ were added: one ordered dict for each timeout, and the head of each is the next.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -32,7 +33,7 @@ class Deadlines(Generic[K]):
         self._timer: IDelayedCall | None = None
 
     def add(self, item: K, timeout: float) -> None:
-        """Watch an item for C{timeout} seconds."""
+        """Watch an item, which is not watched yet, for C{timeout} seconds."""
         bucket = self._buckets.get(timeout)
         if bucket is None:
             bucket = self._buckets[timeout] = {}
@@ -46,9 +47,18 @@ class Deadlines(Generic[K]):
         bucket = self._buckets.get(timeout)
         if bucket is not None:
             bucket.pop(item, None)
+            if not bucket:
+                del self._buckets[timeout]
+
+    def check(self) -> None:
+        """Expire what is due now, in case the reactor is late."""
+        timer = self._timer
+        if timer is not None and timer.getTime() <= self._clock.seconds():
+            timer.cancel()
+            self._tick()
 
     def stop(self) -> None:
-        """Forget all items and end the timer."""
+        """Forget all items and end the timer; also from within C{expire}."""
         self._buckets.clear()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -65,16 +75,22 @@ class Deadlines(Generic[K]):
 
     def _tick(self) -> None:
         self._timer = None
+        try:
+            self._expire_due()
+        finally:
+            heads = [next(iter(each.values())) for each in self._buckets.values()]
+            if heads:
+                self._arm(min(heads))
+
+    def _expire_due(self) -> None:
+        """Who is added or discarded meanwhile is none of those that are due."""
         now = self._clock.seconds()
-        for timeout, bucket in list(self._buckets.items()):
-            while bucket:
-                item, due = next(iter(bucket.items()))
-                if due > now:
-                    break
-                del bucket[item]
+        overdue = [
+            (item, timeout)
+            for timeout, bucket in self._buckets.items()
+            for item, _ in takewhile(lambda watched: watched[1] <= now, bucket.items())
+        ]
+        for item, timeout in overdue:
+            if item in self._buckets.get(timeout, ()):
+                self.discard(item, timeout)
                 self._expire(item)
-            if not bucket and self._buckets.get(timeout) is bucket:
-                del self._buckets[timeout]
-        heads = [next(iter(bucket.values())) for bucket in self._buckets.values()]
-        if heads:
-            self._arm(min(heads))
