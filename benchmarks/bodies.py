@@ -4,6 +4,9 @@ The bodies that are sent: JSON, each different from the others.
 
 from __future__ import annotations
 
+TURN = 100
+"""Messages published before those are consumed, in a program that does both."""
+
 
 def body(number: int) -> dict[str, object]:
     """@return: about 160 bytes of JSON."""

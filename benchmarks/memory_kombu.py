@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.bodies import body
+from benchmarks.bodies import TURN, body
 from benchmarks.report import Stopwatch
 from kombu import Connection, Consumer, Exchange, Producer, Queue
-
-TURN = 100
-"""Messages published before those are consumed, as in a program that does both."""
 
 
 def measure(count: int) -> None:
@@ -33,13 +30,11 @@ def measure(count: int) -> None:
     consumer.consume()
     producer = Producer(channel, exchange, routing_key="key")
     watch = Stopwatch()
-    for number in range(count):
-        producer.publish(body(number))
-        if number % TURN == TURN - 1:
-            while received <= number:
-                connection.drain_events(timeout=1)
-    while received < count:
-        connection.drain_events(timeout=1)
+    for first in range(0, count, TURN):
+        for number in range(first, first + TURN):
+            producer.publish(body(number))
+        while received < first + TURN:
+            connection.drain_events(timeout=1)
     watch.report(count)
     connection.release()
 

@@ -204,15 +204,20 @@ class Consumer:
 
     def _on_message(self, message: Message) -> None:
         """Called by the channel with each message."""
-        if message.consumer_tag in self._cancelled and not message.no_ack:
+        if self._cancelled and self._is_late(message):
             message.nack()
             return
         self._dispatcher.deliver(message)
         if self._pauses and self._dispatcher.load >= self._most:
             self.channel.pause(self)
 
+    def _is_late(self, message: Message) -> bool:
+        """Whether its consumer is being cancelled, and the broker takes it back."""
+        return message.consumer_tag in self._cancelled and not message.no_ack
+
     def _on_handled(self) -> None:
-        self._maybe_resume()
+        if self._pauses:
+            self._maybe_resume()
         self.channel.connection.message_handled()
 
     def _maybe_resume(self) -> None:

@@ -168,9 +168,12 @@ class Producer:
             properties.setdefault("message_id", next(self._message_ids))
         if properties:
             check_properties(properties)
-        key = self.routing_key if routing_key is None else routing_key
-        check_short_string("routing_key", key)
-        check_count("priority", priority, 0, 255)
+        if routing_key is None:
+            routing_key = self.routing_key
+        else:
+            check_short_string("routing_key", routing_key)
+        if priority != 0:
+            check_count("priority", priority, 0, 255)
         target = self._exchange if exchange is None else self._target(exchange)
         mode = check_delivery_mode(delivery_mode) or target.delivery_mode
         limit = (
@@ -194,7 +197,9 @@ class Producer:
             "priority": priority,
             **properties,
         }
-        message = Outgoing(data, sent, target, key, mandatory, confirm, limit)
+        message = Outgoing(
+            data, sent, target, routing_key, mandatory, confirm, limit
+        )
         message.held = declare is not None or not self._declared
         done = self.channel.publish(message)
         if message.held and not done.called:
