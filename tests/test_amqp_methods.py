@@ -1,0 +1,216 @@
+"""
+Methods and properties of AMQP 0-9-1, compared with pamqp's own codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any, ClassVar, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp import commands
+from pamqp.frame import marshal, unmarshal
+from pamqp.header import ContentHeader
+from twisted.trial.unittest import SynchronousTestCase
+
+from txkombu.exceptions import DecodeError, ProtocolError
+from txkombu.transport.amqp.frames import FrameParser
+from txkombu.transport.amqp.methods import Method, decode_method, encode_method
+from txkombu.transport.amqp.properties import (
+    body_size,
+    decode_properties,
+    encode_header,
+)
+
+_SAMPLES: dict[str, tuple[Any, ...]] = {
+    "bit": (True, False),
+    "octet": (0, 255),
+    "short": (0, 65535),
+    "long": (0, 2**32 - 1),
+    "longlong": (0, 2**63 - 1),
+    "shortstr": ("", "name"),
+    "longstr": ("", "text"),
+    "table": ({}, {"a": 1}),
+}
+_FIXED = {"ticket", "out_of_band", "cluster_id", "insist", "capabilities", "immediate"}
+"""Arguments that pamqp wants at their defaults."""
+
+
+def _payload(frame: bytes) -> bytes:
+    ((_, _, payload),) = FrameParser().feed(frame)
+    return payload
+
+
+class MethodTests(SynchronousTestCase):
+    """Methods to bytes and back."""
+
+    def test_every_method(self) -> None:
+        """Every method is written so that pamqp reads it, and is read again."""
+        kinds = cast("Iterable[type[Method]]", commands.INDEX_MAPPING.values())
+        for kind in kinds:
+            for choice in (0, 1):
+                given = {
+                    name: _SAMPLES[kind.amqp_type(name)][choice]
+                    for name in kind.attributes()
+                    if name not in _FIXED
+                }
+                encoded = encode_method(3, kind, **given)
+                _, channel, method = unmarshal(encoded)
+                found = {name: getattr(method, name) for name in given}
+                self.assertEqual((channel, found), (3, given), kind.name)
+                decoded = decode_method(_payload(encoded))
+                self.assertIsInstance(decoded, kind)
+                for name, value in given.items():
+                    read = getattr(decoded, name)
+                    if kind.amqp_type(name) == "longstr":
+                        read = read.decode()
+                    self.assertEqual(read, value, f"{kind.name}.{name}")
+
+    def test_as_pamqp(self) -> None:
+        """Bits are packed as pamqp packs them."""
+        method = commands.Queue.Declare(
+            queue="q", passive=True, exclusive=True, nowait=True
+        )
+        ours = encode_method(
+            1,
+            commands.Queue.Declare,
+            queue="q",
+            passive=True,
+            exclusive=True,
+            nowait=True,
+        )
+        self.assertEqual(ours, marshal(method, 1))
+
+    def test_any_name(self) -> None:
+        """Names are any UTF-8, which pamqp would refuse."""
+        name = "ärger 'ß' \x01 日本"
+        encoded = encode_method(1, commands.Queue.Delete, queue=name)
+        decoded: Any = decode_method(_payload(encoded))
+        self.assertEqual(decoded.queue, name)
+
+    def test_impossible(self) -> None:
+        """What cannot be written is an error that names the argument."""
+        for arguments, kind, text in (
+            ({"queue": "ü" * 128}, ValueError, "Queue.Declare.queue: 256 bytes"),
+            ({"queue": 7}, TypeError, "Queue.Declare.queue: "),
+            ({"queue": "\ud800"}, ValueError, "Queue.Declare.queue: "),
+            ({"ticket": 70000}, ValueError, "Queue.Declare.ticket: "),
+            ({"ticket": "1"}, ValueError, "Queue.Declare.ticket: "),
+            ({"arguments": {"a": object()}}, TypeError, "arguments: 'a': a object"),
+            ({"nonsense": 1}, TypeError, "Queue.Declare has no nonsense"),
+        ):
+            with self.assertRaisesRegex(kind, text):
+                encode_method(1, commands.Queue.Declare, **arguments)
+
+    def test_unknown(self) -> None:
+        """A method that nobody knows is an error that names it."""
+        with self.assertRaisesRegex(ProtocolError, "unknown method 60.999"):
+            decode_method(b"\x00\x3c\x03\xe7")
+
+    def test_cut_short(self) -> None:
+        """A method that is cut short anywhere is a protocol error."""
+        payload = _payload(
+            encode_method(
+                1,
+                commands.Basic.Deliver,
+                consumer_tag="tag",
+                delivery_tag=1,
+                exchange="e",
+                routing_key="key",
+            )
+        )
+        for cut in range(len(payload)):
+            with self.assertRaises(ProtocolError):
+                decode_method(payload[:cut])
+
+    @given(st.binary(max_size=30))
+    def test_any_bytes(self, tail: bytes) -> None:
+        """Whatever comes is a method or a protocol error."""
+        for index in commands.INDEX_MAPPING:
+            with suppress(ProtocolError):
+                decode_method(index.to_bytes(4, "big") + tail)
+
+
+class PropertiesTests(SynchronousTestCase):
+    """Headers of contents."""
+
+    _properties: ClassVar[dict[str, object]] = {
+        "content_type": "text/plain",
+        "content_encoding": "utf-8",
+        "headers": {"a": [1, {"b": None}]},
+        "delivery_mode": 2,
+        "priority": 9,
+        "correlation_id": "ü",
+        "reply_to": "there",
+        "expiration": "1500",
+        "message_id": "m",
+        "timestamp": datetime(2024, 1, 1, tzinfo=timezone.utc),
+        "type": "kind",
+        "user_id": "guest",
+        "app_id": "app",
+        "cluster_id": "c",
+    }
+
+    def test_round_trip(self) -> None:
+        """All properties come back, alone and together."""
+        alone = [{name: value} for name, value in self._properties.items()]
+        for properties in ({}, self._properties, *alone):
+            payload = _payload(encode_header(1, 7, properties))
+            self.assertEqual(body_size(payload), 7)
+            self.assertEqual(decode_properties(payload), properties)
+
+    def test_as_pamqp(self) -> None:
+        """Headers are written as pamqp writes them."""
+        names = ("content_type", "delivery_mode", "message_id", "type")
+        properties = {name: self._properties[name] for name in names}
+        theirs = commands.Basic.Properties(
+            content_type="text/plain",
+            delivery_mode=2,
+            message_id="m",
+            message_type="kind",
+        )
+        self.assertEqual(
+            encode_header(5, 2**40, properties),
+            marshal(ContentHeader(0, 2**40, theirs), 5),
+        )
+
+    def test_none_is_absent(self) -> None:
+        """A property that is None is left out; an empty one is not."""
+        payload = _payload(encode_header(1, 0, {"type": None, "app_id": ""}))
+        self.assertEqual(decode_properties(payload), {"app_id": ""})
+
+    def test_impossible(self) -> None:
+        """What cannot be written is an error that names the property."""
+        given: list[tuple[dict[str, object], type[Exception], str]] = [
+            ({"message_type": "x"}, TypeError, "messages have no property message_ty"),
+            ({"priority": 300}, ValueError, "property priority: "),
+            ({"priority": "1"}, ValueError, "property priority: "),
+            ({"reply_to": "x" * 256}, ValueError, "property reply_to: 256 bytes"),
+            ({"message_id": 7}, TypeError, "property message_id: "),
+            ({"headers": [1]}, TypeError, "property headers: "),
+            ({"headers": {"a": {1}}}, TypeError, "property headers: 'a': a set"),
+            ({"timestamp": "now"}, TypeError, "property timestamp: "),
+        ]
+        for properties, kind, text in given:
+            with self.assertRaisesRegex(kind, text):
+                encode_header(1, 0, properties)
+
+    def test_unreadable(self) -> None:
+        """Properties that cannot be understood are a DecodeError."""
+        payload = _payload(encode_header(1, 0, {"headers": {"k": True}}))
+        for bad in (payload[:-1], payload.replace(b"t\x01", b"Z\x01")):
+            with self.assertRaises(DecodeError):
+                decode_properties(bad)
+        with self.assertRaisesRegex(DecodeError, "does not know"):
+            decode_properties(payload[:12] + b"\x20\x01" + payload[14:])
+
+    def test_no_header(self) -> None:
+        """A header that is cut short, or of another class, is refused."""
+        payload = _payload(encode_header(1, 0, {}))
+        with self.assertRaisesRegex(ProtocolError, "cut short"):
+            body_size(payload[:-1])
+        with self.assertRaisesRegex(ProtocolError, "unknown class 61"):
+            body_size(b"\x00\x3d" + payload[2:])
