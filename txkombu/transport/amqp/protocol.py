@@ -19,6 +19,7 @@ it is asked to close once what was written is out, and dropped after some second
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -164,12 +165,12 @@ class AmqpSession(Protocol):
     def pauseProducing(self) -> None:
         """The transport has enough for now."""
         if self._state is _State.OPEN:
-            self._listener.write_paused()
+            self._tell(self._listener.write_paused)
 
     def resumeProducing(self) -> None:
         """The transport has room again."""
         if self._state is _State.OPEN:
-            self._listener.write_resumed()
+            self._tell(self._listener.write_resumed)
 
     def stopProducing(self) -> None:
         """The transport is lost; C{connectionLost} follows."""
@@ -243,13 +244,17 @@ class AmqpSession(Protocol):
                 channel.flush()
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
-            for channel in list(self._channels.values()):
-                channel.shut()
+            self._say_goodbye()
+        return closed
+
+    def _say_goodbye(self) -> None:
+        for channel in list(self._channels.values()):
+            channel.shut()
+        if not self._over:
             self.write(
                 encode_method(0, _Connection.Close, reply_code=200, reply_text="closed")
             )
             self._limit_close()
-        return closed
 
     def abort(self) -> None:
         if self._gone:
@@ -279,10 +284,10 @@ class AmqpSession(Protocol):
             self._closed_by_us()
         elif isinstance(method, _Connection.Blocked):
             if self._state is _State.OPEN:
-                self._listener.blocked(method.reason)
+                self._tell(self._listener.blocked, method.reason)
         elif isinstance(method, _Connection.Unblocked):
             if self._state is _State.OPEN:
-                self._listener.unblocked()
+                self._tell(self._listener.unblocked)
         else:
             raise ProtocolError(f"{method.name} came when it was not due")
 
@@ -331,6 +336,13 @@ class AmqpSession(Protocol):
         self._end(reason)
         self._drop()
 
+    def _tell(self, callback: Callable[..., object], *what: object) -> None:
+        """Call the owner's code, whose errors are not ours."""
+        try:
+            callback(*what)
+        except Exception:
+            self._log.failure("{callback} failed", callback=callback)
+
     def _beat(self) -> None:
         self.write(HEARTBEAT_FRAME)
 
@@ -357,7 +369,7 @@ class AmqpSession(Protocol):
             self.login.errback(Failure(reason))
         elif before is _State.OPEN:
             self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
-            self._listener.session_lost(reason)
+            self._tell(self._listener.session_lost, reason)
 
     def _end_channels(self, reason: KombuError, wanted: bool) -> None:
         channels = list(self._channels.values())
