@@ -1,0 +1,307 @@
+"""
+Runs the snippets of a page of the documentation, as a reader would.
+
+A page has three kinds of blocks that matter here.  A I{session} is a block
+with C{>>>} prompts; what it shows behind a statement is what the statement
+prints.  A I{program} is a C{code-block} of C{python}.  A I{screen} is a
+C{code-block} of C{text}: what was printed since the last thing shown, by
+whatever the reactor ran in the meantime.  In sessions and programs C{await}
+stands wherever it likes, all share one namespace, and nothing that is printed
+may go unshown.
+
+A statement that begins with C{while True:} is left running, as in a shell of
+its own, until the page is over; it ends when its connection is closed, and
+must not do so by itself.  What follows it is run when the consumers that it
+may start have been started: a reader is not that quick.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from inspect import isawaitable
+from io import StringIO
+from typing import Any, NamedTuple
+
+from docutils import nodes
+from docutils.core import publish_doctree
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from txkombu import BrokerConnection, Consumer
+from txkombu.compression import compressors
+from txkombu.exceptions import ConnectionClosed
+from txkombu.serialization import registry
+from txkombu.transport.memory import forget_brokers
+
+SECONDS = 5.0
+"""How long one snippet, or what it prints, may take."""
+
+_STEP = 0.005
+_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_OPTIONS = doctest.ELLIPSIS
+_SETTINGS = {"report_level": 2, "halt_level": 2, "syntax_highlight": "none"}
+
+
+class Snippet(NamedTuple):
+    """
+    One block of a page.
+
+    @ivar kind: C{"session"}, C{"program"}, C{"screen"}, or another language.
+    """
+
+    kind: str
+    text: str
+    line: int
+
+
+class WrongPage(AssertionError):
+    """A page shows something that is not so."""
+
+
+def parse(text: str) -> nodes.document:
+    """
+    Read a page.
+
+    @raise docutils.utils.SystemMessage: it is not well-formed.
+    """
+    return publish_doctree(text, settings_overrides=_SETTINGS)
+
+
+def snippets_of(text: str) -> list[Snippet]:
+    """The blocks of a page, in order."""
+    return [_snippet(node) for node in parse(text).findall(_is_block)]
+
+
+def _is_block(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.doctest_block | nodes.literal_block)
+
+
+def _snippet(node: Any) -> Snippet:
+    kinds = {"python": "program", "text": "screen"}
+    kind = "session"
+    if isinstance(node, nodes.literal_block):
+        language = [each for each in node["classes"] if each != "code"]
+        kind = kinds.get(language[0], language[0]) if language else "plain"
+    return Snippet(kind, node.astext(), node.line or 0)
+
+
+class Runner:
+    """
+    Runs one page.
+
+    @param name: the page's, for messages.
+    @param clock: the running reactor.
+    @param replace: texts to replace in snippets before they are run.
+    @ivar namespace: the globals of its snippets.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: IReactorTime,
+        replace: Mapping[str, str] | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
+        self.namespace: dict[str, Any] = {"__name__": f"docs.{name}"}
+        self._name = name
+        self._clock = clock
+        self._replace = replace or {}
+        self._seconds = seconds
+        self._screen = StringIO()
+        self._seen = 0
+        self._loops: list[tuple[str, Deferred[Any]]] = []
+        self._checker = doctest.OutputChecker()
+
+    async def run(self, text: str) -> int:
+        """
+        Run all snippets of a page.
+
+        @return: how many statements and programs were run.
+        @raise WrongPage: one does something else than the page shows.
+        """
+        with redirect_stdout(self._screen), _display(self._show):
+            try:
+                count = 0
+                for snippet in snippets_of(text):
+                    count += await self._run(snippet)
+                await self._printed("", "the end of the page")
+                self._check_loops()
+            finally:
+                self._end_loops()
+        return count
+
+    async def _run(self, snippet: Snippet) -> int:
+        where = f"{self._name}, line {snippet.line}"
+        if snippet.kind == "session":
+            examples = doctest.DocTestParser().get_examples(snippet.text)
+            for example in examples:
+                await self._run_example(example, where)
+            return len(examples)
+        if snippet.kind == "program":
+            await self._run_program(snippet.text, where)
+            return 1
+        if snippet.kind == "screen":
+            await self._printed(snippet.text + "\n", where)
+        return 0
+
+    # --- running --------------------------------------------------------------
+
+    async def _run_example(self, example: doctest.Example, where: str) -> None:
+        where = f"{where}: {example.source.strip()}"
+        if example.source.startswith("while True:"):
+            self._loops.append((where, self._begin(example.source, "single")))
+            await self._until(self._all_consume)
+            return
+        if example.want:
+            await self._printed("", f"before {where}")
+        try:
+            await self._bounded(self._begin(example.source, "single"), where)
+        except WrongPage:
+            raise
+        except Exception as error:
+            self._check_error(error, example, where)
+        else:
+            if example.exc_msg is not None:
+                raise WrongPage(f"{where}\nraised nothing")
+            if example.want:
+                await self._printed(example.want, where)
+
+    async def _run_program(self, source: str, where: str) -> None:
+        try:
+            await self._bounded(self._begin(source, "exec"), where)
+        except WrongPage:
+            raise
+        except Exception as error:
+            raise WrongPage(f"{where}\nraised {_shown(error)}") from error
+
+    def _begin(self, source: str, mode: str) -> Deferred[Any]:
+        for old, new in self._replace.items():
+            source = source.replace(old, new)
+
+        async def execute() -> None:
+            code = compile(source, f"<{self._name}>", mode, _FLAGS, True)
+            result = eval(code, self.namespace)
+            if isawaitable(result):
+                await result
+
+        return Deferred.fromCoroutine(execute())
+
+    def _bounded(self, began: Deferred[Any], where: str) -> Awaitable[Any]:
+        def late(result: object, seconds: float) -> None:
+            raise WrongPage(f"{where}\nwas not over within {seconds:g} s")
+
+        # The clock's type is wider than what addTimeout asks for.
+        return began.addTimeout(self._seconds, self._clock, onTimeoutCancel=late)
+
+    def _check_error(
+        self, error: Exception, example: doctest.Example, where: str
+    ) -> None:
+        wanted, got = example.exc_msg, f"{_shown(error)}\n"
+        if wanted is None or not self._checker.check_output(wanted, got, _OPTIONS):
+            raise WrongPage(f"{where}\nraised {got}") from error
+
+    # --- what is printed ------------------------------------------------------
+
+    def _show(self, value: object) -> None:
+        if value is not None:
+            print(repr(value))
+
+    async def _printed(self, want: str, where: str) -> None:
+        """Wait until just this was printed since the last thing shown."""
+        if want:
+            await self._until(lambda: self._is(want, self._unseen()))
+        else:
+            await deferLater(self._clock, _STEP)
+        got = self._unseen()
+        self._seen += len(got)
+        if not self._is(want, got):
+            raise WrongPage(f"{where}\nexpected {want!r}\nprinted  {got!r}")
+
+    def _is(self, want: str, got: str) -> bool:
+        return self._checker.check_output(want, got, _OPTIONS)
+
+    def _unseen(self) -> str:
+        return self._screen.getvalue()[self._seen :]
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        """Wait until something is so, or for as long as a snippet may take."""
+        limit = self._clock.seconds() + self._seconds
+        while not done() and self._clock.seconds() < limit:
+            await deferLater(self._clock, _STEP)
+
+    # --- loops ----------------------------------------------------------------
+
+    def _all_consume(self) -> bool:
+        """Whether a reader would find that the consumers have been started."""
+        consumers = [
+            each for each in self.namespace.values() if isinstance(each, Consumer)
+        ]
+        return all(
+            each.consuming_from(queue)
+            for each in consumers
+            if each.can_handle
+            for queue in list(each.queues)  # type: ignore[arg-type]  # is a list by now
+        )
+
+    def _check_loops(self) -> None:
+        for where, loop in self._loops:
+            loop.addErrback(lambda failure: failure.trap(ConnectionClosed))
+            if loop.called and loop.result is not ConnectionClosed:
+                raise WrongPage(f"{where}\nended by itself: {loop.result}")
+
+    def _end_loops(self) -> None:
+        for _, loop in self._loops:
+            loop.addErrback(lambda failure: None)
+            loop.cancel()
+
+
+@contextmanager
+def _display(show: Callable[[object], None]) -> Iterator[None]:
+    """Have the values of statements shown by C{show}."""
+    before, sys.displayhook = sys.displayhook, show
+    try:
+        yield
+    finally:
+        sys.displayhook = before
+
+
+def _shown(error: BaseException) -> str:
+    return traceback.format_exception_only(error)[-1].strip()
+
+
+class PageTestCase(TestCase):
+    """
+    Runs pages on memory brokers that nobody else sees.
+
+    @ivar runner: what ran the last page.
+    """
+
+    def setUp(self) -> None:
+        """Forget afterwards what a page did to the process."""
+        self.addCleanup(forget_brokers)
+        self.patch(registry, "_by_name", dict(registry._by_name))
+        self.patch(registry, "_by_type", dict(registry._by_type))
+        self.patch(compressors, "_methods", dict(compressors._methods))
+
+    async def run_text(self, text: str, **options: Any) -> int:
+        """
+        Run a page, and close what it left open.
+
+        @param options: as for L{Runner}.
+        @return: how many statements and programs it had.
+        """
+        self.runner = Runner("page", IReactorTime(reactor), **options)
+        try:
+            return await self.runner.run(text)
+        finally:
+            for value in self.runner.namespace.values():
+                if isinstance(value, BrokerConnection):
+                    await value.close()
