@@ -77,6 +77,8 @@ class MemoryChannel(PublishingChannel):
     ) -> Deferred[None]:
         if not tag or tag in self.consumers:
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
+        if not 0 <= prefetch_count < 2**16:
+            raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
         consumer = MemoryConsumer(
             self, tag, no_ack, exclusive, prefetch_count, on_delivery, on_cancelled
         )
@@ -247,23 +249,23 @@ class MemoryChannel(PublishingChannel):
     ) -> Settlement:
         if not self._open:
             return Settlement.STALE
-        if self._served:
-            try:
-                handouts = self._take(tag, multiple)
-            except Refused as refused:
-                self._refuse(refused.as_error(method))
-            else:
-                self._finish(handouts, work)
-        return Settlement.SENT
+        if not self._served:
+            return Settlement.SENT
+        if not 0 < tag <= self._tag and not (multiple and tag == 0):
+            unknown = Refused(406, f"unknown delivery tag {tag}")
+            self._refuse(unknown.as_error(method))
+            return Settlement.SENT
+        handouts = self._take(tag, multiple)
+        self._finish(handouts, work)
+        return Settlement.SENT if handouts else Settlement.STALE
 
     def _take(self, tag: int, multiple: bool) -> list[Handout]:
         """Take what a settlement means out of what is unsettled."""
-        if multiple and tag == 0:
+        if tag == 0:
             return self._take_all()
-        if tag not in self.unsettled:
-            raise Refused(406, f"unknown delivery tag {tag}")
         if not multiple:
-            return [self.unsettled.pop(tag)]
+            handout = self.unsettled.pop(tag, None)
+            return [] if handout is None else [handout]
         tags = list(takewhile(lambda each: each <= tag, self.unsettled))
         return [self.unsettled.pop(each) for each in tags]
 

@@ -5,10 +5,34 @@ A message as a queue holds it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
 
 from ...interfaces import Properties
+from ...validation import check_short_string
 
 Table = dict[str, object]
+
+_NAMES: Final = frozenset(
+    (
+        "app_id",
+        "cluster_id",
+        "content_encoding",
+        "content_type",
+        "correlation_id",
+        "delivery_mode",
+        "expiration",
+        "headers",
+        "message_id",
+        "priority",
+        "reply_to",
+        "timestamp",
+        "type",
+        "user_id",
+    )
+)
+_SIMPLE: Final = (str, bytes, bool, int, float, Decimal, datetime)
 
 
 class Message:
@@ -114,12 +138,32 @@ def snapshot(properties: Properties) -> Table:
     return copy
 
 
+def check_properties(properties: Properties) -> None:
+    """@raise TypeError: one of them is none of AMQP's."""
+    if not _NAMES.issuperset(properties):
+        unknown = ", ".join(sorted(properties.keys() - _NAMES))
+        raise TypeError(f"messages have no property {unknown}")
+
+
 def copied(value: object) -> object:
-    """Copy a value of a table; tuples become lists."""
+    """
+    Copy a value of a table; tuples become lists.
+
+    @raise TypeError: a table cannot hold such a value.
+    @raise ValueError: an int has more than 64 bits, a key more than 255 bytes.
+    """
     if isinstance(value, Mapping):
-        return {key: copied(each) for key, each in value.items()}
+        return {_key(key): copied(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [copied(each) for each in value]
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
-    return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{value} does not fit into 64 bits")
+    if value is None or isinstance(value, _SIMPLE):
+        return value
+    raise TypeError(f"a {type(value).__name__} cannot be sent in a table: {value!r}")
+
+
+def _key(key: object) -> str:
+    return check_short_string("key of a table", key)

@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from ...entity import Exchange
 from ...exceptions import Nacked, NotSent, Unroutable
 from ...interfaces import Properties, Returned
+from ...validation import check_short_string
 from .errors import Refused
 from .events import Notice, Verdict
-from .message import snapshot
+from .message import check_properties, snapshot
 from .methods import BASIC_PUBLISH
 from .topology import TopologyChannel
 
@@ -28,6 +29,8 @@ class PublishingChannel(TopologyChannel):
         mandatory: bool,
         confirm: bool,
     ) -> Deferred[None]:
+        check_properties(properties)
+        check_short_string("routing key", routing_key)
         if not self._open:
             return fail(NotSent("this channel of the memory broker is closed"))
         verdict: Deferred[None] | None = Deferred() if confirm else None

@@ -5,7 +5,7 @@ How a channel of the memory broker lives and ends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -83,9 +83,7 @@ class ServedChannel:
         self._open = False
         self.release()
         deferred: Deferred[None] = Deferred()
-        self.stream.push(
-            Closing(lambda: self.die(Death(self._closed(), False)), deferred)
-        )
+        self.stream.push(Closing(self._leave, deferred))
         return deferred
 
     def release(self) -> None:
@@ -104,25 +102,31 @@ class ServedChannel:
         self._open = False
         self.release()
 
-    def ended(self, error: BrokerError, refused: Deferred[object] | None) -> None:
+    def ended(self, error: BrokerError, refused: Deferred[Any] | None) -> None:
         """The owner learns that the broker has closed it, or the session."""
+        if isinstance(error, ConnectionErrorReply):
+            self.session.refused(error, refused)
+            return
+        unasked = self.mark_dead()
         if refused is not None:
             refused.errback(error)
-        if isinstance(error, ConnectionErrorReply):
-            self.session.refused(error)
-        elif self.die(Death(error, False)):
+        self.stream.fail_all(Death(error, False))
+        if unasked:
             Notice(self.listener.channel_lost, error).fire()
 
-    def die(self, death: Death) -> bool:
+    def mark_dead(self) -> bool:
         """
-        End for good; everything outstanding fails.
+        Be dead from now on; what is outstanding is still to fire.
 
-        @return: whether the owner did not know that it was going to end.
+        @return: whether its owner did not know that it was going to end.
         """
         unasked = self._open
         self._open = False
         self._dead = True
         self.release()
         self.session.channels.pop(self, None)
-        self.stream.fail_all(death)
         return unasked
+
+    def _leave(self) -> None:
+        self.mark_dead()
+        self.stream.fail_all(Death(self._closed(), False))

@@ -7,7 +7,7 @@ driven by C{makeConnection} and C{connectionLost} as any protocol is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -146,9 +146,9 @@ class MemorySession(Protocol):
             channel.stream.closed = True
         self.release()
 
-    def refused(self, error: BrokerError) -> None:
+    def refused(self, error: BrokerError, refused: Deferred[Any] | None) -> None:
         """The owner learns that the broker has closed it."""
-        self._die(Death(error, True))
+        self._die(Death(error, True), refused)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -159,16 +159,20 @@ class MemorySession(Protocol):
         error.__cause__ = reason.value
         self._die(Death(error, True))
 
-    def _die(self, death: Death) -> None:
+    def _die(self, death: Death, refused: Deferred[Any] | None = None) -> None:
         if self._dead:
             return
         self._dead = True
         unasked, self._open = self._open, False
         self.release()
         self.broker.left(self)
-        lost = [each for each in list(self.channels) if each.die(death)]
-        self.stream.fail_all(death)
         connecting, self._connecting = self._connecting, None
+        channels = list(self.channels)
+        lost = [channel for channel in channels if channel.mark_dead()]
+        if refused is not None:
+            refused.errback(death.error)
+        for stream in (*(channel.stream for channel in channels), self.stream):
+            stream.fail_all(death)
         for channel in lost:
             Notice(channel.listener.channel_lost, death.error).fire()
         if connecting is not None:
