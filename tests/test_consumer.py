@@ -51,6 +51,13 @@ class ConsumerTestCase(BrokerTestCase):
         for body in bodies:
             self.result_of(self.producer.publish(body, **options))
 
+    def one_turn(self) -> None:
+        """Run what is due now, and not what comes of it."""
+        for call in self.clock.getDelayedCalls():
+            if call.getTime() <= self.clock.seconds():
+                call.cancel()
+                call.func(*call.args, **call.kw)  # type: ignore[attr-defined]
+
 
 class CallbackTests(ConsumerTestCase):
     def test_each_message_reaches_the_callback(self) -> None:
@@ -443,6 +450,31 @@ class EndingTests(ConsumerTestCase):
         self.result_of(consumer.consume())
         ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
         self.assertEqual(ok.consumer_count, 1)
+
+    def test_consume_twice_at_once(self) -> None:
+        """The second call waits for the first, and finds nothing left to do."""
+        consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
+        calls = [consumer.consume(), consumer.consume()]
+        self.flush()
+        for call in calls:
+            self.successResultOf(call)
+        ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
+        self.assertEqual(ok.consumer_count, 1)
+
+    def test_cancel_while_starting(self) -> None:
+        """A cancel wins over a consume that is under way, wherever that is."""
+        self.result_of(QUEUE(self.connection).declare())
+        for turns in range(8):
+            consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
+            starting = consumer.consume()
+            for _ in range(turns):
+                self.one_turn()
+            cancelling = consumer.cancel() if turns % 2 else consumer.close()
+            self.flush()
+            self.successResultOf(cancelling)
+            starting.addErrback(lambda failure: failure.trap(ChannelClosed))
+            ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
+            self.assertEqual(ok.consumer_count, 0)
 
     def test_add_queue(self) -> None:
         """A queue added to a running consumer starts with the next consume."""

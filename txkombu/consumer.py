@@ -4,8 +4,7 @@ Consumer: receives messages from queues.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from inspect import isawaitable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,10 +18,12 @@ from twisted.internet.defer import (
 from twisted.python.failure import Failure
 
 from .bindable import lent_channel
+from .callbacks import Callback, run_callbacks
 from .channel import PREFETCH
 from .dispatch import Dispatcher
 from .entity import Queue
 from .exceptions import ChannelClosed, DecodeError, NotSupported
+from .intake import Intake, IntakeSettings
 from .message import Message
 from .policy import FailurePolicy, requeue_once
 from .serialization import accept_set
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     from .connection import BrokerConnection
 
 _C = TypeVar("_C", bound="Consumer")
-
-Callback = Callable[[Any, Message], object]
-"""Called with (payload, message); plain, Deferred-returning or a coroutine
-function."""
 
 
 class Consumer:
@@ -125,19 +122,25 @@ class Consumer:
             if value is not None:
                 setattr(self, name, value)
         self._check()
-        self._tag_prefix = tag_prefix
         self._callbacks = list(self.callbacks if callbacks is None else callbacks)
         self.callbacks = self._callbacks
-        given_queues = _as_queues(self.queues if queues is None else queues)
-        self._queues = [each.bind(self.channel) for each in given_queues]
-        self.queues = self._queues
-        self._tags: dict[str, tuple[Queue, bool]] = {}
-        self._cancelled: set[str] = set()
-        self._declared: set[int] = set()
+        settings = IntakeSettings(
+            on_message=self._on_message,
+            no_ack=self.no_ack,
+            auto_declare=self.auto_declare,
+            tag_prefix=tag_prefix,
+            exclusive=self.exclusive,
+            priority=self.priority,
+            prefetch_count=self.prefetch_count,
+            accept=accept_set(self.accept),
+            on_cancel=self.on_cancel,
+        )
+        named = self.queues if queues is None else queues
+        wanted = [named] if isinstance(named, Queue) else named
+        self._intake = Intake(self.channel, wanted, settings)
+        self.queues = self._intake.queues
         self._taken: list[Message] = []
         self._touched = False
-        # Whether a queue is read with no_ack, where prefetch bounds nothing.
-        self._pauses = False
         self._closed = False
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(limit, self._on_failure, self._on_handled)
@@ -149,7 +152,6 @@ class Consumer:
         check_count("prefetch_count", self.prefetch_count, 0, 65535)
         check_count("concurrency", self.concurrency, 1)
         check_count("priority", self.priority, -(2**31), 2**31 - 1)
-        self._accepted = accept_set(self.accept)
 
     # --- handling -----------------------------------------------------------
 
@@ -171,14 +173,7 @@ class Consumer:
         @param body: the payload.
         @return: anything; what can be awaited is awaited.
         """
-        callbacks = self._callbacks
-        if len(callbacks) == 1:
-            return callbacks[0](body, message)
-        for position, callback in enumerate(callbacks):
-            result = callback(body, message)
-            if isawaitable(result):
-                return _await_all(result, callbacks[position + 1 :], body, message)
-        return None
+        return run_callbacks(self._callbacks, body, message)
 
     @property
     def can_handle(self) -> bool:
@@ -204,24 +199,20 @@ class Consumer:
 
     def _on_message(self, message: Message) -> None:
         """Called by the channel with each message."""
-        if self._cancelled and self._is_late(message):
+        if self._intake.is_late(message):
             message.nack()
             return
         self._dispatcher.deliver(message)
-        if self._pauses and self._dispatcher.load >= self._most:
+        if self._intake.has_no_ack and self._dispatcher.load >= self._most:
             self.channel.pause(self)
 
-    def _is_late(self, message: Message) -> bool:
-        """Whether its consumer is being cancelled, and the broker takes it back."""
-        return message.consumer_tag in self._cancelled and not message.no_ack
-
     def _on_handled(self) -> None:
-        if self._pauses:
+        if self._intake.has_no_ack:
             self._maybe_resume()
         self.channel.connection.message_handled()
 
     def _maybe_resume(self) -> None:
-        if self._pauses and self._dispatcher.load <= self._most // 2:
+        if self._dispatcher.load <= self._most // 2:
             self.channel.resume(self)
 
     @property
@@ -230,10 +221,7 @@ class Consumer:
 
     # --- consuming ----------------------------------------------------------
 
-    @inlineCallbacks
-    def consume(
-        self, no_ack: bool | None = None
-    ) -> Generator[Deferred[Any], Any, None]:
+    def consume(self, no_ack: bool | None = None) -> Deferred[None]:
         """
         Declare the queues and start to receive from them; those that are
         received from already are left alone.
@@ -243,50 +231,20 @@ class Consumer:
             refusal, such as L{txkombu.exceptions.NotFound},
             L{txkombu.exceptions.AccessRefused} or
             L{txkombu.exceptions.ResourceLocked}; what was started runs on.
+            Fails with L{txkombu.exceptions.ChannelClosed} if it was closed,
+            or cancelled meanwhile.
         """
         self._touched = True
         if self._closed:
-            raise ChannelClosed("the consumer was closed; make a new one")
-        for queue in self._queues:
-            if self._tag_of(queue) is None:
-                yield self._declare(queue)
-                yield self._consume_from(queue, no_ack)
-
-    def _declare(self, queue: Queue) -> Deferred[Any]:
-        """Declare once; what was declared is restored after a loss."""
-        if not self.auto_declare or id(queue) in self._declared:
-            return succeed(None)
-        passive = self.auto_declare == "passive"
-        began = queue.queue_declare(passive=True) if passive else queue.declare()
-        return began.addCallback(lambda _: self._declared.add(id(queue)))
+            return fail(ChannelClosed("the consumer was closed; make a new one"))
+        return self._intake.start(no_ack)
 
     def declare(self) -> Deferred[None]:
         """Declare the queues, as C{auto_declare} says, without consuming."""
-        began = [self._declare(queue) for queue in self._queues]
-        return _all(began)
-
-    @inlineCallbacks
-    def _consume_from(
-        self, queue: Queue, no_ack: bool | None
-    ) -> Generator[Deferred[Any], Any, None]:
-        wanted = self.no_ack if no_ack is None else no_ack
-        unsettled = queue.no_ack if wanted is None else wanted
-        if self._closed:
-            raise ChannelClosed("the consumer was closed while it was starting")
-        self._pauses = self._pauses or unsettled
-        priority = {} if self.priority is None else {"x-priority": self.priority}
-        tag = yield self.channel.consume(
-            queue,
-            self._on_message,
-            tag_prefix=self._tag_prefix,
-            no_ack=unsettled,
-            exclusive=self.exclusive,
-            arguments=priority,
-            prefetch_count=self.prefetch_count,
-            accept=self._accepted,
-            on_cancel=self.on_cancel,
+        began = [self._intake.declare(queue) for queue in self._intake.queues]
+        return gatherResults(began, consumeErrors=True).addCallbacks(
+            lambda _: None, lambda failure: failure.value.subFailure
         )
-        self._tags[tag] = queue, unsettled
 
     def add_queue(self, queue: Queue) -> Queue:
         """
@@ -294,19 +252,11 @@ class Consumer:
 
         @return: the bound copy.
         """
-        [checked] = _as_queues([queue])
-        bound = checked.bind(self.channel)
-        self._queues.append(bound)
-        return bound
+        return self._intake.add(queue)
 
     def consuming_from(self, queue: Queue | str) -> bool:
         """Whether it receives from this queue."""
-        return self._tag_of(queue) is not None
-
-    def _tag_of(self, queue: Queue | str) -> str | None:
-        name = queue.name if isinstance(queue, Queue) else queue
-        found = (tag for tag, (each, _) in self._tags.items() if each.name == name)
-        return next(found, None)
+        return self._intake.tag_of(queue) is not None
 
     def start_if_untouched(self) -> Deferred[None]:
         """Start it if nothing was called yet and it can handle messages."""
@@ -323,34 +273,26 @@ class Consumer:
         @return: fires when no more come; never fails.
         """
         self._touched = True
-        return self._cancel_tags(list(self._tags))
+        return self._cancel_tags(self._intake.tags)
 
     def cancel_by_queue(self, queue: Queue | str) -> Deferred[None]:
         """Stop receiving from one queue, and drop it from L{queues}."""
         name = queue.name if isinstance(queue, Queue) else queue
-        self._queues[:] = [each for each in self._queues if each.name != name]
-        tag = self._tag_of(name)
-        return self._cancel_tags([] if tag is None else [tag])
+        return self._cancel_tags(self._intake.cancel_queue(name))
 
-    @inlineCallbacks
-    def _cancel_tags(self, tags: list[str]) -> Generator[Deferred[Any], Any, None]:
-        for tag in tags:
-            self._tags.pop(tag, None)
-        self._cancelled.update(tags)
-        cancelling = _all([self.channel.basic_cancel(tag) for tag in tags])
+    def _cancel_tags(self, tags: list[str]) -> Deferred[None]:
+        cancelling = self._intake.cancel(tags)
         # Now: a handler that ends meanwhile must not make room for one of them.
         for message in self._dispatcher.give_back(set(tags)):
             message.nack()
-        yield cancelling
-        self._cancelled.difference_update(tags)
+        return cancelling
 
-    @inlineCallbacks
     def qos(
         self,
         prefetch_size: int = 0,
         prefetch_count: int = 0,
         apply_global: bool = False,
-    ) -> Generator[Deferred[Any], Any, None]:
+    ) -> Deferred[None]:
         """
         Change how many unsettled messages may be handed out; 0 is no limit.
 
@@ -363,20 +305,14 @@ class Consumer:
         """
         if prefetch_size:
             name = self.channel.connection.transport_name
-            raise NotSupported("prefetch_size", name, "use prefetch_count")
+            return fail(NotSupported("prefetch_size", name, "use prefetch_count"))
         check_count("prefetch_count", prefetch_count, 0, 65535)
         if apply_global:
-            yield self.channel.basic_qos(prefetch_count)
-            return
+            return self.channel.basic_qos(prefetch_count)
         self.prefetch_count = prefetch_count
         if self.concurrency is None:
             self._dispatcher.set_limit(prefetch_count)
-        for tag, (queue, no_ack) in list(self._tags.items()):
-            if self.exclusive:
-                yield self.channel.basic_cancel(tag)
-            yield self._consume_from(queue, no_ack)
-            yield self.channel.basic_cancel(tag)
-            self._tags.pop(tag, None)
+        return self._intake.set_prefetch(prefetch_count)
 
     def flow(self, active: bool) -> Deferred[None]:
         """
@@ -441,12 +377,10 @@ class Consumer:
             refusal.
         """
         self._touched = True
-        wanted = self.no_ack if no_ack is None else no_ack
-        for queue in self._queues:
-            yield self._declare(queue)
-            unsettled = queue.no_ack if wanted is None else wanted
+        for queue in self._intake.queues:
+            yield self._intake.declare(queue)
             message: Message | None = yield self.channel.basic_get(
-                queue, unsettled, self.accept
+                queue, self._intake.reads_no_ack(queue, no_ack), self.accept
             )
             if message is not None:
                 return message
@@ -456,7 +390,7 @@ class Consumer:
     def purge(self) -> Generator[Deferred[Any], Any, int]:
         """Throw away the ready messages of its queues; fires with their number."""
         total = 0
-        for queue in self._queues:
+        for queue in self._intake.queues:
             total += yield queue.purge()
         return total
 
@@ -501,7 +435,7 @@ class Consumer:
         await self.close()
 
     def __repr__(self) -> str:
-        names = ", ".join(repr(queue.name) for queue in self._queues)
+        names = ", ".join(repr(queue.name) for queue in self._intake.queues)
         return f"<{type(self).__name__} of {names or 'no queue'}>"
 
 
@@ -519,28 +453,3 @@ class MessageIterator:
             return await self._consumer.take()
         except ChannelClosed:
             raise StopAsyncIteration from None
-
-
-def _as_queues(queues: Queue | Iterable[Queue]) -> list[Queue]:
-    listed = [queues] if isinstance(queues, Queue) else list(queues)
-    for queue in listed:
-        if not isinstance(queue, Queue):
-            raise TypeError(f"queues must be Queue objects, not {queue!r}")
-    return listed
-
-
-def _all(began: list[Deferred[Any]]) -> Deferred[None]:
-    """Wait for all; fail with the first failure."""
-    return gatherResults(began, consumeErrors=True).addCallbacks(
-        lambda _: None, lambda failure: failure.value.subFailure
-    )
-
-
-async def _await_all(
-    first: Awaitable[Any], callbacks: list[Callback], body: Any, message: Message
-) -> None:
-    await first
-    for callback in callbacks:
-        result = callback(body, message)
-        if isawaitable(result):
-            await result

@@ -1,0 +1,41 @@
+"""
+Running the callbacks of a consumer, in order, each awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any
+
+from .message import Message
+
+Callback = Callable[[Any, Message], object]
+"""Called with (payload, message); plain, Deferred-returning or a coroutine
+function."""
+
+
+def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> object:
+    """
+    Call them in order.
+
+    @return: something to await as soon as one has to be awaited; else nothing
+        that matters.
+    """
+    if len(callbacks) == 1:
+        return callbacks[0](body, message)
+    for position, callback in enumerate(callbacks):
+        result = callback(body, message)
+        if isawaitable(result):
+            return _await_all(result, callbacks[position + 1 :], body, message)
+    return None
+
+
+async def _await_all(
+    first: Awaitable[Any], callbacks: list[Callback], body: Any, message: Message
+) -> None:
+    await first
+    for callback in callbacks:
+        result = callback(body, message)
+        if isawaitable(result):
+            await result

@@ -1,0 +1,193 @@
+"""
+The queues that a consumer receives from: declared, started, cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import (
+    Deferred,
+    DeferredLock,
+    gatherResults,
+    inlineCallbacks,
+    succeed,
+)
+
+from .entity import Queue
+from .exceptions import ChannelClosed
+from .message import Message
+
+if TYPE_CHECKING:
+    from .channel import Channel
+
+
+@attrs.define
+class IntakeSettings:
+    """How its consumers are started; see L{txkombu.Consumer}."""
+
+    on_message: Callable[[Message], None]
+    no_ack: bool | None
+    auto_declare: bool | str
+    tag_prefix: str
+    exclusive: bool
+    priority: int | None
+    prefetch_count: int
+    accept: frozenset[str] | None
+    on_cancel: Callable[[str, Exception], object] | None
+
+
+class Intake:
+    """
+    Starts and ends one consumer at the broker for each queue.
+
+    Starting is done one call after the other; ending does not wait for it,
+    and what is still being started is then ended as soon as it runs.
+
+    @ivar queues: bound to the channel; in the order they were given.
+    @ivar has_no_ack: whether a queue is read with no_ack.
+    """
+
+    def __init__(
+        self, channel: Channel, queues: Iterable[Queue], settings: IntakeSettings
+    ) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._tags: dict[str, tuple[Queue, bool]] = {}
+        self._ending: set[str] = set()
+        self._declared: set[int] = set()
+        self._lock = DeferredLock()
+        self._cancels = 0
+        self.queues: list[Queue] = []
+        self.has_no_ack = False
+        for queue in queues:
+            self.add(queue)
+
+    def add(self, queue: Queue) -> Queue:
+        """@return: the bound copy of one more queue."""
+        if not isinstance(queue, Queue):
+            raise TypeError(f"queues must be Queue objects, not {queue!r}")
+        bound = queue.bind(self._channel)
+        self.queues.append(bound)
+        return bound
+
+    def tag_of(self, queue: Queue | str) -> str | None:
+        """The tag of the consumer that reads a queue, if there is one."""
+        name = queue.name if isinstance(queue, Queue) else queue
+        found = (tag for tag, (each, _) in self._tags.items() if each.name == name)
+        return next(found, None)
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of all consumers that run."""
+        return list(self._tags)
+
+    def is_late(self, message: Message) -> bool:
+        """Whether its consumer is being ended, and the broker takes it back."""
+        return (
+            bool(self._ending)
+            and message.consumer_tag in self._ending
+            and not message.no_ack
+        )
+
+    # --- declaring and starting ---------------------------------------------
+
+    def declare(self, queue: Queue) -> Deferred[Any]:
+        """Declare a queue once; what was declared is restored after a loss."""
+        wanted = self._settings.auto_declare
+        if not wanted or id(queue) in self._declared:
+            return succeed(None)
+        passive = wanted == "passive"
+        began = queue.queue_declare(passive=True) if passive else queue.declare()
+        return began.addCallback(lambda _: self._declared.add(id(queue)))
+
+    def start(self, no_ack: bool | None) -> Deferred[None]:
+        """
+        Start what does not run; a L{cancel} meanwhile ends it.
+
+        @return: fails with the broker's refusal.
+        """
+        return self._lock.run(self._start_all, no_ack, self._cancels)
+
+    @inlineCallbacks
+    def _start_all(
+        self, no_ack: bool | None, cancels: int
+    ) -> Generator[Deferred[Any], Any, None]:
+        for queue in list(self.queues):
+            if self._cancels == cancels and self.tag_of(queue) is None:
+                yield self.declare(queue)
+                self._check_wanted(cancels)
+                yield self._start(queue, self.reads_no_ack(queue, no_ack), cancels)
+
+    def reads_no_ack(self, queue: Queue, no_ack: bool | None) -> bool:
+        """Whether a queue is read with no_ack: the call, the consumer, the queue."""
+        wanted = self._settings.no_ack if no_ack is None else no_ack
+        return queue.no_ack if wanted is None else wanted
+
+    @inlineCallbacks
+    def _start(
+        self, queue: Queue, no_ack: bool, cancels: int
+    ) -> Generator[Deferred[Any], Any, None]:
+        settings = self._settings
+        self.has_no_ack = self.has_no_ack or no_ack
+        priority = settings.priority
+        tag: str = yield self._channel.consume(
+            queue,
+            settings.on_message,
+            tag_prefix=settings.tag_prefix,
+            no_ack=no_ack,
+            exclusive=settings.exclusive,
+            arguments={} if priority is None else {"x-priority": priority},
+            prefetch_count=settings.prefetch_count,
+            accept=settings.accept,
+            on_cancel=settings.on_cancel,
+        )
+        if self._cancels != cancels:
+            self._ending.add(tag)
+            yield self._channel.basic_cancel(tag)
+            self._ending.discard(tag)
+        self._check_wanted(cancels)
+        self._tags[tag] = queue, no_ack
+
+    def _check_wanted(self, cancels: int) -> None:
+        if self._cancels != cancels:
+            raise ChannelClosed("the consumer was cancelled while it was starting")
+
+    def set_prefetch(self, prefetch_count: int) -> Deferred[None]:
+        """Start all consumers again with another prefetch count."""
+        self._settings.prefetch_count = prefetch_count
+        return self._lock.run(self._restart_all, self._cancels)
+
+    @inlineCallbacks
+    def _restart_all(self, cancels: int) -> Generator[Deferred[Any], Any, None]:
+        """The old consumer ends last, so that an auto-delete queue stays."""
+        for tag, (queue, no_ack) in list(self._tags.items()):
+            if self._settings.exclusive:
+                yield self._channel.basic_cancel(tag)
+            yield self._start(queue, no_ack, cancels)
+            yield self._channel.basic_cancel(tag)
+            self._tags.pop(tag, None)
+
+    # --- ending -------------------------------------------------------------
+
+    @inlineCallbacks
+    def cancel(self, tags: list[str]) -> Generator[Deferred[Any], Any, None]:
+        """
+        End consumers, and what is being started.
+
+        @return: fires when no more of their messages come; never fails.
+        """
+        self._cancels += 1
+        for tag in tags:
+            self._tags.pop(tag, None)
+        self._ending.update(tags)
+        yield gatherResults([self._channel.basic_cancel(tag) for tag in tags])
+        self._ending.difference_update(tags)
+
+    def cancel_queue(self, name: str) -> list[str]:
+        """Drop a queue; @return: the tags that have to be cancelled for it."""
+        self.queues[:] = [each for each in self.queues if each.name != name]
+        tag = self.tag_of(name)
+        return [] if tag is None else [tag]
