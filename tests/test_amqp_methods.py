@@ -4,8 +4,8 @@ Methods and properties of AMQP 0-9-1, compared with pamqp's own codec.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, ClassVar, cast
 
@@ -130,7 +130,7 @@ class MethodTests(SynchronousTestCase):
     def test_any_bytes(self, tail: bytes) -> None:
         """Whatever comes is a method or a protocol error."""
         for index in commands.INDEX_MAPPING:
-            with suppress(ProtocolError):
+            with contextlib.suppress(ProtocolError):
                 decode_method(index.to_bytes(4, "big") + tail)
 
 

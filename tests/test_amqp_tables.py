@@ -4,7 +4,7 @@ Field tables of AMQP 0-9-1.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -121,7 +121,7 @@ class TableTests(SynchronousTestCase):
     @given(st.binary(max_size=60))
     def test_any_bytes(self, data: bytes) -> None:
         """Whatever comes is read or is a protocol error."""
-        with suppress(ProtocolError):
+        with contextlib.suppress(ProtocolError):
             _read(data)
 
     @given(st.dictionaries(_keys, _values, min_size=1, max_size=3), st.data())
