@@ -4,7 +4,8 @@ Consumers, on the memory broker under a Clock.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -50,13 +51,6 @@ class ConsumerTestCase(BrokerTestCase):
         """Publish, and see it confirmed."""
         for body in bodies:
             self.result_of(self.producer.publish(body, **options))
-
-    def one_turn(self) -> None:
-        """Run what is due now, and not what comes of it."""
-        for call in self.clock.getDelayedCalls():
-            if call.getTime() <= self.clock.seconds():
-                call.cancel()
-                call.func(*call.args, **call.kw)  # type: ignore[attr-defined]
 
 
 class CallbackTests(ConsumerTestCase):
@@ -461,20 +455,49 @@ class EndingTests(ConsumerTestCase):
         ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
         self.assertEqual(ok.consumer_count, 1)
 
-    def test_cancel_while_starting(self) -> None:
-        """A cancel wins over a consume that is under way, wherever that is."""
+    def test_cancel_before_anything_was_answered(self) -> None:
+        """A cancel, or a close, wins over a consume that is under way."""
         self.result_of(QUEUE(self.connection).declare())
-        for turns in range(8):
+        for end in (Consumer.cancel, Consumer.close):
             consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
             starting = consumer.consume()
-            for _ in range(turns):
-                self.one_turn()
-            cancelling = consumer.cancel() if turns % 2 else consumer.close()
+            self.successResultOf(end(consumer))
             self.flush()
-            self.successResultOf(cancelling)
-            starting.addErrback(lambda failure: failure.trap(ChannelClosed))
-            ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
-            self.assertEqual(ok.consumer_count, 0)
+            self.failureResultOf(starting, ChannelClosed)
+            self.assertConsumers(0)
+
+    def test_cancel_between_declaring_and_consuming(self) -> None:
+        """It does so in the middle, too."""
+        self.end_when_declared(Consumer.cancel)
+        self.end_when_declared(Consumer.close)
+
+    def end_when_declared(self, end: Callable[[Consumer], Deferred[None]]) -> None:
+        """Start a consumer, and end it when its queue is declared."""
+        ending: list[Deferred[None]] = []
+        consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
+        [queue] = cast("list[Queue]", consumer.queues)
+        queue.on_declared = lambda *told: ending.append(end(consumer))
+        starting = consumer.consume()
+        self.flush()
+        self.successResultOf(ending[0])
+        self.failureResultOf(starting, ChannelClosed)
+        self.assertConsumers(0)
+
+    def test_cancel_while_the_broker_starts_it(self) -> None:
+        """And when only the broker's word is missing: then it is ended at once."""
+        self.result_of(QUEUE(self.connection).declare())
+        channel = self.result_of(self.connection.channel())
+        consumer = Consumer(channel, QUEUE, False, False, callbacks=[self.take])
+        starting = consumer.consume()
+        self.successResultOf(consumer.cancel())
+        self.flush()
+        self.failureResultOf(starting, ChannelClosed)
+        self.assertConsumers(0)
+
+    def assertConsumers(self, count: int) -> None:
+        """The broker has so many consumers of the queue."""
+        ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
+        self.assertEqual(ok.consumer_count, count)
 
     def test_add_queue(self) -> None:
         """A queue added to a running consumer starts with the next consume."""
