@@ -37,6 +37,7 @@ class Dispatcher:
     """
 
     __slots__ = (
+        "_handing_on",
         "_idle",
         "_limit",
         "_on_failure",
@@ -61,6 +62,7 @@ class Dispatcher:
         self._waiting: deque[Message] = deque()
         self._takers: deque[Deferred[Message]] = deque()
         self._idle: Waiters[None] = Waiters()
+        self._handing_on = False
         self.handler: Handler | None = None
         self.running = 0
 
@@ -71,12 +73,15 @@ class Dispatcher:
 
     def deliver(self, message: Message) -> None:
         """Take a message from the channel."""
-        if self.handler is not None and self.running < self._limit:
+        free = self.handler is not None and self.running < self._limit
+        if free and not self._waiting:
             self._handle(message)
         elif self._takers:
             self._takers.popleft().callback(message)
         else:
             self._waiting.append(message)
+            if free:
+                self._next()
 
     def set_handler(self, handler: Handler) -> None:
         """Handle messages from now on, those that wait first."""
@@ -87,9 +92,13 @@ class Dispatcher:
         """@return: fires with the next message that no handler has."""
         if self._waiting:
             return succeed(self._waiting.popleft())
-        taker: Deferred[Message] = Deferred(self._takers.remove)
+        taker: Deferred[Message] = Deferred(self._forget_taker)
         self._takers.append(taker)
         return taker
+
+    def _forget_taker(self, taker: Deferred[Message]) -> None:
+        if taker in self._takers:
+            self._takers.remove(taker)
 
     def take_now(self) -> Message | None:
         """@return: the next message that no handler has, if one is here."""
@@ -117,7 +126,8 @@ class Dispatcher:
         """No more messages will come."""
         takers, self._takers = self._takers, deque()
         for taker in takers:
-            taker.errback(Failure(error))
+            if not taker.called:
+                taker.errback(Failure(error))
 
     def when_idle(self) -> Deferred[None]:
         """@return: fires when no handler is at work."""
@@ -182,14 +192,21 @@ class Dispatcher:
     def _over(self) -> None:
         self.running -= 1
         self._on_handled()
-        if self._waiting:
+        if self._waiting or self._idle:
             self._next()
-        if not self.running and self._idle:
-            self._idle.fire(None)
 
     def _next(self) -> None:
-        while self._waiting and self.handler and self.running < self._limit:
-            self._handle(self._waiting.popleft())
+        """Handle what waits; a loop, as many may be over at once."""
+        if self._handing_on:
+            return
+        self._handing_on = True
+        try:
+            while self._waiting and self.handler and self.running < self._limit:
+                self._handle(self._waiting.popleft())
+        finally:
+            self._handing_on = False
+        if self._idle and not self.running:
+            self._idle.fire(None)
 
     def _log_fault(self, failure: Failure) -> None:
         self._log.failure("Fault while ending the handling of a message", failure)
