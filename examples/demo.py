@@ -1,0 +1,254 @@
+"""
+The demo: feeds go through a broker, and none is lost.
+
+A service hosts the consumer of the feed example.  A producer asks for twenty
+feeds, and for C{FEED_URL} if that is set, and once for something that nobody
+knows.  Midway the consumer's connection is dropped.
+
+It runs on a broker in memory.  With C{DEMO_BROKER=amqp://...} it runs on that
+broker, the producer in a process of its own.  It exits with 1 if a feed has not
+come through within C{DEMO_SECONDS}, by default 60.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater, react
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogBeginner
+from twisted.python.failure import Failure
+from zope.interface import provider
+
+from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
+from txkombu.channel import Channel
+from txkombu.exceptions import KombuError
+from txkombu.policy import requeue_once
+from txkombu.service import ConsumerService
+
+PAUSE = 0.03
+"""Seconds between two feeds."""
+
+
+# --- the feed example -------------------------------------------------------
+
+
+class FeedProducer(Producer):
+    """Asks for feeds to be imported."""
+
+    exchange = Exchange("feed", type="direct")
+    routing_key = "importer"
+
+    def import_feed(self, feed_url: str) -> Deferred[None]:
+        """Ask for one feed."""
+        return self.publish({"action": "import_feed", "feed_url": feed_url})
+
+
+class FeedConsumer(Consumer):
+    """Imports feeds, or says so."""
+
+    queues = Queue("feed", FeedProducer.exchange, "importer")
+
+    def receive(self, message_data: Any, message: Message) -> object:
+        """Handle one message."""
+        if message_data["action"] == "import_feed":
+            print(f"Got feed import message for: {message_data['feed_url']}")
+            return message.ack()
+        raise Exception(f"Unknown action: {message_data['action']}")
+
+
+# --- the producer's side ----------------------------------------------------
+
+
+def feeds() -> list[str]:
+    """The feeds that are asked for."""
+    asked = ["http://cnn.com/rss/edition.rss"]
+    asked += [f"http://example.com/feeds/{number}.rss" for number in range(2, 21)]
+    own = os.environ.get("FEED_URL")
+    return [*asked, own] if own else asked
+
+
+async def produce(reactor: Any, broker: str, queue: Queue) -> None:
+    """Publish all feeds, and something else."""
+    async with BrokerConnection(broker, reactor=reactor) as connection:
+        producer = FeedProducer(connection, queue.exchange)
+        for number, feed_url in enumerate(feeds()):
+            await producer.import_feed(feed_url)
+            if number == 4:
+                await producer.publish({"action": "paint_feed", "feed_url": feed_url})
+            await deferLater(reactor, PAUSE)
+
+
+class Spawned(ProcessProtocol):
+    """Waits for the end of the producer's process."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+
+    def processEnded(self, reason: Failure) -> None:
+        """Called when it is over."""
+        fine = reason.check(ProcessDone)
+        self.ended.callback(None) if fine else self.ended.errback(reason)
+
+
+def spawn_producer(reactor: Any, name: str) -> Deferred[None]:
+    """Run L{produce} in another process; the broker's URL is in its environment."""
+    protocol = Spawned()
+    command = [sys.executable, os.path.abspath(__file__), "produce", name]
+    descriptors = {0: 0, 1: 1, 2: 2}
+    reactor.spawnProcess(
+        protocol, sys.executable, command, env=None, childFDs=descriptors
+    )
+    return protocol.ended
+
+
+# --- the consumer's side ----------------------------------------------------
+
+
+class Tally:
+    """
+    What came through.
+
+    @ivar midway: fires when half of the feeds have come.
+    @ivar done: fires when all have, and what nobody knows was rejected.
+    """
+
+    def __init__(self, wanted: list[str]) -> None:
+        self.wanted = wanted
+        self.received: list[str] = []
+        self.rejected = 0
+        self.midway: Deferred[None] = Deferred()
+        self.done: Deferred[None] = Deferred()
+
+    @property
+    def missing(self) -> list[str]:
+        """The feeds that have not come."""
+        return [each for each in self.wanted if each not in self.received]
+
+    def imported(self, feed_url: str) -> None:
+        """Count a feed."""
+        self.received.append(feed_url)
+        if len(self.received) * 2 >= len(self.wanted) and not self.midway.called:
+            self.midway.callback(None)
+        self.check()
+
+    def failed(self, message: Message, failure: Failure) -> None:
+        """Do what is done by default, and count what is rejected."""
+        requeue_once(message, failure)
+        if message.redelivered:
+            self.rejected += 1
+            print(f"Rejected a message: {failure.getErrorMessage()}")
+            self.check()
+
+    def check(self) -> None:
+        """Notice the end."""
+        if not self.missing and self.rejected and not self.done.called:
+            self.done.callback(None)
+
+    def summary(self) -> str:
+        """What came of it, in one line."""
+        again = len(self.received) - len(set(self.received))
+        return (
+            f"{len(self.wanted)} feeds asked for, {len(set(self.received))} received, "
+            f"{len(self.missing)} lost, {again} received twice, "
+            f"{self.rejected} unknown message rejected"
+        )
+
+
+class CountedConsumer(FeedConsumer):
+    """The feed example's consumer, counted."""
+
+    def __init__(self, channel: Channel, queue: Queue, tally: Tally) -> None:
+        super().__init__(channel, queue, on_failure=tally.failed)
+        self.tally = tally
+
+    def receive(self, message_data: Any, message: Message) -> object:
+        """Handle one message, and count it."""
+        result = super().receive(message_data, message)
+        self.tally.imported(message_data["feed_url"])
+        return result
+
+
+@provider(ILogObserver)
+def tell(event: LogEvent) -> None:
+    """Print what the library logs."""
+    failure = event.get("log_failure")
+    why = f": {failure.getErrorMessage()}" if isinstance(failure, Failure) else ""
+    if str(event.get("log_namespace")).startswith("txkombu") or failure is not None:
+        print(f"[{formatEvent(event)}{why}]")
+
+
+async def demo(reactor: Any, broker: str, queue: Queue) -> int:
+    """
+    Host the consumer, have feeds produced, and drop the connection midway.
+
+    @return: the exit code.
+    """
+    tally = Tally(feeds())
+    connection = BrokerConnection(broker, reactor=reactor)
+    print(f"Feeds go through {connection.as_uri()}")
+    service = ConsumerService(
+        connection, lambda channel: CountedConsumer(channel, queue, tally)
+    )
+    service.startService()
+    tally.midway.addCallback(lambda _: reactor.callLater(PAUSE / 2, connection.drop))
+
+    async def run() -> None:
+        await service.when_started()
+        if connection.transport_name == "memory":
+            await produce(reactor, broker, queue)
+        else:
+            await spawn_producer(reactor, queue.name)
+        await tally.done
+
+    seconds = float(os.environ.get("DEMO_SECONDS", "60"))
+    try:
+        await Deferred.fromCoroutine(run()).addTimeout(seconds, reactor)
+    except Exception as error:
+        late = isinstance(error, TimeoutError)
+        print(f"Not over within {seconds:g} s" if late else f"It failed: {error!r}")
+        print(*(f"Lost: {feed_url}" for feed_url in tally.missing), sep="\n")
+    await service.stopService()
+    await remove(reactor, broker, queue)
+    print(tally.summary())
+    return 0 if tally.done.called and tally.done.result is None else 1
+
+
+async def remove(reactor: Any, broker: str, queue: Queue) -> None:
+    """Leave nothing at the broker; the exchange goes with the queue."""
+    with suppress(KombuError):
+        async with BrokerConnection(broker, reactor=reactor) as connection:
+            await queue(connection).delete()
+
+
+def own_queue(name: str) -> Queue:
+    """
+    A queue that is not in anybody's way on a broker that others use, and that
+    goes by itself should the demo be killed.
+    """
+    exchange = Exchange(name, type="direct", auto_delete=True)
+    return Queue(name, exchange, "importer", expires=60)
+
+
+async def main(reactor: Any, *arguments: str) -> None:
+    """Be the demo, or the process of its producer."""
+    broker = os.environ.get("DEMO_BROKER") or "memory://demo"
+    if arguments[:1] == ("produce",):
+        await produce(reactor, broker, own_queue(arguments[1]))
+        return
+    globalLogBeginner.beginLoggingTo([tell], redirectStandardIO=False)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    name = f"txkombu-demo-{uuid4().hex[:8]}"
+    local = broker.startswith("memory:")
+    queue = FeedConsumer.queues if local else own_queue(name)
+    raise SystemExit(await demo(reactor, broker, queue))
+
+
+if __name__ == "__main__":
+    react(main, sys.argv[1:])

@@ -1,0 +1,82 @@
+"""
+A server that publishes each line it receives.
+
+C{python line_publisher.py amqp://guest:guest@localhost// tcp:8007}, and then
+C{telnet localhost 8007}.
+
+A client is read no faster than the broker takes its lines over: while one is
+on its way the server does not read the next, and TCP makes the client wait.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.internet.task import react
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from txkombu import BrokerConnection, Exchange, Producer, Queue
+
+LINES = Queue("lines", Exchange("lines", type="fanout"))
+
+
+class LinePublisher(LineReceiver):
+    """Publishes lines, one at a time, and says what became of each."""
+
+    delimiter = b"\n"
+
+    def __init__(self, producer: Producer) -> None:
+        self.producer = producer
+
+    def lineReceived(self, line: bytes) -> None:
+        """Publish the line; read on when the broker has it, or refused it."""
+        self.pauseProducing()
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        publishing = self.producer.publish(text, declare=[LINES])
+        publishing.addCallbacks(self.published, self.refused)
+
+    def published(self, _: None) -> None:
+        """Tell the client, and take its next line."""
+        self.sendLine(b"published")
+        self.resumeProducing()
+
+    def refused(self, failure: Failure) -> None:
+        """Tell the client, which may send the line again."""
+        self.sendLine(b"not published: " + failure.getErrorMessage().encode("utf-8"))
+        self.resumeProducing()
+
+
+class LinePublisherFactory(Factory):
+    """All clients share one producer, and so one channel."""
+
+    noisy = False
+
+    def __init__(self, producer: Producer) -> None:
+        self.producer = producer
+
+    def buildProtocol(self, addr: IAddress | None) -> LinePublisher:
+        """Make the protocol for one client."""
+        return LinePublisher(self.producer)
+
+
+async def main(reactor: Any, broker: str, endpoint: str) -> None:
+    """Serve until the program is interrupted."""
+    clock: IReactorTime = reactor
+    async with BrokerConnection(broker, reactor=clock) as connection:
+        factory = LinePublisherFactory(Producer(connection, LINES.exchange))
+        port = await serverFromString(reactor, endpoint).listen(factory)
+        print(f"Publishing the lines that come to {port.getHost()}", flush=True)
+        try:
+            await Deferred()
+        finally:
+            await port.stopListening()
+
+
+if __name__ == "__main__":
+    react(main, sys.argv[1:])

@@ -1,0 +1,71 @@
+"""
+How to test a handler of your own: C{trial test_handler.py}.
+
+There is no broker to start, and nothing to wait for: the test case has a broker
+in memory, and time passes only when the test says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from txkombu import Consumer, Exchange, Message, Producer, Queue
+from txkombu.testing import BrokerTestCase
+
+SHOP = Exchange("shop", type="topic")
+ORDERS = Queue("orders", SHOP, "order.*")
+
+
+class OrderConsumer(Consumer):
+    """The code under test: bills each order."""
+
+    queues = ORDERS
+
+    def __init__(self, channel: Any, invoices: Producer) -> None:
+        super().__init__(channel)
+        self.invoices = invoices
+
+    async def receive(self, order: Any, message: Message) -> None:
+        """Publish an invoice; the order is done when the broker has that."""
+        if order["quantity"] <= 0:
+            raise ValueError(f"order {order['id']} has no quantity")
+        total = order["quantity"] * order["price"]
+        await self.invoices.publish({"order": order["id"], "total": total})
+        await message.ack()
+
+
+class OrderConsumerTests(BrokerTestCase):
+    """What becomes of orders."""
+
+    def setUp(self) -> None:
+        """Start the consumer, as the program would."""
+        super().setUp()
+        invoices = Producer(self.connect(), SHOP, "invoice")
+        self.result_of(OrderConsumer(self.connection, invoices).consume())
+        self.shop = Producer(self.connect(), SHOP, "order.new")
+
+    def test_invoice(self) -> None:
+        """Each order is billed."""
+        self.shop.publish({"id": 7, "quantity": 3, "price": 20})
+        self.flush()
+        [invoice] = self.broker.published_to("shop", "invoice")
+        self.assertEqual(invoice.payload, {"order": 7, "total": 60})
+        self.assertEqual(self.broker.waiting_in("orders"), 0)
+
+    def test_refused(self) -> None:
+        """An order that cannot be billed is tried twice, and logged each time."""
+        self.shop.publish({"id": 8, "quantity": 0, "price": 20})
+        self.flush()
+        self.assertEqual(self.broker.published_to("shop", "invoice"), [])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_lost_connection(self) -> None:
+        """Orders that come while the connection is lost are billed afterwards."""
+        self.broker.drop()
+        self.shop.publish({"id": 9, "quantity": 1, "price": 5})
+        self.flush()
+        self.assertEqual(self.broker.published_to("shop", "invoice"), [])
+        self.clock.advance(1)
+        self.flush()
+        [invoice] = self.broker.published_to("shop", "invoice")
+        self.assertEqual(invoice.payload, {"order": 9, "total": 5})
