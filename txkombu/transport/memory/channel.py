@@ -49,6 +49,7 @@ class MemoryChannel(PublishingChannel):
     @ivar limit: how many unsettled messages its consumers may hold together,
         0 without limit; C{held} is how many they do.
     @ivar paused: whether the owner wants no deliveries now.
+    @ivar seen: the highest delivery tag that has reached the owner.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class MemoryChannel(PublishingChannel):
         self.limit = 0
         self.held = 0
         self.paused = False
+        self.seen = 0
         self._tag = 0
 
     # --- consuming -----------------------------------------------------------
@@ -171,7 +173,11 @@ class MemoryChannel(PublishingChannel):
         handout = Handout(found, None, self._tag, message)
         if not no_ack:
             self.unsettled[self._tag] = handout
+            self.stream.push(Notice(self._saw, self._tag))
         return handout.delivery()
+
+    def _saw(self, tag: int) -> None:
+        self.seen = tag
 
     def _give_back(self, got: Delivery | None, no_ack: bool) -> None:
         if got is not None and not no_ack and got.tag in self.unsettled:
@@ -261,12 +267,12 @@ class MemoryChannel(PublishingChannel):
 
     def _take(self, tag: int, multiple: bool) -> list[Handout]:
         """Take what a settlement means out of what is unsettled."""
-        if tag == 0:
-            return self._take_all()
         if not multiple:
             handout = self.unsettled.pop(tag, None)
             return [] if handout is None else [handout]
-        tags = list(takewhile(lambda each: each <= tag, self.unsettled))
+        # What is still on its way to the owner cannot be meant.
+        last = min(tag or self.seen, self.seen)
+        tags = list(takewhile(lambda each: each <= last, self.unsettled))
         return [self.unsettled.pop(each) for each in tags]
 
     def _take_all(self) -> list[Handout]:

@@ -243,6 +243,7 @@ class Handout:
             consumer.released()
             consumer.queue.run()
         channel = consumer.channel
+        channel.seen = self.tag
         if not channel.wants(self):
             return
         if consumer.abandoned:

@@ -108,7 +108,11 @@ class Message:
 
     def read(self) -> Properties:
         """A copy of the properties that the receiver may keep and change."""
-        return snapshot(self.properties)
+        properties = self.properties.copy()
+        headers = properties.get("headers")
+        if headers:
+            properties["headers"] = copied(headers)
+        return properties
 
     def read_counted(self) -> Properties:
         """The same with the count that quorum queues add."""

@@ -194,10 +194,9 @@ class MemoryQueue:
 
     def drop_expired(self) -> None:
         """Drop what has expired at the head, and see to it that the next will."""
-        now = self.vhost.now()
         waiting = self.waiting
         while (head := waiting.peek()) is not None and head.expires is not None:
-            if head.expires > now:
+            if head.expires > self.vhost.now():
                 self._check_by(head.expires)
                 return
             bury(self, waiting.pop(), EXPIRED)

@@ -15,7 +15,7 @@ from .arguments import duration_fault
 from .deadlines import Deadlines
 from .errors import Refused, named, type_name
 from .exchange import MemoryExchange, route
-from .message import Message, snapshot
+from .message import Message, headers_of, snapshot
 from .queue import MemoryQueue
 from .routing import Binding, Router
 
@@ -33,6 +33,7 @@ _PREDECLARED: Final = (
     ("amq.match", "headers"),
 )
 _WHOLE: Final = re.compile(r"([+-]?[0-9]+)(.*)", re.DOTALL)
+_COPIES: Final = frozenset(("CC", "BCC"))
 _TRACE: Final = "amq.rabbitmq.trace"
 
 
@@ -260,25 +261,17 @@ class VirtualHost:
         message = Message(body, snapshot(properties), exchange_name, key)
         if "expiration" in message.properties:
             message.ttl = _time_to_live(message.properties["expiration"])
-        queues = self._all_queues(exchange, message)
+        headers = message.properties.get("headers")
+        if headers and not _COPIES.isdisjoint(headers_of(message.properties)):
+            queues: Sequence[MemoryQueue] = self._with_copies(exchange, message)
+        else:
+            queues = self.route(exchange, key, message.properties)
         if not queues:
             return False, True
         taken = queues[0].publish(message)
         for queue in queues[1:]:
             taken = queue.publish(message.twin()) and taken
         return True, taken
-
-    def _all_queues(
-        self, exchange: MemoryExchange, message: Message
-    ) -> Sequence[MemoryQueue]:
-        headers = message.properties.get("headers")
-        if (
-            headers
-            and isinstance(headers, dict)
-            and ("CC" in headers or "BCC" in headers)
-        ):
-            return self._with_copies(exchange, message)
-        return self.route(exchange, message.routing_key, message.properties)
 
     def _with_copies(
         self, exchange: MemoryExchange, message: Message
