@@ -108,7 +108,8 @@ class SessionKeeper:
         """
         End whatever is under way and close the session.
 
-        @return: fires when nothing is left; never fails.
+        @return: fires when nothing is left; never fails.  Cancelling drops
+            the session at once.
         """
         if self.state is State.CLOSED:
             return
@@ -119,10 +120,16 @@ class SessionKeeper:
         live, self._live, self.session = self._live, None, None
         self._stop_trying()
         self._up.fail(ConnectionClosed("the connection was closed"))
-        if live is not None:
-            yield live.close()
-        self._lifecycle.step(Event.GONE)
-        self._closed.fire(None)
+        try:
+            if live is not None:
+                yield live.close()
+        except CancelledError:
+            assert live is not None
+            live.abort()
+            raise
+        finally:
+            self._lifecycle.step(Event.GONE)
+            self._closed.fire(None)
 
     def drop(self, tell_channels: Callable[[Exception], None]) -> None:
         """
@@ -144,18 +151,24 @@ class SessionKeeper:
         self._timer = None
         self._lifecycle.step(Event.CONNECT)
         self._attempt = attempt = self._try_alternates()
-        attempt.addErrback(self._attempt_failed)
+        attempt.addCallbacks(
+            self._session_up,
+            self._attempt_failed,
+            callbackArgs=(attempt,),
+            errbackArgs=(attempt,),
+        )
 
     @inlineCallbacks
-    def _try_alternates(self) -> Generator[Deferred[Any], Any, None]:
+    def _try_alternates(self) -> Generator[Deferred[Any], Any, ISession]:
+        session: ISession
         *others, last = self._alternates
         for parameters in others:
             try:
                 session = yield self._open(parameters)
                 break
-            except CancelledError:
-                raise
             except Exception as error:
+                if self.state is not State.CONNECTING:
+                    raise
                 self._log.warn(
                     "Connecting to {url} failed: {error}",
                     url=parameters.as_uri(),
@@ -166,14 +179,16 @@ class SessionKeeper:
         self._live = session
         self._lifecycle.step(Event.SESSION)
         yield self._restore(session)
-        self._attempt = None
-        self._session_up(session)
+        return session
 
     def _open(self, parameters: Parameters) -> Deferred[ISession]:
         transport = self._transport_for(parameters)
         return transport.connect(parameters, self._endpoint, self._clock, self)
 
-    def _session_up(self, session: ISession) -> None:
+    def _session_up(self, session: ISession, attempt: Deferred[Any]) -> None:
+        if self._attempt is not attempt:
+            return
+        self._attempt = None
         self._lifecycle.step(Event.RESTORED)
         self.session = session
         self.last_error = None
@@ -189,13 +204,14 @@ class SessionKeeper:
         )
         self._lost_at = None
 
-    def _attempt_failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
+    def _attempt_failed(self, failure: Failure, attempt: Deferred[Any]) -> None:
+        if self._attempt is not attempt:
             return
         self._attempt = None
         live, self._live = self._live, None
         if live is not None:
             live.abort()
+            self._forget_flow()
         error = failure.value
         assert isinstance(error, Exception)
         self.last_error = error
@@ -236,14 +252,20 @@ class SessionKeeper:
         if self._live is None:
             return
         self._live = self.session = None
-        self.blocked_reason = ""
-        self._write_paused = False
+        self._forget_flow()
         self.last_error = reason
         if self.state is State.CONNECTED:
             self._backoff.note_life(self._clock, self._up_since)
         self._stop_trying()
         if self.state in (State.RESTORING, State.CONNECTED):
             self._wait(reason)
+
+    def _forget_flow(self) -> None:
+        """What the session that is gone could not take, the next one can."""
+        if not self.may_publish:
+            self.blocked_reason = ""
+            self._write_paused = False
+            self._flow(True)
 
     def blocked(self, reason: str) -> None:
         """The broker is in alarm."""
