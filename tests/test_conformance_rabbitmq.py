@@ -1,0 +1,21 @@
+"""
+The conformance suite on a real RabbitMQ, over the native transport.
+"""
+
+from __future__ import annotations
+
+from . import conformance
+from .brokers import rabbitmq
+
+
+class RabbitMQ:
+    """Connects to the RabbitMQ of this run."""
+
+    url: str
+
+    def setUp(self) -> None:
+        self.url = rabbitmq().url
+        super().setUp()  # type: ignore[misc]  # the case's
+
+
+globals().update(conformance.cases(RabbitMQ, __name__))
