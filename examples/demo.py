@@ -102,9 +102,10 @@ def spawn_producer(reactor: Any, name: str) -> Deferred[None]:
     protocol = Spawned()
     command = [sys.executable, os.path.abspath(__file__), "produce", name]
     descriptors = {0: 0, 1: 1, 2: 2}
-    reactor.spawnProcess(
+    process = reactor.spawnProcess(
         protocol, sys.executable, command, env=None, childFDs=descriptors
     )
+    print(f"The producer is process {process.pid}")
     return protocol.ended
 
 

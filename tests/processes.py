@@ -1,0 +1,88 @@
+"""
+Python programs run by tests in processes of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SECONDS = 20.0
+"""How long one may take before its test fails."""
+
+TWISTD = "from twisted.scripts.twistd import run; run()"
+TWIST = "from twisted.application.twist._twist import Twist; Twist.main()"
+TRIAL = "from twisted.scripts.trial import run; run()"
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Where the tests find modules, their children find them."""
+    kept = {key: os.environ[key] for key in os.environ if not key.startswith("DEMO_")}
+    kept.pop("FEED_URL", None)
+    path = os.pathsep.join(os.path.abspath(each) for each in sys.path if each)
+    return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "", **changes}
+
+
+def run_python(
+    *arguments: str, cwd: str | Path, stdin: str = "", **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end, with changes to the environment."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        input=stdin,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+class Running:
+    """A Python program at work; all it prints goes to one file."""
+
+    def __init__(self, *arguments: str, cwd: str | Path) -> None:
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  # close() does
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", *arguments],
+            cwd=cwd,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), size, 0).decode()
+
+    def wait_for(self, text: str) -> None:
+        """
+        Wait until it has printed that.
+
+        @raise AssertionError: it ended, or took too long.
+        """
+        limit = time.monotonic() + SECONDS
+        while text not in self.output:
+            over = self.process.poll() is not None and text not in self.output
+            if over or time.monotonic() > limit:
+                raise AssertionError(f"{text!r} was not printed, but {self.output}")
+            time.sleep(0.01)
+
+    def wait(self) -> int:
+        """Wait for its end; gives the exit code, minus the signal that ended it."""
+        return self.process.wait(SECONDS)
+
+    def close(self) -> None:
+        """Kill it if it is still there."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._output.close()
