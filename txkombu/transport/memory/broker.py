@@ -20,7 +20,6 @@ from .queue import MemoryQueue
 from .routing import BUILT_IN, CustomRouter, RouteFunction, Router
 from .session import MemorySession
 from .vhost import VirtualHost
-from .wire import MemoryWire
 
 if TYPE_CHECKING:
     from ...url import Parameters
@@ -78,7 +77,7 @@ class MemoryBroker:
             self.pump.clock = clock
         vhost = self.vhost(parameters.virtual_host)
         session = MemorySession(self, vhost, parameters.userid, listener)
-        session.makeConnection(MemoryWire(session))  # type: ignore[no-untyped-call]
+        session.makeConnection(session.wire)  # type: ignore[no-untyped-call]
         return session.begin()
 
     def flush(self) -> None:

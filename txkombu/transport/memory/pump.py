@@ -41,12 +41,20 @@ class Pump:
         """A stream has events."""
         self._streams.append(stream)
         if self._call is None:
-            assert self.clock is not None, "a session brings a clock"
-            self._call = self.clock.callLater(0, self._run)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        assert self.clock is not None, "a session brings a clock"
+        self._call = self.clock.callLater(0, self._run)
 
     def _run(self) -> None:
         self._call = None
-        self._count()
+        if self._too_often():
+            self._schedule()
+            raise NeverQuiet(
+                f"the memory broker was busy for {MOST_ROUNDS} rounds without any "
+                "time passing: does something requeue, or answer itself, for ever?"
+            )
         streams, self._streams = self._streams, []
         self._running = True
         try:
@@ -55,18 +63,16 @@ class Pump:
         finally:
             self._running = False
 
-    def _count(self) -> None:
+    def _too_often(self) -> bool:
         assert self.clock is not None
         now = self.clock.seconds()
         if now != self._round_time:
             self._round_time, self._rounds = now, 0
         self._rounds += 1
-        if self._rounds > MOST_ROUNDS:
-            self._rounds = 0
-            raise NeverQuiet(
-                f"the memory broker was busy for {MOST_ROUNDS} rounds without any "
-                "time passing: does something requeue, or answer itself, for ever?"
-            )
+        if self._rounds <= MOST_ROUNDS:
+            return False
+        self._rounds = 0
+        return True
 
     def flush(self) -> None:
         """

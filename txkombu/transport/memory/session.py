@@ -25,6 +25,7 @@ from ...interfaces import (
 )
 from .channel import MemoryChannel
 from .events import Closing, Death, EventStream, Notice, Pending, Reply
+from .wire import MemoryWire
 
 if TYPE_CHECKING:
     from .broker import MemoryBroker
@@ -39,7 +40,7 @@ class MemorySession(Protocol):
 
     @ivar listener: its owner.
     @ivar channels: those that live, in the order they were opened.
-    @ivar transport: the wire; to abort it is to lose the session.
+    @ivar wire: its transport; to abort it is to lose the session.
     """
 
     product = "txkombu memory"
@@ -63,6 +64,7 @@ class MemorySession(Protocol):
         self._served = True
         self._dead = False
         self._connecting: Deferred[ISession] | None = None
+        self.wire = MemoryWire(self)
 
     def connectionMade(self) -> None:
         """Be one of the broker's sessions from now on."""
