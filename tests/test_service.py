@@ -453,7 +453,9 @@ class StopTests(ServiceCase):
         self.broker.refuse()
         self.broker.drop()
         self.clock.advance(5)
+        self.assertIsNotNone(self.service.last_error)
         self.assertEqual(self.stop(), [None])
+        self.assertIsNone(self.service.last_error)
         self.assert_gone()
 
     def test_while_refused(self) -> None:

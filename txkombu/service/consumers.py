@@ -89,8 +89,8 @@ class ConsumerService(Service):
 
     @property
     def last_error(self) -> Exception | None:
-        """Why it is not consuming; None while all is well."""
-        if self.halted is not None or self._hosting is None:
+        """Why it runs and is not consuming, or why it halted; else None."""
+        if not self.running or self._hosting is None:
             return self.halted
         return self._hosting.last_error
 
