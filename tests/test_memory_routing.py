@@ -18,6 +18,7 @@ from txkombu.interfaces import Properties
 from txkombu.transport.memory import Binding
 from txkombu.transport.memory.backlog import Backlog, PriorityBacklog
 from txkombu.transport.memory.message import Message
+from txkombu.transport.memory.routing import TopicRouter
 from txkombu.transport.memory.topic import TopicTrie, words_of
 
 _PATTERNS = st.lists(st.sampled_from(["a", "b", "", "*", "#"]), max_size=5).map(
@@ -137,6 +138,32 @@ class CustomTypeTests(MemoryTestCase):
         channel = self.channel()
         self.broker.register_exchange_type("longest", self.longest)
         self.done(channel.exchange_declare(Exchange("x", "longest"), False))
+
+
+class RememberingTests(MemoryTestCase):
+    """What topic exchanges remember of the keys they have seen."""
+
+    def test_many_keys(self) -> None:
+        """However many keys there are, they are routed, and memory is bounded."""
+        channel = self.channel()
+        queue, exchange = self.queue(channel), Exchange("amq.topic")
+        self.done(channel.queue_bind(queue, exchange, "a.#", {}))
+        for number in range(2500):
+            channel.basic_publish(b"", {}, exchange, f"a.{number}", False, False)
+        self.assertEqual(len(self.waiting()), 2500)
+        router = self.broker.exchange("amq.topic").router
+        assert isinstance(router, TopicRouter)
+        self.assertLessEqual(len(router._known), 1000)
+
+    def test_changed(self) -> None:
+        """A key seen before is routed anew once a binding changed."""
+        channel = self.channel()
+        queue, exchange = self.queue(channel), Exchange("amq.topic")
+        for bound in (True, False, True):
+            change = channel.queue_bind if bound else channel.queue_unbind
+            self.done(change(queue, exchange, "*", {}))
+            channel.basic_publish(b"", {}, exchange, "key", False, False)
+        self.assertEqual(len(self.waiting()), 2)
 
 
 def _message(position: int, priority: int = 0) -> Message:

@@ -193,6 +193,15 @@ class WireTests(MemoryTestCase):
         self.done(self.session.close())
         self.assertEqual({probe.outcome for probe in verdicts}, {None})
 
+    def test_aborted_while_cancelling(self) -> None:
+        """Ending a consumer succeeds, also when the session ends before."""
+        self.consume(self.one, self.queue(self.one), "c")
+        self.broker.flush()
+        cancelling = Probe(self.one.basic_cancel("c"))
+        self.assertFalse(cancelling.fired)
+        self.session.abort()
+        self.assertIsNone(cancelling.outcome)
+
     def test_aborted_while_closing(self) -> None:
         """A session that is closed and then aborted is over, and says so once."""
         closing = Probe(self.session.close())
@@ -399,6 +408,55 @@ class MeddlingTests(MemoryTestCase):
         self.one.basic_publish(b"1", {}, DEFAULT, "q", False, False)
         self.session.abort()
         self.assertEqual(self.waiting(), [])
+
+
+class ValueTests(MemoryTestCase):
+    """What no wire could carry is refused here too, before anything happens."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.one = self.channel()
+        self.q = self.queue(self.one)
+
+    def publish(self, **properties: object) -> None:
+        """Publish a message with these properties."""
+        self.done(self.one.basic_publish(b"1", properties, DEFAULT, "q", False, True))
+
+    def test_prefetch(self) -> None:
+        """A prefetch count has 16 bits."""
+        for count in (-1, 2**16):
+            with self.assertRaisesRegex(ValueError, "0 to 65535"):
+                self.consume(self.one, self.q, prefetch=count)
+
+    def test_tag(self) -> None:
+        """A consumer needs a tag, which no other has."""
+        self.consume(self.one, self.q, "c")
+        self.broker.flush()
+        for tag in ("", "c"):
+            with self.assertRaisesRegex(ValueError, "a tag of its own"):
+                self.consume(self.one, self.q, tag)
+
+    def test_numbers(self) -> None:
+        """A number in a header has 64 bits."""
+        self.publish(headers={"least": -(2**63), "most": 2**63 - 1})
+        for number in (2**63, -(2**63) - 1):
+            with self.assertRaisesRegex(ValueError, "64 bits"):
+                self.publish(headers={"number": number})
+        self.assertEqual(self.waiting(), [b"1"])
+
+    def test_keys(self) -> None:
+        """A name in a header is a string of up to 255 bytes."""
+        with self.assertRaises(ValueError):
+            self.publish(headers={"table": {"x" * 256: 1}})
+        with self.assertRaises(TypeError):
+            self.publish(headers={"table": {1: 1}})
+
+    def test_types(self) -> None:
+        """What came as tuple or bytearray arrives as list and bytes."""
+        self.publish(headers={"tuple": (1, 2), "array": bytearray(b"3")}, type=None)
+        got = self.done(self.one.basic_get(self.q, True))
+        assert got is not None
+        self.assertEqual(got.properties, {"headers": {"tuple": [1, 2], "array": b"3"}})
 
 
 class RefusedPublishTests(MemoryTestCase):

@@ -237,8 +237,7 @@ class Handout:
 
     def fire(self) -> None:
         consumer = self.consumer
-        if consumer is None:
-            return
+        assert consumer is not None, "what is got is no event"
         if consumer.windowed:
             consumer.released()
             consumer.queue.run()
