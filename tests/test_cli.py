@@ -31,7 +31,7 @@ NUMBERS = Queue("numbers", Exchange("numbers"), "numbers")
 
 class Slow(Consumer):
     queues = NUMBERS
-    seconds = 0.3
+    seconds = 0.5
 
     async def receive(self, number, message):
         print("begin", number)
@@ -258,10 +258,12 @@ class ProcessCase(ModuleCase):
     def assert_stops_in_order(self, running: Running) -> int:
         """A SIGTERM lets the handler at work end; gives the exit code."""
         running.wait_for("begin 1")
-        self.assertNotIn("end 1", running.output)
         running.process.terminate()
         code = running.wait()
-        self.assertIn("end 1 Settlement.SENT", running.output)
+        before, signalled, after = running.output.partition("Received SIGTERM")
+        self.assertTrue(signalled)
+        self.assertNotIn("end 1", before)
+        self.assertIn("end 1 Settlement.SENT", after)
         self.assertNotIn("Traceback", running.output)
         return code
 
@@ -392,6 +394,15 @@ class MainTests(ModuleCase):
         self.assertEqual(done.returncode, 0)
         for option in ("--broker=", "--consumer=", "--shutdown-timeout="):
             self.assertIn(option, done.stdout)
+
+    def test_reactor(self) -> None:
+        """Importing the commands and the service imports no reactor."""
+        program = (
+            "import sys, txkombu.service, txkombu.cli.twistd, txkombu.__main__; "
+            "sys.exit('twisted.internet.reactor' in sys.modules)"
+        )
+        done = run_python("-c", program, cwd=self.home)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_no_command(self) -> None:
         """No command, or an unknown one, is a usage error."""
