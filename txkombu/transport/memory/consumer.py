@@ -117,12 +117,14 @@ class Rotation:
             lane.remove(consumer)
 
     def take(self) -> MemoryConsumer | None:
-        """Take out the first one with room; those without are parked."""
+        """The first one with room, put behind its equals; others are parked."""
         for lane in self._lanes.values():
             while lane:
-                consumer = lane.popleft()
+                consumer = lane[0]
                 if consumer.has_room():
+                    lane.rotate(-1)
                     return consumer
+                del lane[0]
                 consumer.parked = True
         return None
 

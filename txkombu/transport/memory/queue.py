@@ -275,7 +275,6 @@ class MemoryQueue:
             self.drop_expired()
             while waiting and (consumer := self._rotation.take()) is not None:
                 consumer.channel.send(consumer, waiting.pop())
-                self._rotation.add(consumer)
 
     def _hand_out(self, message: Message) -> bool:
         if not self.consumers:
@@ -284,7 +283,6 @@ class MemoryQueue:
         if consumer is None:
             return False
         consumer.channel.send(consumer, message)
-        self._rotation.add(consumer)
         return True
 
     # --- its end -------------------------------------------------------------
