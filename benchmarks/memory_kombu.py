@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import sys
 
+from kombu import Connection, Consumer, Exchange, Producer, Queue
+
 from benchmarks.bodies import TURN, body
 from benchmarks.report import Stopwatch
-from kombu import Connection, Consumer, Exchange, Producer, Queue
 
 
 def measure(count: int) -> None:

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from benchmarks.bodies import TURN, body
-from benchmarks.report import Stopwatch
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import react
-from twisted.python import log
+from twisted.python.failure import Failure
 
+from benchmarks.bodies import TURN, body
+from benchmarks.report import Stopwatch
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 
 
@@ -23,7 +23,7 @@ def measure(_: object, count: int) -> Generator[Deferred[Any], Any, None]:
     """Send C{count} messages through, and print what it took."""
     exchange = Exchange("bench", type="direct")
     queue = Queue("bench", exchange, "key")
-    connection = BrokerConnection("memory://bench", reactor=reactor)  # type: ignore[arg-type]
+    connection = BrokerConnection("memory://bench", reactor=reactor)
     channel = yield connection.channel()
     turn: Deferred[None] = Deferred()
     received = 0
@@ -36,6 +36,9 @@ def measure(_: object, count: int) -> Generator[Deferred[Any], Any, None]:
         if received % TURN == 0:
             turn.callback(None)
 
+    def failed(failure: Failure) -> None:
+        turn.errback(failure)
+
     consumer = Consumer(channel, queue, callbacks=[handle])
     yield consumer.consume()
     producer = Producer(channel, exchange, routing_key="key")
@@ -43,7 +46,7 @@ def measure(_: object, count: int) -> Generator[Deferred[Any], Any, None]:
     for first in range(0, count, TURN):
         turn = Deferred()
         for number in range(first, first + TURN):
-            producer.publish(body(number)).addErrback(log.err)
+            producer.publish(body(number)).addErrback(failed)
         yield turn
     watch.report(count)
     yield connection.close()

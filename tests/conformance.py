@@ -7,10 +7,10 @@ that every test names its exchanges and queues for itself.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 from twisted.internet import reactor
@@ -31,7 +31,7 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import Settlement
 
-T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 Program = Callable[[Any], Coroutine[Any, Any, None]]
 
 
@@ -65,14 +65,15 @@ class Conformance(TestCase):
         self.got: list[Any] = []
         self.waiting: list[tuple[int, Deferred[None]]] = []
 
-    def tearDown(self) -> Deferred[None]:
+    def tearDown(self) -> Deferred[None]:  # type: ignore[override]  # trial waits
         return Deferred.fromCoroutine(self.clean_up())
 
     async def clean_up(self) -> None:
         """Delete what the test made, and close what it opened."""
         sweeper = self.connect()
         for entity in self.temporary:
-            with suppress(ResourceLocked):  # exclusive: it goes with its connection
+            # An exclusive queue goes with its connection.
+            with contextlib.suppress(ResourceLocked):
                 await entity(sweeper).delete()
         for connection in self.connections:
             await connection.close()
@@ -118,11 +119,11 @@ class Conformance(TestCase):
             self.waiting.append((count, waiter))
         return waiter.addTimeout(20, self.clock)
 
-    async def fails(self, kind: type[T], awaitable: Awaitable[Any]) -> T:
+    async def fails(self, kind: type[E], awaitable: Awaitable[Any]) -> E:
         """@return: what it failed with, which is of that kind."""
         try:
             await awaitable
-        except kind as error:  # type: ignore[misc]  # any class of exceptions
+        except kind as error:
             return error
         raise AssertionError(f"did not fail with {kind.__name__}")
 
@@ -501,7 +502,8 @@ class Consuming(Conformance):
         queue = Queue("", exchange, exclusive=True)
         consumer = Consumer(self.connection, queue, callbacks=[self.take])
         await consumer.consume()
-        self.assertTrue(next(iter(consumer.queues)).name)
+        [queue] = cast("list[Queue]", consumer.queues)
+        self.assertTrue(queue.name)
         await Producer(self.connection, exchange).publish(1)
         await self.when_got(1)
 

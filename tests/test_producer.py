@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from txkombu import Exchange, Producer, Queue
 from txkombu.exceptions import (
@@ -275,7 +276,11 @@ class VerdictTests(ProducerTestCase):
 
         producer = self.producer(on_return=on_return)
         sent = producer.publish("x", routing_key="nobody", mandatory=True)
-        sent.addErrback(lambda failure: events.append(failure.type.__name__))
+
+        def failed(failure: Failure) -> None:
+            events.append(type(failure.value).__name__)
+
+        sent.addErrback(failed)
         fine = producer.publish("y", mandatory=True)
         self.flush()
         self.assertEqual(events, ["returned feed nobody b'x'", "Unroutable"])

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import implementer
 
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 from txkombu.exceptions import (
@@ -27,19 +28,27 @@ EXCHANGE = Exchange("feed", type="direct")
 QUEUE = Queue("feed", EXCHANGE, "importer")
 
 
+@implementer(ILogObserver)
+class Lines:
+    """The formats of what is logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, event: Any) -> None:
+        self.lines.append(str(event.get("log_format")))
+
+
 class RecoveryTestCase(BrokerTestCase):
     """What the cases here share: time that passes, and a log to look at."""
 
     def setUp(self) -> None:
         super().setUp()
         self.got: list[Any] = []
-        self.log: list[str] = []
-        globalLogPublisher.addObserver(self.observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
-
-    def observe(self, event: Any) -> None:
-        """Keep what is logged."""
-        self.log.append(str(event.get("log_format")))
+        lines = Lines()
+        self.log = lines.lines
+        globalLogPublisher.addObserver(lines)
+        self.addCleanup(globalLogPublisher.removeObserver, lines)
 
     def take(self, payload: Any, message: Message) -> None:
         """A callback that notes the payload and acks."""
