@@ -52,6 +52,7 @@ setup(
         "twisted.plugins",
     ],
     package_data={"txkombu": ["py.typed"]},
+    entry_points={"console_scripts": ["txkombu=txkombu.__main__:main"]},
     zip_safe=False,
     install_requires=[
         "Twisted[tls]>=24.7",
