@@ -146,11 +146,20 @@ class Publisher:
             the socket has taken it.  Fails with L{OperationTimeout} at its
             deadline, L{BackpressureError} if too much waits already, or as
             C{ISessionChannel.basic_publish} does.
+        @raise TypeError: the transport cannot express a property.  Only where
+            it is sent at once; what waited here fails with it.
+        @raise ValueError: the same for one that is out of range.
         """
         if self._closed is not None:
             return fail(NotSent(f"not sent: {self._closed}"))
         if not self._pending and self._has_room(message):
-            return self._send(message)
+            sending = self._send(message)
+            died = _not_sent(sending) if sending.called else None
+            if died is None or self._closed is not None:
+                return sending
+            sending.addErrback(lambda _: None)
+            message.inner = None
+            self.channel_down(died)
         return self._wait_here(message)
 
     @property
@@ -170,6 +179,11 @@ class Publisher:
     def when_idle(self) -> Deferred[None]:
         """@return: fires when nothing waits and every verdict is in."""
         return self._idle.wait() if self._is_busy() else succeed(None)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message waits here."""
+        return bool(self._pending)
 
     def _is_busy(self) -> bool:
         return bool(self._pending or self._unconfirmed)
@@ -197,11 +211,6 @@ class Publisher:
 
     def _send(self, message: Outgoing) -> Deferred[None]:
         assert self._channel is not None
-        if message.confirm:
-            self._unconfirmed += 1
-            self._unconfirmed_bytes += len(message.body)
-        else:
-            self._count_in_turn(message)
         inner = message.inner = self._channel.basic_publish(
             message.body,
             message.properties,
@@ -211,9 +220,13 @@ class Publisher:
             message.confirm,
         )
         if message.confirm:
+            self._unconfirmed += 1
+            self._unconfirmed_bytes += len(message.body)
             if message.done is None:
                 self._deadlines.add(message, message.timeout)
             inner.addBoth(self._confirmed, message)
+        else:
+            self._count_in_turn(message)
         return inner
 
     def _confirmed(self, result: Failure | None, message: Outgoing) -> Failure | None:
@@ -273,6 +286,8 @@ class Publisher:
             return
         self._resuming = True
         try:
+            if self._pending:
+                self._deadlines.check()
             while self._pending and self._has_room(self._pending[0]):
                 self._send_first()
         finally:
@@ -287,7 +302,15 @@ class Publisher:
         assert message.done is not None
         if not message.confirm:
             self._deadlines.discard(message, message.timeout)
-        self._send(message).addBoth(_pass_on, message.done)
+        try:
+            sending = self._send(message)
+        except Exception:
+            self._deadlines.discard(message, message.timeout)
+            sending = fail()
+        died = _not_sent(sending) if sending.called else None
+        sending.addBoth(_pass_on, message.done)
+        if died is not None:
+            self.channel_down(died)
 
     def _tell_idle(self) -> None:
         if self._idle and not self._is_busy():
@@ -301,15 +324,18 @@ class Publisher:
     def refuse(self, message: Outgoing, failure: Failure) -> None:
         """What a held message needs cannot be declared."""
         if message in self._pending:
-            self._drop(message)
             self._deadlines.discard(message, message.timeout)
+            self._drop(message, failure)
+
+    def _drop(self, message: Outgoing, failure: Failure | None = None) -> None:
+        """It will not be sent; those behind it may go out now."""
+        if message in self._pending:
+            self._pending.remove(message)
+            self._pending_bytes -= len(message.body)
+        if failure is not None:
             assert message.done is not None
             message.done.errback(failure)
         self.resume()
-
-    def _drop(self, message: Outgoing) -> None:
-        self._pending.remove(message)
-        self._pending_bytes -= len(message.body)
 
     def _cancel(self, message: Outgoing) -> None:
         self._deadlines.discard(message, message.timeout)
@@ -323,15 +349,13 @@ class Publisher:
         if message.inner is not None:
             message.inner.cancel()
             return
-        self._drop(message)
-        assert message.done is not None
-        message.done.errback(
-            Failure(
-                OperationTimeout(
-                    "publish", message.timeout, f"{self._phase()}; it was not sent"
-                )
-            )
+        phase = self._phase()
+        if message.held and self._channel is not None:
+            phase = "waiting for what has to be declared before"
+        error = OperationTimeout(
+            "publish", message.timeout, f"{phase}; it was not sent"
         )
+        self._drop(message, Failure(error))
 
     # --- the channel's life -------------------------------------------------
 
@@ -375,6 +399,21 @@ class Publisher:
                 error.__cause__ = cause
                 message.done.errback(Failure(error))
         self._tell_idle()
+
+
+def _not_sent(publish: Deferred[None]) -> Exception | None:
+    """
+    A dead channel refuses what it is given before L{Publisher.channel_down} is
+    called; who publishes again at once would have the same answer for ever.
+
+    @return: why it is dead, if it is.
+    """
+    result: object = publish.result
+    if not isinstance(result, Failure) or not result.check(NotSent):
+        return None
+    error: NotSent = result.value  # type: ignore[assignment]
+    cause = error.__cause__
+    return cause if isinstance(cause, Exception) else error
 
 
 def _pass_on(result: Failure | None, done: Deferred[None]) -> None:
