@@ -13,12 +13,15 @@ from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IOpenSSLServerConnectionCreator,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
@@ -234,11 +237,12 @@ class _Greeter(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.factory.heard.append(data)
-        certificate = getattr(self.transport, "getPeerCertificate", lambda: None)()
+        transport: Any = self.transport
+        certificate = getattr(transport, "getPeerCertificate", lambda: None)()
         if certificate is not None:
-            self.factory.names.append(Certificate(certificate).getSubject().CN)
-        assert self.transport is not None
-        self.transport.loseConnection()
+            shown = certificate.to_cryptography().subject
+            self.factory.names.append(shown.rfc4514_string())
+        transport.loseConnection()
 
 
 class _Greeters(Factory):
@@ -247,7 +251,23 @@ class _Greeters(Factory):
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
-        self.names: list[bytes] = []
+        self.names: list[str] = []
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTLS:
+    """A server's end of TLS."""
+
+    def __init__(self, certfile: str, cacertfile: str | None) -> None:
+        self._context = context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate_chain_file(certfile)
+        context.use_privatekey_file(certfile)
+        if cacertfile is not None:
+            context.load_verify_locations(cacertfile)
+            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
 
 
 class TLSTests(TestCase):
@@ -264,20 +284,19 @@ class TLSTests(TestCase):
         self.authority = Authority(folder)
         self.greeters = _Greeters()
 
-    def listen(self, options: Any = None) -> int:
-        """Listen, with TLS if there are options; the port."""
-        if options is None:
-            port = self.reactor.listenTCP(0, self.greeters, interface=HOST)
-        else:
-            port = self.reactor.listenSSL(0, self.greeters, options, interface=HOST)
+    def listen(self, options: ServerTLS) -> int:
+        """Listen; the port."""
+        factory = TLSMemoryBIOFactory(options, False, self.greeters)
+        factory.noisy = False
+        port = self.reactor.listenTCP(0, factory, interface=HOST)
         self.addCleanup(port.stopListening)
         number: int = port.getHost().port
         return number
 
-    def server(self, host: str, *authorities: Certificate) -> Any:
-        """What a server of that name shows, and of whom it wants to be shown."""
-        pem = Path(self.authority.sign(host)).read_bytes()
-        return PrivateCertificate.loadPEM(pem).options(*authorities)
+    def server(self, host: str, clients: bool = False) -> ServerTLS:
+        """A server of that name, that may want to see clients' certificates."""
+        cacertfile = self.authority.cacertfile if clients else None
+        return ServerTLS(self.authority.sign(host), cacertfile)
 
     async def attempt(self, port: int, **tls: Any) -> ConnectError:
         """Connect; what it fails with."""
@@ -337,10 +356,9 @@ class TLSTests(TestCase):
 
     async def test_client_certificate(self) -> None:
         """We show our certificate to a server that wants one."""
-        authority = Certificate.loadPEM(Path(self.authority.cacertfile).read_bytes())
-        port = self.listen(self.server("localhost", authority))
+        port = self.listen(self.server("localhost", clients=True))
         await self.attempt(port, certfile=self.authority.sign("ourselves"))
-        self.assertEqual(self.greeters.names, [b"ourselves"])
+        self.assertEqual(self.greeters.names, ["CN=ourselves"])
         await self.attempt(port)
         self.assertEqual(len(self.greeters.heard), 1)
 

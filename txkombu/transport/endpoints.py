@@ -4,10 +4,13 @@ Endpoints to brokers, and what goes wrong on the way to one.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -20,7 +23,6 @@ from twisted.internet.interfaces import (
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
-    KeyPair,
     optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
@@ -35,9 +37,7 @@ if TYPE_CHECKING:
     from ..url import Parameters, TLSOptions
 
 _NO_SERVER_NAME: Final = "disable"
-_PEM: Final = re.compile(
-    rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
-)
+_T = TypeVar("_T")
 _log = Logger()
 
 
@@ -57,8 +57,7 @@ def endpoint_for(
 
     @param reactor: one that connects by TCP and resolves names.
     @raise OSError: a file of certificates or keys cannot be read.
-    @raise ValueError: there is no certificate in it.
-    @raise OpenSSL.SSL.Error: it cannot be understood.
+    @raise ValueError: one holds no certificate or key, or cannot be understood.
     """
     endpoint: IStreamClientEndpoint = HostnameEndpoint(
         cast("Any", reactor),
@@ -100,25 +99,34 @@ def _is_address(name: str) -> bool:
 def _trust(tls: TLSOptions) -> Any:
     if tls.cacertfile is None:
         return platformTrust()
-    return trustRootFromCertificates(_certificates(tls.cacertfile))
+    return trustRootFromCertificates(
+        [
+            Certificate(crypto.X509.from_cryptography(each))
+            for each in _certificates(tls.cacertfile)
+        ]
+    )
 
 
 def _own_certificate(tls: TLSOptions) -> dict[str, Any]:
     """What we show of ourselves, as options of C{CertificateOptions}."""
     if tls.certfile is None:
         return {}
-    key = KeyPair.load(
-        Path(tls.keyfile or tls.certfile).read_bytes(), crypto.FILETYPE_PEM
-    )
-    own, *chain = (each.original for each in _certificates(tls.certfile))
-    return {"privateKey": key.original, "certificate": own, "extraCertChain": chain}
+    own, *chain = _certificates(tls.certfile)
+    keyfile = tls.keyfile or tls.certfile
+    key = _load(keyfile, lambda pem: load_pem_private_key(pem, None))
+    return {"privateKey": key, "certificate": own, "extraCertChain": chain}
 
 
-def _certificates(path: str) -> list[Certificate]:
-    found = _PEM.findall(Path(path).read_bytes())
-    if not found:
-        raise ValueError(f"{path} has no certificate in PEM form")
-    return [Certificate.loadPEM(each) for each in found]
+def _certificates(path: str) -> list[x509.Certificate]:
+    return _load(path, x509.load_pem_x509_certificates)
+
+
+def _load(path: str, load: Callable[[bytes], _T]) -> _T:
+    pem = Path(path).read_bytes()
+    try:
+        return load(pem)
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"{path} does not hold what it should: {error}") from error
 
 
 @implementer(IOpenSSLClientConnectionCreator)
