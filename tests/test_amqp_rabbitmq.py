@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -17,6 +18,7 @@ from txkombu.exceptions import (
     ConnectError,
     ConnectionForced,
     NotAllowed,
+    NotFound,
 )
 from txkombu.interfaces import ISession
 from txkombu.transport.amqp import AmqpTransport
@@ -152,5 +154,7 @@ class RabbitMQTests(TestCase):
         session = await self.connect(self.parameters)
         channel = await session.open_channel(ChannelWatcher(self.journal))
         missing = Exchange("x" * 255)
-        error = await self.assertFailure(publish(channel, missing, "key"), Exception)
-        self.assertEqual(getattr(error, "code", None), 404)
+        refused: Deferred[Any] = publish(channel, missing, "key")
+        self.assertFailure(refused, NotFound)
+        error: NotFound = await refused
+        self.assertTrue(error.text.endswith("..."), error.text)

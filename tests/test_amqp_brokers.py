@@ -1,0 +1,45 @@
+"""
+The fixture that starts real brokers.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from . import brokers
+
+
+class MissingTests(SynchronousTestCase):
+    """A broker that is not there."""
+
+    def setUp(self) -> None:
+        self.patch(brokers, "_running", None)
+        self.patch(brokers, "_SCRIPTS", Path(self.mktemp()))
+
+    def test_skipped(self) -> None:
+        """Without the broker its tests are skipped, and the reason says why."""
+        self.patch(os, "environ", {**os.environ, "CI": ""})
+        with self.assertRaisesRegex(SkipTest, "apt-get install rabbitmq-server"):
+            brokers.rabbitmq()
+
+    def test_failed_in_ci(self) -> None:
+        """In CI they fail."""
+        self.patch(os, "environ", {**os.environ, "CI": "true"})
+        with self.assertRaisesRegex(brokers.BrokerFailed, "rabbitmq-server"):
+            brokers.rabbitmq()
+
+    def test_does_not_start(self) -> None:
+        """One that does not start fails its tests at once, with its log's end."""
+        scripts = Path(self.mktemp())
+        scripts.mkdir()
+        script = scripts / "rabbitmq-server"
+        script.write_text("#!/bin/sh\necho I would rather not >&2\nexit 1\n")
+        script.chmod(0o755)
+        self.patch(brokers, "_SCRIPTS", scripts.absolute())
+        for _ in range(2):
+            with self.assertRaisesRegex(brokers.BrokerFailed, "I would rather not"):
+                brokers.rabbitmq()
