@@ -181,14 +181,11 @@ class _Failing:
 class EndpointTests(SynchronousTestCase):
     """Endpoints from parameters."""
 
-    def test_plain(self) -> None:
-        """Without TLS it is a host's endpoint, with the time there is."""
-        reactor = MemoryReactorClock()
-        endpoint = endpoint_for(parse_url("amqp://127.0.0.1:99"), reactor)
-        self.assertIsInstance(endpoint, HostnameEndpoint)
-        endpoint.connect(Factory.forProtocol(Protocol))
-        ((host, port, _, _, _),) = reactor.tcpClients
-        self.assertEqual((host, port), ("127.0.0.1", 99))
+    def test_kinds(self) -> None:
+        """The endpoint is a host's, wrapped where the URL asks for TLS."""
+        for url, plain in (("amqp://127.0.0.1:99", True), ("amqps://host", False)):
+            endpoint = endpoint_for(parse_url(url), MemoryReactorClock())
+            self.assertIs(isinstance(endpoint, HostnameEndpoint), plain)
 
     def test_place(self) -> None:
         """Errors name the host and port, or the endpoint that was given."""
