@@ -11,18 +11,26 @@ from collections.abc import Callable, Generator, Mapping
 from copy import copy
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    inlineCallbacks,
+    maybeDeferred,
+)
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from .entity import Exchange, Queue
-from .exceptions import BrokerError, NotSupported
+from .exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
 from .interfaces import (
     ISession,
     ISessionChannel,
     ISessionChannelListener,
     Returned,
 )
+
+_REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
+"""What is wrong with one declaration, and no reason to give up the others."""
 
 
 class Bound(NamedTuple):
@@ -157,8 +165,15 @@ class Topology:
         if recorded is None:
             yield self._run(session, [_looks_up(queue)], strict=True)
             return
-        sources = [bound.source for bound in self._bindings_of(recorded.name)]
-        known = [each for each in sources if each.name in self._exchanges]
+        if recorded.name in self._server_named:
+            # By its name it can be found again, but not made again.
+            try:
+                yield self._run(session, [_looks_up(recorded)], strict=True)
+                return
+            except NotFound:
+                pass
+        sources = {bound.source.name for bound in self._bindings_of(recorded.name)}
+        known = [each for name, each in self._exchanges.items() if name in sources]
         steps = [_declares(each) for each in known] + [self._redeclares(recorded)]
         yield self._run(session, steps, strict=True)
         bindings = self._bindings_of(recorded.name)
@@ -204,24 +219,35 @@ class Topology:
         """
         Take all steps at once, on a channel of their own.  A refusal ends that
         channel: what came behind it is taken again on another.
+
+        @param strict: fail with the first refusal.
         """
         while steps:
             channel: ISessionChannel = yield session.open_channel(_NoListener())
-            began = [step.take(channel) for step in steps]
+            began = [maybeDeferred(step.take, channel) for step in steps]
             results = yield DeferredList(began, consumeErrors=True)
-            yield channel.close()
-            refused = _first_refused(results)
-            if refused is None:
-                return
-            error = results[refused][1].value
-            if strict or not isinstance(error, BrokerError | NotSupported):
-                raise error
-            self._log.error(
-                "The broker refused to restore {what}: {error}",
-                what=steps[refused].what,
-                error=error,
-            )
-            steps = steps[refused + 1 :]
+            # Not waited for, so that a broker that says nothing holds up nobody.
+            channel.close()
+            failed = [
+                (step, result.value)
+                for step, (fine, result) in zip(steps, results, strict=True)
+                if not fine
+            ]
+            steps = [step for step, error in failed if _may_be_taken_again(error)]
+            for step, error in failed:
+                if not _may_be_taken_again(error):
+                    self._refused(step, error, strict)
+            if steps and len(steps) == len(results):
+                raise failed[0][1]
+
+    def _refused(self, step: Step, error: Exception, strict: bool) -> None:
+        if strict or not isinstance(error, _REFUSALS):
+            raise error
+        self._log.error(
+            "The broker refused to restore {what}: {error}",
+            what=step.what,
+            error=error,
+        )
 
 
 @implementer(ISessionChannelListener)
@@ -235,12 +261,9 @@ class _NoListener:
         pass
 
 
-def _first_refused(results: list[tuple[bool, Any]]) -> int | None:
-    failed = [index for index, (fine, _) in enumerate(results) if not fine]
-    refused = [
-        index for index in failed if isinstance(results[index][1].value, BrokerError)
-    ]
-    return next(iter(refused or failed), None)
+def _may_be_taken_again(error: Exception) -> bool:
+    """Whether a step failed only because another one had ended the channel."""
+    return isinstance(error, ChannelClosed)
 
 
 def _declares(exchange: Exchange) -> Step:
