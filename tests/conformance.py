@@ -600,6 +600,20 @@ class Refusals(Conformance):
             self.assertIn(entity.name, str(error))
 
     @program
+    async def test_right_after_a_refusal(self) -> None:
+        """Who hears of a refusal can go on with the same channel at once."""
+        channel = await self.connection.channel()
+        queue = self.queue()
+        missing = Queue("no-" + self.suffix)(channel)
+        await self.fails(NotFound, missing.queue_declare(passive=True))
+        await queue(channel).declare()
+        producer = Producer(channel)
+        publish = producer.publish
+        await self.fails(NotFound, publish(1, "k", exchange="no-" + self.suffix))
+        await publish("after", queue.name)
+        self.assertEqual(await self.drained(queue), ["after"])
+
+    @program
     async def test_other_properties(self) -> None:
         """What exists with other properties is a 406 that names it."""
         queue, exchange = self.queue(), self.exchange("direct")

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, TypeVar
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -92,11 +94,15 @@ class Journal:
         return [what for each, what in self.entries if each == name]
 
     async def first(self, name: str, number: int = 1) -> list[Any]:
-        """Wait until there are so many entries of that name; give them."""
+        """
+        Wait until there are so many entries of that name, and for the end of
+        that turn of the reactor; give them.
+        """
         if len(self.all(name)) < number:
             event = Event()
             self._awaited.append((name, number, event))
             await event.deferred
+            await deferLater(IReactorTime(reactor), 0)
         return self.all(name)[:number]
 
 

@@ -135,7 +135,7 @@ class ExchangeTests(Harness):
         )
         await journal.first("session_lost")
         self.assertEqual(
-            [name for name, _ in journal.entries], ["channel_lost", "session_lost"]
+            [name for name, _ in journal.entries], ["session_lost", "channel_lost"]
         )
 
     async def test_delete(self) -> None:

@@ -153,6 +153,8 @@ class FakeChannel(Recorder):
         """End everything outstanding, and tell the owner."""
         error = error or SessionLost("the session was lost")
         self.dead = True
+        if self.listener is not None:
+            self.listener.channel_lost(error)
         for call in self.outstanding():
             if call.name in ("close", "basic_cancel"):
                 call.succeed()
@@ -163,8 +165,6 @@ class FakeChannel(Recorder):
         flushes, self.flushes = self.flushes, []
         for flushed in flushes:
             flushed.callback(Settlement.STALE)
-        if self.listener is not None:
-            self.listener.channel_lost(error)
 
     # --- exchanges and queues -------------------------------------------------
 

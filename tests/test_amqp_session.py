@@ -170,7 +170,7 @@ class CloseTests(SessionCase):
         self.assertIsInstance(declared.outcome, SessionLost)
         self.assertIsInstance(declared.outcome.__cause__, ConnectionForced)
         self.assertIsInstance(published.outcome, OutcomeUnknown)
-        self.assertEqual(self.told(), ["channel_lost", "session_lost"])
+        self.assertEqual(self.told(), ["session_lost", "channel_lost"])
         (reason,) = self.peer.journal.all("session_lost")
         self.assertIsInstance(reason, ConnectionForced)
         closing = Probe(self.peer.session.close())
@@ -278,7 +278,7 @@ class BrokenTests(SessionCase):
         self.assertIsInstance(purged.outcome, SessionLost)
         self.assertIsInstance(purged.outcome.__cause__, ProtocolError)
         self.assertTrue(self.peer.wire.aborted)
-        self.assertEqual(self.told(), ["channel_lost", "session_lost"])
+        self.assertEqual(self.told(), ["session_lost", "channel_lost"])
 
     def test_unknown_channel(self) -> None:
         """A frame for a channel that is not open ends the session."""

@@ -166,12 +166,12 @@ class SweepTests(SynchronousTestCase):
         self.assertGreater(self.sweep(lambda peer: peer.send(0, close)), 50)
 
     def test_listeners(self) -> None:
-        """Channels hear of a loss before the session, each once."""
+        """The session's owner hears of a loss before its channels', each once."""
         conversation = Conversation(10)
         self.assertRaises(Cut, conversation.run)
         conversation.peer.lose()
         told = [name for name, _ in conversation.peer.journal.entries]
-        self.assertEqual(told, ["channel_lost", "session_lost"])
+        self.assertEqual(told, ["session_lost", "channel_lost"])
 
     def test_channel_closed(self) -> None:
         """The broker closes the channel: the session lives on."""

@@ -45,7 +45,7 @@ class FakesTests(SynchronousTestCase):
         purging.addErrback(lambda failure: listener.names())
         error = SessionLost("gone")
         channel.die(error)
-        self.assertEqual(self.successResultOf(purging), [])
+        self.assertEqual(self.successResultOf(purging), ["channel_lost"])
         self.assertIsNone(self.successResultOf(closing))
         self.assertIs(self.successResultOf(told), Settlement.STALE)
         [lost] = listener.called("channel_lost")

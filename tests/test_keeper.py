@@ -612,13 +612,14 @@ class DropTests(KeeperTestCase):
     """Dropping the session on purpose."""
 
     def test_drop(self) -> None:
-        """It is aborted, its channels are told, and another is got."""
+        """Its channels are told, then it is aborted, and another is got."""
         session = self.up()
         told: list[tuple[Exception, bool]] = []
         self.keeper.drop(lambda error: told.append((error, session.aborted)))
         [(error, aborted)] = told
         self.assertIsInstance(error, SessionLost)
-        self.assertTrue(aborted)
+        self.assertFalse(aborted)
+        self.assertTrue(session.aborted)
         self.assertIs(self.keeper.state, State.WAITING)
         self.clock.advance(1)
         self.accept()

@@ -119,7 +119,7 @@ class WireTests(MemoryTestCase):
         self.assertIsInstance(late.outcome, OutcomeUnknown)
         self.assertIsInstance(declared.outcome, SessionLost)
         self.assertIsInstance(opening.outcome, SessionLost)
-        self.assertEqual(self.names(), ["channel_lost", "session_lost"])
+        self.assertEqual(self.names(), ["session_lost", "channel_lost"])
         self.assertEqual(self.waiting(), [b"1", b"2"])
 
     def test_lose_keeps_replies(self) -> None:
@@ -132,7 +132,7 @@ class WireTests(MemoryTestCase):
         self.broker.flush()
         self.assertIsNone(verdict.outcome)
         self.assertEqual(inbox.bodies, [b"1"])
-        self.assertEqual(self.names(), ["channel_lost", "session_lost"])
+        self.assertEqual(self.names(), ["session_lost", "channel_lost"])
         (lost,) = self.journal.all("session_lost")
         self.assertIsInstance(lost.__cause__, ConnectionDone)
 

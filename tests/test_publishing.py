@@ -49,6 +49,12 @@ class PublisherTestCase(SynchronousTestCase):
         """Give it the channel."""
         self.publisher.channel_up(self.channel)
 
+    def lose(self, error: Exception | None = None) -> None:
+        """Lose the channel: first it is told, then what was written hears."""
+        lost = SessionLost("cut") if error is None else error
+        self.publisher.channel_down(lost)
+        self.channel.die(lost)
+
     def message(
         self,
         body: bytes = b"hello",
@@ -821,9 +827,8 @@ class ChannelTests(PublisherTestCase):
         written = self.publish()
         self.publisher.flow(False)
         waiting = [self.publish(), self.publish(confirm=False)]
-        self.channel.die()
         error = SessionLost("cut")
-        self.publisher.channel_down(error)
+        self.lose(error)
         self.failureResultOf(written, OutcomeUnknown)
         for each in waiting:
             failure = self.failureResultOf(each, NotSent)
@@ -833,8 +838,7 @@ class ChannelTests(PublisherTestCase):
     def test_next_channel(self) -> None:
         """What comes after a loss goes out on the next channel, in order."""
         self.up()
-        self.channel.die()
-        self.publisher.channel_down(SessionLost("cut"))
+        self.lose()
         for number in range(3):
             self.publish(b"%d" % number)
         self.assertEqual(self.sent, [])
@@ -866,8 +870,7 @@ class ChannelTests(PublisherTestCase):
         self.publisher.flow(True)
         written = list(again)
         self.assertEqual(written, [])
-        self.channel.die()
-        self.publisher.channel_down(SessionLost("cut"))
+        self.lose()
         self.assertEqual(len(again), 3)
         for each in again:
             self.assertNoResult(each)
@@ -875,29 +878,14 @@ class ChannelTests(PublisherTestCase):
         self.up()
         self.assertEqual(self.sent, [b"again"] * 3)
 
-    def test_dead_and_not_told(self) -> None:
-        """A channel that is dead, and has not said so, is asked only once."""
-        for confirm in (True, False):
-            self.setUp()
-            self.up()
-            self.channel.dead = True
-            publishing = [self.publish(b"%d" % n, confirm=confirm) for n in range(3)]
-            self.publisher.channel_down(SessionLost("cut"))
-            for each in publishing:
-                self.assertNoResult(each)
-            self.channel = FakeChannel()
-            self.up()
-            self.assertEqual(self.sent, [b"0", b"1", b"2"])
-            self.clock.advance(0)
-
-    def test_dead_with_others_waiting(self) -> None:
+    def test_others_waiting(self) -> None:
         """What waited for room on it was not sent, in order."""
         self.up()
         self.quietly(*self.fill())
         told: list[bytes] = []
         for body in (b"a", b"b", b"c"):
             self.publish(body).addErrback(self.note(told, body))
-        self.channel.die()
+        self.lose()
         self.assertEqual(told, [b"a", b"b", b"c"])
 
     def note(self, told: list[bytes], body: bytes) -> Any:
@@ -915,8 +903,7 @@ class ChannelTests(PublisherTestCase):
             self.setUp()
             self.up()
             self.fill_and_retry(waiting)
-            self.channel.die()
-            self.publisher.channel_down(SessionLost("cut"))
+            self.lose()
             self.assertLessEqual(self.tries, 2 * (WINDOW + waiting))
             self.channel = FakeChannel()
             self.channel.answers["basic_publish"] = None
@@ -934,28 +921,6 @@ class ChannelTests(PublisherTestCase):
 
         for publishing in self.fill(WINDOW + waiting):
             publishing.addErrback(again)
-
-    def test_dead_says_why(self) -> None:
-        """The reason that a dead channel gives is the one that is passed on."""
-        self.up()
-        self.publisher.flow(False)
-        first, second = self.publish(), self.publish()
-        cause = SessionLost("cut")
-        error = NotSent("this channel is dead")
-        error.__cause__ = cause
-        self.channel.answers["basic_publish"] = error
-        self.publisher.flow(True)
-        self.assertIs(self.failureResultOf(first).value, error)
-        self.assertIs(self.failureResultOf(second, NotSent).value.__cause__, cause)
-
-    def test_dead_and_deadline(self) -> None:
-        """What was refused by a dead channel waits no longer than its deadline."""
-        self.up()
-        self.channel.dead = True
-        publishing = self.publish(timeout=5)
-        self.clock.advance(5)
-        self.assertPhase(publishing, "was not sent")
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_not_connected(self) -> None:
         """When no connection can be made, what waits fails, and says why."""
@@ -1064,8 +1029,7 @@ class IdleTests(PublisherTestCase):
         self.up()
         publishing = self.fill(WINDOW + 5)
         idle = self.publisher.when_idle()
-        self.channel.die()
-        self.publisher.channel_down(SessionLost("cut"))
+        self.lose()
         self.quietly(*publishing)
         self.successResultOf(idle)
 
@@ -1210,8 +1174,7 @@ class ReentrancyTests(PublisherTestCase):
         self.channel.answers["basic_publish"] = None
 
         def lose(_: object) -> None:
-            self.channel.die()
-            self.publisher.channel_down(SessionLost("cut"))
+            self.lose()
 
         self.publish(b"0").addCallback(lose)
         behind = self.publish(b"1")

@@ -159,8 +159,6 @@ class Channel(EntityOperations):
                     opening, self._clock, self._timeout, "opening a channel"
                 )
             except SessionLost:
-                # The connection is told of the loss after its channels are.
-                yield pause(self._clock, 0)
                 continue
             self._channel_up(opened)
             yield self._start_all(opened)

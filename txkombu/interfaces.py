@@ -27,15 +27,18 @@ fires, since every callback may close, cancel, publish or drop the connection.
 After each callback a transport checks again whether it still lives.  An
 exception of a callback is logged and never leaves C{dataReceived}.
 
-I{Death.}  When a session channel dies, everything outstanding on it fires in
-that reactor turn, typed: the operation the broker refused with the broker's
+I{Death.}  When a session channel dies, its listener hears of it first, by
+C{channel_lost}, so that whoever hears of it from a Deferred finds the layers
+above past the loss already; when the whole session dies, C{session_lost} comes
+before that.  Then everything outstanding fires, in the same reactor turn,
+typed: the operation the broker refused with the broker's
 error (L{txkombu.exceptions.BrokerError}); the others with
 L{txkombu.exceptions.ChannelClosed}, whose cause is that error, or with
 L{txkombu.exceptions.SessionLost}.  A publish that awaits its verdict fails with
 L{txkombu.exceptions.OutcomeUnknown}, one never written with
 L{txkombu.exceptions.NotSent}; when the broker refused an exchange by name
 (404, 403), the outstanding publishes to that exchange fail with that refusal.
-C{close()} and C{basic_cancel()} succeed.  Then C{channel_lost} is called.
+C{close()} and C{basic_cancel()} succeed.
 
 I{Use after death} fails with L{txkombu.exceptions.ChannelClosed}, a publish
 with L{txkombu.exceptions.NotSent}; settling is L{Settlement.STALE}.
@@ -268,8 +271,8 @@ class ISessionListener(Interface):
 
     def session_lost(reason: Exception) -> None:
         """
-        The session is over, by no wish of ours.  Called once, after
-        everything outstanding on its channels has fired.
+        The session is over, by no wish of ours.  Called once, before its
+        channels' C{channel_lost} and before anything outstanding fires.
         """
 
     def blocked(reason: str) -> None:
@@ -471,9 +474,8 @@ class ISessionChannelListener(Interface):
 
     def channel_lost(error: Exception) -> None:
         """
-        The channel is over, by no wish of ours; called once, after everything
-        outstanding on it has fired, and, when the whole session ended, before
-        C{session_lost}.
+        The channel is over, by no wish of ours; called once, before anything
+        outstanding on it fires.
         """
 
     def returned(message: Returned) -> None:

@@ -135,15 +135,15 @@ class SessionKeeper:
         """
         Abort the session as if it had been lost, and get it back.
 
-        @param tell_channels: called when it is gone, before its successor is
-            sought, as an aborted session does not tell its channels.
+        @param tell_channels: called before it is aborted, as an aborted
+            session does not tell its channels.
         """
         live = self._live
         if live is not None:
-            live.abort()
             lost = SessionLost("the session was dropped by this program")
-            tell_channels(lost)
             self.session_lost(lost)
+            tell_channels(lost)
+            live.abort()
 
     # --- connecting ---------------------------------------------------------
 

@@ -25,6 +25,7 @@ from .exceptions import (
     KombuError,
     NotSent,
     OperationTimeout,
+    SessionLost,
 )
 from .interfaces import ISessionChannel, Properties
 from .waiters import Waiters
@@ -100,6 +101,7 @@ class Publisher:
         "_clock",
         "_closed",
         "_deadlines",
+        "_doomed",
         "_flowing",
         "_idle",
         "_next_turn",
@@ -125,6 +127,7 @@ class Publisher:
         self._resuming = False
         self._channel: ISessionChannel | None = None
         self._pending: deque[Outgoing] = deque()
+        self._doomed: list[tuple[Outgoing, Exception]] = []
         self._pending_bytes = 0
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
@@ -153,13 +156,7 @@ class Publisher:
         if self._closed is not None:
             return fail(NotSent(f"not sent: {self._closed}"))
         if not self._pending and self._has_room(message):
-            sending = self._send(message)
-            died = _not_sent(sending) if sending.called else None
-            if died is None or self._closed is not None:
-                return sending
-            sending.addErrback(lambda _: None)
-            message.inner = None
-            self.channel_down(died)
+            return self._send(message)
         return self._wait_here(message)
 
     @property
@@ -186,7 +183,7 @@ class Publisher:
         return bool(self._pending)
 
     def _is_busy(self) -> bool:
-        return bool(self._pending or self._unconfirmed)
+        return bool(self._pending or self._unconfirmed or self._doomed)
 
     def _has_space(self, divisor: int) -> bool:
         return (
@@ -233,6 +230,10 @@ class Publisher:
         self._unconfirmed -= 1
         self._unconfirmed_bytes -= len(message.body)
         self._deadlines.discard(message, message.timeout)
+        if self._doomed and not self._unconfirmed:
+            # Behind what the caller does with this verdict.
+            assert message.inner is not None
+            message.inner.addBoth(self._fail_doomed)
         if self._pending or self._ready or self._idle:
             self.resume()
         if message.expired and isinstance(result, Failure):
@@ -263,10 +264,13 @@ class Publisher:
             )
         done: Deferred[None] = Deferred(lambda _: self._cancel(message))
         message.done = done
+        self._deadlines.add(message, message.timeout)
+        self._await_room(message)
+        return done
+
+    def _await_room(self, message: Outgoing) -> None:
         self._pending.append(message)
         self._pending_bytes += len(message.body)
-        self._deadlines.add(message, message.timeout)
-        return done
 
     def _is_full(self, message: Outgoing) -> bool:
         size = self._pending_bytes + len(message.body)
@@ -307,10 +311,7 @@ class Publisher:
         except Exception:
             self._deadlines.discard(message, message.timeout)
             sending = fail()
-        died = _not_sent(sending) if sending.called else None
         sending.addBoth(_pass_on, message.done)
-        if died is not None:
-            self.channel_down(died)
 
     def _tell_idle(self) -> None:
         if self._idle and not self._is_busy():
@@ -325,7 +326,11 @@ class Publisher:
         """What a held message needs cannot be declared."""
         if message in self._pending:
             self._deadlines.discard(message, message.timeout)
-            self._drop(message, failure)
+            if failure.check(SessionLost, ChannelClosed):
+                self._refuse(message, failure.value)
+                self._drop(message)
+            else:
+                self._drop(message, failure)
 
     def _drop(self, message: Outgoing, failure: Failure | None = None) -> None:
         """It will not be sent; those behind it may go out now."""
@@ -370,16 +375,34 @@ class Publisher:
         self.resume()
 
     def channel_down(self, error: Exception) -> None:
-        """There is no channel for now: what waited was not sent."""
+        """
+        There is no channel for now: what waited was not sent.  Those before
+        it, which wait for a verdict, are about to hear; it comes after them.
+        What waits for a declaration hears what became of that.
+        """
         if self._channel is None:
             return
         self._channel = None
-        self.fail_pending(error)
+        held = [each for each in self._pending if each.held]
+        waiting = [each for each in self._take_pending() if not each.held]
+        self._doomed += [(each, error) for each in waiting]
+        for message in held:
+            self._await_room(message)
+        if not self._unconfirmed:
+            self._fail_doomed(None)
+
+    def _fail_doomed(self, result: Failure | None) -> Failure | None:
+        doomed, self._doomed = self._doomed, []
+        for message, cause in doomed:
+            self._refuse(message, cause)
+        self._tell_idle()
+        return result
 
     def close(self, error: KombuError) -> None:
         """There is no channel any more."""
         self._closed = error
         self._channel = None
+        self._fail_doomed(None)
         self.fail_pending(error)
         self._deadlines.stop()
         self._ready.fail(error)
@@ -389,31 +412,24 @@ class Publisher:
 
     def fail_pending(self, cause: Exception) -> None:
         """Tell all that wait here that they were not sent."""
-        pending, self._pending = self._pending, deque()
-        self._pending_bytes = 0
-        for message in pending:
-            self._deadlines.discard(message, message.timeout)
-            assert message.done is not None
-            if not message.done.called:
-                error = NotSent(f"not sent: {cause}")
-                error.__cause__ = cause
-                message.done.errback(Failure(error))
+        for message in self._take_pending():
+            self._refuse(message, cause)
         self._tell_idle()
 
+    def _take_pending(self) -> list[Outgoing]:
+        pending = list(self._pending)
+        self._pending.clear()
+        self._pending_bytes = 0
+        return pending
 
-def _not_sent(publish: Deferred[None]) -> Exception | None:
-    """
-    A dead channel refuses what it is given before L{Publisher.channel_down} is
-    called; who publishes again at once would have the same answer for ever.
-
-    @return: why it is dead, if it is.
-    """
-    result: object = publish.result
-    if not isinstance(result, Failure) or not result.check(NotSent):
-        return None
-    error: NotSent = result.value  # type: ignore[assignment]
-    cause = error.__cause__
-    return cause if isinstance(cause, Exception) else error
+    def _refuse(self, message: Outgoing, cause: Exception) -> None:
+        """Tell who published it that it was not sent."""
+        self._deadlines.discard(message, message.timeout)
+        assert message.done is not None
+        if not message.done.called:
+            error = NotSent(f"not sent: {cause}")
+            error.__cause__ = cause
+            message.done.errback(Failure(error))
 
 
 def _pass_on(result: Failure | None, done: Deferred[None]) -> None:

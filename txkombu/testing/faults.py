@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..entity import Exchange, Queue
-from ..exceptions import ConsumerCancelled, OutcomeUnknown
+from ..exceptions import ConsumerCancelled, NotSent, OutcomeUnknown
 from ..interfaces import (
     Delivery,
     ISession,
@@ -75,11 +75,10 @@ class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run tim
     def drop(self, error: Exception) -> None:
         """Lose it now."""
         self._gone()
-        channels = list(self.channels)
-        self.original.abort()
-        for channel in channels:
-            channel.channel_lost(error)
         self.listener.session_lost(error)
+        for channel in list(self.channels):
+            channel.channel_lost(error)
+        self.original.abort()
 
     def close(self) -> Deferred[None]:
         self._gone()
@@ -141,9 +140,7 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
 
         broker = self._session.broker
         if self._gone:
-            return self.original.basic_publish(
-                body, properties, exchange, routing_key, mandatory, confirm
-            )
+            return fail(NotSent("the channel is gone"))
         message = Published(exchange.name, routing_key, body, dict(properties))
         broker.published.append(message)
         verdict = self.original.basic_publish(
@@ -229,8 +226,9 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         return self.original.close()
 
     def channel_lost(self, error: Exception) -> None:
-        self.gone(error)
+        self._gone = True
         self._listener.channel_lost(error)
+        self.gone(error)
 
     def gone(self, error: Exception | None) -> None:
         """Nothing more will come: what is kept back has an unknown outcome."""

@@ -254,18 +254,33 @@ class ChannelLife(TopologyOperations):
         then: _State = _State.OVER,
     ) -> None:
         """
-        It is over: fire everything outstanding.
+        It is over: tell the owner, and fire everything outstanding.
 
         @param reason: why.
         @param refusal: the broker's error, if it is about something here.
         @param wanted: it was ended by this program.
         """
+        if self.die(reason, wanted, then):
+            self.fire(reason, refusal)
+
+    def die(self, reason: Exception, wanted: bool, then: _State = _State.OVER) -> bool:
+        """
+        Take nothing more, and tell the owner.
+
+        @return: whether L{fire} has to follow; it ended before otherwise.
+        """
         if self._state in (_State.DRAINING, _State.OVER):
             self._state = then
-            return
+            return False
         before, self._state, self._reason = self._state, then, reason
         if before is _State.OPEN:
             self._stop()
+        if self._announced and before is _State.OPEN and not wanted:
+            self._tell(self._listener.channel_lost, reason)
+        return True
+
+    def fire(self, reason: Exception, refusal: BrokerError | None) -> None:
+        """Fire everything outstanding."""
         refused = self._requests.refused_by(refusal) if refusal else None
         for request in self._requests.drain():
             if refusal is not None and request is refused:
@@ -274,5 +289,3 @@ class ChannelLife(TopologyOperations):
                 request.fail(ended(reason))
         self._end(reason)
         self._closed.fire(None)
-        if self._announced and before is _State.OPEN and not wanted:
-            self._tell(self._listener.channel_lost, reason)

@@ -353,7 +353,7 @@ class AmqpSession(Protocol):
     # --- the end -------------------------------------------------------------
 
     def _end(self, reason: KombuError, wanted: bool = False) -> None:
-        """Fire everything outstanding."""
+        """Tell the owner, and fire everything outstanding."""
         before, self._state = self._state, _State.OVER
         if before is _State.OVER:
             return
@@ -362,14 +362,12 @@ class AmqpSession(Protocol):
         call, self._flush_call = self._flush_call, None
         if call is not None:
             call.cancel()
-        self._end_channels(reason, wanted)
-        if wanted:
-            return
-        if before is _State.LOGIN:
-            self.login.errback(Failure(reason))
-        elif before is _State.OPEN:
+        if before is _State.OPEN and not wanted:
             self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
             self._tell(self._listener.session_lost, reason)
+        self._end_channels(reason, wanted)
+        if before is _State.LOGIN and not wanted:
+            self.login.errback(Failure(reason))
 
     def _end_channels(self, reason: KombuError, wanted: bool) -> None:
         channels = list(self._channels.values())
@@ -378,10 +376,10 @@ class AmqpSession(Protocol):
         if not isinstance(reason, SessionLost):
             lost = caused(SessionLost(f"the session ended: {reason}"), reason)
         refused = _refused_of(reason, channels)
-        for channel in channels:
+        for channel in [each for each in channels if each.die(lost, wanted)]:
             refusal = reason if channel in refused else None
             assert refusal is None or isinstance(refusal, BrokerError)
-            channel.end(lost, refusal=refusal, wanted=wanted)
+            channel.fire(lost, refusal)
 
     def _leave(self) -> None:
         """

@@ -107,12 +107,11 @@ class ServedChannel:
         if isinstance(error, ConnectionErrorReply):
             self.session.refused(error, refused)
             return
-        unasked = self.mark_dead()
+        if self.mark_dead():
+            Notice(self.listener.channel_lost, error).fire()
         if refused is not None:
             refused.errback(error)
         self.stream.fail_all(Death(error, False))
-        if unasked:
-            Notice(self.listener.channel_lost, error).fire()
 
     def mark_dead(self) -> bool:
         """

@@ -154,8 +154,8 @@ class MemorySession(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        It is over: everything outstanding fires, then the owner is told,
-        unless it was the owner's wish.
+        It is over: the owner is told, unless it was the owner's wish, then
+        everything outstanding fires.
         """
         error = SessionLost(f"the session was lost: {reason.getErrorMessage()}")
         error.__cause__ = reason.value
@@ -171,16 +171,16 @@ class MemorySession(Protocol):
         connecting, self._connecting = self._connecting, None
         channels = list(self.channels)
         lost = [channel for channel in channels if channel.mark_dead()]
+        if unasked and connecting is None:
+            Notice(self.listener.session_lost, death.error).fire()
+        for channel in lost:
+            Notice(channel.listener.channel_lost, death.error).fire()
         if refused is not None:
             refused.errback(death.error)
         for stream in (*(channel.stream for channel in channels), self.stream):
             stream.fail_all(death)
-        for channel in lost:
-            Notice(channel.listener.channel_lost, death.error).fire()
         if connecting is not None:
             connecting.errback(_no_session(death.error))
-        elif unasked:
-            Notice(self.listener.session_lost, death.error).fire()
 
 
 def _no_session(cause: Exception) -> ConnectError:
