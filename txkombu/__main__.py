@@ -38,15 +38,16 @@ class Options(usage.Options):
             raise usage.UsageError("no command given; --help lists them")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """
     Run a command.
 
+    @param arguments: those of the command line, if not given.
     @return: the exit code.
     """
     options = Options()  # type: ignore[no-untyped-call]
     try:
-        options.parseOptions(arguments)  # type: ignore[no-untyped-call]
+        options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]
     except usage.UsageError as error:
         print(f"python -m txkombu: {error}", file=sys.stderr)
         return _USAGE_ERROR
@@ -55,4 +56,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
