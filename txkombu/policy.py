@@ -64,43 +64,38 @@ class Backoff:
 
 def requeue_once(message: Message, failure: Failure) -> None:
     """Put the message back once; if it comes again and fails again, reject it."""
-    if message.redelivered:
+    if message.redelivered or message.no_ack:
         reject(message, failure)
         return
-    _log.failure(
-        "Handling message {message_id!r} from queue {queue!r} failed; it is "
-        "requeued once",
-        failure,
-        message_id=message.properties_or_empty.get("message_id"),
-        queue=message.queue_name,
-    )
+    _say(message, failure, "it is requeued once")
     message.reject(requeue=True)
 
 
 def reject(message: Message, failure: Failure) -> None:
     """Reject the message: to the dead letter exchange if there is one."""
-    _log.failure(
-        "Handling message {message_id!r} from queue {queue!r} failed; {fate}",
-        failure,
-        message_id=message.properties_or_empty.get("message_id"),
-        queue=message.queue_name,
-        fate=_fate(message),
-    )
+    _say(message, failure, _fate(message))
     message.reject()
 
 
 def drop(message: Message, failure: Failure) -> None:
     """Take the message for handled, whatever went wrong."""
-    _log.failure(
-        "Handling message {message_id!r} from queue {queue!r} failed; it is dropped",
-        failure,
-        message_id=message.properties_or_empty.get("message_id"),
-        queue=message.queue_name,
-    )
+    _say(message, failure, "it is dropped")
     message.ack()
 
 
+def _say(message: Message, failure: Failure, fate: str) -> None:
+    _log.failure(
+        "Handling message {message_id!r} from queue {queue!r} failed; {fate}",
+        failure,
+        message_id=message.properties_or_empty.get("message_id"),
+        queue=message.queue_name,
+        fate=fate,
+    )
+
+
 def _fate(message: Message) -> str:
+    if message.no_ack:
+        return "dropped, its consumer needs no acks"
     if message.dead_letter_exchange is None:
         return "dropped, no dead letter exchange"
     return f"rejected to the dead letter exchange {message.dead_letter_exchange!r}"
