@@ -24,6 +24,7 @@ SHORT_STRINGS = frozenset(
 )
 """Those that are short strings, beyond what has an argument of its own."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TIMESTAMP_LIMIT = 253_402_300_800
 """The year 10000 in seconds since 1970."""
 
@@ -34,7 +35,7 @@ def check_properties(properties: dict[str, object]) -> None:
     C{reply_to} stands for its name, a timestamp becomes a datetime in UTC.
 
     @raise TypeError: one is not known, or of a wrong type.
-    @raise ValueError: one is too long.
+    @raise ValueError: one is too long, or out of range.
     """
     for name, value in list(properties.items()):
         if value is None and (name in SHORT_STRINGS or name == "timestamp"):
@@ -53,7 +54,12 @@ def _timestamp(value: object) -> datetime:
     """Whole seconds in UTC, which is what the wire can carry."""
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-        return aware.astimezone(timezone.utc).replace(microsecond=0)
+        if aware < _EPOCH:
+            raise ValueError(f"timestamp is before 1970: {value}")
+        try:
+            return aware.astimezone(timezone.utc).replace(microsecond=0)
+        except OverflowError as error:
+            raise ValueError(f"timestamp is out of range: {value}") from error
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(
             f"timestamp must be a datetime or whole seconds since 1970, not {value!r}"

@@ -1,0 +1,111 @@
+"""The properties of a message."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txkombu import Queue
+from txkombu.properties import SHORT_STRINGS, check_properties
+
+UTC = timezone.utc
+
+
+class PropertiesTests(SynchronousTestCase):
+    """What may be passed beside the arguments of publish."""
+
+    def check(self, **properties: object) -> dict[str, object]:
+        """Check properties, and return what became of them."""
+        check_properties(properties)
+        return properties
+
+    def refuse(self, error: type[Exception], **properties: object) -> str:
+        """Assert that they are refused, and return what is said of it."""
+        return str(self.assertRaises(error, check_properties, properties))
+
+    def test_strings(self) -> None:
+        """Each short string of AMQP is taken as it is."""
+        given: dict[str, object] = dict.fromkeys(SHORT_STRINGS, "\u00e9")
+        self.assertEqual(self.check(**given), given)
+
+    def test_none(self) -> None:
+        """None stands for one that is not set."""
+        given: dict[str, object] = dict.fromkeys([*SHORT_STRINGS, "timestamp"])
+        self.assertEqual(self.check(**given), {})
+
+    def test_length(self) -> None:
+        """255 bytes of UTF-8 are allowed, more are not, and the name is told."""
+        self.check(message_id="\u00e9" * 127 + "x")
+        text = self.refuse(ValueError, message_id="\u00e9" * 128)
+        self.assertIn("message_id", text)
+        self.assertIn("256 bytes", text)
+
+    def test_no_string(self) -> None:
+        """What is no str is a TypeError that names it."""
+        for value in (7, b"bytes", ["x"]):
+            self.assertIn("app_id", self.refuse(TypeError, app_id=value))
+
+    def test_surrogates(self) -> None:
+        """What cannot be UTF-8 is refused."""
+        self.refuse(ValueError, type="\ud800")
+
+    def test_reply_to_queue(self) -> None:
+        """A queue to reply to stands for its name."""
+        self.assertEqual(self.check(reply_to=Queue("answers")), {"reply_to": "answers"})
+        self.refuse(TypeError, correlation_id=Queue("answers"))
+
+    def test_unknown(self) -> None:
+        """An unknown one is refused, with what was likely meant."""
+        self.assertIn(
+            "did you mean 'correlation_id'",
+            self.refuse(TypeError, corelation_id="x"),
+        )
+        self.assertIn("'headers'", self.refuse(TypeError, header={}))
+        text = self.refuse(TypeError, qqq=None)
+        self.assertIn("'qqq'", text)
+        self.assertIn("AMQP has app_id", text)
+
+    def test_seconds(self) -> None:
+        """A timestamp may be whole seconds since 1970."""
+        self.assertEqual(
+            self.check(timestamp=86400), {"timestamp": datetime(1970, 1, 2, tzinfo=UTC)}
+        )
+        self.assertEqual(
+            self.check(timestamp=0), {"timestamp": datetime(1970, 1, 1, tzinfo=UTC)}
+        )
+
+    def test_moment(self) -> None:
+        """A datetime is taken to whole seconds of UTC."""
+        zone = timezone(timedelta(hours=2))
+        given = datetime(2024, 2, 29, 12, 0, 1, 999_999, zone)
+        self.assertEqual(
+            self.check(timestamp=given),
+            {"timestamp": datetime(2024, 2, 29, 10, 0, 1, tzinfo=UTC)},
+        )
+
+    def test_naive_moment(self) -> None:
+        """One without a zone is taken for UTC."""
+        self.assertEqual(
+            self.check(timestamp=datetime(2024, 2, 29)),
+            {"timestamp": datetime(2024, 2, 29, tzinfo=UTC)},
+        )
+
+    def test_no_moment(self) -> None:
+        """What is neither is a TypeError."""
+        for value in (1.5, True, "2024-02-29", None.__class__):
+            self.assertIn("timestamp", self.refuse(TypeError, timestamp=value))
+
+    def test_range(self) -> None:
+        """What the wire cannot carry is a ValueError, in either form."""
+        west = timezone(timedelta(hours=-1))
+        for value in (
+            -1,
+            253_402_300_800,
+            datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC),
+            datetime(1, 1, 1),
+            datetime(9999, 12, 31, 23, 30, tzinfo=west),
+        ):
+            self.assertIn("timestamp", self.refuse(ValueError, timestamp=value))
+        self.check(timestamp=253_402_300_799)
+        self.check(timestamp=datetime(1969, 12, 31, 23, tzinfo=west))
