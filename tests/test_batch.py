@@ -1,0 +1,133 @@
+"""Many publishes seen as one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from txkombu.batch import END, Batch, each_body
+from txkombu.exceptions import Nacked, NotSent
+
+
+class BatchTests(SynchronousTestCase):
+    """Counting, and waiting for all."""
+
+    def setUp(self) -> None:
+        self.batch = Batch()
+
+    def add(self) -> Deferred[None]:
+        """Add a publish, and return it to be fired."""
+        publish: Deferred[None] = Deferred()
+        self.batch.add(publish)
+        return publish
+
+    def test_empty(self) -> None:
+        """Of none it is done at once."""
+        self.assertEqual(self.successResultOf(self.batch.when_done()), 0)
+
+    def test_waits_for_all(self) -> None:
+        """It is done when all are, with their number."""
+        first, second = self.add(), self.add()
+        self.batch.add(succeed(None))
+        done = self.batch.when_done()
+        second.callback(None)
+        self.assertNoResult(done)
+        first.callback(None)
+        self.assertEqual(self.successResultOf(done), 3)
+
+    def test_all_done_before(self) -> None:
+        """It is done at once if all are over by then."""
+        self.add().callback(None)
+        self.assertEqual(self.successResultOf(self.batch.when_done()), 1)
+
+    def test_failure(self) -> None:
+        """It fails with the first failure, once all are over."""
+        first, second, third = self.add(), self.add(), self.add()
+        done = self.batch.when_done()
+        error = Nacked("full")
+        second.errback(Failure(error))
+        assert self.batch.failure is not None
+        self.assertIs(self.batch.failure.value, error)
+        first.errback(Failure(NotSent("later")))
+        self.assertNoResult(done)
+        third.callback(None)
+        self.assertIs(self.failureResultOf(done).value, error)
+
+    def test_failed_before(self) -> None:
+        """Failures before anyone waits count, and are logged by nobody."""
+        self.batch.add(fail(Nacked("full")))
+        self.failureResultOf(self.batch.when_done(), Nacked)
+
+    def test_more_afterwards(self) -> None:
+        """More can be added when one who waited was told."""
+        self.add().callback(None)
+        self.successResultOf(self.batch.when_done())
+        late = self.add()
+        done = self.batch.when_done()
+        self.assertNoResult(done)
+        late.callback(None)
+        self.assertEqual(self.successResultOf(done), 2)
+
+
+class EachBodyTests(SynchronousTestCase):
+    """The next body of each kind of iterable."""
+
+    def test_plain(self) -> None:
+        """A plain iterable gives its bodies as they are, then the end for ever."""
+        take = each_body([1, None, ""])
+        self.assertEqual([take(), take(), take()], [1, None, ""])
+        self.assertIs(take(), END)
+        self.assertIs(take(), END)
+
+    def test_one_by_one(self) -> None:
+        """It takes no body before it is asked to."""
+        taken: list[int] = []
+
+        def bodies() -> Any:
+            for number in range(3):
+                taken.append(number)
+                yield number
+
+        take = each_body(bodies())
+        self.assertEqual(taken, [])
+        take()
+        self.assertEqual(taken, [0])
+
+    def test_asynchronous(self) -> None:
+        """An asynchronous one gives a Deferred for each, which waits for it."""
+        gate: Deferred[None] = Deferred()
+
+        async def bodies() -> AsyncIterator[int]:
+            yield 1
+            await gate
+            yield 2
+
+        take = each_body(bodies())
+        self.assertEqual(self.successResultOf(take()), 1)
+        second = take()
+        self.assertNoResult(second)
+        gate.callback(None)
+        self.assertEqual(self.successResultOf(second), 2)
+        self.assertIs(self.successResultOf(take()), END)
+
+    def test_raises(self) -> None:
+        """What an iterable raises is passed on, as what its kind would do."""
+
+        def bodies() -> Any:
+            raise ZeroDivisionError
+            yield
+
+        async def later() -> AsyncIterator[int]:
+            raise ZeroDivisionError
+            yield 1
+
+        self.assertRaises(ZeroDivisionError, each_body(bodies()))
+        self.failureResultOf(each_body(later())(), ZeroDivisionError)
+
+    def test_not_iterable(self) -> None:
+        """What is no iterable is a TypeError."""
+        self.assertRaises(TypeError, each_body, 7)
