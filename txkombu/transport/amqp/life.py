@@ -68,7 +68,7 @@ class ChannelLife(TopologyOperations):
         self._session = session
         self._listener = listener
         self._state = _State.OPEN
-        self._announced = False
+        self._announced = self._stopped = False
         self._reason: Exception = ChannelClosed("this program closed it")
         self._requests = Requests()
         self._content: Content | None = None
@@ -212,17 +212,26 @@ class ChannelLife(TopologyOperations):
     def close(self) -> Deferred[None]:
         if self._state in (_State.DRAINING, _State.OVER):
             return succeed(None)
-        if self._state is _State.OPEN:
-            self.flush()
-        if self._state is _State.OPEN:
+        closed = self._closed.wait()
+        self.flush()
+        if self._open:
             self.shut()
+            self._say_goodbye()
+        return closed
+
+    def _say_goodbye(self) -> None:
+        if self._state is _State.CLOSING:  # unless a callback has ended it
             self._write(_Channel.Close, reply_code=200, reply_text="closed")
-        return self._closed.wait()
 
     def shut(self) -> None:
         """Take no more operations and deliveries; await the last replies."""
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
+            self._stop_once()
+
+    def _stop_once(self) -> None:
+        stopped, self._stopped = self._stopped, True
+        if not stopped:
             self._stop()
 
     def _closed_by_us(self) -> None:
@@ -273,14 +282,13 @@ class ChannelLife(TopologyOperations):
             self._state = then
             return False
         before, self._state, self._reason = self._state, then, reason
-        if before is _State.OPEN:
-            self._stop()
         if self._announced and before is _State.OPEN and not wanted:
             self._tell(self._listener.channel_lost, reason)
         return True
 
     def fire(self, reason: Exception, refusal: BrokerError | None) -> None:
         """Fire everything outstanding."""
+        self._stop_once()
         refused = self._requests.refused_by(refusal) if refusal else None
         for request in self._requests.drain():
             if refusal is not None and request is refused:
