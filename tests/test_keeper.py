@@ -76,6 +76,7 @@ class KeeperTestCase(SynchronousTestCase):
         waiting = self.keeper.when_up()
         session = self.accept()
         self.successResultOf(waiting)
+        self.flows.clear()
         return session
 
     def lose(self) -> None:
@@ -710,13 +711,10 @@ class FlowTests(KeeperTestCase):
             listener.blocked("disk") if pause == "blocked" else listener.write_paused()
             self.lose()
             self.assertTrue(self.keeper.may_publish)
+            self.assertEqual(self.flows, [False])
+            self.clock.advance(1)
+            self.accept()
             self.assertEqual(self.flows, [False, True])
-
-    def test_lost_while_flowing(self) -> None:
-        """A loss in free flow tells nobody of it."""
-        self.up()
-        self.lose()
-        self.assertEqual(self.flows, [])
 
     def test_not_restored_while_paused(self) -> None:
         """Nor does a session that was blocked while it could not be restored."""
@@ -726,7 +724,31 @@ class FlowTests(KeeperTestCase):
         self.attempt.listener.blocked("disk")
         self.restoring[0].errback(TimeoutError())
         self.assertTrue(self.keeper.may_publish)
+        self.clock.advance(1)
+        self.accept()
+        self.restoring[1].callback(None)
         self.assertEqual(self.flows, [False, True])
+
+    def test_blocked_while_restoring(self) -> None:
+        """A session that is blocked before it is up is blocked when it is up."""
+        self.restore_at_once = False
+        self.keeper.when_up()
+        self.accept()
+        self.attempt.listener.blocked("disk")
+        self.restoring[0].callback(None)
+        self.assertFalse(self.keeper.may_publish)
+        self.assertFalse(self.flows[-1])
+        self.attempt.listener.unblocked()
+        self.assertTrue(self.flows[-1])
+
+    def test_before_who_waited(self) -> None:
+        """Publishing goes on before those are told who waited for the session."""
+        seen: list[list[bool]] = []
+        waiting = self.keeper.when_up()
+        waiting.addCallback(lambda _: seen.append(list(self.flows)))
+        self.accept()
+        self.successResultOf(waiting)
+        self.assertEqual(seen, [[True]])
 
 
 class LogTests(KeeperTestCase):

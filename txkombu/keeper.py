@@ -193,6 +193,7 @@ class SessionKeeper:
         self.session = session
         self.last_error = None
         self._up_since = self._clock.seconds()
+        self._flow(self.may_publish)
         self._tell_up()
         self._up.fire(session)
 
@@ -261,11 +262,12 @@ class SessionKeeper:
             self._wait(reason)
 
     def _forget_flow(self) -> None:
-        """What the session that is gone could not take, the next one can."""
-        if not self.may_publish:
-            self.blocked_reason = ""
-            self._write_paused = False
-            self._flow(True)
+        """
+        What the session that is gone could not take, the next one can: to be
+        told when that is up, as the channels may not know of the loss yet.
+        """
+        self.blocked_reason = ""
+        self._write_paused = False
 
     def blocked(self, reason: str) -> None:
         """The broker is in alarm."""
