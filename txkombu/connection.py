@@ -387,7 +387,7 @@ class BrokerConnection:
 
     def message_handled(self) -> None:
         """Note that the callbacks of one message have finished."""
-        if self._handled:
+        if self._handled.waiting:
             self._handled.fire(None)
 
     def drain_events(self, timeout: float | None = None) -> Deferred[None]:

@@ -199,11 +199,12 @@ class Consumer:
 
     def _on_message(self, message: Message) -> None:
         """Called by the channel with each message."""
-        if self._intake.is_late(message):
+        intake = self._intake
+        if intake.ending and intake.is_late(message):
             message.nack()
             return
         self._dispatcher.deliver(message)
-        if self._intake.has_no_ack and self._dispatcher.load >= self._most:
+        if intake.has_no_ack and self._dispatcher.load >= self._most:
             self.channel.pause(self)
 
     def _on_handled(self) -> None:

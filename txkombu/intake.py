@@ -46,6 +46,7 @@ class Intake:
     Starting is done one call after the other; ending does not wait for it,
     and what is still being started is then ended as soon as it runs.
 
+    @ivar ending: the tags of consumers that are being ended.
     @ivar queues: bound to the channel; in the order they were given.
     @ivar has_no_ack: whether a queue is read with no_ack.
     """
@@ -56,7 +57,7 @@ class Intake:
         self._channel = channel
         self._settings = settings
         self._tags: dict[str, tuple[Queue, bool]] = {}
-        self._ending: set[str] = set()
+        self.ending: set[str] = set()
         self._declared: set[int] = set()
         self._lock = DeferredLock()
         self._cancels = 0
@@ -86,11 +87,7 @@ class Intake:
 
     def is_late(self, message: Message) -> bool:
         """Whether its consumer is being ended, and the broker takes it back."""
-        return (
-            bool(self._ending)
-            and message.consumer_tag in self._ending
-            and not message.no_ack
-        )
+        return message.consumer_tag in self.ending and not message.no_ack
 
     # --- declaring and starting ---------------------------------------------
 
@@ -145,9 +142,9 @@ class Intake:
             on_cancel=settings.on_cancel,
         )
         if self._cancels != cancels:
-            self._ending.add(tag)
+            self.ending.add(tag)
             yield self._channel.basic_cancel(tag)
-            self._ending.discard(tag)
+            self.ending.discard(tag)
         self._check_wanted(cancels)
         self._tags[tag] = queue, no_ack
 
@@ -182,9 +179,9 @@ class Intake:
         self._cancels += 1
         for tag in tags:
             self._tags.pop(tag, None)
-        self._ending.update(tags)
+        self.ending.update(tags)
         yield gatherResults([self._channel.basic_cancel(tag) for tag in tags])
-        self._ending.difference_update(tags)
+        self.ending.difference_update(tags)
 
     def cancel_queue(self, name: str) -> list[str]:
         """Drop a queue; @return: the tags that have to be cancelled for it."""

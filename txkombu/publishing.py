@@ -231,10 +231,11 @@ class Publisher:
         self._unconfirmed_bytes -= len(message.body)
         self._deadlines.discard(message, message.timeout)
         if self._doomed and not self._unconfirmed:
-            # Behind what the caller does with this verdict.
+            # Behind what the caller does with this verdict, unless that takes long.
             assert message.inner is not None
             message.inner.addBoth(self._fail_doomed)
-        if self._pending or self._ready or self._idle:
+            self._await_turn()
+        if self._pending or self._ready.waiting or self._idle.waiting:
             self.resume()
         if message.expired and isinstance(result, Failure):
             phase = "waiting for the broker's word on it; its outcome is unknown"
@@ -244,12 +245,17 @@ class Publisher:
     def _count_in_turn(self, message: Outgoing) -> None:
         self._turn += 1
         self._turn_bytes += len(message.body)
+        self._await_turn()
+
+    def _await_turn(self) -> None:
         if self._next_turn is None:
             self._next_turn = self._clock.callLater(0, self._begin_turn)
 
     def _begin_turn(self) -> None:
         self._next_turn = None
         self._turn = self._turn_bytes = 0
+        if self._doomed and not self._unconfirmed:
+            self._fail_doomed(None)
         self.resume()
 
     # --- waiting ------------------------------------------------------------
@@ -327,10 +333,8 @@ class Publisher:
         if message in self._pending:
             self._deadlines.discard(message, message.timeout)
             if failure.check(SessionLost, ChannelClosed):
-                self._refuse(message, failure.value)
-                self._drop(message)
-            else:
-                self._drop(message, failure)
+                failure = Failure(_not_sent(failure.value))
+            self._drop(message, failure)
 
     def _drop(self, message: Outgoing, failure: Failure | None = None) -> None:
         """It will not be sent; those behind it may go out now."""
@@ -427,9 +431,13 @@ class Publisher:
         self._deadlines.discard(message, message.timeout)
         assert message.done is not None
         if not message.done.called:
-            error = NotSent(f"not sent: {cause}")
-            error.__cause__ = cause
-            message.done.errback(Failure(error))
+            message.done.errback(Failure(_not_sent(cause)))
+
+
+def _not_sent(cause: BaseException | None) -> NotSent:
+    error = NotSent(f"not sent: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def _pass_on(result: Failure | None, done: Deferred[None]) -> None:

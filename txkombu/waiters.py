@@ -18,20 +18,22 @@ class Waiters(Generic[T]):
 
     Cancelling one touches no other.  They are swapped out before they fire, so
     who waits again from a callback waits for the next time.
+
+    @ivar waiting: those who wait, in order; empty if there are none.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[Deferred[T], None] = {}
+        self.waiting: dict[Deferred[T], None] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self.waiting)
 
     def wait(self) -> Deferred[T]:
         """@return: fires at the next C{fire} or C{fail}."""
         waiter: Deferred[T] = Deferred(self._forget)
-        self._waiting[waiter] = None
+        self.waiting[waiter] = None
         return waiter
 
     def fire(self, result: T) -> None:
@@ -47,9 +49,9 @@ class Waiters(Generic[T]):
                 waiter.errback(Failure(error))
 
     def _swap(self) -> list[Deferred[T]]:
-        waiting = list(self._waiting)
-        self._waiting.clear()
+        waiting = list(self.waiting)
+        self.waiting.clear()
         return waiting
 
     def _forget(self, waiter: Deferred[T]) -> None:
-        self._waiting.pop(waiter, None)
+        self.waiting.pop(waiter, None)

@@ -50,7 +50,8 @@ class PublishingChannel(TopologyChannel):
         verdict: Deferred[None] | None,
     ) -> None:
         try:
-            self._check_user(properties)
+            if "user_id" in properties:
+                self._check_user(properties)
             routed, taken = self._vhost.publish(
                 body, properties, exchange.name, routing_key
             )
