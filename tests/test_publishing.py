@@ -317,7 +317,7 @@ class RoomTests(PublisherTestCase):
     def test_room_again(self) -> None:
         """What goes, in whatever way, makes room for others to wait."""
         large = b"x" * MAX_PENDING_BYTES
-        for go in (self.cancel, self.expire, self.lose, self.refuse, self.send):
+        for go in (self.cancel, self.expire, self.forsake, self.refuse, self.send):
             self.setUp()
             message = self.message(large, timeout=5, held=True)
             publishing = self.publisher.publish(message)
@@ -336,7 +336,7 @@ class RoomTests(PublisherTestCase):
         """Let its deadline pass."""
         self.clock.advance(5)
 
-    def lose(self, message: Outgoing, publishing: Deferred[None]) -> None:
+    def forsake(self, message: Outgoing, publishing: Deferred[None]) -> None:
         """Lose the connection."""
         self.publisher.fail_pending(SessionLost("cut"))
 
@@ -835,6 +835,31 @@ class ChannelTests(PublisherTestCase):
             self.assertIs(failure.value.__cause__, error)
             self.assertIn("cut", str(failure.value))
 
+    def test_lost_and_handled_slowly(self) -> None:
+        """What waited is told whatever who had written takes its time for."""
+        self.up()
+        written = self.publish()
+        written.addErrback(lambda _: Deferred())
+        self.publisher.flow(False)
+        waiting = self.publish(timeout=60)
+        idle = self.publisher.when_idle()
+        self.lose()
+        self.clock.advance(0)
+        self.failureResultOf(waiting, NotSent)
+        self.successResultOf(idle)
+
+    def test_lost_in_order(self) -> None:
+        """What was written hears of a loss before what waited, all in one turn."""
+        self.up()
+        told: list[bytes] = []
+        for body in (b"0", b"1"):
+            self.publish(body).addErrback(self.note(told, body))
+        self.publisher.flow(False)
+        for body in (b"2", b"3"):
+            self.publish(body).addErrback(self.note(told, body))
+        self.lose()
+        self.assertEqual(told, [b"0", b"1", b"2", b"3"])
+
     def test_next_channel(self) -> None:
         """What comes after a loss goes out on the next channel, in order."""
         self.up()
@@ -889,10 +914,10 @@ class ChannelTests(PublisherTestCase):
         self.assertEqual(told, [b"a", b"b", b"c"])
 
     def note(self, told: list[bytes], body: bytes) -> Any:
-        """Make an errback that notes the body of what was not sent."""
+        """Make an errback that notes the body of what was lost."""
 
         def note(failure: Failure) -> None:
-            failure.trap(NotSent)
+            failure.trap(NotSent, OutcomeUnknown)
             told.append(body)
 
         return note
@@ -968,6 +993,23 @@ class HeldTests(PublisherTestCase):
         self.verdicts[0].succeed()
         self.clock.advance(30)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lost_meanwhile(self) -> None:
+        """After a loss it is its declaration that decides, on the next channel."""
+        good, bad = self.message(b"good", held=True), self.message(b"bad", held=True)
+        publishing = [self.publisher.publish(each) for each in (bad, good)]
+        behind = self.publish(b"behind")
+        self.lose()
+        self.failureResultOf(behind, NotSent)
+        self.publisher.refuse(bad, Failure(SessionLost("cut")))
+        self.failureResultOf(publishing[0], NotSent)
+        self.channel = FakeChannel()
+        self.up()
+        self.assertEqual(self.sent, [])
+        self.publisher.release(good)
+        self.assertEqual(self.sent, [b"good"])
+        self.publisher.flow(False)
+        self.assertNoResult(self.publish(b"x" * MAX_PENDING_BYTES))
 
     def test_refused_too_late(self) -> None:
         """One that is gone already is not failed again."""
