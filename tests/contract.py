@@ -7,10 +7,11 @@ They run on every broker: see L{cases}.
 from __future__ import annotations
 
 from .contract_cancelling import CancelTests
-from .contract_consuming import ConsumeTests, GetTests, SettleTests
+from .contract_consuming import ConsumeTests
 from .contract_death import CloseTests, DeathTests
 from .contract_harness import Harness
 from .contract_publishing import PublishTests, VerdictTests
+from .contract_settling import GetTests, SettleTests
 from .contract_topology import ExchangeTests, InterfaceTests, QueueTests
 
 GROUPS: tuple[type[Harness], ...] = (
