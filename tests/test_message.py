@@ -1,0 +1,374 @@
+"""A received message."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txkombu import Queue, serialization
+from txkombu.compression import LIMIT
+from txkombu.exceptions import (
+    ContentDisallowed,
+    DecodeError,
+    MessageStateError,
+    SerializerNotInstalled,
+)
+from txkombu.inbox import Inbox
+from txkombu.interfaces import Settlement
+from txkombu.message import Message
+
+from .fakes import FakeChannel, delivery
+
+JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
+GZIP = "application/x-gzip"
+
+
+def message(
+    body: bytes = b"", accept: frozenset[str] | None = None, /, **properties: object
+) -> Message:
+    """Make a message that needs no ack."""
+    return Message(delivery(body=body, properties=properties), None, None, accept)
+
+
+class PayloadTests(SynchronousTestCase):
+    """What the body stands for."""
+
+    def test_decoded(self) -> None:
+        """It is decoded by its content type."""
+        got = message(b'{"a": [1]}', **JSON)
+        self.assertEqual(got.payload, {"a": [1]})
+        self.assertEqual(got.body, b'{"a": [1]}')
+
+    def test_once(self) -> None:
+        """It is decoded once, also if that gives something false."""
+        for body, value in (
+            (b"[]", []),
+            (b"null", None),
+            (b"0", 0),
+            (b"false", False),
+            (b'""', ""),
+            (b"{}", {}),
+        ):
+            decoded = self.count_decodes()
+            got = message(body, content_type="x/counted", content_encoding="utf-8")
+            self.assertEqual(got.payload, value)
+            self.assertIs(got.payload, got.payload)
+            self.assertEqual(decoded, [body.decode()])
+
+    def count_decodes(self) -> list[str]:
+        """Register a serializer that notes what it decodes."""
+        decoded: list[str] = []
+
+        def decode(body: str) -> object:
+            decoded.append(body)
+            return serialization.decode(body.encode(), "application/json", "utf-8")
+
+        self.register(decode)
+        return decoded
+
+    def register(self, decode: Callable[[str], object]) -> None:
+        """Register a serializer for this test."""
+        serialization.register("counted", None, decode, "x/counted")
+        self.addCleanup(self.unregister)
+
+    def unregister(self) -> None:
+        """Remove it, once."""
+        if "counted" in serialization.registry._by_name:
+            serialization.unregister("counted")
+
+    def test_decode_each_time(self) -> None:
+        """C{decode} does it each time it is called."""
+        decoded = self.count_decodes()
+        got = message(b"[]", content_type="x/counted", content_encoding="utf-8")
+        self.assertIsNot(got.decode(), got.decode())
+        self.assertEqual(len(decoded), 2)
+
+    def test_error_each_time(self) -> None:
+        """One that cannot be decoded raises each time it is asked."""
+        got = message(b"{", **JSON)
+        for _ in range(2):
+            self.assertRaises(DecodeError, getattr, got, "payload")
+        self.assertRaises(DecodeError, got.decode)
+        self.assertEqual(got.body, b"{")
+
+    def test_error_then_value(self) -> None:
+        """An error is not remembered: what decodes the next time is the payload."""
+        answers: list[Any] = [ZeroDivisionError(), 7]
+
+        def decode(body: str) -> object:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        self.register(decode)
+        got = message(b"", content_type="x/counted", content_encoding="utf-8")
+        self.assertRaises(DecodeError, getattr, got, "payload")
+        self.assertEqual(got.payload, 7)
+
+    def test_unlabelled(self) -> None:
+        """Without a content type it is what the encoding says, text by default."""
+        self.assertEqual(message(b"caf\xc3\xa9").payload, "caf\u00e9")
+        self.assertEqual(message(b"\xff", content_encoding="binary").payload, b"\xff")
+        self.assertRaises(DecodeError, getattr, message(b"\xff"), "payload")
+
+    def test_not_accepted(self) -> None:
+        """What the consumer does not accept is refused, by its name."""
+        got = message(b"1", serialization.accept_set(["yaml"]), **JSON)
+        error = self.assertRaises(ContentDisallowed, getattr, got, "payload")
+        self.assertIn("json", str(error))
+        self.assertIsInstance(error, DecodeError)
+
+    def test_pickle(self) -> None:
+        """Pickle is refused unless it is asked for."""
+        body = serialization.dumps({1: 2}, "pickle").body
+        labels = {
+            "content_type": "application/x-python-serialize",
+            "content_encoding": "binary",
+        }
+        self.assertRaises(ContentDisallowed, message(body, **labels).decode)
+        accepted = serialization.accept_set(["pickle"])
+        self.assertEqual(message(body, accepted, **labels).payload, {1: 2})
+
+    def test_odd_content_type(self) -> None:
+        """A custom content type without a slash is accepted by its serializer."""
+        serialization.register("odd", None, str.upper, "oddity")
+        self.addCleanup(serialization.unregister, "odd")
+        accepted = serialization.accept_set(["odd"])
+        got = message(b"x", accepted, content_type="oddity", content_encoding="utf-8")
+        self.assertEqual(got.payload, "X")
+
+
+class CompressionTests(SynchronousTestCase):
+    """Bodies that were compressed."""
+
+    def compressed(self, body: bytes, method: object = GZIP) -> Message:
+        """Make a message that says it is compressed."""
+        return message(body, headers={"compression": method}, **JSON)
+
+    def test_decompressed(self) -> None:
+        """Body and payload are what was compressed."""
+        got = self.compressed(zlib.compress(b"[1]"))
+        self.assertEqual(got.body, b"[1]")
+        self.assertEqual(got.payload, [1])
+        self.assertIs(got.body, got.body)
+
+    def test_corrupt(self) -> None:
+        """A corrupt one raises each time, from body and payload."""
+        got = self.compressed(b"no gzip")
+        for _ in range(2):
+            self.assertRaises(DecodeError, getattr, got, "body")
+            self.assertRaises(DecodeError, getattr, got, "payload")
+
+    def test_unknown(self) -> None:
+        """A method that is not known is the sender's fault, not the program's."""
+        for method in ("application/x-none", 7):
+            error = self.assertRaises(
+                DecodeError, getattr, self.compressed(b"", method), "payload"
+            )
+            self.assertIn(str(method), str(error))
+            self.assertNotIsInstance(error, SerializerNotInstalled)
+
+    def test_no_method(self) -> None:
+        """A header that names no method means that it is not compressed."""
+        for method in ("", None):
+            self.assertEqual(self.compressed(b"[1]", method).payload, [1])
+
+    def test_bomb(self) -> None:
+        """One that would become too large is refused."""
+        bomb = zlib.compress(bytes(LIMIT + 1))
+        self.assertRaises(DecodeError, getattr, self.compressed(bomb), "body")
+
+
+class PropertiesTests(SynchronousTestCase):
+    """What else a message says of itself."""
+
+    def test_by_name(self) -> None:
+        """Properties are there by their names, and the common ones as attributes."""
+        when = datetime(2024, 2, 29, tzinfo=timezone.utc)
+        got = message(
+            message_id="7", timestamp=when, headers={"a": 1}, content_type="text/plain"
+        )
+        self.assertEqual(got.properties["message_id"], "7")
+        self.assertEqual(got.properties["timestamp"], when)
+        self.assertEqual(got.headers, {"a": 1})
+        self.assertEqual(got.content_type, "text/plain")
+        self.assertIsNone(got.content_encoding)
+
+    def test_none(self) -> None:
+        """Those that are not set are absent."""
+        got = message()
+        self.assertEqual(got.properties, {})
+        self.assertEqual(got.headers, {})
+        self.assertIsNone(got.content_type)
+
+    def test_lazy(self) -> None:
+        """They are decoded on first use, once."""
+        decoded: list[int] = []
+
+        def properties() -> dict[str, object]:
+            decoded.append(1)
+            return {"message_id": "7"}
+
+        got = Message(delivery(properties=properties), None)
+        self.assertEqual(decoded, [])
+        self.assertEqual(got.properties, {"message_id": "7"})
+        self.assertEqual(got.properties_or_empty, {"message_id": "7"})
+        self.assertEqual(len(decoded), 1)
+
+    def test_undecodable(self) -> None:
+        """Those that cannot be decoded raise each time, but not when logged."""
+
+        def properties() -> dict[str, object]:
+            raise DecodeError("broken table")
+
+        inbox = Inbox(FakeChannel())
+        got = Message(delivery(properties=properties), inbox)
+        for name in ("properties", "payload", "body", "headers", "content_type"):
+            for _ in range(2):
+                self.assertRaises(DecodeError, getattr, got, name)
+        self.assertEqual(got.properties_or_empty, {})
+        self.assertIn("1", repr(got))
+        got.reject()
+        self.assertTrue(got.acknowledged)
+
+    def test_headers_of_another_kind(self) -> None:
+        """Headers that are no mapping count as none."""
+        self.assertEqual(message(headers=None).headers, {})
+        self.assertEqual(message(headers=[1]).headers, {})
+
+    def test_delivery_info(self) -> None:
+        """Where it came from and by which consumer."""
+        got = Message(
+            delivery(
+                7,
+                consumer_tag="tag",
+                redelivered=True,
+                exchange="media",
+                routing_key="video",
+            ),
+            None,
+        )
+        self.assertEqual(
+            got.delivery_info,
+            {
+                "consumer_tag": "tag",
+                "delivery_tag": 7,
+                "redelivered": True,
+                "exchange": "media",
+                "routing_key": "video",
+            },
+        )
+        self.assertEqual((got.delivery_tag, got.consumer_tag), (7, "tag"))
+        self.assertTrue(got.redelivered)
+
+    def test_delivery_count(self) -> None:
+        """The broker's own count where there is one, else whether it came before."""
+        for headers, redelivered, count in (
+            ({}, False, 0),
+            ({}, True, 1),
+            ({"x-delivery-count": 3}, True, 3),
+            ({"x-delivery-count": 0}, True, 0),
+            ({"x-acquired-count": 4, "x-delivery-count": 3}, True, 4),
+            ({"x-delivery-count": "3"}, True, 1),
+        ):
+            got = Message(
+                delivery(properties={"headers": headers}, redelivered=redelivered),
+                None,
+            )
+            self.assertEqual(got.delivery_count, count, headers)
+
+    def test_queue(self) -> None:
+        """The queue's name, and where that sends what is rejected."""
+        plain = Message(delivery(), None, Queue("video"))
+        self.assertEqual(
+            (plain.queue_name, plain.dead_letter_exchange), ("video", None)
+        )
+        arguments = {"x-dead-letter-exchange": ""}
+        dead = Message(delivery(), None, Queue("video", queue_arguments=arguments))
+        self.assertEqual(dead.dead_letter_exchange, "")
+        unknown = Message(delivery(), None)
+        self.assertEqual((unknown.queue_name, unknown.dead_letter_exchange), ("", None))
+
+
+class SettlingTests(SynchronousTestCase):
+    """A message is settled once."""
+
+    def setUp(self) -> None:
+        self.channel = FakeChannel()
+        self.inbox = Inbox(self.channel)
+
+    def message(self) -> Message:
+        """Make a message that needs an ack."""
+        return Message(delivery(3), self.inbox, Queue("video"))
+
+    def test_each_way(self) -> None:
+        """Each way marks it as settled, and says what became of it."""
+        for settle, settlement, state in (
+            (lambda m: m.ack(), ("ack", 3, False), "acknowledged"),
+            (lambda m: m.nack(), ("nack", 3, False, True), "requeued"),
+            (lambda m: m.nack(requeue=False), ("nack", 3, False, False), "rejected"),
+            (lambda m: m.reject(), ("reject", 3, False), "rejected"),
+            (lambda m: m.reject(requeue=True), ("reject", 3, True), "requeued"),
+            (lambda m: m.requeue(), ("reject", 3, True), "requeued"),
+        ):
+            self.channel.settled.clear()
+            got = self.message()
+            self.assertFalse(got.acknowledged)
+            self.assertIn("unsettled", repr(got))
+            settle(got)
+            self.assertEqual(self.channel.settled, [settlement])
+            self.assertTrue(got.acknowledged)
+            self.assertIn(state, repr(got))
+
+    def test_twice(self) -> None:
+        """A second settlement, of whatever kind, raises at once and sends nothing."""
+        for first in ("ack", "nack", "reject", "requeue"):
+            for second in ("ack", "nack", "reject", "requeue"):
+                got = self.message()
+                getattr(got, first)()
+                self.channel.settled.clear()
+                error = self.assertRaises(MessageStateError, getattr(got, second))
+                self.assertIn("message 3 from queue 'video'", str(error))
+                self.assertIn("settle each message once", str(error))
+                self.assertEqual(self.channel.settled, [])
+
+    def test_no_ack(self) -> None:
+        """For one that needs no ack it does nothing, as often as it is done."""
+        got = Message(delivery(3), None)
+        self.assertTrue(got.no_ack)
+        self.assertFalse(self.message().no_ack)
+        for settling in (
+            got.ack(),
+            got.ack(multiple=True),
+            got.nack(),
+            got.reject(),
+            got.requeue(),
+        ):
+            self.assertIs(self.successResultOf(settling), Settlement.SENT)
+        self.assertEqual(self.channel.settled, [])
+
+    def test_stale(self) -> None:
+        """After the channel is gone it fires with STALE, and counts as settled."""
+        got = self.message()
+        self.channel.die()
+        self.assertIs(self.successResultOf(got.ack()), Settlement.STALE)
+        self.assertTrue(got.acknowledged)
+
+    def test_settled_by_a_later_one(self) -> None:
+        """One that a later one settled too cannot be settled again."""
+        earlier = Message(delivery(2), self.inbox, Queue("video"))
+        self.message().ack(multiple=True)
+        self.assertRaises(MessageStateError, earlier.ack)
+        self.assertTrue(earlier.acknowledged)
+
+    def test_undecodable(self) -> None:
+        """One that cannot be decoded can be settled."""
+        got = Message(delivery(body=b"{", properties=JSON), self.inbox)
+        self.assertRaises(DecodeError, got.decode)
+        got.reject()
+        self.assertEqual(self.channel.settled, [("reject", 1, False)])
