@@ -56,6 +56,7 @@ setup(
     zip_safe=False,
     install_requires=[
         "Twisted[tls]>=24.7",
+        "pyOpenSSL>=24.3",
         "zope.interface",
         "attrs>=22.2",
         "PyYAML",
