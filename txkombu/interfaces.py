@@ -44,11 +44,14 @@ I{Use after death} fails with L{txkombu.exceptions.ChannelClosed}, a publish
 with L{txkombu.exceptions.NotSent}; settling is L{Settlement.STALE}.
 
 I{Cancelling.}  Every Deferred may be cancelled.  What was not written is
-removed; otherwise the reply, when it comes, is I{undone}: a message got is
+removed, and the Deferred fails with CancelledError in that call; otherwise
+also the reply, when it comes, is I{undone}: a message got is
 handed back with nack and requeue; a consumer is cancelled and its deliveries
 are handed back; an opened channel is closed; a connection is aborted.  A
 cancelled publish that was written has an unknown outcome; its confirm is
-swallowed.  Cancelling never misaligns the replies of other operations.
+swallowed.  What cannot be taken back goes on: cancelling the Deferred of a
+C{close()} or C{basic_cancel()} stops only the waiting.  Cancelling never
+misaligns the replies of other operations.
 
 I{NotSupported.}  What a transport cannot do fails with
 L{txkombu.exceptions.NotSupported}, which names the operation and the scheme,
@@ -111,7 +114,10 @@ class Settlement(Enum):
     SENT = "sent"
     """It was, or at the next flush will be, handed to the broker."""
     STALE = "stale"
-    """The channel it belongs to is gone; the broker redelivers the message."""
+    """
+    Nothing of that tag awaits settlement: its channel is gone, and the broker
+    redelivers the message; or it went back with a recover.  Nothing was sent.
+    """
 
 
 class QueueDeclareOk(NamedTuple):
@@ -271,7 +277,8 @@ class ISessionListener(Interface):
 
     def session_lost(reason: Exception) -> None:
         """
-        The session is over, by no wish of ours.  Called once, before its
+        The session is over, by no wish of ours: with the broker's hard error,
+        if it told one, else with L{txkombu.exceptions.SessionLost}.  Called once, before its
         channels' C{channel_lost} and before anything outstanding fires.
         """
 
@@ -369,7 +376,8 @@ class ISessionChannel(Interface):
 
         The layer above holds publishes back while C{blocked} or
         C{write_paused}; a transport never queues one for later, and never
-        delivers to a consumer from within this call.
+        delivers to a consumer from within this call.  TypeError and ValueError
+        are raised for properties that the wire cannot carry.
 
         @return: with C{confirm}, fires when the broker has taken the message
             over, and fails with L{txkombu.exceptions.Unroutable} (mandatory),
@@ -391,7 +399,8 @@ class ISessionChannel(Interface):
         """
         Start a consumer; on AMQP qos and consume leave in one write.
 
-        @param tag: unique on this channel while the consumer lives.
+        @param tag: unique on this channel while the consumer lives, and not
+            empty; ValueError otherwise.
         @param prefetch_count: how many unsettled messages this consumer may
             hold; 0 is no limit; without effect with C{no_ack}.
         @param on_delivery: called from the reactor with each L{Delivery},
