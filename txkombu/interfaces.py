@@ -278,8 +278,9 @@ class ISessionListener(Interface):
     def session_lost(reason: Exception) -> None:
         """
         The session is over, by no wish of ours: with the broker's hard error,
-        if it told one, else with L{txkombu.exceptions.SessionLost}.  Called once, before its
-        channels' C{channel_lost} and before anything outstanding fires.
+        if it told one, else with L{txkombu.exceptions.SessionLost}.  Called
+        once, before its channels' C{channel_lost} and before anything
+        outstanding fires.
         """
 
     def blocked(reason: str) -> None:

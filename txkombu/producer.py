@@ -197,9 +197,7 @@ class Producer:
             "priority": priority,
             **properties,
         }
-        message = Outgoing(
-            data, sent, target, routing_key, mandatory, confirm, limit
-        )
+        message = Outgoing(data, sent, target, routing_key, mandatory, confirm, limit)
         message.held = declare is not None or not self._declared
         done = self.channel.publish(message)
         if message.held and not done.called:
