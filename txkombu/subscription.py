@@ -94,6 +94,8 @@ class Subscription:
 
     def channel_lost(self) -> None:
         """Its session channel is gone; it will be started on the next."""
+        if self.running:
+            self._backoff.note_life(self._channel.connection.clock, self._since)
         self.running = False
 
     def stop(self) -> None:
@@ -171,7 +173,7 @@ class Subscription:
         )
 
     def _restart_failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
+        if self._stopped:
             return
         self._restarting = None
         self._failed(failure)
