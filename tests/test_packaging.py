@@ -33,6 +33,7 @@ REQUIRED = {
     "attrs",
     "msgpack",
     "pamqp",
+    "pyopenssl",
     "pyyaml",
     "stompest",
     "twisted",
