@@ -235,7 +235,7 @@ class Publisher:
             assert message.inner is not None
             message.inner.addBoth(self._fail_doomed)
             self._await_turn()
-        if self._pending or self._ready or self._idle:
+        if self._pending or self._ready.waiting or self._idle.waiting:
             self.resume()
         if message.expired and isinstance(result, Failure):
             phase = "waiting for the broker's word on it; its outcome is unknown"
