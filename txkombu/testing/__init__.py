@@ -8,7 +8,8 @@ fail.  At the end of a test, messages left unsettled, handlers still at work
 and operations still under way fail it.
 """
 
-from .broker import Published, RecordingBroker
+from .broker import RecordingBroker
 from .case import BrokerMixin, BrokerTestCase
+from .published import Published
 
 __all__ = ["BrokerMixin", "BrokerTestCase", "Published", "RecordingBroker"]

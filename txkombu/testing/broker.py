@@ -4,50 +4,19 @@ A memory broker that tells what was published to it, and fails on request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from ..compression import decompress
 from ..exceptions import ConnectError, SessionLost
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
-from ..serialization import decode
 from ..transport.memory import MemoryBroker
 from ..url import Parameters
 from .faults import FaultyChannel, FaultySession
-
-
-class Published(NamedTuple):
-    """One message as it was published."""
-
-    exchange: str
-    routing_key: str
-    body: bytes
-    properties: Mapping[str, object]
-
-    @property
-    def headers(self) -> Mapping[str, object]:
-        """The application's headers."""
-        headers = self.properties.get("headers")
-        return headers if isinstance(headers, Mapping) else {}
-
-    @property
-    def payload(self) -> object:
-        """
-        What the body stands for.
-
-        @raise DecodeError: it cannot be decoded.
-        """
-        method = self.headers.get("compression")
-        body = decompress(self.body, str(method)) if method else self.body
-        kind = self.properties.get("content_type")
-        encoding = self.properties.get("content_encoding")
-        accepted = None if kind is None else frozenset({str(kind)})
-        return decode(body, kind, encoding, accepted)  # type: ignore[arg-type]
+from .published import Published
 
 
 @implementer(IBrokerTransport)

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ..connection import BrokerConnection
 from ..dispatch import as_deferred
-from .broker import Published, RecordingBroker
+from .broker import RecordingBroker
+from .published import Published
 
 T = TypeVar("T")
 

@@ -23,6 +23,7 @@ from ..interfaces import (
     Properties,
     Returned,
 )
+from .published import Published
 
 if TYPE_CHECKING:
     from .broker import RecordingBroker
@@ -136,8 +137,6 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         mandatory: bool,
         confirm: bool,
     ) -> Deferred[None]:
-        from .broker import Published
-
         broker = self._session.broker
         if self._gone:
             return fail(NotSent("the channel is gone"))
