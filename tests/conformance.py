@@ -508,6 +508,25 @@ class Consuming(Conformance):
         await self.when_got(1)
 
     @program
+    async def test_server_named_queue_declared_before(self) -> None:
+        """A queue that has got its name can be used as any other."""
+        queue = Queue("", self.exchange("fanout"), exclusive=True)(self.connection)
+        await queue.declare()
+        channel = self.connection.default_channel
+        await Consumer(channel, queue, callbacks=[self.take]).consume()
+        await queue.queue_declare()
+        await Producer(self.connection, queue.exchange).publish(1)
+        await self.when_got(1)
+        name = queue.name
+        self.connection.drop()
+        await self.connection.connect()
+        while not self.connection.is_consuming:
+            await self.pause(0.05)
+        self.assertNotEqual(queue.name, name)
+        await Producer(self.connection, queue.exchange).publish(2)
+        await self.when_got(2)
+
+    @program
     async def test_purge_and_delete_count(self) -> None:
         """purge and delete tell how many messages they threw away."""
         queue = self.queue()

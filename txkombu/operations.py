@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from .entity import Exchange, Queue
 from .interfaces import ISessionChannel, QueueDeclareOk
 from .topology import Bound
-from .validation import check_short_string
+from .validation import check_arguments, check_short_string
 
 if TYPE_CHECKING:
     from .connection import BrokerConnection
@@ -73,7 +73,9 @@ class EntityOperations(ABC):
     ) -> Deferred[None]:
         """Bind an exchange to another; see L{Exchange.bind_to}."""
         check_short_string("routing key", routing_key)
-        bound = Bound(destination, source, routing_key, arguments or {})
+        bound = Bound(
+            destination, source, routing_key, check_arguments("arguments", arguments)
+        )
         return self.call(
             f"binding exchange {destination.name!r} to {source.name!r}",
             lambda channel: channel.exchange_bind(destination, *bound[1:]),
@@ -88,7 +90,9 @@ class EntityOperations(ABC):
     ) -> Deferred[None]:
         """Undo L{exchange_bind} with the same arguments."""
         check_short_string("routing key", routing_key)
-        bound = Bound(destination, source, routing_key, arguments or {})
+        bound = Bound(
+            destination, source, routing_key, check_arguments("arguments", arguments)
+        )
         return self.call(
             f"unbinding exchange {destination.name!r} from {source.name!r}",
             lambda channel: channel.exchange_unbind(destination, *bound[1:]),
@@ -100,8 +104,11 @@ class EntityOperations(ABC):
         """
         Declare a queue, or only look it up; see L{Queue.queue_declare}.
 
-        A queue without a name gets the one the broker made.
+        A queue without a name gets the one the broker made.  One of the
+        broker's own names, C{amq.*}, can only be looked up.
         """
+
+        passive = passive or queue.name.startswith("amq.")
 
         def declared(result: QueueDeclareOk) -> QueueDeclareOk:
             server_named = not queue.name
@@ -124,7 +131,9 @@ class EntityOperations(ABC):
     ) -> Deferred[None]:
         """Bind a queue to an exchange; see L{Queue.bind_to}."""
         check_short_string("routing key", routing_key)
-        bound = Bound(queue, exchange, routing_key, arguments or {})
+        bound = Bound(
+            queue, exchange, routing_key, check_arguments("arguments", arguments)
+        )
         return self.call(
             f"binding queue {queue.name!r} to {exchange.name!r}",
             lambda channel: channel.queue_bind(queue, *bound[1:]),
@@ -139,7 +148,9 @@ class EntityOperations(ABC):
     ) -> Deferred[None]:
         """Undo L{queue_bind} with the same arguments."""
         check_short_string("routing key", routing_key)
-        bound = Bound(queue, exchange, routing_key, arguments or {})
+        bound = Bound(
+            queue, exchange, routing_key, check_arguments("arguments", arguments)
+        )
         return self.call(
             f"unbinding queue {queue.name!r} from {exchange.name!r}",
             lambda channel: channel.queue_unbind(queue, *bound[1:]),
@@ -164,3 +175,15 @@ class EntityOperations(ABC):
             f"deleting queue {queue.name!r}",
             lambda channel: channel.queue_delete(queue, if_unused, if_empty),
         ).addCallback(deleted)
+
+
+def _bound(
+    destination: Queue | Exchange,
+    source: Exchange,
+    routing_key: str,
+    arguments: Mapping[str, object] | None,
+) -> Bound:
+    """A binding to make or undo, checked, with arguments of its own."""
+    check_short_string("routing key", routing_key)
+    copied = check_arguments("arguments", arguments)
+    return Bound(destination, source, routing_key, copied)

@@ -189,6 +189,7 @@ class VirtualHost:
         if passive:
             queue = self.queue(name, session)
         elif name in self.queues:
+            _check_reserved("queue", name)
             queue = self.queues[name]
             owner = session if declared.exclusive else None
             if queue.owner is not owner:
