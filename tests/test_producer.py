@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from txkombu import Exchange, Producer, Queue
 from txkombu.exceptions import (
     AccessRefused,
     BackpressureError,
+    ChannelClosed,
     ConnectError,
     ConnectionClosed,
     EncodeError,
@@ -233,6 +234,7 @@ class BadInputTests(ProducerTestCase):
             ("timestamp", -1),
             ("routing_key", "ü" * 128),
             ("message_id", "x" * 256),
+            ("content_type", "x" * 256),
         ):
             with self.assertRaisesRegex(ValueError, name):
                 self.producer().publish(1, **{name: value})  # type: ignore[arg-type]
@@ -297,6 +299,22 @@ class VerdictTests(ProducerTestCase):
         [(error, exchange, key, message)] = returned
         self.assertIsInstance(error, Unroutable)
         self.assertEqual((exchange, key, message.reply_code), ("feed", "nobody", 312))
+
+    def test_mandatory_has_a_message_id(self) -> None:
+        """It has one even if None was given."""
+        self.result_of(self.producer().publish(1, mandatory=True, message_id=None))
+        self.assertTrue(self.published[0].properties["message_id"])
+
+    def test_on_return_coroutine(self) -> None:
+        """A coroutine function is run, and its error logged."""
+
+        async def on_return(*told: Any) -> None:
+            raise RuntimeError("later")
+
+        producer = self.producer(on_return=on_return)
+        with self.assertRaises(Unroutable):
+            self.result_of(producer.publish(1, "nobody", mandatory=True))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_on_return_that_raises(self) -> None:
         """Its error is logged, and the verdict is what it is."""
@@ -423,12 +441,63 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual(len(self.published), 1)
 
     def test_closed(self) -> None:
-        """Publishing through a closed producer is NotSent, and says why."""
+        """Publishing through a closed producer, or connection, says so."""
         producer = self.producer()
         self.result_of(producer.close())
-        error = self.failureResultOf(producer.publish(1), NotSent).value
+        error = self.failureResultOf(producer.publish(1), ChannelClosed).value
         self.assertIn("closed by this program", str(error))
         self.assertTrue(producer.channel.closed)
+        other = self.producer()
+        self.result_of(self.connection.close())
+        self.failureResultOf(other.publish(1), ConnectionClosed)
+
+    def test_close_of_a_full_socket(self) -> None:
+        """A socket that is only full for now is waited for."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        [session] = self.broker.sessions
+        session.write_paused()
+        sent = producer.publish(1)
+        closing = producer.close()
+        self.flush()
+        self.assertNoResult(closing)
+        session.write_resumed()
+        self.flush()
+        self.successResultOf(sent)
+        self.successResultOf(closing)
+
+    def test_blocked_while_closing(self) -> None:
+        """An alarm that comes when close has begun does not hold it up."""
+        producer = self.producer()
+        self.result_of(producer.publish(0))
+        [session] = self.broker.sessions
+        session.write_paused()
+        sent = producer.publish(1, timeout=1000)
+        closing = producer.close()
+        self.broker.block("alarm")
+        self.flush()
+        self.failureResultOf(sent, NotSent)
+        self.successResultOf(closing)
+        self.broker.unblock()
+
+    def test_close_twice(self) -> None:
+        """A second close fires with the first; cancelling one stops no closing."""
+        producer = self.producer()
+        self.result_of(producer.declare())
+        self.broker.hold_confirms()
+        sent = producer.publish(1)
+        self.flush()
+        channel = producer.channel
+        first, second, third = channel.close(), channel.close(), channel.close()
+        third.addErrback(lambda failure: failure.trap(CancelledError))
+        third.cancel()
+        self.flush()
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        self.broker.release_confirms()
+        self.flush()
+        for each in (sent, first, second, channel.close()):
+            self.successResultOf(each)
 
     def test_close_waits_for_verdicts(self) -> None:
         """close fires when every verdict is in."""
@@ -523,11 +592,18 @@ class RoomTests(ProducerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 1)
 
     def test_publish_all_of_a_failing_iterable(self) -> None:
-        """What the iterable raises, it fails with."""
+        """What the iterable raises, it fails with, when verdicts are in."""
 
         def bodies() -> Any:
             yield 1
             raise RuntimeError("no more")
 
-        with self.assertRaisesRegex(RuntimeError, "no more"):
-            self.result_of(self.producer().publish_all(bodies()))
+        producer = self.producer()
+        self.result_of(producer.declare())
+        self.broker.hold_confirms()
+        publishing = producer.publish_all(bodies())
+        self.flush()
+        self.assertNoResult(publishing)
+        self.broker.release_confirms()
+        self.flush()
+        self.failureResultOf(publishing, RuntimeError)

@@ -712,23 +712,6 @@ class FlowTests(PublisherTestCase):
         self.publisher.flow(True)
         self.assertEqual(self.sent, [b"hello"])
 
-    def test_give_up(self) -> None:
-        """Giving up what is blocked says so, and says that it was not sent."""
-        self.up()
-        self.phase = "the broker is blocked: disk"
-        self.publisher.flow(False)
-        publishing = self.publish()
-        self.publisher.give_up_blocked()
-        text = str(self.failureResultOf(publishing, NotSent).value)
-        self.assertIn("the broker is blocked: disk", text)
-
-    def test_give_up_what_flows(self) -> None:
-        """What waits for other reasons is not given up."""
-        self.up()
-        publishing = self.publish(held=True)
-        self.publisher.give_up_blocked()
-        self.assertNoResult(publishing)
-
 
 class TurnTests(PublisherTestCase):
     """Messages without confirm: so many in a turn of the reactor."""
@@ -1096,7 +1079,7 @@ class CloseTests(PublisherTestCase):
         """Publishing afterwards fails at once, and asking for room too."""
         self.up()
         self.close()
-        self.failureResultOf(self.publish(), NotSent)
+        self.failureResultOf(self.publish(), ChannelClosed)
         self.failureResultOf(self.publisher.when_ready(), ChannelClosed)
         self.successResultOf(self.publisher.when_idle())
         self.assertEqual(self.sent, [])
@@ -1209,7 +1192,7 @@ class ReentrancyTests(PublisherTestCase):
         second = self.publish()
         self.publisher.close(closed)
         self.failureResultOf(second, NotSent)
-        self.failureResultOf(again[0], NotSent)
+        self.failureResultOf(again[0], ChannelClosed)
 
     def test_loses_the_channel(self) -> None:
         """A callback may lose the channel while others are about to be sent."""

@@ -87,6 +87,8 @@ class Channel(EntityOperations):
         self._up_since = 0.0
         self._tags = 0
         self._closed: KombuError | None = None
+        self._gone: Waiters[None] = Waiters()
+        self._is_gone = False
         self._paused_by: set[object] = set()
         self._on_return: dict[object, Callable[[Returned], None]] = {}
         self.publisher = Publisher(self._clock, self._waits_for)
@@ -230,26 +232,51 @@ class Channel(EntityOperations):
             ChannelClosed("the channel was closed by this program")
         )
 
-    @inlineCallbacks
-    def close_because(self, error: KombuError) -> Generator[Deferred[Any], Any, None]:
+    def close_because(self, error: KombuError) -> Deferred[None]:
         """L{close}, with what later calls fail with."""
-        if self._closed is not None:
-            return
-        self._closed = error
+        closing = self._gone.wait()
+        if self._closed is None:
+            self._closed = error
+            self._close(error).addBoth(self._close_ended)
+        elif self._is_gone:
+            self._gone.fire(None)
+        return closing
+
+    def _close_ended(self, result: object) -> None:
+        if isinstance(result, Failure):
+            self._log.failure("Closing a channel failed", result)
+        self._is_gone = True
+        self._gone.fire(None)
+
+    @inlineCallbacks
+    def _close(self, error: KombuError) -> Generator[Deferred[Any], Any, None]:
         self._open.fail(error)
         self._stop_coming_up()
-        self.publisher.give_up_blocked()
+        self._give_up_blocked()
         yield DeferredList(
             [self.basic_cancel(tag) for tag in list(self._subscriptions)]
         )
         if self._session_channel is not None:
-            yield self.publisher.when_idle()
+            verdicts = self.publisher.when_idle()
+            yield bounded(verdicts, self._clock, self._timeout, "close", otherwise=None)
         channel, self._session_channel = self._session_channel, None
         self.publisher.close(error)
         self.connection.channel_closed(self)
         if channel is not None:
             closing = channel.close()
             yield bounded(closing, self._clock, self._timeout, "close", otherwise=None)
+
+    def flow(self, allowed: bool) -> None:
+        """Broker and socket take messages, or take none for now."""
+        self.publisher.flow(allowed)
+        if self._closed is not None:
+            self._give_up_blocked()
+
+    def _give_up_blocked(self) -> None:
+        """A closing channel waits for no end of the broker's alarm."""
+        if self.connection.blocked_reason:
+            reason = f"{self._waits_for()}, and the channel closes"
+            self.publisher.fail_pending(ChannelClosed(reason))
 
     def _stop_coming_up(self) -> None:
         bringing_up, self._bringing_up = self._bringing_up, None

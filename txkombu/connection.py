@@ -115,6 +115,8 @@ class BrokerConnection:
         self._channels: list[Channel] = []
         self._consumers: WeakSet[_Consumer] = WeakSet()
         self._handled: Waiters[None] = Waiters()
+        self._gone: Waiters[None] = Waiters()
+        self._closing = False
         self.topology = Topology(self._queue_renamed)
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
 
@@ -164,7 +166,7 @@ class BrokerConnection:
 
     def _flow(self, allowed: bool) -> None:
         for channel in list(self._channels):
-            channel.publisher.flow(allowed)
+            channel.flow(allowed)
 
     def _queue_renamed(self, old: str, new: str) -> None:
         for channel in self._channels:
@@ -217,13 +219,23 @@ class BrokerConnection:
         """Whether broker and socket take messages now."""
         return self._keeper is None or self._keeper.may_publish
 
-    @inlineCallbacks
-    def close(self) -> Generator[Deferred[Any], Any, None]:
+    def close(self) -> Deferred[None]:
         """
         Close all channels, as L{Channel.close} does, and the connection.
 
-        @return: fires when nothing is left of it; never fails.
+        @return: fires when nothing is left of it; never fails.  Cancelling it
+            stops only the waiting.
         """
+        closing = self._gone.wait()
+        if not self._closing:
+            self._closing = True
+            self._close().addBoth(lambda _: self._gone.fire(None))
+        elif self.state is State.CLOSED:
+            self._gone.fire(None)
+        return closing
+
+    @inlineCallbacks
+    def _close(self) -> Generator[Deferred[Any], Any, None]:
         error = ConnectionClosed("the connection was closed by this program")
         channels = list(self._channels)
         yield DeferredList([each.close_because(error) for each in channels])

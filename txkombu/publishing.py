@@ -154,7 +154,7 @@ class Publisher:
         @raise ValueError: the same for one that is out of range.
         """
         if self._closed is not None:
-            return fail(NotSent(f"not sent: {self._closed}"))
+            return fail(self._closed)
         if not self._pending and self._has_room(message):
             return self._send(message)
         return self._wait_here(message)
@@ -367,11 +367,6 @@ class Publisher:
         self._drop(message, Failure(error))
 
     # --- the channel's life -------------------------------------------------
-
-    def give_up_blocked(self) -> None:
-        """Fail what waits because broker or socket take nothing."""
-        if not self._flowing:
-            self.fail_pending(ChannelClosed(f"{self._phase()}, and the channel closes"))
 
     def channel_up(self, channel: ISessionChannel) -> None:
         """Send on this channel from now on."""
