@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.dispatch import Dispatcher, as_deferred
+from txkombu.awaiting import as_deferred
+from txkombu.dispatch import Dispatcher
 from txkombu.inbox import Inbox
 from txkombu.message import Message
 

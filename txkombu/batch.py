@@ -30,9 +30,10 @@ class Batch:
         """Count one more."""
         self._count += 1
         self._open += 1
-        publish.addErrback(self._failed).addBoth(self._over)
+        publish.addErrback(self.failed).addBoth(self._over)
 
-    def _failed(self, failure: Failure) -> None:
+    def failed(self, failure: Failure) -> None:
+        """Note a failure: of a publish, or of what it was to come from."""
         if self.failure is None:
             self.failure = failure
 

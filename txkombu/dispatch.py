@@ -6,14 +6,14 @@ one fails.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from inspect import isawaitable
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .awaiting import as_deferred
 from .message import Message
 from .policy import FailurePolicy
 from .waiters import Waiters
@@ -210,14 +210,3 @@ class Dispatcher:
 
     def _log_fault(self, failure: Failure) -> None:
         self._log.failure("Fault while ending the handling of a message", failure)
-
-
-def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:
-    """Take a Deferred, a coroutine, or anything else that can be awaited."""
-    if isinstance(result, Deferred):
-        return result
-    return Deferred.fromCoroutine(_awaited(result))
-
-
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .awaiting import tell
 from .batch import END, Batch, each_body
 from .bindable import lent_channel
 from .compression import compress
@@ -71,8 +71,6 @@ class Producer:
     compression: str | None = None
     auto_declare: bool | str = True
     on_return: OnReturn | None = None
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -164,8 +162,8 @@ class Producer:
             return fail(self._not_supported("immediate" if immediate else "retry=True"))
         if expiration is not None:
             properties["expiration"] = str(milliseconds("expiration", expiration))
-        if mandatory:
-            properties.setdefault("message_id", next(self._message_ids))
+        if mandatory and properties.get("message_id") is None:
+            properties["message_id"] = next(self._message_ids)
         if properties:
             check_properties(properties)
         if routing_key is None:
@@ -173,7 +171,10 @@ class Producer:
         else:
             check_short_string("routing_key", routing_key)
         if priority != 0:
-            check_count("priority", priority, 0, 255)
+            priority = check_count("priority", priority, 0, 255) or 0
+        if content_type is not None:
+            check_short_string("content_type", content_type)
+            check_short_string("content_encoding", content_encoding or "")
         target = self._exchange if exchange is None else self._target(exchange)
         mode = check_delivery_mode(delivery_mode) or target.delivery_mode
         limit = (
@@ -274,11 +275,14 @@ class Producer:
     def _returned(self, message: Returned) -> None:
         if self.on_return is None:
             return
-        error = Unroutable(message)
-        try:
-            self.on_return(error, message.exchange, message.routing_key, message)
-        except Exception:
-            self._log.failure("on_return failed")
+        tell(
+            "on_return",
+            self.on_return,
+            Unroutable(message),
+            message.exchange,
+            message.routing_key,
+            message,
+        )
 
     # --- room ---------------------------------------------------------------
 
@@ -303,8 +307,16 @@ class Producer:
             with that.
         """
         batch = Batch()
+        filling = self._fill(batch, each_body(bodies), options)
+        yield filling.addErrback(batch.failed)
+        total: int = yield batch.when_done()
+        return total
+
+    @inlineCallbacks
+    def _fill(
+        self, batch: Batch, next_body: Callable[[], Any], options: dict[str, Any]
+    ) -> Generator[Deferred[Any], Any, None]:
         yield self._declare_all([])
-        next_body = each_body(bodies)
         while batch.failure is None:
             body = next_body()
             if isinstance(body, Deferred):
@@ -314,8 +326,6 @@ class Producer:
             if not self.channel.publisher.is_ready:
                 yield self.when_ready()
             batch.add(self.publish(body, **options))
-        total: int = yield batch.when_done()
-        return total
 
     # --- its end ------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .awaiting import tell
 from .bounded import bounded, pause
 from .entity import Queue
 from .exceptions import ChannelClosed, SessionLost
@@ -140,10 +141,7 @@ class Subscription:
             error=error,
         )
         if self._on_cancel is not None:
-            try:
-                self._on_cancel(self.tag, error)
-            except Exception:
-                self._log.failure("on_cancel failed for consumer {tag!r}", tag=self.tag)
+            tell("on_cancel", self._on_cancel, self.tag, error)
         self._restart_later()
 
     def _restart_later(self) -> None:

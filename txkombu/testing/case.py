@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from ..awaiting import as_deferred
 from ..connection import BrokerConnection
-from ..dispatch import as_deferred
 from .broker import RecordingBroker
 from .published import Published
 
