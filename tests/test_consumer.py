@@ -581,6 +581,15 @@ class GetTests(ConsumerTestCase):
         assert message is not None
         self.assertEqual(message.payload, "from other")
 
+    def test_accept_from_an_iterator(self) -> None:
+        """accept may be any iterable; it is looked at once."""
+        consumer = Consumer(self.connection, QUEUE, accept=iter(["pickle"]))
+        self.result_of(consumer.declare())
+        self.send({1}, serializer="pickle")
+        message = self.result_of(consumer.get(no_ack=True))
+        assert message is not None
+        self.assertEqual(message.payload, {1})
+
     def test_get_from_a_missing_queue(self) -> None:
         """With auto_declare off a missing queue is a 404."""
         consumer = Consumer(self.connection, QUEUE, auto_declare=False)

@@ -124,6 +124,7 @@ class Consumer:
         self._check()
         self._callbacks = list(self.callbacks if callbacks is None else callbacks)
         self.callbacks = self._callbacks
+        self._accepted = accept_set(self.accept)
         settings = IntakeSettings(
             on_message=self._on_message,
             no_ack=self.no_ack,
@@ -132,7 +133,7 @@ class Consumer:
             exclusive=self.exclusive,
             priority=self.priority,
             prefetch_count=self.prefetch_count,
-            accept=accept_set(self.accept),
+            accept=self._accepted,
             on_cancel=self.on_cancel,
         )
         named = self.queues if queues is None else queues
@@ -381,7 +382,7 @@ class Consumer:
         for queue in self._intake.queues:
             yield self._intake.declare(queue)
             message: Message | None = yield self.channel.basic_get(
-                queue, self._intake.reads_no_ack(queue, no_ack), self.accept
+                queue, self._intake.reads_no_ack(queue, no_ack), self._accepted
             )
             if message is not None:
                 return message
