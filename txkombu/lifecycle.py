@@ -12,7 +12,6 @@ I{closing}, and at last I{closed}, for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 
 from .exceptions import KombuError
@@ -72,15 +71,10 @@ TABLE: dict[tuple[State, Event], State] = {
 
 
 class Lifecycle:
-    """
-    Walks the table.
+    """Walks the table; C{state} is where it is."""
 
-    @param observe: called with the new state after each step.
-    """
-
-    def __init__(self, observe: Callable[[State], None] = lambda state: None) -> None:
+    def __init__(self) -> None:
         self.state = State.IDLE
-        self._observe = observe
 
     def step(self, event: Event) -> None:
         """
@@ -94,4 +88,3 @@ class Lifecycle:
                 f"a connection that is {self.state.value} cannot {event.value}"
             )
         self.state = after
-        self._observe(after)
