@@ -3,7 +3,8 @@ The real brokers of the test suite, each started once per run, when first asked 
 
 A broker listens on free ports of the loopback interface, keeps its data in a
 temporary folder, and needs no rights beyond those of the user who runs the
-tests.  It ends with the process that started it.
+tests, unless it runs from a root of its own.  It ends with the process that
+started it.
 """
 
 from __future__ import annotations
@@ -11,22 +12,44 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 from unittest import SkipTest
 
+import attrs
+
+from .certificates import Authority
+
 HOST = "127.0.0.1"
-_BOOT_SECONDS = 60.0
+TLS_HOST = "localhost"
+"""The host that a broker's certificate is for."""
+
+_BOOT_SECONDS = 120.0
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+_PREFIX = "txkombu-rabbitmq-"
 _CONFIG = """\
 listeners.tcp.1 = {host}:{amqp_port}
+listeners.ssl.1 = {host}:{tls_port}
+ssl_options.cacertfile = {cacertfile}
+ssl_options.certfile = {certfile}
+ssl_options.keyfile = {certfile}
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = false
+ssl_cert_login_from = common_name
+auth_mechanisms.1 = PLAIN
+auth_mechanisms.2 = EXTERNAL
 stomp.listeners.tcp.1 = {host}:{stomp_port}
 log.console = false
 disk_free_limit.absolute = 1MB
+{more}
 """
+_PLUGINS = "[rabbitmq_stomp,rabbitmq_auth_mechanism_ssl].\n"
 
 
 class BrokerFailed(Exception):
@@ -53,24 +76,82 @@ def _listens(port: int) -> bool:
     return True
 
 
+_ENTER = """\
+mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && exec chroot "$@"
+"""
+
+
+@attrs.frozen
+class Installation:
+    """
+    Where RabbitMQ is installed: in this system, or under a root of its own.
+
+    What runs under a root has mounts of its own, which end with it however it
+    ends; this takes the rights of root.
+    """
+
+    root: Path = Path("/")
+
+    @property
+    def script(self) -> Path:
+        """What starts a node."""
+        return self.root / _SCRIPTS.relative_to("/") / "rabbitmq-server"
+
+    def make_folder(self) -> Path:
+        """Make a folder that programs of this installation can see."""
+        folder = None if self.root == Path("/") else self.root / "tmp"
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+
+    def inside(self, path: Path | str) -> str:
+        """A path as programs of this installation know it."""
+        return str("/" / Path(path).relative_to(self.root))
+
+    def command(self, *command: str) -> tuple[str, ...]:
+        """What runs a program of this installation, in the same process."""
+        if self.root == Path("/"):
+            return command
+        enter = ("unshare", "--mount", "--propagation=private", "sh", "-c", _ENTER)
+        return (*enter, "sh", str(self.root), *command)
+
+
+HERE = Installation()
+
+
 class RabbitMQ:
     """
     A RabbitMQ node with the STOMP plugin, user and password C{guest}.
 
     @ivar amqp_port: where it speaks AMQP 0-9-1.
     @ivar stomp_port: where it speaks STOMP.
+    @ivar tls_port: where it speaks AMQP 0-9-1 over TLS.
+    @ivar authority: what signed its certificate, and may sign clients', who
+        are then known by their common name.
     @ivar pid: the process of the node.
     """
 
-    def __init__(self) -> None:
-        self.amqp_port, self.stomp_port, self._dist_port, self._epmd_port = free_ports(
-            4
-        )
-        self.folder = Path(tempfile.mkdtemp(prefix="txkombu-rabbitmq-"))
+    def __init__(
+        self,
+        installation: Installation = HERE,
+        config: str = "",
+        beside: RabbitMQ | None = None,
+    ) -> None:
+        """
+        @param config: more lines for rabbitmq.conf.
+        @param beside: a running node, with which this one can form a cluster.
+        """
+        self._installation = installation
+        self.amqp_port, self.stomp_port, self.tls_port, self._dist_port = free_ports(4)
+        self._shares_epmd = beside is not None
+        self._epmd_port: int = beside._epmd_port if beside else free_ports(1)[0]
+        cookie = f"TXKOMBU{os.urandom(12).hex()}"
+        self._cookie: str = beside._cookie if beside else cookie
+        self.folder = installation.make_folder()
+        self.authority = Authority(self.folder)
         self.node = f"txkombu{self.amqp_port}@localhost"
         self._log = self.folder / "node.log"
-        self._environment = self._write_files()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._environment = self._write_files(config)
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
 
     @property
@@ -79,24 +160,44 @@ class RabbitMQ:
         return f"amqp://guest:guest@{HOST}:{self.amqp_port}"
 
     @property
-    def pid(self) -> int:
-        return self._processes[-1].pid
+    def tls_url(self) -> str:
+        """Where clients connect by TLS; its certificate is for this host."""
+        ca = self.authority.cacertfile
+        return f"amqps://guest:guest@{TLS_HOST}:{self.tls_port}?cacertfile={ca}"
 
-    def _write_files(self) -> dict[str, str]:
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there, frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def _write_files(self, more: str) -> dict[str, str]:
         """Write the node's configuration; return its environment."""
+        inside = self._installation.inside
         (self.folder / "rabbitmq.conf").write_text(
             _CONFIG.format(
-                host=HOST, amqp_port=self.amqp_port, stomp_port=self.stomp_port
+                host=HOST,
+                amqp_port=self.amqp_port,
+                stomp_port=self.stomp_port,
+                tls_port=self.tls_port,
+                cacertfile=inside(self.authority.cacertfile),
+                certfile=inside(self.authority.sign(TLS_HOST)),
+                more=more,
             )
         )
-        (self.folder / "plugins").write_text("[rabbitmq_stomp].\n")
+        (self.folder / "plugins").write_text(_PLUGINS)
         (self.folder / "empty.conf").write_text("")
         cookie = self.folder / ".erlang.cookie"
-        cookie.write_text(f"TXKOMBU{os.urandom(12).hex()}")
+        cookie.write_text(self._cookie)
         cookie.chmod(0o400)
+        folder = Path(inside(self.folder))
         return {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "HOME": str(self.folder),
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(folder),
             "LANG": "C.UTF-8",
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_EPMD_PORT": str(self._epmd_port),
@@ -105,49 +206,50 @@ class RabbitMQ:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
                 "-kernel inet_dist_use_interface {127,0,0,1}"
             ),
-            "RABBITMQ_CONF_ENV_FILE": str(self.folder / "empty.conf"),
-            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.folder / "none.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
-            "RABBITMQ_GENERATED_CONFIG_DIR": str(self.folder / "generated"),
-            "RABBITMQ_SCHEMA_DIR": str(self.folder / "schema"),
-            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
-            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
-            "RABBITMQ_LOGS": str(self._log),
-            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "empty.conf"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            "RABBITMQ_SCHEMA_DIR": str(folder / "schema"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_LOGS": str(folder / self._log.name),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
             # Makes the script become the node instead of its parent.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
     def start(self) -> None:
         """
-        Start the node and wait until it takes connections, which blocks.
+        Start the node, again if it was killed, and wait until it takes
+        connections, which blocks.
 
         @raise BrokerFailed: it does not.
         """
-        # Our own port mapper, or the node would start one that stays.
-        self._spawn("epmd", "-address", HOST, "-port", str(self._epmd_port))
-        self._spawn(str(_SCRIPTS / "rabbitmq-server"))
+        if self._epmd is None and not self._shares_epmd:
+            # Our own port mapper, or the node would start one that stays.
+            port = str(self._epmd_port)
+            self._epmd = self._spawn("epmd", "-address", HOST, "-port", port)
+        process = self._process = self._spawn(str(_SCRIPTS / "rabbitmq-server"))
         limit = time.monotonic() + _BOOT_SECONDS
-        while not (_listens(self.amqp_port) and _listens(self.stomp_port)):
-            if self._processes[-1].poll() is not None or time.monotonic() > limit:
+        while not all(map(_listens, (self.amqp_port, self.tls_port, self.stomp_port))):
+            if process.poll() is not None or time.monotonic() > limit:
                 tail = self._tail()
                 self.stop()
                 raise BrokerFailed(f"RabbitMQ did not start; its log ends:\n{tail}")
             time.sleep(0.1)
 
-    def _spawn(self, *command: str) -> None:
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / "output").open("ab") as output:
-            self._processes.append(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=self._environment,
-                    cwd=self.folder,
-                    start_new_session=True,
-                )
+            return subprocess.Popen(
+                self._installation.command(*command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                cwd=self.folder,
+                start_new_session=True,
             )
 
     def _tail(self) -> str:
@@ -165,7 +267,9 @@ class RabbitMQ:
         @return: what it printed.
         """
         done = subprocess.run(
-            [str(_SCRIPTS / "rabbitmqctl"), "-q", "-n", self.node, *arguments],
+            self._installation.command(
+                str(_SCRIPTS / "rabbitmqctl"), "-q", "-n", self.node, *arguments
+            ),
             env=self._environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -177,17 +281,33 @@ class RabbitMQ:
             raise BrokerFailed(f"rabbitmqctl {arguments}: {done.stderr.decode()}")
         return done.stdout.decode()
 
+    def kill(self) -> None:
+        """Kill the node as a loss of power would; L{start} starts it again."""
+        self._end(self._process)
+
+    def freeze(self) -> None:
+        """Stop the node's process: it keeps its sockets, and does nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the node go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, process: subprocess.Popen[bytes] | None) -> None:
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def stop(self) -> None:
         """Kill what was started; nothing it kept is of use to anyone."""
         atexit.unregister(self.stop)
-        for process in reversed(self._processes):
-            process.kill()
-            process.wait()
-        self._processes.clear()
+        self._end(self._process)
+        self._end(self._epmd)
+        self._process = self._epmd = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-_running: RabbitMQ | BrokerFailed | None = None
+_known: dict[str, RabbitMQ | BrokerFailed] = {}
 
 
 def rabbitmq() -> RabbitMQ:
@@ -197,23 +317,43 @@ def rabbitmq() -> RabbitMQ:
     @raise SkipTest: it is not installed, and this is not CI.
     @raise BrokerFailed: it does not start.
     """
-    global _running
-    if _running is None:
-        _require(_SCRIPTS / "rabbitmq-server", "rabbitmq-server")
-        broker = RabbitMQ()
+    return _require("shared")
+
+
+def fragile_rabbitmq() -> RabbitMQ:
+    """Another one, which tests may kill or freeze; otherwise as L{rabbitmq}."""
+    broker = _require("fragile")
+    if not broker.is_running:
+        broker.start()
+    return broker
+
+
+def _require(which: str) -> RabbitMQ:
+    if not HERE.script.exists():
+        _missing("rabbitmq-server")
+    return once(which, RabbitMQ)
+
+
+def once(which: str, make: Callable[[], RabbitMQ]) -> RabbitMQ:
+    """
+    The node of that name, made and started by whoever asks first.
+
+    @raise BrokerFailed: it does not start, or did not.
+    """
+    if which not in _known:
+        broker = make()
         try:
             broker.start()
-            _running = broker
+            _known[which] = broker
         except BrokerFailed as error:
-            _running = error
-    if isinstance(_running, BrokerFailed):
-        raise _running
-    return _running
+            _known[which] = error
+    known = _known[which]
+    if isinstance(known, BrokerFailed):
+        raise known
+    return known
 
 
-def _require(program: Path, package: str) -> None:
-    if program.exists():
-        return
+def _missing(package: str) -> NoReturn:
     reason = f"{package} is not installed: apt-get install {package}"
     if os.environ.get("CI") == "true":
         raise BrokerFailed(reason)
