@@ -166,8 +166,13 @@ class Channel(EntityOperations):
             yield self._start_all(opened)
             break
         self._bringing_up = None
-        if self._session_channel is None and (self._subscriptions or self._open):
+        if self._session_channel is None and (self._is_needed or self._open):
             self._ensure_coming_up()
+
+    @property
+    def _is_needed(self) -> bool:
+        """Whether it has to be open though no operation waits for that."""
+        return bool(self._subscriptions) or self.publisher.is_waiting
 
     def _coming_up_failed(self, failure: Failure) -> None:
         self._bringing_up = None
@@ -176,7 +181,7 @@ class Channel(EntityOperations):
         error = failure.value
         assert isinstance(error, Exception)
         self._open.fail(error)
-        self.publisher.fail_pending(error)
+        self.publisher.give_up(error)
         if self._subscriptions and not isinstance(error, ConnectionClosed):
             self._log.failure("Channel cannot be opened; trying again", failure)
             self._ensure_coming_up()
@@ -211,7 +216,7 @@ class Channel(EntityOperations):
         for subscription in self._subscriptions.values():
             subscription.channel_lost()
         self.publisher.channel_down(error)
-        if self._subscriptions:
+        if self._is_needed:
             if not isinstance(error, SessionLost):
                 self._log.warn("Channel lost, opening another: {error}", error=error)
             self._ensure_coming_up()

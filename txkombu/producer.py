@@ -17,6 +17,7 @@ from .awaiting import tell
 from .batch import END, Batch, each_body
 from .bindable import lent_channel
 from .compression import compress
+from .coupling import Coupling, Pausable
 from .entity import Exchange, Queue, as_exchange
 from .exceptions import KombuError, NotSupported, Unroutable
 from .interfaces import Returned
@@ -96,6 +97,7 @@ class Producer:
         check_auto_declare(self.auto_declare)
         self._declared = not self.auto_declare or self._exchange.is_predeclared
         self._declaring: Waiters[None] = Waiters()
+        self._coupling = Coupling(self._is_ready, self.when_ready)
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
             self.channel.add_on_return(self, self._returned)
@@ -203,6 +205,8 @@ class Producer:
         done = self.channel.publish(message)
         if message.held and not done.called:
             self._declare_for(message, list(declare or ()))
+        if self._coupling:
+            self._coupling.check()
         return done.addErrback(self._told_on_return) if mandatory else done
 
     def send(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
@@ -286,12 +290,29 @@ class Producer:
 
     # --- room ---------------------------------------------------------------
 
+    def _is_ready(self) -> bool:
+        return self.channel.publisher.is_ready
+
     def when_ready(self) -> Deferred[None]:
         """
         @return: fires when a message would be sent at once; fails if the
             connection cannot be made or was closed.
         """
         return self.channel.when_ready()
+
+    def registerProducer(self, socket: Pausable) -> None:
+        """
+        Pause a socket of yours while messages cannot go out, so that TCP holds
+        its peer back instead of memory filling up.
+
+        @param socket: a transport, or anything with C{pauseProducing} and
+            C{resumeProducing}; several may be registered.
+        """
+        self._coupling.add(socket)
+
+    def unregisterProducer(self, socket: Pausable) -> None:
+        """Undo L{registerProducer}, as when the socket is closed."""
+        self._coupling.remove(socket)
 
     @inlineCallbacks
     def publish_all(
@@ -325,7 +346,8 @@ class Producer:
                 break
             if not self.channel.publisher.is_ready:
                 yield self.when_ready()
-            batch.add(self.publish(body, **options))
+            if batch.failure is None:
+                batch.add(self.publish(body, **options))
 
     # --- its end ------------------------------------------------------------
 

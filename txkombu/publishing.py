@@ -179,8 +179,8 @@ class Publisher:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a message waits here."""
-        return bool(self._pending)
+        """Whether a message waits here, or someone for room."""
+        return bool(self._pending or self._ready)
 
     def _is_busy(self) -> bool:
         return bool(self._pending or self._unconfirmed or self._doomed)
@@ -402,12 +402,16 @@ class Publisher:
         self._closed = error
         self._channel = None
         self._fail_doomed(None)
-        self.fail_pending(error)
+        self.give_up(error)
         self._deadlines.stop()
-        self._ready.fail(error)
         if self._next_turn is not None and self._next_turn.active():
             self._next_turn.cancel()
         self._next_turn = None
+
+    def give_up(self, cause: Exception) -> None:
+        """There will be no channel for those who wait here: tell them."""
+        self.fail_pending(cause)
+        self._ready.fail(cause)
 
     def fail_pending(self, cause: Exception) -> None:
         """Tell all that wait here that they were not sent."""

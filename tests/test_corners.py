@@ -1,0 +1,104 @@
+"""
+Corners where several things happen at once, on the memory broker under a Clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract_harness import Probe
+from txkombu import Exchange, Message, Producer, Queue
+from txkombu.exceptions import OutcomeUnknown, SessionLost
+from txkombu.publishing import Publisher
+from txkombu.testing import BrokerTestCase
+
+EXCHANGE = Exchange("feed", type="direct")
+QUEUE = Queue("feed", EXCHANGE, "importer")
+
+
+class CornerTestCase(BrokerTestCase):
+    """What the cases here share: a handler, and time that passes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.got: list[Any] = []
+
+    def take(self, payload: Any, message: Message) -> None:
+        """A callback that notes the payload and acks."""
+        self.got.append(payload)
+        message.ack()
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.flush()
+
+    def producer(self) -> Producer:
+        """A producer whose exchange is declared."""
+        producer = Producer(self.connection, EXCHANGE, "importer")
+        self.result_of(producer.declare())
+        return producer
+
+    def publish(self, body: object, key: str = "importer") -> None:
+        """Publish over a connection that is not part of the test."""
+        producer = Producer(self.connect(), EXCHANGE)
+        self.result_of(producer.publish(body, key))
+
+
+class PublishingTests(CornerTestCase):
+    """A channel that nobody but publishers uses comes back for them."""
+
+    def test_who_waits_for_room_at_a_loss(self) -> None:
+        """Who waits for room when the session is lost is told of the next one."""
+        producer = self.producer()
+        self.broker.hold_confirms()
+        publishes = [Probe(producer.publish(number)) for number in range(1000)]
+        waiting = producer.when_ready()
+        self.flush()
+        self.assertNoResult(waiting)
+        self.broker.drop()
+        self.assertIsInstance(publishes[0].outcome, OutcomeUnknown)
+        self.assertNoResult(waiting)
+        self.wait(1)
+        self.successResultOf(waiting)
+        self.broker.release_confirms()
+
+    def test_many_at_a_loss(self) -> None:
+        """publish_all ends when the session is lost while it waits for room."""
+        producer = self.producer()
+        self.broker.hold_confirms()
+        publishing = producer.publish_all(range(3000))
+        self.flush()
+        self.broker.drop()
+        self.wait(1)
+        self.failureResultOf(publishing, OutcomeUnknown)
+        self.broker.release_confirms()
+
+    def test_published_when_opened_and_dropped(self) -> None:
+        """Who drops the session when the channel opens, and publishes, waits."""
+        channel = self.connection.new_channel()
+        publishes: list[Probe] = []
+
+        def opened(_: object) -> None:
+            self.connection.drop()
+            publishes.append(Probe(Producer(channel).publish("x", "q")))
+
+        channel.when_open().addCallback(opened)
+        self.wait(2)
+        self.assertEqual([each.outcomes for each in publishes], [[None]])
+
+
+class PublisherTests(SynchronousTestCase):
+    """Who waits for room of a channel that cannot be opened."""
+
+    def test_give_up(self) -> None:
+        """They are told why."""
+        publisher = Publisher(Clock(), lambda: "waiting")
+        waiting: Deferred[None] = publisher.when_ready()
+        publisher.give_up(SessionLost("no more"))
+        self.failureResultOf(waiting, SessionLost)
