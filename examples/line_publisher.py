@@ -4,8 +4,8 @@ A server that publishes each line it receives.
 C{python line_publisher.py amqp://guest:guest@localhost// tcp:8007}, and then
 C{telnet localhost 8007}.
 
-A client is read no faster than the broker takes its lines over: while one is
-on its way the server does not read the next, and TCP makes the client wait.
+Clients are read no faster than the broker takes their lines over: while it is
+slow, blocked or away the server reads no more, and TCP makes the clients wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import react
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -27,29 +27,34 @@ LINES = Queue("lines", Exchange("lines", type="fanout"))
 
 
 class LinePublisher(LineReceiver):
-    """Publishes lines, one at a time, and says what became of each."""
+    """Publishes lines, and says what became of each."""
 
     delimiter = b"\n"
 
     def __init__(self, producer: Producer) -> None:
         self.producer = producer
 
+    def connectionMade(self) -> None:
+        """Have this client paused while lines cannot go out."""
+        self.producer.registerProducer(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Leave it alone."""
+        self.producer.unregisterProducer(self)
+
     def lineReceived(self, line: bytes) -> None:
-        """Publish the line; read on when the broker has it, or refused it."""
-        self.pauseProducing()
+        """Publish the line; the next need not wait for it."""
         text = line.decode("utf-8", "replace").rstrip("\r")
         publishing = self.producer.publish(text, declare=[LINES])
         publishing.addCallbacks(self.published, self.refused)
 
     def published(self, _: None) -> None:
-        """Tell the client, and take its next line."""
+        """Tell the client; verdicts may come in another order than lines."""
         self.sendLine(b"published")
-        self.resumeProducing()
 
     def refused(self, failure: Failure) -> None:
         """Tell the client, which may send the line again."""
         self.sendLine(b"not published: " + failure.getErrorMessage().encode("utf-8"))
-        self.resumeProducing()
 
 
 class LinePublisherFactory(Factory):
