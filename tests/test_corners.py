@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract_harness import Probe
 from txkombu import Exchange, Message, Producer, Queue
-from txkombu.exceptions import OutcomeUnknown, SessionLost
+from txkombu.exceptions import ConnectionClosed, OutcomeUnknown, SessionLost
 from txkombu.publishing import Publisher
 from txkombu.testing import BrokerTestCase
 
@@ -91,6 +91,44 @@ class PublishingTests(CornerTestCase):
         channel.when_open().addCallback(opened)
         self.wait(2)
         self.assertEqual([each.outcomes for each in publishes], [[None]])
+
+
+class ClosingTests(CornerTestCase):
+    """What is begun while the connection closes, or after."""
+
+    def closing(self) -> Deferred[None]:
+        """Close the connection, which waits for a verdict."""
+        producer = self.producer()
+        self.broker.hold_confirms()
+        producer.publish("x")
+        self.flush()
+        closing = self.connection.close()
+        self.flush()
+        self.assertNoResult(closing)
+        return closing
+
+    def test_a_channel_made_meanwhile(self) -> None:
+        """It is closed from the start, as all that is called on it says."""
+        closing = self.closing()
+        opening = self.connection.channel()
+        producer = Producer(self.connection, EXCHANGE)
+        publishing = producer.publish("late")
+        self.failureResultOf(opening, ConnectionClosed)
+        self.failureResultOf(publishing, ConnectionClosed)
+        self.failureResultOf(producer.when_ready(), ConnectionClosed)
+        self.broker.release_confirms()
+        self.flush()
+        self.successResultOf(closing)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_drain_events(self) -> None:
+        """drain_events fails, as nothing will come."""
+        closing = self.closing()
+        self.failureResultOf(self.connection.drain_events(), ConnectionClosed)
+        self.broker.release_confirms()
+        self.flush()
+        self.successResultOf(closing)
+        self.failureResultOf(self.connection.drain_events(), ConnectionClosed)
 
 
 class PublisherTests(SynchronousTestCase):

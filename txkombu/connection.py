@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
@@ -236,11 +236,10 @@ class BrokerConnection:
 
     @inlineCallbacks
     def _close(self) -> Generator[Deferred[Any], Any, None]:
-        error = ConnectionClosed("the connection was closed by this program")
         channels = list(self._channels)
-        yield DeferredList([each.close_because(error) for each in channels])
+        yield DeferredList([each.close_because(_closed()) for each in channels])
         yield self.keeper.close()
-        self._handled.fail(error)
+        self._handled.fail(_closed())
 
     release = close
 
@@ -332,6 +331,8 @@ class BrokerConnection:
         """Make a channel that opens when it is first used."""
         channel = Channel(self)
         self._channels.append(channel)
+        if self._closing:
+            channel.close_because(_closed())
         return channel
 
     def channel_closed(self, channel: Channel) -> None:
@@ -411,9 +412,12 @@ class BrokerConnection:
         on which nothing was called yet.
 
         @param timeout: seconds; C{None} waits for ever.
-        @return: fails with L{txkombu.exceptions.OperationTimeout}, or with
-            what starting a consumer failed with.
+        @return: fails with L{txkombu.exceptions.OperationTimeout}, with what
+            starting a consumer failed with, or with
+            L{txkombu.exceptions.ConnectionClosed} once it is closed.
         """
+        if self._closing:
+            return fail(_closed())
         handled = self._handled.wait()
 
         def not_started(failure: Failure) -> None:
@@ -439,6 +443,10 @@ class BrokerConnection:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _closed() -> ConnectionClosed:
+    return ConnectionClosed("the connection was closed by this program")
 
 
 def _transport(
