@@ -12,7 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract_harness import Probe
 from txkombu import Exchange, Message, Producer, Queue
-from txkombu.exceptions import ConnectionClosed, OutcomeUnknown, SessionLost
+from txkombu.exceptions import (
+    ChannelClosed,
+    ConnectionClosed,
+    OutcomeUnknown,
+    SessionLost,
+)
 from txkombu.publishing import Publisher
 from txkombu.testing import BrokerTestCase
 
@@ -120,6 +125,42 @@ class ClosingTests(CornerTestCase):
         self.flush()
         self.successResultOf(closing)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_consumer_begun_meanwhile(self) -> None:
+        """A channel that is closing takes no consumer, which would outlive it."""
+        producer = self.producer()
+        queue = QUEUE(producer.channel)
+        self.result_of(queue.declare())
+        self.broker.hold_confirms()
+        publishing = producer.publish("x")
+        before = Probe(queue.consume("before", self.got.append))
+        closing = producer.close()
+        after = queue.consume("after", self.got.append)
+        self.failureResultOf(after, ConnectionClosed, ChannelClosed)
+        self.flush()
+        self.broker.release_confirms()
+        self.flush()
+        self.successResultOf(closing)
+        self.successResultOf(publishing)
+        self.assertIsInstance(before.outcome, ChannelClosed)
+        self.assertTrue(producer.channel.is_consuming)
+
+    def test_published_meanwhile(self) -> None:
+        """It takes no message either, so that those who go on do not keep it."""
+        producer = self.producer()
+        verdicts: list[Probe] = []
+
+        def go_on(_: object = None) -> None:
+            publishing = producer.publish("x")
+            publishing.addCallback(go_on)
+            verdicts.append(Probe(publishing))
+
+        go_on()
+        closing = producer.close()
+        self.flush()
+        self.successResultOf(closing)
+        self.assertIsNone(verdicts[0].outcome)
+        self.failureResultOf(producer.publish("late"), ChannelClosed)
 
     def test_drain_events(self) -> None:
         """drain_events fails, as nothing will come."""

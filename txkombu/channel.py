@@ -367,6 +367,8 @@ class Channel(EntityOperations):
 
     def publish(self, message: Outgoing) -> Deferred[None]:
         """Send a message, now or when there is room; see L{Publisher.publish}."""
+        if self._closed is not None:
+            return fail(self._closed)
         sending = self.publisher.publish(message)
         if self._session_channel is None:
             self._ensure_coming_up()
@@ -406,6 +408,8 @@ class Channel(EntityOperations):
         if tag in self._subscriptions:
             raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
         check_count("prefetch_count", prefetch_count, 0, 65535)
+        if self._closed is not None:
+            return fail(self._closed)
         subscription = Subscription(
             self,
             queue,
@@ -420,6 +424,8 @@ class Channel(EntityOperations):
         )
 
         def started(_: object) -> str:
+            if self._closed is not None:
+                raise self._closed
             self._subscriptions[tag] = subscription
             return tag
 
