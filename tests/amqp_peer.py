@@ -16,8 +16,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from txkombu.transport.amqp.channel import AmqpChannel
-from txkombu.transport.amqp.frames import METHOD, PROTOCOL_HEADER, FrameParser
+from txkombu.transport.amqp.frames import METHOD, PROTOCOL_HEADER
 from txkombu.transport.amqp.methods import decode_method
+from txkombu.transport.amqp.parser import FrameParser
 from txkombu.transport.amqp.protocol import AmqpSession
 from txkombu.url import Parameters
 

@@ -5,7 +5,7 @@ A session channel on AMQP 0-9-1: publishing, consuming and settling.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from pamqp import commands
 from twisted.internet.defer import Deferred, fail, succeed
@@ -24,8 +24,7 @@ from ...interfaces import (
     Properties,
     Settlement,
 )
-from ...waiters import Waiters
-from .confirms import Confirms, Publish
+from .confirms import Confirms
 from .consumers import Consumer, Consumers
 from .content import Content
 from .errors import (
@@ -36,22 +35,23 @@ from .errors import (
     outcome_unknown,
     refuses,
 )
-from .frames import body_frames
 from .ledger import Ledger
-from .life import ChannelLife
+from .life import OPEN, ChannelLife
 from .methods import encode_method
-from .properties import encode_header
+from .publishes import PublishWriter
 from .requests import Request
+from .settlements import ack_frame, nack_frame, reject_frame
 from .topology import nothing
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
     from .protocol import AmqpSession
 
-_T = TypeVar("_T")
 _Basic = commands.Basic
 _Channel = commands.Channel
 _Confirm = commands.Confirm
+_SENT: Final = Settlement.SENT
+_STALE: Final = Settlement.STALE
 
 
 @implementer(ISessionChannel)
@@ -68,7 +68,8 @@ class AmqpChannel(ChannelLife):
         self._prefetch = 0
         self._recovering = 0
         self._paused = False
-        self._flushed: Waiters[Settlement] = Waiters()
+        self._writer = PublishWriter(number, session.frame_max)
+        self._unflushed: list[Deferred[Settlement]] = []
 
     # --- publishing ----------------------------------------------------------
 
@@ -81,34 +82,25 @@ class AmqpChannel(ChannelLife):
         mandatory: bool,
         confirm: bool,
     ) -> Deferred[None]:
-        number = self.number
-        frames = [
-            encode_method(
-                number,
-                _Basic.Publish,
-                exchange=exchange.name,
-                routing_key=routing_key,
-                mandatory=mandatory,
-            ),
-            encode_header(number, len(body), properties),
-            *body_frames(number, body, self._session.frame_max),
-        ]
-        if not self._open:
+        frames = self._writer.frames(
+            body, properties, exchange.name, routing_key, mandatory
+        )
+        if self._state is not OPEN:
             return fail(not_sent(self._reason))
+        confirms = self._confirms
         if not confirm:
-            self._confirms.count()
-            self._session.write(b"".join(frames))
+            confirms.count()
+            self._session.write(frames)
             return succeed(None)
-        if not self._confirms.selected:
-            self._confirms.selected = True
+        if not confirms.selected:
+            confirms.selected = True
             self._quietly(_Confirm.Select)
-            frames.insert(0, encode_method(number, _Confirm.Select))
-        publish = Publish(exchange.name, routing_key, properties)
-        deferred = publish.deferred
-        assert deferred is not None
-        self._confirms.add(publish, mandatory)
-        self._session.write(b"".join(frames))
-        return deferred
+            frames = encode_method(self.number, _Confirm.Select) + frames
+        verdict = confirms.add(exchange.name, routing_key)
+        if mandatory:
+            confirms.may_return(properties.get("message_id"))
+        self._session.write(frames)
+        return verdict
 
     # --- consuming -----------------------------------------------------------
 
@@ -246,28 +238,24 @@ class AmqpChannel(ChannelLife):
     # --- settling ------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
-        if not self._open or not self._ledger.ack(tag, multiple):
-            return Settlement.STALE
+        if self._state is not OPEN or not self._ledger.ack(tag, multiple):
+            return _STALE
         self._session.flush_soon(self)
-        return Settlement.SENT
+        return _SENT
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
         tags = self._take(tag, multiple)
         if not tags:
-            return Settlement.STALE
-        self._write(
-            _Basic.Nack,
-            delivery_tag=tags[-1],
-            multiple=len(tags) > 1,
-            requeue=requeue,
-        )
-        return Settlement.SENT
+            return _STALE
+        frame = nack_frame(self.number, tags[-1], len(tags) > 1, requeue)
+        self._session.write(frame)
+        return _SENT
 
     def reject(self, tag: int, requeue: bool) -> Settlement:
         if not self._take(tag, False):
-            return Settlement.STALE
-        self._write(_Basic.Reject, delivery_tag=tag, requeue=requeue)
-        return Settlement.SENT
+            return _STALE
+        self._session.write(reject_frame(self.number, tag, requeue))
+        return _SENT
 
     def _take(self, tag: int, multiple: bool) -> list[int]:
         """The tags to settle otherwise than by ack; acks go out before."""
@@ -277,46 +265,59 @@ class AmqpChannel(ChannelLife):
         return self._ledger.take(tag, multiple)
 
     def flush(self) -> None:
-        if not self._open:
+        if self._state is not OPEN:
             return
-        frames = [
-            encode_method(self.number, _Basic.Ack, delivery_tag=tag, multiple=multiple)
-            for tag, multiple in self._ledger.flush()
-        ]
-        if frames:
+        acks = self._ledger.flush()
+        if acks:
+            number = self.number
+            frames = [ack_frame(number, tag, multiple) for tag, multiple in acks]
             self._session.write(b"".join(frames))
-        self._flushed.fire(Settlement.SENT)
+        self._tell_flushed(_SENT)
 
     def when_flushed(self) -> Deferred[Settlement]:
-        if not self._open:
-            return succeed(Settlement.STALE)
+        if self._state is not OPEN:
+            return succeed(_STALE)
         if not self._ledger.pending:
-            return succeed(Settlement.SENT)
-        return self._flushed.wait()
+            return succeed(_SENT)
+        waiter: Deferred[Settlement] = Deferred()
+        self._unflushed.append(waiter)
+        return waiter
+
+    def _tell_flushed(self, settlement: Settlement) -> None:
+        waiters = self._unflushed
+        if waiters:
+            self._unflushed = []
+            for waiter in waiters:
+                waiter.callback(settlement)
 
     # --- what comes ----------------------------------------------------------
 
     def _take_content(self, content: Content) -> None:
         method = content.method
         if isinstance(method, _Basic.Deliver):
-            self._deliver(content, method)
+            if self._state is OPEN:
+                self._deliver(content.delivery())
         elif isinstance(method, _Basic.GetOk):
-            self._requests.answer(method, content.delivery(""))
+            self._requests.answer(method, content.delivery())
         else:
             self._give_back(content)
 
-    def _deliver(self, content: Content, method: Any) -> None:
-        consumer = self._consumers.receiver(method.consumer_tag)
-        if not self._open:
+    def _deliver(self, delivery: Delivery) -> None:
+        consumer = self._consumers.receiver(delivery.consumer_tag)
+        if consumer is None or consumer.abandoned:
+            if consumer is None or not consumer.no_ack:
+                self._hand_back(delivery.tag)
             return
-        wanted = consumer is not None and not consumer.abandoned
-        if consumer is None or not consumer.no_ack:
-            if not self._expect(method.delivery_tag):
-                return
-            if not wanted:
-                self.nack(method.delivery_tag, False, True)
-        if consumer is not None and wanted:
-            self._tell(consumer.on_delivery, content.delivery(consumer.tag))
+        if not consumer.no_ack and not self._expect(delivery.tag):
+            return
+        try:
+            consumer.on_delivery(delivery)
+        except Exception:
+            self._log.failure("{callback} failed", callback=consumer.on_delivery)
+
+    def _hand_back(self, tag: int) -> None:
+        if self._expect(tag):
+            self.nack(tag, False, True)
 
     def _expect(self, tag: int) -> bool:
         """
@@ -325,9 +326,10 @@ class AmqpChannel(ChannelLife):
         @return: whether it can be settled: what comes between a recover and
             its reply has gone back to its queue already.
         """
-        if not self._recovering:
-            self._ledger.delivered(tag)
-        return not self._recovering
+        if self._recovering:
+            return False
+        self._ledger.delivered(tag)
+        return True
 
     def _give_back(self, content: Content) -> None:
         try:
@@ -368,7 +370,7 @@ class AmqpChannel(ChannelLife):
         self.resume_delivery()
         self._ledger.forget()
         told, held = self._consumers.drain()
-        self._flushed.fire(Settlement.STALE)
+        self._tell_flushed(_STALE)
         for consumer in held:
             consumer.request.fail(ended(self._reason))
         for consumer in told + held:
@@ -377,8 +379,8 @@ class AmqpChannel(ChannelLife):
     def _end(self, reason: Exception) -> None:
         self._confirms.drain(self._verdict)
 
-    def _verdict(self, publish: Publish, alone: bool) -> Exception:
+    def _verdict(self, exchange: str, alone: bool) -> Exception:
         reason = self._reason
-        if isinstance(reason, BrokerError) and refuses(reason, publish.exchange, alone):
+        if isinstance(reason, BrokerError) and refuses(reason, exchange, alone):
             return again(reason)
         return outcome_unknown(reason)

@@ -15,100 +15,70 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ...exceptions import Nacked, Unroutable
-from ...interfaces import Properties, Returned
+from ...interfaces import Returned
 
-
-class Publish:
-    """
-    One publish.
-
-    @ivar deferred: fires with the verdict; C{None} if it has, or was cancelled.
-    @ivar exchange: the name of the exchange it went to.
-    @ivar returned: the message, once it came back.
-    """
-
-    __slots__ = ("_message_id", "_routing_key", "deferred", "exchange", "returned")
-
-    def __init__(self, exchange: str, routing_key: str, properties: Properties) -> None:
-        self.exchange = exchange
-        self.returned: Returned | None = None
-        self._routing_key = routing_key
-        self._message_id = properties.get("message_id")
-        self.deferred: Deferred[None] | None = Deferred(self._cancelled)
-
-    def _cancelled(self, _: Deferred[None]) -> None:
-        self.deferred = None
-
-    def is_same(self, message: Returned) -> bool:
-        """Whether a message that came back may be this one."""
-        return (self.exchange, self._routing_key, self._message_id) == (
-            message.exchange,
-            message.routing_key,
-            message.properties.get("message_id"),
-        )
-
-    def settle(self, taken: bool) -> None:
-        """Fire with the broker's verdict."""
-        if self.returned is not None:
-            self.fail(Unroutable(self.returned))
-        elif not taken:
-            self.fail(
-                Nacked(
-                    f"the broker did not take a message to exchange {self.exchange!r} "
-                    f"with routing key {self._routing_key!r}"
-                )
-            )
-        elif self.deferred is not None:
-            deferred, self.deferred = self.deferred, None
-            deferred.callback(None)
-
-    def fail(self, error: Exception) -> None:
-        """Fail it, unless it was cancelled."""
-        deferred, self.deferred = self.deferred, None
-        if deferred is not None:
-            deferred.errback(Failure(error))
+_Publish = tuple["Deferred[None]", str, str]
+"""What fires with the verdict, the name of the exchange, the routing key."""
 
 
 class Confirms:
     """
     The publishes of one channel that await a verdict, by number.
 
+    A Deferred that was cancelled has failed by then and takes one more verdict
+    without a word: that is what Twisted promises for one without a canceller.
+
     @ivar selected: whether the broker was told to confirm.
     """
 
-    __slots__ = ("_mandatory", "_number", "_waiting", "selected")
+    __slots__ = ("_mandatory", "_number", "_returned", "_waiting", "selected")
 
     def __init__(self) -> None:
         self.selected = False
         self._number = 0
-        self._waiting: dict[int, Publish] = {}
-        self._mandatory: dict[int, Publish] = {}
+        self._waiting: dict[int, _Publish] = {}
+        self._mandatory: dict[int, object] = {}
+        self._returned: dict[int, Returned] = {}
 
     def count(self) -> None:
         """One was published whose verdict nobody waits for."""
         if self.selected:
             self._number += 1
 
-    def add(self, publish: Publish, mandatory: bool) -> None:
-        """One was published whose verdict somebody waits for."""
+    def add(self, exchange: str, routing_key: str) -> Deferred[None]:
+        """
+        One was published whose verdict somebody waits for.
+
+        @return: fires with it.
+        """
+        verdict: Deferred[None] = Deferred()
         self._number += 1
-        self._waiting[self._number] = publish
-        if mandatory:
-            self._mandatory[self._number] = publish
+        self._waiting[self._number] = verdict, exchange, routing_key
+        return verdict
+
+    def may_return(self, message_id: object) -> None:
+        """The last one that was added is mandatory."""
+        self._mandatory[self._number] = message_id
 
     def settle(self, number: int, multiple: bool, taken: bool) -> None:
         """Settle one number, or all up to it; 0 is all of them."""
-        for publish in self._pop(number, multiple):
-            publish.settle(taken)
+        numbers = _up_to(number, self._waiting) if multiple else [number]
+        for publish, returned in [self._pop(each) for each in numbers]:
+            if publish is None:
+                continue
+            if returned is not None:
+                publish[0].errback(Failure(Unroutable(returned)))
+            elif taken:
+                publish[0].callback(None)
+            else:
+                publish[0].errback(Failure(_nacked(*publish)))
 
-    def _pop(self, number: int, multiple: bool) -> list[Publish]:
-        numbers = [number]
-        if multiple:
-            numbers = _up_to(number, self._waiting)
-        for each in numbers:
-            self._mandatory.pop(each, None)
-        popped = (self._waiting.pop(each, None) for each in numbers)
-        return [publish for publish in popped if publish is not None]
+    def _pop(self, number: int) -> tuple[_Publish | None, Returned | None]:
+        returned = None
+        if self._mandatory or self._returned:
+            self._mandatory.pop(number, None)
+            returned = self._returned.pop(number, None)
+        return self._waiting.pop(number, None), returned
 
     def give_back(self, message: Returned) -> bool:
         """
@@ -116,27 +86,37 @@ class Confirms:
 
         @return: whether its publish is known; if not, nobody waits for it.
         """
-        for number, publish in self._mandatory.items():
-            if publish.is_same(message):
-                publish.returned = message
+        wanted = (message.exchange, message.routing_key)
+        message_id = message.properties.get("message_id")
+        for number, mandatory in self._mandatory.items():
+            if mandatory == message_id and self._waiting[number][1:] == wanted:
+                self._returned[number] = message
                 del self._mandatory[number]
                 return True
         return False
 
-    def drain(self, error_of: Callable[[Publish, bool], Exception]) -> None:
+    def drain(self, error_of: Callable[[str, bool], Exception]) -> None:
         """
         The channel is over: fail all, in their order.
 
-        @param error_of: gives the error of a publish, told whether it is alone.
+        @param error_of: gives the error of a publish, told the exchange it went
+            to, and whether it is alone.
         """
         waiting = list(self._waiting.values())
-        self._waiting.clear()
-        self._mandatory.clear()
-        for publish in waiting:
-            publish.fail(error_of(publish, len(waiting) == 1))
+        for kept in (self._waiting, self._mandatory, self._returned):
+            kept.clear()
+        for verdict, exchange, _ in waiting:
+            verdict.errback(Failure(error_of(exchange, len(waiting) == 1)))
 
 
-def _up_to(number: int, waiting: dict[int, Publish]) -> list[int]:
+def _nacked(_: Deferred[None], exchange: str, routing_key: str) -> Nacked:
+    return Nacked(
+        f"the broker did not take a message to exchange {exchange!r} with routing "
+        f"key {routing_key!r}"
+    )
+
+
+def _up_to(number: int, waiting: dict[int, _Publish]) -> list[int]:
     found = []
     for each in waiting:
         if number and each > number:

@@ -26,6 +26,7 @@ class Consumer:
     @ivar frames: how it is told.
     @ivar prefetch_count: how many unsettled messages it may hold; C{None} if
         that is without effect.
+    @ivar no_ack: its messages await no settlement.
     @ivar started: the broker has said that it runs.
     @ivar ending: it was told to end, or will be; its deliveries still go to it.
     @ivar abandoned: nobody wants it any more; its deliveries are handed back.
@@ -37,6 +38,7 @@ class Consumer:
         "ending",
         "frames",
         "gone",
+        "no_ack",
         "on_cancelled",
         "on_delivery",
         "prefetch_count",
@@ -58,15 +60,11 @@ class Consumer:
         self.tag = tag
         self.frames = frames
         self.prefetch_count = prefetch_count
+        self.no_ack = prefetch_count is None
         self.on_delivery = on_delivery
         self.on_cancelled = on_cancelled
         self.started = self.ending = self.abandoned = False
         self.gone: Waiters[None] = Waiters()
-
-    @property
-    def no_ack(self) -> bool:
-        """Whether its messages await no settlement."""
-        return self.prefetch_count is None
 
 
 class Consumers:

@@ -4,14 +4,14 @@ A content as it arrives: a method, a header, and a body in pieces (AMQP 0-9-1, 4
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from pamqp import commands
 
 from ...exceptions import ProtocolError
 from ...interfaces import Delivery, Returned
-from .properties import body_size, decode_properties
+from .deliveries import AmqpDelivery
+from .properties import body_size, decode_properties, listed_in
 
 CARRIERS = (commands.Basic.Deliver, commands.Basic.GetOk, commands.Basic.Return)
 """The methods that a content follows."""
@@ -56,18 +56,18 @@ class Content:
         self._pieces.append(payload)
         return not self._missing
 
-    def delivery(self, consumer_tag: str) -> Delivery:
+    def delivery(self) -> Delivery:
         """The message of a complete content that was handed out."""
         method = self.method
         assert self._header is not None
-        return Delivery(
+        return AmqpDelivery(
             method.delivery_tag,
-            consumer_tag,
+            getattr(method, "consumer_tag", ""),
             method.redelivered,
             method.exchange,
             method.routing_key,
             b"".join(self._pieces),
-            partial(decode_properties, self._header),
+            listed_in(self._header),
         )
 
     def returned(self) -> Returned:
@@ -84,5 +84,5 @@ class Content:
             method.exchange,
             method.routing_key,
             b"".join(self._pieces),
-            decode_properties(self._header),
+            decode_properties(listed_in(self._header)),
         )

@@ -36,8 +36,14 @@ class Ledger:
         @param multiple: and all before it; 0 is all.
         @return: whether anything awaited it.
         """
-        tags = self._unsettled(tag, multiple)
-        self._acked.update(tags)
+        acked = self._acked
+        if not multiple:
+            if tag in acked or tag not in self._awaiting:
+                return False
+            acked.add(tag)
+            return True
+        tags = self._unsettled(tag, True)
+        acked.update(tags)
         return bool(tags)
 
     def take(self, tag: int, multiple: bool) -> list[int]:
@@ -61,6 +67,8 @@ class Ledger:
         """
         @return: the acks to write now, as (tag, multiple).
         """
+        if len(self._acked) == len(self._awaiting):
+            return self._flush_all()
         run = []
         for tag in self._awaiting:
             if tag not in self._acked:
@@ -72,6 +80,14 @@ class Ledger:
             del self._awaiting[tag]
         acks = [(run[-1], len(run) > 1)] if run else []
         return acks + [(tag, False) for tag in above]
+
+    def _flush_all(self) -> list[tuple[int, bool]]:
+        """None is unsettled: one ack covers them."""
+        if not self._awaiting:
+            return []
+        acks = [(next(reversed(self._awaiting)), len(self._awaiting) > 1)]
+        self.forget()
+        return acks
 
     def forget(self) -> None:
         """All went back to their queues: what comes for them is stale."""

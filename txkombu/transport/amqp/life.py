@@ -22,14 +22,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pamqp import commands
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from ...exceptions import BrokerError, ChannelClosed, ProtocolError
-from ...interfaces import ISessionChannelListener
+from ...interfaces import Delivery, ISessionChannelListener
 from ...waiters import Waiters
 from .content import CARRIERS, Content
 from .errors import closed, ended, error_of, exchange_of
@@ -50,6 +50,9 @@ class _State(Enum):
     CLOSING = "closing"
     DRAINING = "draining"
     OVER = "over"
+
+
+OPEN: Final = _State.OPEN
 
 
 class ChannelLife(TopologyOperations):
@@ -76,7 +79,7 @@ class ChannelLife(TopologyOperations):
 
     @property
     def _open(self) -> bool:
-        return self._state is _State.OPEN
+        return self._state is OPEN
 
     @abstractmethod
     def flush(self) -> None:
@@ -97,6 +100,10 @@ class ChannelLife(TopologyOperations):
 
         @return: whether it was one.
         """
+
+    @abstractmethod
+    def _deliver(self, delivery: Delivery) -> None:
+        """Take what was delivered to a consumer."""
 
     @abstractmethod
     def _take_content(self, content: Content) -> None:
@@ -181,6 +188,17 @@ class ChannelLife(TopologyOperations):
         if take(payload):
             self._content = None
             self._take_content(content)
+
+    def take_delivery(self, delivery: Delivery) -> None:
+        """
+        Take a delivery that arrived whole.
+
+        @raise ProtocolError: it was not due.
+        """
+        if self._state is OPEN and self._content is None:
+            self._deliver(delivery)
+        elif self._state is not _State.DRAINING and self._content is not None:
+            raise ProtocolError("a method came in the midst of a content")
 
     def _drain(self, kind: int, payload: bytes) -> None:
         if kind == METHOD and isinstance(decode_method(payload), _Channel.CloseOk):

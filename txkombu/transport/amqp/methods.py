@@ -83,6 +83,7 @@ def encode_method(channel: int, kind: type[Method], **arguments: object) -> byte
     @raise TypeError: an argument cannot be expressed.
     @raise ValueError: an argument is too long or out of range.
     """
+    owner = f"{kind.name}."
     parts = [_INDEX.pack(kind.index)]
     bits: list[bool] = []
     for name, type_name in _PLANS[kind.index]:
@@ -90,25 +91,25 @@ def encode_method(channel: int, kind: type[Method], **arguments: object) -> byte
         if type_name == "bit":
             bits.append(bool(value))
             continue
-        parts += (_flags(bits), encode_value(f"{kind.name}.{name}", type_name, value))
+        parts += (_flags(bits), encode_value(owner, name, type_name, value))
     parts.append(_flags(bits))
     if arguments:
         raise TypeError(f"{kind.name} has no {', '.join(arguments)}")
     return frame(METHOD, channel, b"".join(parts))
 
 
-def encode_value(what: str, type_name: str, value: object) -> bytes:
+def encode_value(owner: str, name: str, type_name: str, value: object) -> bytes:
     """
     One argument or property.
 
-    @param what: what it is, for the error.
+    @param owner: what begins its name in an error.
     @raise TypeError: it is of the wrong type.
     @raise ValueError: it is too long or out of range.
     """
     try:
         return _ENCODERS[type_name](value)
     except (AttributeError, TypeError, ValueError, error) as problem:
-        raise unsendable(what, problem) from problem
+        raise unsendable(owner + name, problem) from problem
 
 
 def _flags(bits: list[bool]) -> bytes:

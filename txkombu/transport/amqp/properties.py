@@ -11,11 +11,11 @@ from pamqp import commands
 
 from ...exceptions import DecodeError, ProtocolError
 from ...interfaces import Properties
-from .frames import HEADER, frame
 from .methods import DECODERS, encode_value
 from .tables import Reader
 
-_HEAD: Final = Struct(">HHQH")
+_SIZES: Final = Struct(">HHQ")
+_FLAGS: Final = Struct(">H")
 _BASIC: Final = commands.Basic.frame_id
 _CONTINUED: Final = 1
 
@@ -31,12 +31,20 @@ _PLAN: Final = [
 
 _NAMES: Final = frozenset(name for name, _, _ in _PLAN)
 
+_COMMON: Final = frozenset(
+    ("content_type", "content_encoding", "headers", "delivery_mode", "priority")
+)
+"""What nearly every message has, and no more."""
+_KEPT: Final = 500
+_common: Final[dict[bytes, Properties]] = {}
+"""What messages with these and with empty headers decode to; only kept to save
+time, as nearly all messages share a few of them."""
 
-def encode_header(channel: int, size: int, properties: Properties) -> bytes:
+
+def encode_properties(properties: Properties) -> bytes:
     """
-    The frame of a header; properties that are C{None} are left out.
+    The flags and properties of a header; those that are C{None} are left out.
 
-    @param size: the bytes of the body.
     @raise TypeError: a property is not known, or cannot be expressed.
     @raise ValueError: a property is too long or out of range.
     """
@@ -49,9 +57,9 @@ def encode_header(channel: int, size: int, properties: Properties) -> bytes:
         value = properties.get(name)
         if value is not None:
             flags |= flag
-            parts.append(encode_value(f"property {name}", type_name, value))
-    parts[0] = _HEAD.pack(_BASIC, 0, size, flags)
-    return frame(HEADER, channel, b"".join(parts))
+            parts.append(encode_value("property ", name, type_name, value))
+    parts[0] = _FLAGS.pack(flags)
+    return b"".join(parts)
 
 
 def body_size(payload: bytes) -> int:
@@ -60,24 +68,41 @@ def body_size(payload: bytes) -> int:
 
     @raise ProtocolError: this is no header of a message.
     """
-    if len(payload) < _HEAD.size:
+    if len(payload) < _SIZES.size + _FLAGS.size:
         raise ProtocolError("the header of a content is cut short")
-    class_id, _, size, _ = _HEAD.unpack_from(payload)
+    class_id, _, size = _SIZES.unpack_from(payload)
     if class_id != _BASIC:
         raise ProtocolError(f"a content of the unknown class {class_id}")
     return int(size)
 
 
-def decode_properties(payload: bytes) -> Properties:
+def listed_in(payload: bytes) -> bytes:
+    """The flags and properties of a header that has been looked at."""
+    return payload[_SIZES.size :]
+
+
+def decode_properties(listed: bytes) -> Properties:
     """
-    The properties of a header.
+    The properties, from their flags on.
 
     @raise DecodeError: they cannot be understood.
     """
-    flags = _HEAD.unpack_from(payload)[3]
+    known = _common.get(listed)
+    if known is not None:
+        return {**known, "headers": {}}
+    properties = _decode(listed)
+    if properties.keys() == _COMMON and not properties["headers"]:
+        if len(_common) >= _KEPT:
+            _common.clear()
+        _common[listed] = {**properties, "headers": {}}
+    return properties
+
+
+def _decode(listed: bytes) -> dict[str, object]:
+    (flags,) = _FLAGS.unpack_from(listed)
     if flags & _CONTINUED:
         raise DecodeError("a message has properties that AMQP 0-9-1 does not know")
-    reader = Reader(payload, _HEAD.size)
+    reader = Reader(listed, _FLAGS.size)
     try:
         return {
             name: DECODERS[type_name](reader)

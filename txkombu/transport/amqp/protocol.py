@@ -55,11 +55,12 @@ from ...waiters import Waiters
 from ..endpoints import connect_error
 from .channel import AmqpChannel
 from .errors import caused, error_of
-from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER, FrameParser
+from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
 from .heartbeat import Heartbeat
 from .login import Login
 from .methods import Method, decode_method, encode_method
 from .numbers import ChannelNumbers
+from .parser import DELIVERY, FrameParser
 
 if TYPE_CHECKING:
     from ...url import Parameters
@@ -75,6 +76,9 @@ class _State(Enum):
     OPEN = "open"
     CLOSING = "closing"
     OVER = "over"
+
+
+_OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
 
 
 @implementer(ISession, IPushProducer)
@@ -137,14 +141,17 @@ class AmqpSession(Protocol):
         self.write(PROTOCOL_HEADER)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._state is _State.OVER:
+        if self._state is _OVER:
             return
         self._heartbeat.silence = 0
         self._receiving = True
         try:
             for kind, number, payload in self._parser.feed(data):
-                self._take(kind, number, payload)
-                if self._over:
+                if kind == DELIVERY:
+                    self._channel(number).take_delivery(payload)
+                else:
+                    self._take(kind, number, payload)
+                if self._state is _OVER:
                     return
         except ProtocolError as error:
             self._broken(error)
@@ -266,14 +273,17 @@ class AmqpSession(Protocol):
 
     def _take(self, kind: int, number: int, payload: bytes) -> None:
         if number:
-            channel = self._channels.get(number)
-            if channel is None:
-                raise ProtocolError(f"a frame for channel {number}, which is not open")
-            channel.take(kind, payload)
+            self._channel(number).take(kind, payload)
         elif kind == METHOD:
             self._take_method(decode_method(payload))
         elif kind != HEARTBEAT:
             raise ProtocolError(f"a frame of type {kind} for the whole connection")
+
+    def _channel(self, number: int) -> AmqpChannel:
+        channel = self._channels.get(number)
+        if channel is None:
+            raise ProtocolError(f"a frame for channel {number}, which is not open")
+        return channel
 
     def _take_method(self, method: Method) -> None:
         if self._state is _State.LOGIN:
