@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract_harness import Probe
-from txkombu import Exchange, Message, Producer, Queue
+from txkombu import Consumer, Exchange, Message, Producer, Queue
 from txkombu.exceptions import (
     ChannelClosed,
     ConnectionClosed,
@@ -96,6 +96,72 @@ class PublishingTests(CornerTestCase):
         channel.when_open().addCallback(opened)
         self.wait(2)
         self.assertEqual([each.outcomes for each in publishes], [[None]])
+
+
+class ConsumerTests(CornerTestCase):
+    """The end of consumers, by themselves or with what they are on."""
+
+    def consumer(self, *callbacks: Any, **options: Any) -> Consumer:
+        """A running consumer."""
+        consumer = Consumer(self.connection, QUEUE, callbacks=callbacks, **options)
+        self.result_of(consumer.consume())
+        return consumer
+
+    def test_iteration_ends_with_the_connection(self) -> None:
+        """Who waits for a message is told when the connection closes."""
+        consumer = self.consumer()
+
+        async def program() -> str:
+            async for message in consumer:
+                await message.ack()
+            return "ended"
+
+        done = Deferred.fromCoroutine(program())
+        self.publish(1)
+        self.assertNoResult(done)
+        self.result_of(self.connection.close())
+        self.assertEqual(self.successResultOf(done), "ended")
+
+    def test_iteration_ends_with_the_channel(self) -> None:
+        """And when the channel does, now or before; others' channels matter not."""
+        consumer, other = self.consumer(), self.consumer()
+        waiting, others = consumer.take(), other.take()
+        self.result_of(consumer.channel.close())
+        self.failureResultOf(waiting, ChannelClosed)
+        self.failureResultOf(consumer.take(), ChannelClosed)
+        self.assertNoResult(others)
+        self.result_of(other.close())
+        self.failureResultOf(others, ChannelClosed)
+
+    def test_all_who_close_wait(self) -> None:
+        """A second close fires when the first does; who stops waiting harms none."""
+        consumer = self.consumer(self.take)
+        impatient = Probe(consumer.close())
+        patient = consumer.close()
+        impatient.deferred.cancel()
+        self.assertIsInstance(impatient.outcome, CancelledError)
+        self.assertNoResult(patient)
+        self.flush()
+        self.successResultOf(patient)
+        self.successResultOf(consumer.close())
+        self.assertTrue(consumer.channel.closed)
+
+    def test_cancelled_cancel(self) -> None:
+        """Who stops waiting for a cancel changes nothing about it."""
+        consumer = self.consumer(self.take)
+        cancelling = consumer.cancel()
+        cancelling.cancel()
+        self.assertIsNone(self.successResultOf(cancelling))
+        self.flush()
+        self.publish("kept")
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), ([], 1))
+
+    def test_get_after_close(self) -> None:
+        """A closed consumer gets nothing, though its channel is open."""
+        channel = self.result_of(self.connection.channel())
+        consumer = Consumer(channel, QUEUE)
+        self.result_of(consumer.close())
+        self.failureResultOf(consumer.get(), ChannelClosed)
 
 
 class ClosingTests(CornerTestCase):

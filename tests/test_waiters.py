@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.waiters import Waiters
+from txkombu.waiters import Once, Waiters
 
 
 class WaitersTests(SynchronousTestCase):
@@ -107,3 +107,59 @@ class WaitersTests(SynchronousTestCase):
             self.wait(str(name))
         self.waiters.fire(0)
         self.assertEqual(len(self.told), 10_000)
+
+
+class OnceTests(SynchronousTestCase):
+    """An end comes once, whoever asks for it."""
+
+    def setUp(self) -> None:
+        self.ends: list[Deferred[None]] = []
+        self.once = Once(self.end)
+
+    def end(self) -> Deferred[None]:
+        """Begin the end, which comes when a test says so."""
+        self.ends.append(Deferred())
+        return self.ends[-1]
+
+    def test_begins_when_asked(self) -> None:
+        """It begins with the first who asks, and not again with others."""
+        self.assertFalse(self.once.begun)
+        waiting = [self.once.wait(), self.once.wait()]
+        self.assertEqual((self.once.begun, self.once.over), (True, False))
+        [end] = self.ends
+        for each in waiting:
+            self.assertNoResult(each)
+        end.callback(None)
+        for each in waiting:
+            self.assertIsNone(self.successResultOf(each))
+        self.assertTrue(self.once.over)
+
+    def test_afterwards(self) -> None:
+        """Who asks when it is over need not wait."""
+        self.once.wait()
+        self.ends[0].callback(None)
+        self.assertIsNone(self.successResultOf(self.once.wait()))
+        self.assertEqual(len(self.ends), 1)
+
+    def test_cancelled(self) -> None:
+        """Who cancels waits no more; the end and the others go on."""
+        impatient, patient = self.once.wait(), self.once.wait()
+        impatient.cancel()
+        self.failureResultOf(impatient, CancelledError)
+        self.assertFalse(self.ends[0].called)
+        self.ends[0].callback(None)
+        self.successResultOf(patient)
+
+    def test_fault(self) -> None:
+        """A failure on the way is logged, and it is over nevertheless."""
+        waiting = self.once.wait()
+        self.ends[0].errback(ZeroDivisionError())
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_asked_again_when_told(self) -> None:
+        """Who asks again when told is told at once."""
+        again: list[Deferred[None]] = []
+        self.once.wait().addCallback(lambda _: again.append(self.once.wait()))
+        self.ends[0].callback(None)
+        self.successResultOf(again[0])

@@ -46,7 +46,7 @@ from .publishing import Outgoing, Publisher
 from .serialization import accept_set
 from .subscription import Subscription
 from .validation import check_count, check_short_string
-from .waiters import Waiters
+from .waiters import Once, Waiters
 
 if TYPE_CHECKING:
     from .connection import BrokerConnection
@@ -87,8 +87,7 @@ class Channel(EntityOperations):
         self._up_since = 0.0
         self._tags = 0
         self._closed: KombuError | None = None
-        self._gone: Waiters[None] = Waiters()
-        self._is_gone = False
+        self._end = Once(self._close)
         self._paused_by: set[object] = set()
         self._on_return: dict[object, Callable[[Returned], None]] = {}
         self.publisher = Publisher(self._clock, self._waits_for)
@@ -239,22 +238,14 @@ class Channel(EntityOperations):
 
     def close_because(self, error: KombuError) -> Deferred[None]:
         """L{close}, with what later calls fail with."""
-        closing = self._gone.wait()
         if self._closed is None:
             self._closed = error
-            self._close(error).addBoth(self._close_ended)
-        elif self._is_gone:
-            self._gone.fire(None)
-        return closing
-
-    def _close_ended(self, result: object) -> None:
-        if isinstance(result, Failure):
-            self._log.failure("Closing a channel failed", result)
-        self._is_gone = True
-        self._gone.fire(None)
+        return self._end.wait()
 
     @inlineCallbacks
-    def _close(self, error: KombuError) -> Generator[Deferred[Any], Any, None]:
+    def _close(self) -> Generator[Deferred[Any], Any, None]:
+        error = self._closed
+        assert error is not None
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()

@@ -32,7 +32,7 @@ from .topology import Topology
 from .transport import transport_for
 from .url import Parameters, TLSOptions, parameters_for
 from .validation import check_seconds
-from .waiters import Waiters
+from .waiters import Once, Waiters
 
 if TYPE_CHECKING:
     from .consumer import Consumer
@@ -115,8 +115,7 @@ class BrokerConnection:
         self._channels: list[Channel] = []
         self._consumers: WeakSet[_Consumer] = WeakSet()
         self._handled: Waiters[None] = Waiters()
-        self._gone: Waiters[None] = Waiters()
-        self._closing = False
+        self._end = Once(self._close)
         self.topology = Topology(self._queue_renamed)
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
 
@@ -226,13 +225,7 @@ class BrokerConnection:
         @return: fires when nothing is left of it; never fails.  Cancelling it
             stops only the waiting.
         """
-        closing = self._gone.wait()
-        if not self._closing:
-            self._closing = True
-            self._close().addBoth(lambda _: self._gone.fire(None))
-        elif self.state is State.CLOSED:
-            self._gone.fire(None)
-        return closing
+        return self._end.wait()
 
     @inlineCallbacks
     def _close(self) -> Generator[Deferred[Any], Any, None]:
@@ -331,14 +324,17 @@ class BrokerConnection:
         """Make a channel that opens when it is first used."""
         channel = Channel(self)
         self._channels.append(channel)
-        if self._closing:
+        if self._end.begun:
             channel.close_because(_closed())
         return channel
 
     def channel_closed(self, channel: Channel) -> None:
-        """Forget a channel that was closed."""
+        """Forget a channel that was closed, and tell its consumers."""
         if channel in self._channels:
             self._channels.remove(channel)
+        for consumer in list(self._consumers):
+            if consumer.channel is channel:
+                consumer.channel_closed()
 
     @property
     def default_channel(self) -> Channel:
@@ -416,7 +412,7 @@ class BrokerConnection:
             starting a consumer failed with, or with
             L{txkombu.exceptions.ConnectionClosed} once it is closed.
         """
-        if self._closing:
+        if self._end.begun:
             return fail(_closed())
         handled = self._handled.wait()
 

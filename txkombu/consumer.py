@@ -24,10 +24,12 @@ from .dispatch import Dispatcher
 from .entity import Queue
 from .exceptions import ChannelClosed, DecodeError, NotSupported
 from .intake import Intake, IntakeSettings
+from .iteration import MessageIterator
 from .message import Message
 from .policy import FailurePolicy, requeue_once
 from .serialization import accept_set
 from .validation import check_auto_declare, check_count
+from .waiters import Once
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -142,7 +144,7 @@ class Consumer:
         self.queues = self._intake.queues
         self._taken: list[Message] = []
         self._touched = False
-        self._closed = False
+        self._end = Once(self._close)
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(limit, self._on_failure, self._on_handled)
         self._choose_handler()
@@ -237,8 +239,8 @@ class Consumer:
             or cancelled meanwhile.
         """
         self._touched = True
-        if self._closed:
-            return fail(ChannelClosed("the consumer was closed; make a new one"))
+        if self._end.begun:
+            return fail(_closed())
         return self._intake.start(no_ack)
 
     def declare(self) -> Deferred[None]:
@@ -339,9 +341,9 @@ class Consumer:
 
         @return: fires when no more messages come; never fails.
         """
-        if self._closed:
-            return succeed(None)
-        self._closed = True
+        return self._end.wait()
+
+    def _close(self) -> Deferred[None]:
         return self.cancel().addCallback(lambda _: self._release())
 
     def _release(self) -> Deferred[None] | None:
@@ -349,13 +351,17 @@ class Consumer:
             if not message.acknowledged:
                 message.nack()
         self._taken.clear()
-        self._dispatcher.fail_takers(ChannelClosed("the consumer was closed"))
+        self._dispatcher.fail_takers(_closed())
         if not self._owned:
             return None
         if not self._dispatcher.running:
             return self.channel.close()
         self._dispatcher.when_idle().addCallback(lambda _: self.channel.close())
         return None
+
+    def channel_closed(self) -> None:
+        """Its channel was closed: tell who waits for a message that none comes."""
+        self._dispatcher.fail_takers(_no_channel())
 
     @property
     def running(self) -> int:
@@ -379,6 +385,8 @@ class Consumer:
             refusal.
         """
         self._touched = True
+        if self._end.begun:
+            raise _closed()
         for queue in self._intake.queues:
             yield self._intake.declare(queue)
             message: Message | None = yield self.channel.basic_get(
@@ -399,10 +407,12 @@ class Consumer:
     def take(self) -> Deferred[Message]:
         """
         @return: fires with the next message, for a consumer without handlers;
-            fails with ChannelClosed once it is closed.
+            fails with ChannelClosed once it is closed, or its channel.
         """
-        if self._closed:
-            return fail(ChannelClosed("the consumer was closed"))
+        if self._end.begun:
+            return fail(_closed())
+        if self.channel.closed:
+            return fail(_no_channel())
         return self._dispatcher.take().addCallback(self._handed_out)
 
     def take_now(self) -> Message | None:
@@ -422,7 +432,7 @@ class Consumer:
                 f"{self!r} hands its messages to callbacks; "
                 "iterate over a consumer that has none"
             )
-        return MessageIterator(self)
+        return MessageIterator(self.take)
 
     async def __aenter__(self: _C) -> _C:
         await self.consume()
@@ -441,17 +451,9 @@ class Consumer:
         return f"<{type(self).__name__} of {names or 'no queue'}>"
 
 
-class MessageIterator:
-    """What C{async for message in consumer} runs on."""
+def _closed() -> ChannelClosed:
+    return ChannelClosed("the consumer was closed; make a new one")
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
 
-    def __aiter__(self) -> MessageIterator:
-        return self
-
-    async def __anext__(self) -> Message:
-        try:
-            return await self._consumer.take()
-        except ChannelClosed:
-            raise StopAsyncIteration from None
+def _no_channel() -> ChannelClosed:
+    return ChannelClosed("the channel of the consumer was closed")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import (
     Deferred,
+    DeferredList,
     DeferredLock,
-    gatherResults,
     inlineCallbacks,
     succeed,
 )
@@ -180,7 +180,8 @@ class Intake:
         for tag in tags:
             self._tags.pop(tag, None)
         self.ending.update(tags)
-        yield gatherResults([self._channel.basic_cancel(tag) for tag in tags])
+        cancels = [self._channel.basic_cancel(tag) for tag in tags]
+        yield DeferredList(cancels, consumeErrors=True)
         self.ending.difference_update(tags)
 
     def cancel_queue(self, name: str) -> list[str]:

@@ -4,9 +4,11 @@ Deferreds for those who wait for one event.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -55,3 +57,42 @@ class Waiters(Generic[T]):
 
     def _forget(self, waiter: Deferred[T]) -> None:
         self.waiting.pop(waiter, None)
+
+
+class Once:
+    """
+    An end that comes once, for all who ask for it.
+
+    Cancelling who waits for it touches neither it nor the others.
+
+    @param end: begins it, when the first one asks.
+    @ivar begun: whether somebody asked.
+    @ivar over: whether it has come.
+    """
+
+    __slots__ = ("_end", "_waiters", "begun", "over")
+
+    _log = Logger()
+
+    def __init__(self, end: Callable[[], Deferred[Any]]) -> None:
+        self._end = end
+        self._waiters: Waiters[None] = Waiters()
+        self.begun = False
+        self.over = False
+
+    def wait(self) -> Deferred[None]:
+        """@return: fires when it has come; never fails."""
+        waiter = self._waiters.wait()
+        if not self.begun:
+            self.begun = True
+            self._end().addErrback(self._fault).addCallback(self._ended)
+        elif self.over:
+            self._waiters.fire(None)
+        return waiter
+
+    def _fault(self, failure: Failure) -> None:
+        self._log.failure("Fault while ending", failure)
+
+    def _ended(self, _: object) -> None:
+        self.over = True
+        self._waiters.fire(None)
