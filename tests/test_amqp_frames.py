@@ -16,10 +16,10 @@ from txkombu.transport.amqp.frames import (
     BODY,
     HEARTBEAT_FRAME,
     METHOD,
-    FrameParser,
     body_frames,
     frame,
 )
+from txkombu.transport.amqp.parser import FrameParser
 
 _frames = st.lists(
     st.tuples(

@@ -20,7 +20,7 @@ from txkombu.exceptions import (
     Unroutable,
 )
 from txkombu.interfaces import Returned
-from txkombu.transport.amqp.confirms import Confirms, Publish
+from txkombu.transport.amqp.confirms import Confirms
 from txkombu.transport.amqp.errors import exchange_named_in, refuses
 from txkombu.transport.amqp.ledger import Ledger
 from txkombu.transport.amqp.numbers import ChannelNumbers
@@ -135,10 +135,10 @@ class ConfirmsTests(SynchronousTestCase):
 
     def publish(self, message_id: str = "m", mandatory: bool = False) -> Probe:
         """Publish one message."""
-        publish = Publish("e", "key", {"message_id": message_id})
-        assert publish.deferred is not None
-        self.confirms.add(publish, mandatory)
-        return Probe(publish.deferred)
+        verdict = self.confirms.add("e", "key")
+        if mandatory:
+            self.confirms.may_return(message_id)
+        return Probe(verdict)
 
     def test_out_of_order(self) -> None:
         """Verdicts may come out of order, singly and for several at once."""
@@ -229,7 +229,7 @@ class ConfirmsTests(SynchronousTestCase):
         """At the end all that wait fail, cancelled ones not again."""
         probes = [self.publish() for _ in range(3)]
         probes[1].deferred.cancel()
-        self.confirms.drain(lambda publish, alone: OutcomeUnknown(str(alone)))
+        self.confirms.drain(lambda exchange, alone: OutcomeUnknown(str(alone)))
         self.assertIsInstance(probes[0].outcome, OutcomeUnknown)
         self.assertEqual(str(probes[2].outcome), "False")
         self.assertEqual(len(probes[1].outcomes), 1)

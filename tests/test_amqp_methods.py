@@ -17,12 +17,14 @@ from pamqp.header import ContentHeader
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import DecodeError, ProtocolError
-from txkombu.transport.amqp.frames import FrameParser
 from txkombu.transport.amqp.methods import Method, decode_method, encode_method
+from txkombu.transport.amqp.parser import FrameParser
 from txkombu.transport.amqp.properties import (
+    _common,
     body_size,
     decode_properties,
-    encode_header,
+    encode_properties,
+    listed_in,
 )
 
 _SAMPLES: dict[str, tuple[Any, ...]] = {
@@ -41,6 +43,7 @@ _FIXED = {"ticket", "out_of_band", "cluster_id", "insist", "capabilities", "imme
 
 def _payload(frame: bytes) -> bytes:
     ((_, _, payload),) = FrameParser().feed(frame)
+    assert isinstance(payload, bytes)
     return payload
 
 
@@ -158,9 +161,9 @@ class PropertiesTests(SynchronousTestCase):
         """All properties come back, alone and together."""
         alone = [{name: value} for name, value in self._properties.items()]
         for properties in ({}, self._properties, *alone):
-            payload = _payload(encode_header(1, 7, properties))
-            self.assertEqual(body_size(payload), 7)
-            self.assertEqual(decode_properties(payload), properties)
+            for _ in range(2):
+                listed = encode_properties(properties)
+                self.assertEqual(decode_properties(listed), properties)
 
     def test_as_pamqp(self) -> None:
         """Headers are written as pamqp writes them."""
@@ -172,15 +175,14 @@ class PropertiesTests(SynchronousTestCase):
             message_id="m",
             message_type="kind",
         )
-        self.assertEqual(
-            encode_header(5, 2**40, properties),
-            marshal(ContentHeader(0, 2**40, theirs), 5),
-        )
+        payload = _payload(marshal(ContentHeader(0, 2**40, theirs), 5))
+        self.assertEqual(listed_in(payload), encode_properties(properties))
+        self.assertEqual(body_size(payload), 2**40)
 
     def test_none_is_absent(self) -> None:
         """A property that is None is left out; an empty one is not."""
-        payload = _payload(encode_header(1, 0, {"type": None, "app_id": ""}))
-        self.assertEqual(decode_properties(payload), {"app_id": ""})
+        listed = encode_properties({"type": None, "app_id": ""})
+        self.assertEqual(decode_properties(listed), {"app_id": ""})
 
     def test_impossible(self) -> None:
         """What cannot be written is an error that names the property."""
@@ -196,20 +198,51 @@ class PropertiesTests(SynchronousTestCase):
         ]
         for properties, kind, text in given:
             with self.assertRaisesRegex(kind, text):
-                encode_header(1, 0, properties)
+                encode_properties(properties)
+
+    def test_common_not_shared(self) -> None:
+        """Messages with the same properties do not share their headers."""
+        listed = encode_properties(
+            {
+                "content_type": "a/b",
+                "content_encoding": "utf-8",
+                "headers": {},
+                "delivery_mode": 2,
+                "priority": 0,
+            }
+        )
+        for _ in range(3):
+            headers = decode_properties(listed)["headers"]
+            assert isinstance(headers, dict)
+            self.assertEqual(headers, {})
+            headers["mine"] = 1
+
+    def test_many_kinds(self) -> None:
+        """However many kinds of messages there are, few are remembered."""
+        for number in range(2000):
+            properties = {
+                "content_type": f"a/{number}",
+                "content_encoding": "utf-8",
+                "headers": {},
+                "delivery_mode": 2,
+                "priority": 0,
+            }
+            listed = encode_properties(properties)
+            self.assertEqual(decode_properties(listed), properties)
+        self.assertLessEqual(len(_common), 500)
 
     def test_unreadable(self) -> None:
         """Properties that cannot be understood are a DecodeError."""
-        payload = _payload(encode_header(1, 0, {"headers": {"k": True}}))
-        for bad in (payload[:-1], payload.replace(b"t\x01", b"Z\x01")):
+        listed = encode_properties({"headers": {"k": True}})
+        for bad in (listed[:-1], listed.replace(b"t\x01", b"Z\x01")):
             with self.assertRaises(DecodeError):
                 decode_properties(bad)
         with self.assertRaisesRegex(DecodeError, "does not know"):
-            decode_properties(payload[:12] + b"\x20\x01" + payload[14:])
+            decode_properties(b"\x20\x01" + listed[2:])
 
     def test_no_header(self) -> None:
         """A header that is cut short, or of another class, is refused."""
-        payload = _payload(encode_header(1, 0, {}))
+        payload = _payload(marshal(ContentHeader(0, 0, commands.Basic.Properties()), 1))
         with self.assertRaisesRegex(ProtocolError, "cut short"):
             body_size(payload[:-1])
         with self.assertRaisesRegex(ProtocolError, "unknown class 61"):
