@@ -4,6 +4,7 @@ Corners where several things happen at once, on the memory broker under a Clock.
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -155,6 +156,34 @@ class ConsumerTests(CornerTestCase):
         self.flush()
         self.publish("kept")
         self.assertEqual((self.got, self.broker.waiting_in("feed")), ([], 1))
+
+    def test_what_needs_no_ack_is_not_kept(self) -> None:
+        """A message that needs no ack is the taker's alone."""
+        consumer = self.consumer(no_ack=True)
+        for number in range(5):
+            self.publish(number)
+            self.assertEqual(self.result_of(consumer.take()).payload, number)
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, Message)]
+        self.assertEqual(left, [])
+
+    def test_end_of_one_that_paused_the_channel(self) -> None:
+        """Others on its channel receive again when it is cancelled or closed."""
+        other = Queue("other", EXCHANGE, "other")
+        for end in (Consumer.cancel, Consumer.close):
+            channel = self.result_of(self.connection.channel())
+            slow = Consumer(channel, QUEUE, no_ack=True, prefetch_count=2)
+            beside = Consumer(channel, other, callbacks=[self.take])
+            self.result_of(slow.consume())
+            self.result_of(beside.consume())
+            for number in range(5):
+                self.publish(number)
+            self.publish("first", "other")
+            self.assertEqual(self.got, [])
+            self.result_of(end(slow))
+            self.assertEqual(self.got, ["first"])
+            self.result_of(channel.close())
+            self.got.clear()
 
     def test_get_after_close(self) -> None:
         """A closed consumer gets nothing, though its channel is open."""

@@ -207,7 +207,7 @@ class Consumer:
             message.nack()
             return
         self._dispatcher.deliver(message)
-        if intake.has_no_ack and self._dispatcher.load >= self._most:
+        if intake.has_no_ack and intake.tags and self._dispatcher.load >= self._most:
             self.channel.pause(self)
 
     def _on_handled(self) -> None:
@@ -289,6 +289,8 @@ class Consumer:
         # Now: a handler that ends meanwhile must not make room for one of them.
         for message in self._dispatcher.give_back(set(tags)):
             message.nack()
+        if not self._intake.tags:
+            self.channel.resume(self)
         return cancelling
 
     def qos(
@@ -421,8 +423,9 @@ class Consumer:
         return None if message is None else self._handed_out(message)
 
     def _handed_out(self, message: Message) -> Message:
-        self._taken = [each for each in self._taken if not each.acknowledged]
-        self._taken.append(message)
+        if not message.no_ack:
+            self._taken = [each for each in self._taken if not each.acknowledged]
+            self._taken.append(message)
         self._maybe_resume()
         return message
 
