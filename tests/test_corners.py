@@ -157,6 +157,90 @@ class ConsumerTests(CornerTestCase):
         self.publish("kept")
         self.assertEqual((self.got, self.broker.waiting_in("feed")), ([], 1))
 
+    def slow(self) -> tuple[Consumer, list[tuple[Message, Deferred[None]]]]:
+        """A consumer that handles one after the other, and what it is at."""
+        at_work: list[tuple[Message, Deferred[None]]] = []
+
+        def handle(payload: Any, message: Message) -> Deferred[None]:
+            self.got.append(payload)
+            at_work.append((message, Deferred()))
+            return at_work[-1][1]
+
+        return self.consumer(handle, concurrency=1), at_work
+
+    def finish(self, at_work: list[tuple[Message, Deferred[None]]]) -> None:
+        """Have all be handled and acked."""
+        while at_work:
+            message, handled = at_work.pop(0)
+            if not message.acknowledged:
+                message.ack()
+            handled.callback(None)
+            self.flush()
+
+    def test_what_waits_at_a_loss(self) -> None:
+        """
+        What no handler has begun with when the session is lost comes again
+        from the broker, so it is handled once, and does not pile up here.
+        """
+        consumer, at_work = self.slow()
+        for number in range(5):
+            self.publish(number)
+        for _ in range(3):
+            self.broker.drop()
+            self.wait(20)
+        self.assertEqual(consumer.running, 1)
+        self.finish(at_work)
+        self.assertEqual(self.got, [0, 0, 1, 2, 3, 4])
+
+    def test_what_waits_to_be_taken_at_a_loss(self) -> None:
+        """The same for those who take one after the other."""
+        consumer = self.consumer()
+        for number in range(3):
+            self.publish(number)
+        self.broker.drop()
+        self.wait(2)
+        for number in range(3):
+            message = self.result_of(consumer.take())
+            self.assertEqual((message.payload, message.redelivered), (number, True))
+            message.ack()
+        self.assertFalse(Probe(consumer.take()).fired)
+
+    def test_what_waits_when_recovered(self) -> None:
+        """What recover hands back comes again, and is handled then."""
+        consumer, at_work = self.slow()
+        for number in range(3):
+            self.publish(number)
+        self.result_of(consumer.recover(requeue=True))
+        self.finish(at_work)
+        self.assertEqual(self.got, [0, 0, 1, 2])
+
+    def test_what_waits_when_its_channel_closes(self) -> None:
+        """It is the broker's again, so no handler begins with it."""
+        consumer, at_work = self.slow()
+        for number in range(3):
+            self.publish(number)
+        self.result_of(consumer.channel.close())
+        self.finish(at_work)
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), ([0], 3))
+
+    def test_a_channel_paused_by_what_is_gone(self) -> None:
+        """A channel that was paused by such messages goes on."""
+        consumer, at_work = self.slow()
+        needless = Queue("needless", EXCHANGE, "needless", no_ack=True)
+        self.result_of(consumer.cancel())
+        consumer.qos(prefetch_count=4)
+        consumer.add_queue(needless)
+        self.result_of(consumer.consume())
+        for number in range(5):
+            self.publish(number)
+        self.publish("n", "needless")
+        self.broker.drop()
+        self.wait(2)
+        self.finish(at_work)
+        self.assertEqual(
+            sorted(map(str, self.got)), ["0", "0", "1", "2", "3", "4", "n"]
+        )
+
     def test_what_needs_no_ack_is_not_kept(self) -> None:
         """A message that needs no ack is the taker's alone."""
         consumer = self.consumer(no_ack=True)

@@ -208,9 +208,7 @@ class Channel(EntityOperations):
     def channel_lost(self, error: Exception) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""
         self._session_channel = None
-        inbox, self._inbox = self._inbox, None
-        if inbox is not None:
-            inbox.forget()
+        self._give_up_inbox()
         self._backoff.note_life(self._clock, self._up_since)
         for subscription in self._subscriptions.values():
             subscription.channel_lost()
@@ -219,6 +217,11 @@ class Channel(EntityOperations):
             if not isinstance(error, SessionLost):
                 self._log.warn("Channel lost, opening another: {error}", error=error)
             self._ensure_coming_up()
+
+    def _give_up_inbox(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.die()
 
     def returned(self, message: Returned) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""
@@ -256,6 +259,7 @@ class Channel(EntityOperations):
             verdicts = self.publisher.when_idle()
             yield bounded(verdicts, self._clock, self._timeout, "close", otherwise=None)
         channel, self._session_channel = self._session_channel, None
+        self._give_up_inbox()
         self.publisher.close(error)
         self.connection.channel_closed(self)
         if channel is not None:

@@ -69,6 +69,7 @@ class Dispatcher:
     @property
     def load(self) -> int:
         """How many messages are here, handled or waiting."""
+        self._drop_returned()
         return self.running + len(self._waiting)
 
     def deliver(self, message: Message) -> None:
@@ -79,9 +80,18 @@ class Dispatcher:
         elif self._takers:
             self._takers.popleft().callback(message)
         else:
+            self._drop_returned()
             self._waiting.append(message)
             if free:
                 self._next()
+
+    def _drop_returned(self) -> None:
+        """
+        The broker has the messages of a lost channel again: those that wait
+        here would be handled twice, and pile up with each loss.
+        """
+        while self._waiting and self._waiting[0].is_back:
+            self._waiting.popleft()
 
     def set_handler(self, handler: Handler) -> None:
         """Handle messages from now on, those that wait first."""
@@ -90,8 +100,9 @@ class Dispatcher:
 
     def take(self) -> Deferred[Message]:
         """@return: fires with the next message that no handler has."""
-        if self._waiting:
-            return succeed(self._waiting.popleft())
+        message = self.take_now()
+        if message is not None:
+            return succeed(message)
         taker: Deferred[Message] = Deferred(self._forget_taker)
         self._takers.append(taker)
         return taker
@@ -102,6 +113,7 @@ class Dispatcher:
 
     def take_now(self) -> Message | None:
         """@return: the next message that no handler has, if one is here."""
+        self._drop_returned()
         return self._waiting.popleft() if self._waiting else None
 
     def set_limit(self, limit: int) -> None:
@@ -202,7 +214,9 @@ class Dispatcher:
         self._handing_on = True
         try:
             while self._waiting and self.handler and self.running < self._limit:
-                self._handle(self._waiting.popleft())
+                message = self._waiting.popleft()
+                if not message.is_back:
+                    self._handle(message)
         finally:
             self._handing_on = False
         if self._idle and not self.running:

@@ -21,12 +21,14 @@ class Inbox:
     It dies with its session channel: afterwards settling is stale.
 
     @ivar unsettled: the messages by their delivery tags, in order.
+    @ivar gone: whether its session channel is.
     """
 
-    __slots__ = ("_channel", "unsettled")
+    __slots__ = ("_channel", "gone", "unsettled")
 
     def __init__(self, channel: ISessionChannel) -> None:
         self._channel = channel
+        self.gone = False
         self.unsettled: dict[int, Message] = {}
 
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
@@ -49,6 +51,11 @@ class Inbox:
         """Settle as failed."""
         self.unsettled.pop(tag, None)
         return self._told(self._channel.reject(tag, requeue))
+
+    def die(self) -> None:
+        """Its session channel is gone, and the broker has the messages again."""
+        self.gone = True
+        self.unsettled.clear()
 
     def forget(self) -> list[Message]:
         """Give up all unsettled messages, since the broker has them again."""

@@ -201,6 +201,12 @@ class Message:
     # --- settling -----------------------------------------------------------
 
     @property
+    def is_back(self) -> bool:
+        """Whether the broker has it again, and hands it out anew."""
+        inbox = self._inbox
+        return self._state == "requeued" or (inbox is not None and inbox.gone)
+
+    @property
     def acknowledged(self) -> bool:
         """Whether it was settled: acknowledged, rejected or requeued."""
         return bool(self._state)
