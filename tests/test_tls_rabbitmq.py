@@ -1,0 +1,161 @@
+"""
+RabbitMQ over TLS, its certificate signed by an authority of our own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from service_identity.exceptions import VerificationError
+from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorTime
+from twisted.trial.unittest import TestCase
+
+from txkombu import BrokerConnection, Consumer, Producer
+from txkombu.exceptions import AccessRefused, AuthenticationFailed, ConnectError
+from txkombu.parameters import NO_SERVER_NAME, TLSOptions
+
+from . import conformance
+from .brokers import HOST, RabbitMQ, rabbitmq
+from .certificates import Authority
+from .conformance import program
+
+BODY = 5 * 1024 * 1024
+
+
+class TLS:
+    """Connects to the RabbitMQ of this run, encrypted."""
+
+    url: str
+
+    def setUp(self) -> None:
+        self.url = rabbitmq().tls_url
+        super().setUp()  # type: ignore[misc]  # the case's
+
+
+globals().update(conformance.cases(TLS, __name__))
+
+
+class LargeTests(TLS, conformance.Conformance):
+    """Much at once."""
+
+    @program
+    async def test_large_bodies(self) -> None:
+        """Large bodies arrive whole, both ways at once."""
+        queue = self.queue()
+        bodies = [bytes([n]) * (BODY + n) for n in range(4)]
+        consumer = Consumer(
+            self.connection, queue, callbacks=[self.take], prefetch_count=1
+        )
+        await consumer.consume()
+        await Producer(self.connection).publish_all(bodies, routing_key=queue.name)
+        await self.when_got(len(bodies))
+        self.assertEqual([len(each) for each in self.got], [len(b) for b in bodies])
+        self.assertTrue(self.got == bodies)
+
+
+class TrustTests(TestCase):
+    """Who trusts whom."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.broker: RabbitMQ = rabbitmq()
+        self.clock = IReactorTime(reactor)
+
+    def connection(self, host: str = "localhost", **tls: Any) -> BrokerConnection:
+        """Make a connection with the right authority, unless told otherwise."""
+        options = TLSOptions(**{"cacertfile": self.broker.authority.cacertfile, **tls})
+        connection = BrokerConnection(
+            host,
+            port=self.broker.tls_port,
+            transport="amqps",
+            tls=options,
+            reactor=self.clock,
+        )
+        self.addCleanup(connection.close)
+        return connection
+
+    async def refused(self, connection: BrokerConnection) -> ConnectError:
+        """What connecting fails with."""
+        error = await self.assertFailure(connection.connect(), ConnectError)
+        assert isinstance(error, ConnectError)
+        return error
+
+    async def test_accepted(self) -> None:
+        """A broker whose authority is given is accepted."""
+        connection = await self.connection().connect()
+        self.assertTrue(connection.connected)
+
+    async def test_unknown_authority(self) -> None:
+        """Without its authority it is refused, and the error says what to give."""
+        error = await self.refused(self.connection(cacertfile=None))
+        self.assertIsInstance(error.__cause__, SSL.Error)
+        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
+
+    async def test_another_authority(self) -> None:
+        """So it is with the authority of somebody else."""
+        error = await self.refused(self.connection(cacertfile=self.stranger.cacertfile))
+        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
+
+    async def test_wrong_host(self) -> None:
+        """
+        A certificate for another host is refused, and the error says so; the
+        name to expect can be given.
+        """
+        error = await self.refused(self.connection(HOST))
+        self.assertIsInstance(error.__cause__, VerificationError)
+        self.assertRegex(str(error), f"{HOST}.*not for that host.*server_name")
+        await self.connection(HOST, server_name="localhost").connect()
+        await self.connection(HOST, server_name=NO_SERVER_NAME).connect()
+
+    async def test_plain_port(self) -> None:
+        """TLS where RabbitMQ speaks none is an error that says so."""
+        port = self.broker.amqp_port
+        url = f"amqps://localhost:{port}"
+        connection = BrokerConnection(url, reactor=self.clock)
+        self.addCleanup(connection.close)
+        error = await self.refused(connection)
+        self.assertRegex(str(error), "does not speak TLS there")
+
+    async def test_wrong_password(self) -> None:
+        """Under TLS a refused login is still one."""
+        connection = BrokerConnection(
+            self.broker.tls_url, password="wrong", reactor=self.clock
+        )
+        self.addCleanup(connection.close)
+        error = await self.refused(connection)
+        self.assertIsInstance(error, AuthenticationFailed)
+        self.assertIsInstance(error.__cause__, AccessRefused)
+
+    async def test_client_certificate(self) -> None:
+        """With a certificate of ours we log in without a password."""
+        certfile = self.broker.authority.sign("guest")
+        url = f"{self.broker.tls_url}&certfile={certfile}&auth_mechanism=external"
+        connection = BrokerConnection(
+            url, userid="nobody", password="wrong", reactor=self.clock
+        )
+        self.addCleanup(connection.close)
+        await connection.connect()
+
+    async def test_no_client_certificate(self) -> None:
+        """Without one that way of logging in is refused, typed."""
+        url = f"{self.broker.tls_url}&auth_mechanism=external"
+        connection = BrokerConnection(url, reactor=self.clock)
+        self.addCleanup(connection.close)
+        await self.refused(connection)
+
+    async def test_client_of_a_stranger(self) -> None:
+        """A certificate of ours that the broker does not trust is an error."""
+        certfile = self.stranger.sign("guest")
+        error = await self.refused(self.connection(certfile=certfile))
+        self.assertRegex(str(error), "alert|closed the connection")
+
+    @property
+    def stranger(self) -> Authority:
+        """An authority that nobody trusts."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        return Authority(folder)
