@@ -99,6 +99,27 @@ class PublishingTests(CornerTestCase):
         self.assertEqual([each.outcomes for each in publishes], [[None]])
 
 
+class DeclaringTests(CornerTestCase):
+    """What a publish declares before."""
+
+    def test_a_queue_without_its_bindings(self) -> None:
+        """A queue that was declared alone still gets its bindings."""
+        channel = self.result_of(self.connection.channel())
+        self.result_of(QUEUE(channel).queue_declare())
+        producer = Producer(channel, EXCHANGE, "importer")
+        self.result_of(producer.publish("x", declare=[QUEUE]))
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+
+    def test_a_queue_whose_binding_was_removed(self) -> None:
+        """So does one that lost a binding since; with all it is left alone."""
+        channel = self.result_of(self.connection.channel())
+        queue = QUEUE(channel)
+        self.result_of(queue.declare())
+        self.assertTrue(self.connection.topology.knows(QUEUE))
+        self.result_of(queue.unbind_from(EXCHANGE, "importer"))
+        self.assertFalse(self.connection.topology.knows(QUEUE))
+
+
 class ConsumerTests(CornerTestCase):
     """The end of consumers, by themselves or with what they are on."""
 
@@ -240,6 +261,40 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(
             sorted(map(str, self.got)), ["0", "0", "1", "2", "3", "4", "n"]
         )
+
+    def test_starting_again_on_a_brief_queue(self) -> None:
+        """
+        A queue that went with its last consumer is declared for the next, also
+        one that the broker named, which gets another name.
+        """
+        for name in ("brief", ""):
+            self.got.clear()
+            queue = Queue(name, EXCHANGE, "brief", auto_delete=True)
+            consumer = Consumer(self.connection, queue, callbacks=[self.take])
+            self.result_of(consumer.consume())
+            self.result_of(consumer.flow(False))
+            self.result_of(consumer.flow(True))
+            self.publish("again", "brief")
+            self.assertEqual(self.got, ["again"])
+            self.broker.drop()
+            self.wait(8)
+            self.publish("restored", "brief")
+            self.assertEqual(self.got, ["again", "restored"])
+            self.result_of(consumer.close())
+
+    def test_qos_of_the_only_consumer_of_a_brief_queue(self) -> None:
+        """
+        An exclusive consumer has to end before it starts with another limit,
+        and its queue goes with it.
+        """
+        queue = Queue("brief", EXCHANGE, "brief", auto_delete=True)
+        consumer = Consumer(
+            self.connection, queue, callbacks=[self.take], exclusive=True
+        )
+        self.result_of(consumer.consume())
+        self.result_of(consumer.qos(prefetch_count=3))
+        self.publish("again", "brief")
+        self.assertEqual(self.got, ["again"])
 
     def test_what_needs_no_ack_is_not_kept(self) -> None:
         """A message that needs no ack is the taker's alone."""

@@ -456,8 +456,12 @@ class Channel(EntityOperations):
 
     def _forget_auto_deleted(self, queue: Queue) -> None:
         """The broker deletes such a queue with its last consumer; so do we."""
+        topology = self.connection.topology
         if queue.auto_delete and not self.connection.is_consuming_from(queue.name):
-            self.connection.topology.queue_deleted(queue.name)
+            server_named = topology.is_server_named(queue)
+            topology.queue_deleted(queue.name)
+            if server_named:
+                queue.name = ""
 
     def consumes_from(self, queue: str) -> bool:
         """Whether a consumer of this channel reads the queue of that name."""

@@ -58,7 +58,7 @@ class Intake:
         self._settings = settings
         self._tags: dict[str, tuple[Queue, bool]] = {}
         self.ending: set[str] = set()
-        self._declared: set[int] = set()
+        self._declared: list[Queue] = []
         self._lock = DeferredLock()
         self._cancels = 0
         self.queues: list[Queue] = []
@@ -92,13 +92,20 @@ class Intake:
     # --- declaring and starting ---------------------------------------------
 
     def declare(self, queue: Queue) -> Deferred[Any]:
-        """Declare a queue once; what was declared is restored after a loss."""
+        """
+        Declare a queue once; what was declared is restored after a loss.  One
+        that goes with its last consumer may be gone each time.
+        """
         wanted = self._settings.auto_declare
-        if not wanted or id(queue) in self._declared:
+        if not wanted or any(each is queue for each in self._declared):
             return succeed(None)
         passive = wanted == "passive"
         began = queue.queue_declare(passive=True) if passive else queue.declare()
-        return began.addCallback(lambda _: self._declared.add(id(queue)))
+        return began.addCallback(lambda _: self._note_declared(queue))
+
+    def _note_declared(self, queue: Queue) -> None:
+        if not queue.auto_delete:
+            self._declared.append(queue)
 
     def start(self, no_ack: bool | None) -> Deferred[None]:
         """
@@ -163,6 +170,7 @@ class Intake:
         for tag, (queue, no_ack) in list(self._tags.items()):
             if self._settings.exclusive:
                 yield self._channel.basic_cancel(tag)
+                yield self.declare(queue)
             yield self._start(queue, no_ack, cancels)
             yield self._channel.basic_cancel(tag)
             self._tags.pop(tag, None)
@@ -187,5 +195,6 @@ class Intake:
     def cancel_queue(self, name: str) -> list[str]:
         """Drop a queue; @return: the tags that have to be cancelled for it."""
         self.queues[:] = [each for each in self.queues if each.name != name]
+        self._declared[:] = [each for each in self._declared if each.name != name]
         tag = self.tag_of(name)
         return [] if tag is None else [tag]

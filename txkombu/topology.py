@@ -104,6 +104,10 @@ class Topology:
         if server_named:
             self._server_named.add(queue.name)
 
+    def is_server_named(self, queue: Queue) -> bool:
+        """Whether the broker made its name, and makes another one next time."""
+        return queue.name in self._server_named
+
     def queue_deleted(self, name: str) -> None:
         """Forget a queue and its bindings."""
         self._queues.pop(name, None)
@@ -123,11 +127,19 @@ class Topology:
         self._bindings.pop(bound.key(), None)
 
     def knows(self, entity: Exchange | Queue) -> bool:
-        """Whether this connection declared just this exchange or queue."""
-        known: dict[str, Any] = (
-            self._queues if isinstance(entity, Queue) else self._exchanges
+        """
+        Whether this connection declared just this exchange, or just this queue
+        with its bindings.
+        """
+        if isinstance(entity, Exchange):
+            return self._exchanges.get(entity.name) == entity
+        bindings = (
+            Bound(entity, each.exchange, each.routing_key, each.arguments)
+            for each in entity.all_bindings()
         )
-        return bool(known.get(entity.name) == entity)
+        return self._queues.get(entity.name) == entity and all(
+            bound.key() in self._bindings for bound in bindings
+        )
 
     def _drop_bindings(self, gone: Callable[[Bound], bool]) -> None:
         self._bindings = {
