@@ -17,8 +17,8 @@ class MissingTests(SynchronousTestCase):
     """A broker that is not there."""
 
     def setUp(self) -> None:
-        self.patch(brokers, "_running", None)
-        self.patch(brokers, "_SCRIPTS", Path(self.mktemp()))
+        self.patch(brokers, "_known", {})
+        self.patch(brokers, "_SCRIPTS", Path(self.mktemp()).absolute())
 
     def test_skipped(self) -> None:
         """Without the broker its tests are skipped, and the reason says why."""
