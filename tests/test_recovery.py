@@ -201,6 +201,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
         """A cancel whose queue still stands is taken the same way."""
         self.consuming(QUEUE)
         self.broker.cancel_consumers("feed")
+        self.flush()
         self.wait(1)
         self.publish("again")
         self.assertEqual(self.got, ["again"])

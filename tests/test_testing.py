@@ -141,6 +141,45 @@ class BrokerTests(BrokerTestCase):
         self.failureResultOf(second, OutcomeUnknown)
         self.broker.release_confirms()
 
+    def test_dropped_by_who_got_a_verdict(self) -> None:
+        """Who hears of a verdict that was kept back may drop the session."""
+        producer = Producer(self.connection, EXCHANGE)
+        self.result_of(producer.publish(0))
+        self.broker.hold_confirms()
+        first, second = producer.publish(1), producer.publish(2)
+        first.addCallback(lambda _: self.broker.drop())
+        self.flush()
+        self.broker.release_confirms()
+        self.successResultOf(first)
+        self.failureResultOf(second, OutcomeUnknown)
+
+    def test_cancel_consumers(self) -> None:
+        """The consumers of one queue end; what was on its way comes before."""
+        ended: list[str] = []
+        got: list[Any] = []
+
+        def note(tag: str, error: Exception) -> None:
+            self.assertIn("the test does so", str(error))
+            ended.append(f"{len(got)} before")
+
+        def take(payload: Any, message: Message) -> None:
+            got.append(payload)
+            message.ack()
+
+        for queue in (QUEUE, Queue("other")):
+            consumer = Consumer(
+                self.connection, queue, callbacks=[take], on_cancel=note
+            )
+            self.result_of(consumer.consume())
+        producer = Producer(self.connection, EXCHANGE, "importer")
+        self.result_of(producer.publish(0))
+        producer.publish(1)
+        self.broker.cancel_consumers("feed")
+        self.flush()
+        self.assertEqual((got, ended), ([0, 1], ["2 before"]))
+        with self.assertRaises(KeyError):
+            self.broker.cancel_consumers("none")
+
     def test_result_of(self) -> None:
         """result_of says when there is no result yet."""
         with self.assertRaisesRegex(AssertionError, "no result yet"):

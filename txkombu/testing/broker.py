@@ -125,9 +125,14 @@ class RecordingBroker:
         for session in self.sessions:
             session.listener.unblocked()
 
-    def cancel_consumers(self, queue: str) -> None:
-        """End the consumers of a queue, as a broker does that lost its node."""
-        self._each_channel(lambda channel: channel.cancel_consumers(queue))
+    def cancel_consumers(self, queue: str, virtual_host: str = "/") -> None:
+        """
+        End the consumers of a queue, as a broker does that lost its node.
+
+        @raise KeyError: there is no such queue.
+        """
+        for consumer in list(self.memory.queue(queue, virtual_host).consumers):
+            consumer.channel.cancel_from_broker(consumer.tag, "the test does so")
 
     def _each_channel(self, do: Callable[[FaultyChannel], None]) -> None:
         for session in list(self.sessions):

@@ -4,7 +4,6 @@ Sessions and channels of the memory broker with something in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
@@ -12,10 +11,9 @@ from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..entity import Exchange, Queue
-from ..exceptions import ConsumerCancelled, NotSent, OutcomeUnknown
+from ..entity import Exchange
+from ..exceptions import NotSent, OutcomeUnknown
 from ..interfaces import (
-    Delivery,
     ISession,
     ISessionChannel,
     ISessionChannelListener,
@@ -126,7 +124,6 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         self._held: dict[Deferred[None], object] = {}
         self._verdicts: dict[Deferred[None], None] = {}
         self._gone = False
-        self._consumers: dict[str, tuple[str, Callable[[Exception], None]]] = {}
 
     def basic_publish(
         self,
@@ -176,44 +173,9 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
     def release_confirms(self) -> None:
         """Let go the verdicts that have come by now."""
         for held, result in list(self._held.items()):
-            if result is not _NONE_YET:
+            if result is not _NONE_YET and held in self._held:
                 del self._held[held]
                 held.callback(result)  # type: ignore[arg-type]  # or a Failure
-
-    def basic_consume(
-        self,
-        queue: Queue,
-        tag: str,
-        no_ack: bool,
-        exclusive: bool,
-        arguments: Mapping[str, object],
-        prefetch_count: int,
-        on_delivery: Callable[[Delivery], None],
-        on_cancelled: Callable[[Exception], None],
-    ) -> Deferred[None]:
-        self._consumers[tag] = queue.name, on_cancelled
-        return self.original.basic_consume(
-            queue,
-            tag,
-            no_ack,
-            exclusive,
-            arguments,
-            prefetch_count,
-            on_delivery,
-            on_cancelled,
-        )
-
-    def basic_cancel(self, tag: str) -> Deferred[None]:
-        self._consumers.pop(tag, None)
-        return self.original.basic_cancel(tag)
-
-    def cancel_consumers(self, queue: str) -> None:
-        """End the consumers of one queue, by no wish of theirs."""
-        for tag, (name, on_cancelled) in list(self._consumers.items()):
-            if name == queue:
-                del self._consumers[tag]
-                self.original.basic_cancel(tag)
-                on_cancelled(ConsumerCancelled(f"the test cancelled consumer {tag!r}"))
 
     def under_way(self) -> list[str]:
         """Say which verdicts have not come."""
