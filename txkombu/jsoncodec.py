@@ -12,8 +12,9 @@ marker, and no more, over plain C{json}.
 from __future__ import annotations
 
 import json
+import json.encoder
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -39,7 +40,7 @@ def dumps(value: object) -> str:
         value.
     """
     try:
-        text = _PLAIN.encode(value)
+        text = _encode_plain(value)
     except _NotPlain:
         encoder = _Encoder()
         text, written = encoder.encode(value), encoder.written
@@ -76,6 +77,33 @@ def _not_plain(value: object) -> object:
 
 
 _PLAIN = json.JSONEncoder(default=_not_plain)
+
+
+def _plain_encoder() -> Callable[[object], str]:
+    """
+    C{_PLAIN.encode}, without the two objects it makes for each value.
+
+    They are what json's own encoder writes with, and the list of where it is in
+    a value, by which it finds out that one contains itself.  Here that runs out
+    of stack instead, and is encoded again for the error that says so.
+    """
+    make: Callable[..., Callable[[object, int], Iterable[str]]] | None
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _PLAIN.encode
+    quote = json.encoder.encode_basestring_ascii
+    parts = make(None, _not_plain, quote, None, ": ", ", ", False, False, True)
+
+    def encode(value: object) -> str:
+        try:
+            return "".join(parts(value, 0))
+        except RecursionError:
+            return _PLAIN.encode(value)
+
+    return encode
+
+
+_encode_plain = _plain_encoder()
 _read_plain = json.JSONDecoder().raw_decode
 
 
