@@ -178,11 +178,13 @@ class Producer:
             check_short_string("content_type", content_type)
             check_short_string("content_encoding", content_encoding or "")
         target = self._exchange if exchange is None else self._target(exchange)
-        mode = check_delivery_mode(delivery_mode) or target.delivery_mode
+        mode = target.delivery_mode
+        if delivery_mode is not None:
+            mode = check_delivery_mode(delivery_mode) or mode
         limit = (
             PUBLISH_TIMEOUT if timeout is None else check_seconds("timeout", timeout)
         )
-        sent_headers = check_arguments("headers", headers)
+        sent_headers = {} if headers is None else check_arguments("headers", headers)
         try:
             kind, encoding, data = encode(
                 body, serializer or self.serializer, content_type, content_encoding
@@ -198,8 +200,9 @@ class Producer:
             "headers": sent_headers,
             "delivery_mode": mode,
             "priority": priority,
-            **properties,
         }
+        if properties:
+            sent.update(properties)
         message = Outgoing(data, sent, target, routing_key, mandatory, confirm, limit)
         message.held = declare is not None or not self._declared
         done = self.channel.publish(message)
