@@ -39,8 +39,9 @@ _KEPT: Final = 500
 _COMMON: Final = 5
 """Messages have content_type, content_encoding, headers, delivery_mode, priority."""
 
-_Header = tuple[bytes, bytes]
-"""A header's frame before and after the size of the body."""
+_Header = tuple[bytes, bytes, bytes]
+"""A header's frame before and after the size of the body, and the latter with
+the beginning of the body's frame."""
 
 
 class PublishWriter:
@@ -51,14 +52,14 @@ class PublishWriter:
     @param frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
     """
 
-    __slots__ = ("_body", "_frame_max", "_headers", "_methods", "_number")
+    __slots__ = ("_frame_max", "_headers", "_methods", "_most", "_number")
 
     def __init__(self, number: int, frame_max: int) -> None:
         self._number = number
         self._frame_max = frame_max
         self._methods: dict[tuple[str, str, bool], bytes] = {}
         self._headers: dict[tuple[object, ...], _Header] = {}
-        self._body = _BODY.pack(BODY, number)
+        self._most = frame_max - OVERHEAD if frame_max else 2**32 - 1
 
     def frames(
         self,
@@ -77,14 +78,15 @@ class PublishWriter:
         method = self._methods.get((exchange, routing_key, mandatory))
         if method is None:
             method = self._method(exchange, routing_key, mandatory)
+        before, after, body_head = self._header(properties)
         size = len(body)
-        before, after = self._header(properties)
-        head = method, before, _LONGLONG.pack(size), after
-        if not size:
-            return b"".join(head)
-        if self._frame_max and size > self._frame_max - OVERHEAD:
-            return b"".join((*head, *body_frames(self._number, body, self._frame_max)))
-        return b"".join((*head, self._body, _LONG.pack(size), body, _END))
+        length = _LONGLONG.pack(size)
+        if 0 < size <= self._most:
+            return b"".join(
+                (method, before, length, body_head, _LONG.pack(size), body, _END)
+            )
+        bodies = body_frames(self._number, body, self._frame_max)
+        return b"".join((method, before, length, after, *bodies))
 
     def _method(self, exchange: str, routing_key: str, mandatory: bool) -> bytes:
         names = b"".join(
@@ -123,7 +125,9 @@ class PublishWriter:
                 f"the properties take a frame of {size + OVERHEAD} bytes, at most "
                 f"{self._frame_max} were agreed on with the broker"
             )
-        return _HEADER.pack(HEADER, self._number, size, _CLASS, 0), listed + _END
+        before = _HEADER.pack(HEADER, self._number, size, _CLASS, 0)
+        after = listed + _END
+        return before, after, after + _BODY.pack(BODY, self._number)
 
 
 def _keep(kept: dict[_K, _V], key: _K, value: _V) -> _V:
