@@ -5,6 +5,7 @@ Corners where several things happen at once, on the memory broker under a Clock.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract_harness import Probe
 from txkombu import Consumer, Exchange, Message, Producer, Queue
+from txkombu.channel import Channel
 from txkombu.exceptions import (
     ChannelClosed,
     ConnectionClosed,
@@ -295,6 +297,78 @@ class ConsumerTests(CornerTestCase):
         self.result_of(consumer.qos(prefetch_count=3))
         self.publish("again", "brief")
         self.assertEqual(self.got, ["again"])
+
+    def test_dropping_a_queue_while_others_start(self) -> None:
+        """Cancelling one queue touches no other, whatever is under way."""
+        one, two = Queue("one", EXCHANGE), Queue("two", EXCHANGE)
+        consumer = Consumer(self.connection, [one, QUEUE, two], callbacks=[self.take])
+        starting = consumer.consume()
+        ending = consumer.cancel_by_queue(QUEUE)
+        self.flush()
+        self.successResultOf(starting)
+        self.successResultOf(ending)
+        names = ("one", "feed", "two")
+        running = [consumer.consuming_from(name) for name in names]
+        self.assertEqual(running, [True, False, True])
+
+    def test_dropping_a_queue_that_is_being_started(self) -> None:
+        """Its consumer ends as soon as it runs; to consume from it is over."""
+        consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
+        self.result_of(consumer.declare())
+        starting = consumer.consume()
+        ending = consumer.cancel_by_queue(QUEUE)
+        self.flush()
+        self.successResultOf(starting)
+        self.successResultOf(ending)
+        self.assertEqual(self.broker.memory.queue("feed").consumers, [])
+
+    def test_dropping_a_queue_during_qos(self) -> None:
+        """The other one is started with the new limit."""
+        other = Queue("other", EXCHANGE, "other")
+        for exclusive in (False, True):
+            consumer = Consumer(self.connection, [QUEUE, other], exclusive=exclusive)
+            self.result_of(consumer.consume())
+            changing = consumer.qos(prefetch_count=7)
+            ending = consumer.cancel_by_queue(QUEUE)
+            self.flush()
+            self.successResultOf(changing)
+            self.successResultOf(ending)
+            self.assertEqual(self.broker.memory.queue("feed").consumers, [])
+            [running] = self.broker.memory.queue("other").consumers
+            self.assertEqual(running.limit, 7)
+            self.result_of(consumer.close())
+
+    def test_a_loss_while_an_exclusive_one_changes(self) -> None:
+        """
+        An exclusive consumer that changes its limit has to end first; a loss
+        of the session or channel then does not end it for good.
+        """
+        lost: list[Callable[[Channel], object]] = [
+            lambda channel: self.broker.drop(),
+            lambda channel: Probe(Queue("?")(channel).queue_declare(passive=True)),
+        ]
+        for lose in lost:
+            consumer = self.consumer(exclusive=True)
+            channel = consumer.channel
+            changing = Probe(consumer.qos(prefetch_count=7))
+            while consumer.consuming_from("feed"):
+                self.clock.advance(0)
+            lose(channel)
+            self.wait(9)
+            self.assertIsNone(changing.outcome)
+            [running] = self.broker.memory.queue("feed").consumers
+            self.assertEqual(running.limit, 7)
+            self.result_of(consumer.close())
+
+    def test_closed_while_an_exclusive_one_changes(self) -> None:
+        """A close, or a refusal, in between is told, and ends it."""
+        consumer = self.consumer(exclusive=True)
+        changing = consumer.qos(prefetch_count=7)
+        closing = consumer.channel.close()
+        self.flush()
+        self.successResultOf(closing)
+        self.failureResultOf(changing, ChannelClosed)
+        self.assertFalse(consumer.consuming_from("feed"))
 
     def test_what_needs_no_ack_is_not_kept(self) -> None:
         """A message that needs no ack is the taker's alone."""

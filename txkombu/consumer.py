@@ -277,6 +277,7 @@ class Consumer:
         @return: fires when no more come; never fails.
         """
         self._touched = True
+        self._intake.stop_starting()
         return self._cancel_tags(self._intake.tags)
 
     def cancel_by_queue(self, queue: Queue | str) -> Deferred[None]:

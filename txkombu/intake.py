@@ -17,7 +17,7 @@ from twisted.internet.defer import (
 )
 
 from .entity import Queue
-from .exceptions import ChannelClosed
+from .exceptions import ChannelClosed, SessionLost
 from .message import Message
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Intake:
 
     def start(self, no_ack: bool | None) -> Deferred[None]:
         """
-        Start what does not run; a L{cancel} meanwhile ends it.
+        Start what does not run.
 
         @return: fails with the broker's refusal.
         """
@@ -120,9 +120,8 @@ class Intake:
         self, no_ack: bool | None, cancels: int
     ) -> Generator[Deferred[Any], Any, None]:
         for queue in list(self.queues):
-            if self._cancels == cancels and self.tag_of(queue) is None:
+            if self._wants(queue, cancels) and self.tag_of(queue) is None:
                 yield self.declare(queue)
-                self._check_wanted(cancels)
                 yield self._start(queue, self.reads_no_ack(queue, no_ack), cancels)
 
     def reads_no_ack(self, queue: Queue, no_ack: bool | None) -> bool:
@@ -134,6 +133,10 @@ class Intake:
     def _start(
         self, queue: Queue, no_ack: bool, cancels: int
     ) -> Generator[Deferred[Any], Any, None]:
+        """@return: fails with ChannelClosed if all was cancelled meanwhile."""
+        self._check_wanted(cancels)
+        if not self._wants(queue, cancels):
+            return
         settings = self._settings
         self.has_no_ack = self.has_no_ack or no_ack
         priority = settings.priority
@@ -148,12 +151,17 @@ class Intake:
             accept=settings.accept,
             on_cancel=settings.on_cancel,
         )
-        if self._cancels != cancels:
-            self.ending.add(tag)
-            yield self._channel.basic_cancel(tag)
-            self.ending.discard(tag)
+        if self._wants(queue, cancels):
+            self._tags[tag] = queue, no_ack
+            return
+        self.ending.add(tag)
+        yield self._channel.basic_cancel(tag)
+        self.ending.discard(tag)
         self._check_wanted(cancels)
-        self._tags[tag] = queue, no_ack
+
+    def _wants(self, queue: Queue, cancels: int) -> bool:
+        dropped = all(each is not queue for each in self.queues)
+        return self._cancels == cancels and not dropped
 
     def _check_wanted(self, cancels: int) -> None:
         if self._cancels != cancels:
@@ -166,25 +174,44 @@ class Intake:
 
     @inlineCallbacks
     def _restart_all(self, cancels: int) -> Generator[Deferred[Any], Any, None]:
-        """The old consumer ends last, so that an auto-delete queue stays."""
         for tag, (queue, no_ack) in list(self._tags.items()):
             if self._settings.exclusive:
+                yield self._replace(tag, queue, no_ack, cancels)
+            else:
+                # The old one ends last, so that an auto-delete queue stays.
+                yield self._start(queue, no_ack, cancels)
                 yield self._channel.basic_cancel(tag)
+                self._tags.pop(tag, None)
+
+    @inlineCallbacks
+    def _replace(
+        self, tag: str, queue: Queue, no_ack: bool, cancels: int
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        An exclusive one has to end before the next can start.  Nothing restores
+        it in between, so a loss is no reason to give up.
+        """
+        self._tags.pop(tag, None)
+        yield self._channel.basic_cancel(tag)
+        while not self.tag_of(queue):
+            try:
                 yield self.declare(queue)
-            yield self._start(queue, no_ack, cancels)
-            yield self._channel.basic_cancel(tag)
-            self._tags.pop(tag, None)
+                yield self._start(queue, no_ack, cancels)
+                return
+            except (SessionLost, ChannelClosed):
+                self._check_wanted(cancels)
+                if self._channel.closed:
+                    raise
 
     # --- ending -------------------------------------------------------------
 
+    def stop_starting(self) -> None:
+        """End what is being started as soon as it runs."""
+        self._cancels += 1
+
     @inlineCallbacks
     def cancel(self, tags: list[str]) -> Generator[Deferred[Any], Any, None]:
-        """
-        End consumers, and what is being started.
-
-        @return: fires when no more of their messages come; never fails.
-        """
-        self._cancels += 1
+        """@return: fires when no more of their messages come; never fails."""
         for tag in tags:
             self._tags.pop(tag, None)
         self.ending.update(tags)
