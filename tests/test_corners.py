@@ -227,6 +227,7 @@ class ConsumerTests(CornerTestCase):
             self.assertEqual((message.payload, message.redelivered), (number, True))
             message.ack()
         self.assertFalse(Probe(consumer.take()).fired)
+        self.result_of(consumer.close())
 
     def test_what_waits_when_recovered(self) -> None:
         """What recover hands back comes again, and is handled then."""

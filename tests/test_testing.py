@@ -91,6 +91,41 @@ class LeftUndoneTests(SynchronousTestCase):
 
         self.assertFailsWith(body, "1 publishes without a verdict")
 
+    def test_publish_that_waits(self) -> None:
+        """And one that was never sent."""
+
+        def body(case: BrokerTestCase) -> None:
+            producer = Producer(case.connection, EXCHANGE, "importer")
+            case.result_of(producer.publish(1))
+            case.broker.block()
+            producer.publish(2).addErrback(lambda failure: None)
+
+        self.assertFailsWith(body, "a message waits to be published")
+
+    def test_operation_that_waits(self) -> None:
+        """An operation that waits for a session is told on."""
+
+        def body(case: BrokerTestCase) -> None:
+            case.result_of(case.connection.connect())
+            case.broker.drop()
+            QUEUE(case.connection).declare().addErrback(lambda failure: None)
+
+        self.assertFailsWith(body, "an operation waits for the connection")
+
+    def test_who_waits_for_a_message(self) -> None:
+        """So is who waits for a message, by whatever means."""
+
+        def take(case: BrokerTestCase) -> None:
+            consumer = Consumer(case.connection, QUEUE)
+            case.result_of(consumer.consume())
+            consumer.take().addErrback(lambda failure: None)
+
+        def drain(case: BrokerTestCase) -> None:
+            case.connection.drain_events().addErrback(lambda failure: None)
+
+        self.assertFailsWith(take, "<Consumer of 'feed'> still waits for 1 messages")
+        self.assertFailsWith(drain, "drain_events still waits")
+
 
 class BrokerTests(BrokerTestCase):
     def test_provides_the_contract(self) -> None:

@@ -124,6 +124,14 @@ class Channel(EntityOperations):
         """The messages it handed out that await settlement, oldest first."""
         return [] if self._inbox is None else list(self._inbox.unsettled.values())
 
+    def left_undone(self) -> list[str]:
+        """Say which messages await settlement, and what waits for the broker."""
+        return [
+            *(f"{message!r} was not settled" for message in self.unsettled),
+            *["an operation waits for the connection"] * len(self._open.waiting),
+            *["a message waits to be published"] * self.publisher.waiting,
+        ]
+
     def when_open(self) -> Deferred[ISessionChannel]:
         """
         Open it if need be, connecting first.

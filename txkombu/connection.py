@@ -5,6 +5,7 @@ BrokerConnection: the front door.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -375,18 +376,15 @@ class BrokerConnection:
         return SimpleQueue(self, name, **options)
 
     def left_undone(self) -> list[str]:
-        """Say which messages await settlement, and which handlers are at work."""
-        unsettled = [
-            f"{message!r} was not settled"
-            for channel in self._channels
-            for message in channel.unsettled
+        """
+        Say which messages await settlement, which handlers are at work, and
+        what waits for the broker or for a message.
+        """
+        return [
+            *(what for each in self._channels for what in each.left_undone()),
+            *(what for each in self._consumers for what in each.left_undone()),
+            *["drain_events still waits"] * len(self._handled.waiting),
         ]
-        running = [
-            f"{consumer!r} still handles {consumer.running} messages"
-            for consumer in self._consumers
-            if consumer.running
-        ]
-        return unsettled + running
 
     # --- drain_events -------------------------------------------------------
 
@@ -416,12 +414,9 @@ class BrokerConnection:
             return fail(_closed())
         handled = self._handled.wait()
 
-        def not_started(failure: Failure) -> None:
-            if not handled.called:
-                handled.errback(failure)
-
         for consumer in list(self._consumers):
-            consumer.start_if_untouched().addErrback(not_started)
+            starting = consumer.start_if_untouched()
+            starting.addErrback(partial(self._handled.fail_one, handled))
         if timeout is None:
             return handled
         return bounded(handled, self.clock, timeout, "drain_events")

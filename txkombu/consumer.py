@@ -371,6 +371,14 @@ class Consumer:
         """How many messages its handlers are at work on."""
         return self._dispatcher.running
 
+    def left_undone(self) -> list[str]:
+        """Say how many handlers are at work, and how many wait for a message."""
+        counts = {
+            f"{self!r} still handles %d messages": self.running,
+            f"{self!r} still waits for %d messages": self._dispatcher.wanted,
+        }
+        return [what % count for what, count in counts.items() if count]
+
     def when_idle(self) -> Deferred[None]:
         """@return: fires when no handler is at work."""
         return self._dispatcher.when_idle()

@@ -72,6 +72,11 @@ class Dispatcher:
         self._drop_returned()
         return self.running + len(self._waiting)
 
+    @property
+    def wanted(self) -> int:
+        """How many messages are asked for by L{take} and not here."""
+        return len(self._takers)
+
     def deliver(self, message: Message) -> None:
         """Take a message from the channel."""
         free = self.handler is not None and self.running < self._limit

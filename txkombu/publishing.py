@@ -178,6 +178,11 @@ class Publisher:
         return self._idle.wait() if self._is_busy() else succeed(None)
 
     @property
+    def waiting(self) -> int:
+        """How many messages wait here."""
+        return len(self._pending)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether a message waits here, or someone for room."""
         return bool(self._pending or self._ready)

@@ -50,6 +50,12 @@ class Waiters(Generic[T]):
             if not waiter.called:
                 waiter.errback(Failure(error))
 
+    def fail_one(self, waiter: Deferred[T], failure: Failure) -> None:
+        """Fail one of them, if it still waits."""
+        if waiter in self.waiting:
+            del self.waiting[waiter]
+            waiter.errback(failure)
+
     def _swap(self) -> list[Deferred[T]]:
         waiting = list(self.waiting)
         self.waiting.clear()

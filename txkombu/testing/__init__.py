@@ -5,7 +5,7 @@ A test case that inherits L{BrokerTestCase} has a broker of its own, in
 memory, under a C{Clock}: nothing happens until C{flush()} or
 C{clock.advance()}.  The broker tells what was published, and can be made to
 fail.  At the end of a test, messages left unsettled, handlers still at work
-and operations still under way fail it.
+and operations that still wait fail it.
 """
 
 from .broker import RecordingBroker
