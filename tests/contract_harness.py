@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from txkombu.entity import Exchange, Queue
+from txkombu.exceptions import BrokerError, CommandInvalid
 from txkombu.interfaces import (
     Delivery,
     IBrokerTransport,
@@ -175,6 +176,9 @@ class Inbox:
 class Harness(TestCase):
     """
     What the contract's tests need of a broker, and what they share.
+
+    @cvar unknown_type: what an unknown type of exchange is refused with.
+    @cvar ends_session: what L{ask_for_the_end} is refused with.
     """
 
     timeout = 30
@@ -182,6 +186,12 @@ class Harness(TestCase):
     transport: IBrokerTransport
     parameters: Parameters
     clock: IReactorTime
+    unknown_type: type[BrokerError] = CommandInvalid
+    ends_session: type[BrokerError] = CommandInvalid
+
+    def ask_for_the_end(self, channel: ISessionChannel) -> Deferred[Any]:
+        """Ask for something at which the broker ends the whole session."""
+        return channel.exchange_declare(Exchange(self.name(), "no-such-type"), False)
 
     def lose(self, session: ISession) -> None:
         """Cut the connection, so that C{connectionLost} comes soon."""
