@@ -204,7 +204,9 @@ class RabbitMQ:
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                "-kernel inet_dist_use_interface {127,0,0,1}"
+                "-kernel inet_dist_use_interface {127,0,0,1} "
+                # How often timeouts of consumers are looked at; it was 60 s.
+                "-rabbit channel_tick_interval 1000"
             ),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "empty.conf"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
