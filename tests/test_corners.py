@@ -8,7 +8,7 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -111,6 +111,37 @@ class DeclaringTests(CornerTestCase):
         producer = Producer(channel, EXCHANGE, "importer")
         self.result_of(producer.publish("x", declare=[QUEUE]))
         self.assertEqual(self.broker.waiting_in("feed"), 1)
+
+    def test_on_declared_after_a_loss(self) -> None:
+        """on_declared is told of each declaration, with the name it got."""
+        for name in ("mine", ""):
+            told: list[tuple[object, ...]] = []
+            queue = Queue(name, on_declared=lambda *each, told=told: told.append(each))
+            bound = queue(self.connect())
+            self.result_of(bound.declare())
+            first = bound.name
+            self.broker.drop()
+            self.wait(2)
+            self.assertEqual(told, [(first, 0, 0), (bound.name, 0, 0)])
+            self.assertEqual(first == bound.name, bool(name))
+            self.broker.memory.queue(bound.name)
+
+    def test_on_declared_that_fails(self) -> None:
+        """What on_declared raises is logged, and keeps nothing from coming up."""
+
+        def note(name: str, messages: int, consumers: int) -> Deferred[None]:
+            if not messages:
+                raise ZeroDivisionError
+            return fail(ZeroDivisionError())
+
+        queue = Queue("mine", on_declared=note)(self.connection)
+        self.result_of(queue.declare())
+        self.result_of(Producer(self.connection).publish("x", "mine"))
+        self.result_of(queue.declare())
+        self.broker.drop()
+        self.wait(2)
+        self.assertTrue(self.connection.connected)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
     def test_a_queue_whose_binding_was_removed(self) -> None:
         """So does one that lost a binding since; with all it is left alone."""

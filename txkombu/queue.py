@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 
+from .awaiting import tell
 from .bindable import Entity, channel_of
 from .exchange import Exchange, as_exchange, binding
 from .validation import (
@@ -43,7 +44,8 @@ class Queue(Entity):
     @param channel: bind it at once.
     @param bindings: L{binding}s; with them C{exchange} is not used.
     @param on_declared: called with (name, message_count, consumer_count)
-        each time the queue has been declared.
+        each time the queue has been declared, also when that was done again
+        after a loss: then a queue that the broker names has another name.
     @param key: an alias of C{routing_key}.
     @param durable: survives a restart of the broker.
     @param exclusive: only for the declaring connection; implies C{auto_delete}.
@@ -204,11 +206,12 @@ class Queue(Entity):
         @return: fires with (queue, message_count, consumer_count).
         """
         to = self.channel_for("queue_declare", channel)
-        return to.queue_declare(self, passive).addCallback(self._declared)
+        return to.queue_declare(self, passive).addCallback(self.declared)
 
-    def _declared(self, result: QueueDeclareOk) -> QueueDeclareOk:
+    def declared(self, result: QueueDeclareOk) -> QueueDeclareOk:
+        """Call C{on_declared}; what it raises is logged."""
         if self.on_declared is not None:
-            self.on_declared(*result)
+            tell("on_declared", self.on_declared, *result)
         return result
 
     def queue_bind(self, channel: Channelish | None = None) -> Deferred[None]:

@@ -26,6 +26,7 @@ from .interfaces import (
     ISession,
     ISessionChannel,
     ISessionChannelListener,
+    QueueDeclareOk,
     Returned,
 )
 
@@ -201,14 +202,20 @@ class Topology:
     def _redeclares(self, queue: Queue) -> Step:
         if queue.name not in self._server_named:
             return Step(
-                repr(queue), lambda channel: channel.queue_declare(queue, False)
+                repr(queue),
+                lambda channel: channel.queue_declare(queue, False).addCallback(
+                    queue.declared
+                ),
             )
         nameless = copy(queue)
         nameless.name = ""
 
+        def redeclared(ok: QueueDeclareOk) -> None:
+            self._rename(queue, ok.queue)
+            queue.declared(ok)
+
         def redeclare(channel: ISessionChannel) -> Deferred[None]:
-            declared = channel.queue_declare(nameless, False)
-            return declared.addCallback(lambda ok: self._rename(queue, ok.queue))
+            return channel.queue_declare(nameless, False).addCallback(redeclared)
 
         return Step(repr(queue), redeclare)
 
