@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from txkombu import Consumer, Exchange, Message, Producer, Queue
@@ -22,6 +23,7 @@ from txkombu.exceptions import (
     ResourceLocked,
     SerializerNotInstalled,
 )
+from txkombu.policy import reject
 from txkombu.testing import BrokerTestCase
 
 EXCHANGE = Exchange("feed", type="direct")
@@ -99,6 +101,18 @@ class CallbackTests(ConsumerTestCase):
         consumer = Consumer(self.connection, QUEUE)
         with self.assertRaisesRegex(TypeError, "'no function'"):
             consumer.register_callback("no function")  # type: ignore[arg-type]
+
+    def test_callbacks_are_checked(self) -> None:
+        """What cannot be called is refused when it is given."""
+        wrong: tuple[Any, ...] = ([None], ["f"], self.take)
+        for callbacks in wrong:
+            with self.assertRaisesRegex(TypeError, "callback"):
+                Consumer(self.connection, QUEUE, callbacks=callbacks)
+        for name in ("on_message", "on_decode_error", "on_failure", "on_cancel"):
+            with self.assertRaisesRegex(TypeError, name):
+                Consumer(self.connection, QUEUE, **{name: "f"})  # type: ignore[arg-type]
+        with self.assertRaisesRegex(TypeError, "'video'"):
+            Consumer(self.connection, "video")  # type: ignore[arg-type]
 
     def test_on_message_gets_the_undecoded_message(self) -> None:
         """With on_message, nothing is decoded and no callback runs."""
@@ -234,6 +248,79 @@ class ConcurrencyTests(ConsumerTestCase):
         consumer = Consumer(self.connection, QUEUE)
         with self.assertRaisesRegex(NotSupported, "prefetch_size.*memory"):
             self.result_of(consumer.qos(prefetch_size=1))
+
+
+class BeginnersTests(ConsumerTestCase):
+    """What is easily got wrong is told."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.warned: list[Any] = []
+        observer = cast("ILogObserver", self.observe)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def observe(self, event: Any) -> None:
+        """Keep warnings."""
+        if event.get("log_level") is LogLevel.warn:
+            self.warned.append(formatEvent(event))
+
+    def test_forgotten_ack(self) -> None:
+        """When all that may be handed out is unsettled, a warning says so, once."""
+        held: list[Message] = []
+        self.consumer(lambda payload, message: held.append(message), prefetch_count=3)
+        self.send(1, 2)
+        self.assertEqual(self.warned, [])
+        self.send(3, 4)
+        [warning] = self.warned
+        self.assertRegex(warning, "Consumer of 'feed'.*3 messages are unsettled.*ack")
+        held[0].ack()
+        self.flush()
+        self.assertEqual(len(self.warned), 1)
+        for message in held[1:]:
+            message.ack()
+
+    def test_ack_later(self) -> None:
+        """A handler that is still at work is no reason to warn."""
+        gates: list[Deferred[None]] = []
+
+        def slow(payload: Any, message: Message) -> Deferred[None]:
+            gate: Deferred[None] = Deferred()
+            gates.append(gate)
+            return gate.addCallback(lambda _: ignore(message.ack()))
+
+        self.consumer(slow, prefetch_count=2)
+        self.send(1, 2)
+        for gate in gates:
+            gate.callback(None)
+        self.assertEqual(self.warned, [])
+
+    def test_generator(self) -> None:
+        """A forgotten inlineCallbacks is a failure that says so."""
+
+        def callback(payload: Any, message: Message) -> Any:
+            yield message.ack()
+
+        failures: list[str] = []
+
+        def policy(message: Message, failure: Failure) -> None:
+            failures.append(str(failure.value))
+            message.reject()
+
+        self.consumer(callback, on_failure=policy)
+        self.send(1)
+        self.assertRegex(failures[0], "generator.*inlineCallbacks")
+
+    def test_system_exit(self) -> None:
+        """A handler that exits fails, and takes nothing else along."""
+
+        def callback(payload: Any, message: Message) -> None:
+            raise SystemExit(3)
+
+        self.consumer(callback, on_failure=reject)
+        self.send(1, 2)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
+        self.assertTrue(self.connection.is_consuming)
 
 
 class FailureTests(ConsumerTestCase):

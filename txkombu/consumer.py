@@ -15,6 +15,7 @@ from twisted.internet.defer import (
     inlineCallbacks,
     succeed,
 )
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .bindable import lent_channel
@@ -28,7 +29,7 @@ from .iteration import MessageIterator
 from .message import Message
 from .policy import FailurePolicy, requeue_once
 from .serialization import accept_set
-from .validation import check_auto_declare, check_count
+from .validation import check_auto_declare, check_callable, check_count
 from .waiters import Once
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Consumer:
     priority: int | None = None
     on_cancel: Callable[[str, Exception], object] | None = None
 
+    _log = Logger()
+
     def __init__(
         self,
         channel: Channel | BrokerConnection,
@@ -124,7 +127,9 @@ class Consumer:
             if value is not None:
                 setattr(self, name, value)
         self._check()
-        self._callbacks = list(self.callbacks if callbacks is None else callbacks)
+        self._callbacks = _as_callbacks(
+            self.callbacks if callbacks is None else callbacks
+        )
         self.callbacks = self._callbacks
         self._accepted = accept_set(self.accept)
         settings = IntakeSettings(
@@ -139,14 +144,19 @@ class Consumer:
             on_cancel=self.on_cancel,
         )
         named = self.queues if queues is None else queues
+        if isinstance(named, str | bytes):
+            raise TypeError(f"queues must be Queue objects, not {named!r}")
         wanted = [named] if isinstance(named, Queue) else named
         self._intake = Intake(self.channel, wanted, settings)
         self.queues = self._intake.queues
         self._taken: list[Message] = []
         self._touched = False
+        self._told_unsettled = False
         self._end = Once(self._close)
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
-        self._dispatcher = Dispatcher(limit, self._on_failure, self._on_handled)
+        self._dispatcher = Dispatcher(
+            limit, self._on_failure, self._on_handled, self._on_unsettled
+        )
         self._choose_handler()
         self.channel.connection.add_consumer(self)
 
@@ -154,6 +164,8 @@ class Consumer:
         check_auto_declare(self.auto_declare)
         check_count("prefetch_count", self.prefetch_count, 0, 65535)
         check_count("concurrency", self.concurrency, 1)
+        for what in ("on_message", "on_decode_error", "on_failure", "on_cancel"):
+            check_callable(what, getattr(self, what), or_none=True)
         check_count("priority", self.priority, -(2**31), 2**31 - 1)
 
     # --- handling -----------------------------------------------------------
@@ -163,9 +175,7 @@ class Consumer:
         Have C{callback(payload, message)} called with each message, after
         those registered before.
         """
-        if not callable(callback):
-            raise TypeError(f"a callback must be callable, not {callback!r}")
-        self._callbacks.append(callback)
+        self._callbacks.append(check_callable("a callback", callback))
         self._choose_handler()
 
     def receive(self, body: Any, message: Message) -> object:
@@ -214,6 +224,21 @@ class Consumer:
         if self._intake.has_no_ack:
             self._maybe_resume()
         self.channel.connection.message_handled()
+
+    def _on_unsettled(self) -> None:
+        """Tell once when nothing more will come, as nobody settles."""
+        if self._told_unsettled or self._dispatcher.load > 1:
+            return
+        tags = self._intake.tags
+        held = sum(each.consumer_tag in tags for each in self.channel.unsettled)
+        if self.prefetch_count and held >= self.prefetch_count * len(tags):
+            self._told_unsettled = True
+            self._log.warn(
+                "{consumer!r}: {held} messages are unsettled though their handlers "
+                "have returned; nothing more comes; is an ack() missing?",
+                consumer=self,
+                held=held,
+            )
 
     def _maybe_resume(self) -> None:
         if self._dispatcher.load <= self._most // 2:
@@ -469,3 +494,9 @@ def _closed() -> ChannelClosed:
 
 def _no_channel() -> ChannelClosed:
     return ChannelClosed("the channel of the consumer was closed")
+
+
+def _as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    if callable(callbacks):
+        raise TypeError(f"callbacks must be a list of callbacks, not {callbacks!r}")
+    return [check_callable("a callback", each) for each in callbacks]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from inspect import isawaitable
+from inspect import isawaitable, isgenerator
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -20,6 +20,11 @@ from .waiters import Waiters
 
 Handler = Callable[[Message], object]
 """Handles a message: plain, returning a Deferred, or a coroutine function."""
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
 
 _NO_LIMIT = 1 << 30
 
@@ -34,6 +39,7 @@ class Dispatcher:
     @param on_failure: called for a message whose handling failed and that is
         not settled.
     @param on_handled: called after each message.
+    @param on_unsettled: called after one that its handler has left unsettled.
     """
 
     __slots__ = (
@@ -42,6 +48,7 @@ class Dispatcher:
         "_limit",
         "_on_failure",
         "_on_handled",
+        "_on_unsettled",
         "_takers",
         "_waiting",
         "handler",
@@ -55,10 +62,12 @@ class Dispatcher:
         limit: int,
         on_failure: FailurePolicy,
         on_handled: Callable[[], None],
+        on_unsettled: Callable[[], None] = _nothing,
     ) -> None:
         self._limit = limit or _NO_LIMIT
         self._on_failure = on_failure
         self._on_handled = on_handled
+        self._on_unsettled = on_unsettled
         self._waiting: deque[Message] = deque()
         self._takers: deque[Deferred[Message]] = deque()
         self._idle: Waiters[None] = Waiters()
@@ -157,21 +166,28 @@ class Dispatcher:
         self.running += 1
         try:
             result = self.handler(message)
-        except Exception:
+        except BaseException:
+            # Also SystemExit: it is the handler's, and not the reactor's to obey.
             self._failed(Failure(), message)
         else:
             if result is None:
-                self._over()
+                self._done(message)
             else:
                 self._watch(result, message)
 
     def _watch(self, result: object, message: Message) -> None:
+        if isgenerator(result):
+            error = TypeError(
+                f"{self.handler!r} returned a generator: is @inlineCallbacks missing?"
+            )
+            self._failed(Failure(error), message)
+            return
         if not isawaitable(result):
-            self._over()
+            self._done(message)
             return
         watched = as_deferred(result)
         watched.addCallbacks(
-            lambda _: self._over(), self._failed, errbackArgs=(message,)
+            lambda _: self._done(message), self._failed, errbackArgs=(message,)
         )
         watched.addErrback(self._log_fault)
 
@@ -186,7 +202,7 @@ class Dispatcher:
             return
         try:
             result = self._on_failure(message, failure)
-        except Exception:
+        except BaseException:
             self._policy_failed(Failure(), message)
         else:
             if isawaitable(result):
@@ -205,6 +221,11 @@ class Dispatcher:
         )
         if not message.acknowledged:
             message.reject()
+
+    def _done(self, message: Message) -> None:
+        if not message.acknowledged and not message.no_ack:
+            self._on_unsettled()
+        self._over()
 
     def _over(self) -> None:
         self.running -= 1

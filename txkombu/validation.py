@@ -5,6 +5,9 @@ Checks of what users pass in; each names the thing at fault.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SHORT_STRING_BYTES = 255
 """AMQP 0-9-1, 4.2.5.3: short strings hold up to 255 bytes."""
@@ -126,3 +129,10 @@ def check_auto_declare(value: object) -> bool | str:
     if value is True or value is False or value == "passive":
         return value
     raise ValueError(f"auto_declare must be True, False or 'passive', not {value!r}")
+
+
+def check_callable(what: str, value: T, or_none: bool = False) -> T:
+    """@raise TypeError: it cannot be called; None passes if C{or_none}."""
+    if not callable(value) and not (or_none and value is None):
+        raise TypeError(f"{what} must be callable, not {value!r}")
+    return value
