@@ -29,8 +29,8 @@ def outcome_of(body: Any) -> unittest.TestResult:
     """Run a test case whose one test is C{body}; @return: how it went."""
 
     class Case(BrokerTestCase):
-        def test_body(self) -> None:
-            body(self)
+        def test_body(self) -> Any:
+            return body(self)
 
     result = unittest.TestResult()
     Case("test_body").run(result)
@@ -65,6 +65,34 @@ class LeftUndoneTests(SynchronousTestCase):
             case.result_of(producer.publish(1))
 
         self.assertFailsWith(body, "<Message 1 from 'feed', unsettled> was not settled")
+
+    def test_generator(self) -> None:
+        """A test that is a generator fails, instead of passing unrun."""
+
+        def body(case: BrokerTestCase) -> Any:
+            yield case.connection.connect()
+
+        self.assertFailsWith(body, "inlineCallbacks")
+
+    def test_coroutine(self) -> None:
+        """A coroutine function is run, and its failure counts."""
+        ran: list[str] = []
+
+        async def body(case: BrokerTestCase) -> None:
+            await case.connection.connect()
+            ran.append("to the end")
+
+        async def failing(case: BrokerTestCase) -> None:
+            await case.connection.connect()
+            case.fail("for a reason")
+
+        async def waiting(case: BrokerTestCase) -> None:
+            await Deferred()
+
+        self.assertTrue(outcome_of(body).wasSuccessful())
+        self.assertEqual(ran, ["to the end"])
+        self.assertFailsWith(failing, "for a reason")
+        self.assertFailsWith(waiting, "advance the clock")
 
     def test_handler_at_work(self) -> None:
         """So is one whose Deferred never fires."""
@@ -212,7 +240,7 @@ class BrokerTests(BrokerTestCase):
         self.broker.cancel_consumers("feed")
         self.flush()
         self.assertEqual((got, ended), ([0, 1], ["2 before"]))
-        with self.assertRaises(KeyError):
+        with self.assertRaises(LookupError):
             self.broker.cancel_consumers("none")
 
     def test_result_of(self) -> None:

@@ -48,7 +48,11 @@ class RecordingBroker:
         self.memory.flush()
 
     def waiting_in(self, queue: str, virtual_host: str = "/") -> int:
-        """How many messages are ready in a queue."""
+        """
+        How many messages are ready in a queue.
+
+        @raise LookupError: there is no such queue.
+        """
         return len(self.memory.queue(queue, virtual_host).waiting)
 
     def published_to(

@@ -4,7 +4,8 @@ Test cases with a broker of their own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable, isgenerator
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -80,7 +81,7 @@ class BrokerMixin:
         Flush, and give the result of an operation or a coroutine.
 
         @raise Exception: what it failed with.
-        @raise AssertionError: it has no result yet.
+        @raise AssertionError: it has no result yet; the test fails.
         """
         outcome: list[Any] = []
         failures: list[Any] = []
@@ -90,10 +91,35 @@ class BrokerMixin:
         if failures:
             failures[0].raiseException()
         if not outcome:
-            raise AssertionError(f"no result yet of {awaitable!r}")
+            raise self.failureException(  # type: ignore[attr-defined]
+                f"no result yet of {awaitable!r}: if it waits for time to pass, as "
+                "reconnecting does, advance the clock; if its connection is not one "
+                "of this test's broker, make it with self.connect()"
+            )
         result: T = outcome[0]
         return result
 
 
 class BrokerTestCase(BrokerMixin, SynchronousTestCase):
-    """A synchronous test case with a broker in memory."""
+    """
+    A synchronous test case with a broker in memory.
+
+    Tests may be coroutine functions, or return Deferreds: then L{result_of}
+    has to find a result.
+    """
+
+    def setUp(self) -> None:
+        """Make the broker; and have a result of the test method looked at."""
+        super().setUp()
+        name = self._testMethodName
+        setattr(self, name, self._checked(getattr(self, name)))
+
+    def _checked(self, test: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            result = test()
+            if isawaitable(result):
+                self.result_of(result)
+            elif isgenerator(result):
+                self.fail("the test is a generator: is @inlineCallbacks missing?")
+
+        return run

@@ -117,17 +117,25 @@ class MemoryBroker:
         """
         A queue, to see what is in it.
 
-        @raise KeyError: there is none of that name.
+        @raise LookupError: there is none of that name.
         """
-        return self.vhost(vhost).queues[name]
+        found = self.vhost(vhost).queues.get(name)
+        if found is None:
+            raise LookupError(f"there is no queue {name!r} in virtual host {vhost!r}")
+        return found
 
     def exchange(self, name: str, vhost: str = "/") -> MemoryExchange:
         """
         An exchange, to see what is bound to it.
 
-        @raise KeyError: there is none of that name.
+        @raise LookupError: there is none of that name.
         """
-        return self.vhost(vhost).exchanges[name]
+        found = self.vhost(vhost).exchanges.get(name)
+        if found is None:
+            raise LookupError(
+                f"there is no exchange {name!r} in virtual host {vhost!r}"
+            )
+        return found
 
     # --- for its sessions ----------------------------------------------------
 
