@@ -85,12 +85,22 @@ def drop(message: Message, failure: Failure) -> None:
 
 def _say(message: Message, failure: Failure, fate: str) -> None:
     _log.failure(
-        "Handling message {message_id!r} from queue {queue!r} failed; {fate}",
+        "Handling message {name} from queue {queue!r} failed; {fate}",
         failure,
+        name=_name(message),
         message_id=message.properties_or_empty.get("message_id"),
         queue=message.queue_name,
         fate=fate,
     )
+
+
+def _name(message: Message) -> str:
+    """Its message_id, or what else tells it from others."""
+    message_id = message.properties_or_empty.get("message_id")
+    if message_id is not None:
+        return repr(message_id)
+    info = message.delivery_info
+    return f"{message.delivery_tag} ({info['exchange']!r}, {info['routing_key']!r})"
 
 
 def _fate(message: Message) -> str:

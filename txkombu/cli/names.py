@@ -8,6 +8,7 @@ import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from traceback import extract_tb
 from types import ModuleType
 
 from ..service import ConsumerFactory
@@ -56,7 +57,18 @@ def _not_imported(name: str, error: Exception) -> str:
     if missing and f"{name}.".startswith(f"{missing}."):
         return f"there is no module {missing!r}"
     reason = " ".join(str(error).split())
-    return f"module {name!r} cannot be imported: {type(error).__name__}: {reason}"
+    return (
+        f"module {name!r} cannot be imported: {type(error).__name__}: {reason}"
+        f"{_where(error)}"
+    )
+
+
+def _where(error: Exception) -> str:
+    """The innermost line at fault; a SyntaxError names its own."""
+    frames = extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:
+        return ""
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def _no_attribute(module: ModuleType, attribute: str) -> str:

@@ -129,6 +129,9 @@ class ConsumerService(Service):
             for factory in self._factories:
                 hosting.consumers.append(Hosted(self.connection, factory))
         except Exception as error:
+            self._log.critical(
+                "{factory!r} makes no consumer: {error}", factory=factory, error=error
+            )
             self.halt(error)
         else:
             hosting.begin()
@@ -159,7 +162,10 @@ class ConsumerService(Service):
         @return: as that of L{stopService}.
         """
         self.halted = error
-        self._log.failure("The service halts", Failure(error))
+        self._log.failure(
+            "The service halts, and does not try again: mend the cause and restart it",
+            Failure(error),
+        )
         return self.stopService()
 
     # --- the rest -----------------------------------------------------------

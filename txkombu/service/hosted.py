@@ -62,7 +62,8 @@ class Hosted:
     @ivar consumer: what the factory made.
     @ivar last_error: why it could not be started, None once it was.
     @raise TypeError: the factory made something else.
-    @raise ValueError: the consumer would not know what to do with a message.
+    @raise ValueError: the consumer has no queues, or would not know what to
+        do with a message.
     """
 
     _log = Logger()
@@ -77,6 +78,8 @@ class Hosted:
                 f"{made!r} cannot handle messages: override receive(), "
                 "register a callback or set on_message"
             )
+        if not made.queues:
+            raise ValueError(f"{made!r} has no queues to receive from: give it some")
         self.consumer = made
         self.last_error: Exception | None = None
 

@@ -164,9 +164,14 @@ def _provider(scheme: Scheme) -> Callable[[], IBrokerTransport]:
 
 
 def _not_available(scheme: Scheme, cause: Exception) -> TransportNotAvailable:
-    hint = f"; pip install txkombu[{scheme.extra}]" if scheme.extra else ""
+    reason = str(cause)
+    module = scheme.target.partition(":")[0]
+    if isinstance(cause, ModuleNotFoundError) and cause.name != module:
+        reason += f"; pip install txkombu[{scheme.extra}]" if scheme.extra else ""
+    elif isinstance(cause, ModuleNotFoundError) and scheme.name in _TABLE:
+        reason = "this version of txkombu does not have it"
     error = TransportNotAvailable(
-        f"the {scheme.name} transport is not available here: {cause}{hint}"
+        f"the {scheme.name} transport is not available here: {reason}"
     )
     error.__cause__ = cause
     return error
