@@ -22,7 +22,7 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.transport.amqp.heartbeat import Heartbeat as Watch
-from txkombu.transport.amqp.protocol import CLOSE_SECONDS
+from txkombu.transport.amqp.ending import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 from .amqp_peer import Basic, Channel, Connection, Peer
@@ -264,11 +264,24 @@ class BrokenTests(SessionCase):
 
     def broken(self, channel: int, *frames: Any) -> ProtocolError:
         """Send that; the reason of the end."""
+        self.peer.taken()
         self.peer.send(channel, *frames)
-        self.assertTrue(self.peer.wire.aborted)
+        self.told_why()
         (reason,) = self.peer.journal.all("session_lost")
         assert isinstance(reason, ProtocolError)
         return reason
+
+    def told_why(self) -> None:
+        """The peer is told, and need not answer for the socket to be closed."""
+        *_, (number, method) = self.peer.taken()
+        self.assertEqual((number, method.name), (0, "Connection.Close"))
+        self.assertEqual(method.reply_code, 501)
+        self.assertTrue(method.reply_text)
+        self.assertTrue(self.peer.wire.disconnecting)
+        self.assertFalse(self.peer.wire.aborted)
+        self.peer.send(0, Connection.CloseOk())
+        self.peer.clock.advance(CLOSE_SECONDS)
+        self.assertTrue(self.peer.wire.aborted)
 
     def test_garbage(self) -> None:
         """Bytes that are no frame end the session."""
@@ -277,7 +290,7 @@ class BrokenTests(SessionCase):
         self.peer.session.dataReceived(b"garbage")
         self.assertIsInstance(purged.outcome, SessionLost)
         self.assertIsInstance(purged.outcome.__cause__, ProtocolError)
-        self.assertTrue(self.peer.wire.aborted)
+        self.told_why()
         self.assertEqual(self.told(), ["session_lost", "channel_lost"])
 
     def test_unknown_channel(self) -> None:
@@ -305,7 +318,7 @@ class BrokenTests(SessionCase):
     def test_method_of_login(self) -> None:
         """A method of the login ends a session that is open."""
         error = self.broken(0, Connection.Tune(0, 0, 0))
-        self.assertRegex(str(error), "Connection.Tune came when it was not due")
+        self.assertRegex(str(error), "Connection.Tune answers nothing")
 
     def test_content_errors(self) -> None:
         """A content out of turn, or longer than announced, ends the session."""

@@ -22,6 +22,7 @@ from ...interfaces import (
     ISessionChannel,
     ISessionChannelListener,
     Properties,
+    QueueDeclareOk,
     Settlement,
 )
 from .confirms import Confirms
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _Basic = commands.Basic
 _Channel = commands.Channel
 _Confirm = commands.Confirm
+_WARNINGS: Final = 1000
 _SENT: Final = Settlement.SENT
 _STALE: Final = Settlement.STALE
 
@@ -70,6 +72,25 @@ class AmqpChannel(ChannelLife):
         self._paused = False
         self._writer = PublishWriter(number, session.frame_max)
         self._unflushed: list[Deferred[Settlement]] = []
+
+    # --- declaring -----------------------------------------------------------
+
+    def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
+        declaring = super().queue_declare(queue, passive)
+        if not (passive or queue.durable or queue.exclusive):
+            self._warn_of(queue.name)
+        return declaring
+
+    def _warn_of(self, name: str) -> None:
+        warned = self._session.warned
+        if name in warned or len(warned) >= _WARNINGS:
+            return
+        warned.add(name)
+        self._log.warn(
+            "Queue {name!r} is neither durable nor exclusive: RabbitMQ 4 deprecates "
+            "such queues and may refuse them; make it durable, or exclusive",
+            name=name,
+        )
 
     # --- publishing ----------------------------------------------------------
 
@@ -127,6 +148,7 @@ class AmqpChannel(ChannelLife):
             exclusive=exclusive,
             arguments=arguments,
         )
+        self._check_size(frames)
         if not self._open:
             return fail(closed(self._reason))
         consumer = Consumer(

@@ -45,11 +45,20 @@ def error_of(method: Any, about: str = "") -> BrokerError:
     )
 
 
-def again(error: BrokerError) -> BrokerError:
-    """The same error, for one more who waits."""
+def again(error: BrokerError, about: str = "") -> BrokerError:
+    """
+    The same error, for one more who waits.
+
+    @param about: the name of the object, if the error does not say.
+    """
     return broker_error(
-        error.code, error.text, error.class_id, error.method_id, error.about
+        error.code, error.text, error.class_id, error.method_id, error.about or about
     )
+
+
+def lost_by(reason: BaseException) -> SessionLost:
+    """For a connection that went away by itself."""
+    return caused(SessionLost(f"the connection was lost: {reason}"), reason)
 
 
 def ended(reason: Exception) -> ChannelClosed | SessionLost:

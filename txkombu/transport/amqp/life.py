@@ -32,7 +32,7 @@ from ...exceptions import BrokerError, ChannelClosed, ProtocolError
 from ...interfaces import Delivery, ISessionChannelListener
 from ...waiters import Waiters
 from .content import CARRIERS, Content
-from .errors import closed, ended, error_of, exchange_of
+from .errors import again, closed, ended, error_of, exchange_of
 from .frames import BODY, HEADER, METHOD
 from .methods import Method, decode_method, encode_method
 from .requests import Request, Requests
@@ -129,7 +129,17 @@ class ChannelLife(TopologyOperations):
         **arguments: object,
     ) -> Deferred[_T]:
         frames = encode_method(self.number, kind, **arguments)
+        self._check_size(frames)
         return self._send(Request(kind, about, read), frames)
+
+    def _check_size(self, frame: bytes) -> None:
+        """@raise ValueError: a method is too large for the one frame it has."""
+        most = self._session.frame_max
+        if most and len(frame) > most:
+            raise ValueError(
+                f"the arguments take a frame of {len(frame)} bytes, at most {most} "
+                "were agreed on with the broker"
+            )
 
     def _send(self, request: Request[_T], frames: bytes, tag: str = "") -> Deferred[_T]:
         """
@@ -310,7 +320,9 @@ class ChannelLife(TopologyOperations):
         refused = self._requests.refused_by(refusal) if refusal else None
         for request in self._requests.drain():
             if refusal is not None and request is refused:
-                request.fail(refusal)
+                request.fail(
+                    refusal if refusal.about else again(refusal, request.about)
+                )
             else:
                 request.fail(ended(reason))
         self._end(reason)

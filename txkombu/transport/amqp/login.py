@@ -22,6 +22,7 @@ from pamqp import commands
 
 from ..._version import __version__
 from ...exceptions import AuthenticationFailed, ConnectError, ProtocolError
+from ...validation import SHORT_STRING_BYTES
 from .errors import caused, error_of
 from .frames import FRAME_MAX
 from .methods import Method, encode_method
@@ -84,6 +85,30 @@ def tune(parameters: Parameters, offer: _Connection.Tune) -> Tuning:
             f"at least {_FRAME_LEAST} are needed"
         )
     return tuning
+
+
+def check_credentials(parameters: Parameters) -> None:
+    """
+    @raise AuthenticationFailed: they cannot be told to any broker.
+    """
+    for name in ("userid", "password", "virtual_host", "connection_name"):
+        value = getattr(parameters, name) or ""
+        try:
+            size = len(value.encode("utf-8"))
+        except UnicodeEncodeError:
+            # Not the cause: it would show a piece of a password.
+            raise AuthenticationFailed(
+                f"the {name} cannot be written as UTF-8"
+            ) from None
+        if name == "virtual_host" and size > SHORT_STRING_BYTES:
+            raise AuthenticationFailed(
+                f"the virtual_host has {size} bytes of UTF-8, at most "
+                f"{SHORT_STRING_BYTES} are allowed"
+            )
+        if name in ("userid", "password") and "\0" in value:
+            raise AuthenticationFailed(
+                f"the {name} has a zero byte, which separates the two in a login"
+            )
 
 
 class Login:

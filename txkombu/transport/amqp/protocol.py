@@ -31,7 +31,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ITCPTransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -51,24 +51,27 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
-from ...waiters import Waiters
 from ..endpoints import connect_error
 from .channel import AmqpChannel
-from .errors import caused, error_of
+from .ending import EndingProtocol
+from .errors import caused, ended, error_of, lost_by
 from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
 from .heartbeat import Heartbeat
 from .login import Login
 from .methods import Method, decode_method, encode_method
 from .numbers import ChannelNumbers
 from .parser import DELIVERY, FrameParser
+from .refusals import channels_refused
+from .requests import Request, Requests
+from .topology import nothing
 
 if TYPE_CHECKING:
     from ...url import Parameters
 
 _Connection = commands.Connection
 
-CLOSE_SECONDS: Final = 5.0
-"""How long to wait for the broker's word when closing, and again for the socket."""
+_SUCCESS: Final = 200
+_FRAME_ERROR: Final = 501
 
 
 class _State(Enum):
@@ -82,18 +85,18 @@ _OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the s
 
 
 @implementer(ISession, IPushProducer)
-class AmqpSession(Protocol):
+class AmqpSession(EndingProtocol):
     """
     One connection to one broker.
 
     @ivar login: fires with the session once it is open, or fails with why not;
         does not fire if it is aborted before.
+    @ivar warned: the queues that their owner was warned of.
     @ivar frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
     """
 
     _log = Logger()
 
-    transport: Any  # both ITCPTransport and IConsumer
     product = version = ""
     capabilities = frozenset(Capability)
 
@@ -103,28 +106,29 @@ class AmqpSession(Protocol):
         place: str,
         clock: IReactorTime,
         listener: ISessionListener,
+        warned: set[str] | None = None,
     ) -> None:
         """
         @param place: what is connected to, for errors.
+        @param warned: the queues that their owner was warned of; shared with
+            the sessions before and after.
         """
+        super().__init__(clock)
         self.login: Deferred[ISession] = Deferred()
         self.frame_max = 0
+        self.warned = set() if warned is None else warned
         self._place = place
-        self._clock = clock
         self._listener = listener
         self._state = _State.LOGIN
-        self._gone = False
         self._handshake = Login(parameters, place)
         self._parser = FrameParser()
         self._heartbeat = Heartbeat(clock, self._beat, self._silent)
         self._channels: dict[int, AmqpChannel] = {}
         self._numbers = ChannelNumbers(0)
-        self._pauses = 0
+        self._requests = Requests()
         self._receiving = False
         self._unflushed: dict[AmqpChannel, None] = {}
         self._flush_call: IDelayedCall | None = None
-        self._close_call: IDelayedCall | None = None
-        self._closed: Waiters[None] = Waiters()
 
     @property
     def _over(self) -> bool:
@@ -166,7 +170,7 @@ class AmqpSession(Protocol):
         if self._state is _State.LOGIN:
             self._end(connect_error(self._place, cause))
         else:
-            self._end(_lost(cause))
+            self._end(lost_by(cause))
         self._vanish()
 
     def pauseProducing(self) -> None:
@@ -239,6 +243,26 @@ class AmqpSession(Protocol):
         opened: Deferred[Any] = channel.open()
         return opened.addCallback(lambda _: channel)
 
+    def update_secret(self, secret: str, reason: str) -> Deferred[None]:
+        """
+        Give the broker a new password or token before the old one expires
+        (RabbitMQ's connection.update-secret).
+
+        @param reason: for the broker's log.
+        @return: fires when it was taken; fails with the broker's refusal, which
+            ends the session, or with L{SessionLost}.
+        """
+        method = _Connection.UpdateSecret
+        frames = encode_method(0, method, new_secret=secret, reason=reason)
+        if self._state is not _State.OPEN:
+            return fail(SessionLost("the session is closed"))
+        request = Request(method, "", nothing)
+        deferred = request.deferred
+        assert deferred is not None
+        self._requests.add(request)
+        self.write(frames)
+        return deferred
+
     def close(self) -> Deferred[None]:
         if self._gone:
             return succeed(None)
@@ -258,10 +282,14 @@ class AmqpSession(Protocol):
         for channel in list(self._channels.values()):
             channel.shut()
         if not self._over:
-            self.write(
-                encode_method(0, _Connection.Close, reply_code=200, reply_text="closed")
-            )
+            self._write_close(_SUCCESS, "closed")
             self._limit_close()
+
+    def _write_close(self, code: int, text: str) -> None:
+        said = text.encode("utf-8", "replace")[:255].decode("utf-8", "ignore")
+        self.write(
+            encode_method(0, _Connection.Close, reply_code=code, reply_text=said)
+        )
 
     def abort(self) -> None:
         if self._gone:
@@ -299,7 +327,7 @@ class AmqpSession(Protocol):
             if self._state is _State.OPEN:
                 self._tell(self._listener.unblocked)
         else:
-            raise ProtocolError(f"{method.name} came when it was not due")
+            self._requests.answer(method, method)
 
     def _log_in(self, method: Method) -> None:
         handshake = self._handshake
@@ -343,8 +371,12 @@ class AmqpSession(Protocol):
         if self._state is _State.LOGIN:
             text = f"{self._place} does not speak AMQP 0-9-1: {error}"
             reason = caused(ConnectError(text), error)
+            self._end(reason)
+            self._drop()
+            return
+        self._write_close(_FRAME_ERROR, str(error))
         self._end(reason)
-        self._drop()
+        self._leave()
 
     def _tell(self, callback: Callable[..., object], *what: object) -> None:
         """Call the owner's code, whose errors are not ours."""
@@ -375,82 +407,26 @@ class AmqpSession(Protocol):
         if before is _State.OPEN and not wanted:
             self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
             self._tell(self._listener.session_lost, reason)
-        self._end_channels(reason, wanted)
+        lost: KombuError = reason
+        if not isinstance(reason, SessionLost):
+            lost = caused(SessionLost(f"the session ended: {reason}"), reason)
+        self._end_channels(reason, lost, wanted)
+        self._end_requests(reason, lost)
         if before is _State.LOGIN and not wanted:
             self.login.errback(Failure(reason))
 
-    def _end_channels(self, reason: KombuError, wanted: bool) -> None:
+    def _end_channels(self, reason: KombuError, lost: KombuError, wanted: bool) -> None:
         channels = list(self._channels.values())
         self._channels.clear()
-        lost = reason
-        if not isinstance(reason, SessionLost):
-            lost = caused(SessionLost(f"the session ended: {reason}"), reason)
-        refused = _refused_of(reason, channels)
+        refused = channels_refused(reason, [*channels])
         for channel in [each for each in channels if each.die(lost, wanted)]:
             refusal = reason if channel in refused else None
             assert refusal is None or isinstance(refusal, BrokerError)
             channel.fire(lost, refusal)
 
-    def _leave(self) -> None:
-        """
-        Close the socket once everything written is out.
-
-        A paused producer would keep it open for ever, and so would a peer that
-        reads nothing.
-        """
-        if self._pauses:
-            self.transport.resumeProducing()
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-        self._limit_close()
-
-    def _limit_close(self) -> None:
-        if self._close_call is not None:
-            self._close_call.cancel()
-        self._close_call = self._clock.callLater(CLOSE_SECONDS, self._late)
-
-    def _late(self) -> None:
-        self._close_call = None
-        self._end(SessionLost("this program closed the connection"), wanted=True)
-        self._drop()
-
-    def _drop(self) -> None:
-        """Close the socket at once."""
-        if self.transport is not None:
-            self.transport.abortConnection()
-        self._vanish()
-
-    def _vanish(self) -> None:
-        """The socket is gone, or will be without our help."""
-        if self._gone:
-            return
-        self._gone = True
-        call, self._close_call = self._close_call, None
-        if call is not None:
-            call.cancel()
-        self._closed.fire(None)
-
-
-def _lost(reason: BaseException) -> SessionLost:
-    """For a connection that went away by itself."""
-    return caused(SessionLost(f"the connection was lost: {reason}"), reason)
-
-
-def _refused_of(reason: KombuError, channels: list[AmqpChannel]) -> list[AmqpChannel]:
-    """
-    The channels whose request the broker closed the whole connection for.
-
-    It does not say which; the oldest request of a channel is due, and its
-    error names the method, and mostly the object too.
-    """
-    if not isinstance(reason, BrokerError):
-        return []
-    found = []
-    for channel in channels:
-        request = channel.refused_by(reason)
-        if request is not None:
-            found.append((channel, request.about))
-    if len(found) > 1:
-        named = [each for each in found if each[1] and f"'{each[1]}'" in reason.text]
-        found = named or found
-    return [channel for channel, _ in found]
+    def _end_requests(self, reason: KombuError, lost: KombuError) -> None:
+        refused = None
+        if isinstance(reason, BrokerError):
+            refused = self._requests.refused_by(reason)
+        for request in self._requests.drain():
+            request.fail(reason if request is refused else ended(lost))

@@ -17,9 +17,10 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...exceptions import KombuError, OperationTimeout
+from ...exceptions import ConnectError, KombuError, OperationTimeout
 from ...interfaces import IBrokerTransport, ISession, ISessionListener
 from ..endpoints import connect_error, endpoint_for, place_of
+from .login import check_credentials
 from .protocol import AmqpSession
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 class AmqpTransport:
     """The native transport; see L{IBrokerTransport}."""
 
+    def __init__(self) -> None:
+        self._warned: set[str] = set()
+
     def connect(
         self,
         parameters: Parameters,
@@ -39,10 +43,13 @@ class AmqpTransport:
     ) -> Deferred[ISession]:
         place = place_of(parameters, endpoint)
         try:
+            check_credentials(parameters)
             target = endpoint or endpoint_for(parameters, clock)
+        except ConnectError as error:
+            return fail(error)
         except Exception as error:
             return fail(connect_error(place, error))
-        session = AmqpSession(parameters, place, clock, listener)
+        session = AmqpSession(parameters, place, clock, listener, self._warned)
         attempt = _Attempt(session, place, clock)
         return attempt.start(target, parameters.connect_timeout)
 
