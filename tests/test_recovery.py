@@ -409,6 +409,21 @@ class ConnectionTests(RecoveryTestCase):
         self.result_of(self.connection.close())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_close_of_a_silent_broker(self) -> None:
+        """A broker that answers nothing holds the close of a consumer up for 5 s."""
+        self.consuming(QUEUE)
+        [session] = self.broker.sessions
+        [channel] = session.channels
+        answer: Deferred[None] = Deferred()
+        self.patch(channel, "basic_cancel", lambda tag: answer)
+        self.patch(channel, "close", lambda: answer)
+        closing = self.connection.close()
+        self.wait(4)
+        self.assertNoResult(closing)
+        self.wait(1)
+        self.successResultOf(closing)
+        answer.callback(None)
+
     def test_close_from_within_a_callback(self) -> None:
         """A callback may close its connection; what it acked first is acked."""
         closed: list[Deferred[None]] = []

@@ -19,6 +19,7 @@ from txkombu import (
     Producer,
     Queue,
 )
+from txkombu.bounded import CLOSE_TIMEOUT
 from txkombu.channel import Channel
 from txkombu.exceptions import (
     AccessRefused,
@@ -31,7 +32,6 @@ from txkombu.exceptions import (
 )
 from txkombu.service import ConsumerService
 from txkombu.service.consumers import SHUTDOWN_TIMEOUT
-from txkombu.service.hosting import CLOSE_TIMEOUT
 from txkombu.testing import BrokerTestCase
 
 WORK = Queue("work", Exchange("work", type="direct"), "work")
@@ -467,17 +467,19 @@ class StopTests(ServiceCase):
         self.assert_gone()
 
     def test_broker_does_not_answer_cancel(self) -> None:
-        """A cancel that is never answered is waited for no longer than handlers."""
+        """A cancel that is not answered holds a service without work up for 5 s."""
         self.start()
         [session] = self.broker.sessions
+        answer: Deferred[None] = Deferred()
         for channel in session.channels:
-            self.patch(channel, "basic_cancel", lambda tag: Deferred())
+            self.patch(channel, "basic_cancel", lambda tag: answer)
         stopped = self.stop()
-        self.clock.advance(SHUTDOWN_TIMEOUT - 1)
+        self.clock.advance(CLOSE_TIMEOUT - 1)
         self.assertEqual(stopped, [])
         self.clock.advance(1)
         self.flush()
         self.assertEqual(stopped, [None])
+        answer.callback(None)
         self.assert_gone()
 
     def test_broker_does_not_answer_close(self) -> None:

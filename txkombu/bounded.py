@@ -14,6 +14,9 @@ from .exceptions import OperationTimeout
 
 T = TypeVar("T")
 
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a broker is given for each answer when something closes."""
+
 _FAIL: Any = object()
 
 

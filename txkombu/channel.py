@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .bounded import bounded, pause
+from .bounded import CLOSE_TIMEOUT, bounded, pause
 from .entity import Queue
 from .exceptions import (
     ChannelClosed,
@@ -241,7 +241,9 @@ class Channel(EntityOperations):
         End the consumers, wait for the verdicts on what was published, flush
         settlements, and close the channel.
 
-        @return: fires when it is closed; never fails.
+        @return: fires when it is closed; never fails.  A broker that answers
+            nothing is given 5 s for the consumers and 5 s for the channel, and
+            verdicts as long as an operation.
         """
         return self.close_because(
             ChannelClosed("the channel was closed by this program")
@@ -260,19 +262,27 @@ class Channel(EntityOperations):
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()
-        yield DeferredList(
-            [self.basic_cancel(tag) for tag in list(self._subscriptions)]
-        )
-        if self._session_channel is not None:
+        answers = yield self._cancel_all()
+        if answers and self._session_channel is not None:
             verdicts = self.publisher.when_idle()
             yield bounded(verdicts, self._clock, self._timeout, "close", otherwise=None)
         channel, self._session_channel = self._session_channel, None
         self._give_up_inbox()
         self.publisher.close(error)
         self.connection.channel_closed(self)
-        if channel is not None:
-            closing = channel.close()
-            yield bounded(closing, self._clock, self._timeout, "close", otherwise=None)
+        if answers and channel is not None:
+            yield self._in_time(channel.close())
+
+    @inlineCallbacks
+    def _cancel_all(self) -> Generator[Deferred[Any], Any, bool]:
+        """@return: whether the broker still answers, as far as can be told."""
+        cancels = [self.basic_cancel(tag) for tag in list(self._subscriptions)]
+        together = DeferredList(cancels, consumeErrors=True)
+        return (yield self._in_time(together)) is not None
+
+    def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
+        """Wait for the broker's answer; C{None} if it comes not in time."""
+        return bounded(answer, self._clock, CLOSE_TIMEOUT, "close", otherwise=None)
 
     def flow(self, allowed: bool) -> None:
         """Broker and socket take messages, or take none for now."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -106,6 +106,8 @@ class Hosted:
         return closing.addErrback(self._not_closed)
 
     def _not_closed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # nobody waits any more
         self._log.failure(
             "Closing {consumer!r} failed", failure, consumer=self.consumer
         )

@@ -9,7 +9,7 @@ any point in between.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import (
     CancelledError,
@@ -22,15 +22,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..bounded import bounded
+from ..bounded import CLOSE_TIMEOUT, bounded
 from ..connection import BrokerConnection
 from ..interfaces import ISession
 from ..waiters import Waiters
 from .hosted import Hosted
 from .persistence import persist
-
-CLOSE_TIMEOUT: Final = 5.0
-"""Seconds for closing the connection in order, before it is aborted."""
 
 
 class Hosting:
@@ -123,10 +120,21 @@ class Hosting:
         clock = self.connection.clock
         deadline = clock.seconds() + timeout
         self._starting.cancel()
-        yield _all_by(deadline, clock, (each.close() for each in self.consumers))
+        self._tell_working(timeout)
+        soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
+        yield _all_by(soon, clock, (each.close() for each in self.consumers))
         yield _all_by(deadline, clock, (each.when_idle() for each in self.consumers))
         self._tell_unfinished(timeout)
         yield self._close()
+
+    def _tell_working(self, timeout: float) -> None:
+        count = sum(each.consumer.running for each in self.consumers)
+        if count:
+            self._log.info(
+                "Stopping: {count} handlers at work are given {timeout:g} s",
+                count=count,
+                timeout=timeout,
+            )
 
     def _tell_unfinished(self, timeout: float) -> None:
         for each in self.consumers:
