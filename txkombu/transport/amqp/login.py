@@ -22,7 +22,6 @@ from pamqp import commands
 
 from ..._version import __version__
 from ...exceptions import AuthenticationFailed, ConnectError, ProtocolError
-from ...validation import SHORT_STRING_BYTES
 from .errors import caused, error_of
 from .frames import FRAME_MAX
 from .methods import Method, encode_method
@@ -91,21 +90,16 @@ def check_credentials(parameters: Parameters) -> None:
     """
     @raise AuthenticationFailed: they cannot be told to any broker.
     """
-    for name in ("userid", "password", "virtual_host", "connection_name"):
+    for name in ("userid", "password", "connection_name"):
         value = getattr(parameters, name) or ""
         try:
-            size = len(value.encode("utf-8"))
+            value.encode("utf-8")
         except UnicodeEncodeError:
             # Not the cause: it would show a piece of a password.
             raise AuthenticationFailed(
                 f"the {name} cannot be written as UTF-8"
             ) from None
-        if name == "virtual_host" and size > SHORT_STRING_BYTES:
-            raise AuthenticationFailed(
-                f"the virtual_host has {size} bytes of UTF-8, at most "
-                f"{SHORT_STRING_BYTES} are allowed"
-            )
-        if name in ("userid", "password") and "\0" in value:
+        if name != "connection_name" and "\0" in value:
             raise AuthenticationFailed(
                 f"the {name} has a zero byte, which separates the two in a login"
             )
