@@ -86,7 +86,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertTrue(consumer.consuming_from("feed"))
         self.publish("after")
         self.assertEqual(self.got, ["after"])
-        self.assertIn("reconnected in {seconds:.2f} s", self.log)
+        self.assertIn("reconnected in {seconds:.2f} s to {url}", self.log)
 
     def test_again_and_again(self) -> None:
         """It does so each time; the waits grow while losses follow on each other."""

@@ -55,6 +55,7 @@ class SessionKeeper:
         flow: Callable[[bool], None],
     ) -> None:
         self._alternates = alternates
+        self._place = alternates[0]
         self._transport_for = transport_for
         self._endpoint = endpoint
         self._clock = clock
@@ -182,6 +183,7 @@ class SessionKeeper:
         return session
 
     def _open(self, parameters: Parameters) -> Deferred[ISession]:
+        self._place = parameters
         transport = self._transport_for(parameters)
         return transport.connect(parameters, self._endpoint, self._clock, self)
 
@@ -201,7 +203,9 @@ class SessionKeeper:
         if self._lost_at is None:
             return
         self._log.info(
-            "reconnected in {seconds:.2f} s", seconds=self._up_since - self._lost_at
+            "reconnected in {seconds:.2f} s to {url}",
+            seconds=self._up_since - self._lost_at,
+            url=self._place.as_uri(),
         )
         self._lost_at = None
 
@@ -232,7 +236,7 @@ class SessionKeeper:
             delay = self._backoff.most
         self._log.warn(
             "No connection to {url}: {error}; next attempt in {delay:.1f} s",
-            url=self._alternates[0].as_uri(),
+            url=self._place.as_uri(),
             error=error,
             delay=delay,
         )

@@ -244,7 +244,7 @@ class Publisher:
             self.resume()
         if message.expired and isinstance(result, Failure):
             phase = "waiting for the broker's word on it; its outcome is unknown"
-            raise OperationTimeout("publish", message.timeout, phase) from result.value
+            raise OperationTimeout("publish", message.timeout, phase) from None
         return result
 
     def _count_in_turn(self, message: Outgoing) -> None:

@@ -289,6 +289,8 @@ def parameters_for(
         **options,
     }
     given = {key: value for key, value in given.items() if value is not None}
+    if isinstance(hostname, bytes):
+        raise TypeError(f"hostname must be a str, not {hostname!r}")
     where = hostname.split(";") if isinstance(hostname, str) else hostname
     places = [None] if not where or where == [""] else list(where)
     return tuple(_place(each, transport, given) for each in places)
