@@ -1,32 +1,76 @@
 """
-C{python -m benchmarks}: our memory transport beside Kombu's.
+C{python -m benchmarks}: us beside others.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from platform import machine, python_version
 
-from benchmarks.report import paired
+import twisted
 
-OURS = "benchmarks.memory_txkombu"
-KOMBU = "benchmarks.memory_kombu"
-NAMES = {OURS: "txkombu memory://", KOMBU: "kombu memory://"}
+from benchmarks import amqp, memory, rss, tables
+
+KINDS = ("memory", "amqp", "rss")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="./run bench",
+        description="Measure txkombu beside others, and print what was found.",
+    )
+    parser.add_argument(
+        "kinds",
+        nargs="*",
+        metavar="KIND",
+        help="memory: our memory transport and Kombu's; amqp: clients on RabbitMQ; "
+        "rss: the memory of a process that publishes much; all, if none is named",
+    )
+    parser.add_argument(
+        "--messages", type=int, default=20_000, help="in each round (%(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
+    parser.add_argument(
+        "--rss-messages", type=int, default=1_000_000, help="for rss (%(default)s)"
+    )
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write it to docs/benchmarks.rst too"
+    )
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.kinds) - set(KINDS))
+    if unknown:
+        parser.error(
+            f"no such kind: {', '.join(unknown)}; there are {', '.join(KINDS)}"
+        )
+    options.kinds = options.kinds or KINDS
+    return options
 
 
 def main() -> None:
-    """Run and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--messages", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    found = paired([KOMBU, OURS], options.rounds, str(options.messages))
-    print(
-        f"{options.messages} messages of JSON through, {options.rounds} paired rounds"
+    """Run what was asked for."""
+    options = parse()
+    for kind in options.kinds:
+        if kind == "memory":
+            found = memory.compare(options.messages, options.rounds)
+        elif kind == "amqp":
+            found = amqp.compare(options.messages, options.rounds)
+        else:
+            found = rss.check(options.rss_messages)
+        text = f"{found}\n\n{_machine()}"
+        print(f"\n{kind}\n\n{text}", flush=True)
+        if options.write_docs:
+            tables.write(kind, text)
+            print(f"written to {tables.PAGE}", file=sys.stderr)
+
+
+def _machine() -> str:
+    return (
+        f"Python {python_version()}, Twisted {twisted.__version__}, "
+        f"{os.cpu_count()} cores of {machine()}."
     )
-    print(f"{'':24}{'messages/s':>12}{'µs CPU':>10}{'ratio':>8}")
-    for module, figures in found.items():
-        ratio = figures.rate / found[KOMBU].rate
-        print(f"{NAMES[module]:24}{figures.rate:12,.0f}{figures.cpu:10.1f}{ratio:8.2f}")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from statistics import median
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import median, quantiles
 from time import perf_counter, process_time
 from typing import NamedTuple
+
+TREE = Path(__file__).parent.parent
+"""Where programs run: the modules of this package are found there."""
+LIMIT = 600.0
+"""Seconds that one round of one program may take."""
 
 
 class Figures(NamedTuple):
@@ -19,6 +26,10 @@ class Figures(NamedTuple):
     """Messages per second."""
     cpu: float
     """Microseconds of this process's CPU time per message."""
+    p50: float = 0.0
+    """Microseconds in which half of the requests were answered."""
+    p99: float = 0.0
+    """Microseconds in which 99 % of them were."""
 
 
 class Stopwatch:
@@ -28,30 +39,77 @@ class Stopwatch:
         self._wall = perf_counter()
         self._cpu = process_time()
 
-    def report(self, count: int) -> None:
-        """Print the figures for C{count} messages, as one line of JSON."""
+    def report(self, count: int, seconds: Sequence[float] = ()) -> None:
+        """
+        Print the figures for C{count} messages, as one line of JSON.
+
+        @param seconds: how long each request took, if these were requests.
+        """
         wall = perf_counter() - self._wall
         cpu = process_time() - self._cpu
-        print(json.dumps({"rate": count / wall, "cpu": cpu / count * 1e6}))
+        figures = Figures(count / wall, cpu / count * 1e6)
+        if len(seconds) > 1:
+            cuts = quantiles(seconds, n=100)
+            figures = figures._replace(p50=cuts[49] * 1e6, p99=cuts[98] * 1e6)
+        print(json.dumps(figures._asdict()))
 
 
-def run(module: str, *arguments: str) -> Figures:
-    """Run one round in a process of its own."""
-    command = [sys.executable, "-m", module, *arguments]
-    output = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Figures(**json.loads(output.stdout.splitlines()[-1]))
+class ProgramFailed(Exception):
+    """A program of a benchmark did not do its work; the text has its errors."""
 
 
-def paired(modules: list[str], rounds: int, *arguments: str) -> dict[str, Figures]:
-    """Run all in turn, several times over; @return: the medians."""
-    taken: dict[str, list[Figures]] = {module: [] for module in modules}
-    for _ in range(rounds):
-        for module in modules:
-            taken[module].append(run(module, *arguments))
-    return {module: _medians(figures) for module, figures in taken.items()}
+def module(name: str) -> list[str]:
+    """@return: the command that runs a module with this Python."""
+    return [sys.executable, "-m", name]
 
 
-def _medians(figures: list[Figures]) -> Figures:
-    return Figures(
-        median(each.rate for each in figures), median(each.cpu for each in figures)
+def run(command: Sequence[str]) -> Figures:
+    """
+    Run one round in a process of its own.
+
+    @raise ProgramFailed: it failed.
+    """
+    done = subprocess.run(
+        command,
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
     )
+    if done.returncode:
+        raise ProgramFailed(f"{' '.join(command)}: {done.stderr}")
+    return Figures(**json.loads(done.stdout.splitlines()[-1]))
+
+
+class Samples:
+    """The figures of several programs, those of each round belonging together."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, list[Figures]] = {}
+
+    def add(self, name: str, figures: Figures) -> None:
+        self.taken.setdefault(name, []).append(figures)
+
+    def median(self, name: str) -> Figures:
+        """@return: the median of each figure."""
+        return Figures(*map(median, zip(*self.taken[name], strict=True)))
+
+    def ratio(self, field: str, ours: str, theirs: str) -> float:
+        """@return: the median of what the rounds gave, ours by theirs."""
+        place = Figures._fields.index(field)
+        pairs = zip(self.taken[ours], self.taken[theirs], strict=True)
+        return median(mine[place] / other[place] for mine, other in pairs)
+
+
+def paired(
+    names: Iterable[str], rounds: int, take: Callable[[str], Figures]
+) -> Samples:
+    """Take all in turn, several times over, every other time backwards."""
+    samples = Samples()
+    order = list(names)
+    for _ in range(rounds):
+        for name in order:
+            samples.add(name, take(name))
+        order.reverse()
+    return samples

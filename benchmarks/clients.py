@@ -1,0 +1,115 @@
+"""
+The clients that are compared, and what keeps one from being measured here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.report import module
+
+OURS = "txkombu"
+PIKA_TWISTED = "pika, Twisted"
+KOMBU = "kombu"
+C = "librabbitmq (C)"
+
+MODES = ("publish", "confirm", "consume", "request")
+_ALL = {mode: mode for mode in MODES}
+
+
+class Client(NamedTuple):
+    """One row of the tables."""
+
+    name: str
+    package: str
+    """What has to be installed; C{""} if it is the one in C."""
+    module: str
+    modes: dict[str, str]
+    """The table it is in, and what its program calls that."""
+
+
+CLIENTS = (
+    Client(OURS, "txkombu", "benchmarks.amqp_txkombu", _ALL),
+    Client(C, "", "", _ALL),
+    Client(f"{C}, acks 50", "", "", {"consume": "consume-multiple"}),
+    Client(PIKA_TWISTED, "pika", "benchmarks.amqp_pika_twisted", _ALL),
+    Client("pika, blocking", "pika", "benchmarks.amqp_pika", _ALL),
+    Client(KOMBU, "kombu", "benchmarks.amqp_kombu", _ALL),
+    Client(
+        "kombu, window", "kombu", "benchmarks.amqp_kombu", {"confirm": "confirm-window"}
+    ),
+    Client("aio-pika", "aio-pika", "benchmarks.amqp_aio_pika", _ALL),
+    Client("txAMQP", "txAMQP", "benchmarks.amqp_txamqp", _ALL),
+)
+
+SOURCE = Path(__file__).parent / "librabbitmq.c"
+PACKAGES = "gcc libc6-dev librabbitmq-dev"
+
+
+def compile_c(folder: Path) -> Path:
+    """
+    Compile the program in C.
+
+    @raise RuntimeError: that cannot be done here; the text says why.
+    """
+    if shutil.which("gcc") is None:
+        raise RuntimeError(f"there is no gcc: apt-get install {PACKAGES}")
+    program = folder.absolute() / "librabbitmq"
+    done = subprocess.run(
+        ["gcc", "-O2", "-Wall", "-o", program, SOURCE, "-lrabbitmq"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        why = done.stderr.splitlines()[0] if done.stderr else "gcc failed"
+        raise RuntimeError(f"{why}: apt-get install {PACKAGES}")
+    return program
+
+
+class Commands:
+    """
+    What runs each client.
+
+    @ivar missing: why, by name, for those that cannot be run.
+    @ivar versions: of the packages that are compared.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """@param folder: for what is compiled."""
+        self.missing: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
+        self._commands: dict[str, list[str]] = {}
+        try:
+            compiled, why = [str(compile_c(folder))], ""
+        except RuntimeError as error:
+            compiled, why = [], str(error)
+        for client in CLIENTS:
+            if client.package:
+                self._add_module(client)
+            elif compiled:
+                self._commands[client.name] = compiled
+            else:
+                self.missing[client.name] = why
+
+    def _add_module(self, client: Client) -> None:
+        try:
+            self.versions[client.package] = version(client.package)
+        except PackageNotFoundError:
+            if client.name != OURS:
+                why = f"{client.package} is not installed"
+                self.missing[client.name] = why
+                return
+        self._commands[client.name] = module(client.module)
+
+    def of(self, mode: str) -> dict[str, list[str]]:
+        """The commands of the clients in that table, their first argument last."""
+        return {
+            client.name: [*self._commands[client.name], client.modes[mode]]
+            for client in CLIENTS
+            if mode in client.modes and client.name in self._commands
+        }

@@ -1,0 +1,70 @@
+"""
+What our transport is held to, beside the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from benchmarks.clients import KOMBU, OURS, PIKA_TWISTED, C
+from benchmarks.report import Samples
+from benchmarks.tables import number
+
+
+class Gate(NamedTuple):
+    """Ours by theirs: at most that much CPU, at least that rate."""
+
+    mode: str
+    field: str
+    theirs: str
+    limit: float
+    only_wanted: bool = False
+
+    def is_met(self, ratio: float) -> bool:
+        return ratio <= self.limit if self.field == "cpu" else ratio >= self.limit
+
+    @property
+    def words(self) -> str:
+        what = "CPU" if self.field == "cpu" else "rate"
+        aim = ", wanted" if self.only_wanted else ""
+        return f"{self.mode}: {what} by that of {self.theirs}{aim}"
+
+    @property
+    def bound(self) -> str:
+        return f"{'≤' if self.field == 'cpu' else '≥'} {self.limit:g}"
+
+
+GATES = (
+    Gate("publish", "cpu", PIKA_TWISTED, 1.2),
+    Gate("confirm", "cpu", PIKA_TWISTED, 1.0),
+    Gate("consume", "cpu", PIKA_TWISTED, 0.5),
+    Gate("publish", "rate", C, 0.75),
+    Gate("publish", "rate", C, 0.9, only_wanted=True),
+    Gate("publish", "rate", KOMBU, 2.0),
+    Gate("confirm", "rate", PIKA_TWISTED, 0.9),
+    Gate("confirm", "rate", KOMBU, 4.5),
+    Gate("consume", "rate", C, 0.95),
+    Gate("consume", "rate", C, 1.0, only_wanted=True),
+    Gate("consume", "rate", KOMBU, 2.5),
+)
+
+
+def judge(taken: Mapping[tuple[str, int], Samples]) -> Iterator[list[str]]:
+    """
+    Compare, for each gate and size of body.
+
+    @param taken: the samples by mode and size.
+    @return: rows of the words, the bound, and for each size the ratio and
+        whether that will do; those whose peer was not measured are left out.
+    """
+    sizes = sorted({size for _, size in taken})
+    for gate in GATES:
+        samples = [taken[gate.mode, size] for size in sizes]
+        if any(gate.theirs not in each.taken for each in samples):
+            continue
+        row = [gate.words, gate.bound]
+        for each in samples:
+            ratio = each.ratio(gate.field, OURS, gate.theirs)
+            row += [number(ratio), "met" if gate.is_met(ratio) else "missed"]
+        yield row

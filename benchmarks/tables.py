@@ -1,0 +1,51 @@
+"""
+Results as reStructuredText, which reads well in a terminal, and in docs/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.rst"
+"""The page that has a section for each kind of benchmark."""
+
+
+def number(value: float) -> str:
+    """@return: it with three digits or more."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """@return: a simple table; the first column is text, the others numbers."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = "  ".join("=" * width for width in widths)
+    shown = ["  ".join(_cells(line, widths)).rstrip() for line in lines]
+    return "\n".join([rule, shown[0], rule, *shown[1:], rule])
+
+
+def _cells(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    first, *others = line
+    cells = [first.ljust(widths[0])]
+    return cells + [
+        cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)
+    ]
+
+
+def write(kind: str, text: str, page: Path = PAGE) -> None:
+    """
+    Put results between the comments that mark their place in the page.
+
+    @raise ValueError: the page has no such place.
+    """
+    begin, end = f".. begin {kind}", f".. end {kind}"
+    old = page.read_text(encoding="utf-8")
+    place = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)}\n)", re.DOTALL)
+    new, found = place.subn(lambda _: f"\n{text}\n\n", old)
+    if not found:
+        raise ValueError(f"{page} has no lines {begin!r} and {end!r}")
+    page.write_text(new, encoding="utf-8")

@@ -1,0 +1,48 @@
+"""
+Publishing with a window: one more for each that is confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from benchmarks.job import WINDOW
+
+
+class Window:
+    """
+    Keeps up to 200 messages on their way.
+
+    @param publish: publishes the message of that number; fires when confirmed.
+    """
+
+    def __init__(self, count: int, publish: Callable[[int], Deferred[None]]) -> None:
+        self._count = count
+        self._publish = publish
+        self._begun = self._confirmed = 0
+        self._done: Deferred[None] = Deferred()
+
+    def run(self) -> Deferred[None]:
+        """@return: fires when all are confirmed; fails if one is not."""
+        while self._begun < min(WINDOW, self._count):
+            self._next()
+        return self._done
+
+    def _next(self) -> None:
+        self._begun += 1
+        publishing = self._publish(self._begun - 1)
+        publishing.addCallbacks(self._one_confirmed, self._failed)
+
+    def _one_confirmed(self, _: object) -> None:
+        self._confirmed += 1
+        if self._begun < self._count:
+            self._next()
+        elif self._confirmed == self._count:
+            self._done.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._done.called:
+            self._done.errback(failure)
