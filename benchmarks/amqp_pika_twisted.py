@@ -1,0 +1,94 @@
+"""
+Pika's adapter for Twisted, with bodies that are bytes already.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import pika
+from pika.adapters.twisted_connection import TwistedProtocolConnection
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.task import deferLater, react
+
+from benchmarks.job import HOST, PROPERTIES, WINDOW, Job
+from benchmarks.report import Stopwatch
+from benchmarks.window import Window
+
+
+async def publish(job: Job, channel: Any, reactor: Any) -> None:
+    """
+    Without confirm; what the broker answers next says that it has them.  The
+    reactor has its turn after 200, or all would wait in memory.
+    """
+    bodies = job.bodies()
+    watch = Stopwatch()
+    for number, body in enumerate(bodies):
+        await channel.basic_publish("", job.queue, body, _properties())
+        if number % WINDOW == WINDOW - 1:
+            await deferLater(reactor, 0)
+    await channel.queue_declare(job.queue, passive=True)
+    watch.report(job.messages)
+
+
+async def confirm(job: Job, channel: Any, reactor: Any) -> None:
+    """With confirms, 200 on their way."""
+    await channel.confirm_delivery()
+    bodies = job.bodies()
+
+    def send(number: int) -> Any:
+        return channel.basic_publish("", job.queue, bodies[number], _properties())
+
+    watch = Stopwatch()
+    await Window(job.messages, send).run()
+    watch.report(job.messages)
+
+
+async def consume(job: Job, channel: Any, reactor: Any) -> None:
+    """Acking each as it comes from the queue that the adapter makes."""
+    await channel.basic_qos(prefetch_count=WINDOW)
+    watch = Stopwatch()
+    queue, _ = await channel.basic_consume(job.queue)
+    for _ in range(job.messages):
+        message = await queue.get()
+        channel.basic_ack(message.method.delivery_tag)
+    watch.report(job.messages)
+
+
+async def request(job: Job, channel: Any, reactor: Any) -> None:
+    """One by one: published, received, acked."""
+    await channel.basic_qos(prefetch_count=WINDOW)
+    queue, _ = await channel.basic_consume(job.queue)
+    seconds = []
+    bodies = job.bodies()
+    watch = Stopwatch()
+    for body in bodies:
+        began = perf_counter()
+        channel.basic_publish("", job.queue, body, _properties())
+        message = await queue.get()
+        channel.basic_ack(message.method.delivery_tag)
+        seconds.append(perf_counter() - began)
+    watch.report(job.messages, seconds)
+
+
+def _properties() -> pika.BasicProperties:
+    return pika.BasicProperties(headers={}, **PROPERTIES)
+
+
+MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": request}
+
+
+async def main(reactor: Any) -> None:
+    """Do what the command line asks for."""
+    job = Job.from_command_line()
+    protocol = TwistedProtocolConnection(pika.ConnectionParameters())
+    endpoint = TCP4ClientEndpoint(reactor, HOST, job.port)
+    connection: Any = await connectProtocol(endpoint, protocol)
+    await connection.ready
+    await MODES[job.mode](job, await connection.channel(), reactor)
+    await connection.close()
+
+
+if __name__ == "__main__":
+    react(main)

@@ -1,0 +1,124 @@
+"""
+txAMQP, with bodies that are bytes already.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.task import deferLater, react
+from txamqp.client import TwistedDelegate
+from txamqp.content import Content
+from txamqp.protocol import AMQClient
+
+from benchmarks.job import HOST, PROPERTIES, USER, WINDOW, Job
+from benchmarks.report import Stopwatch
+from benchmarks.txamqp_spec import load
+from benchmarks.window import Window
+
+
+class Delegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
+    """It knows no confirms: they are matched here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[int, Deferred[None]] = {}
+
+    def basic_ack(self, channel: object, message: Any) -> None:
+        last = message.delivery_tag
+        tags = [last]
+        if message.multiple:
+            tags = [tag for tag in self.waiting if tag <= last]
+        for tag in tags:
+            self.waiting.pop(tag).callback(None)
+
+
+async def publish(job: Job, channel: Any, reactor: Any) -> None:
+    """
+    Without confirm; what the broker answers next says that it has them.  The
+    reactor has its turn after 200, or all would wait in memory.
+    """
+    bodies = job.bodies()
+    watch = Stopwatch()
+    for number, body in enumerate(bodies):
+        await _send(job, channel, body)
+        if number % WINDOW == WINDOW - 1:
+            await deferLater(reactor, 0)
+    await channel.queue_declare(queue=job.queue, passive=True)
+    watch.report(job.messages)
+
+
+async def confirm(job: Job, channel: Any, reactor: Any) -> None:
+    """With confirms, 200 on their way."""
+    await channel.confirm_select()
+    waiting = channel.client.delegate.waiting
+    bodies = job.bodies()
+
+    def send(number: int) -> Deferred[None]:
+        confirmed: Deferred[None] = Deferred()
+        waiting[number + 1] = confirmed
+        _send(job, channel, bodies[number])
+        return confirmed
+
+    watch = Stopwatch()
+    await Window(job.messages, send).run()
+    watch.report(job.messages)
+
+
+async def consume(job: Job, channel: Any, reactor: Any) -> None:
+    """Acking each as it comes from the queue that txAMQP makes."""
+    watch = Stopwatch()
+    queue = await _consume(job, channel)
+    for _ in range(job.messages):
+        message = await queue.get()
+        channel.basic_ack(message.delivery_tag)
+    watch.report(job.messages)
+
+
+async def request(job: Job, channel: Any, reactor: Any) -> None:
+    """One by one: published, received, acked."""
+    queue = await _consume(job, channel)
+    seconds = []
+    bodies = job.bodies()
+    watch = Stopwatch()
+    for body in bodies:
+        began = perf_counter()
+        _send(job, channel, body)
+        message = await queue.get()
+        channel.basic_ack(message.delivery_tag)
+        seconds.append(perf_counter() - began)
+    watch.report(job.messages, seconds)
+
+
+def _send(job: Job, channel: Any, body: bytes) -> Any:
+    content = Content(body, properties={"headers": {}, **PROPERTIES})
+    return channel.basic_publish(routing_key=job.queue, content=content)
+
+
+async def _consume(job: Job, channel: Any) -> Any:
+    await channel.basic_qos(prefetch_count=WINDOW)
+    reply = await channel.basic_consume(queue=job.queue)
+    return await channel.client.queue(reply.consumer_tag)
+
+
+MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": request}
+
+
+async def main(reactor: Any) -> None:
+    """Do what the command line asks for."""
+    job = Job.from_command_line()
+    protocol = AMQClient(Delegate(), "/", load())
+    endpoint = TCP4ClientEndpoint(reactor, HOST, job.port)
+    client: Any = await connectProtocol(endpoint, protocol)
+    await client.authenticate(USER, USER, "PLAIN")
+    channel = await client.channel(1)
+    await channel.channel_open()
+    await MODES[job.mode](job, channel, reactor)
+    await client.close(within=10)
+
+
+if __name__ == "__main__":
+    react(main)
