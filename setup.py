@@ -26,6 +26,8 @@ EXTRAS = {
     "brotli": ["brotli"],
 }
 DOCS = ["docutils", "pygments"]
+BENCH = ["aio-pika", "kombu>=5.5", "pika>=1.3,<2"]
+"""What the benchmarks compare with; its tests run each of these once."""
 
 setup(
     name="txkombu",
@@ -68,12 +70,13 @@ setup(
     extras_require={
         **EXTRAS,
         "all": sorted(each for extra in EXTRAS.values() for each in extra),
+        "bench": BENCH,
         "docs": DOCS,
         "dev": [
             *sorted(each for extra in EXTRAS.values() for each in extra),
+            *BENCH,
             *DOCS,
             "hypothesis",
-            "kombu>=5.5",
             "mypy",
             "mypy-zope",
             "pip",

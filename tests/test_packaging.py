@@ -156,7 +156,7 @@ class ContentTests(SynchronousTestCase):
         self.assertEqual(found["Version"], txkombu._version.__version__)
         self.assertEqual(found["Requires-Python"], ">=3.10")
         extras = set(found.get_all("Provides-Extra", []))
-        wanted = {"pika", "metrics", "zstd", "brotli", "all", "dev", "docs"}
+        wanted = {"pika", "metrics", "zstd", "brotli", "all", "bench", "dev", "docs"}
         self.assertEqual(extras, wanted)
         required = {
             re.split("[^A-Za-z0-9._-]", each)[0].lower()
