@@ -40,6 +40,15 @@ class SimpleQueueTests(BrokerTestCase):
         message.ack()
         self.assertEqual(message.payload, "late")
 
+    def test_get_before_the_last_was_settled(self) -> None:
+        """Messages can be got while others are not settled, as Kombu's can."""
+        for number in range(3):
+            self.result_of(self.simple.put(number))
+        messages = [self.result_of(self.simple.get()) for _ in range(3)]
+        self.assertEqual([each.payload for each in messages], [0, 1, 2])
+        for message in messages:
+            message.ack()
+
     def test_get_times_out(self) -> None:
         """After its timeout it fails with Empty, and loses no later message."""
         getting = self.simple.get(timeout=2)

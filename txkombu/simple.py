@@ -53,9 +53,7 @@ class SimpleQueue:
         accept: list[str] | None = None,
     ) -> None:
         queue = name if isinstance(name, Queue) else _queue_named(name)
-        self._consumer = Consumer(
-            channel, queue, no_ack=no_ack, accept=accept, prefetch_count=1
-        )
+        self._consumer = Consumer(channel, queue, no_ack=no_ack, accept=accept)
         self.channel = self._consumer.channel
         [self.queue] = self._consumer.queues  # type: ignore[misc]
         self._producer = Producer(

@@ -133,7 +133,7 @@ class RecordingBroker:
         """
         End the consumers of a queue, as a broker does that lost its node.
 
-        @raise KeyError: there is no such queue.
+        @raise LookupError: there is no such queue.
         """
         for consumer in list(self.memory.queue(queue, virtual_host).consumers):
             consumer.channel.cancel_from_broker(consumer.tag, "the test does so")
