@@ -402,6 +402,27 @@ class ConsumerTests(CornerTestCase):
         self.failureResultOf(changing, ChannelClosed)
         self.assertFalse(consumer.consuming_from("feed"))
 
+    def test_a_paused_channel_is_still_paused_after_a_loss(self) -> None:
+        """A slow no_ack consumer is flooded by no new session either."""
+        at_work: list[Deferred[None]] = []
+
+        def handle(payload: Any, message: Message) -> Deferred[None]:
+            self.got.append(payload)
+            at_work.append(Deferred())
+            return at_work[-1]
+
+        self.consumer(handle, no_ack=True, prefetch_count=2)
+        for number in range(10):
+            self.publish(number)
+        self.assertEqual(self.broker.waiting_in("feed"), 8)
+        self.broker.drop()
+        self.wait(2)
+        self.assertEqual(self.broker.waiting_in("feed"), 8)
+        while at_work:
+            at_work.pop(0).callback(None)
+            self.flush()
+        self.assertEqual(self.got, list(range(10)))
+
     def test_what_needs_no_ack_is_not_kept(self) -> None:
         """A message that needs no ack is the taker's alone."""
         consumer = self.consumer(no_ack=True)
