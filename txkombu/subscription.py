@@ -161,8 +161,7 @@ class Subscription:
         replay = connection.topology.replay_queue(session, self.queue)
         yield self._bounded(replay, "declare")
         opened = yield self._channel.when_open()
-        if not self.running:
-            yield self._bounded(self.start(opened), "consume")
+        yield self._bounded(self.start(opened), "consume")
         self._restarting = None
         self._log.info(
             "Consumer {tag!r} consumes from queue {queue!r} again",
