@@ -13,11 +13,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract_harness import Probe
-from txkombu import Consumer, Exchange, Message, Producer, Queue
+from tests.fakes import FakeSession, FakeTransport
+from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 from txkombu.channel import Channel
 from txkombu.exceptions import (
     ChannelClosed,
     ConnectionClosed,
+    OperationTimeout,
     OutcomeUnknown,
     SessionLost,
 )
@@ -531,6 +533,34 @@ class ClosingTests(CornerTestCase):
         self.flush()
         self.successResultOf(closing)
         self.failureResultOf(self.connection.drain_events(), ConnectionClosed)
+
+
+class RestoringTests(SynchronousTestCase):
+    """A broker that says nothing while everything is declared again."""
+
+    def test_it_is_given_up(self) -> None:
+        """After the operation timeout its session is aborted, and another made."""
+        clock, transport = Clock(), FakeTransport()
+        connection = BrokerConnection(
+            transport=transport, reactor=clock, operation_timeout=5
+        )
+        declaring = Queue("q")(connection).declare()
+        transport.attempts[0].succeed(FakeSession())
+        self.successResultOf(declaring)
+        transport.attempts[0].listener.session_lost(SessionLost("cut"))
+        clock.advance(1)
+        silent = FakeSession(prompt=False)
+        transport.attempts[1].succeed(silent)
+        clock.advance(4.9)
+        self.assertFalse(silent.aborted)
+        clock.advance(0.2)
+        self.assertTrue(silent.aborted)
+        self.assertIsInstance(connection.last_error, OperationTimeout)
+        clock.advance(2)
+        transport.attempts[2].succeed(FakeSession())
+        self.assertTrue(connection.connected)
+        self.successResultOf(connection.close())
+        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class PublisherTests(SynchronousTestCase):
