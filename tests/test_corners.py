@@ -114,6 +114,13 @@ class DeclaringTests(CornerTestCase):
         self.result_of(producer.publish("x", declare=[QUEUE]))
         self.assertEqual(self.broker.waiting_in("feed"), 1)
 
+    def test_an_exchange_that_was_only_checked(self) -> None:
+        """It is not made after a loss; it was never ours."""
+        exchange = Exchange("theirs", passive=True)
+        self.result_of(Exchange("theirs")(self.connect()).declare())
+        self.result_of(exchange(self.connection).declare())
+        self.assertFalse(self.connection.topology)
+
     def test_on_declared_after_a_loss(self) -> None:
         """on_declared is told of each declaration, with the name it got."""
         for name in ("mine", ""):
@@ -452,6 +459,47 @@ class ConsumerTests(CornerTestCase):
             self.assertEqual(self.got, ["first"])
             self.result_of(channel.close())
             self.got.clear()
+
+    def test_what_comes_after_a_cancel(self) -> None:
+        """Messages that were on their way are handed back unhandled."""
+        consumer = self.consumer(self.take)
+        producer = self.producer()
+        self.result_of(producer.publish("before"))
+        for number in range(3):
+            producer.publish(number)
+        cancelling = consumer.cancel()
+        self.flush()
+        self.successResultOf(cancelling)
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), (["before"], 3))
+
+    def test_what_was_taken_when_it_closes(self) -> None:
+        """What was taken and not settled is handed back, the channel being kept."""
+        channel = self.result_of(self.connection.channel())
+        consumer = Consumer(channel, QUEUE)
+        self.result_of(consumer.consume())
+        for number in range(3):
+            self.publish(number)
+        first, second = (self.result_of(consumer.take()) for _ in range(2))
+        self.result_of(first.ack())
+        self.result_of(consumer.close())
+        self.assertTrue(channel.is_open)
+        self.assertEqual(self.broker.waiting_in("feed"), 2)
+        self.assertTrue(second.acknowledged)
+
+    def test_several_settled_at_once(self) -> None:
+        """None of them is unsettled then, nor the one that did it."""
+        for settle in (Message.ack, Message.nack):
+            channel = self.result_of(self.connection.channel())
+            consumer = Consumer(channel, QUEUE)
+            self.result_of(consumer.consume())
+            for number in range(3):
+                self.publish(number)
+            messages = [self.result_of(consumer.take()) for _ in range(3)]
+            self.result_of(settle(messages[1], multiple=True))
+            self.assertEqual(channel.unsettled[0], messages[2])
+            self.assertTrue(messages[0].acknowledged)
+            self.result_of(channel.close())
+            self.result_of(QUEUE(self.connection).purge())
 
     def test_get_after_close(self) -> None:
         """A closed consumer gets nothing, though its channel is open."""
