@@ -439,8 +439,8 @@ class ConsumerTests(CornerTestCase):
             self.publish(number)
             self.assertEqual(self.result_of(consumer.take()).payload, number)
         gc.collect()
-        left = [each for each in gc.get_objects() if isinstance(each, Message)]
-        self.assertEqual(left, [])
+        messages = [each for each in gc.get_objects() if isinstance(each, Message)]
+        self.assertEqual([each for each in messages if each.no_ack], [])
 
     def test_end_of_one_that_paused_the_channel(self) -> None:
         """Others on its channel receive again when it is cancelled or closed."""
@@ -581,6 +581,49 @@ class ClosingTests(CornerTestCase):
         self.flush()
         self.successResultOf(closing)
         self.failureResultOf(self.connection.drain_events(), ConnectionClosed)
+
+
+class ChannelErrorTests(CornerTestCase):
+    """Channels that the broker ends while consumers are on them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.channel = self.result_of(self.connection.channel())
+        consumer = Consumer(self.channel, QUEUE, callbacks=[self.take])
+        self.result_of(consumer.consume())
+
+    def lose(self) -> None:
+        """Have the broker end the channel."""
+        Probe(Queue("?")(self.channel).queue_declare(passive=True))
+        self.flush()
+
+    def test_now_and_then(self) -> None:
+        """Each time it is back at once, if it had been well for a while."""
+        for number in range(6):
+            self.wait(6)
+            self.lose()
+            self.assertTrue(self.channel.is_consuming, number)
+
+    def test_again_and_again(self) -> None:
+        """Those that follow on each other are waited for longer and longer."""
+        self.lose()
+        waits = []
+        for _ in range(3):
+            self.lose()
+            waited = 0
+            while not self.channel.is_consuming:
+                self.wait(1)
+                waited += 1
+            waits.append(waited)
+        self.assertEqual(waits, [1, 2, 4])
+
+    def test_closed_while_it_waits(self) -> None:
+        """A channel that waits to be opened again leaves nothing when it closes."""
+        self.lose()
+        self.lose()
+        self.assertFalse(self.channel.is_open)
+        self.result_of(self.channel.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class RestoringTests(SynchronousTestCase):
