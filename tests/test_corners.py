@@ -626,6 +626,34 @@ class ChannelErrorTests(CornerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class SilentTests(SynchronousTestCase):
+    """A broker that says nothing any more."""
+
+    def test_closed_at_last(self) -> None:
+        """
+        A channel whose cancels are not answered is closed without waiting, so
+        that the messages it holds go back should the broker come round.
+        """
+        clock, transport = Clock(), FakeTransport()
+        connection = BrokerConnection(transport=transport, reactor=clock)
+        opening = connection.channel()
+        session = FakeSession()
+        transport.attempts[0].succeed(session)
+        channel = self.successResultOf(opening)
+        self.successResultOf(channel.consume(Queue("q"), lambda message: None))
+        [own] = session.channels
+        for silent in ("basic_cancel", "close"):
+            del own.answers[silent]
+        closing = channel.close()
+        self.assertEqual(own.names()[-1], "basic_cancel")
+        clock.advance(5)
+        self.successResultOf(closing)
+        self.assertEqual(own.names()[-1], "close")
+        self.successResultOf(connection.close())
+        clock.advance(5)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
 class RestoringTests(SynchronousTestCase):
     """A broker that says nothing while everything is declared again."""
 

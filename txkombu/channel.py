@@ -270,8 +270,10 @@ class Channel(EntityOperations):
         self._give_up_inbox()
         self.publisher.close(error)
         self.connection.channel_closed(self)
-        if answers and channel is not None:
-            yield self._in_time(channel.close())
+        if channel is not None:
+            closing = self._in_time(channel.close())
+            if answers:
+                yield closing
 
     @inlineCallbacks
     def _cancel_all(self) -> Generator[Deferred[Any], Any, bool]:

@@ -227,11 +227,12 @@ class Consumer:
 
     def _on_unsettled(self) -> None:
         """Tell once when nothing more will come, as nobody settles."""
-        if self._told_unsettled or self._dispatcher.load > 1:
+        limit = self.prefetch_count
+        if self._told_unsettled or not limit or self._dispatcher.load > 1:
             return
         tags = self._intake.tags
         held = sum(each.consumer_tag in tags for each in self.channel.unsettled)
-        if self.prefetch_count and held >= self.prefetch_count * len(tags):
+        if held >= limit * len(tags):
             self._told_unsettled = True
             self._log.warn(
                 "{consumer!r}: {held} messages are unsettled though their handlers "
