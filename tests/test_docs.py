@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 import txkombu
 from txkombu import (
     BrokerConnection,
-    channel,
     compression,
+    consuming,
     exceptions,
     policy,
     producer,
@@ -393,7 +393,7 @@ class TableTests(SynchronousTestCase):
             f"{publishing.TURN} messages or {publishing.TURN_BYTES // 1024} KiB", text
         )
         self.assertIn(f"It is {producer.PUBLISH_TIMEOUT:g} seconds", text)
-        self.assertIn(f"{channel.PREFETCH} by default", text_of("consuming.rst"))
+        self.assertIn(f"{consuming.PREFETCH} by default", text_of("consuming.rst"))
 
     def test_limits(self) -> None:
         """So are those about serialization."""

@@ -8,7 +8,7 @@ up to its timeout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import (
@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .bounded import CLOSE_TIMEOUT, bounded, pause
+from .consuming import ConsumingChannel
 from .entity import Queue
 from .exceptions import (
     ChannelClosed,
@@ -40,12 +41,10 @@ from .interfaces import (
     Settlement,
 )
 from .message import Message
-from .operations import EntityOperations
 from .policy import Backoff
 from .publishing import Outgoing, Publisher
 from .serialization import accept_set
-from .subscription import Subscription
-from .validation import check_count, check_short_string
+from .validation import check_count
 from .waiters import Once, Waiters
 
 if TYPE_CHECKING:
@@ -53,12 +52,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PREFETCH = 100
-"""How many unsettled messages a consumer may hold by default."""
-
 
 @implementer(ISessionChannelListener)
-class Channel(EntityOperations):
+class Channel(ConsumingChannel):
     """
     Declares, publishes, consumes, on one connection.
 
@@ -76,19 +72,15 @@ class Channel(EntityOperations):
     _log = Logger()
 
     def __init__(self, connection: BrokerConnection) -> None:
-        self.connection = connection
-        self._clock = connection.clock
+        super().__init__(connection, connection.clock)
         self._session_channel: ISessionChannel | None = None
         self._inbox: Inbox | None = None
         self._bringing_up: Deferred[None] | None = None
         self._open: Waiters[ISessionChannel] = Waiters()
-        self._subscriptions: dict[str, Subscription] = {}
         self._backoff = Backoff(eager=True)
         self._up_since = 0.0
-        self._tags = 0
         self._closed: KombuError | None = None
         self._end = Once(self._close)
-        self._paused_by: set[object] = set()
         self._on_return: dict[object, Callable[[Returned], None]] = {}
         self.publisher = Publisher(self._clock, self._waits_for)
         self.publisher.flow(connection.may_publish)
@@ -113,11 +105,6 @@ class Channel(EntityOperations):
     def closed(self) -> bool:
         """Whether L{close} was called, here or on the connection."""
         return self._closed is not None
-
-    @property
-    def is_consuming(self) -> bool:
-        """Whether every consumer that was started is running at the broker."""
-        return all(each.running for each in self._subscriptions.values())
 
     @property
     def unsettled(self) -> list[Message]:
@@ -393,119 +380,7 @@ class Channel(EntityOperations):
         """@return: fires when a message would be sent at once."""
         return self.when_open().addCallback(lambda _: self.publisher.when_ready())
 
-    # --- consuming ----------------------------------------------------------
-
-    def consume(
-        self,
-        queue: Queue,
-        callback: Callable[[Message], object],
-        *,
-        consumer_tag: str = "",
-        tag_prefix: str = "",
-        no_ack: bool = False,
-        exclusive: bool = False,
-        arguments: Mapping[str, object] | None = None,
-        prefetch_count: int = PREFETCH,
-        accept: Iterable[str] | None = None,
-        on_cancel: Callable[[str, Exception], object] | None = None,
-    ) -> Deferred[str]:
-        """
-        Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
-
-        @param callback: called with each L{Message}.
-        @param consumer_tag: made up, with C{tag_prefix}, if empty.
-        @param on_cancel: called with (tag, error) if the broker ends it, as
-            when its queue is deleted; it is started again with growing waits.
-        @return: fires with its tag; fails with the broker's refusal.
-        @raise ValueError: the tag is taken.
-        """
-        tag = check_short_string("consumer_tag", consumer_tag or self._tag(tag_prefix))
-        if tag in self._subscriptions:
-            raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
-        check_count("prefetch_count", prefetch_count, 0, 65535)
-        if self._closed is not None:
-            return fail(self._closed)
-        subscription = Subscription(
-            self,
-            queue,
-            callback,
-            tag=tag,
-            no_ack=no_ack,
-            exclusive=exclusive,
-            arguments={**queue.consumer_arguments, **(arguments or {})},
-            prefetch_count=prefetch_count,
-            accept=accept_set(accept),
-            on_cancel=on_cancel,
-        )
-
-        def started(_: object) -> str:
-            if self._closed is not None:
-                raise self._closed
-            self._subscriptions[tag] = subscription
-            return tag
-
-        return self.call(
-            f"consuming from queue {queue.name!r}", subscription.start
-        ).addCallback(started)
-
-    def _tag(self, prefix: str) -> str:
-        self._tags += 1
-        return f"{prefix or self.connection.tag_prefix}{self._tags}"
-
-    def basic_cancel(self, consumer_tag: str) -> Deferred[None]:
-        """
-        End a consumer; the messages it holds can still be settled.
-
-        @return: fires when no more of its messages come; never fails.
-        """
-        subscription = self._subscriptions.pop(consumer_tag, None)
-        if subscription is None:
-            return succeed(None)
-        subscription.stop()
-        self._forget_auto_deleted(subscription.queue)
-        channel = self._session_channel
-        if channel is None:
-            return succeed(None)
-        return bounded(
-            channel.basic_cancel(consumer_tag),
-            self._clock,
-            self._timeout,
-            "cancel",
-            otherwise=None,
-        )
-
-    def _forget_auto_deleted(self, queue: Queue) -> None:
-        """The broker deletes such a queue with its last consumer; so do we."""
-        topology = self.connection.topology
-        if queue.auto_delete and not self.connection.is_consuming_from(queue.name):
-            server_named = topology.is_server_named(queue)
-            topology.queue_deleted(queue.name)
-            if server_named:
-                queue.name = ""
-
-    def consumes_from(self, queue: str) -> bool:
-        """Whether a consumer of this channel reads the queue of that name."""
-        return any(each.queue.name == queue for each in self._subscriptions.values())
-
-    def queue_renamed(self, old: str, new: str) -> None:
-        """Note that the broker gave a queue it names itself another name."""
-        for subscription in self._subscriptions.values():
-            if subscription.queue.name == old:
-                subscription.queue.name = new
-
-    def pause(self, who: object) -> None:
-        """Read no more deliveries until C{who} calls L{resume}."""
-        first = not self._paused_by
-        self._paused_by.add(who)
-        if first and self._session_channel is not None:
-            self._session_channel.pause_delivery()
-
-    def resume(self, who: object) -> None:
-        """Undo L{pause}."""
-        if who in self._paused_by:
-            self._paused_by.discard(who)
-            if not self._paused_by and self._session_channel is not None:
-                self._session_channel.resume_delivery()
+    # --- settling -----------------------------------------------------------
 
     def flush(self) -> Deferred[Settlement]:
         """@return: fires when all settlements so far were handed to the socket."""

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from .bindable import lent_channel
 from .callbacks import Callback, run_callbacks
-from .channel import PREFETCH
+from .consuming import PREFETCH
 from .dispatch import Dispatcher
 from .entity import Queue
 from .exceptions import ChannelClosed, DecodeError, NotSupported

@@ -21,7 +21,7 @@ from .message import Message
 from .policy import Backoff
 
 if TYPE_CHECKING:
-    from .channel import Channel
+    from .consuming import ConsumingChannel
 
 
 class Subscription:
@@ -35,7 +35,7 @@ class Subscription:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: ConsumingChannel,
         queue: Queue,
         callback: Callable[[Message], object],
         *,

@@ -1,0 +1,165 @@
+"""
+What a channel does with consumers: they survive its session channels.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from .bounded import bounded
+from .entity import Queue
+from .exceptions import KombuError
+from .inbox import Inbox
+from .interfaces import ISessionChannel
+from .operations import EntityOperations
+from .serialization import accept_set
+from .subscription import Subscription
+from .validation import check_count, check_short_string
+
+if TYPE_CHECKING:
+    from .connection import BrokerConnection
+    from .message import Message
+
+PREFETCH = 100
+"""How many unsettled messages a consumer may hold by default."""
+
+
+class ConsumingChannel(EntityOperations):
+    """The part of L{txkombu.channel.Channel} that starts and ends consumers."""
+
+    _inbox: Inbox | None
+    _session_channel: ISessionChannel | None
+    _closed: KombuError | None
+
+    def __init__(self, connection: BrokerConnection, clock: IReactorTime) -> None:
+        self.connection = connection
+        self._clock = clock
+        self._subscriptions: dict[str, Subscription] = {}
+        self._tags = 0
+        self._paused_by: set[object] = set()
+
+    @abstractmethod
+    def when_open(self) -> Deferred[ISessionChannel]:
+        """@return: fires with the session channel."""
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started is running at the broker."""
+        return all(each.running for each in self._subscriptions.values())
+
+    def consume(
+        self,
+        queue: Queue,
+        callback: Callable[[Message], object],
+        *,
+        consumer_tag: str = "",
+        tag_prefix: str = "",
+        no_ack: bool = False,
+        exclusive: bool = False,
+        arguments: Mapping[str, object] | None = None,
+        prefetch_count: int = PREFETCH,
+        accept: Iterable[str] | None = None,
+        on_cancel: Callable[[str, Exception], object] | None = None,
+    ) -> Deferred[str]:
+        """
+        Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
+
+        @param callback: called with each L{Message}.
+        @param consumer_tag: made up, with C{tag_prefix}, if empty.
+        @param on_cancel: called with (tag, error) if the broker ends it, as
+            when its queue is deleted; it is started again with growing waits.
+        @return: fires with its tag; fails with the broker's refusal.
+        @raise ValueError: the tag is taken.
+        """
+        tag = check_short_string("consumer_tag", consumer_tag or self._tag(tag_prefix))
+        if tag in self._subscriptions:
+            raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+        if self._closed is not None:
+            return fail(self._closed)
+        subscription = Subscription(
+            self,
+            queue,
+            callback,
+            tag=tag,
+            no_ack=no_ack,
+            exclusive=exclusive,
+            arguments={**queue.consumer_arguments, **(arguments or {})},
+            prefetch_count=prefetch_count,
+            accept=accept_set(accept),
+            on_cancel=on_cancel,
+        )
+
+        def started(_: object) -> str:
+            if self._closed is not None:
+                raise self._closed
+            self._subscriptions[tag] = subscription
+            return tag
+
+        return self.call(
+            f"consuming from queue {queue.name!r}", subscription.start
+        ).addCallback(started)
+
+    def _tag(self, prefix: str) -> str:
+        self._tags += 1
+        return f"{prefix or self.connection.tag_prefix}{self._tags}"
+
+    def basic_cancel(self, consumer_tag: str) -> Deferred[None]:
+        """
+        End a consumer; the messages it holds can still be settled.
+
+        @return: fires when no more of its messages come; never fails.
+        """
+        subscription = self._subscriptions.pop(consumer_tag, None)
+        if subscription is None:
+            return succeed(None)
+        subscription.stop()
+        self._forget_auto_deleted(subscription.queue)
+        channel = self._session_channel
+        if channel is None:
+            return succeed(None)
+        return bounded(
+            channel.basic_cancel(consumer_tag),
+            self._clock,
+            self.connection.operation_timeout,
+            "cancel",
+            otherwise=None,
+        )
+
+    def _forget_auto_deleted(self, queue: Queue) -> None:
+        """The broker deletes such a queue with its last consumer; so do we."""
+        topology = self.connection.topology
+        if queue.auto_delete and not self.connection.is_consuming_from(queue.name):
+            server_named = topology.is_server_named(queue)
+            topology.queue_deleted(queue.name)
+            if server_named:
+                queue.name = ""
+
+    def consumes_from(self, queue: str) -> bool:
+        """Whether a consumer of this channel reads the queue of that name."""
+        return any(each.queue.name == queue for each in self._subscriptions.values())
+
+    def queue_renamed(self, old: str, new: str) -> None:
+        """Note that the broker gave a queue it names itself another name."""
+        for subscription in self._subscriptions.values():
+            if subscription.queue.name == old:
+                subscription.queue.name = new
+
+    def pause(self, who: object) -> None:
+        """Read no more deliveries until C{who} calls L{resume}."""
+        first = not self._paused_by
+        self._paused_by.add(who)
+        if first and self._session_channel is not None:
+            self._session_channel.pause_delivery()
+
+    def resume(self, who: object) -> None:
+        """Undo L{pause}."""
+        if who in self._paused_by:
+            self._paused_by.discard(who)
+            if not self._paused_by and self._session_channel is not None:
+                self._session_channel.resume_delivery()
