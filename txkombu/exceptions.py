@@ -203,7 +203,7 @@ class BrokerError(KombuError):
 
     def _describe(self) -> str:
         parts = [f"{self.code} {self.text}"]
-        if self.about and self.about not in self.text:
+        if self.about and f"'{self.about}'" not in self.text:
             parts.append(f"about {self.about!r}")
         if self.class_id:
             parts.append(f"method {self.class_id}.{self.method_id}")
