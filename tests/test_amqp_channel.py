@@ -195,14 +195,26 @@ class ConsumerTests(ChannelCase):
     def test_cancelled_by_broker(self) -> None:
         """The broker's cancel is told once, answered if it wants, and final."""
         inbox = Inbox()
-        for nowait, answer in ((True, []), (False, ["CancelOk"])):
+        for nowait, answer in ((True, ["Cancel"]), (False, ["CancelOk", "Cancel"])):
             self.consume(inbox=inbox)
             self.send(Basic.Cancel("tag", nowait))
             self.assertEqual(self.names(), answer)
+            self.send(Basic.CancelOk("tag"))
         self.send(Basic.Cancel("tag", True))
         told = inbox.journal.all("cancelled")
         self.assertEqual([type(error) for error in told], [ConsumerCancelled] * 2)
         self.assertIsNone(Probe(self.channel.basic_cancel("tag")).outcome)
+
+    def test_tag_after_cancel_by_broker(self) -> None:
+        """The tag of a consumer the broker cancelled is free once we said so too."""
+        self.consume()
+        self.send(Basic.Cancel("tag", True))
+        again = Probe(consume(self.channel, QUEUE))
+        self.assertEqual(self.names(), ["Cancel"])
+        self.send(Basic.CancelOk("tag"))
+        self.assertEqual(self.names(), ["Consume"])
+        self.send(Basic.ConsumeOk("tag"))
+        self.assertIsNone(again.outcome)
 
     def test_cancels_cross(self) -> None:
         """When cancels cross, nobody is told, and the tag is free."""

@@ -379,12 +379,16 @@ class AmqpChannel(ChannelLife):
             self._write(_Basic.CancelOk, consumer_tag=tag)
         if consumer is None:
             return
-        self._gone(consumer)
-        if not consumer.ending:
-            error = ConsumerCancelled(
-                f"the broker cancelled consumer {tag!r}: its queue is gone"
-            )
-            self._tell(consumer.on_cancelled, error)
+        if consumer.ending:
+            self._gone(consumer)
+            return
+        # RabbitMQ 4.3 keeps the tag of a consumer that was too slow until told.
+        self._finish(consumer)
+        error = ConsumerCancelled(
+            f"the broker cancelled consumer {tag!r}: its queue is gone, or it was "
+            "too slow to settle its messages"
+        )
+        self._tell(consumer.on_cancelled, error)
 
     # --- the end -------------------------------------------------------------
 
