@@ -124,7 +124,7 @@ class ChannelClosed(KombuError):
 
 
 class ConsumerCancelled(KombuError):
-    """The broker cancelled a consumer, because its queue went away."""
+    """The broker ended a consumer: its queue went away, or it was too slow."""
 
 
 class ProtocolError(KombuError):
