@@ -21,6 +21,7 @@ from txkombu.exceptions import (
     ConnectionClosed,
     OperationTimeout,
     OutcomeUnknown,
+    SerializerNotInstalled,
     SessionLost,
 )
 from txkombu.publishing import Publisher
@@ -151,6 +152,26 @@ class DeclaringTests(CornerTestCase):
         self.wait(2)
         self.assertTrue(self.connection.connected)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+
+    def test_what_cannot_be_declared(self) -> None:
+        """It is refused at once, and holds up no message behind it."""
+        producer = self.producer()
+        self.result_of(producer.publish("first"))
+        for wrong in (5, "feed", ["feed"], QUEUE, [QUEUE, None]):
+            with self.assertRaisesRegex(TypeError, "list of exchanges and queues"):
+                producer.publish("refused", declare=wrong)  # type: ignore[arg-type]
+        self.result_of(producer.publish("next", declare=[]))
+        self.assertEqual([each.payload for each in self.published], ["first", "next"])
+
+    def test_accept_of_a_single_operation(self) -> None:
+        """A name that is not known fails the Deferred, as all but misuse does."""
+        queue = QUEUE(self.connection)
+        self.result_of(queue.declare())
+        unknown = queue.get(accept=["jsno"])
+        self.failureResultOf(unknown, SerializerNotInstalled)
+        consuming = queue.channel.consume(queue, self.got.append, accept=["jsno"])
+        self.failureResultOf(consuming, SerializerNotInstalled)
+        self.assertTrue(self.connection.is_consuming)
 
     def test_a_queue_whose_binding_was_removed(self) -> None:
         """So does one that lost a binding since; with all it is left alone."""

@@ -30,6 +30,7 @@ from .exceptions import (
     ConnectionClosed,
     KombuError,
     NotSupported,
+    SerializerNotInstalled,
     SessionLost,
 )
 from .inbox import Inbox
@@ -322,7 +323,10 @@ class Channel(ConsumingChannel):
 
         @param accept: what may be decoded; see L{txkombu.Consumer}.
         """
-        accepted = accept_set(accept)
+        try:
+            accepted = accept_set(accept)
+        except SerializerNotInstalled:
+            return fail()
 
         def get(channel: ISessionChannel) -> Deferred[Message | None]:
             inbox = None if no_ack else self._inbox

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from .bounded import bounded
 from .entity import Queue
-from .exceptions import KombuError
+from .exceptions import KombuError, SerializerNotInstalled
 from .inbox import Inbox
 from .interfaces import ISessionChannel
 from .operations import EntityOperations
@@ -82,6 +82,10 @@ class ConsumingChannel(EntityOperations):
         check_count("prefetch_count", prefetch_count, 0, 65535)
         if self._closed is not None:
             return fail(self._closed)
+        try:
+            accepted = accept_set(accept)
+        except SerializerNotInstalled:
+            return fail()
         subscription = Subscription(
             self,
             queue,
@@ -91,7 +95,7 @@ class ConsumingChannel(EntityOperations):
             exclusive=exclusive,
             arguments={**queue.consumer_arguments, **(arguments or {})},
             prefetch_count=prefetch_count,
-            accept=accept_set(accept),
+            accept=accepted,
             on_cancel=on_cancel,
         )
 

@@ -185,6 +185,7 @@ class Producer:
             PUBLISH_TIMEOUT if timeout is None else check_seconds("timeout", timeout)
         )
         sent_headers = {} if headers is None else check_arguments("headers", headers)
+        entities = [] if declare is None else _checked_entities(declare)
         try:
             kind, encoding, data = encode(
                 body, serializer or self.serializer, content_type, content_encoding
@@ -204,10 +205,10 @@ class Producer:
         if properties:
             sent.update(properties)
         message = Outgoing(data, sent, target, routing_key, mandatory, confirm, limit)
-        message.held = declare is not None or not self._declared
+        message.held = bool(entities) or not self._declared
         done = self.channel.publish(message)
         if message.held and not done.called:
-            self._declare_for(message, list(declare or ()))
+            self._declare_for(message, entities)
         if self._coupling:
             self._coupling.check()
         return done.addErrback(self._told_on_return) if mandatory else done
@@ -379,3 +380,13 @@ class Producer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._exchange!r}>"
+
+
+def _checked_entities(declare: object) -> list[Exchange | Queue]:
+    """@raise TypeError: it is no collection of exchanges and queues."""
+    entities: list[Any] = list(declare) if isinstance(declare, Iterable) else [None]
+    if not all(isinstance(each, Exchange | Queue) for each in entities):
+        raise TypeError(
+            f"declare must be a list of exchanges and queues, not {declare!r}"
+        )
+    return entities
