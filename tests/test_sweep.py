@@ -11,21 +11,26 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract_harness import Probe
 from tests.stepping import BRIEF, EXCHANGE, NAMELESS, OTHER, READY, WORK, World
-from txkombu import Consumer, Exchange, Producer, Queue
+from txkombu import BrokerConnection, Consumer, Exchange, Producer, Queue
 from txkombu.exceptions import (
+    ChannelClosed,
+    ConnectionClosed,
     KombuError,
+    NotSent,
     OutcomeUnknown,
+    SessionLost,
 )
 from txkombu.simple import Empty, SimpleQueue
 from txkombu.transport.memory import events
 
+T = TypeVar("T")
 Begin = Callable[[], Deferred[Any]]
 
 
@@ -345,3 +350,91 @@ class SweepTests(SynchronousTestCase):
             operation.deferred.addBoth(lambda _: Probe(world.connection.close()))
 
         self.sweep(disturb, ends=True, at=[0])
+
+
+def drains(connection: BrokerConnection) -> Deferred[None]:
+    """Wait for a message of a consumer on which nothing was called."""
+    consumer = connection.Consumer(WORK, callbacks=[lambda *_: None])
+    return connection.drain_events(15).addBoth(pass_on, consumer)
+
+
+def pass_on(result: T, kept: object) -> T:
+    """Keep something until there is a result."""
+    return result
+
+
+FIRST: dict[str, Callable[[BrokerConnection], Deferred[Any]]] = {
+    "connect": lambda connection: connection.connect(),
+    "open": lambda connection: connection.channel(),
+    "declare": lambda connection: WORK(connection).declare(),
+    "publish": lambda connection: Producer(connection, EXCHANGE).publish("x"),
+    "publish all": lambda connection: Producer(connection).publish_all("xyz"),
+    "be ready": lambda connection: Producer(connection).when_ready(),
+    "consume": lambda connection: Consumer(connection, BRIEF).consume(),
+    "get": lambda connection: Consumer(connection, WORK).get(),
+    "put": lambda connection: connection.SimpleQueue("simple").put(1),
+    "drain events": drains,
+}
+"""What may come first on a connection, which it therefore makes."""
+
+
+class FirstUseTests(SynchronousTestCase):
+    """The first thing done with a connection, disturbed after every step."""
+
+    def setUp(self) -> None:
+        self.patch(events, "AT_ONCE", 1)
+
+    def sweep(self, disturb: Callable[[World, Probe], object]) -> None:
+        """Disturb each operation after each step."""
+        for name, begin in FIRST.items():
+            for steps in count():
+                world = World()
+                world.done(world.connection.close())
+                world.connection = world.connection.clone()
+                operation = Probe(begin(world.connection))
+                unused = world.run(steps)
+                disturb(world, operation)
+                world.settle(20)
+                self.assertEqual(len(operation.outcomes), 1, name)
+                self.check(name, operation.outcome)
+                self.assertTrue(world.connection.is_consuming, name)
+                for closing in world.close():
+                    self.assertEqual(closing.outcomes, [None], name)
+                self.assertEqual(world.clock.getDelayedCalls(), [], name)
+                self.assertEqual(world.connection.left_undone(), [], name)
+                if unused:
+                    break
+        gc.collect()
+
+    def check(self, name: str, outcome: Any) -> None:
+        """It worked, or failed with what fits."""
+        if isinstance(outcome, Exception):
+            typed = ConnectionClosed | ChannelClosed | SessionLost | CancelledError
+            self.assertIsInstance(outcome, typed | OutcomeUnknown | NotSent, name)
+
+    def test_lost(self) -> None:
+        """The session is lost."""
+        self.sweep(lambda world, _: world.broker.drop())
+
+    def test_cut(self) -> None:
+        """The session is cut, which it notices a moment later."""
+        self.sweep(lambda world, _: world.cut())
+
+    def test_refused(self) -> None:
+        """The session is lost, and the broker is away for a while."""
+
+        def disturb(world: World, _: Probe) -> None:
+            world.broker.refuse()
+            world.broker.drop()
+            world.settle(1)
+            world.broker.accept()
+
+        self.sweep(disturb)
+
+    def test_cancelled(self) -> None:
+        """Who waits for the operation cancels it."""
+        self.sweep(lambda _, operation: operation.deferred.cancel())
+
+    def test_closed(self) -> None:
+        """The connection is closed."""
+        self.sweep(lambda world, _: world.connection.close())
