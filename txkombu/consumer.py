@@ -270,7 +270,11 @@ class Consumer:
         return self._intake.start(no_ack)
 
     def declare(self) -> Deferred[None]:
-        """Declare the queues, as C{auto_declare} says, without consuming."""
+        """
+        Declare the queues, as C{auto_declare} says, without consuming.
+
+        @return: fails as L{Queue.declare} does.
+        """
         began = [self._intake.declare(queue) for queue in self._intake.queues]
         return gatherResults(began, consumeErrors=True).addCallbacks(
             lambda _: None, lambda failure: failure.value.subFailure
@@ -307,7 +311,11 @@ class Consumer:
         return self._cancel_tags(self._intake.tags)
 
     def cancel_by_queue(self, queue: Queue | str) -> Deferred[None]:
-        """Stop receiving from one queue, and drop it from L{queues}."""
+        """
+        Stop receiving from one queue, and drop it from L{queues}.
+
+        @return: as that of L{cancel}.
+        """
         name = queue.name if isinstance(queue, Queue) else queue
         return self._cancel_tags(self._intake.cancel_queue(name))
 
@@ -435,7 +443,11 @@ class Consumer:
 
     @inlineCallbacks
     def purge(self) -> Generator[Deferred[Any], Any, int]:
-        """Throw away the ready messages of its queues; fires with their number."""
+        """
+        Throw away the ready messages of its queues.
+
+        @return: fires with their number; fails as L{Queue.purge} does.
+        """
         total = 0
         for queue in self._intake.queues:
             total += yield queue.purge()

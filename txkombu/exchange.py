@@ -100,7 +100,13 @@ class Exchange(Entity):
         return to.exchange_declare(self, self.passive if passive is None else passive)
 
     def delete(self, if_unused: bool = False) -> Deferred[None]:
-        """Delete the exchange; with C{if_unused} only if nothing is bound to it."""
+        """
+        Delete the exchange; one that does not exist is no error.
+
+        @param if_unused: only if nothing is bound to it.
+        @return: fails with L{txkombu.exceptions.PreconditionFailed} if
+            something is, L{txkombu.exceptions.AccessRefused} for C{amq.*}.
+        """
         return self.channel_for("delete").exchange_delete(self, if_unused)
 
     def bind_to(
@@ -110,7 +116,12 @@ class Exchange(Entity):
         arguments: Mapping[str, object] | None = None,
         channel: Channelish | None = None,
     ) -> Deferred[None]:
-        """Receive what another exchange routes by this key."""
+        """
+        Receive what another exchange routes by this key.
+
+        @return: fails with L{txkombu.exceptions.NotFound} if one of the two
+            does not exist.
+        """
         return self.channel_for("bind_to", channel).exchange_bind(
             self, as_exchange(exchange), routing_key, arguments or {}
         )

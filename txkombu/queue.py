@@ -203,7 +203,11 @@ class Queue(Entity):
         Declare only the queue (AMQP 0-9-1, queue.declare).
 
         @param passive: only check that it exists, and count.
-        @return: fires with (queue, message_count, consumer_count).
+        @return: fires with (queue, message_count, consumer_count); fails with
+            L{txkombu.exceptions.PreconditionFailed} if it exists with other
+            properties, L{txkombu.exceptions.NotFound} if passive and it does
+            not exist, L{txkombu.exceptions.ResourceLocked} if it is exclusive
+            to another connection.
         """
         to = self.channel_for("queue_declare", channel)
         return to.queue_declare(self, passive).addCallback(self.declared)
@@ -215,7 +219,11 @@ class Queue(Entity):
         return result
 
     def queue_bind(self, channel: Channelish | None = None) -> Deferred[None]:
-        """Bind to the queue's own exchange (AMQP 0-9-1, queue.bind)."""
+        """
+        Bind to the queue's own exchange (AMQP 0-9-1, queue.bind).
+
+        @return: as that of L{bind_to}.
+        """
         return self.bind_to(
             self.exchange or "", self.routing_key, self.binding_arguments, channel
         )
@@ -227,7 +235,12 @@ class Queue(Entity):
         arguments: Mapping[str, object] | None = None,
         channel: Channelish | None = None,
     ) -> Deferred[None]:
-        """Bind to an exchange; nothing is sent for the default exchange."""
+        """
+        Bind to an exchange; nothing is sent for the default exchange.
+
+        @return: fails with L{txkombu.exceptions.NotFound} if one of the two
+            does not exist.
+        """
         to = self.channel_for("bind_to", channel)
         source = as_exchange(exchange)
         if not source.name:
@@ -251,12 +264,25 @@ class Queue(Entity):
     def get(
         self, no_ack: bool | None = None, accept: Iterable[str] | None = None
     ) -> Deferred[Message | None]:
-        """Take one message, or C{None} if none is ready."""
+        """
+        Take one message.
+
+        @param no_ack: instead of the queue's own setting.
+        @param accept: what may be decoded; see L{txkombu.Consumer}.
+        @return: fires with a L{Message}, or with C{None} if none is ready;
+            fails with L{txkombu.exceptions.NotFound} or
+            L{txkombu.exceptions.ResourceLocked}.
+        """
         to = self.channel_for("get")
         return to.basic_get(self, self.no_ack if no_ack is None else no_ack, accept)
 
     def purge(self) -> Deferred[int]:
-        """Throw away all ready messages; fires with their number."""
+        """
+        Throw away all ready messages.
+
+        @return: fires with their number; fails with
+            L{txkombu.exceptions.NotFound}.
+        """
         return self.channel_for("purge").queue_purge(self)
 
     def consume(
@@ -268,7 +294,9 @@ class Queue(Entity):
         """
         Start a plain consumer, which calls C{callback} with each Message.
 
-        @return: fires with its tag, made up if none is given.
+        @return: fires with its tag, made up if none is given; fails with
+            L{txkombu.exceptions.NotFound}, L{txkombu.exceptions.AccessRefused}
+            or L{txkombu.exceptions.ResourceLocked}.
         """
         to = self.channel_for("consume")
         if callback is None:

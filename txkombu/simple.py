@@ -99,11 +99,18 @@ class SimpleQueue:
         return self._consumer.get().addCallback(_or_empty)
 
     def clear(self) -> Deferred[int]:
-        """Throw away all that is ready; fires with its number."""
+        """
+        Throw away all that is ready.
+
+        @return: fires with its number; fails as L{Queue.declare} does.
+        """
         return self._declared().addCallback(lambda _: self.queue.purge())
 
     def qsize(self) -> Deferred[int]:
-        """@return: fires with the number of messages ready in the queue."""
+        """
+        @return: fires with the number of messages ready in the queue; fails as
+            L{Queue.declare} does.
+        """
         return self._declared().addCallback(lambda ok: ok.message_count)
 
     def _declared(self) -> Deferred[QueueDeclareOk]:
