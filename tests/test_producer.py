@@ -583,6 +583,21 @@ class RoomTests(ProducerTestCase):
 
         self.assertEqual(self.result_of(self.producer().publish_all(bodies())), 5)
 
+    def test_publish_all_closes_a_generator(self) -> None:
+        """An asynchronous generator of which it takes no more is closed."""
+        closed: list[bool] = []
+
+        async def bodies() -> AsyncIterator[object]:
+            try:
+                yield {1, 2}
+                yield 3
+            finally:
+                closed.append(True)
+
+        with self.assertRaises(EncodeError):
+            self.result_of(self.producer().publish_all(bodies()))
+        self.assertEqual(closed, [True])
+
     def test_publish_all_fails(self) -> None:
         """At the first failure it takes no more, and fails with it."""
         bodies = iter([1, {2, 3}, 4])

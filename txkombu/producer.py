@@ -4,7 +4,14 @@ Producer: publishes messages.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -334,6 +341,8 @@ class Producer:
         batch = Batch()
         filling = self._fill(batch, each_body(bodies), options)
         yield filling.addErrback(batch.failed)
+        if isinstance(bodies, AsyncGenerator):
+            yield Deferred.fromCoroutine(bodies.aclose())
         total: int = yield batch.when_done()
         return total
 
