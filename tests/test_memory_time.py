@@ -179,8 +179,8 @@ class KeepingTests(MemoryTestCase):
         (binding,) = self.broker.exchange("amq.topic").bindings
         self.assertIs(binding.destination, self.broker.queue("q"))
         self.assertEqual((binding.source, binding.key), ("amq.topic", "a.#"))
-        self.assertRaises(KeyError, self.broker.queue, "none")
-        self.assertRaises(KeyError, self.broker.exchange, "none")
+        self.assertRaises(LookupError, self.broker.queue, "none")
+        self.assertRaises(LookupError, self.broker.exchange, "none")
 
     def test_copies(self) -> None:
         """Neither publisher nor consumers can change a message in the broker."""
