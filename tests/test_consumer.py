@@ -104,13 +104,15 @@ class CallbackTests(ConsumerTestCase):
 
     def test_callbacks_are_checked(self) -> None:
         """What cannot be called is refused when it is given."""
-        wrong: tuple[Any, ...] = ([None], ["f"], self.take)
+        wrong: tuple[Any, ...] = ([None], ["f"], self.take, [lambda payload: None])
         for callbacks in wrong:
             with self.assertRaisesRegex(TypeError, "callback"):
                 Consumer(self.connection, QUEUE, callbacks=callbacks)
         for name in ("on_message", "on_decode_error", "on_failure", "on_cancel"):
             with self.assertRaisesRegex(TypeError, name):
                 Consumer(self.connection, QUEUE, **{name: "f"})  # type: ignore[arg-type]
+            with self.assertRaisesRegex(TypeError, name):
+                Consumer(self.connection, QUEUE, **{name: lambda: None})  # type: ignore[arg-type]
         with self.assertRaisesRegex(TypeError, "'video'"):
             Consumer(self.connection, "video")  # type: ignore[arg-type]
 

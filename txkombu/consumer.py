@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 _C = TypeVar("_C", bound="Consumer")
 
+_CALLED_WITH = {"on_message": 1, "on_decode_error": 2, "on_failure": 2, "on_cancel": 2}
+"""How many arguments each is given."""
+
 
 class Consumer:
     """
@@ -164,8 +167,9 @@ class Consumer:
         check_auto_declare(self.auto_declare)
         check_count("prefetch_count", self.prefetch_count, 0, 65535)
         check_count("concurrency", self.concurrency, 1)
-        for what in ("on_message", "on_decode_error", "on_failure", "on_cancel"):
-            check_callable(what, getattr(self, what), or_none=True)
+        for what, arguments in _CALLED_WITH.items():
+            if getattr(self, what) is not None:
+                check_callable(what, getattr(self, what), arguments)
         check_count("priority", self.priority, -(2**31), 2**31 - 1)
 
     # --- handling -----------------------------------------------------------
@@ -175,7 +179,7 @@ class Consumer:
         Have C{callback(payload, message)} called with each message, after
         those registered before.
         """
-        self._callbacks.append(check_callable("a callback", callback))
+        self._callbacks.append(check_callable("a callback", callback, 2))
         self._choose_handler()
 
     def receive(self, body: Any, message: Message) -> object:
@@ -512,4 +516,4 @@ def _no_channel() -> ChannelClosed:
 def _as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     if callable(callbacks):
         raise TypeError(f"callbacks must be a list of callbacks, not {callbacks!r}")
-    return [check_callable("a callback", each) for each in callbacks]
+    return [check_callable("a callback", each, 2) for each in callbacks]

@@ -5,6 +5,7 @@ Checks of what users pass in; each names the thing at fault.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -131,8 +132,16 @@ def check_auto_declare(value: object) -> bool | str:
     raise ValueError(f"auto_declare must be True, False or 'passive', not {value!r}")
 
 
-def check_callable(what: str, value: T, or_none: bool = False) -> T:
-    """@raise TypeError: it cannot be called; None passes if C{or_none}."""
-    if not callable(value) and not (or_none and value is None):
+def check_callable(what: str, value: T, arguments: int) -> T:
+    """@raise TypeError: it cannot be called with so many arguments."""
+    if not callable(value):
         raise TypeError(f"{what} must be callable, not {value!r}")
+    try:
+        signature(value).bind(*[None] * arguments)
+    except TypeError:
+        raise TypeError(
+            f"{what} is called with {arguments} arguments; {value!r} takes others"
+        ) from None
+    except ValueError:
+        pass  # built in, and does not tell
     return value
