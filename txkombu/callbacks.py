@@ -4,15 +4,23 @@ Running the callbacks of a consumer, in order, each awaited.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable
 from typing import Any
 
 from .message import Message
+from .validation import check_callable
 
 Callback = Callable[[Any, Message], object]
 """Called with (payload, message); plain, Deferred-returning or a coroutine
 function."""
+
+
+def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    """@raise TypeError: one of them cannot be called with (payload, message)."""
+    if callable(callbacks):
+        raise TypeError(f"callbacks must be a list of callbacks, not {callbacks!r}")
+    return [check_callable("a callback", each, 2) for each in callbacks]
 
 
 def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> object:

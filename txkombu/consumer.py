@@ -4,7 +4,7 @@ Consumer: receives messages from queues.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,20 +12,19 @@ from twisted.internet.defer import (
     Deferred,
     fail,
     gatherResults,
-    inlineCallbacks,
     succeed,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .bindable import lent_channel
-from .callbacks import Callback, run_callbacks
+from .callbacks import Callback, as_callbacks, run_callbacks
 from .consuming import PREFETCH
 from .dispatch import Dispatcher
 from .entity import Queue
 from .exceptions import ChannelClosed, DecodeError, NotSupported
 from .intake import Intake, IntakeSettings
-from .iteration import MessageIterator
+from .iteration import MessageIterator, Taken
 from .message import Message
 from .policy import FailurePolicy, requeue_once
 from .serialization import accept_set
@@ -130,7 +129,7 @@ class Consumer:
             if value is not None:
                 setattr(self, name, value)
         self._check()
-        self._callbacks = _as_callbacks(
+        self._callbacks = as_callbacks(
             self.callbacks if callbacks is None else callbacks
         )
         self.callbacks = self._callbacks
@@ -152,7 +151,7 @@ class Consumer:
         wanted = [named] if isinstance(named, Queue) else named
         self._intake = Intake(self.channel, wanted, settings)
         self.queues = self._intake.queues
-        self._taken: list[Message] = []
+        self._taken = Taken()
         self._touched = False
         self._told_unsettled = False
         self._end = Once(self._close)
@@ -388,10 +387,7 @@ class Consumer:
         return self.cancel().addCallback(lambda _: self._release())
 
     def _release(self) -> Deferred[None] | None:
-        for message in self._taken:
-            if not message.acknowledged:
-                message.nack()
-        self._taken.clear()
+        self._taken.hand_back()
         self._dispatcher.fail_takers(_closed())
         if not self._owned:
             return None
@@ -423,10 +419,7 @@ class Consumer:
 
     # --- without callbacks --------------------------------------------------
 
-    @inlineCallbacks
-    def get(
-        self, no_ack: bool | None = None
-    ) -> Generator[Deferred[Any], Any, Message | None]:
+    def get(self, no_ack: bool | None = None) -> Deferred[Message | None]:
         """
         Take one message from the first queue that has one.
 
@@ -434,28 +427,15 @@ class Consumer:
             refusal.
         """
         self._touched = True
-        if self._end.begun:
-            raise _closed()
-        for queue in self._intake.queues:
-            yield self._intake.declare(queue)
-            message: Message | None = yield self.channel.basic_get(
-                queue, self._intake.reads_no_ack(queue, no_ack), self._accepted
-            )
-            if message is not None:
-                return message
-        return None
+        return fail(_closed()) if self._end.begun else self._intake.get(no_ack)
 
-    @inlineCallbacks
-    def purge(self) -> Generator[Deferred[Any], Any, int]:
+    def purge(self) -> Deferred[int]:
         """
         Throw away the ready messages of its queues.
 
         @return: fires with their number; fails as L{Queue.purge} does.
         """
-        total = 0
-        for queue in self._intake.queues:
-            total += yield queue.purge()
-        return total
+        return self._intake.purge()
 
     def take(self) -> Deferred[Message]:
         """
@@ -474,9 +454,7 @@ class Consumer:
         return None if message is None else self._handed_out(message)
 
     def _handed_out(self, message: Message) -> Message:
-        if not message.no_ack:
-            self._taken = [each for each in self._taken if not each.acknowledged]
-            self._taken.append(message)
+        self._taken.add(message)
         self._maybe_resume()
         return message
 
@@ -511,9 +489,3 @@ def _closed() -> ChannelClosed:
 
 def _no_channel() -> ChannelClosed:
     return ChannelClosed("the channel of the consumer was closed")
-
-
-def _as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    if callable(callbacks):
-        raise TypeError(f"callbacks must be a list of callbacks, not {callbacks!r}")
-    return [check_callable("a callback", each, 2) for each in callbacks]

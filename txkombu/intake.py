@@ -167,6 +167,30 @@ class Intake:
         if self._cancels != cancels:
             raise ChannelClosed("the consumer was cancelled while it was starting")
 
+    # --- without starting ---------------------------------------------------
+
+    @inlineCallbacks
+    def get(self, no_ack: bool | None) -> Generator[Deferred[Any], Any, Message | None]:
+        """Take one message from the first queue that has one."""
+        for queue in self.queues:
+            yield self.declare(queue)
+            message: Message | None = yield self._channel.basic_get(
+                queue, self.reads_no_ack(queue, no_ack), self._settings.accept
+            )
+            if message is not None:
+                return message
+        return None
+
+    @inlineCallbacks
+    def purge(self) -> Generator[Deferred[Any], Any, int]:
+        """Throw away the ready messages of all queues, and count them."""
+        total = 0
+        for queue in self.queues:
+            total += yield queue.purge()
+        return total
+
+    # --- changing -----------------------------------------------------------
+
     def set_prefetch(self, prefetch_count: int) -> Deferred[None]:
         """Start all consumers again with another prefetch count."""
         self._settings.prefetch_count = prefetch_count
