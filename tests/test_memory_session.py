@@ -453,7 +453,7 @@ class ValueTests(MemoryTestCase):
 
     def test_types(self) -> None:
         """What came as tuple or bytearray arrives as list and bytes."""
-        self.publish(headers={"tuple": (1, 2), "array": bytearray(b"3")}, type=None)
+        self.publish(headers={"tuple": (1, 2), "array": bytearray(b"3")})
         got = self.done(self.one.basic_get(self.q, True))
         assert got is not None
         self.assertEqual(got.properties, {"headers": {"tuple": [1, 2], "array": b"3"}})

@@ -108,6 +108,11 @@ class Channel(ConsumingChannel):
         return self._closed is not None
 
     @property
+    def unsettled_count(self) -> int:
+        """How many messages it handed out await settlement."""
+        return 0 if self._inbox is None else len(self._inbox.unsettled)
+
+    @property
     def unsettled(self) -> list[Message]:
         """The messages it handed out that await settlement, oldest first."""
         return [] if self._inbox is None else list(self._inbox.unsettled.values())

@@ -233,6 +233,8 @@ class Consumer:
         limit = self.prefetch_count
         if self._told_unsettled or not limit or self._dispatcher.load > 1:
             return
+        if self.channel.unsettled_count < limit:
+            return
         tags = self._intake.tags
         held = sum(each.consumer_tag in tags for each in self.channel.unsettled)
         if held >= limit * len(tags):

@@ -230,7 +230,7 @@ class Dispatcher:
     def _over(self) -> None:
         self.running -= 1
         self._on_handled()
-        if self._waiting or self._idle:
+        if self._waiting or self._idle.waiting:
             self._next()
 
     def _next(self) -> None:

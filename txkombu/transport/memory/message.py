@@ -130,12 +130,9 @@ def headers_of(properties: Mapping[str, object]) -> Mapping[str, object]:
 
 def snapshot(properties: Properties) -> Table:
     """
-    Copy properties as deep as they go, as a wire would, leaving out those
-    that are not set.
+    Copy properties as deep as they go, as a wire would.
     """
     copy = dict(properties)
-    if None in copy.values():
-        copy = {key: value for key, value in copy.items() if value is not None}
     headers = copy.get("headers")
     if headers:
         copy["headers"] = copied(headers)
