@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 
+WARM_UP = 2000
+"""Messages that go through before the stopwatch starts."""
 TURN = 100
 """Messages published before those are consumed, in a program that does both."""
 

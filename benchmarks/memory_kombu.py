@@ -8,7 +8,7 @@ import sys
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 
-from benchmarks.bodies import TURN, body
+from benchmarks.bodies import TURN, WARM_UP, body
 from benchmarks.report import Stopwatch
 
 
@@ -30,11 +30,12 @@ def measure(count: int) -> None:
     consumer.qos(prefetch_count=TURN)
     consumer.consume()
     producer = Producer(channel, exchange, routing_key="key")
-    watch = Stopwatch()
-    for first in range(0, count, TURN):
+    for first in range(-WARM_UP, count, TURN):
+        if first == 0:
+            watch = Stopwatch()
         for number in range(first, first + TURN):
             producer.publish(body(number))
-        while received < first + TURN:
+        while received < first + TURN + WARM_UP:
             connection.drain_events(timeout=1)
     watch.report(count)
     connection.release()

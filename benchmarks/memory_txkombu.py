@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from benchmarks.bodies import TURN, body
+from benchmarks.bodies import TURN, WARM_UP, body
 from benchmarks.report import Stopwatch
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 
@@ -42,8 +42,9 @@ def measure(_: object, count: int) -> Generator[Deferred[Any], Any, None]:
     consumer = Consumer(channel, queue, callbacks=[handle])
     yield consumer.consume()
     producer = Producer(channel, exchange, routing_key="key")
-    watch = Stopwatch()
-    for first in range(0, count, TURN):
+    for first in range(-WARM_UP, count, TURN):
+        if first == 0:
+            watch = Stopwatch()
         turn = Deferred()
         for number in range(first, first + TURN):
             producer.publish(body(number)).addErrback(failed)
