@@ -469,7 +469,7 @@ class ShellTests(ModuleCase):
         self.assertEqual((code, lines), (0, ["'after'"]))
         self.assertIn("ZeroDivisionError: division by zero", errors)
         self.assertIn("txkombu.exceptions.NotFound: 404 NOT_FOUND", errors)
-        self.assertIn("SyntaxError: ", errors)
+        self.assertRegex(errors, "SyntaxError: (invalid syntax|incomplete input)")
 
     def test_exit(self) -> None:
         """exit() ends it, with a code if one is given, or with a text."""
