@@ -72,10 +72,7 @@ class EntityOperations(ABC):
         arguments: Mapping[str, object] | None = None,
     ) -> Deferred[None]:
         """Bind an exchange to another; see L{Exchange.bind_to}."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(
-            destination, source, routing_key, check_arguments("arguments", arguments)
-        )
+        bound = _bound(destination, source, routing_key, arguments)
         return self.call(
             f"binding exchange {destination.name!r} to {source.name!r}",
             lambda channel: channel.exchange_bind(destination, *bound[1:]),
@@ -89,10 +86,7 @@ class EntityOperations(ABC):
         arguments: Mapping[str, object] | None = None,
     ) -> Deferred[None]:
         """Undo L{exchange_bind} with the same arguments."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(
-            destination, source, routing_key, check_arguments("arguments", arguments)
-        )
+        bound = _bound(destination, source, routing_key, arguments)
         return self.call(
             f"unbinding exchange {destination.name!r} from {source.name!r}",
             lambda channel: channel.exchange_unbind(destination, *bound[1:]),
@@ -130,10 +124,7 @@ class EntityOperations(ABC):
         arguments: Mapping[str, object] | None = None,
     ) -> Deferred[None]:
         """Bind a queue to an exchange; see L{Queue.bind_to}."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(
-            queue, exchange, routing_key, check_arguments("arguments", arguments)
-        )
+        bound = _bound(queue, exchange, routing_key, arguments)
         return self.call(
             f"binding queue {queue.name!r} to {exchange.name!r}",
             lambda channel: channel.queue_bind(queue, *bound[1:]),
@@ -147,10 +138,7 @@ class EntityOperations(ABC):
         arguments: Mapping[str, object] | None = None,
     ) -> Deferred[None]:
         """Undo L{queue_bind} with the same arguments."""
-        check_short_string("routing key", routing_key)
-        bound = Bound(
-            queue, exchange, routing_key, check_arguments("arguments", arguments)
-        )
+        bound = _bound(queue, exchange, routing_key, arguments)
         return self.call(
             f"unbinding queue {queue.name!r} from {exchange.name!r}",
             lambda channel: channel.queue_unbind(queue, *bound[1:]),
