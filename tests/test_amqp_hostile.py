@@ -25,8 +25,8 @@ from txkombu.exceptions import (
     ProtocolError,
     SessionLost,
 )
-from txkombu.transport.amqp.ending import CLOSE_SECONDS
 from txkombu.transport.amqp.frames import frame
+from txkombu.transport.ending import CLOSE_SECONDS
 
 from .amqp_peer import START, Basic, Channel, Connection, Peer
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish

@@ -21,8 +21,8 @@ from txkombu.exceptions import (
     ResourceError,
     SessionLost,
 )
-from txkombu.transport.amqp.ending import CLOSE_SECONDS
-from txkombu.transport.amqp.heartbeat import Heartbeat as Watch
+from txkombu.transport.ending import CLOSE_SECONDS
+from txkombu.transport.heartbeat import Heartbeat as Watch
 from txkombu.url import Parameters
 
 from .amqp_peer import Basic, Channel, Connection, Peer

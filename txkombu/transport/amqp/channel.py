@@ -25,10 +25,8 @@ from ...interfaces import (
     QueueDeclareOk,
     Settlement,
 )
-from .confirms import Confirms
-from .consumers import Consumer, Consumers
-from .content import Content
-from .errors import (
+from ..confirms import Confirms
+from ..errors import (
     again,
     closed,
     ended,
@@ -36,7 +34,9 @@ from .errors import (
     outcome_unknown,
     refuses,
 )
-from .ledger import Ledger
+from ..ledger import Ledger
+from .consumers import Consumer, Consumers
+from .content import Content
 from .life import OPEN, ChannelLife
 from .methods import encode_method
 from .publishes import PublishWriter

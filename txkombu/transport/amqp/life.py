@@ -31,8 +31,8 @@ from twisted.logger import Logger
 from ...exceptions import BrokerError, ChannelClosed, ProtocolError
 from ...interfaces import Delivery, ISessionChannelListener
 from ...waiters import Waiters
+from ..errors import again, closed, ended, error_of, exchange_of
 from .content import CARRIERS, Content
-from .errors import again, closed, ended, error_of, exchange_of
 from .frames import BODY, HEADER, METHOD
 from .methods import Method, decode_method, encode_method
 from .requests import Request, Requests

@@ -22,7 +22,7 @@ from pamqp import commands
 
 from ..._version import __version__
 from ...exceptions import AuthenticationFailed, ConnectError, ProtocolError
-from .errors import caused, error_of
+from ..errors import caused, error_of
 from .frames import FRAME_MAX
 from .methods import Method, encode_method
 
@@ -84,25 +84,6 @@ def tune(parameters: Parameters, offer: _Connection.Tune) -> Tuning:
             f"at least {_FRAME_LEAST} are needed"
         )
     return tuning
-
-
-def check_credentials(parameters: Parameters) -> None:
-    """
-    @raise AuthenticationFailed: they cannot be told to any broker.
-    """
-    for name in ("userid", "password", "connection_name"):
-        value = getattr(parameters, name) or ""
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            # Not the cause: it would show a piece of a password.
-            raise AuthenticationFailed(
-                f"the {name} cannot be written as UTF-8"
-            ) from None
-        if name != "connection_name" and "\0" in value:
-            raise AuthenticationFailed(
-                f"the {name} has a zero byte, which separates the two in a login"
-            )
 
 
 class Login:

@@ -51,12 +51,12 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
+from ..ending import EndingProtocol
 from ..endpoints import connect_error
+from ..errors import caused, ended, error_of, lost_by
+from ..heartbeat import Heartbeat
 from .channel import AmqpChannel
-from .ending import EndingProtocol
-from .errors import caused, ended, error_of, lost_by
 from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
-from .heartbeat import Heartbeat
 from .login import Login
 from .methods import Method, decode_method, encode_method
 from .numbers import ChannelNumbers

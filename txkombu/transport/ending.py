@@ -13,8 +13,8 @@ from typing import Any, Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol
 
-from ...exceptions import KombuError, SessionLost
-from ...waiters import Waiters
+from ..exceptions import KombuError, SessionLost
+from ..waiters import Waiters
 
 CLOSE_SECONDS: Final = 5.0
 """How long to wait for the broker's word when closing, and again for the socket."""

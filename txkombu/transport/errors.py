@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pamqp import commands
 
-from ...exceptions import (
+from ..exceptions import (
     BrokerError,
     ChannelClosed,
     NotSent,

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ...exceptions import Nacked, Unroutable
-from ...interfaces import Returned
+from ..exceptions import Nacked, Unroutable
+from ..interfaces import Returned
 
 _Publish = tuple["Deferred[None]", str, str]
 """What fires with the verdict, the name of the exchange, the routing key."""
