@@ -251,6 +251,7 @@ class Harness(TestCase):
     async def ready(self, channel: ISessionChannel, queue: Queue) -> int:
         """How many messages a queue has ready."""
         declared = await channel.queue_declare(queue, True)
+        assert declared.message_count is not None
         return declared.message_count
 
     async def take(self, channel: ISessionChannel, queue: Queue) -> Delivery:

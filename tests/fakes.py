@@ -220,7 +220,7 @@ class FakeChannel(Recorder):
 
     def queue_delete(
         self, queue: Queue, if_unused: bool, if_empty: bool
-    ) -> Deferred[int]:
+    ) -> Deferred[int | None]:
         return self._begin("queue_delete", queue, if_unused, if_empty)
 
     # --- messages -------------------------------------------------------------

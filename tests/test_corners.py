@@ -139,7 +139,9 @@ class DeclaringTests(CornerTestCase):
     def test_on_declared_that_fails(self) -> None:
         """What on_declared raises is logged, and keeps nothing from coming up."""
 
-        def note(name: str, messages: int, consumers: int) -> Deferred[None]:
+        def note(
+            name: str, messages: int | None, consumers: int | None
+        ) -> Deferred[None]:
             if not messages:
                 raise ZeroDivisionError
             return fail(ZeroDivisionError())

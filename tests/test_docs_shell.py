@@ -125,7 +125,7 @@ class ShellTests(TestCase):
             await deferLater(clock, 0.05)
             with contextlib.suppress(NotFound):
                 found = await Queue(name)(connection).queue_declare(passive=True)
-                consumers = found.consumer_count
+                consumers = found.consumer_count or 0
 
     async def test_two_shells(self) -> None:
         """What is published in one is printed in the other."""

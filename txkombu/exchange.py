@@ -39,7 +39,11 @@ class Exchange(Entity):
     @param arguments: further arguments of the declaration.
     @param passive: C{declare} only checks that it exists.
     @param no_declare: C{declare} does nothing.
+    @ivar by_name: it was made of a mere name: its type and properties are
+        guesses.
     """
+
+    by_name = False
 
     fields = (
         "name",
@@ -161,7 +165,9 @@ def as_exchange(exchange: Exchange | str) -> Exchange:
     if isinstance(exchange, Exchange):
         return exchange
     if isinstance(exchange, str):
-        return Exchange(exchange)
+        named = Exchange(exchange)
+        named.by_name = True
+        return named
     raise TypeError(f"an Exchange or its name is needed, not {exchange!r}")
 
 

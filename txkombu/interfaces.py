@@ -13,7 +13,9 @@ The rules that hold for every method here:
 I{Entities cross whole.}  An operation takes L{txkombu.Exchange} and
 L{txkombu.Queue} objects, not names: STOMP needs an exchange's type to publish
 and a queue's arguments to bind.  A transport reads them and keeps no
-reference that it changes.
+reference that it changes.  An exchange of which the user gave only the name
+is C{by_name}: a transport that needs its type takes that of the declaration it
+saw in this session, and raises ValueError if it saw none.
 
 I{Order.}  Operations begun on one session channel take effect at the broker
 in the order they were begun.  A transport may pipeline them: it does not wait
@@ -89,7 +91,8 @@ class Capability(Enum):
     EXCHANGE_PASSIVE = "passive exchange declaration"
     EXCHANGE_DELETE = "deleting exchanges"
     EXCHANGE_BIND = "exchange-to-exchange bindings"
-    QUEUE_PASSIVE = "passive queue declaration with counts"
+    QUEUE_PASSIVE = "passive queue declaration"
+    QUEUE_COUNTS = "counting a queue's messages and consumers"
     QUEUE_UNBIND = "removing bindings"
     QUEUE_PURGE = "purging queues"
     QUEUE_DELETE = "deleting queues"
@@ -125,9 +128,10 @@ class QueueDeclareOk(NamedTuple):
 
     queue: str
     """Its name; made by the broker if the one asked for was empty."""
-    message_count: int
-    """Messages ready to be delivered."""
-    consumer_count: int
+    message_count: int | None
+    """Messages ready to be delivered; C{None} if the broker does not tell."""
+    consumer_count: int | None
+    """C{None} if the broker does not tell."""
 
 
 class Delivery:
@@ -357,11 +361,14 @@ class ISessionChannel(Interface):
         @return: fires with their number.
         """
 
-    def queue_delete(queue: Queue, if_unused: bool, if_empty: bool) -> Deferred[int]:
+    def queue_delete(
+        queue: Queue, if_unused: bool, if_empty: bool
+    ) -> Deferred[int | None]:
         """
         Delete a queue; one that does not exist is no error.
 
-        @return: fires with the number of messages lost with it.
+        @return: fires with the number of messages lost with it; C{None} if the
+            broker does not tell.
         """
 
     def basic_publish(
@@ -408,8 +415,11 @@ class ISessionChannel(Interface):
             perhaps before the returned Deferred fires, never after
             C{basic_cancel}'s has, never from within this call.
         @param on_cancelled: called once if the broker ends the consumer by
-            itself, with L{txkombu.exceptions.ConsumerCancelled}.  Messages it
-            holds can still be settled.  Not called when the channel dies.
+            itself, with L{txkombu.exceptions.ConsumerCancelled}: messages it
+            holds can still be settled.  A consumer that has a connection of
+            its own may lose it, and hears L{txkombu.exceptions.SessionLost}
+            or the broker's error: messages it held are STALE.  Not called
+            when the channel dies.
         """
 
     def basic_cancel(tag: str) -> Deferred[None]:

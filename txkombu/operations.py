@@ -152,10 +152,10 @@ class EntityOperations(ABC):
 
     def queue_delete(
         self, queue: Queue, if_unused: bool = False, if_empty: bool = False
-    ) -> Deferred[int]:
+    ) -> Deferred[int | None]:
         """Delete a queue; see L{Queue.delete}."""
 
-        def deleted(count: int) -> int:
+        def deleted(count: int | None) -> int | None:
             self.connection.topology.queue_deleted(queue.name)
             return count
 

@@ -46,6 +46,7 @@ class Queue(Entity):
     @param on_declared: called with (name, message_count, consumer_count)
         each time the queue has been declared, also when that was done again
         after a loss: then a queue that the broker names has another name.
+        The counts are C{None} where the broker does not tell them.
     @param key: an alias of C{routing_key}.
     @param durable: survives a restart of the broker.
     @param exclusive: only for the declaring connection; implies C{auto_delete}.
@@ -94,7 +95,7 @@ class Queue(Entity):
         routing_key: str = "",
         channel: Channelish | None = None,
         bindings: Iterable[binding] | None = None,
-        on_declared: Callable[[str, int, int], object] | None = None,
+        on_declared: Callable[[str, int | None, int | None], object] | None = None,
         *,
         key: str = "",
         durable: bool = True,
@@ -312,11 +313,14 @@ class Queue(Entity):
         """End a consumer that L{consume} started; never fails."""
         return self.channel_for("cancel").basic_cancel(consumer_tag)
 
-    def delete(self, if_unused: bool = False, if_empty: bool = False) -> Deferred[int]:
+    def delete(
+        self, if_unused: bool = False, if_empty: bool = False
+    ) -> Deferred[int | None]:
         """
         Delete the queue.
 
-        @return: fires with the number of messages lost with it; fails with
+        @return: fires with the number of messages lost with it, C{None} if the
+            broker does not tell; fails with
             L{txkombu.exceptions.PreconditionFailed} if a condition fails.
         """
         return self.channel_for("delete").queue_delete(self, if_unused, if_empty)

@@ -14,7 +14,6 @@ from .bounded import bounded
 from .consumer import Consumer
 from .entity import Exchange, Queue
 from .exceptions import OperationTimeout
-from .interfaces import QueueDeclareOk
 from .message import Message
 from .producer import Producer
 
@@ -104,18 +103,17 @@ class SimpleQueue:
 
         @return: fires with its number; fails as L{Queue.declare} does.
         """
-        return self._declared().addCallback(lambda _: self.queue.purge())
+        return self._consumer.declare().addCallback(lambda _: self.queue.purge())
 
-    def qsize(self) -> Deferred[int]:
+    def qsize(self) -> Deferred[int | None]:
         """
-        @return: fires with the number of messages ready in the queue; fails as
-            L{Queue.declare} does.
+        @return: fires with the number of messages ready in the queue, C{None}
+            if the broker does not tell; fails as L{Queue.declare} does.
         """
-        return self._declared().addCallback(lambda ok: ok.message_count)
-
-    def _declared(self) -> Deferred[QueueDeclareOk]:
         declaring = self._consumer.declare()
-        return declaring.addCallback(lambda _: self.queue.queue_declare(passive=True))
+        return declaring.addCallback(
+            lambda _: self.queue.queue_declare(passive=True)
+        ).addCallback(lambda ok: ok.message_count)
 
     def close(self) -> Deferred[None]:
         """Hand back what was taken and is not settled, and end; never fails."""

@@ -163,7 +163,7 @@ class TopologyOperations:
 
     def queue_delete(
         self, queue: Queue, if_unused: bool, if_empty: bool
-    ) -> Deferred[int]:
+    ) -> Deferred[int | None]:
         return self.request(
             _Queue.Delete,
             queue.name,

@@ -128,7 +128,7 @@ class TopologyChannel(ServedChannel):
 
     def queue_delete(
         self, queue: Queue, if_unused: bool, if_empty: bool
-    ) -> Deferred[int]:
+    ) -> Deferred[int | None]:
         return self._ask(
             QUEUE_DELETE,
             lambda: self._vhost.delete_queue(
