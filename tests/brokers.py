@@ -1,36 +1,46 @@
 """
-The real brokers of the test suite, each started once per run, when first asked for.
+The RabbitMQs of the test suite, each started once per run, when first asked for.
 
-A broker listens on free ports of the loopback interface, keeps its data in a
-temporary folder, and needs no rights beyond those of the user who runs the
-tests, unless it runs from a root of its own.  It ends with the process that
-started it.
+A node needs no rights beyond those of the user who runs the tests, unless it
+runs from a root of its own.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
-from unittest import SkipTest
 
 import attrs
 
 from .certificates import Authority
+from .node import (
+    HOST,
+    TLS_HOST,
+    BrokerFailed,
+    Node,
+    Nodes,
+    end,
+    free_ports,
+    missing,
+    revived,
+)
 
-HOST = "127.0.0.1"
-TLS_HOST = "localhost"
-"""The host that a broker's certificate is for."""
+__all__ = [
+    "HERE",
+    "HOST",
+    "TLS_HOST",
+    "BrokerFailed",
+    "Installation",
+    "RabbitMQ",
+    "fragile_rabbitmq",
+    "free_ports",
+    "once",
+    "rabbitmq",
+]
 
-_BOOT_SECONDS = 120.0
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 _PREFIX = "txkombu-rabbitmq-"
 _CONFIG = """\
@@ -50,30 +60,6 @@ disk_free_limit.absolute = 1MB
 {more}
 """
 _PLUGINS = "[rabbitmq_stomp,rabbitmq_auth_mechanism_ssl].\n"
-
-
-class BrokerFailed(Exception):
-    """A broker did not start; the text ends with the tail of its log."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports of the loopback interface on which nothing listens."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection((HOST, port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 _ENTER = """\
@@ -117,7 +103,7 @@ class Installation:
 HERE = Installation()
 
 
-class RabbitMQ:
+class RabbitMQ(Node):
     """
     A RabbitMQ node with the STOMP plugin, user and password C{guest}.
 
@@ -126,8 +112,9 @@ class RabbitMQ:
     @ivar tls_port: where it speaks AMQP 0-9-1 over TLS.
     @ivar authority: what signed its certificate, and may sign clients', who
         are then known by their common name.
-    @ivar pid: the process of the node.
     """
+
+    product = "RabbitMQ"
 
     def __init__(
         self,
@@ -145,14 +132,12 @@ class RabbitMQ:
         self._epmd_port: int = beside._epmd_port if beside else free_ports(1)[0]
         cookie = f"TXKOMBU{os.urandom(12).hex()}"
         self._cookie: str = beside._cookie if beside else cookie
-        self.folder = installation.make_folder()
+        super().__init__(installation.make_folder())
         self.authority = Authority(self.folder)
         self.node = f"txkombu{self.amqp_port}@localhost"
         self._log = self.folder / "node.log"
         self._environment = self._write_files(config)
         self._epmd: subprocess.Popen[bytes] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.stop)
 
     @property
     def url(self) -> str:
@@ -166,14 +151,16 @@ class RabbitMQ:
         return f"amqps://guest:guest@{TLS_HOST}:{self.tls_port}?cacertfile={ca}"
 
     @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+    def stomp_url(self) -> str:
+        """Where clients connect by STOMP."""
+        return f"stomp://guest:guest@{HOST}:{self.stomp_port}"
 
-    @property
-    def is_running(self) -> bool:
-        """Whether its process is there, frozen or not."""
-        return self._process is not None and self._process.poll() is None
+    def ports(self) -> tuple[int, ...]:
+        """Where it listens once it is up."""
+        return (self.amqp_port, self.tls_port, self.stomp_port)
+
+    def _logs(self) -> tuple[Path, ...]:
+        return (*super()._logs(), self._log)
 
     def _write_files(self, more: str) -> dict[str, str]:
         """Write the node's configuration; return its environment."""
@@ -222,45 +209,14 @@ class RabbitMQ:
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
-    def start(self) -> None:
-        """
-        Start the node, again if it was killed, and wait until it takes
-        connections, which blocks.
-
-        @raise BrokerFailed: it does not.
-        """
+    def _launch(self) -> subprocess.Popen[bytes]:
+        command = self._installation.command
         if self._epmd is None and not self._shares_epmd:
             # Our own port mapper, or the node would start one that stays.
             port = str(self._epmd_port)
-            self._epmd = self._spawn("epmd", "-address", HOST, "-port", port)
-        process = self._process = self._spawn(str(_SCRIPTS / "rabbitmq-server"))
-        limit = time.monotonic() + _BOOT_SECONDS
-        while not all(map(_listens, (self.amqp_port, self.tls_port, self.stomp_port))):
-            if process.poll() is not None or time.monotonic() > limit:
-                tail = self._tail()
-                self.stop()
-                raise BrokerFailed(f"RabbitMQ did not start; its log ends:\n{tail}")
-            time.sleep(0.1)
-
-    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        with (self.folder / "output").open("ab") as output:
-            return subprocess.Popen(
-                self._installation.command(*command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environment,
-                cwd=self.folder,
-                start_new_session=True,
-            )
-
-    def _tail(self) -> str:
-        texts = [
-            path.read_text("utf-8", "replace")
-            for path in (self.folder / "output", self._log)
-            if path.exists()
-        ]
-        return "\n".join("\n".join(texts).splitlines()[-30:])
+            epmd = command("epmd", "-address", HOST, "-port", port)
+            self._epmd = self._spawn(*epmd)
+        return self._spawn(*command(str(_SCRIPTS / "rabbitmq-server")))
 
     def ctl(self, *arguments: str) -> str:
         """
@@ -283,33 +239,14 @@ class RabbitMQ:
             raise BrokerFailed(f"rabbitmqctl {arguments}: {done.stderr.decode()}")
         return done.stdout.decode()
 
-    def kill(self) -> None:
-        """Kill the node as a loss of power would; L{start} starts it again."""
-        self._end(self._process)
-
-    def freeze(self) -> None:
-        """Stop the node's process: it keeps its sockets, and does nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let the node go on."""
-        os.kill(self.pid, signal.SIGCONT)
-
-    def _end(self, process: subprocess.Popen[bytes] | None) -> None:
-        if process is not None:
-            process.kill()
-            process.wait()
-
     def stop(self) -> None:
         """Kill what was started; nothing it kept is of use to anyone."""
-        atexit.unregister(self.stop)
-        self._end(self._process)
-        self._end(self._epmd)
-        self._process = self._epmd = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().stop()
+        end(self._epmd)
+        self._epmd = None
 
 
-_known: dict[str, RabbitMQ | BrokerFailed] = {}
+_nodes = Nodes()
 
 
 def rabbitmq() -> RabbitMQ:
@@ -324,15 +261,12 @@ def rabbitmq() -> RabbitMQ:
 
 def fragile_rabbitmq() -> RabbitMQ:
     """Another one, which tests may kill or freeze; otherwise as L{rabbitmq}."""
-    broker = _require("fragile")
-    if not broker.is_running:
-        broker.start()
-    return broker
+    return revived(_require("fragile"))
 
 
 def _require(which: str) -> RabbitMQ:
     if not HERE.script.exists():
-        _missing("rabbitmq-server")
+        missing("rabbitmq-server")
     return once(which, RabbitMQ)
 
 
@@ -342,21 +276,4 @@ def once(which: str, make: Callable[[], RabbitMQ]) -> RabbitMQ:
 
     @raise BrokerFailed: it does not start, or did not.
     """
-    if which not in _known:
-        broker = make()
-        try:
-            broker.start()
-            _known[which] = broker
-        except BrokerFailed as error:
-            _known[which] = error
-    known = _known[which]
-    if isinstance(known, BrokerFailed):
-        raise known
-    return known
-
-
-def _missing(package: str) -> NoReturn:
-    reason = f"{package} is not installed: apt-get install {package}"
-    if os.environ.get("CI") == "true":
-        raise BrokerFailed(reason)
-    raise SkipTest(reason)
+    return _nodes.once(which, make)

@@ -11,13 +11,14 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from . import brokers
+from .node import Nodes
 
 
 class MissingTests(SynchronousTestCase):
     """A broker that is not there."""
 
     def setUp(self) -> None:
-        self.patch(brokers, "_known", {})
+        self.patch(brokers, "_nodes", Nodes())
         self.patch(brokers, "_SCRIPTS", Path(self.mktemp()).absolute())
 
     def test_skipped(self) -> None:

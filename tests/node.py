@@ -1,0 +1,202 @@
+"""
+One process of a broker, as the tests run it.
+
+It listens on free ports of the loopback interface, keeps its data in a
+temporary folder, and ends with the process that started it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, NoReturn, TypeVar
+from unittest import SkipTest
+
+HOST = "127.0.0.1"
+TLS_HOST = "localhost"
+"""The host that a broker's certificate is for."""
+
+_BOOT_SECONDS = 120.0
+
+
+class BrokerFailed(Exception):
+    """A broker did not start; the text ends with the tail of its log."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports of the loopback interface on which nothing listens."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Node(ABC):
+    """
+    A broker's process, which may be killed, frozen and started again.
+
+    @ivar folder: its files; gone when it stops.
+    @ivar pid: the process of the node.
+    """
+
+    product: ClassVar[str]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._environment: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+
+    @abstractmethod
+    def ports(self) -> tuple[int, ...]:
+        """Where it listens once it is up."""
+
+    @abstractmethod
+    def _launch(self) -> subprocess.Popen[bytes]:
+        """Start its process."""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there, frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """
+        Start the node, again if it was killed, and wait until it takes
+        connections, which blocks.
+
+        @raise BrokerFailed: it does not.
+        """
+        process = self._process = self._launch()
+        limit = time.monotonic() + _BOOT_SECONDS
+        while not all(map(_listens, self.ports())):
+            if process.poll() is not None or time.monotonic() > limit:
+                text = f"{self.product} did not start; its log ends:\n{self.tail()}"
+                self.stop()
+                raise BrokerFailed(text)
+            time.sleep(0.1)
+
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "output").open("ab") as output:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+    def _logs(self) -> tuple[Path, ...]:
+        return (self.folder / "output",)
+
+    def tail(self) -> str:
+        """The end of its log."""
+        texts = [
+            path.read_text("utf-8", "replace") for path in self._logs() if path.exists()
+        ]
+        return "\n".join("\n".join(texts).splitlines()[-30:])
+
+    def kill(self) -> None:
+        """Kill the node as a loss of power would; L{start} starts it again."""
+        end(self._process)
+
+    def freeze(self) -> None:
+        """Stop the node's process: it keeps its sockets, and does nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the node go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kill what was started; nothing it kept is of use to anyone."""
+        atexit.unregister(self.stop)
+        end(self._process)
+        self._process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def end(process: subprocess.Popen[bytes] | None) -> None:
+    """Kill a process of ours, and wait for its end."""
+    if process is not None:
+        process.kill()
+        process.wait()
+
+
+_N = TypeVar("_N", bound=Node)
+
+
+class Nodes:
+    """The nodes of this run by name, each made by whoever asks first."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Node | BrokerFailed] = {}
+
+    def once(self, which: str, make: Callable[[], _N]) -> _N:
+        """
+        The node of that name, made and started by whoever asks first.
+
+        @raise BrokerFailed: it does not start, or did not.
+        """
+        known = self._known.get(which)
+        if known is None:
+            known = self._known[which] = _started(make)
+        if isinstance(known, BrokerFailed):
+            raise known
+        return known  # type: ignore[return-value]
+
+
+def _started(make: Callable[[], Node]) -> Node | BrokerFailed:
+    node = make()
+    try:
+        node.start()
+    except BrokerFailed as error:
+        return error
+    return node
+
+
+def revived(node: _N) -> _N:
+    """The node, started again if a test killed it."""
+    if not node.is_running:
+        node.start()
+    return node
+
+
+def missing(package: str) -> NoReturn:
+    """
+    Say that a package of Debian's is not installed.
+
+    @raise SkipTest: always, but in CI.
+    @raise BrokerFailed: in CI.
+    """
+    reason = f"{package} is not installed: apt-get install {package}"
+    if os.environ.get("CI") == "true":
+        raise BrokerFailed(reason)
+    raise SkipTest(reason)
