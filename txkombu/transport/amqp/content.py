@@ -9,7 +9,7 @@ from typing import Any
 from pamqp import commands
 
 from ...exceptions import ProtocolError
-from ...interfaces import Delivery, Returned
+from ...interfaces import Delivery, Properties
 from .deliveries import AmqpDelivery
 from .properties import body_size, decode_properties, listed_in
 
@@ -56,6 +56,11 @@ class Content:
         self._pieces.append(payload)
         return not self._missing
 
+    @property
+    def body(self) -> bytes:
+        """What has come of the body."""
+        return b"".join(self._pieces)
+
     def delivery(self) -> Delivery:
         """The message of a complete content that was handed out."""
         method = self.method
@@ -66,23 +71,15 @@ class Content:
             method.redelivered,
             method.exchange,
             method.routing_key,
-            b"".join(self._pieces),
+            self.body,
             listed_in(self._header),
         )
 
-    def returned(self) -> Returned:
+    def properties(self) -> Properties:
         """
-        The message of a complete content that came back.
+        The properties of a complete content.
 
-        @raise DecodeError: its properties cannot be understood.
+        @raise DecodeError: they cannot be understood.
         """
-        method = self.method
         assert self._header is not None
-        return Returned(
-            method.reply_code,
-            method.reply_text,
-            method.exchange,
-            method.routing_key,
-            b"".join(self._pieces),
-            decode_properties(listed_in(self._header)),
-        )
+        return decode_properties(listed_in(self._header))

@@ -19,9 +19,6 @@ HEARTBEAT: Final = 8
 OVERHEAD: Final = 8
 """The bytes of a frame around its payload."""
 
-FRAME_MAX: Final = 131072
-"""What we ask for, and the limit until a limit is agreed on, in bytes."""
-
 _HEAD: Final = Struct(">BHI")
 _END: Final = b"\xce"
 

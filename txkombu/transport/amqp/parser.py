@@ -11,8 +11,9 @@ from typing import Any, Final
 from pamqp import commands
 
 from ...exceptions import ProtocolError
+from ..model.login import FRAME_MAX
 from .deliveries import DeliveryReader
-from .frames import BODY, FRAME_MAX, HEADER, HEARTBEAT, METHOD, OVERHEAD
+from .frames import BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD
 
 DELIVERY: Final = -1
 """Stands for the three frames of a delivery that has arrived whole."""

@@ -1,104 +1,35 @@
 """
-A session on AMQP 0-9-1: the Twisted protocol.
-
-::
-
-    state     event                         then      what happens
-    LOGIN     connection.open-ok            OPEN      C{login} fires
-    LOGIN     close, loss, broken protocol  OVER      C{login} fails
-    OPEN      close()                       CLOSING   connection.close is written
-    OPEN      connection.close from broker  OVER      close-ok is written
-    OPEN      loss, broken protocol         OVER
-    CLOSING   connection.close-ok or close  OVER
-    CLOSING   nothing for some seconds      OVER      the socket is dropped
-    any       abort()                       OVER      the socket is dropped
-
-All that is outstanding fires on reaching OVER.  The socket may live on a while:
-it is asked to close once what was written is out, and dropped after some seconds.
+A session on AMQP 0-9-1: its bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from pamqp import commands
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IPushProducer,
-    IReactorTime,
-    ITCPTransport,
-)
-from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from ...exceptions import (
-    BrokerError,
-    ConnectError,
-    KombuError,
-    ProtocolError,
-    ResourceError,
-    SessionLost,
-)
+from ...exceptions import ProtocolError
 from ...interfaces import (
-    Capability,
     ISession,
-    ISessionChannel,
     ISessionChannelListener,
     ISessionListener,
 )
-from ..ending import EndingProtocol
-from ..endpoints import connect_error
-from ..errors import caused, ended, error_of, lost_by
-from ..heartbeat import Heartbeat
+from ..model.session import Session
 from .channel import AmqpChannel
 from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
-from .login import Login
 from .methods import Method, decode_method, encode_method
-from .numbers import ChannelNumbers
 from .parser import DELIVERY, FrameParser
-from .refusals import channels_refused
-from .requests import Request, Requests
-from .topology import nothing
 
 if TYPE_CHECKING:
     from ...url import Parameters
 
-_Connection = commands.Connection
-
-_SUCCESS: Final = 200
-_FRAME_ERROR: Final = 501
-
-
-class _State(Enum):
-    LOGIN = "login"
-    OPEN = "open"
-    CLOSING = "closing"
-    OVER = "over"
-
-
-_OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
-
 
 @implementer(ISession, IPushProducer)
-class AmqpSession(EndingProtocol):
-    """
-    One connection to one broker.
+class AmqpSession(Session):
+    """One connection to one broker; see L{ISession}."""
 
-    @ivar login: fires with the session once it is open, or fails with why not;
-        does not fire if it is aborted before.
-    @ivar warned: the queues that their owner was warned of.
-    @ivar frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
-    """
-
-    _log = Logger()
-
-    product = version = ""
-    capabilities = frozenset(Capability)
+    _channels: dict[int, AmqpChannel]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -108,325 +39,61 @@ class AmqpSession(EndingProtocol):
         listener: ISessionListener,
         warned: set[str] | None = None,
     ) -> None:
-        """
-        @param place: what is connected to, for errors.
-        @param warned: the queues that their owner was warned of; shared with
-            the sessions before and after.
-        """
-        super().__init__(clock)
-        self.login: Deferred[ISession] = Deferred()
-        self.frame_max = 0
-        self.warned = set() if warned is None else warned
-        self._place = place
-        self._listener = listener
-        self._state = _State.LOGIN
-        self._handshake = Login(parameters, place)
+        """See L{Session.__init__}."""
+        super().__init__(parameters, place, clock, listener, warned)
         self._parser = FrameParser()
-        self._heartbeat = Heartbeat(clock, self._beat, self._silent)
-        self._channels: dict[int, AmqpChannel] = {}
-        self._numbers = ChannelNumbers(0)
-        self._requests = Requests()
-        self._receiving = False
-        self._unflushed: dict[AmqpChannel, None] = {}
-        self._flush_call: IDelayedCall | None = None
 
-    @property
-    def _over(self) -> bool:
-        return self._state is _State.OVER
+    def _new_channel(
+        self, number: int, listener: ISessionChannelListener
+    ) -> AmqpChannel:
+        return AmqpChannel(self, number, listener)
 
-    # --- what Twisted calls --------------------------------------------------
+    # --- what is written -----------------------------------------------------
 
-    def connectionMade(self) -> None:
-        if self._state is _State.OVER:
-            self.transport.abortConnection()
-            return
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
+    def _begin(self) -> None:
         self.write(PROTOCOL_HEADER)
 
-    def dataReceived(self, data: bytes) -> None:
-        if self._state is _OVER:
-            return
-        self._heartbeat.silence = 0
-        self._receiving = True
-        try:
-            for kind, number, payload in self._parser.feed(data):
-                if kind == DELIVERY:
-                    self._channel(number).take_delivery(payload)
-                else:
-                    self._take(kind, number, payload)
-                if self._state is _OVER:
-                    return
-        except ProtocolError as error:
-            self._broken(error)
-        finally:
-            self._receiving = False
-        self._flush()
+    def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
+        frame = encode_method(number, kind, **arguments)
+        most = self.frame_max
+        if most and len(frame) > most:
+            raise ValueError(
+                f"the arguments take a frame of {len(frame)} bytes, at most {most} "
+                "were agreed on with the broker"
+            )
+        return frame
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._gone:
-            return
-        cause: BaseException = reason.value  # type: ignore[assignment]
-        if self._state is _State.LOGIN:
-            self._end(connect_error(self._place, cause))
-        else:
-            self._end(lost_by(cause))
-        self._vanish()
-
-    def pauseProducing(self) -> None:
-        """The transport has enough for now."""
-        if self._state is _State.OPEN:
-            self._tell(self._listener.write_paused)
-
-    def resumeProducing(self) -> None:
-        """The transport has room again."""
-        if self._state is _State.OPEN:
-            self._tell(self._listener.write_resumed)
-
-    def stopProducing(self) -> None:
-        """The transport is lost; C{connectionLost} follows."""
-
-    # --- what channels call --------------------------------------------------
-
-    def write(self, frames: bytes) -> None:
-        """Write whole frames."""
+    def put(self, frames: bytes) -> None:
         self._heartbeat.idle = 0
         self.transport.write(frames)
 
-    def flush_soon(self, channel: AmqpChannel) -> None:
-        """Call a channel's C{flush} before this reactor turn is over."""
-        self._unflushed[channel] = None
-        if self._flush_call is None and not self._receiving:
-            self._flush_call = self._clock.callLater(0, self._flush_late)
+    def put_all(self, packets: list[bytes]) -> None:
+        self.put(b"".join(packets))
 
-    def release(self, number: int) -> None:
-        """A channel is closed on both sides."""
-        if self._channels.pop(number, None) is not None:
-            self._numbers.give_back(number)
+    def _beat(self) -> None:
+        self.put(HEARTBEAT_FRAME)
 
-    def pause_reading(self) -> None:
-        """Read no more until C{resume_reading} was called as often."""
-        self._pauses += 1
-        self._heartbeat.suspended = True
-        if self._pauses == 1 and not self._gone:
-            self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        """Undo one C{pause_reading}."""
-        self._pauses -= 1
-        if self._pauses == 0:
-            self._heartbeat.suspended = False
-            if not self._gone:
-                self.transport.resumeProducing()
-
-    def _flush_late(self) -> None:
-        self._flush_call = None
-        self._flush()
-
-    def _flush(self) -> None:
-        while self._unflushed:
-            channel, _ = self._unflushed.popitem()
-            channel.flush()
-
-    # --- what the user calls -------------------------------------------------
-
-    def open_channel(
-        self, listener: ISessionChannelListener
-    ) -> Deferred[ISessionChannel]:
-        if self._state is not _State.OPEN:
-            return fail(SessionLost("the session is closed"))
-        try:
-            number = self._numbers.take()
-        except ResourceError as error:
-            return fail(error)
-        channel = self._channels[number] = AmqpChannel(self, number, listener)
-        opened: Deferred[Any] = channel.open()
-        return opened.addCallback(lambda _: channel)
-
-    def update_secret(self, secret: str, reason: str) -> Deferred[None]:
-        """
-        Give the broker a new password or token before the old one expires
-        (RabbitMQ's connection.update-secret).
-
-        @param reason: for the broker's log.
-        @return: fires when it was taken; fails with the broker's refusal, which
-            ends the session, or with L{SessionLost}.
-        """
-        method = _Connection.UpdateSecret
-        frames = encode_method(0, method, new_secret=secret, reason=reason)
-        if self._state is not _State.OPEN:
-            return fail(SessionLost("the session is closed"))
-        request = Request(method, "", nothing)
-        deferred = request.deferred
-        assert deferred is not None
-        self._requests.add(request)
-        self.write(frames)
-        return deferred
-
-    def close(self) -> Deferred[None]:
-        if self._gone:
-            return succeed(None)
-        if self._state is _State.LOGIN:
-            self.abort()
-            return succeed(None)
-        closed = self._closed.wait()
-        if self._state is _State.OPEN:
-            for channel in list(self._channels.values()):
-                channel.flush()
-        if self._state is _State.OPEN:
-            self._state = _State.CLOSING
-            self._say_goodbye()
-        return closed
-
-    def _say_goodbye(self) -> None:
-        for channel in list(self._channels.values()):
-            channel.shut()
-        if not self._over:
-            self._write_close(_SUCCESS, "closed")
-            self._limit_close()
-
-    def _write_close(self, code: int, text: str) -> None:
-        said = text.encode("utf-8", "replace")[:255].decode("utf-8", "ignore")
-        self.write(
-            encode_method(0, _Connection.Close, reply_code=code, reply_text=said)
-        )
-
-    def abort(self) -> None:
-        if self._gone:
-            return
-        self._end(SessionLost("this program dropped the connection"), wanted=True)
-        self._drop()
+    def _limit(self, frame_max: int) -> None:
+        self._parser.frame_max = frame_max
 
     # --- what comes ----------------------------------------------------------
 
-    def _take(self, kind: int, number: int, payload: bytes) -> None:
+    def _feed(self, data: bytes) -> None:
+        channels = self._channels
+        for kind, number, payload in self._parser.feed(data):
+            if kind == DELIVERY and number in channels:
+                channels[number].take_delivery(payload)
+            else:
+                self._take(kind, number, payload)
+            if self.over:
+                return
+
+    def _take(self, kind: int, number: int, payload: Any) -> None:
         if number:
-            self._channel(number).take(kind, payload)
+            channel = self._channel(number)
+            assert isinstance(channel, AmqpChannel)
+            channel.take(kind, payload)
         elif kind == METHOD:
-            self._take_method(decode_method(payload))
+            self.take_method(0, decode_method(payload))
         elif kind != HEARTBEAT:
             raise ProtocolError(f"a frame of type {kind} for the whole connection")
-
-    def _channel(self, number: int) -> AmqpChannel:
-        channel = self._channels.get(number)
-        if channel is None:
-            raise ProtocolError(f"a frame for channel {number}, which is not open")
-        return channel
-
-    def _take_method(self, method: Method) -> None:
-        if self._state is _State.LOGIN:
-            self._log_in(method)
-        elif isinstance(method, _Connection.Close):
-            self._closed_by_broker(method)
-        elif isinstance(method, _Connection.CloseOk):
-            self._closed_by_us()
-        elif isinstance(method, _Connection.Blocked):
-            if self._state is _State.OPEN:
-                self._tell(self._listener.blocked, method.reason)
-        elif isinstance(method, _Connection.Unblocked):
-            if self._state is _State.OPEN:
-                self._tell(self._listener.unblocked)
-        else:
-            self._requests.answer(method, method)
-
-    def _log_in(self, method: Method) -> None:
-        handshake = self._handshake
-        try:
-            answer = handshake.answer(method)
-        except ConnectError as error:
-            self._end(error)
-            self._drop()
-            return
-        if answer:
-            self.write(answer)
-        self._parser.frame_max = handshake.tuning.frame_max
-        if handshake.done:
-            self._open()
-
-    def _open(self) -> None:
-        handshake = self._handshake
-        self.product = handshake.product
-        self.version = handshake.version
-        self.frame_max = handshake.tuning.frame_max
-        self._numbers = ChannelNumbers(handshake.tuning.channel_max)
-        self._heartbeat.start(handshake.tuning.heartbeat)
-        self._state = _State.OPEN
-        self.transport.registerProducer(self, True)
-        self._log.debug("logged in at {place}", place=self._place)
-        self.login.callback(self)
-
-    def _closed_by_broker(self, method: _Connection.Close) -> None:
-        self.write(encode_method(0, _Connection.CloseOk))
-        self._leave()
-        self._end(error_of(method))
-
-    def _closed_by_us(self) -> None:
-        if self._state is not _State.CLOSING:
-            raise ProtocolError("connection.close-ok answers no connection.close")
-        self._leave()
-        self._end(SessionLost("this program closed the connection"), wanted=True)
-
-    def _broken(self, error: ProtocolError) -> None:
-        reason: KombuError = error
-        if self._state is _State.LOGIN:
-            text = f"{self._place} does not speak AMQP 0-9-1: {error}"
-            reason = caused(ConnectError(text), error)
-            self._end(reason)
-            self._drop()
-            return
-        self._write_close(_FRAME_ERROR, str(error))
-        self._end(reason)
-        self._leave()
-
-    def _tell(self, callback: Callable[..., object], *what: object) -> None:
-        """Call the owner's code, whose errors are not ours."""
-        try:
-            callback(*what)
-        except Exception:
-            self._log.failure("{callback} failed", callback=callback)
-
-    def _beat(self) -> None:
-        self.write(HEARTBEAT_FRAME)
-
-    def _silent(self) -> None:
-        self._end(SessionLost("nothing came from the broker for two heartbeats"))
-        self._drop()
-
-    # --- the end -------------------------------------------------------------
-
-    def _end(self, reason: KombuError, wanted: bool = False) -> None:
-        """Tell the owner, and fire everything outstanding."""
-        before, self._state = self._state, _State.OVER
-        if before is _State.OVER:
-            return
-        self._heartbeat.stop()
-        self._unflushed.clear()
-        call, self._flush_call = self._flush_call, None
-        if call is not None:
-            call.cancel()
-        if before is _State.OPEN and not wanted:
-            self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
-            self._tell(self._listener.session_lost, reason)
-        lost: KombuError = reason
-        if not isinstance(reason, SessionLost):
-            lost = caused(SessionLost(f"the session ended: {reason}"), reason)
-        self._end_channels(reason, lost, wanted)
-        self._end_requests(reason, lost)
-        if before is _State.LOGIN and not wanted:
-            self.login.errback(Failure(reason))
-
-    def _end_channels(self, reason: KombuError, lost: KombuError, wanted: bool) -> None:
-        channels = list(self._channels.values())
-        self._channels.clear()
-        refused = channels_refused(reason, [*channels])
-        for channel in [each for each in channels if each.die(lost, wanted)]:
-            refusal = reason if channel in refused else None
-            assert refusal is None or isinstance(refusal, BrokerError)
-            channel.fire(lost, refusal)
-
-    def _end_requests(self, reason: KombuError, lost: KombuError) -> None:
-        refused = None
-        if isinstance(reason, BrokerError):
-            refused = self._requests.refused_by(reason)
-        for request in self._requests.drain():
-            request.fail(reason if request is refused else ended(lost))

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from pamqp import commands
+from pamqp.base import Frame as Method
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ...exceptions import BrokerError, ProtocolError
-from .methods import Method
 
 _T = TypeVar("_T")
 

@@ -23,7 +23,7 @@ class Consumer:
     One consumer.
 
     @ivar request: what tells it to start.
-    @ivar frames: how it is told.
+    @ivar packet: how it is told.
     @ivar prefetch_count: how many unsettled messages it may hold; C{None} if
         that is without effect.
     @ivar no_ack: its messages await no settlement.
@@ -36,11 +36,11 @@ class Consumer:
     __slots__ = (
         "abandoned",
         "ending",
-        "frames",
         "gone",
         "no_ack",
         "on_cancelled",
         "on_delivery",
+        "packet",
         "prefetch_count",
         "request",
         "started",
@@ -52,13 +52,13 @@ class Consumer:
     def __init__(
         self,
         tag: str,
-        frames: bytes,
+        packet: object,
         prefetch_count: int | None,
         on_delivery: Callable[[Delivery], None],
         on_cancelled: Callable[[Exception], None],
     ) -> None:
         self.tag = tag
-        self.frames = frames
+        self.packet = packet
         self.prefetch_count = prefetch_count
         self.no_ack = prefetch_count is None
         self.on_delivery = on_delivery

@@ -2,7 +2,7 @@
 The life of a session channel on AMQP 0-9-1, without what it is good for.
 
 It is open from the moment its number is taken, since the broker works through
-what we write in order, and ends once::
+what is written in order, and ends once::
 
     state     event                      then      what happens
     OPEN      close()                    CLOSING   channel.close is written
@@ -22,26 +22,27 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pamqp import commands
+from pamqp.base import Frame as Method
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
-from ...exceptions import BrokerError, ChannelClosed, ProtocolError
-from ...interfaces import Delivery, ISessionChannelListener
+from ...exceptions import BrokerError, ChannelClosed, DecodeError, ProtocolError
+from ...interfaces import Delivery, ISessionChannelListener, Properties, Returned
 from ...waiters import Waiters
 from ..errors import again, closed, ended, error_of, exchange_of
-from .content import CARRIERS, Content
-from .frames import BODY, HEADER, METHOD
-from .methods import Method, decode_method, encode_method
 from .requests import Request, Requests
 from .topology import TopologyOperations, nothing
+from .values import decode_properties
 
 if TYPE_CHECKING:
-    from .protocol import AmqpSession
+    from .session import Session
 
 _T = TypeVar("_T")
+_Basic = commands.Basic
 _Channel = commands.Channel
 
 
@@ -65,16 +66,16 @@ class ChannelLife(TopologyOperations):
     _log = Logger()
 
     def __init__(
-        self, session: AmqpSession, number: int, listener: ISessionChannelListener
+        self, session: Session, number: int, listener: ISessionChannelListener
     ) -> None:
         self.number = number
         self._session = session
+        self._put = session.put
         self._listener = listener
         self._state = _State.OPEN
         self._announced = self._stopped = False
         self._reason: Exception = ChannelClosed("this program closed it")
         self._requests = Requests()
-        self._content: Content | None = None
         self._closed: Waiters[None] = Waiters()
 
     @property
@@ -106,8 +107,8 @@ class ChannelLife(TopologyOperations):
         """Take what was delivered to a consumer."""
 
     @abstractmethod
-    def _take_content(self, content: Content) -> None:
-        """Take a complete content."""
+    def _give_back(self, message: Returned) -> None:
+        """Take a message that came back."""
 
     # --- requests ------------------------------------------------------------
 
@@ -116,7 +117,7 @@ class ChannelLife(TopologyOperations):
         Open it, once.  Cancelling closes it.
         """
         request = Request(_Channel.Open, "", self._opened, retract=self.close)
-        return self._send(request, encode_method(self.number, _Channel.Open))
+        return self._send(request, self._pack(_Channel.Open))
 
     def _opened(self, _: object) -> None:
         self._announced = True
@@ -128,35 +129,25 @@ class ChannelLife(TopologyOperations):
         read: Callable[[Any], _T],
         **arguments: object,
     ) -> Deferred[_T]:
-        frames = encode_method(self.number, kind, **arguments)
-        self._check_size(frames)
-        return self._send(Request(kind, about, read), frames)
+        packet = self._pack(kind, **arguments)
+        return self._send(Request(kind, about, read), packet)
 
-    def _check_size(self, frame: bytes) -> None:
-        """@raise ValueError: a method is too large for the one frame it has."""
-        most = self._session.frame_max
-        if most and len(frame) > most:
-            raise ValueError(
-                f"the arguments take a frame of {len(frame)} bytes, at most {most} "
-                "were agreed on with the broker"
-            )
+    def _pack(self, kind: type[Method], **arguments: object) -> Any:
+        """See L{Session.pack}."""
+        return self._session.pack(self.number, kind, **arguments)
 
-    def _send(self, request: Request[_T], frames: bytes, tag: str = "") -> Deferred[_T]:
-        """
-        Send a request.
-
-        @param tag: of the consumer that its reply will name.
-        """
+    def _send(self, request: Request[_T], packet: object) -> Deferred[_T]:
+        """Send a request."""
         if not self._open:
             return fail(closed(self._reason))
         deferred = request.deferred
         assert deferred is not None
         self._requests.add(request)
-        self._session.write(frames)
+        self._put(packet)
         return deferred
 
     def _write(self, kind: type[Method], **arguments: object) -> None:
-        self._session.write(encode_method(self.number, kind, **arguments))
+        self._put(self._pack(kind, **arguments))
 
     def _quietly(
         self,
@@ -177,49 +168,22 @@ class ChannelLife(TopologyOperations):
 
     # --- what comes ----------------------------------------------------------
 
-    def take(self, kind: int, payload: bytes) -> None:
+    @property
+    def draining(self) -> bool:
+        """What comes, but for the last method, was meant for what it was before."""
+        return self._state is _State.DRAINING
+
+    def take_method(self, method: Method) -> None:
         """
-        Take one frame.
+        Take a method that no content follows.
 
         @raise ProtocolError: it was not due.
         """
-        if self._state is _State.DRAINING:
-            self._drain(kind, payload)
-            return
-        content = self._content
-        if kind == METHOD:
-            if content is not None:
-                raise ProtocolError("a method came in the midst of a content")
-            self._take_method(decode_method(payload))
-            return
-        if content is None or kind not in (HEADER, BODY):
-            raise ProtocolError(f"a frame of type {kind} came without a method")
-        take = content.take_header if kind == HEADER else content.take_body
-        if take(payload):
-            self._content = None
-            self._take_content(content)
-
-    def take_delivery(self, delivery: Delivery) -> None:
-        """
-        Take a delivery that arrived whole.
-
-        @raise ProtocolError: it was not due.
-        """
-        if self._state is OPEN and self._content is None:
-            self._deliver(delivery)
-        elif self._state is not _State.DRAINING and self._content is not None:
-            raise ProtocolError("a method came in the midst of a content")
-
-    def _drain(self, kind: int, payload: bytes) -> None:
-        if kind == METHOD and isinstance(decode_method(payload), _Channel.CloseOk):
-            self._state = _State.OVER
-            self._session.release(self.number)
-
-    def _take_method(self, method: Method) -> None:
-        if isinstance(method, CARRIERS):
-            self._content = Content(method)
-            return
-        if isinstance(method, _Channel.Close):
+        if self.draining:
+            if isinstance(method, _Channel.CloseOk):
+                self._state = _State.OVER
+                self._session.release(self.number)
+        elif isinstance(method, _Channel.Close):
             self._closed_by_broker(method)
         elif isinstance(method, _Channel.CloseOk):
             self._closed_by_us()
@@ -227,6 +191,71 @@ class ChannelLife(TopologyOperations):
             self._write(_Channel.FlowOk, active=method.active)
         elif not self._take_event(method):
             self._requests.answer(method, method)
+
+    def take_content(self, method: Any, listed: bytes, body: bytes) -> None:
+        """
+        Take a method with the content that followed it.
+
+        @param method: basic.deliver, basic.get-ok or basic.return.
+        @param listed: the properties as in a header, from their flags on.
+        @raise ProtocolError: it was not due.
+        """
+        properties = partial(decode_properties, listed)
+        if isinstance(method, _Basic.Return):
+            self.take_returned(method, body, properties)
+            return
+        delivery = Delivery(
+            method.delivery_tag,
+            getattr(method, "consumer_tag", ""),
+            method.redelivered,
+            method.exchange,
+            method.routing_key,
+            body,
+            properties,
+        )
+        if isinstance(method, _Basic.GetOk):
+            self.take_got(method, delivery)
+        else:
+            self.take_delivery(delivery)
+
+    def take_delivery(self, delivery: Delivery) -> None:
+        """Take what was delivered to a consumer."""
+        if self._state is OPEN:
+            self._deliver(delivery)
+
+    def take_got(self, method: Method, delivery: Delivery) -> None:
+        """
+        Take what was asked for.
+
+        @raise ProtocolError: nothing was.
+        """
+        if not self.draining:
+            self._requests.answer(method, delivery)
+
+    def take_returned(
+        self, method: Any, body: bytes, properties: Callable[[], Properties]
+    ) -> None:
+        """
+        Take what came back.
+
+        @raise ProtocolError: its properties cannot be understood.
+        """
+        if self.draining:
+            return
+        try:
+            known = properties()
+        except DecodeError as error:
+            raise ProtocolError(str(error)) from error
+        self._give_back(
+            Returned(
+                method.reply_code,
+                method.reply_text,
+                method.exchange,
+                method.routing_key,
+                body,
+                known,
+            )
+        )
 
     def _tell(self, callback: Callable[[_T], object], what: _T) -> None:
         """Call someone else's code, whose errors are not ours."""

@@ -1,7 +1,7 @@
 """
 The login at a broker, without any I/O (AMQP 0-9-1, 2.2.4).
 
-We send the protocol header.  Then, each answered in one write::
+We send the protocol header.  Then::
 
     broker                          we
     connection.start                start-ok, with the credentials
@@ -15,21 +15,23 @@ Any other method at any of these points breaks the protocol.
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from pamqp import commands
+from pamqp.base import Frame as Method
 
 from ..._version import __version__
 from ...exceptions import AuthenticationFailed, ConnectError, ProtocolError
 from ..errors import caused, error_of
-from .frames import FRAME_MAX
-from .methods import Method, encode_method
 
 if TYPE_CHECKING:
     from ...url import Parameters
 
 _Connection = commands.Connection
+
+FRAME_MAX: Final = 131072
+"""What we ask for, and the limit until a limit is agreed on, in bytes."""
 
 _FRAME_LEAST: Final = 4096
 _CHANNELS_MOST: Final = 65535
@@ -66,6 +68,10 @@ def _smaller(ours: int, theirs: int) -> int:
     return min(ours, theirs) if ours and theirs else ours or theirs
 
 
+_Answers = list[tuple[type[Method], dict[str, object]]]
+"""Methods to write, with their arguments."""
+
+
 def tune(parameters: Parameters, offer: _Connection.Tune) -> Tuning:
     """
     Agree with a broker's offer.
@@ -84,6 +90,36 @@ def tune(parameters: Parameters, offer: _Connection.Tune) -> Tuning:
             f"at least {_FRAME_LEAST} are needed"
         )
     return tuning
+
+
+def client_properties(parameters: Parameters) -> dict[str, object]:
+    """What a broker is told about us."""
+    told: dict[str, object] = {
+        "product": "txkombu",
+        "version": __version__,
+        "platform": f"Python {platform.python_version()}",
+        "capabilities": dict.fromkeys(_CAPABILITIES, True),
+    }
+    if parameters.connection_name:
+        told["connection_name"] = parameters.connection_name
+    return told
+
+
+def refused(method: Any, parameters: Parameters, place: str) -> ConnectError:
+    """
+    The error for a broker that closes the connection instead of letting us in.
+
+    @param method: its connection.close.
+    """
+    cause = error_of(method)
+    if cause.code in _REFUSALS:
+        error: ConnectError = AuthenticationFailed(
+            f"{place} refuses user {parameters.userid!r} for virtual host "
+            f"{parameters.virtual_host!r}: {cause}"
+        )
+    else:
+        error = ConnectError(f"{place} refuses the connection: {cause}")
+    return caused(error, cause)
 
 
 class Login:
@@ -107,17 +143,17 @@ class Login:
         self._place = place
         self._due: type[Method] = _Connection.Start
 
-    def answer(self, method: Method) -> bytes:
+    def answer(self, method: Method) -> _Answers:
         """
         Take the broker's next method.
 
-        @return: what to write.
+        @return: what to write, in this order.
         @raise AuthenticationFailed: it does not let us in.
         @raise ConnectError: it will not do.
         @raise ProtocolError: it broke the protocol.
         """
         if isinstance(method, _Connection.Close):
-            raise self._refused(method)
+            raise refused(method, self._parameters, self._place)
         if not isinstance(method, self._due):
             raise ProtocolError(f"{method.name} came instead of {self._due.name}")
         if isinstance(method, _Connection.Start):
@@ -125,21 +161,9 @@ class Login:
         if isinstance(method, _Connection.Tune):
             return self._tune(method)
         self.done = True
-        return b""
+        return []
 
-    def _refused(self, method: _Connection.Close) -> ConnectError:
-        cause = error_of(method)
-        if cause.code in _REFUSALS:
-            parameters = self._parameters
-            error: ConnectError = AuthenticationFailed(
-                f"{self._place} refuses user {parameters.userid!r} for virtual host "
-                f"{parameters.virtual_host!r}: {cause}"
-            )
-        else:
-            error = ConnectError(f"{self._place} refuses the connection: {cause}")
-        return caused(error, cause)
-
-    def _start(self, method: _Connection.Start) -> bytes:
+    def _start(self, method: _Connection.Start) -> _Answers:
         if (method.version_major, method.version_minor) != (0, 9):
             raise ConnectError(
                 f"{self._place} speaks AMQP {method.version_major}-"
@@ -150,14 +174,13 @@ class Login:
         self.version = _text(told.get("version", ""))
         self._due = _Connection.Tune
         mechanism = self._mechanism(_text(method.mechanisms).split())
-        return encode_method(
-            0,
-            _Connection.StartOk,
-            client_properties=self._client_properties(),
-            mechanism=mechanism,
-            response=self._response(mechanism),
-            locale="en_US",
-        )
+        answer: dict[str, object] = {
+            "client_properties": client_properties(self._parameters),
+            "mechanism": mechanism,
+            "response": self._response(mechanism),
+            "locale": "en_US",
+        }
+        return [(_Connection.StartOk, answer)]
 
     def _mechanism(self, offered: list[str]) -> str:
         wanted = self._parameters.auth_mechanism or "PLAIN"
@@ -173,24 +196,13 @@ class Login:
             return ""
         return f"\0{self._parameters.userid}\0{self._parameters.password}"
 
-    def _client_properties(self) -> dict[str, object]:
-        told: dict[str, object] = {
-            "product": "txkombu",
-            "version": __version__,
-            "platform": f"Python {platform.python_version()}",
-            "capabilities": dict.fromkeys(_CAPABILITIES, True),
-        }
-        if self._parameters.connection_name:
-            told["connection_name"] = self._parameters.connection_name
-        return told
-
-    def _tune(self, method: _Connection.Tune) -> bytes:
+    def _tune(self, method: _Connection.Tune) -> _Answers:
         self.tuning = tune(self._parameters, method)
         self._due = _Connection.OpenOk
-        agreed = attrs.asdict(self.tuning)
-        return encode_method(0, _Connection.TuneOk, **agreed) + encode_method(
-            0, _Connection.Open, virtual_host=self._parameters.virtual_host
-        )
+        return [
+            (_Connection.TuneOk, attrs.asdict(self.tuning)),
+            (_Connection.Open, {"virtual_host": self._parameters.virtual_host}),
+        ]
 
 
 def _text(value: object) -> str:

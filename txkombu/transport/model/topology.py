@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pamqp import commands
+from pamqp.base import Frame as Method
 from twisted.internet.defer import Deferred
 
 from ...interfaces import QueueDeclareOk
-from .methods import Method
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
