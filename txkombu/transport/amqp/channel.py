@@ -17,7 +17,6 @@ from ..model.life import OPEN
 from .content import CARRIERS, Content
 from .frames import BODY, HEADER, METHOD
 from .methods import Method, decode_method
-from .publishes import PublishWriter
 from .settlements import ack_frame, nack_frame, reject_frame
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ class AmqpChannel(Channel):
     ) -> None:
         super().__init__(session, number, listener)
         self._content: Content | None = None
-        self._pack_publish = PublishWriter(number, session.frame_max).frames
 
     # --- what is written -----------------------------------------------------
 

@@ -15,11 +15,12 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
-from ..model.session import Session
+from ..model.session import Publisher, Session
 from .channel import AmqpChannel
 from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
 from .methods import Method, decode_method, encode_method
 from .parser import DELIVERY, FrameParser
+from .publishes import PublishWriter
 
 if TYPE_CHECKING:
     from ...url import Parameters
@@ -54,14 +55,7 @@ class AmqpSession(Session):
         self.write(PROTOCOL_HEADER)
 
     def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
-        frame = encode_method(number, kind, **arguments)
-        most = self.frame_max
-        if most and len(frame) > most:
-            raise ValueError(
-                f"the arguments take a frame of {len(frame)} bytes, at most {most} "
-                "were agreed on with the broker"
-            )
-        return frame
+        return self._checked(encode_method(number, kind, **arguments))
 
     def put(self, frames: bytes) -> None:
         self._heartbeat.idle = 0

@@ -49,20 +49,13 @@ _STALE: Final = Settlement.STALE
 
 @implementer(ISessionChannel)
 class Channel(ChannelLife):
-    """
-    One channel of one session; see L{ISessionChannel}.
-
-    @ivar _pack_publish: prepares a publish, as L{Session.pack} does a method;
-        told the body, the properties, the names of the exchange and the routing
-        key, and whether it is mandatory.  For a transport to provide.
-    """
-
-    _pack_publish: Callable[[bytes, Properties, str, str, bool], Any]
+    """One channel of one session; see L{ISessionChannel}."""
 
     def __init__(
         self, session: Session, number: int, listener: ISessionChannelListener
     ) -> None:
         super().__init__(session, number, listener)
+        self._pack_publish = session.publisher(number)
         self._confirms = Confirms()
         self._ledger = Ledger()
         self._consumers = Consumers()

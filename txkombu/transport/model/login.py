@@ -68,7 +68,7 @@ def _smaller(ours: int, theirs: int) -> int:
     return min(ours, theirs) if ours and theirs else ours or theirs
 
 
-_Answers = list[tuple[type[Method], dict[str, object]]]
+Answers = list[tuple[type[Method], dict[str, object]]]
 """Methods to write, with their arguments."""
 
 
@@ -143,7 +143,7 @@ class Login:
         self._place = place
         self._due: type[Method] = _Connection.Start
 
-    def answer(self, method: Method) -> _Answers:
+    def answer(self, method: Method) -> Answers:
         """
         Take the broker's next method.
 
@@ -163,7 +163,7 @@ class Login:
         self.done = True
         return []
 
-    def _start(self, method: _Connection.Start) -> _Answers:
+    def _start(self, method: _Connection.Start) -> Answers:
         if (method.version_major, method.version_minor) != (0, 9):
             raise ConnectError(
                 f"{self._place} speaks AMQP {method.version_major}-"
@@ -196,7 +196,7 @@ class Login:
             return ""
         return f"\0{self._parameters.userid}\0{self._parameters.password}"
 
-    def _tune(self, method: _Connection.Tune) -> _Answers:
+    def _tune(self, method: _Connection.Tune) -> Answers:
         self.tuning = tune(self._parameters, method)
         self._due = _Connection.OpenOk
         return [

@@ -52,13 +52,14 @@ from ...interfaces import (
     ISessionChannel,
     ISessionChannelListener,
     ISessionListener,
+    Properties,
 )
 from ..ending import EndingProtocol
 from ..endpoints import connect_error
 from ..errors import caused, ended, error_of, lost_by
 from ..heartbeat import Heartbeat
 from .channel import Channel
-from .login import Login, Tuning
+from .login import Answers, Login, Tuning
 from .numbers import ChannelNumbers
 from .refusals import channels_refused
 from .requests import Request, Requests
@@ -68,6 +69,10 @@ if TYPE_CHECKING:
     from ...url import Parameters
 
 _Connection = commands.Connection
+
+Publisher = Callable[[bytes, Properties, str, str, bool], Any]
+"""Told the body, the properties, the names of the exchange and the routing key, and
+whether the message is mandatory."""
 
 _SUCCESS: Final = 200
 _FRAME_ERROR: Final = 501
@@ -210,6 +215,23 @@ class Session(EndingProtocol):
             for the one frame that a method has.
         """
 
+    @abstractmethod
+    def publisher(self, number: int) -> Publisher:
+        """Give what prepares the publishes of a channel, as L{pack} does a method."""
+
+    def _checked(self, frame: bytes) -> bytes:
+        """
+        @return: the frame of a method or a header.
+        @raise ValueError: it is too large to be sent.
+        """
+        most = self.frame_max
+        if most and len(frame) > most:
+            raise ValueError(
+                f"the arguments take a frame of {len(frame)} bytes, at most {most} "
+                "were agreed on with the broker"
+            )
+        return frame
+
     def put_all(self, packets: list[Any]) -> None:
         """Write one after the other."""
         for packet in packets:
@@ -233,9 +255,9 @@ class Session(EndingProtocol):
     def _stop(self) -> None:
         """It is over: leave no timer behind."""
 
-    @abstractmethod
     def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
         """Make a channel, without opening it."""
+        return Channel(self, number, listener)
 
     def _released(self, number: int) -> None:
         """A channel's number is free again."""
@@ -400,10 +422,14 @@ class Session(EndingProtocol):
             self._drop()
             return
         self._limit(handshake.tuning.frame_max)
-        for kind, arguments in answer:
-            self.put(self.pack(0, kind, **arguments))
+        self._answer(answer)
         if handshake.done:
             self._opened(handshake.product, handshake.version, handshake.tuning)
+
+    def _answer(self, methods: Answers) -> None:
+        """Write what the broker is to be answered; a library may do so by itself."""
+        for kind, arguments in methods:
+            self.put(self.pack(0, kind, **arguments))
 
     def _opened(self, product: str, version: str, tuning: Tuning) -> None:
         """The login is over."""
