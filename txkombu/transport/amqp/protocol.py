@@ -57,6 +57,9 @@ class AmqpSession(Session):
     def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
         return self._checked(encode_method(number, kind, **arguments))
 
+    def publisher(self, number: int) -> Publisher:
+        return PublishWriter(number, self.frame_max).frames
+
     def put(self, frames: bytes) -> None:
         self._heartbeat.idle = 0
         self.transport.write(frames)
