@@ -22,12 +22,12 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ...exceptions import NotSupported
+from ...exceptions import BrokerError, NotSupported
 from ...interfaces import Capability, Delivery, Properties, QueueDeclareOk
+from .frames import Frame, encode_frame
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
-    from .frames import Frame
     from .socket import StompSocket
 
 __all__ = ["Bound", "Consuming", "Dialect", "Got", "Sockets", "Source"]
@@ -161,6 +161,13 @@ class Dialect(ABC):
         @raise TypeError: one is not known, or of another type.
         """
 
+    def refuses(self, error: BrokerError, destination: str) -> bool:
+        """
+        Whether an error that ended a socket is about what was sent to a
+        destination.  What was the only thing under way is not asked about.
+        """
+        return False
+
     @abstractmethod
     def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:
         """
@@ -220,6 +227,13 @@ class Dialect(ABC):
         @raise NotSupported: there can be no such consumer.
         @raise ValueError: an argument cannot be expressed.
         """
+
+    def last_frames(self, id: str) -> bytes:
+        """
+        What ends a subscription that settles nothing, so that all that comes
+        for it comes before the receipt of a frame behind these.
+        """
+        return encode_frame("UNSUBSCRIBE", [("id", id)])
 
     def binding_source(self, queue: Queue, bound: Bound) -> Source:
         """

@@ -1,0 +1,194 @@
+"""
+The sockets of one session: one stands for it, the others come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    fail,
+)
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ...exceptions import AuthenticationFailed, ResourceError, SessionLost
+from ...waiters import Waiters
+from ..ending import CLOSE_SECONDS
+from ..errors import caused
+from .frames import encode_frame
+from .socket import ISocketOwner, StompSocket
+
+if TYPE_CHECKING:
+    from ...entity import Queue
+    from .connector import Connector
+    from .owner import Owner
+
+_FENCE: Final = encode_frame("BEGIN", [("transaction", "fence")])
+
+
+def fence(socket: StompSocket) -> Deferred[None]:
+    """
+    @return: fires when the broker has seen all that was written to a socket.
+    """
+    receipt, seen = socket.receipt()
+    headers = [("transaction", "fence"), ("receipt", receipt)]
+    socket.write(_FENCE + encode_frame("ABORT", headers))
+    return seen
+
+
+@implementer(ISocketOwner)
+class Quiet:
+    """For a socket whose end is told by what awaits a receipt on it."""
+
+    def socket_lost(self, reason: Exception) -> None:
+        pass
+
+    def write_paused(self) -> None:
+        pass
+
+    def write_resumed(self) -> None:
+        pass
+
+    def turn_over(self) -> None:
+        pass
+
+
+class SessionSockets:
+    """
+    Opens the sockets of one session, and ends them with it; what recipes get
+    as L{Sockets}.
+
+    @ivar clock: the reactor.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        main: StompSocket,
+        lost: Callable[[Exception], object],
+    ) -> None:
+        """
+        @param main: the one that stands for the session.
+        @param lost: called if it turns out that the broker does not answer.
+        """
+        self.clock: IReactorTime = connector.clock
+        self._connector = connector
+        self._main = main
+        self._lost = lost
+        self._opening: dict[Deferred[StompSocket], None] = {}
+        self._open: dict[StompSocket, None] = {}
+        self._checking: Waiters[bool] = Waiters()
+        self._over = False
+        self.owners: dict[str, Owner] = {}
+
+    # --- opening -------------------------------------------------------------
+
+    def open(self, owner: Any = None) -> Deferred[StompSocket]:
+        """
+        Open one more, which whoever asks for it ends by L{leave} or L{drop}.
+
+        @return: fails with L{ResourceError} if the broker takes no more, with
+            L{SessionLost} if it is not there any more.
+        """
+        if self._over:
+            return fail(SessionLost("the session is closed"))
+        opening = self._connector.open(owner or Quiet())
+        self._opening[opening] = None
+        return opening.addBoth(self._opened, opening)
+
+    def _opened(
+        self, result: StompSocket | Failure, opening: Deferred[StompSocket]
+    ) -> Any:
+        self._opening.pop(opening, None)
+        if not isinstance(result, Failure):
+            result.errors_are_fatal = self._main.errors_are_fatal
+            self._open[result] = None
+            return result
+        if result.check(CancelledError, AuthenticationFailed):
+            return result
+        return self.check().addCallback(_refused, result.value)
+
+    def check(self) -> Deferred[bool]:
+        """
+        Ask whether the broker is still there; if it does not answer in time the
+        session is lost.
+
+        @return: fires with whether it is.
+        """
+        checked = self._checking.wait()
+        if self._over:
+            self._checking.fire(False)
+        elif len(self._checking.waiting) == 1:
+            seen = fence(self._main).addTimeout(CLOSE_SECONDS, self.clock)
+            seen.addCallbacks(lambda _: self._checking.fire(True), self._silent)
+        return checked
+
+    def _silent(self, reason: Failure) -> None:
+        if not self._over:
+            self._lost(caused(SessionLost("the broker does not answer"), reason.value))
+
+    @asynccontextmanager
+    async def short(self) -> AsyncIterator[StompSocket]:
+        """See L{Sockets}."""
+        socket = await self.open()
+        try:
+            yield socket
+        except (CancelledError, GeneratorExit):
+            self.drop(socket)
+            raise
+        except BaseException:
+            await self.leave(socket)
+            raise
+        await self.leave(socket)
+
+    def of(self, queue: Queue) -> AbstractAsyncContextManager[StompSocket]:
+        """See L{Sockets}."""
+        owner = self.owners.get(queue.name)
+        return self.short() if owner is None else owner.lent()
+
+    # --- ending --------------------------------------------------------------
+
+    def leave(self, socket: StompSocket) -> Deferred[None]:
+        """
+        Disconnect one.
+
+        @return: fires when it is gone; never fails.  Cancelling drops it.
+        """
+
+        def gone(_: object) -> None:
+            self._open.pop(socket, None)
+
+        left: Deferred[None] = Deferred(lambda _: self.drop(socket))
+        socket.disconnect().addCallback(gone).chainDeferred(left)
+        return left
+
+    def drop(self, socket: StompSocket) -> None:
+        """Drop one."""
+        self._open.pop(socket, None)
+        socket.abort()
+
+    def end(self) -> None:
+        """Drop all, and open none any more."""
+        self._over = True
+        for opening in list(self._opening):
+            opening.cancel()
+        for socket in list(self._open):
+            self.drop(socket)
+        self._checking.fire(False)
+
+    def end_in_order(self) -> Deferred[Any]:
+        """Disconnect all."""
+        return DeferredList([self.leave(socket) for socket in list(self._open)])
+
+
+def _refused(alive: bool, cause: BaseException) -> Any:
+    if not alive:
+        raise caused(SessionLost("the session was lost"), cause)
+    raise caused(ResourceError(f"cannot open one more connection: {cause}"), cause)
