@@ -1,0 +1,29 @@
+"""
+The contract on a real RabbitMQ, over pika.
+"""
+
+from __future__ import annotations
+
+from txkombu.interfaces import IBrokerTransport
+from txkombu.transport.pika import PikaTransport
+from txkombu.url import Parameters, parse_url
+
+from . import contract
+from .brokers import rabbitmq
+
+
+class Pika:
+    """Connects to the RabbitMQ of this run."""
+
+    transport: IBrokerTransport
+    parameters: Parameters
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.transport = PikaTransport()
+        self.parameters = parse_url(rabbitmq().url.replace("amqp", "pika", 1))
+        self.clock = reactor
+
+
+globals().update(contract.cases(Pika, __name__))

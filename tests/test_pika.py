@@ -1,0 +1,291 @@
+"""
+The pika transport, against a peer by hand: what pika does wrong is cured.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from pathlib import Path
+from re import search
+from struct import pack
+from types import ModuleType
+from typing import Any, cast
+
+from pamqp import body, commands, header
+from twisted.internet.interfaces import IReactorTime
+from twisted.trial.unittest import SynchronousTestCase
+
+from txkombu.entity import Exchange, Queue
+from txkombu.exceptions import NotSent, Unroutable
+from txkombu.transport.amqp.frames import frame
+from txkombu.transport.model.values import encode_properties
+from txkombu.transport.pika import PikaSession, PikaTransport
+from txkombu.url import Parameters
+
+from . import (
+    amqp_peer,
+    test_amqp_channel,
+    test_amqp_hostile,
+    test_amqp_limits,
+    test_amqp_login,
+    test_amqp_mixed,
+    test_amqp_session,
+    test_amqp_sweep,
+    test_amqp_transport,
+)
+from .amqp_peer import Basic, Channel
+from .contract_harness import DEFAULT, Inbox, Probe, SessionWatcher, consume, publish
+from .processes import run_python
+
+QUEUE = Queue("q")
+WORDS = {
+    "asks for another version": r"begins with b'AMQP\\x03",
+    "use amqps": r"begins with b'\\x15\\x03",
+}
+"""What the native transport says, and what pika's does."""
+ROOT = str(Path(__file__).parents[1])
+
+
+class Peer(amqp_peer.Peer):
+    """Talks to a session of pika's."""
+
+    def __init__(
+        self, parameters: Parameters | None = None, clock: IReactorTime | None = None
+    ) -> None:
+        super().__init__(parameters, clock)
+        self.session: Any = PikaSession(
+            parameters or Parameters(heartbeat=0),
+            "the peer",
+            self.clock,
+            SessionWatcher(self.journal),
+        )
+        self.login = Probe(self.session.login)
+
+
+class OverPika:
+    """
+    Has a case of the native transport run over pika.
+
+    @cvar module: where that case is.
+    """
+
+    module: ModuleType
+
+    def setUp(self) -> None:
+        case = cast(Any, self)
+        if hasattr(self.module, "Peer"):
+            case.patch(self.module, "Peer", Peer)
+        if hasattr(self.module, "AmqpTransport"):
+            case.patch(self.module, "AmqpTransport", PikaTransport)
+        super().setUp()  # type: ignore[misc]  # the case's
+
+    def assertRegex(self, text: str, pattern: str, msg: object = None) -> None:
+        """What it cannot read it says in words of its own."""
+        if not search("^pika cannot read|instead of one of type", text):
+            super().assertRegex(  # type: ignore[misc]
+                text, WORDS.get(pattern, pattern), msg
+            )
+
+
+def over_pika(module: ModuleType, *names: str) -> None:
+    """Run cases of the native transport over pika, too."""
+    for name in names:
+        case = getattr(module, name)
+        made = f"{module.__name__.rpartition('_')[2].capitalize()}{name}"
+        globals()[made] = type(
+            made,
+            (OverPika, case),
+            {"__doc__": case.__doc__, "__module__": __name__, "module": module},
+        )
+
+
+over_pika(test_amqp_channel, "ConsumerTests", "SettleTests", "PublishTests")
+over_pika(test_amqp_hostile, "LoginTests", "SessionTests", "ReentranceTests")
+over_pika(test_amqp_limits, "SizeTests")
+over_pika(test_amqp_login, "LoginTests")
+over_pika(test_amqp_mixed, "MixedTests")
+over_pika(
+    test_amqp_session,
+    "CloseTests",
+    "EventTests",
+    "BrokenTests",
+    "ChannelNumberTests",
+    "HeartbeatTests",
+)
+over_pika(test_amqp_sweep, "SweepTests")
+over_pika(test_amqp_transport, "AttemptTests")
+
+
+class FaultTests(SynchronousTestCase):
+    """What pika does wrong, and what it does not hold here."""
+
+    def setUp(self) -> None:
+        self.peer = Peer()
+        self.peer.log_in(heartbeat=60)
+        self.channel = self.peer.channel()
+
+    def tearDown(self) -> None:
+        """Nothing may be left to do."""
+        self.peer.lose()
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def publish(self, *keys: str) -> list[Probe]:
+        """Publish a mandatory message for each key, with an id of its own."""
+        return [
+            Probe(publish(self.channel, DEFAULT, key, b"", True, message_id=f"m{n}"))
+            for n, key in enumerate(keys)
+        ]
+
+    def give_back(self, key: str, message_id: str, content: bytes = b"") -> None:
+        """Return a message."""
+        parts = [
+            Basic.Return(312, "NO_ROUTE", "", key),
+            header.ContentHeader(
+                0, len(content), Basic.Properties(message_id=message_id)
+            ),
+        ]
+        if content:
+            parts.append(body.ContentBody(content))
+        self.peer.send(1, *parts)
+
+    def test_several_returns_before_one_confirm(self) -> None:
+        """
+        Each message that came back fails, and is shown, when one confirm for
+        all follows; the one that was routed does not.
+        """
+        probes = self.publish("a", "b", "here", "a")
+        self.peer.send(1, commands.Confirm.SelectOk())
+        for key, message_id in (("a", "m3"), ("b", "m1"), ("a", "m0")):
+            self.give_back(key, message_id, message_id.encode())
+        self.assertFalse(any(probe.fired for probe in probes))
+        self.peer.send(1, Basic.Ack(4, True))
+        self.assertIsNone(probes[2].outcome)
+        for number in (0, 1, 3):
+            error = probes[number].outcome
+            self.assertIsInstance(error, Unroutable)
+            self.assertEqual(error.returned.body, f"m{number}".encode())
+            self.assertEqual(error.returned.properties, {"message_id": f"m{number}"})
+
+    def test_ack_and_then_a_multiple_one(self) -> None:
+        """A multiple confirm counts, though its own number was confirmed before."""
+        probes = self.publish("a", "b", "c")
+        self.peer.send(1, commands.Confirm.SelectOk(), Basic.Ack(3, False))
+        self.assertEqual([probe.fired for probe in probes], [False, False, True])
+        self.peer.send(1, Basic.Ack(3, True))
+        self.assertEqual([probe.outcome for probe in probes], [None, None, None])
+
+    def test_publishing_on_a_closed_channel(self) -> None:
+        """Nothing raises: that it was not sent is a failure, as is any use."""
+        closing = Probe(self.channel.close())
+        (late,) = self.publish("while closing")
+        self.assertIsInstance(late.outcome, NotSent)
+        self.peer.send(1, Channel.CloseOk())
+        self.assertIsNone(closing.outcome)
+        (late,) = self.publish("once closed")
+        self.assertIsInstance(late.outcome, NotSent)
+        self.peer.session.abort()
+        (late,) = self.publish("without a connection")
+        self.assertIsInstance(late.outcome, NotSent)
+
+    def test_floats_are_sent(self) -> None:
+        """Headers hold floats, fractions and all, and all else that AMQP has."""
+        headers = {"f": 0.1, "nested": {"list": [1.5, -2.25, Decimal("1.10")]}}
+        publish(self.channel, DEFAULT, "q", confirm=False, headers=headers)
+        (content,) = [each[2] for each in self.peer.frames() if each[0] == 2]
+        read = header.ContentHeader()
+        read.unmarshal(content)
+        self.assertEqual(read.properties.headers, headers)
+
+    def received(self, listed: bytes) -> Any:
+        """Have a message delivered with these properties; its headers."""
+        inbox = Inbox()
+        started = Probe(consume(self.channel, QUEUE, inbox=inbox))
+        self.peer.send(1, Basic.QosOk(), Basic.ConsumeOk("tag"))
+        self.assertIsNone(started.outcome)
+        self.peer.send(1, Basic.Deliver("tag", 1, False, "", "q"))
+        sizes = b"\x00\x3c\x00\x00" + bytes(8)
+        self.peer.session.dataReceived(frame(2, 1, sizes + listed))
+        (delivery,) = inbox.journal.all("delivery")
+        return delivery.properties["headers"]
+
+    def test_doubles_keep_their_fraction(self) -> None:
+        """Floats that come are as they were sent, whatever they are."""
+        headers = {"a": 0.1, "inf": math.inf, "nested": [{"b": -1.75}]}
+        got = self.received(encode_properties({"headers": headers}))
+        self.assertEqual(got, headers)
+
+    def test_singles_keep_their_fraction(self) -> None:
+        """So are those of single precision."""
+        table = b"\x01x" + b"f" + pack(">f", 0.75)
+        listed = b"\x20\x00" + pack(">I", len(table)) + table
+        self.assertEqual(self.received(listed), {"x": 0.75})
+
+    def test_no_number(self) -> None:
+        """What is no number is read as such; it would end pika's connection."""
+        got = self.received(encode_properties({"headers": {"nan": math.nan}}))
+        self.assertTrue(math.isnan(got["nan"]))
+
+    def test_floats_in_arguments(self) -> None:
+        """Arguments of queues and bindings hold floats, too."""
+        arguments = {"x-ratio": 0.5}
+        Probe(self.channel.queue_bind(QUEUE, Exchange("e"), "k", arguments))
+        ((_, bind),) = self.peer.taken()
+        self.assertEqual(bind.arguments, arguments)
+
+    def test_publishes_do_not_overtake_requests(self) -> None:
+        """What was asked for is sent in that order, without waiting for replies."""
+        Probe(self.channel.queue_declare(QUEUE, False))
+        Probe(self.channel.queue_purge(QUEUE))
+        Probe(publish(self.channel, DEFAULT, "q", confirm=False))
+        Probe(self.channel.basic_get(QUEUE, False))
+        Probe(self.channel.basic_get(QUEUE, False))
+        self.assertEqual(
+            self.peer.names(),
+            ["Queue.Declare", "Queue.Purge", "Basic.Publish", "Basic.Get", "Basic.Get"],
+        )
+
+
+class ImportTests(SynchronousTestCase):
+    """What is imported when."""
+
+    def run_lines(self, *lines: str) -> list[str]:
+        """Run these lines in a process of their own; what they printed."""
+        done = run_python("-W", "error", "-c", "\n".join(lines), cwd=ROOT)
+        self.assertEqual(done.stderr, "")
+        return done.stdout.splitlines()
+
+    def test_no_reactor_and_no_pika(self) -> None:
+        """Importing the library, and this transport, imports neither."""
+        printed = self.run_lines(
+            "import sys, txkombu, txkombu.transport.pika",
+            "from txkombu import BrokerConnection",
+            "from txkombu.transport import transport_for",
+            "transport_for('pika')",
+            "print([m for m in ('pika', 'twisted.internet.reactor')"
+            " if m in sys.modules])",
+        )
+        self.assertEqual(printed, ["[]"])
+
+    def test_not_installed(self) -> None:
+        """Without pika connecting fails, and says what to install."""
+        printed = self.run_lines(
+            "import sys",
+            "class Hide:",
+            "    def find_spec(self, name, path=None, target=None):",
+            "        if name.partition('.')[0] == 'pika':",
+            "            raise ModuleNotFoundError("
+            '"No module named \'pika\'", name="pika")',
+            "sys.meta_path.insert(0, Hide())",
+            "from twisted.internet.task import Clock",
+            "from txkombu import BrokerConnection",
+            "connecting = BrokerConnection('pika://', reactor=Clock()).connect()",
+            "connecting.addErrback(lambda reason: print(reason.value))",
+        )
+        self.assertEqual(
+            printed,
+            [
+                "the pika transport is not available here: No module named 'pika'; "
+                "pip install txkombu[pika]"
+            ],
+        )

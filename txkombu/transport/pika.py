@@ -1,0 +1,244 @@
+"""
+C{pika://} and C{pikas://}: pika's Twisted adapter behind the contract.
+
+pika's C{TwistedProtocolConnection} logs in, cuts what comes into frames, reads
+methods, puts contents together, and frames and writes what is sent.  What its
+channels would do on top of that is done by L{txkombu.transport.model}: they send
+one request at a time, and let publishes overtake it; they take returns and
+confirms for those of other messages; they forget which method an error is about.
+Tables and properties are not left to pika either: it cuts the fraction off a
+double, and can write none.  Nor are heartbeats: it waits for a dead peer to take
+what was written before it lets go of the socket.
+
+Importing pika's adapter installs a reactor.  So that is done when a connection
+is first attempted, which is when a L{PikaTransport} is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from struct import Struct
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from pamqp import commands
+from pamqp.base import Frame as Method
+from twisted.internet.interfaces import IReactorTime
+
+from ..exceptions import ProtocolError
+from ..interfaces import ISessionChannelListener, ISessionListener, Properties
+from .model.channel import Channel
+from .model.login import client_properties
+from .model.session import Publisher, Session
+from .model.transport import Transport
+from .model.values import encode_arguments, encode_properties
+
+if TYPE_CHECKING:
+    from ..url import Parameters
+
+_Basic = commands.Basic
+
+_ADAPTER: Final = "pika.adapters.twisted_connection"
+_KINDS: Final = (1, 2, 3, 8)
+_HEADER: Final = 2
+_OVERHEAD: Final = 8
+"""The bytes of a frame around its payload."""
+_HEAD: Final = Struct(">BHI")
+_SIZES: Final = Struct(">HHQ")
+_END: Final = b"\xce"
+
+
+def _encoded(index: int, encoded: bytes) -> object:
+    """A method or the properties of a class that pika only has to frame."""
+    return SimpleNamespace(INDEX=index, encode=lambda: [encoded])
+
+
+class PikaSession(Session):
+    """One connection to one broker, of pika's; see L{ISession}."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        place: str,
+        clock: IReactorTime,
+        listener: ISessionListener,
+        warned: set[str] | None = None,
+    ) -> None:
+        """See L{Session.__init__}."""
+        super().__init__(parameters, place, clock, listener, warned)
+        self._pika: Any = import_module("pika")
+        adapter: Any = import_module(_ADAPTER)
+        settings = _settings(self._pika, parameters)
+        self._protocol = adapter.TwistedProtocolConnection(settings, clock)
+        self._connection = connection = self._protocol._impl
+        self._contents: dict[int, Any] = {}
+        self._arrived: Any = None
+        self._take_by_pika = connection._process_frame
+        connection._process_frame = self._take_frame
+        connection._read_frame = self._read_frame
+        connection._create_heartbeat_checker = lambda: None
+
+    def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
+        self._contents[number] = self._pika.channel.ContentFrameAssembler()
+        return super()._new_channel(number, listener)
+
+    def publisher(self, number: int) -> Publisher:
+        return partial(self._pack_publish, number)
+
+    # --- what is written -----------------------------------------------------
+
+    def _begin(self) -> None:
+        self._protocol.makeConnection(self.transport)
+
+    def _answer(self, methods: object) -> None:
+        """Let pika answer what has been found to be due, as was agreed on."""
+        for name, value in attrs.asdict(self._handshake.tuning).items():
+            setattr(self._connection.params, name, value)
+        _read(self._take_by_pika, self._arrived)
+
+    def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
+        method = _encoded(kind.index, encode_arguments(kind, arguments))
+        return self._checked(self._pika.frame.Method(number, method).marshal())
+
+    def _pack_publish(
+        self,
+        number: int,
+        body: bytes,
+        properties: Properties,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool,
+    ) -> bytes:
+        names = {"exchange": exchange, "routing_key": routing_key}
+        method = self.pack(number, _Basic.Publish, mandatory=mandatory, **names)
+        listed = _encoded(_Basic.frame_id, encode_properties(properties))
+        frame = self._pika.frame
+        header = self._checked(frame.Header(number, len(body), listed).marshal())
+        most = self.frame_max - _OVERHEAD
+        cuts = range(0, len(body), most)
+        bodies = [frame.Body(number, body[at : at + most]).marshal() for at in cuts]
+        return b"".join((method, header, *bodies))
+
+    def put(self, packet: bytes) -> None:
+        self._heartbeat.idle = 0
+        self._connection._output_marshaled_frames([packet])
+
+    def put_all(self, packets: list[bytes]) -> None:
+        self.put(b"".join(packets))
+
+    def _beat(self) -> None:
+        self.put(self._pika.frame.Heartbeat().marshal())
+
+    # --- what comes ----------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        self._protocol.dataReceived(data)
+
+    def _read_frame(self) -> Any:
+        """
+        Read a frame as pika does, but leave the properties of a content alone.
+
+        @return: how many bytes it has, and the frame; C{None} if there is none.
+        @raise ProtocolError: this is no frame.
+        """
+        data: bytes = self._connection._frame_buffer
+        if self.over:
+            return 0, None
+        if data[0] not in _KINDS:
+            raise ProtocolError(f"no frame of AMQP 0-9-1 begins with {data[:16]!r}")
+        if len(data) < _HEAD.size:
+            return 0, None
+        kind, number, size = _HEAD.unpack_from(data)
+        whole, most = size + _OVERHEAD, self._handshake.tuning.frame_max
+        if whole > most:
+            raise ProtocolError(f"a frame of {whole} bytes is larger than {most}")
+        if kind != _HEADER or data[whole - 1 : whole] != _END:
+            return _read(self._pika.frame.decode_frame, data)
+        payload = data[_HEAD.size : whole - 1]
+        class_id, _, length = _read(_SIZES.unpack, payload[: _SIZES.size])
+        if class_id != _Basic.frame_id:
+            raise ProtocolError(f"a content of the unknown class {class_id}")
+        return whole, self._pika.frame.Header(number, length, payload[_SIZES.size :])
+
+    def _take_frame(self, frame: Any) -> None:
+        """Take what pika would look at and hand to its channels."""
+        number, method = frame.channel_number, getattr(frame, "method", None)
+        if number:
+            self._channel(number)
+            self._take_of_channel(number, frame, method)
+        elif method is not None:
+            self._arrived = frame
+            self.take_method(0, _method(method))
+        elif frame.NAME != "Heartbeat":
+            raise ProtocolError(
+                f"a frame of type {frame.frame_type} for the whole connection"
+            )
+
+    def _take_of_channel(self, number: int, frame: Any, method: Any) -> None:
+        content, kind = self._contents[number], frame.frame_type
+        due = 3 if content._header_frame else 2 if content._method_frame else 1
+        if kind != due:
+            raise ProtocolError(
+                f"a frame of type {kind} came instead of one of type {due}"
+            )
+        if method is not None and not self._pika.spec.has_content(method.INDEX):
+            self.take_method(number, _method(method))
+            return
+        whole = _read(content.process, frame)
+        if whole is not None:
+            carrier, header, body = whole
+            self.take_content(number, _method(carrier.method), header.properties, body)
+
+
+def _settings(pika: Any, parameters: Parameters) -> Any:
+    """What pika has to know; it does not connect by itself."""
+    credentials = pika.PlainCredentials(parameters.userid, parameters.password)
+    if parameters.auth_mechanism == "EXTERNAL":
+        credentials = pika.credentials.ExternalCredentials()
+    return pika.ConnectionParameters(
+        virtual_host=parameters.virtual_host,
+        credentials=credentials,
+        client_properties=client_properties(parameters),
+    )
+
+
+def _read(reader: Callable[[Any], Any], what: Any) -> Any:
+    """
+    Have pika read something; its errors are of many kinds.
+
+    @raise ProtocolError: it cannot.
+    """
+    try:
+        return reader(what)
+    except Exception as error:
+        raise ProtocolError(f"pika cannot read what came: {error!r}") from error
+
+
+def _method(read: Any) -> Method:
+    """
+    A method that pika has read, as pamqp's.
+
+    @raise ProtocolError: a name in it is no text.
+    """
+    kind: Any = _read(commands.INDEX_MAPPING.__getitem__, read.INDEX)
+    method: Method = kind.__new__(kind)
+    for name in kind.attributes():
+        value = getattr(read, name)
+        if isinstance(value, bytes) and kind.amqp_type(name) == "shortstr":
+            raise ProtocolError(f"{name} {value[:40]!r} is not UTF-8")
+        setattr(method, name, value)
+    return method
+
+
+class PikaTransport(Transport):
+    """What connects by pika; see L{IBrokerTransport}."""
+
+    session = PikaSession
+
+    def __init__(self) -> None:
+        """@raise ImportError: pika is not there, or cannot be used."""
+        import_module(_ADAPTER)
+        super().__init__()
