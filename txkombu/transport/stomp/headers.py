@@ -1,0 +1,355 @@
+"""
+The headers that carry a message's properties, where both dialects agree.
+
+A SEND has text, and nothing but text.  What a user's headers hold beside text is
+written once more, in one header of our own: between two that use this library
+every value comes back as it was; others see text and whole numbers under their
+own names, and the rest in that header, as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Final, NamedTuple
+
+from ... import jsoncodec
+from ...exceptions import DecodeError
+from ...interfaces import Properties
+from ...validation import check_count, check_short_string
+from .frames import Frame, encode_header
+
+OURS: Final = "x-txk-"
+"""What the names of our own headers begin with; users never see these."""
+TYPED: Final = "x-txk-headers"
+"""A JSON object: the headers that are no text, or that could not have a line."""
+ROUTING_KEY: Final = "x-txk-routing-key"
+"""The key of a publish to a fanout exchange, where the destination has none."""
+
+FRAME_HEADERS: Final = frozenset(
+    {
+        "ack",
+        "content-length",
+        "destination",
+        "message-id",
+        "receipt",
+        "redelivered",
+        "subscription",
+        "transaction",
+    }
+)
+"""Headers of frames: what comes by these names is nothing a user has written."""
+
+MOST_BYTES: Final = 128 * 1024
+"""
+What the headers of one message may take.  Receivers have a limit, and a message
+beyond it would be delivered again for ever.
+"""
+
+_PERSISTENT: Final = {1: None, 2: "true"}
+_LAST_SECOND: Final = 253_402_300_799
+_COMMON: Final = (
+    "content_type",
+    "content_encoding",
+    "delivery_mode",
+    "priority",
+    "headers",
+)
+_COMMON_NAMES: Final = frozenset(_COMMON)
+_KEPT: Final = 500
+
+
+class Field(NamedTuple):
+    """
+    How a property is written.
+
+    @ivar header: its header.
+    @ivar write: makes its text, or C{None} if it needs none; called with the
+        value and the seconds since the epoch; raises TypeError or ValueError.
+    @ivar read: makes the value of a text; raises ValueError.
+    """
+
+    header: str
+    write: Callable[[object, float], str | None]
+    read: Callable[[str], object] = str
+
+
+def short_string(name: str, header: str) -> Field:
+    """A property that AMQP has as a short string: at most 255 bytes."""
+    return Field(header, lambda value, _: check_short_string(f"property {name}", value))
+
+
+def number(name: str, header: str, most: int) -> Field:
+    """A property that is a whole number from 0."""
+    return Field(
+        header,
+        lambda value, _: str(check_number(f"property {name}", value, most)),
+        int,
+    )
+
+
+def check_number(what: str, value: object, most: int) -> int:
+    """
+    @raise TypeError: it is no int.
+    @raise ValueError: it is negative, or more than C{most}.
+    """
+    if value is None:
+        raise TypeError(f"{what} must be an int, not None")
+    return check_count(what, value, 0, most) or 0
+
+
+def check_digits(what: str, value: object, most: int) -> str:
+    """
+    @raise TypeError: it is no str.
+    @raise ValueError: it is no whole number, or more than C{most}.
+    """
+    text = check_short_string(what, value)
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{what} must be whole milliseconds, not {value!r}")
+    check_number(what, int(text), most)
+    return text
+
+
+def seconds_of(value: object) -> int:
+    """
+    A timestamp as seconds since the epoch.
+
+    @raise TypeError: it is neither a datetime nor an int.
+    @raise ValueError: it is before 1970, or beyond what can be read back.
+    """
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        value = int(aware.timestamp())
+    return check_number("property timestamp", value, _LAST_SECOND)
+
+
+def time_of(text: str) -> datetime:
+    """
+    The timestamp that some seconds stand for.
+
+    @raise ValueError: it is none.
+    """
+    return datetime.fromtimestamp(int(text), timezone.utc)
+
+
+def _write_mode(value: object, _: float) -> str | None:
+    if check_number("property delivery_mode", value, 2) not in _PERSISTENT:
+        raise ValueError(f"property delivery_mode must be 1 or 2, not {value!r}")
+    return _PERSISTENT[value]  # type: ignore[index]  # an int
+
+
+def _read_mode(text: str) -> int:
+    # RabbitMQ makes "1" of the 1 of an AMQP producer.
+    return 2 if text == "true" else 1
+
+
+COMMON_FIELDS: Final[Mapping[str, Field]] = {
+    "content_type": short_string("content_type", "content-type"),
+    "content_encoding": short_string("content_encoding", "content-encoding"),
+    "delivery_mode": Field("persistent", _write_mode, _read_mode),
+    "correlation_id": short_string("correlation_id", "correlation-id"),
+    "message_id": short_string("message_id", "amqp-message-id"),
+    "type": short_string("type", "type"),
+    "app_id": short_string("app_id", "app-id"),
+    "cluster_id": short_string("cluster_id", "cluster-id"),
+}
+"""The properties that every broker has in the same way."""
+
+
+class Vocabulary:
+    """
+    The properties of messages as one dialect writes them.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, Field],
+        reserved: Iterable[str] = (),
+        longest: int = MOST_BYTES,
+    ) -> None:
+        """
+        @param fields: by the names of the properties.
+        @param reserved: further names that users' headers cannot have on the
+            wire; such a header is known to receivers that use this library.
+        @param longest: the bytes one line may have.
+        """
+        self._fields = fields
+        self._by_header = {field.header: name for name, field in fields.items()}
+        self._taken = FRAME_HEADERS | self._by_header.keys() | frozenset(reserved)
+        self._longest = longest
+        self._kept: dict[tuple[object, ...], bytes] = {}
+
+    # --- writing -------------------------------------------------------------
+
+    def encode(self, properties: Properties, now: float) -> bytes:
+        """
+        The lines of properties that are set, each with its end.
+
+        @param now: seconds since the epoch.
+        @raise TypeError: one is not known, or of a type that cannot be written.
+        @raise ValueError: one is out of range, or all together are too long.
+        """
+        if properties.get("headers") or not properties.keys() <= _COMMON_NAMES:
+            return self._encode(properties, now)
+        # Nearly all messages share a few of these.
+        key = tuple(map(properties.get, _COMMON[:-1]))
+        try:
+            lines = self._kept.get(key)
+        except TypeError:  # not hashable, so not right either
+            lines = None
+        if lines is None:
+            lines = self._encode(properties, now)
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[key] = lines
+        return lines
+
+    def _encode(self, properties: Properties, now: float) -> bytes:
+        lines: list[bytes] = []
+        for name, value in properties.items():
+            if name != "headers" and value is not None:
+                lines += self._property(name, value, now)
+        lines += self._headers(properties.get("headers"))
+        for line in lines:
+            if len(line) > self._longest:
+                raise ValueError(
+                    f"a header has a line of {len(line)} bytes, at most "
+                    f"{self._longest} can be sent: {line[:40]!r}…"
+                )
+        encoded = b"".join(lines)
+        if len(encoded) > MOST_BYTES:
+            raise ValueError(
+                f"the headers of a message have {len(encoded)} bytes, at most "
+                f"{MOST_BYTES} can be sent"
+            )
+        return encoded
+
+    def _property(self, name: str, value: object, now: float) -> list[bytes]:
+        field = self._fields.get(name)
+        if field is None:
+            raise TypeError(f"messages have no property {name}")
+        text = field.write(value, now)
+        return [] if text is None else [encode_header(field.header, text)]
+
+    def _headers(self, headers: object) -> list[bytes]:
+        if headers is None:
+            return []
+        if not isinstance(headers, Mapping):
+            raise TypeError(f"property headers must be a mapping, not {headers!r}")
+        lines = []
+        typed = {}
+        for name, value in headers.items():
+            check_name(name)
+            text = _as_text(value)
+            if text is not None and name not in self._taken:
+                lines.append(encode_header(name, text))
+            if not isinstance(value, str) or name in self._taken:
+                typed[name] = value
+        if typed:
+            lines.append(encode_header(TYPED, _dump(typed)))
+        return lines
+
+    # --- reading -------------------------------------------------------------
+
+    def decode(self, frame: Frame) -> dict[str, object]:
+        """
+        The properties of a MESSAGE.
+
+        @raise DecodeError: there are bytes that are no UTF-8, or a value cannot
+            be understood.
+        """
+        texts: dict[str, str] = {}
+        headers: dict[str, object] = {}
+        by_header = self._by_header
+        for name, value in frame.pairs:
+            if not (name.isascii() and value.isascii()):
+                _check_utf8(name, value)
+            known = by_header.get(name)
+            if known is not None:
+                texts[known] = value  # the last: see Frame.last
+            elif name not in FRAME_HEADERS and not name.startswith(OURS):
+                headers.setdefault(name, value)
+        if TYPED in frame.headers:
+            _restore(headers, frame.headers[TYPED])
+        properties = {name: self._read(name, text) for name, text in texts.items()}
+        properties.setdefault("delivery_mode", 1)
+        properties["headers"] = headers
+        return properties
+
+    def _read(self, name: str, text: str) -> object:
+        try:
+            return self._fields[name].read(text)
+        except (ValueError, OverflowError, OSError) as error:
+            raise DecodeError(
+                f"a message's property {name} cannot be understood: {text[:40]!r}"
+            ) from error
+
+
+def check_name(name: object) -> None:
+    """
+    @raise TypeError: the name of a user's header is no str.
+    @raise ValueError: it is empty, too long, or one of ours.
+    """
+    text = check_short_string("name of a header", name)
+    if not text:
+        raise ValueError("a header needs a name")
+    if "\0" in text:
+        raise ValueError(f"the name of the header {text!r} has a zero byte")
+    if text.startswith(OURS):
+        raise ValueError(
+            f"the header {text!r} cannot be sent: names that begin with {OURS} are "
+            "the library's own"
+        )
+
+
+def _as_text(value: object) -> str | None:
+    """What others are to see under a header's own name."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _dump(headers: Mapping[str, object]) -> str:
+    try:
+        return jsoncodec.dumps(headers)
+    except (TypeError, ValueError):
+        for name, value in headers.items():
+            _dump_one(name, value)
+        raise
+
+
+def _dump_one(name: str, value: object) -> None:
+    """@raise TypeError: it is this one that cannot be written, or ValueError."""
+    try:
+        jsoncodec.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"the header {name!r} cannot be sent, it is a {type(value).__name__}: "
+            f"{error}"
+        ) from error
+
+
+def _restore(headers: dict[str, object], text: str) -> None:
+    """Put values that are no text back, unless someone has changed them since."""
+    try:
+        typed = jsoncodec.loads(text)
+    except Exception as error:
+        raise DecodeError(f"a message's header {TYPED} is no JSON: {error}") from error
+    if not isinstance(typed, dict):
+        raise DecodeError(f"a message's header {TYPED} is no object")
+    for name, value in typed.items():
+        if name not in headers or headers[name] == _as_text(value):
+            headers[name] = value
+
+
+def _check_utf8(name: str, value: str) -> None:
+    try:
+        name.encode()
+        value.encode()
+    except UnicodeEncodeError:
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        raise DecodeError(
+            f"a message's header {shown!r} has bytes that are no UTF-8"
+        ) from None
