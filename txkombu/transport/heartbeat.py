@@ -1,8 +1,8 @@
 """
-Heartbeats (AMQP 0-9-1, 4.2.7).
+Heartbeats (AMQP 0-9-1, 4.2.7; STOMP 1.2, "Heart-beating").
 
 One is sent when half the interval passed without a write; the peer is taken
-for dead after two intervals without a byte.  The clock strikes four times in
+for dead after some intervals without a byte.  The clock strikes four times in
 an interval and counts how often nothing was written or heard since; so neither
 writing nor reading ever asks for the time.
 """
@@ -10,13 +10,13 @@ writing nor reading ever asks for the time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 _STRIKES: Final = 4
-_SEND_AFTER: Final = 2
-_DEAD_AFTER: Final = 2 * _STRIKES
+_TOLERANCE: Final = 2.0
 
 
 class Heartbeat:
@@ -34,8 +34,10 @@ class Heartbeat:
         "_call",
         "_clock",
         "_dead",
+        "_dead_after",
         "_every",
         "_send",
+        "_send_after",
         "idle",
         "silence",
         "suspended",
@@ -55,17 +57,33 @@ class Heartbeat:
         self._send = send
         self._dead = dead
         self._every = 0.0
+        self._send_after = self._dead_after = inf
         self._call: IDelayedCall | None = None
         self.silence = self.idle = 0
         self.suspended = False
 
-    def start(self, interval: float) -> None:
+    def start(
+        self,
+        interval: float,
+        hears: float | None = None,
+        tolerance: float = _TOLERANCE,
+    ) -> None:
         """
         @param interval: seconds; 0 is no heartbeats at all.
+        @param hears: seconds in which the peer has to say something, if they are
+            others than those for us; 0 if it need not.
+        @param tolerance: the peer is dead after so many of its intervals.
         """
+        if hears is None:
+            hears = interval
+        if not (interval or hears):
+            return
+        every = self._every = min(interval or hears, hears or interval) / _STRIKES
         if interval:
-            self._every = interval / _STRIKES
-            self._call = self._clock.callLater(self._every, self._strike)
+            self._send_after = interval / every / 2
+        if hears:
+            self._dead_after = hears / every * tolerance
+        self._call = self._clock.callLater(every, self._strike)
 
     def stop(self) -> None:
         """Leave no timer behind."""
@@ -77,8 +95,8 @@ class Heartbeat:
         self._call = self._clock.callLater(self._every, self._strike)
         self.idle += 1
         self.silence = 0 if self.suspended else self.silence + 1
-        if self.silence > _DEAD_AFTER:
+        if self.silence > self._dead_after:
             self.stop()
             self._dead()
-        elif self.idle >= _SEND_AFTER:
+        elif self.idle >= self._send_after:
             self._send()

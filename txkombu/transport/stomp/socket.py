@@ -21,18 +21,56 @@ it is asked to close once what was written is out, and dropped after some second
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import (
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from ...exceptions import KombuError
+from ...exceptions import (
+    BrokerError,
+    ConnectError,
+    KombuError,
+    ProtocolError,
+    SessionLost,
+)
 from ..ending import EndingProtocol
-from .frames import Frame
+from ..endpoints import connect_error
+from ..errors import again, caused, ended, lost_by
+from ..heartbeat import Heartbeat
+from .errors import cancellation_of, error_of
+from .frames import END, HEARTBEAT, Frame, encode_frame
+from .login import Agreed, Login, login_frame
+from .parser import MESSAGE, RECEIPT, FrameParser
+from .receipts import Receipts, Waiter
 
 if TYPE_CHECKING:
     from ...url import Parameters
+
+TOLERANCE: Final = 1.5
+"""The broker is dead after so many intervals in which it said nothing."""
+
+_JOINED_MOST: Final = 16 * 1024
+"""Bytes of a body that are copied rather than written by themselves."""
+
+
+class _State(Enum):
+    LOGIN = "login"
+    OPEN = "open"
+    CLOSING = "closing"
+    OVER = "over"
+
+
+_OPEN: Final = _State.OPEN
+_OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
 
 
 class ISocketOwner(Interface):
@@ -68,6 +106,8 @@ class StompSocket(EndingProtocol):
         names a receipt fails only that.
     """
 
+    _log = Logger()
+
     server = ""
 
     def __init__(
@@ -83,15 +123,81 @@ class StompSocket(EndingProtocol):
         super().__init__(clock)
         self.login: Deferred[StompSocket] = Deferred()
         self.errors_are_fatal = True
+        self._parameters = parameters
+        self._place = place
+        self._owner = owner
+        self._state = _State.LOGIN
+        self._handshake = Login(parameters, place)
+        self._parser = FrameParser()
+        self._heartbeat = Heartbeat(clock, self._beat, self._silent)
+        self._receipts = Receipts()
+        self._subscriptions: dict[
+            str, tuple[Callable[[Frame], object], Callable[[Exception], object]]
+        ] = {}
+
+    # --- what Twisted calls --------------------------------------------------
+
+    def connectionMade(self) -> None:
+        if self._state is _OVER:
+            self.transport.abortConnection()
+            return
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        try:
+            self.transport.write(login_frame(self._parameters))
+        except ConnectError as error:
+            self._refused(error)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._state is _OVER:
+            return
+        self._heartbeat.silence = 0
+        try:
+            if self._state is _State.LOGIN:
+                data = self._log_in(data)
+            self._take(data)
+        except ConnectError as error:
+            self._refused(error)
+        except ProtocolError as error:
+            self._broken(error)
+        if self._state is _OPEN:
+            self._tell(self._owner.turn_over)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._gone:
+            return
+        cause: BaseException = reason.value  # type: ignore[assignment]
+        if self._state is _State.LOGIN:
+            self._end(connect_error(self._place, cause))
+        else:
+            self._end(lost_by(cause))
+        self._vanish()
+
+    def pauseProducing(self) -> None:
+        """The transport has enough for now."""
+        if self._state is _OPEN:
+            self._tell(self._owner.write_paused)
+
+    def resumeProducing(self) -> None:
+        """The transport has room again."""
+        if self._state is _OPEN:
+            self._tell(self._owner.write_resumed)
+
+    def stopProducing(self) -> None:
+        """The transport is lost; C{connectionLost} follows."""
+
+    # --- what the owner calls ------------------------------------------------
 
     @property
     def alive(self) -> bool:
         """Whether it is logged in, and neither lost nor closing."""
-        raise NotImplementedError
+        return self._state is _OPEN
 
     def write(self, frames: bytes) -> None:
-        """Write whole frames; nothing once the socket is over."""
-        raise NotImplementedError
+        """Write whole frames; nothing unless the socket is alive."""
+        if self._state is _OPEN:
+            self._heartbeat.idle = 0
+            self.transport.write(frames)
 
     def write_message(self, head: bytes, body: bytes) -> None:
         """
@@ -100,7 +206,11 @@ class StompSocket(EndingProtocol):
         @param head: its command and headers, with the blank line.
         @param body: not copied if it is large; C{content-length} is in the head.
         """
-        raise NotImplementedError
+        if len(body) <= _JOINED_MOST:
+            self.write(b"%b%b\0" % (head, body))
+        elif self._state is _OPEN:
+            self._heartbeat.idle = 0
+            self.transport.writeSequence((head, body, END))
 
     def receipt(self) -> tuple[str, Deferred[None]]:
         """
@@ -111,9 +221,11 @@ class StompSocket(EndingProtocol):
             broker's error, or with L{txkombu.exceptions.SessionLost}.
             Cancelling it stops only the waiting.
         """
-        raise NotImplementedError
+        if self._state is not _OPEN:
+            return "", fail(SessionLost("the connection is closed"))
+        return self._receipts.wait()
 
-    def expect(self, waiter: Callable[[Exception | None], object]) -> str:
+    def expect(self, waiter: Waiter) -> str:
         """
         Ask for a receipt, in a cheaper way.
 
@@ -122,7 +234,7 @@ class StompSocket(EndingProtocol):
             ends: C{socket_lost} says that.
         @return: what to write as C{receipt}.
         """
-        raise NotImplementedError
+        return self._receipts.expect(waiter)
 
     def subscribe(
         self,
@@ -136,19 +248,26 @@ class StompSocket(EndingProtocol):
         @param on_cancelled: called with L{ConsumerCancelled}, once, if the broker
             ends the subscription and the socket lives on.
         """
-        raise NotImplementedError
+        self._subscriptions[id] = on_message, on_cancelled
 
     def unsubscribe(self, id: str) -> None:
         """Drop what still comes for a subscription.  Writes nothing."""
-        raise NotImplementedError
+        self._subscriptions.pop(id, None)
 
     def pause_reading(self) -> None:
         """Read no more until C{resume_reading} was called as often."""
-        raise NotImplementedError
+        self._pauses += 1
+        self._heartbeat.suspended = True
+        if self._pauses == 1 and self._state is _OPEN:
+            self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
         """Undo one C{pause_reading}."""
-        raise NotImplementedError
+        self._pauses -= 1
+        if self._pauses == 0:
+            self._heartbeat.suspended = False
+            if self._state is _OPEN:
+                self.transport.resumeProducing()
 
     def disconnect(self) -> Deferred[None]:
         """
@@ -158,14 +277,147 @@ class StompSocket(EndingProtocol):
         @return: fires when the connection is gone; never fails, and fires also
             if it was lost or closed before.  C{socket_lost} is not called.
         """
-        raise NotImplementedError
+        if self._gone:
+            return succeed(None)
+        if self._state is _State.LOGIN:
+            self.abort()
+            return succeed(None)
+        closed = self._closed.wait()
+        if self._state is _OPEN:
+            self._say_goodbye()
+        return closed
 
     def abort(self) -> None:
         """
         Drop the connection now.  Everything outstanding fires in this call;
         C{socket_lost} is not called.
         """
-        raise NotImplementedError
+        if self._gone:
+            return
+        self._end(SessionLost("this program dropped the connection"), wanted=True)
+        self._drop()
+
+    # --- what comes ----------------------------------------------------------
+
+    def _log_in(self, data: bytes) -> bytes:
+        """
+        @return: what came after the login.
+        """
+        answer = self._handshake.feed(data)
+        if answer is None:
+            return b""
+        agreed, rest = answer
+        self._open(agreed)
+        return rest
+
+    def _open(self, agreed: Agreed) -> None:
+        self.server = agreed.server
+        self._heartbeat.start(agreed.sends, agreed.hears, TOLERANCE)
+        self._state = _OPEN
+        self.transport.registerProducer(self, True)
+        self._log.debug("logged in at {place}", place=self._place)
+        self.login.callback(self)
+
+    def _take(self, data: bytes) -> None:
+        for frame in self._parser.feed(data):
+            if self._state is _OVER:
+                return
+            if frame.command == MESSAGE:
+                if self._state is _OPEN:
+                    self._take_message(frame)
+            elif frame.command == RECEIPT:
+                self._receipts.answer(frame.headers.get("receipt-id", ""))
+            else:
+                self._take_error(frame)
+
+    def _take_message(self, frame: Frame) -> None:
+        subscription = self._subscriptions.get(frame.headers.get("subscription", ""))
+        if subscription is not None:
+            try:
+                subscription[0](frame)
+            except Exception:
+                self._log.failure("handing a message out failed")
+
+    def _take_error(self, frame: Frame) -> None:
+        cancellation = cancellation_of(frame)
+        number = frame.headers.get("receipt-id")
+        if cancellation is not None:
+            self._cancelled(*cancellation)
+        elif number is not None and not self.errors_are_fatal:
+            self._receipts.answer(number, error_of(frame))
+        else:
+            self._end(error_of(frame))
+            self._leave()
+
+    def _cancelled(self, id: str, error: Exception) -> None:
+        subscription = self._subscriptions.pop(id, None)
+        if subscription is not None:
+            self._tell(subscription[1], error)
+
+    def _say_goodbye(self) -> None:
+        """
+        What is read from now on is dropped, so reading need not pause; else the
+        receipt would never be seen.
+        """
+        receipt = self._receipts.expect(self._goodbye_said)
+        self.write(encode_frame("DISCONNECT", [("receipt", receipt)]))
+        self._state = _State.CLOSING
+        if self._pauses:
+            self.transport.resumeProducing()
+        self._limit_close()
+
+    def _goodbye_said(self, _: Exception | None) -> None:
+        self._leave()
+        self._end(SessionLost("this program closed the connection"), wanted=True)
+
+    def _refused(self, error: ConnectError) -> None:
+        """RabbitMQ leaves the socket of a failed login open."""
+        self._end(error)
+        self._drop()
+
+    def _broken(self, error: ProtocolError) -> None:
+        if self._state is _State.LOGIN:
+            text = f"{self._place} does not speak STOMP 1.2: {error}"
+            self._refused(caused(ConnectError(text), error))
+            return
+        self._end(error)
+        self._leave()
+
+    def _beat(self) -> None:
+        self.write(HEARTBEAT)
+
+    def _silent(self) -> None:
+        self._end(SessionLost("nothing came from the broker for its heart-beat"))
+        self._drop()
+
+    def _tell(self, callback: Callable[..., object], *what: object) -> None:
+        """Call the owner's code, whose errors are not ours."""
+        try:
+            callback(*what)
+        except Exception:
+            self._log.failure("{callback} failed", callback=callback)
+
+    # --- the end -------------------------------------------------------------
 
     def _end(self, reason: KombuError, wanted: bool = False) -> None:
-        raise NotImplementedError
+        """Tell the owner, and fire everything outstanding."""
+        before, self._state = self._state, _State.OVER
+        if before is _State.OVER:
+            return
+        self._heartbeat.stop()
+        self._subscriptions.clear()
+        if before is _OPEN and not wanted:
+            self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
+            self._tell(self._owner.socket_lost, reason)
+        self._receipts.drain(lambda: _outstanding(reason))
+        if before is _State.LOGIN and not wanted:
+            self.login.errback(Failure(reason))
+
+
+def _outstanding(reason: KombuError) -> KombuError:
+    """The error of one who waited when a socket ended."""
+    if isinstance(reason, BrokerError):
+        return again(reason)
+    if isinstance(reason, SessionLost):
+        return ended(reason)
+    return caused(SessionLost(f"the connection ended: {reason}"), reason)
