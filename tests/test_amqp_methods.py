@@ -21,11 +21,10 @@ from txkombu.transport.amqp.methods import Method, decode_method, encode_method
 from txkombu.transport.amqp.parser import FrameParser
 from txkombu.transport.amqp.properties import (
     _common,
-    body_size,
     decode_properties,
     encode_properties,
-    listed_in,
 )
+from txkombu.transport.model.content import read_header
 
 _SAMPLES: dict[str, tuple[Any, ...]] = {
     "bit": (True, False),
@@ -176,8 +175,7 @@ class PropertiesTests(SynchronousTestCase):
             message_type="kind",
         )
         payload = _payload(marshal(ContentHeader(0, 2**40, theirs), 5))
-        self.assertEqual(listed_in(payload), encode_properties(properties))
-        self.assertEqual(body_size(payload), 2**40)
+        self.assertEqual(read_header(payload), (2**40, encode_properties(properties)))
 
     def test_none_is_absent(self) -> None:
         """A property that is None is left out; an empty one is not."""
@@ -244,6 +242,6 @@ class PropertiesTests(SynchronousTestCase):
         """A header that is cut short, or of another class, is refused."""
         payload = _payload(marshal(ContentHeader(0, 0, commands.Basic.Properties()), 1))
         with self.assertRaisesRegex(ProtocolError, "cut short"):
-            body_size(payload[:-1])
+            read_header(payload[:-1])
         with self.assertRaisesRegex(ProtocolError, "unknown class 61"):
-            body_size(b"\x00\x3d" + payload[2:])
+            read_header(b"\x00\x3d" + payload[2:])

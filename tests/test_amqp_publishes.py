@@ -15,12 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import ProtocolError
 from txkombu.interfaces import Delivery
-from txkombu.transport.amqp.content import Content
+from txkombu.transport.amqp.deliveries import delivery_of
 from txkombu.transport.amqp.frames import BODY, HEADER, METHOD
 from txkombu.transport.amqp.methods import decode_method
 from txkombu.transport.amqp.parser import DELIVERY, FrameParser
 from txkombu.transport.amqp.publishes import PublishWriter
 from txkombu.transport.amqp.settlements import ack_frame, nack_frame, reject_frame
+from txkombu.transport.model.content import Content
 
 Basic = commands.Basic
 
@@ -185,7 +186,7 @@ def _by_frames(stream: bytes, size: int) -> list[Delivery]:
                 assert content is not None
                 take = content.take_header if kind == HEADER else content.take_body
                 if take(payload):
-                    found.append(content.delivery())
+                    found.append(delivery_of(content))
                     content = None
     return found
 

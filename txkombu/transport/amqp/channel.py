@@ -5,6 +5,7 @@ need, and with contents that come frame by frame.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pamqp import commands
@@ -13,10 +14,12 @@ from zope.interface import implementer
 from ...exceptions import ProtocolError
 from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener
 from ..model.channel import Channel
+from ..model.content import CARRIERS, Content
 from ..model.life import OPEN
-from .content import CARRIERS, Content
+from .deliveries import delivery_of
 from .frames import BODY, HEADER, METHOD
 from .methods import Method, decode_method
+from .properties import decode_properties
 from .settlements import ack_frame, nack_frame, reject_frame
 
 if TYPE_CHECKING:
@@ -91,8 +94,10 @@ class AmqpChannel(Channel):
     def _take_whole(self, content: Content) -> None:
         method = content.method
         if isinstance(method, _Basic.Deliver):
-            self.take_delivery(content.delivery())
+            self.take_delivery(delivery_of(content))
         elif isinstance(method, _Basic.GetOk):
-            self.take_got(method, content.delivery())
+            self.take_got(method, delivery_of(content))
         else:
-            self.take_returned(method, content.body, content.properties)
+            assert content.listed is not None
+            listed = partial(decode_properties, content.listed)
+            self.take_returned(method, content.body, listed)

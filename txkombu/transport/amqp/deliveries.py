@@ -14,6 +14,7 @@ from pamqp import commands
 
 from ...exceptions import ProtocolError
 from ...interfaces import Delivery, Properties
+from ..model.content import Content
 from .frames import BODY, HEADER
 from .properties import decode_properties
 from .tables import Reader
@@ -64,6 +65,21 @@ class AmqpDelivery(Delivery):
         if isinstance(known, bytes):
             self._properties = known = decode_properties(known)
         return known  # type: ignore[return-value]
+
+
+def delivery_of(content: Content) -> AmqpDelivery:
+    """The message of a complete content that was handed out."""
+    method = content.method
+    assert content.listed is not None
+    return AmqpDelivery(
+        method.delivery_tag,
+        getattr(method, "consumer_tag", ""),
+        method.redelivered,
+        method.exchange,
+        method.routing_key,
+        content.body,
+        content.listed,
+    )
 
 
 class DeliveryReader:

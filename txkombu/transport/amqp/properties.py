@@ -1,5 +1,5 @@
 """
-The header of a content: its size and properties (AMQP 0-9-1, 4.2.6.1).
+The properties in the header of a content (AMQP 0-9-1, 4.2.6.1).
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from ...interfaces import Properties
 from .methods import DECODERS, encode_value
 from .tables import Reader
 
-_SIZES: Final = Struct(">HHQ")
 _FLAGS: Final = Struct(">H")
-_BASIC: Final = commands.Basic.frame_id
 _CONTINUED: Final = 1
 
 _PLAN: Final = [
@@ -60,25 +58,6 @@ def encode_properties(properties: Properties) -> bytes:
             parts.append(encode_value("property ", name, type_name, value))
     parts[0] = _FLAGS.pack(flags)
     return b"".join(parts)
-
-
-def body_size(payload: bytes) -> int:
-    """
-    The size of the body that a header announces, in bytes.
-
-    @raise ProtocolError: this is no header of a message.
-    """
-    if len(payload) < _SIZES.size + _FLAGS.size:
-        raise ProtocolError("the header of a content is cut short")
-    class_id, _, size = _SIZES.unpack_from(payload)
-    if class_id != _BASIC:
-        raise ProtocolError(f"a content of the unknown class {class_id}")
-    return int(size)
-
-
-def listed_in(payload: bytes) -> bytes:
-    """The flags and properties of a header that has been looked at."""
-    return payload[_SIZES.size :]
 
 
 def decode_properties(listed: bytes) -> Properties:

@@ -1,0 +1,91 @@
+"""
+A content as it arrives: a method, a header, and a body in pieces (AMQP 0-9-1, 4.2.6).
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any, Final
+
+from pamqp import commands
+
+from ...exceptions import ProtocolError
+
+CARRIERS: Final = (
+    commands.Basic.Deliver,
+    commands.Basic.GetOk,
+    commands.Basic.Return,
+)
+"""The methods that a content follows."""
+
+_SIZES: Final = Struct(">HHQ")
+_FLAGS_SIZE: Final = 2
+_BASIC: Final = commands.Basic.frame_id
+
+
+def header(size: int, listed: bytes) -> bytes:
+    """
+    The payload of a header's frame.
+
+    @param size: the body's, in bytes.
+    @param listed: the properties, from their flags on.
+    """
+    return _SIZES.pack(_BASIC, 0, size) + listed
+
+
+def read_header(payload: bytes) -> tuple[int, bytes]:
+    """
+    @return: the size of the body in bytes; the properties, from their flags on.
+    @raise ProtocolError: this is no header of a message.
+    """
+    if len(payload) < _SIZES.size + _FLAGS_SIZE:
+        raise ProtocolError("the header of a content is cut short")
+    class_id, _, size = _SIZES.unpack_from(payload)
+    if class_id != _BASIC:
+        raise ProtocolError(f"a content of the unknown class {class_id}")
+    return size, payload[_SIZES.size :]
+
+
+class Content:
+    """
+    What has come so far of one content.
+
+    @ivar method: the method that it follows.
+    @ivar listed: the properties, from their flags on, once the header has come.
+    """
+
+    __slots__ = ("_missing", "_pieces", "listed", "method")
+
+    def __init__(self, method: Any) -> None:
+        self.method = method
+        self.listed: bytes | None = None
+        self._missing = 0
+        self._pieces: list[bytes] = []
+
+    @property
+    def body(self) -> bytes:
+        """What has come of the body."""
+        return b"".join(self._pieces)
+
+    def take_header(self, payload: bytes) -> bool:
+        """
+        @return: whether the content is complete.
+        @raise ProtocolError: none was due, or it cannot be understood.
+        """
+        if self.listed is not None:
+            raise ProtocolError("a second header of one content")
+        self._missing, self.listed = read_header(payload)
+        return not self._missing
+
+    def take_body(self, payload: bytes) -> bool:
+        """
+        @return: whether the content is complete.
+        @raise ProtocolError: none was due, or it is longer than announced.
+        """
+        if self.listed is None:
+            raise ProtocolError("a body without a header")
+        self._missing -= len(payload)
+        if self._missing < 0:
+            raise ProtocolError("a body is longer than its header says")
+        self._pieces.append(payload)
+        return not self._missing
