@@ -16,8 +16,8 @@ from txamqp.protocol import AMQClient
 
 from benchmarks.job import HOST, PROPERTIES, USER, WINDOW, Job
 from benchmarks.report import Stopwatch
-from benchmarks.txamqp_spec import load
 from benchmarks.window import Window
+from txkombu.transport.txamqp.specification import load
 
 
 class Delegate(TwistedDelegate):  # type: ignore[misc]  # it has no types

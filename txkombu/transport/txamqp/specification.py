@@ -6,9 +6,11 @@ package of it has the file.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pamqp import commands
+from pamqp.base import Frame
 from txamqp.spec import Class, Constant, Field, Method, Spec
 
 _CONSTANTS = {
@@ -22,8 +24,12 @@ _WITH_CONTENT = {"Basic.Publish", "Basic.Deliver", "Basic.Return", "Basic.GetOk"
 _CLASSES = ("Connection", "Channel", "Exchange", "Queue", "Basic", "Tx", "Confirm")
 
 
+@cache
 def load() -> Any:
-    """@return: AMQP 0-9-1 with RabbitMQ's extensions."""
+    """
+    @return: AMQP 0-9-1 with RabbitMQ's extensions.  Each method has one attribute
+        more than txAMQP knows, C{command}: pamqp's.
+    """
     spec = Spec(0, 9, "pamqp")
     for name, value in _CONSTANTS.items():
         spec.constants.add(Constant(spec, name, value, None, []))
@@ -40,17 +46,17 @@ def _class(spec: Any, source: Any) -> Any:
         _add_fields(klass, source.Properties)
     for command in _commands(source):
         content = command.name in _WITH_CONTENT
-        found = [_method_name(each) for each in command.valid_responses]
         method = Method(
             klass,
-            _method_name(command.name),
+            _own_name(command.name),
             command.frame_id,
             content,
-            found,
+            [_own_name(each) for each in command.valid_responses],
             command.synchronous,
             command.name,
             [],
         )
+        method.command = command
         _add_fields(method, command)
         klass.methods.add(method)
     _resolve(klass)
@@ -63,7 +69,13 @@ def _commands(source: Any) -> Iterator[Any]:
             yield each
 
 
-def _method_name(name: str) -> str:
+def method_name(kind: type[Frame]) -> str:
+    """How txAMQP's channels call a method: Basic.GetOk is basic_get_ok."""
+    return f"{kind.name.partition('.')[0].lower()}_{_own_name(kind.name)}"
+
+
+@cache
+def _own_name(name: str) -> str:
     """Basic.GetOk is basic's get_ok."""
     word = name.rpartition(".")[2]
     parts = "".join(f"_{each.lower()}" if each.isupper() else each for each in word)

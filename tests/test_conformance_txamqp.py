@@ -1,0 +1,22 @@
+"""
+The conformance suite on a real RabbitMQ, with txAMQP's client.
+"""
+
+from __future__ import annotations
+
+from . import conformance
+from .brokers import rabbitmq
+from .txamqp_peer import through_txamqp
+
+
+class TxAMQP:
+    """Connects to the RabbitMQ of this run."""
+
+    url: str
+
+    def setUp(self) -> None:
+        self.url = through_txamqp(rabbitmq().url)
+        super().setUp()  # type: ignore[misc]  # the case's
+
+
+globals().update(conformance.cases(TxAMQP, __name__))

@@ -1,0 +1,252 @@
+"""
+txAMQP's client, channels and delegate behind the contract.
+
+What comes goes in by C{AMQClient.dataReceived}, which cuts it into frames; txAMQP's
+channels make methods and contents of them, and the delegate hands those on.  What
+is sent goes through the methods of its channels and its client's queue and writer.
+What txAMQP would do on the way, and must not, is done otherwise here:
+
+  - it packs and unpacks wrongly: the length of a string is that of its
+    characters, tables know two types, bodies become text where they are UTF-8;
+  - every channel waits for the content of one, after which the others' go through
+    as deep a recursion as there are frames;
+  - replies are matched to requests by their order, in which those to basic.consume
+    and basic.cancel do not come, and a header is taken for the next reply;
+  - it asks for AMQP 0-9, not 0-9-1, and does not know frames that are too large.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from struct import Struct
+from typing import Any, Final
+
+from pamqp import constants
+from pamqp.base import Frame as Method
+from pamqp.body import ContentBody
+from pamqp.frame import frame_parts, marshal
+from pamqp.header import ProtocolHeader
+from pamqp.heartbeat import Heartbeat
+from twisted.internet.interfaces import IPushProducer
+from txamqp.client import TwistedDelegate
+from txamqp.connection import Frame
+from txamqp.content import Content
+from txamqp.message import Message
+from txamqp.protocol import AMQChannel, AMQClient
+from zope.interface import implementer
+
+from ...exceptions import ProtocolError
+from ...interfaces import ISession, ISessionChannelListener, Properties
+from ..model import content as contents
+from ..model.channel import Channel
+from ..model.login import FRAME_MAX
+from ..model.session import Publisher, Session
+from ..model.transport import Transport
+from ..model.values import decode_method, encode_arguments, encode_properties
+from .specification import load, method_name
+
+_HEAD: Final = Struct(">BHI")
+_INDEX: Final = Struct(">I")
+_OVERHEAD: Final = 8
+"""The bytes of a frame around its payload."""
+_NO_LIMIT: Final = 2**32
+_KINDS: Final = (
+    constants.FRAME_METHOD,
+    constants.FRAME_HEADER,
+    constants.FRAME_BODY,
+    constants.FRAME_HEARTBEAT,
+)
+
+
+def _no_frame(data: bytes) -> ProtocolError:
+    return ProtocolError(f"no frame of AMQP 0-9-1 begins with {data[:16]!r}")
+
+
+class TxAMQPDelegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
+    """Hands on what comes, logging in included."""
+
+    def __init__(self, session: TxAMQPSession) -> None:
+        super().__init__()
+        self.session = session
+
+    def dispatch(self, channel: Any, message: Any) -> None:
+        """Take a method, and the content that followed it."""
+        method, content = message.method, message.content
+        if content is None:
+            self.session.take_method(channel.id, method)
+        else:
+            listed, body = content.properties, content.body
+            self.session.take_content(channel.id, method, listed, body)
+
+
+class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
+    """Packs what is sent; puts together what comes."""
+
+    _content: contents.Content | None = None
+
+    def invoke(self, method: Any, args: Any, content: Any = None) -> bytes:
+        """
+        Pack what one of its methods was called with, instead of queueing it.
+
+        @raise TypeError: something cannot be expressed.
+        @raise ValueError: something is too long or out of range.
+        """
+        kind = method.command
+        encoded = encode_arguments(
+            kind, dict(zip(kind.attributes(), args, strict=True))
+        )
+        packed = self._pack(constants.FRAME_METHOD, _INDEX.pack(kind.index) + encoded)
+        if content is None:
+            return packed
+        body, most = content.body, self.client.MAX_LENGTH - _OVERHEAD
+        header = contents.header(len(body), encode_properties(content.properties))
+        frames = [packed, self._pack(constants.FRAME_HEADER, header)]
+        for at in range(0, len(body), most):
+            frames.append(marshal(ContentBody(body[at : at + most]), self.id))
+        return b"".join(frames)
+
+    def _pack(self, kind: int, payload: bytes) -> bytes:
+        head = _HEAD.pack(kind, self.id, len(payload))
+        frame = b"".join((head, payload, constants.FRAME_END_CHAR))
+        return self.client.delegate.session._checked(frame)
+
+    def dispatch(self, frame: Any, work: object) -> None:
+        """
+        Take a frame.
+
+        @raise ProtocolError: it was not due.
+        """
+        kind, payload = frame.payload
+        content = self._content
+        if kind == constants.FRAME_METHOD and content is None:
+            self._take_method(decode_method(payload))
+        elif kind == constants.FRAME_HEADER and content is not None:
+            self._take_content(content, content.take_header(payload))
+        elif kind == constants.FRAME_BODY and content is not None:
+            self._take_content(content, content.take_body(payload))
+        elif kind != constants.FRAME_HEARTBEAT or self.id:
+            raise ProtocolError(f"a frame of type {kind} was not due")
+
+    def _take_method(self, method: Method) -> None:
+        if isinstance(method, contents.CARRIERS):
+            self._content = contents.Content(method)
+        else:
+            self.client.delegate.dispatch(self, Message(method, ()))
+
+    def _take_content(self, content: contents.Content, complete: bool) -> None:
+        if complete:
+            self._content = None
+            whole = Content(content.body, properties=content.listed)
+            message = Message(content.method, (), whole)
+            self.client.delegate.dispatch(self, message)
+
+
+class TxAMQPClient(AMQClient):  # type: ignore[misc]
+    """Cuts what comes into frames; writes what is packed."""
+
+    channelClass = TxAMQPChannel
+    MAX_LENGTH = FRAME_MAX
+
+    def add_channel(self, number: int) -> None:
+        """Make the channel of that number, instead of one before it."""
+        self.channels[number] = self.channelFactory(number, self.outgoing, self)
+
+    def send_init_string(self) -> None:
+        """Say what is spoken here."""
+        self.transport.write(marshal(ProtocolHeader(), 0))
+
+    def send_frame(self, packed: bytes) -> None:
+        """Write frames."""
+        self.transport.write(packed)
+
+    def _unpack_frame(self, data: bytes) -> Any:
+        kind, number, _ = frame_parts(data)
+        if kind not in _KINDS or data[-1] != constants.FRAME_END:
+            raise _no_frame(data)
+        return Frame(number, (kind, data[constants.FRAME_HEADER_SIZE : -1]))
+
+    def frame_received(self, frame: Any) -> bool:
+        """
+        @return: whether to go no further.
+        """
+        channel = self.channels.get(frame.channel)
+        if channel is None:
+            number = frame.channel
+            raise ProtocolError(f"a frame for channel {number}, which is not open")
+        channel.dispatch(frame, self.work)
+        over: bool = self.delegate.session.over
+        return over
+
+    def frameLengthExceeded(self, data: bytes) -> None:
+        """txAMQP calls it, and has it not."""
+        raise ProtocolError(
+            f"a frame is larger than {self.MAX_LENGTH} bytes, as agreed"
+        )
+
+
+@implementer(ISession, IPushProducer)
+class TxAMQPSession(Session):
+    """One connection to one broker; see L{ISession}."""
+
+    _heard = False
+
+    def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
+        self._client.add_channel(number)
+        return super()._new_channel(number, listener)
+
+    # --- what is written -----------------------------------------------------
+
+    def _begin(self) -> None:
+        delegate = TxAMQPDelegate(self)
+        self._client = TxAMQPClient(delegate, "", load(), clock=self._clock)
+        self._client.add_channel(0)
+        self._client.makeConnection(self.transport)
+
+    def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
+        channel = self._client.channels[number]
+        packed: bytes = getattr(channel, method_name(kind))(**arguments)
+        return packed
+
+    def publisher(self, number: int) -> Publisher:
+        return partial(self._pack_publish, self._client.channels[number])
+
+    def _pack_publish(
+        self,
+        channel: Any,
+        body: bytes,
+        properties: Properties,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool,
+    ) -> bytes:
+        packed: bytes = channel.basic_publish(
+            exchange=exchange,
+            routing_key=routing_key,
+            mandatory=mandatory,
+            content=Content(body, properties=properties),
+        )
+        return packed
+
+    def put(self, packet: bytes) -> None:
+        self._heartbeat.idle = 0
+        self._client.outgoing.put(packet)
+
+    def _beat(self) -> None:
+        self.put(marshal(Heartbeat(), 0))
+
+    def _limit(self, frame_max: int) -> None:
+        self._client.MAX_LENGTH = frame_max or _NO_LIMIT
+
+    # --- what comes ----------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        if not self._heard and data[0] not in _KINDS:
+            raise _no_frame(data)
+        self._heard = True
+        self._client.dataReceived(data)
+
+
+class TxAMQPTransport(Transport):
+    """Connects with txAMQP; see L{IBrokerTransport}."""
+
+    session = TxAMQPSession
