@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from txkombu.entity import Queue
 from txkombu.exceptions import AccessRefused, ConsumerCancelled, NotFound
+from txkombu.interfaces import Capability as Can
 from txkombu.interfaces import Delivery, Settlement
 
+from .abilities import Nature, needs
 from .contract_harness import (
     DEFAULT,
     Harness,
@@ -39,7 +41,7 @@ class ConsumeTests(Harness):
         self.assertEqual(delivery.exchange, exchange.name)
         self.assertEqual(delivery.routing_key, "a.b")
         self.assertEqual(delivery.body, b"body")
-        self.assertEqual(dict(delivery.properties), {"priority": 1})
+        self.assertEqual(delivery.properties["priority"], 1)
         self.assertIs(delivery.redelivered, False)
 
     async def test_never_within(self) -> None:
@@ -61,7 +63,7 @@ class ConsumeTests(Harness):
         inbox = Inbox()
         await consume(channel, queue, inbox=inbox, prefetch_count=2)
         first, second = await inbox.first(2)
-        self.assertEqual(await self.ready(channel, queue), 3)
+        await self.check_ready(channel, queue, 3)
         self.assertEqual(len(inbox.bodies), 2)
         self.assertIs(channel.ack(first.tag, False), SENT)
         await inbox.first(3)
@@ -87,8 +89,9 @@ class ConsumeTests(Harness):
                 limits[number],
             )
         await inboxes[2].first(5)
-        left = [await self.ready(channel, queue) for queue in queues]
-        self.assertEqual(left, [4, 2, 0])
+        for queue, left in zip(queues, (4, 2, 0), strict=True):
+            await self.check_ready(channel, queue, left)
+        self.assertEqual([len(inbox.bodies) for inbox in inboxes], [1, 3, 5])
 
     async def test_no_ack(self) -> None:
         """With no_ack everything comes, and awaits no settlement."""
@@ -100,7 +103,7 @@ class ConsumeTests(Harness):
         await consume(channel, queue, inbox=inbox, no_ack=True, prefetch_count=1)
         await inbox.first(5)
         await channel.close()
-        self.assertEqual(await self.ready(await self.channel(session), queue), 0)
+        await self.check_empty(await self.channel(session), queue)
 
     async def test_several(self) -> None:
         """Consumers of one queue take turns, each message goes to one."""
@@ -136,13 +139,11 @@ class ConsumeTests(Harness):
         (held,) = await inbox.first()
         await self.done(channel.basic_cancel("tag"))
         await self.put(channel, queue, b"2")
-        declared = await channel.queue_declare(queue, True)
-        self.assertEqual(declared, (queue.name, 1, 0))
+        await self.check_cancelled(channel, queue, 1)
         self.assertEqual(inbox.bodies, [b"1"])
         self.assertIs(channel.ack(held.tag, False), SENT)
         await channel.close()
-        channel = await self.channel()
-        self.assertEqual(await self.ready(channel, queue), 1)
+        await self.check_left(await self.channel(), queue, b"2")
 
     async def test_cancel_unknown(self) -> None:
         """Cancelling what does not consume fires at once."""
@@ -163,30 +164,40 @@ class ConsumeTests(Harness):
         self.assertEqual((cancelled.outcome, started.outcome), (None, None))
         self.assertEqual((old.bodies, new.bodies), ([], [b"second"]))
         await channel.basic_cancel("t")
-        self.assertEqual((await channel.queue_declare(second, True))[2], 0)
+        await self.check_consumers(channel, second, 0)
 
+    @needs(Nature.MISSING_QUEUE)
     async def test_missing_queue(self) -> None:
         """Consuming from a missing queue is refused by its name."""
         channel = await self.channel()
         missing = Queue(self.name())
         error = await self.refusal(NotFound, consume(channel, missing))
-        self.assertEqual(
-            error.text, f"NOT_FOUND - no queue '{missing.name}' in vhost '/'"
-        )
-        self.assertEqual((error.class_id, error.method_id), (60, 20))
-        self.assertEqual(error.about, missing.name)
+        text = f"NOT_FOUND - no queue '{missing.name}' in vhost '/'"
+        self.check_reply(error, missing.name, text, (60, 20))
 
+    @needs(Can.CONSUMER_ARGUMENTS)
+    async def test_arguments(self) -> None:
+        """A consumer's arguments reach the broker: a priority goes first."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        low, high = Inbox(), Inbox()
+        await consume(channel, queue, "low", low)
+        await consume(channel, queue, "high", high, arguments={"x-priority": 5})
+        await self.put(channel, queue, b"1", b"2")
+        await high.first(2)
+        self.assertEqual(low.bodies, [])
+
+    @needs(Can.CONSUMER_EXCLUSIVE)
     async def test_exclusive(self) -> None:
         """An exclusive consumer shares its queue with nobody."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await consume(channel, queue, exclusive=True)
         error = await self.refusal(AccessRefused, consume(await self.channel(), queue))
-        self.assertEqual(
-            error.text,
-            f"ACCESS_REFUSED - queue '{queue.name}' in vhost '/' in exclusive use",
-        )
+        text = f"ACCESS_REFUSED - queue '{queue.name}' in vhost '/' in exclusive use"
+        self.check_reply(error, queue.name, text, (60, 20))
 
+    @needs(Can.QUEUE_DELETE)
     async def test_queue_deleted(self) -> None:
         """
         When its queue goes a consumer is told, once; what it holds can still
@@ -229,7 +240,7 @@ class ConsumeTests(Harness):
         await consume(channel, queue, inbox=inbox)
         await self.put(channel, queue, b"1", b"2")
         await inbox.first(2)
-        self.assertEqual(await self.ready(channel, queue), 0)
+        await self.check_empty(channel, queue)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
     async def test_callback_closes_channel(self) -> None:
@@ -244,7 +255,7 @@ class ConsumeTests(Harness):
         await inbox.first()
         await closed[0].deferred
         self.assertEqual(inbox.bodies, [b"1"])
-        self.assertEqual(await self.ready(await self.channel(session), queue), 3)
+        await self.check_ready(await self.channel(session), queue, 3)
 
     async def test_callback_aborts(self) -> None:
         """A callback may drop the connection; nothing more is delivered."""
@@ -276,7 +287,7 @@ class ConsumeTests(Harness):
         await self.put(channel, queue, b"3")
         self.assertEqual([probe.outcome for probe in done], [None, None])
         self.assertEqual(inbox.bodies, [b"1"])
-        self.assertEqual(await self.ready(channel, queue), 2)
+        await self.check_left(channel, queue, b"2", b"3")
 
     async def test_pause(self) -> None:
         """Paused delivery goes on when it is resumed, and nothing is lost."""
@@ -303,6 +314,7 @@ class ConsumeTests(Harness):
         channel.pause_delivery()
         await session.close()
 
+    @needs(Can.CHANNEL_PREFETCH)
     async def test_qos_of_channel(self) -> None:
         """The channel's limit holds for all its consumers together."""
         channel = await self.channel()

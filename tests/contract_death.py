@@ -4,6 +4,7 @@ The contract: how channels and sessions end, and what fires then.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from twisted.internet.defer import gatherResults
@@ -17,6 +18,7 @@ from txkombu.exceptions import (
     OutcomeUnknown,
     SessionLost,
 )
+from txkombu.interfaces import Capability as Can
 from txkombu.interfaces import (
     ISession,
     ISessionChannel,
@@ -25,9 +27,9 @@ from txkombu.interfaces import (
     Settlement,
 )
 
+from .abilities import Nature, needs
 from .contract_harness import (
     DEFAULT,
-    OPERATIONS,
     ChannelWatcher,
     Harness,
     Inbox,
@@ -50,7 +52,7 @@ class DeathTests(Harness):
         """Begin every operation at once."""
         begun = {
             name: Probe(begin(channel, queue, exchange))
-            for name, begin in OPERATIONS.items()
+            for name, begin in self.operations().items()
         }
         begun["publish"] = Probe(publish(channel, DEFAULT, queue.name))
         begun["basic_cancel"] = Probe(channel.basic_cancel("of operations"))
@@ -60,6 +62,8 @@ class DeathTests(Harness):
         """All have fired, as the contract says."""
         self.assertIsInstance(begun.pop("publish").outcome, OutcomeUnknown)
         self.assertIsNone(begun.pop("basic_cancel").outcome)
+        for name in self.immediate:
+            self.assertIsNone(begun.pop(name).outcome)
         for name, probe in begun.items():
             self.assertIsInstance(probe.outcome, kind, name)
 
@@ -93,7 +97,9 @@ class DeathTests(Harness):
 
     async def test_each_alone(self) -> None:
         """Each operation alone fires when the connection is dropped."""
-        for name, begin in OPERATIONS.items():
+        for name, begin in self.operations().items():
+            if name in self.immediate:
+                continue
             session, ground = await self.ground(Journal())
             probe = Probe(begin(*ground))
             self.assertFalse(probe.fired, name)
@@ -119,6 +125,7 @@ class DeathTests(Harness):
         for _, reason in told:
             self.assertIsInstance(reason, SessionLost)
 
+    @needs(Nature.CHANNEL_ERRORS)
     async def test_refused(self) -> None:
         """
         The channel's owner hears first; then the operation that the broker
@@ -126,8 +133,7 @@ class DeathTests(Harness):
         """
         journal = Journal()
         _, ground = await self.ground(journal)
-        missing = Queue(self.name())
-        refused = Probe(ground[0].queue_declare(missing, True))
+        refused = Probe(self.offend(ground[0]))
         begun = self.begin(*ground)
         outstanding = self.note(journal, begun)
         (error,) = await journal.first("channel_lost")
@@ -139,6 +145,7 @@ class DeathTests(Harness):
         self.assertIsInstance(begun["basic_get"].outcome.__cause__, NotFound)
         self.check(begun, ChannelClosed)
 
+    @needs(Nature.CHANNEL_ERRORS)
     async def test_other_channels_live(self) -> None:
         """An error of one channel touches no other, and not the session."""
         journal = Journal()
@@ -148,13 +155,14 @@ class DeathTests(Harness):
         inbox = Inbox()
         await consume(bystander, queue, inbox=inbox)
         sinner = await self.channel(session)
-        await self.refusal(NotFound, sinner.queue_declare(Queue(self.name()), True))
+        await self.refusal(NotFound, self.offend(sinner))
         await self.put(bystander, queue, b"1")
         await inbox.first()
         await self.put(await self.channel(session), queue, b"2")
         await inbox.first(2)
         self.assertEqual(journal.entries, [])
 
+    @needs(Nature.SESSION_ERRORS)
     async def test_session_refused(self) -> None:
         """
         An error of the whole session fails the operation that is refused with
@@ -174,26 +182,33 @@ class DeathTests(Harness):
         self.check(begun, SessionLost)
         self.assertIsInstance(reason.__cause__ or reason, self.ends_session)
 
+    def ends(self) -> list[Callable[[ISession, ISessionChannel], Awaitable[object]]]:
+        """The ways in which a channel ends."""
+        ends: list[Callable[[ISession, ISessionChannel], Awaitable[object]]] = [
+            lambda session, channel: channel.close(),
+            lambda session, channel: session.close(),
+        ]
+        if self.can(Nature.CHANNEL_ERRORS):
+            ends.append(lambda _, channel: self.refusal(NotFound, self.offend(channel)))
+        return ends
+
     async def test_unsettled_go_back(self) -> None:
         """What was not settled is redelivered, however the channel ended."""
         observer = await self.channel()
         queue = await self.queue(observer)
         await self.put(observer, queue, b"1")
-        for number in range(3):
+        redelivered = False
+        for end in self.ends():
             session = await self.connect()
             channel = await self.channel(session)
             delivery = await self.take(channel, queue)
-            self.assertIs(delivery.redelivered, number > 0)
-            if number == 0:
-                await channel.close()
-            elif number == 1:
-                missing = Queue(self.name())
-                await self.refusal(NotFound, channel.queue_declare(missing, True))
-            else:
-                await session.close()
+            self.assertIs(delivery.redelivered, redelivered)
+            redelivered = True
+            await end(session, channel)
             self.assertIs(channel.ack(delivery.tag, False), STALE)
         self.assertEqual((await self.take(observer, queue)).body, b"1")
 
+    @needs(Can.MANDATORY, Can.EXCHANGE_PASSIVE)
     async def test_failing_listener(self) -> None:
         """An error of a listener is logged and harms nothing."""
         session = await self.connect()
@@ -204,13 +219,30 @@ class DeathTests(Harness):
         await self.channel(session)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
+    async def test_failing_listener_at_loss(self) -> None:
+        """So is one of a listener that is told of a loss."""
+        journal = Journal()
+        session = await self.connect(journal)
+        channel = await session.open_channel(_Clumsy())
+        bystander = await self.channel(session, journal)
+        queue = await self.queue(channel)
+        probes = [
+            Probe(publish(each, DEFAULT, queue.name)) for each in (channel, bystander)
+        ]
+        self.lose(session)
+        await journal.first("channel_lost")
+        for probe in probes:
+            self.assertIsInstance(probe.outcome, OutcomeUnknown)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    @needs(Nature.CHANNEL_ERRORS)
     async def test_listener_opens_anew(self) -> None:
         """A listener may open a channel when it hears that its own is lost."""
         session = await self.connect()
         journal = Journal()
         watcher = _Reopening(session, journal)
         channel = await session.open_channel(watcher)
-        await self.refusal(NotFound, channel.queue_declare(Queue(self.name()), True))
+        await self.refusal(NotFound, self.offend(channel))
         (opened,) = await journal.first("opened")
         await self.queue(opened)
 
@@ -223,7 +255,10 @@ class CloseTests(Harness):
         closed = await self.channel()
         await closed.close()
         refused = await self.channel()
-        await self.refusal(NotFound, refused.queue_declare(Queue(self.name()), True))
+        if self.can(Nature.CHANNEL_ERRORS):
+            await self.refusal(NotFound, self.offend(refused))
+        else:
+            await refused.close()
         journal = Journal()
         session = await self.connect(journal)
         lost = await self.channel(session)
@@ -241,7 +276,7 @@ class CloseTests(Harness):
         """A dead channel does nothing and says so, typed."""
         queue, exchange = Queue(self.name()), Exchange(self.name())
         for channel in await self.dead():
-            for name, begin in OPERATIONS.items():
+            for name, begin in self.operations().items():
                 probe = Probe(begin(channel, queue, exchange))
                 self.assertIsInstance(probe.outcome, ChannelClosed, name)
             for confirm in (True, False):
@@ -275,7 +310,7 @@ class CloseTests(Harness):
         again = Probe(channel.close())
         self.assertIs(channel.ack(delivery.tag, False), STALE)
         self.assertIsInstance(
-            Probe(channel.queue_declare(queue, True)).outcome, ChannelClosed
+            Probe(channel.queue_declare(queue, False)).outcome, ChannelClosed
         )
         self.assertIsInstance(
             Probe(publish(channel, DEFAULT, queue.name)).outcome, NotSent
@@ -290,7 +325,7 @@ class CloseTests(Harness):
         queue, exchange = await self.queue(channel), await self.exchange(channel)
         begun = {
             name: Probe(begin(channel, queue, exchange))
-            for name, begin in OPERATIONS.items()
+            for name, begin in self.operations().items()
         }
         begun["publish"] = Probe(publish(channel, DEFAULT, queue.name))
         await channel.close()
@@ -306,7 +341,7 @@ class CloseTests(Harness):
         queue, exchange = await self.queue(channel), await self.exchange(channel)
         begun = {
             name: Probe(begin(channel, queue, exchange))
-            for name, begin in OPERATIONS.items()
+            for name, begin in self.operations().items()
         }
         begun["publish"] = Probe(publish(channel, DEFAULT, queue.name))
         begun["open"] = Probe(session.open_channel(ChannelWatcher(journal)))
@@ -316,13 +351,14 @@ class CloseTests(Harness):
             self.assertEqual(len(probe.outcomes), 1, name)
         self.assertEqual(journal.entries, [])
 
+    @needs(Nature.MISSING_EXCHANGE, Nature.CHANNEL_ERRORS)
     async def test_crossing(self) -> None:
         """A close that crosses the broker's own succeeds; the number is free."""
         journal = Journal()
         session = await self.connect(journal)
         for _ in range(3):
             channel = await self.channel(session, journal)
-            refused = Probe(publish(channel, Exchange(self.name()), "key"))
+            refused = Probe(publish(channel, self.missing_exchange(), "key"))
             await channel.close()
             self.assertIsInstance(refused.outcome, NotFound)
             await self.queue(await self.channel(session, journal))

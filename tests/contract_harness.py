@@ -6,7 +6,8 @@ Every name that is declared is new, so that tests may share one broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from itertools import count
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from zope.interface import implementer
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import BrokerError, CommandInvalid
 from txkombu.interfaces import (
+    Capability,
     Delivery,
     IBrokerTransport,
     ISession,
@@ -31,9 +33,30 @@ from txkombu.interfaces import (
 )
 from txkombu.url import Parameters
 
+from .abilities import AMQP, Abilities, Ability
+
 _E = TypeVar("_E", bound=Exception)
 
+Begin = Callable[[ISessionChannel, Queue, Exchange], Deferred[Any]]
+
 _counter = count(1)
+
+PROPERTIES: Mapping[str, Any] = {
+    "content_type": "text/plain",
+    "content_encoding": "utf-8",
+    "headers": {"a": "1"},
+    "delivery_mode": 2,
+    "priority": 3,
+    "correlation_id": "ü",
+    "reply_to": "there",
+    "expiration": "60000",
+    "message_id": "m-1",
+    "timestamp": datetime(2020, 2, 29, 12, tzinfo=timezone.utc),
+    "type": "kind",
+    "user_id": "guest",
+    "app_id": "app",
+}
+"""Every property, with a value that it may have."""
 
 
 class Probe:
@@ -177,25 +200,67 @@ class Harness(TestCase):
     """
     What the contract's tests need of a broker, and what they share.
 
+    A broker's class overrides what is other with it.
+
+    @cvar abilities: what its transport can do with it.
     @cvar unknown_type: what an unknown type of exchange is refused with.
     @cvar ends_session: what L{ask_for_the_end} is refused with.
+    @cvar generated: how names begin that the broker makes up.
+    @cvar carried: the properties that arrive as they were published.
+    @cvar immediate: those of L{OPERATIONS} that need no word of the broker.
     """
 
     timeout = 30
 
+    abilities: Abilities = AMQP
     transport: IBrokerTransport
     parameters: Parameters
     clock: IReactorTime
     unknown_type: type[BrokerError] = CommandInvalid
     ends_session: type[BrokerError] = CommandInvalid
+    generated = "amq.gen-"
+    carried: Mapping[str, Any] = PROPERTIES
+    immediate: frozenset[str] = frozenset()
+
+    def can(self, *wanted: Ability) -> bool:
+        """Whether this broker can do all of that."""
+        return self.abilities.can(*wanted)
+
+    def operations(self) -> dict[str, Begin]:
+        """Those of L{OPERATIONS} that this transport can do."""
+        return {
+            name: begin
+            for name, begin in OPERATIONS.items()
+            if name not in NEEDED or self.can(NEEDED[name])
+        }
+
+    def protocols(self, session: ISession) -> list[object]:
+        """The Twisted protocols of a session."""
+        return [session]
 
     def ask_for_the_end(self, channel: ISessionChannel) -> Deferred[Any]:
         """Ask for something at which the broker ends the whole session."""
         return channel.exchange_declare(Exchange(self.name(), "no-such-type"), False)
 
+    def offend(self, channel: ISessionChannel) -> Deferred[Any]:
+        """Ask for something at which the broker ends the channel: a NotFound."""
+        return channel.queue_declare(Queue(self.name()), True)
+
+    def missing_exchange(self) -> Exchange:
+        """An exchange that the broker does not have, and says so."""
+        return Exchange(self.name())
+
     def lose(self, session: ISession) -> None:
         """Cut the connection, so that C{connectionLost} comes soon."""
         session.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def check_reply(
+        self, error: BrokerError, about: str, text: str, method: tuple[int, int]
+    ) -> None:
+        """A refusal says what it is about, in the broker's words."""
+        self.assertEqual(error.about, about)
+        self.assertEqual(error.text, text)
+        self.assertEqual((error.class_id, error.method_id), method)
 
     async def refusal(self, kind: type[_E], deferred: Deferred[Any]) -> _E:
         """Wait for a failure, which must be of that kind; give the error."""
@@ -254,9 +319,48 @@ class Harness(TestCase):
         assert declared.message_count is not None
         return declared.message_count
 
-    async def take(self, channel: ISessionChannel, queue: Queue) -> Delivery:
+    async def check_ready(
+        self, channel: ISessionChannel, queue: Queue, number: int
+    ) -> None:
+        """A queue has so many messages ready, now."""
+        self.assertEqual(await self.ready(channel, queue), number)
+
+    async def check_consumers(
+        self, channel: ISessionChannel, queue: Queue, number: int
+    ) -> None:
+        """A queue has so many consumers, now."""
+        declared = await channel.queue_declare(queue, True)
+        self.assertEqual(declared.consumer_count, number)
+
+    async def check_cancelled(
+        self, channel: ISessionChannel, queue: Queue, number: int
+    ) -> None:
+        """The only consumer of a queue is gone, what was meant for it is ready."""
+        declared = await channel.queue_declare(queue, True)
+        self.assertEqual(declared, (queue.name, number, 0))
+
+    async def check_empty(self, channel: ISessionChannel, queue: Queue) -> None:
+        """There is nothing to get from a queue, now."""
+        self.assertIsNone(await channel.basic_get(queue, False))
+
+    async def check_left(
+        self, channel: ISessionChannel, queue: Queue, *bodies: bytes
+    ) -> None:
+        """What is in a queue, in order, which is taken out of it."""
+        for body in bodies:
+            delivery = await self.take(channel, queue, no_ack=True)
+            self.assertEqual(delivery.body, body)
+        await self.check_empty(channel, queue)
+
+    async def settled(self, channel: ISessionChannel, queue: Queue) -> None:
+        """Wait until the broker has done all that was asked before."""
+        await channel.queue_declare(queue, False)
+
+    async def take(
+        self, channel: ISessionChannel, queue: Queue, no_ack: bool = False
+    ) -> Delivery:
         """Get a message, which must be there."""
-        delivery = await channel.basic_get(queue, False)
+        delivery = await channel.basic_get(queue, no_ack)
         assert delivery is not None
         return delivery
 
@@ -272,6 +376,7 @@ def consume(
     no_ack: bool = False,
     exclusive: bool = False,
     prefetch_count: int = 100,
+    arguments: Mapping[str, object] | None = None,
 ) -> Deferred[None]:
     """Start a consumer, with what most tests do not care about at its default."""
     inbox = inbox or Inbox()
@@ -280,7 +385,7 @@ def consume(
         tag,
         no_ack,
         exclusive,
-        {},
+        arguments or {},
         prefetch_count,
         inbox.on_delivery,
         inbox.on_cancelled,
@@ -302,7 +407,7 @@ def publish(
     )
 
 
-OPERATIONS: dict[str, Callable[[ISessionChannel, Queue, Exchange], Deferred[Any]]] = {
+OPERATIONS: dict[str, Begin] = {
     "exchange_declare": lambda c, q, e: c.exchange_declare(e, False),
     "exchange_declare passive": lambda c, q, e: c.exchange_declare(e, True),
     "exchange_delete": lambda c, q, e: c.exchange_delete(e, False),
@@ -320,3 +425,18 @@ OPERATIONS: dict[str, Callable[[ISessionChannel, Queue, Exchange], Deferred[Any]
     "basic_recover": lambda c, q, e: c.basic_recover(),
 }
 """Every operation that has a reply and may fail, with a queue and an exchange."""
+
+NEEDED: dict[str, Capability] = {
+    "exchange_declare passive": Capability.EXCHANGE_PASSIVE,
+    "exchange_delete": Capability.EXCHANGE_DELETE,
+    "exchange_bind": Capability.EXCHANGE_BIND,
+    "exchange_unbind": Capability.EXCHANGE_BIND,
+    "queue_declare passive": Capability.QUEUE_PASSIVE,
+    "queue_unbind": Capability.QUEUE_UNBIND,
+    "queue_purge": Capability.QUEUE_PURGE,
+    "queue_delete": Capability.QUEUE_DELETE,
+    "basic_get": Capability.GET,
+    "basic_qos": Capability.CHANNEL_PREFETCH,
+    "basic_recover": Capability.RECOVER,
+}
+"""What an operation needs, beyond what every transport can do."""

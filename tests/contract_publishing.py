@@ -7,11 +7,10 @@ from __future__ import annotations
 from copy import deepcopy
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any
 
 from twisted.internet.defer import gatherResults
 
-from txkombu.entity import Exchange
+from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import (
     ChannelClosed,
     Nacked,
@@ -20,7 +19,9 @@ from txkombu.exceptions import (
     OutcomeUnknown,
     Unroutable,
 )
+from txkombu.interfaces import Capability as Can
 
+from .abilities import Nature, needs
 from .contract_harness import DEFAULT, Harness, Inbox, Journal, Probe, consume, publish
 
 
@@ -40,31 +41,47 @@ class PublishTests(Harness):
             self.assertTrue(delivery.body == body[:size])
 
     async def test_properties(self) -> None:
-        """Every property arrives as it was, and those not set are absent."""
+        """Every property arrives as it was."""
         channel = await self.channel()
         queue = await self.queue(channel)
-        properties: dict[str, Any] = {
-            "content_type": "text/plain",
-            "content_encoding": "utf-8",
-            "headers": {"a": 1},
-            "delivery_mode": 2,
-            "priority": 3,
-            "correlation_id": "ü",
-            "reply_to": "there",
-            "expiration": "60000",
-            "message_id": "m-1",
-            "timestamp": datetime(2020, 2, 29, 12, tzinfo=timezone.utc),
-            "type": "kind",
-            "user_id": "guest",
-            "app_id": "app",
-        }
-        await publish(channel, DEFAULT, queue.name, **properties)
+        await publish(channel, DEFAULT, queue.name, **self.carried)
         delivery = await self.take(channel, queue)
-        self.assertEqual(dict(delivery.properties), properties)
+        arrived = {
+            name: value
+            for name, value in delivery.properties.items()
+            if name in self.carried
+        }
+        self.assertEqual(arrived, self.carried)
+
+    @needs(Nature.OWN_PROPERTIES)
+    async def test_own_properties(self) -> None:
+        """Properties not set are absent."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await publish(channel, DEFAULT, queue.name, **self.carried)
+        delivery = await self.take(channel, queue)
+        self.assertEqual(dict(delivery.properties), self.carried)
         await publish(channel, DEFAULT, queue.name)
         delivery = await self.take(channel, queue)
         self.assertEqual(dict(delivery.properties), {})
 
+    async def test_text_headers(self) -> None:
+        """Headers that are text arrive, whatever is in their names and values."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        headers = {
+            "plain": "text",
+            "empty": "",
+            "grüße": "naïve 日本",
+            "a:b c": "d: e",
+            "lines": "one\ntwo\r\nthree\\n",
+            "x" * 100: "y" * 1000,
+        }
+        await publish(channel, DEFAULT, queue.name, headers=headers)
+        delivery = await self.take(channel, queue)
+        self.assertEqual(delivery.properties["headers"], headers)
+
+    @needs(Nature.TYPED_HEADERS)
     async def test_headers(self) -> None:
         """Headers of every type arrive, nested too."""
         channel = await self.channel()
@@ -91,7 +108,8 @@ class PublishTests(Harness):
         """Properties that were passed in stay as they were."""
         channel = await self.channel()
         queue = await self.queue(channel)
-        properties: dict[str, object] = {"headers": {"a": {"b": [1]}}, "priority": 1}
+        nested = {"b": [1]} if self.can(Nature.TYPED_HEADERS) else "1"
+        properties: dict[str, object] = {"headers": {"a": nested}, "priority": 1}
         before = deepcopy(properties)
         await channel.basic_publish(b"", properties, DEFAULT, queue.name, False, True)
         self.assertEqual(properties, before)
@@ -130,7 +148,7 @@ class PublishTests(Harness):
         with self.assertRaises(TypeError):
             publish(channel, DEFAULT, queue.name, no_such_property=1)
         await self.put(channel, queue, b"fine")
-        self.assertEqual(await self.ready(channel, queue), 1)
+        await self.check_left(channel, queue, b"fine")
 
 
 class VerdictTests(Harness):
@@ -143,7 +161,7 @@ class VerdictTests(Harness):
         probes = [Probe(publish(channel, DEFAULT, queue.name)) for _ in range(20)]
         self.assertFalse(any(probe.fired for probe in probes))
         await gatherResults([probe.deferred for probe in probes])
-        self.assertEqual(await self.ready(channel, queue), 20)
+        await self.check_ready(channel, queue, 20)
 
     async def test_unconfirmed(self) -> None:
         """A publish without confirm fires at once."""
@@ -154,6 +172,29 @@ class VerdictTests(Harness):
         )
         await self.take(channel, queue)
 
+    async def test_mixed_plainly(self) -> None:
+        """Publishes without confirm among others misalign no confirm."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        probes = [
+            Probe(publish(channel, DEFAULT, queue.name, confirm=number % 2 == 0))
+            for number in range(9)
+        ]
+        self.assertEqual([probe.fired for probe in probes], [False, True] * 4 + [False])
+        await gatherResults([probe.deferred for probe in probes])
+        await self.check_ready(channel, queue, 9)
+
+    async def test_nowhere(self) -> None:
+        """A message that no queue would have is confirmed, and dropped."""
+        channel = await self.channel()
+        exchange = await self.exchange(channel)
+        queue = await self.queue(channel)
+        await channel.queue_bind(queue, exchange, "key", {})
+        await self.done(publish(channel, exchange, "other"))
+        await self.done(publish(channel, DEFAULT, self.name()))
+        await self.check_empty(channel, queue)
+
+    @needs(Can.MANDATORY)
     async def test_mixed(self) -> None:
         """Publishes without confirm among others misalign no verdict."""
         channel = await self.channel()
@@ -168,6 +209,7 @@ class VerdictTests(Harness):
         self.assertIsNone(first.outcome)
         self.assertIsInstance(lost.outcome, Unroutable)
 
+    @needs(Can.MANDATORY)
     async def test_unroutable(self) -> None:
         """A mandatory message that no queue would have fails, and is shown."""
         channel = await self.channel()
@@ -184,13 +226,15 @@ class VerdictTests(Harness):
         self.assertEqual(len(returned.body), 200_000)
         self.assertEqual(dict(returned.properties), {"message_id": "m-1"})
 
+    @needs(Can.MANDATORY)
     async def test_routable_mandatory(self) -> None:
         """A mandatory message that a queue takes is confirmed."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await publish(channel, DEFAULT, queue.name, mandatory=True, message_id="1")
-        self.assertEqual(await self.ready(channel, queue), 1)
+        await self.check_ready(channel, queue, 1)
 
+    @needs(Can.MANDATORY)
     async def test_third_unroutable(self) -> None:
         """Of three mandatory messages only the one that came back fails."""
         channel = await self.channel()
@@ -205,6 +249,7 @@ class VerdictTests(Harness):
         self.assertEqual(outcomes, [type(None), type(None), Unroutable, type(None)])
         self.assertEqual(probes[2].outcome.returned.properties["message_id"], "m-2")
 
+    @needs(Can.MANDATORY)
     async def test_returned_without_confirm(self) -> None:
         """Without confirm a message that came back is the listener's."""
         journal = Journal()
@@ -215,6 +260,7 @@ class VerdictTests(Harness):
         self.assertEqual(returned.routing_key, missing)
         self.assertEqual(returned.body, b"b")
 
+    @needs(Can.QUEUE_ARGUMENTS, Nature.REJECT_PUBLISH)
     async def test_nacked(self) -> None:
         """A message that a full queue refuses is not confirmed."""
         channel = await self.channel()
@@ -222,14 +268,15 @@ class VerdictTests(Harness):
             channel, max_length=1, queue_arguments={"x-overflow": "reject-publish"}
         )
         probes = [Probe(publish(channel, DEFAULT, queue.name)) for _ in range(3)]
-        await self.ready(channel, queue)
+        await self.settled(channel, queue)
         await publish(channel, DEFAULT, self.name())
         outcomes = [probe.outcome for probe in probes]
         self.assertIsNone(outcomes[0])
         self.assertIsInstance(outcomes[1], Nacked)
         self.assertIsInstance(outcomes[2], Nacked)
-        self.assertEqual(await self.ready(channel, queue), 1)
+        await self.check_ready(channel, queue, 1)
 
+    @needs(Nature.MISSING_EXCHANGE, Nature.CHANNEL_ERRORS)
     async def test_missing_exchange(self) -> None:
         """
         Publishing to a missing exchange closes the channel: what went there is
@@ -238,25 +285,19 @@ class VerdictTests(Harness):
         journal = Journal()
         channel = await self.channel(journal=journal)
         queue = await self.queue(channel)
-        missing = Exchange(self.name())
+        missing = self.missing_exchange()
         near = Exchange(missing.name + "0")
         refused = [Probe(publish(channel, missing, "key")) for _ in range(3)]
         unknown = [
             Probe(publish(channel, DEFAULT, queue.name)),
             Probe(publish(channel, near, "key")),
         ]
-        declared = Probe(channel.queue_declare(queue, True))
+        declared = Probe(channel.queue_declare(Queue(self.name()), False))
         (lost,) = await journal.first("channel_lost")
         for probe in refused:
             self.assertIsInstance(probe.outcome, NotFound)
-            self.assertEqual(
-                probe.outcome.text,
-                f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'",
-            )
-            self.assertEqual(
-                (probe.outcome.class_id, probe.outcome.method_id), (60, 40)
-            )
-            self.assertEqual(probe.outcome.about, missing.name)
+            text = f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'"
+            self.check_reply(probe.outcome, missing.name, text, (60, 40))
         for probe in unknown:
             self.assertIsInstance(probe.outcome, OutcomeUnknown)
             self.assertIsInstance(probe.outcome.__cause__, NotFound)
@@ -268,10 +309,11 @@ class VerdictTests(Harness):
         late = Probe(publish(channel, DEFAULT, queue.name, confirm=False))
         self.assertIsInstance(late.outcome, NotSent)
 
+    @needs(Nature.MISSING_EXCHANGE, Nature.CHANNEL_ERRORS)
     async def test_missing_exchange_unconfirmed(self) -> None:
         """Without confirm only the listener hears that the exchange is missing."""
         journal = Journal()
         channel = await self.channel(journal=journal)
-        await publish(channel, Exchange(self.name()), "key", confirm=False)
+        await publish(channel, self.missing_exchange(), "key", confirm=False)
         (error,) = await journal.first("channel_lost")
         self.assertIsInstance(error, NotFound)

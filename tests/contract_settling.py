@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from txkombu.entity import Queue
 from txkombu.exceptions import NotFound
+from txkombu.interfaces import Capability as Can
 from txkombu.interfaces import Delivery, ISessionChannel, Settlement
 
+from .abilities import Nature, needs
 from .contract_harness import (
     Harness,
     Inbox,
@@ -45,18 +47,19 @@ class GetTests(Harness):
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1")
-        delivery = await channel.basic_get(queue, True)
-        assert delivery is not None
+        delivery = await self.take(channel, queue, no_ack=True)
+        self.assertEqual(delivery.body, b"1")
         await channel.close()
-        self.assertEqual(await self.ready(await self.channel(), queue), 0)
+        await self.check_empty(await self.channel(), queue)
 
+    @needs(Nature.MISSING_QUEUE)
     async def test_missing(self) -> None:
         """Getting from a missing queue is refused by its name."""
         channel = await self.channel()
         missing = Queue(self.name())
         error = await self.refusal(NotFound, channel.basic_get(missing, False))
-        self.assertEqual(error.about, missing.name)
-        self.assertEqual((error.class_id, error.method_id), (60, 70))
+        text = f"NOT_FOUND - no queue '{missing.name}' in vhost '/'"
+        self.check_reply(error, missing.name, text, (60, 70))
 
 
 class SettleTests(Harness):
@@ -69,14 +72,12 @@ class SettleTests(Harness):
         await self.put(channel, queue, *(b"%d" % n for n in range(number)))
         return [await self.take(channel, queue) for _ in range(number)]
 
-    async def left(self, channel: ISessionChannel, queue: Queue) -> list[bytes]:
-        """Close a channel; what is in a queue then, that was not settled?"""
+    async def check_unsettled(
+        self, channel: ISessionChannel, queue: Queue, *bodies: bytes
+    ) -> None:
+        """Close a channel: what is in a queue then, in order."""
         await channel.close()
-        channel = await self.channel()
-        bodies = []
-        while (delivery := await channel.basic_get(queue, True)) is not None:
-            bodies.append(delivery.body)
-        return bodies
+        await self.check_left(await self.channel(), queue, *bodies)
 
     async def test_ack(self) -> None:
         """What was acked is gone, in whatever order."""
@@ -85,7 +86,7 @@ class SettleTests(Harness):
         taken = await self.taken(channel, queue, 6)
         for number in (5, 0, 3, 1):
             self.assertIs(channel.ack(taken[number].tag, False), SENT)
-        self.assertEqual(await self.left(channel, queue), [b"2", b"4"])
+        await self.check_unsettled(channel, queue, b"2", b"4")
 
     async def test_ack_in_turns(self) -> None:
         """Acks of several turns add up."""
@@ -95,7 +96,7 @@ class SettleTests(Harness):
         for number in (5, 0, 3, 1):
             channel.ack(taken[number].tag, False)
             self.assertIs(await channel.when_flushed(), SENT)
-        self.assertEqual(await self.left(channel, queue), [b"2", b"4"])
+        await self.check_unsettled(channel, queue, b"2", b"4")
 
     async def test_ack_multiple(self) -> None:
         """A multiple ack settles all before it that are not settled."""
@@ -104,8 +105,35 @@ class SettleTests(Harness):
         taken = await self.taken(channel, queue, 6)
         channel.ack(taken[1].tag, False)
         self.assertIs(channel.ack(taken[3].tag, True), SENT)
-        self.assertEqual(await self.left(channel, queue), [b"4", b"5"])
+        await self.check_unsettled(channel, queue, b"4", b"5")
 
+    async def test_nack_again(self) -> None:
+        """What was nacked comes again, flagged, or is dropped, as wished."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        first, second = await self.taken(channel, queue, 2)
+        self.assertIs(channel.nack(first.tag, False, True), SENT)
+        self.assertIs(channel.nack(second.tag, False, False), SENT)
+        delivery = await self.take(channel, queue)
+        self.assertEqual((delivery.body, delivery.redelivered), (b"0", True))
+        self.assertIs(channel.ack(delivery.tag, False), SENT)
+        await self.check_unsettled(channel, queue)
+
+    async def test_nack_consumed(self) -> None:
+        """What a consumer nacked comes again, also to itself."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        inbox = Inbox()
+        await consume(channel, queue, inbox=inbox, prefetch_count=1)
+        await self.put(channel, queue, b"1")
+        (delivery,) = await inbox.first()
+        self.assertIs(channel.nack(delivery.tag, False, True), SENT)
+        delivery = (await inbox.first(2))[1]
+        self.assertEqual((delivery.body, delivery.redelivered), (b"1", True))
+        self.assertIs(channel.ack(delivery.tag, False), SENT)
+        await self.check_unsettled(channel, queue)
+
+    @needs(Nature.REQUEUE_IN_PLACE)
     async def test_nack(self) -> None:
         """What was nacked goes back to its place, flagged."""
         channel = await self.channel()
@@ -117,7 +145,7 @@ class SettleTests(Harness):
         delivery = await self.take(channel, queue)
         self.assertEqual((delivery.body, delivery.redelivered), (b"1", True))
         self.assertIs(channel.nack(delivery.tag, False, False), SENT)
-        self.assertEqual(await self.left(channel, queue), [b"2", b"later"])
+        await self.check_unsettled(channel, queue, b"2", b"later")
 
     async def test_nack_multiple(self) -> None:
         """A multiple nack settles all before it that are not settled."""
@@ -126,7 +154,7 @@ class SettleTests(Harness):
         taken = await self.taken(channel, queue, 5)
         channel.ack(taken[1].tag, False)
         self.assertIs(channel.nack(taken[3].tag, True, False), SENT)
-        self.assertEqual(await self.left(channel, queue), [b"4"])
+        await self.check_unsettled(channel, queue, b"4")
 
     async def test_reject(self) -> None:
         """What was rejected is dropped or requeued, as wished."""
@@ -137,8 +165,28 @@ class SettleTests(Harness):
         self.assertIs(channel.reject(taken[2].tag, True), SENT)
         delivery = await self.take(channel, queue)
         self.assertEqual((delivery.body, delivery.redelivered), (b"2", True))
-        self.assertEqual(await self.left(channel, queue), [b"1", b"2"])
+        await self.check_unsettled(channel, queue, b"1", b"2")
 
+    @needs(Can.QUEUE_ARGUMENTS)
+    async def test_dead_lettered(self) -> None:
+        """What was rejected goes to the queue that its own one names."""
+        channel = await self.channel()
+        grave = await self.queue(channel)
+        queue = await self.queue(
+            channel,
+            queue_arguments={
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": grave.name,
+            },
+        )
+        (delivery,) = await self.taken(channel, queue, 1)
+        inbox = Inbox()
+        await consume(channel, grave, inbox=inbox)
+        channel.reject(delivery.tag, False)
+        (delivery,) = await inbox.first()
+        self.assertEqual((delivery.body, delivery.routing_key), (b"0", grave.name))
+
+    @needs(Can.QUEUE_ARGUMENTS, Nature.DEATH_HISTORY)
     async def test_dead_letter(self) -> None:
         """What was rejected goes where its queue says."""
         channel = await self.channel()
@@ -184,9 +232,10 @@ class SettleTests(Harness):
         self.assertIs(await channel.when_flushed(), SENT)
         await channel.close()
         channel = await self.channel()
-        left = [await self.ready(channel, queue) for queue in queues]
-        self.assertEqual(left, [0, 2, 0, 2])
+        for queue, left in zip(queues, (0, 2, 0, 2), strict=True):
+            await self.check_ready(channel, queue, left)
 
+    @needs(Can.RECOVER)
     async def test_recover(self) -> None:
         """Recovering hands all back; old tags are stale and harm nothing."""
         channel = await self.channel()
@@ -199,8 +248,9 @@ class SettleTests(Harness):
         delivery = await self.take(channel, queue)
         self.assertEqual((delivery.body, delivery.redelivered), (b"0", True))
         self.assertIs(channel.ack(delivery.tag, False), SENT)
-        self.assertEqual(await self.left(channel, queue), [b"2"])
+        await self.check_unsettled(channel, queue, b"2")
 
+    @needs(Can.RECOVER)
     async def test_recover_consumed(self) -> None:
         """What a consumer held comes to it again after recovering."""
         channel = await self.channel()
@@ -215,7 +265,7 @@ class SettleTests(Harness):
         self.assertTrue(all(each.redelivered for each in again))
         for delivery in again:
             self.assertIs(channel.ack(delivery.tag, False), SENT)
-        self.assertEqual(await self.left(channel, queue), [])
+        await self.check_unsettled(channel, queue)
 
     async def test_flushed(self) -> None:
         """C{when_flushed} fires at once if there is nothing to flush."""
@@ -236,4 +286,4 @@ class SettleTests(Harness):
         (delivery,) = await self.taken(channel, queue, 1)
         channel.ack(delivery.tag, False)
         await session.close()
-        self.assertEqual(await self.ready(await self.channel(), queue), 0)
+        await self.check_empty(await self.channel(), queue)

@@ -9,11 +9,13 @@ from txkombu.transport.memory import MemoryBroker
 from txkombu.url import Parameters, parse_url
 
 from . import contract
+from .abilities import MEMORY
 
 
 class Memory:
     """Makes a broker for each test."""
 
+    abilities = MEMORY
     transport: IBrokerTransport
     parameters: Parameters
 

@@ -9,12 +9,14 @@ from txkombu.transport.amqp import AmqpTransport
 from txkombu.url import Parameters, parse_url
 
 from . import contract
+from .abilities import AMQP
 from .brokers import rabbitmq
 
 
 class RabbitMQ:
     """Connects to the RabbitMQ of this run."""
 
+    abilities = AMQP
     transport: IBrokerTransport
     parameters: Parameters
 
