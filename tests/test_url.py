@@ -216,6 +216,9 @@ BAD = {
     "encrypted; use amqps",
     "stomp://h?verify=verify_none": "not encrypted; use stomp+ssl",
     "memory://h?certfile=/c": "the memory transport is not encrypted",
+    "stomp://h?dialect=artemis": "dialect must be rabbitmq or activemq, not 'artemis'",
+    "stomp://h?dialect=": "the option 'dialect' has no value",
+    "amqp://h?dialect=rabbitmq": "the amqp transport has no dialects",
 }
 
 
@@ -340,6 +343,14 @@ class WriteTests(SynchronousTestCase):
         )
         self.assertEqual(parse_url(url).as_uri(), url)
 
+    def test_dialect(self) -> None:
+        """The kind of broker to expect is read and written, on STOMP alone."""
+        for url in ("stomp://a:**@h:1//?dialect=activemq", "stomp://a:**@h:1//"):
+            self.assertEqual(parse_url(url).as_uri(), url)
+        found = parse_url("stomp+ssl://h?dialect=rabbitmq")
+        self.assertEqual(found.dialect, "rabbitmq")
+        self.assertIsNone(parse_url("stomp://h").dialect)
+
     def test_numbers_without_exponent(self) -> None:
         """Tiny and huge numbers are written so that they can be read."""
         found = Parameters(heartbeat=1e-7, connect_timeout=1e17)
@@ -354,6 +365,7 @@ hosts = st.one_of(
     st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True),
     st.ip_addresses().map(str),
 )
+dialects = st.sampled_from([None, "rabbitmq", "activemq"])
 certificates = st.one_of(
     st.just((None, None)), words.map(lambda c: (c, None)), st.tuples(words, words)
 )
@@ -388,6 +400,7 @@ def parameters(draw: st.DrawFn) -> Parameters:
         draw(st.sampled_from([None, "PLAIN", "EXTERNAL"])),
         draw(st.none() | words),
         tls,
+        draw(dialects) if scheme.startswith("stomp") else None,
     )
 
 
@@ -446,6 +459,8 @@ class ParametersTests(SynchronousTestCase):
             ({"auth_mechanism": 5}, ValueError, "auth_mechanism must be PLAIN"),
             ({"connection_name": ""}, TypeError, "connection_name must be a str"),
             ({"tls": True}, TypeError, "tls must be a TLSOptions"),
+            ({"dialect": 5}, TypeError, "dialect must be a str"),
+            ({"dialect": "rabbitmq"}, ValueError, "amqp transport has no dialects"),
             ({"tls": TLSOptions()}, ValueError, "not encrypted; use amqps"),
         ]
         for given_, kind, reason in wrong:

@@ -82,6 +82,8 @@ class Parameters:
         not used.
     @ivar connection_name: how the broker lists the connection.
     @ivar tls: C{None} where nothing is encrypted.
+    @ivar dialect: over STOMP, which broker to expect, C{"rabbitmq"} or
+        C{"activemq"}, for one that does not tell; by default it is asked.
     """
 
     transport: str = attrs.field(default="amqp")
@@ -96,6 +98,7 @@ class Parameters:
     auth_mechanism: str | None = None
     connection_name: str | None = None
     tls: TLSOptions | None = None
+    dialect: str | None = None
 
     def __attrs_post_init__(self) -> None:
         scheme = self.scheme
@@ -114,6 +117,7 @@ class Parameters:
         self._settle("auth_mechanism", _mechanism(self.auth_mechanism))
         _optional_str("connection_name", self.connection_name)
         self._settle("tls", _check_tls(self.tls, scheme))
+        _check_dialect(self.dialect, scheme)
 
     def _settle(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
@@ -187,6 +191,16 @@ def _check_tls(tls: object, scheme: Scheme) -> TLSOptions | None:
     return tls
 
 
+def _check_dialect(dialect: object, scheme: Scheme) -> None:
+    if _optional_str("dialect", dialect) is None:
+        return
+    if not scheme.dialects:
+        raise ValueError(f"the {scheme.name} transport has no dialects")
+    if dialect not in scheme.dialects:
+        known = " or ".join(scheme.dialects)
+        raise ValueError(f"dialect must be {known}, not {dialect!r}")
+
+
 def secure_hint(scheme: Scheme) -> str:
     """Name the scheme that encrypts, to end a sentence with."""
     near = {"stomp": "stomp+ssl", "memory": ""}.get(scheme.name, f"{scheme.name}s")
@@ -226,6 +240,7 @@ def _query(of: Parameters) -> str:
         "channel_max": str(of.channel_max) if of.channel_max else None,
         "auth_mechanism": of.auth_mechanism,
         "name": of.connection_name,
+        "dialect": of.dialect,
         **({} if of.tls is None else _tls_options(of.tls)),
     }
     text = "&".join(

@@ -63,6 +63,7 @@ _OPTIONS = {
     "channel_max": "channel_max",
     "auth_mechanism": "auth_mechanism",
     "name": "connection_name",
+    "dialect": "dialect",
 }
 _SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WORD = pattern(r"[A-Za-z0-9_.-]{1,60}")

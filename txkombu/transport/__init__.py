@@ -51,6 +51,7 @@ class Scheme:
         if its transport decides.
     @ivar local: whether it needs no host, no user and no password.
     @ivar extra: the extra that installs the library it needs, or C{""}.
+    @ivar dialects: the kinds of brokers that it can be told to expect.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Scheme:
     tls: bool | None = None
     local: bool = False
     extra: str = ""
+    dialects: tuple[str, ...] = ()
 
 
 _PACKAGE = __name__
@@ -66,6 +68,7 @@ _AMQP = f"{_PACKAGE}.amqp:AmqpTransport"
 _TXAMQP = f"{_PACKAGE}.txamqp:TxAMQPTransport"
 _PIKA = f"{_PACKAGE}.pika:PikaTransport"
 _STOMP = f"{_PACKAGE}.stomp:StompTransport"
+_DIALECTS = ("rabbitmq", "activemq")
 _MEMORY = f"{_PACKAGE}.named:MemoryTransport"
 
 _TABLE: Final = {
@@ -77,8 +80,8 @@ _TABLE: Final = {
         Scheme("txamqps", _TXAMQP, 5671, tls=True),
         Scheme("pika", _PIKA, 5672, tls=False, extra="pika"),
         Scheme("pikas", _PIKA, 5671, tls=True, extra="pika"),
-        Scheme("stomp", _STOMP, 61613, tls=False),
-        Scheme("stomp+ssl", _STOMP, 61614, tls=True),
+        Scheme("stomp", _STOMP, 61613, tls=False, dialects=_DIALECTS),
+        Scheme("stomp+ssl", _STOMP, 61614, tls=True, dialects=_DIALECTS),
         Scheme("memory", _MEMORY, tls=False, local=True),
     )
 }

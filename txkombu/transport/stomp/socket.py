@@ -55,8 +55,12 @@ from .receipts import Receipts, Waiter
 if TYPE_CHECKING:
     from ...url import Parameters
 
-TOLERANCE: Final = 1.5
-"""The broker is dead after so many intervals in which it said nothing."""
+TOLERANCE: Final = 2.5
+"""
+The broker is dead after so many of its intervals without a byte.  ActiveMQ looks
+once an interval whether it wrote since it last looked, and so may say nothing for
+two of them, which it does right after a login.
+"""
 
 _JOINED_MOST: Final = 16 * 1024
 """Bytes of a body that are copied rather than written by themselves."""
