@@ -14,12 +14,15 @@ from ..exceptions import (
     ChannelClosed,
     NotSent,
     OutcomeUnknown,
+    ProtocolError,
     SessionLost,
     broker_error,
 )
 
 _E = TypeVar("_E", bound=Exception)
 _PUBLISH: Final = commands.Basic.Publish.index
+_TLS_ALERT: Final = b"\x15\x03"
+_SHOWN: Final = 16
 _EXCHANGE: Final = re.compile(r"exchange '(.*?)(' in vhost |\.\.\.$|$)", re.DOTALL)
 
 
@@ -124,3 +127,14 @@ def exchange_of(method: Any) -> str:
     error = error_of(method)
     named = exchange_named_in(error.text) if is_about_publish(error) else None
     return named[0] if named else ""
+
+
+def no_frame(data: bytes) -> ProtocolError:
+    """For what came where a frame of AMQP 0-9-1 was due, and is none."""
+    head = data[:_SHOWN]
+    text = f"no frame of AMQP 0-9-1 begins with {head!r}"
+    if head.startswith(b"AMQP"):
+        text += ", which asks for another version of the protocol"
+    elif head.startswith(_TLS_ALERT):
+        text += ", which is TLS: use amqps://"
+    return ProtocolError(text)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pamqp import commands
 
 from ...exceptions import ProtocolError
+from ..errors import no_frame
 from ..model.login import FRAME_MAX
 from .deliveries import DeliveryReader
 from .frames import BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD
@@ -20,20 +21,10 @@ DELIVERY: Final = -1
 
 _KINDS: Final = frozenset((METHOD, HEADER, BODY, HEARTBEAT))
 _END: Final = 0xCE
-_TLS_ALERT: Final = b"\x15\x03"
 _HEAD: Final = Struct(">BHI")
 _HEAD_SIZE: Final = _HEAD.size
 _INDEX: Final = Struct(">I")
 _DELIVER: Final = _INDEX.pack(commands.Basic.Deliver.index)
-
-
-def _no_frame(head: bytes) -> str:
-    text = f"no frame of AMQP 0-9-1 begins with {head!r}"
-    if head.startswith(b"AMQP"):
-        return f"{text}, which asks for another version of the protocol"
-    if head.startswith(_TLS_ALERT):
-        return f"{text}, which is TLS: use amqps://"
-    return text
 
 
 class FrameParser:
@@ -101,7 +92,7 @@ class FrameParser:
 
     def _no_frame(self, data: bytes, start: int) -> ProtocolError:
         if data[start] not in _KINDS:
-            return ProtocolError(_no_frame(data[start : start + 16]))
+            return no_frame(data[start:])
         size = _HEAD.unpack_from(data, start)[2] + OVERHEAD
         return ProtocolError(
             f"a frame of {size} bytes is larger than {self._frame_max}, the size "

@@ -17,7 +17,6 @@ What txAMQP would do on the way, and must not, is done otherwise here:
 
 from __future__ import annotations
 
-from functools import partial
 from struct import Struct
 from typing import Any, Final
 
@@ -37,6 +36,7 @@ from zope.interface import implementer
 
 from ...exceptions import ProtocolError
 from ...interfaces import ISession, ISessionChannelListener, Properties
+from ..errors import no_frame
 from ..model import content as contents
 from ..model.channel import Channel
 from ..model.login import FRAME_MAX
@@ -56,10 +56,6 @@ _KINDS: Final = (
     constants.FRAME_BODY,
     constants.FRAME_HEARTBEAT,
 )
-
-
-def _no_frame(data: bytes) -> ProtocolError:
-    return ProtocolError(f"no frame of AMQP 0-9-1 begins with {data[:16]!r}")
 
 
 class TxAMQPDelegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
@@ -84,7 +80,7 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
 
     _content: contents.Content | None = None
 
-    def invoke(self, method: Any, args: Any, content: Any = None) -> bytes:
+    def invoke(self, method: Any, args: Any, content: Any = None) -> Any:
         """
         Pack what one of its methods was called with, instead of queueing it.
 
@@ -105,7 +101,7 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
             frames.append(marshal(ContentBody(body[at : at + most]), self.id))
         return b"".join(frames)
 
-    def _pack(self, kind: int, payload: bytes) -> bytes:
+    def _pack(self, kind: int, payload: bytes) -> Any:
         head = _HEAD.pack(kind, self.id, len(payload))
         frame = b"".join((head, payload, constants.FRAME_END_CHAR))
         return self.client.delegate.session._checked(frame)
@@ -157,31 +153,27 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]
 
     def send_frame(self, packed: bytes) -> None:
         """Write frames."""
-        self.transport.write(packed)
+        self.delegate.session.write(packed)
 
     def _unpack_frame(self, data: bytes) -> Any:
         kind, number, _ = frame_parts(data)
         if kind not in _KINDS or data[-1] != constants.FRAME_END:
-            raise _no_frame(data)
+            raise no_frame(data)
         return Frame(number, (kind, data[constants.FRAME_HEADER_SIZE : -1]))
 
-    def frame_received(self, frame: Any) -> bool:
+    def frame_received(self, frame: Any) -> Any:
         """
         @return: whether to go no further.
         """
         channel = self.channels.get(frame.channel)
         if channel is None:
-            number = frame.channel
-            raise ProtocolError(f"a frame for channel {number}, which is not open")
+            raise ProtocolError(f"channel {frame.channel} is not open")
         channel.dispatch(frame, self.work)
-        over: bool = self.delegate.session.over
-        return over
+        return self.delegate.session.over
 
     def frameLengthExceeded(self, data: bytes) -> None:
         """txAMQP calls it, and has it not."""
-        raise ProtocolError(
-            f"a frame is larger than {self.MAX_LENGTH} bytes, as agreed"
-        )
+        raise ProtocolError(f"a frame has more than {self.MAX_LENGTH} bytes")
 
 
 @implementer(ISession, IPushProducer)
@@ -202,33 +194,26 @@ class TxAMQPSession(Session):
         self._client.add_channel(0)
         self._client.makeConnection(self.transport)
 
-    def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
+    def pack(self, number: int, kind: type[Method], **arguments: object) -> Any:
         channel = self._client.channels[number]
-        packed: bytes = getattr(channel, method_name(kind))(**arguments)
-        return packed
+        return getattr(channel, method_name(kind))(**arguments)
 
     def publisher(self, number: int) -> Publisher:
-        return partial(self._pack_publish, self._client.channels[number])
+        publish = self._client.channels[number].basic_publish
 
-    def _pack_publish(
-        self,
-        channel: Any,
-        body: bytes,
-        properties: Properties,
-        exchange: str,
-        routing_key: str,
-        mandatory: bool,
-    ) -> bytes:
-        packed: bytes = channel.basic_publish(
-            exchange=exchange,
-            routing_key=routing_key,
-            mandatory=mandatory,
-            content=Content(body, properties=properties),
-        )
-        return packed
+        def pack(
+            body: bytes,
+            properties: Properties,
+            exchange: str,
+            routing_key: str,
+            mandatory: bool,
+        ) -> Any:
+            content = Content(body, properties=properties)
+            return publish(0, exchange, routing_key, mandatory, False, content)
+
+        return pack
 
     def put(self, packet: bytes) -> None:
-        self._heartbeat.idle = 0
         self._client.outgoing.put(packet)
 
     def _beat(self) -> None:
@@ -241,7 +226,7 @@ class TxAMQPSession(Session):
 
     def _feed(self, data: bytes) -> None:
         if not self._heard and data[0] not in _KINDS:
-            raise _no_frame(data)
+            raise no_frame(data)
         self._heard = True
         self._client.dataReceived(data)
 
