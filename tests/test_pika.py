@@ -7,10 +7,8 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from pathlib import Path
-from re import search
 from struct import pack
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from pamqp import body, commands, header
 from twisted.internet.interfaces import IReactorTime
@@ -20,30 +18,15 @@ from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import NotSent, Unroutable
 from txkombu.transport.amqp.frames import frame
 from txkombu.transport.model.values import encode_properties
-from txkombu.transport.pika import PikaSession, PikaTransport
+from txkombu.transport.pika import PikaSession
 from txkombu.url import Parameters
 
-from . import (
-    amqp_peer,
-    test_amqp_channel,
-    test_amqp_hostile,
-    test_amqp_limits,
-    test_amqp_login,
-    test_amqp_mixed,
-    test_amqp_session,
-    test_amqp_sweep,
-    test_amqp_transport,
-)
+from . import amqp_peer
 from .amqp_peer import Basic, Channel
 from .contract_harness import DEFAULT, Inbox, Probe, SessionWatcher, consume, publish
 from .processes import run_python
 
 QUEUE = Queue("q")
-WORDS = {
-    "asks for another version": r"begins with b'AMQP\\x03",
-    "use amqps": r"begins with b'\\x15\\x03",
-}
-"""What the native transport says, and what pika's does."""
 ROOT = str(Path(__file__).parents[1])
 
 
@@ -61,60 +44,6 @@ class Peer(amqp_peer.Peer):
             SessionWatcher(self.journal),
         )
         self.login = Probe(self.session.login)
-
-
-class OverPika:
-    """
-    Has a case of the native transport run over pika.
-
-    @cvar module: where that case is.
-    """
-
-    module: ModuleType
-
-    def setUp(self) -> None:
-        case = cast(Any, self)
-        if hasattr(self.module, "Peer"):
-            case.patch(self.module, "Peer", Peer)
-        if hasattr(self.module, "AmqpTransport"):
-            case.patch(self.module, "AmqpTransport", PikaTransport)
-        super().setUp()  # type: ignore[misc]  # the case's
-
-    def assertRegex(self, text: str, pattern: str, msg: object = None) -> None:
-        """What it cannot read it says in words of its own."""
-        if not search("^pika cannot read|instead of one of type", text):
-            super().assertRegex(  # type: ignore[misc]
-                text, WORDS.get(pattern, pattern), msg
-            )
-
-
-def over_pika(module: ModuleType, *names: str) -> None:
-    """Run cases of the native transport over pika, too."""
-    for name in names:
-        case = getattr(module, name)
-        made = f"{module.__name__.rpartition('_')[2].capitalize()}{name}"
-        globals()[made] = type(
-            made,
-            (OverPika, case),
-            {"__doc__": case.__doc__, "__module__": __name__, "module": module},
-        )
-
-
-over_pika(test_amqp_channel, "ConsumerTests", "SettleTests", "PublishTests")
-over_pika(test_amqp_hostile, "LoginTests", "SessionTests", "ReentranceTests")
-over_pika(test_amqp_limits, "SizeTests")
-over_pika(test_amqp_login, "LoginTests")
-over_pika(test_amqp_mixed, "MixedTests")
-over_pika(
-    test_amqp_session,
-    "CloseTests",
-    "EventTests",
-    "BrokenTests",
-    "ChannelNumberTests",
-    "HeartbeatTests",
-)
-over_pika(test_amqp_sweep, "SweepTests")
-over_pika(test_amqp_transport, "AttemptTests")
 
 
 class FaultTests(SynchronousTestCase):

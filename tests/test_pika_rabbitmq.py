@@ -12,24 +12,17 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import BrokerConnection, Consumer, Message, Producer
 from txkombu.exceptions import (
-    AccessRefused,
-    AuthenticationFailed,
-    ConnectError,
-    ConnectionForced,
-    NotAllowed,
     OperationTimeout,
     SessionLost,
 )
 from txkombu.transport.pika import PikaTransport
 from txkombu.url import parse_url
 
-from . import test_faults_rabbitmq
-from .brokers import HOST, free_ports, rabbitmq
+from .brokers import HOST, rabbitmq
 from .conformance import Conformance, program
 from .contract_harness import (
     DEFAULT,
@@ -121,26 +114,6 @@ class TLSTests(OverTLS, Conformance):
         await self.when_got(len(bodies))
         self.assertTrue(self.got == bodies)
 
-    @program
-    async def test_untrusted(self) -> None:
-        """A broker whose certificate nobody we trust has signed is refused."""
-        url = self.url.partition("?")[0]
-        connection = BrokerConnection(url, reactor=self.clock)
-        self.connections.append(connection)
-        error = await self.fails(ConnectError, connection.connect())
-        self.assertRegex(str(error), "certificate verify failed")
-
-    @program
-    async def test_client_certificate(self) -> None:
-        """With a certificate of ours we log in without a password."""
-        certfile = rabbitmq().authority.sign("guest")
-        url = f"{self.url}&certfile={certfile}&auth_mechanism=external"
-        connection = BrokerConnection(
-            url, userid="nobody", password="wrong", reactor=self.clock
-        )
-        self.connections.append(connection)
-        await connection.connect()
-
 
 class ProgramTests(OverTCP, Conformance):
     """What programs do."""
@@ -203,29 +176,6 @@ class ProgramTests(OverTCP, Conformance):
         self.assertEqual((done.stderr, done.stdout), ("", "[{'n': 1.5}]\n"))
 
 
-class ReconnectTests(test_faults_rabbitmq.Faults):
-    """A network that fails."""
-
-    @program
-    async def test_cut(self) -> None:
-        """After a cut consumers consume again, and publishing goes on."""
-        proxy = FaultProxy(reactor, self.broker.amqp_port)
-        self.addCleanup(proxy.stop)
-        connection = BrokerConnection(
-            f"pika://guest:guest@{HOST}:{proxy.port}/", reactor=self.clock
-        )
-        self.connections.append(connection)
-        queue = self.queue()
-        await Consumer(connection, queue, on_message=self.receive).consume()
-        for number in range(4):
-            if number:
-                proxy.cut()
-            await self.publish(Producer(connection), queue, number)
-            await self.all_received([number])
-        self.assertTrue(connection.is_consuming)
-        self.assertEqual(proxy.accepted, 4)
-
-
 class DemoTests(SynchronousTestCase):
     """C{examples/demo.py}"""
 
@@ -248,37 +198,6 @@ class SessionTests(Harness):
         self.transport = PikaTransport()
         self.parameters = parse_url(pika_url())
         self.clock = IReactorTime(reactor)
-
-    async def refused(self, **changes: Any) -> ConnectError:
-        """What connecting fails with."""
-        journal = Journal()
-        connecting = self.transport.connect(
-            attrs.evolve(self.parameters, **changes),
-            None,
-            self.clock,
-            SessionWatcher(journal),
-        )
-        error = await self.refusal(ConnectError, connecting)
-        self.assertEqual(journal.entries, [])
-        return error
-
-    async def test_wrong_password(self) -> None:
-        """A wrong password is an error of its own that does not show it."""
-        error = await self.refused(password="wrong-password")
-        self.assertIsInstance(error, AuthenticationFailed)
-        self.assertIsInstance(error.__cause__, AccessRefused)
-        self.assertNotIn("wrong-password", str(error))
-
-    async def test_no_such_vhost(self) -> None:
-        """So is a virtual host that is not there."""
-        error = await self.refused(virtual_host="nowhere ü")
-        self.assertIsInstance(error, AuthenticationFailed)
-        self.assertIsInstance(error.__cause__, NotAllowed)
-
-    async def test_refused(self) -> None:
-        """Where nothing listens, the error says so."""
-        error = await self.refused(port=free_ports(1)[0])
-        self.assertRegex(str(error), "cannot connect to .*refused")
 
     async def test_silent_peer(self) -> None:
         """A peer that says nothing is waited for no longer than agreed."""
@@ -324,41 +243,6 @@ class SessionTests(Harness):
         passed: Deferred[None] = Deferred()
         self.clock.callLater(seconds, passed.callback, None)
         await passed
-
-    async def test_connection_name(self) -> None:
-        """The broker lists what we say of ourselves."""
-        name = "näme of the test"
-        self.parameters = attrs.evolve(self.parameters, connection_name=name)
-        await self.connect()
-        columns = "list_connections", "client_properties"
-        listed = await deferToThread(self.broker.ctl, *columns)
-        self.assertIn(name, listed)
-        self.assertIn('"product","txkombu"', listed)
-
-    async def test_closed_by_an_operator(self) -> None:
-        """A connection that an operator closes ends with the operator's word."""
-        journal = Journal()
-        session = await self.connect(journal)
-        await self.channel(session)
-        await deferToThread(self.broker.ctl, "close_all_connections", "test")
-        (reason,) = await journal.first("session_lost")
-        self.assertIsInstance(reason, ConnectionForced)
-        self.assertIn("test", str(reason))
-
-    async def test_blocked(self) -> None:
-        """A broker that blocks is heard, and closing still ends."""
-        journal = Journal()
-        session = await self.connect(journal)
-        channel = await self.channel(session)
-        queue = await self.queue(channel, exclusive=True)
-        limit = "set_vm_memory_high_watermark"
-        await deferToThread(self.broker.ctl, limit, "0.000001")
-        try:
-            publish(channel, DEFAULT, queue.name, confirm=False)
-            await journal.first("blocked")
-        finally:
-            await deferToThread(self.broker.ctl, limit, "0.4")
-        await journal.first("unblocked")
 
     async def test_paused(self) -> None:
         """Who reads no more gets no more, and is not taken for dead."""

@@ -17,7 +17,7 @@ is first attempted, which is when a L{PikaTransport} is made.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from struct import Struct
 from types import SimpleNamespace
@@ -49,6 +49,8 @@ _OVERHEAD: Final = 8
 _HEAD: Final = Struct(">BHI")
 _SIZES: Final = Struct(">HHQ")
 _END: Final = b"\xce"
+_KEPT: Final = 500
+"""How many of a channel's publishes are kept, less content."""
 
 
 def _encoded(index: int, encoded: bytes) -> object:
@@ -86,7 +88,8 @@ class PikaSession(Session):
         return super()._new_channel(number, listener)
 
     def publisher(self, number: int) -> Publisher:
-        return partial(self._pack_publish, number)
+        method = lru_cache(_KEPT)(partial(self.pack, number, _Basic.Publish))
+        return partial(self._pack_publish, number, method)
 
     # --- what is written -----------------------------------------------------
 
@@ -106,21 +109,23 @@ class PikaSession(Session):
     def _pack_publish(
         self,
         number: int,
+        method: Callable[..., bytes],
         body: bytes,
         properties: Properties,
         exchange: str,
         routing_key: str,
         mandatory: bool,
     ) -> bytes:
-        names = {"exchange": exchange, "routing_key": routing_key}
-        method = self.pack(number, _Basic.Publish, mandatory=mandatory, **names)
         listed = _encoded(_Basic.frame_id, encode_properties(properties))
         frame = self._pika.frame
         header = self._checked(frame.Header(number, len(body), listed).marshal())
         most = self.frame_max - _OVERHEAD
         cuts = range(0, len(body), most)
         bodies = [frame.Body(number, body[at : at + most]).marshal() for at in cuts]
-        return b"".join((method, header, *bodies))
+        publish = method(
+            exchange=exchange, routing_key=routing_key, mandatory=mandatory
+        )
+        return b"".join((publish, header, *bodies))
 
     def put(self, packet: bytes) -> None:
         self._heartbeat.idle = 0
