@@ -8,7 +8,7 @@ that every test names its exchanges and queues for itself.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -29,10 +29,25 @@ from txkombu.exceptions import (
     ResourceLocked,
     Unroutable,
 )
+from txkombu.interfaces import Capability as Can
 from txkombu.interfaces import Settlement
+
+from .abilities import AMQP, Abilities, Ability, Nature, fitting, needs
 
 E = TypeVar("E", bound=Exception)
 Program = Callable[[Any], Coroutine[Any, Any, None]]
+
+PROPERTIES: Mapping[str, Any] = {
+    "delivery_mode": 1,
+    "priority": 3,
+    "correlation_id": "c",
+    "reply_to": "r",
+    "message_id": "m",
+    "timestamp": datetime(2020, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+    "type": "t",
+    "app_id": "a",
+}
+"""What a message may carry beside its content and expiration."""
 
 
 def program(body: Program) -> Callable[[Any], Deferred[None]]:
@@ -51,9 +66,13 @@ class Conformance(TestCase):
     What all cases share: a connection, names, and a clean end.
 
     @cvar url: where the broker is; set by the modules that run this.
+    @cvar abilities: what its transport can do with it.
+    @cvar carried: the properties that arrive as they were published.
     """
 
     url = ""
+    abilities: Abilities = AMQP
+    carried: Mapping[str, Any] = PROPERTIES
     timeout = 60
 
     def setUp(self) -> None:
@@ -70,13 +89,25 @@ class Conformance(TestCase):
 
     async def clean_up(self) -> None:
         """Delete what the test made, and close what it opened."""
+        await self.sweep()
+        for connection in self.connections:
+            await connection.close()
+
+    async def sweep(self) -> None:
+        """Delete what the test made."""
         sweeper = self.connect()
         for entity in self.temporary:
             # An exclusive queue goes with its connection.
             with contextlib.suppress(ResourceLocked):
                 await entity(sweeper).delete()
-        for connection in self.connections:
-            await connection.close()
+
+    def can(self, *wanted: Ability) -> bool:
+        """Whether this broker can do all of that."""
+        return self.abilities.can(*wanted)
+
+    def missing_exchange(self) -> Exchange:
+        """An exchange that the broker does not have, and says so."""
+        return Exchange("no-" + self.suffix)
 
     def connect(self, **options: Any) -> BrokerConnection:
         """Make a connection that is closed at the end."""
@@ -178,6 +209,7 @@ class Routing(Conformance):
             await producer.publish(key, key)
         self.assertEqual(await self.drained(queue), ["usd.stock", "eur.stock.db"])
 
+    @needs(Can.HEADERS_EXCHANGE)
     @program
     async def test_headers(self) -> None:
         """A headers exchange routes by headers, all of them or any."""
@@ -204,6 +236,7 @@ class Routing(Conformance):
         await Producer(self.connection).publish("x", queue.name)
         self.assertEqual(await self.drained(queue), ["x"])
 
+    @needs(Can.EXCHANGE_BIND)
     @program
     async def test_exchange_to_exchange(self) -> None:
         """An exchange can receive from another, until it is unbound."""
@@ -218,6 +251,7 @@ class Routing(Conformance):
         await producer.publish(2, "a.b")
         self.assertEqual(await self.drained(queue), [1])
 
+    @needs(Can.QUEUE_UNBIND)
     @program
     async def test_bindings(self) -> None:
         """A queue may have many bindings; each can be taken away."""
@@ -231,6 +265,37 @@ class Routing(Conformance):
         for target, key in ((exchange, "a"), (exchange, "b"), (other, "c")):
             await Producer(self.connection, target).publish(key, key)
         self.assertEqual(await self.drained(queue), ["a", "c"])
+
+    @program
+    async def test_several_bindings(self) -> None:
+        """A queue gets what each of its bindings is for, once."""
+        exchange, other = self.exchange(), self.exchange("fanout")
+        queue = self.queue(
+            [exchange.binding("a"), exchange.binding("b"), other.binding()]
+        )
+        await queue(self.connection).declare()
+        for target, key in ((exchange, "a"), (exchange, "b"), (exchange, "c")):
+            await Producer(self.connection, target).publish(key, key)
+        await Producer(self.connection, other).publish("d", "d")
+        self.assertEqual(sorted(await self.drained(queue)), ["a", "b", "d"])
+
+    @program
+    async def test_nobody_knows_the_other(self) -> None:
+        """
+        A producer and a consumer on connections of their own share nothing but
+        what they declare; messages wait for who comes later.
+        """
+        exchange = self.exchange("topic")
+        queue = self.queue(exchange, "a.*")
+        await queue(self.connect()).declare()
+        producer = Producer(self.connect(), exchange)
+        await producer.publish(1, "a.b")
+        await producer.publish(2, "b.a")
+        await producer.publish(3, "a.c")
+        consumer = Consumer(self.connection, queue, callbacks=[self.take])
+        await consumer.consume()
+        await self.when_got(2)
+        self.assertEqual(self.got, [1, 3])
 
 
 class Content(Conformance):
@@ -281,20 +346,31 @@ class Content(Conformance):
     @program
     async def test_properties(self) -> None:
         """Every property arrives."""
-        sent: dict[str, Any] = {
-            "delivery_mode": 1,
-            "priority": 3,
-            "correlation_id": "c",
-            "reply_to": "r",
-            "message_id": "m",
-            "timestamp": datetime(2020, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
-            "type": "t",
-            "app_id": "a",
-        }
-        message = await self.there_and_back(1, expiration=60, **sent)
-        for name, value in {**sent, "expiration": "60000"}.items():
+        message = await self.there_and_back(1, **self.carried)
+        for name, value in self.carried.items():
             self.assertEqual(message.properties[name], value, name)
 
+    @program
+    async def test_expiration(self) -> None:
+        """A message lives as long as it was given; its consumer sees that."""
+        message = await self.there_and_back(1, expiration=60)
+        self.assertEqual(message.properties["expiration"], "60000")
+        queue = self.queue()
+        await queue(self.connection).declare()
+        producer = Producer(self.connection)
+        await producer.publish("short", queue.name, expiration=0.2)
+        await producer.publish("long", queue.name, expiration=60)
+        await self.pause(0.4)
+        self.assertEqual(await self.drained(queue), ["long"])
+
+    @program
+    async def test_text_headers(self) -> None:
+        """Headers that are text arrive as they were."""
+        headers = {"text": "ü" * 300, "key: ß": "a\nb\\c:", "empty": ""}
+        message = await self.there_and_back(1, headers=headers)
+        self.assertEqual(message.headers, headers)
+
+    @needs(Nature.TYPED_HEADERS)
     @program
     async def test_headers(self) -> None:
         """Headers of every type arrive as they were."""
@@ -368,6 +444,7 @@ class Consuming(Conformance):
         await self.when_got(2)
         self.assertEqual(self.got, [False, True])
 
+    @needs(Can.QUEUE_ARGUMENTS, Nature.DEATH_HISTORY)
     @program
     async def test_failure_and_dead_letter(self) -> None:
         """A handler that fails twice sends its message to the dead letters."""
@@ -431,6 +508,7 @@ class Consuming(Conformance):
         self.assertIs(await messages[2].ack(), Settlement.SENT)
         self.assertEqual(await self.drained(queue), [0, 1])
 
+    @needs(Can.QUEUE_ARGUMENTS)
     @program
     async def test_priority_queue(self) -> None:
         """A priority queue gives the highest first."""
@@ -495,6 +573,7 @@ class Consuming(Conformance):
             await simple.get(timeout=0.1)
         await simple.close()
 
+    @needs(Can.SERVER_NAMED_QUEUE, Can.EXCLUSIVE_QUEUE)
     @program
     async def test_server_named_queue(self) -> None:
         """A queue without a name gets one of the broker's."""
@@ -507,6 +586,7 @@ class Consuming(Conformance):
         await Producer(self.connection, exchange).publish(1)
         await self.when_got(1)
 
+    @needs(Can.SERVER_NAMED_QUEUE, Can.EXCLUSIVE_QUEUE)
     @program
     async def test_server_named_queue_declared_before(self) -> None:
         """A queue that has got its name can be used as any other."""
@@ -526,6 +606,7 @@ class Consuming(Conformance):
         await Producer(self.connection, queue.exchange).publish(2)
         await self.when_got(2)
 
+    @needs(Can.QUEUE_COUNTS, Can.QUEUE_PURGE, Can.QUEUE_DELETE)
     @program
     async def test_purge_and_delete_count(self) -> None:
         """purge and delete tell how many messages they threw away."""
@@ -542,6 +623,7 @@ class Consuming(Conformance):
 
 
 class Verdicts(Conformance):
+    @needs(Can.MANDATORY)
     @program
     async def test_unroutable(self) -> None:
         """A mandatory message that no queue would have fails, and comes back."""
@@ -555,6 +637,7 @@ class Verdicts(Conformance):
         self.assertEqual(error.returned.body, b"x")
         self.assertEqual(returned[0][1:3], (exchange.name, "nobody"))
 
+    @needs(Can.MANDATORY)
     @program
     async def test_three_mandatory_one_unroutable(self) -> None:
         """Each verdict finds its message, though the bodies look alike."""
@@ -570,6 +653,7 @@ class Verdicts(Conformance):
             else:
                 await each
 
+    @needs(Can.QUEUE_ARGUMENTS, Nature.REJECT_PUBLISH)
     @program
     async def test_nacked(self) -> None:
         """A full queue that rejects publishes fails them with Nacked."""
@@ -582,15 +666,15 @@ class Verdicts(Conformance):
         await self.fails(Nacked, producer.publish(2, queue.name))
         await producer.publish(3, "nobody")
 
+    @needs(Nature.MISSING_EXCHANGE)
     @program
     async def test_missing_exchange(self) -> None:
         """Publishing to a missing exchange is the broker's 404, which names it."""
+        missing = self.missing_exchange()
         producer = Producer(self.connection)
-        error = await self.fails(
-            NotFound, producer.publish(1, "k", exchange="no-" + self.suffix)
-        )
+        error = await self.fails(NotFound, producer.publish(1, "k", exchange=missing))
         self.assertEqual(error.code, 404)
-        self.assertIn("no-" + self.suffix, str(error))
+        self.assertIn(missing.name, str(error))
 
     @program
     async def test_without_confirm(self) -> None:
@@ -605,19 +689,23 @@ class Verdicts(Conformance):
 
 
 class Refusals(Conformance):
+    @needs(Can.QUEUE_PASSIVE, Nature.MISSING_QUEUE)
     @program
     async def test_passive(self) -> None:
-        """What does not exist is a 404 that names it."""
-        for entity in (self.queue(), self.exchange()):
-            bound = entity(self.connection)
-            asked = (
-                bound.queue_declare(passive=True)
-                if isinstance(bound, Queue)
-                else bound.declare(passive=True)
-            )
-            error = await self.fails(NotFound, asked)
-            self.assertIn(entity.name, str(error))
+        """A queue that does not exist is a 404 that names it."""
+        bound = self.queue()(self.connection)
+        error = await self.fails(NotFound, bound.queue_declare(passive=True))
+        self.assertIn(bound.name, str(error))
 
+    @needs(Can.EXCHANGE_PASSIVE)
+    @program
+    async def test_passive_exchange(self) -> None:
+        """So is an exchange."""
+        bound = self.exchange(passive=True)(self.connection)
+        error = await self.fails(NotFound, bound.declare())
+        self.assertIn(bound.name, str(error))
+
+    @needs(Can.QUEUE_PASSIVE, Nature.MISSING_QUEUE, Nature.MISSING_EXCHANGE)
     @program
     async def test_right_after_a_refusal(self) -> None:
         """Who hears of a refusal can go on with the same channel at once."""
@@ -628,26 +716,31 @@ class Refusals(Conformance):
         await queue(channel).declare()
         producer = Producer(channel)
         publish = producer.publish
-        await self.fails(NotFound, publish(1, "k", exchange="no-" + self.suffix))
+        await self.fails(NotFound, publish(1, "k", exchange=self.missing_exchange()))
         await publish("after", queue.name)
         self.assertEqual(await self.drained(queue), ["after"])
 
+    @needs(Can.QUEUE_ARGUMENTS, Nature.QUEUE_CHECKED)
     @program
     async def test_other_properties(self) -> None:
-        """What exists with other properties is a 406 that names it."""
-        queue, exchange = self.queue(), self.exchange("direct")
+        """A queue that exists with other properties is a 406 that names it."""
+        queue = self.queue()
         await queue(self.connection).declare()
-        await exchange(self.connection).declare()
-        others: list[Queue | Exchange] = [
-            Queue(queue.name, max_length=7),
-            Exchange(exchange.name, "fanout"),
-        ]
-        for other in others:
-            error = await self.fails(
-                PreconditionFailed, other(self.connection).declare()
-            )
-            self.assertIn(other.name, str(error))
+        other = Queue(queue.name, max_length=7)(self.connection)
+        error = await self.fails(PreconditionFailed, other.declare())
+        self.assertIn(other.name, str(error))
 
+    @needs(Nature.EXCHANGE_CHECKED)
+    @program
+    async def test_other_type(self) -> None:
+        """An exchange that exists with another type is a 406 that names it."""
+        exchange = self.exchange("direct")
+        await exchange(self.connection).declare()
+        other = Exchange(exchange.name, "fanout")(self.connection)
+        error = await self.fails(PreconditionFailed, other.declare())
+        self.assertIn(other.name, str(error))
+
+    @needs(Can.EXCLUSIVE_QUEUE)
     @program
     async def test_exclusive_queue(self) -> None:
         """A queue exclusive to one connection is a 405 for others."""
@@ -656,6 +749,7 @@ class Refusals(Conformance):
         consuming = Consumer(self.connect(), queue, auto_declare=False).consume()
         await self.fails(ResourceLocked, consuming)
 
+    @needs(Can.CONSUMER_EXCLUSIVE)
     @program
     async def test_exclusive_consumer(self) -> None:
         """A second consumer beside an exclusive one is a 403."""
@@ -663,6 +757,7 @@ class Refusals(Conformance):
         await Consumer(self.connection, queue, exclusive=True).consume()
         await self.fails(AccessRefused, Consumer(self.connection, queue).consume())
 
+    @needs(Can.QUEUE_DELETE_CONDITIONAL)
     @program
     async def test_conditions_of_delete(self) -> None:
         """A queue in use, or with messages, can be kept from being deleted."""
@@ -693,6 +788,7 @@ class Refusals(Conformance):
 
 
 class Recovery(Conformance):
+    @needs(Can.EXCLUSIVE_QUEUE, Nature.AUTO_DELETE)
     @program
     async def test_consumers_come_back(self) -> None:
         """After a loss everything declared, and every consumer, is there again."""
@@ -712,6 +808,23 @@ class Recovery(Conformance):
         self.assertEqual(self.got, ["before", "after"])
 
     @program
+    async def test_durable_consumers_come_back(self) -> None:
+        """After a loss every consumer is there again, and nothing was lost."""
+        queue = self.queue(self.exchange("topic"), "a.*")
+        consumer = Consumer(self.connection, queue, callbacks=[self.take])
+        await consumer.consume()
+        producer = Producer(self.connection, queue.exchange)
+        await producer.publish("before", "a.b")
+        await self.when_got(1)
+        await self.pause(0.1)  # until its ack is away
+        self.connection.drop()
+        await Producer(self.connect(), queue.exchange).publish("meanwhile", "a.b")
+        await self.when_got(2)
+        await producer.publish("after", "a.b")
+        await self.when_got(3)
+        self.assertEqual(self.got, ["before", "meanwhile", "after"])
+
+    @program
     async def test_unsettled_messages_come_again(self) -> None:
         """What was not acked is redelivered; acking the old one is harmless."""
         queue = self.queue()
@@ -726,6 +839,7 @@ class Recovery(Conformance):
         self.assertIs(await old.ack(), Settlement.STALE)
         self.assertIs(await new.ack(), Settlement.SENT)
 
+    @needs(Can.QUEUE_DELETE)
     @program
     async def test_queue_deleted_under_a_consumer(self) -> None:
         """A consumer whose queue is deleted is told, and comes back with it."""
@@ -744,6 +858,7 @@ class Recovery(Conformance):
         await Producer(self.connection).publish("again", queue.name)
         await self.when_got(1)
 
+    @needs(Can.QUEUE_PASSIVE, Nature.MISSING_QUEUE)
     @program
     async def test_channel_error_beside_a_consumer(self) -> None:
         """A channel error ends a consumer beside it only for a moment."""
@@ -762,7 +877,7 @@ CASES = (Routing, Content, Consuming, Verdicts, Refusals, Recovery)
 def cases(setup: type, module: str) -> dict[str, type]:
     """@return: the suite's cases for one broker, by name."""
     found = {}
-    for case in CASES:
+    for case in fitting(CASES, getattr(setup, "abilities", Conformance.abilities)):
         name = f"{setup.__name__}{case.__name__}Tests"
         found[name] = type(name, (setup, case), {"__module__": module})
     return found

@@ -104,7 +104,7 @@ class ExchangeTests(Harness):
     async def test_passive_missing(self) -> None:
         """A passive declaration of a missing exchange is refused by its name."""
         channel = await self.channel()
-        missing = Exchange(self.name())
+        missing = Exchange(self.name(), passive=True)
         error = await self.refusal(NotFound, channel.exchange_declare(missing, True))
         self.assertEqual(
             error.text, f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'"

@@ -7,11 +7,13 @@ from __future__ import annotations
 from txkombu.transport.memory import forget_brokers
 
 from . import conformance
+from .abilities import MEMORY
 
 
 class Memory:
     """Connects to a memory broker that others know by its name, too."""
 
+    abilities = MEMORY
     url = "memory://conformance"
 
     def setUp(self) -> None:

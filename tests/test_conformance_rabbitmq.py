@@ -5,12 +5,14 @@ The conformance suite on a real RabbitMQ, over the native transport.
 from __future__ import annotations
 
 from . import conformance
+from .abilities import AMQP
 from .brokers import rabbitmq
 
 
 class RabbitMQ:
     """Connects to the RabbitMQ of this run."""
 
+    abilities = AMQP
     url: str
 
     def setUp(self) -> None:
