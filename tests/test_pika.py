@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.entity import Exchange, Queue
-from txkombu.exceptions import NotSent, Unroutable
+from txkombu.exceptions import NotSent, ProtocolError, Unroutable
 from txkombu.transport.amqp.frames import frame
 from txkombu.transport.model.values import encode_properties
 from txkombu.transport.pika import PikaSession
@@ -161,6 +161,12 @@ class FaultTests(SynchronousTestCase):
         Probe(self.channel.queue_bind(QUEUE, Exchange("e"), "k", arguments))
         ((_, bind),) = self.peer.taken()
         self.assertEqual(bind.arguments, arguments)
+
+    def test_content_that_only_clients_send(self) -> None:
+        """A broker that publishes to us breaks the protocol, and nothing else."""
+        self.peer.send_content(1, Basic.Publish(routing_key="q"), b"x")
+        (reason,) = self.peer.journal.all("session_lost")
+        self.assertIsInstance(reason, ProtocolError)
 
     def test_publishes_do_not_overtake_requests(self) -> None:
         """What was asked for is sent in that order, without waiting for replies."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _Basic = commands.Basic
 
 _ADAPTER: Final = "pika.adapters.twisted_connection"
+_CARRIERS: Final = (_Basic.Deliver.index, _Basic.GetOk.index, _Basic.Return.index)
 _KINDS: Final = (1, 2, 3, 8)
 _HEADER: Final = 2
 _OVERHEAD: Final = 8
@@ -189,7 +190,7 @@ class PikaSession(Session):
             raise ProtocolError(
                 f"a frame of type {kind} came instead of one of type {due}"
             )
-        if method is not None and not self._pika.spec.has_content(method.INDEX):
+        if method is not None and method.INDEX not in _CARRIERS:
             self.take_method(number, _method(method))
             return
         whole = _read(content.process, frame)
