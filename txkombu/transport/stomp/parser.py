@@ -109,7 +109,7 @@ class FrameParser:
             if not 0 <= stop < end:
                 self._keep_body(frame, length, data[begin:])
                 return
-            _check_end(data[stop])
+            self._check_end(data[stop], stop - begin)
             frame.body = data[begin:stop]
             start = stop + 1
             yield frame
@@ -123,7 +123,7 @@ class FrameParser:
         """
         most = start + self._head_most
         stop = data.find(b"\n\n", start, most)
-        other = data.find(b"\n\r\n", start, most if stop < 0 else stop)
+        other = data.find(b"\n\r\n", start, most if stop < 0 else stop + 1)
         if other >= 0:
             return other + 3, other
         return (stop + 2, stop) if stop >= 0 else (0, 0)
@@ -168,10 +168,17 @@ class FrameParser:
         self._frame, self._length = frame, length
         self._kept += rest
         self._seek = len(rest)
-        self._check_body()
+        self._check_size(self._seek)
 
-    def _check_body(self) -> None:
-        if self._length is None and len(self._kept) > self._body_most:
+    def _check_size(self, size: int) -> None:
+        # One with a length may be followed by its end and by other frames.
+        if self._length is None and size > self._body_most:
+            raise ProtocolError(f"a body is larger than {self._body_most} bytes")
+
+    def _check_end(self, byte: int, size: int) -> None:
+        if byte:
+            raise ProtocolError("a frame lacks its end: its content-length is wrong")
+        if size > self._body_most:
             raise ProtocolError(f"a body is larger than {self._body_most} bytes")
 
     def _finish(self, frame: Frame) -> bytes | None:
@@ -186,20 +193,15 @@ class FrameParser:
             stop = kept.find(b"\0", self._seek)
         if not 0 <= stop < len(kept):
             self._seek = len(kept)
-            self._check_body()
+            self._check_size(self._seek)
             return None
-        _check_end(kept[stop])
+        self._check_end(kept[stop], stop)
         with memoryview(kept) as view:
             frame.body = bytes(view[:stop])
             rest = bytes(view[stop + 1 :])
         kept.clear()
         self._frame, self._seek = None, 0
         return rest
-
-
-def _check_end(byte: int) -> None:
-    if byte:
-        raise ProtocolError("a frame lacks its end: its content-length is wrong")
 
 
 def check_begin(begin: bytes, *commands: str) -> None:
