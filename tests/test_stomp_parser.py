@@ -46,7 +46,7 @@ def _frames(draw: st.DrawFn) -> bytes:
         else:
             written = encode_frame(command, headers, body)
     if draw(st.booleans()):
-        head, blank, rest = written.partition(b"\n\n")
+        head, _, rest = written.partition(b"\n\n")
         written = head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + rest
     return written + draw(st.sampled_from([b"", b"\n", b"\n\n"]))
 

@@ -176,7 +176,7 @@ class BrokerError(KombuError):
     """
     The broker refused or ended something.
 
-    @ivar code: the reply code (AMQP 0-9-1, "reply-code").
+    @ivar code: the reply code (AMQP 0-9-1, "reply-code"); 0 if there is none.
     @ivar text: the broker's own words.
     @ivar class_id: the class of the method that failed, 0 if not known.
     @ivar method_id: the method that failed, 0 if not known.
@@ -202,7 +202,7 @@ class BrokerError(KombuError):
         super().__init__(self._describe())
 
     def _describe(self) -> str:
-        parts = [f"{self.code} {self.text}"]
+        parts = [f"{self.code} {self.text}" if self.code else self.text]
         if self.about and f"'{self.about}'" not in self.text:
             parts.append(f"about {self.about!r}")
         if self.class_id:
