@@ -95,11 +95,15 @@ class Conformance(TestCase):
 
     async def sweep(self) -> None:
         """Delete what the test made."""
-        sweeper = self.connect()
+        sweeper = self.sweeper()
         for entity in self.temporary:
             # An exclusive queue goes with its connection.
             with contextlib.suppress(ResourceLocked):
                 await entity(sweeper).delete()
+
+    def sweeper(self) -> BrokerConnection:
+        """What can delete what the test made."""
+        return self.connect()
 
     def can(self, *wanted: Ability) -> bool:
         """Whether this broker can do all of that."""

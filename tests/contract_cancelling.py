@@ -68,7 +68,9 @@ class CancelTests(Harness):
         self.assertIsInstance(started.outcome, CancelledError)
         for _ in range(3):  # the consumer's start, its end, and its messages' return
             await self.settled(channel, queue)
-        await self.check_cancelled(await self.channel(session), queue, 2)
+        other = await self.channel(session)
+        await self.check_ready(other, queue, 2)
+        await self.check_consumers(other, queue, 0)
         self.assertEqual(inbox.bodies, [])
         again = Inbox()
         await consume(channel, queue, "t", again)

@@ -207,7 +207,7 @@ class Harness(TestCase):
     @cvar ends_session: what L{ask_for_the_end} is refused with.
     @cvar generated: how names begin that the broker makes up.
     @cvar carried: the properties that arrive as they were published.
-    @cvar immediate: those of L{OPERATIONS} that need no word of the broker.
+    @cvar immediate: those of L{OPERATIONS} that may need no word of the broker.
     """
 
     timeout = 30
