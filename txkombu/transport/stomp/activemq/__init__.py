@@ -1,0 +1,7 @@
+"""
+STOMP as ActiveMQ Classic speaks it.
+"""
+
+from .dialect import ActiveMQDialect
+
+__all__ = ["ActiveMQDialect"]

@@ -1,0 +1,171 @@
+"""
+The dialect of ActiveMQ Classic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
+from ....validation import check_short_string
+from ..dialect import Bound, Consuming, Dialect, Got, Sockets, Source
+from ..frames import Frame, encode_header
+from ..headers import ROUTING_KEY
+from . import mapping, recipes, settling
+from .properties import (
+    ORIGINAL,
+    decode_properties,
+    encode_properties,
+    is_redelivered,
+)
+
+if TYPE_CHECKING:
+    from ....entity import Exchange, Queue
+
+_NO_LIMIT: Final = 2**31 - 1
+
+
+class ActiveMQDialect(Dialect):
+    """
+    How ActiveMQ Classic wants it: exchanges are virtual topics, see L{mapping}.
+
+    A queue is known by its name and its bindings: who knows only some of these
+    never sees what came by the others, and what comes by a binding that nobody
+    knows any more piles up.
+    """
+
+    name = "activemq"
+    product = mapping.PRODUCT
+    errors_are_fatal = False
+    reads_bindings = True
+    capabilities = frozenset(
+        {
+            Capability.QUEUE_PURGE,
+            Capability.CONFIRM,
+            Capability.GET,
+            Capability.MULTIPLE_ACK,
+            Capability.CONSUMER_PREFETCH,
+            Capability.RECOVER,
+        }
+    )
+
+    # --- publishing and settling ---------------------------------------------
+
+    def destination(self, exchange: Exchange, routing_key: str) -> str:
+        return mapping.publish_destination(exchange, routing_key)
+
+    def publish_headers(self, exchange: Exchange, routing_key: str) -> bytes:
+        if exchange.name and exchange.type == "fanout" and routing_key:
+            return encode_header(ROUTING_KEY, routing_key)
+        return b""
+
+    def properties(self, properties: Properties, now: float) -> bytes:
+        return encode_properties(properties, now)
+
+    def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:
+        headers = frame.headers
+        exchange, routing_key = mapping.published_to(
+            headers.get("destination", ""), headers.get(ORIGINAL, "")
+        )
+        if exchange:
+            routing_key = headers.get(ROUTING_KEY, routing_key)
+        return Delivery(
+            tag,
+            consumer_tag,
+            is_redelivered(frame),
+            exchange,
+            routing_key,
+            frame.body,
+            lambda: decode_properties(frame),
+        )
+
+    def ack(self, frame: Frame) -> bytes:
+        return settling.ack(frame)
+
+    def nack(self, frame: Frame, requeue: bool) -> bytes:
+        return settling.requeue(frame) if requeue else settling.dead_letter(frame)
+
+    def reject(self, frame: Frame, requeue: bool) -> bytes:
+        return self.nack(frame, requeue)
+
+    # --- checking ------------------------------------------------------------
+
+    def check_exchange(self, exchange: Exchange) -> None:
+        mapping.check_type(exchange)
+        if exchange.arguments:
+            raise self.unsupported(f"arguments of exchanges, {_names(exchange)}")
+
+    def check_queue(self, queue: Queue) -> None:
+        check_short_string("queue name", queue.name)
+        if queue.exclusive or queue.auto_delete:
+            kind = "exclusive" if queue.exclusive else "auto-delete"
+            raise self.unsupported(
+                f"an {kind} queue", "its queues stay; declare it without"
+            )
+        if queue.arguments:
+            raise self.unsupported(
+                f"arguments of queues, {_names(queue)}",
+                "whoever runs the broker sets such things by policies",
+            )
+
+    def check_binding(
+        self, queue: Queue, bound: Bound, others: Sequence[Bound]
+    ) -> None:
+        mapping.check_overlap(queue.name, bound, others)
+
+    # --- consuming -----------------------------------------------------------
+
+    def sources(
+        self, queue: Queue, bindings: Sequence[Bound], consuming: Consuming
+    ) -> list[Source]:
+        """
+        One for each binding, and the queue of that very name.
+
+        Each has its share of the prefetch, and at least 1, since with 0 nothing is
+        ever delivered.
+        """
+        destinations = mapping.source_destinations(queue.name, bindings)
+        if consuming.no_ack:
+            ack, prefetch = recipes.BY_ITSELF, recipes.AUTO_PREFETCH
+        else:
+            ack, prefetch = recipes.BY_THE_CLIENT, _NO_LIMIT
+            if consuming.prefetch_count:
+                prefetch = max(1, consuming.prefetch_count // len(destinations))
+        headers = (ack, (recipes.PREFETCH, str(prefetch)))
+        return [Source(destination, headers) for destination in destinations]
+
+    # --- recipes -------------------------------------------------------------
+
+    async def declare_exchange(
+        self, exchange: Exchange, passive: bool, sockets: Sockets
+    ) -> None:
+        """A virtual topic needs no declaration."""
+
+    async def declare_queue(
+        self, queue: Queue, passive: bool, sockets: Sockets
+    ) -> QueueDeclareOk:
+        await recipes.declare(mapping.queue_destination(queue.name), sockets)
+        return QueueDeclareOk(queue.name, None, None)
+
+    async def bind_queue(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+        await recipes.declare(mapping.binding_destination(queue.name, bound), sockets)
+
+    async def delete_queue(self, queue: Queue, sockets: Sockets) -> int | None:
+        raise self.unsupported("deleting queues")
+
+    async def purge_queue(
+        self, queue: Queue, bindings: Sequence[Bound], sockets: Sockets
+    ) -> int:
+        destinations = mapping.source_destinations(queue.name, bindings)
+        return await recipes.purge(destinations, sockets)
+
+    async def get(
+        self, queue: Queue, bindings: Sequence[Bound], no_ack: bool, sockets: Sockets
+    ) -> Got | None:
+        destinations = mapping.source_destinations(queue.name, bindings)
+        return await recipes.get(destinations, no_ack, sockets)
+
+
+def _names(entity: Exchange | Queue) -> str:
+    return ", ".join(sorted(map(repr, entity.arguments)))

@@ -1,0 +1,171 @@
+"""
+What is done with queues on ActiveMQ Classic, step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from ....exceptions import SessionLost
+from ..dialect import Got
+from ..frames import Frame, encode_frame
+from . import settling
+
+if TYPE_CHECKING:
+    from ..dialect import Sockets
+    from ..socket import StompSocket
+
+IDLE_SECONDS: Final = 0.5
+"""
+When nothing came for so long, there is nothing: ActiveMQ tells what it has, but not
+that it has nothing.
+"""
+
+PREFETCH: Final = "activemq.prefetchSize"
+BY_THE_CLIENT: Final = ("ack", "client-individual")
+BY_ITSELF: Final = ("ack", "auto")
+
+AUTO_PREFETCH: Final = 1000
+"""For what settles nothing: how many are under way, ActiveMQ's own default."""
+
+
+def _subscribe(
+    socket: StompSocket, id: str, destination: str, *headers: tuple[str, str]
+) -> Deferred[None]:
+    receipt, subscribed = socket.receipt()
+    about = [("destination", destination), ("id", id), ("receipt", receipt)]
+    socket.write(encode_frame("SUBSCRIBE", [*about, *headers]))
+    return subscribed
+
+
+async def declare(destination: str, sockets: Sockets) -> None:
+    """
+    Make sure of a physical queue.
+
+    It is made by a consumer that takes no messages, and stays when that is gone.
+    """
+    async with sockets.short() as socket:
+        await _subscribe(socket, "d", destination, BY_THE_CLIENT, (PREFETCH, "0"))
+
+
+async def purge(destinations: Sequence[str], sockets: Sockets) -> int:
+    """
+    Take all that comes, until nothing does.
+
+    @return: how many.
+    """
+    async with sockets.short() as socket:
+        arrivals = Arrivals(socket)
+        await arrivals.subscribe(destinations, BY_ITSELF, AUTO_PREFETCH)
+        count = 0
+        while await arrivals.next(sockets.clock) is not None:
+            count += 1
+        return count
+
+
+async def get(
+    destinations: Sequence[str], no_ack: bool, sockets: Sockets
+) -> Got | None:
+    """
+    Take the first message that comes.
+
+    What comes beside it is given back: the broker then says that it may have been
+    handed out before.
+
+    @return: it, on a socket on which nothing else is under way.
+    """
+    socket = await sockets.open()
+    try:
+        arrivals = Arrivals(socket)
+        await arrivals.subscribe(destinations, BY_THE_CLIENT, 1)
+        frame = await arrivals.next(sockets.clock)
+        arrivals.leave_others(frame)
+    except BaseException:
+        sockets.drop(socket)
+        raise
+    if frame is None:
+        await sockets.leave(socket)
+        return None
+    if no_ack:
+        socket.write(settling.ack(frame))
+    return Got(frame, socket)
+
+
+def _never_cancelled(error: Exception) -> None:
+    """ActiveMQ ends no subscription by itself."""
+
+
+class Arrivals:
+    """
+    The messages that come by several subscriptions of one socket.
+    """
+
+    def __init__(self, socket: StompSocket) -> None:
+        self._socket = socket
+        self._ids: list[str] = []
+        self._come: list[Frame] = []
+        self._waiting: Deferred[None] | None = None
+
+    async def subscribe(
+        self, destinations: Sequence[str], ack: tuple[str, str], prefetch: int
+    ) -> None:
+        """
+        Subscribe to all of them.
+
+        @param prefetch: how many of each may be under way.
+        """
+        started = []
+        for number, destination in enumerate(destinations):
+            id = f"s{number}"
+            self._ids.append(id)
+            self._socket.subscribe(id, self._arrived, _never_cancelled)
+            headers = (ack, (PREFETCH, str(prefetch)))
+            started.append(_subscribe(self._socket, id, destination, *headers))
+        try:
+            await gatherResults(started, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
+
+    def _arrived(self, frame: Frame) -> None:
+        self._come.append(frame)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    async def next(self, clock: IReactorTime) -> Frame | None:
+        """
+        @return: what has come, or comes soon; C{None} if nothing does.
+        @raise SessionLost: the socket was lost.
+        """
+        if not self._come:
+            await self._wait(clock)
+        if self._come:
+            return self._come.pop(0)
+        if not self._socket.alive:
+            raise SessionLost("the connection was lost")
+        return None
+
+    async def _wait(self, clock: IReactorTime) -> None:
+        self._waiting = Deferred()
+        late = clock.callLater(IDLE_SECONDS, self._wake)
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+            if late.active():
+                late.cancel()
+
+    def leave_others(self, kept: Frame | None) -> None:
+        """Give up all subscriptions but that of a message."""
+        keep = "" if kept is None else kept.headers.get("subscription", "")
+        for id in self._ids:
+            self._socket.unsubscribe(id)
+            if id != keep:
+                self._socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))

@@ -1,0 +1,88 @@
+"""
+What settles a message on ActiveMQ Classic.
+
+ActiveMQ has an ACK, and a NACK that makes a dead letter of the message at once: it
+goes to C{ActiveMQ.DLQ} if it is persistent.  It has nothing that puts a message
+back, so that is a transaction of our own: a copy is sent to the queue the message
+came from, and the message is acknowledged.  If the copy is refused the broker
+takes back the whole transaction; if the connection is lost, too.  The copy comes
+last in its queue.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..frames import END, Frame, encode_frame, escape
+from .properties import REDELIVERED
+
+_TRANSACTION: Final = "requeue"
+"""One name will do: each is over before the next begins."""
+
+_OF_THE_DELIVERY: Final = frozenset(
+    {
+        "ack",
+        "amq-msg-type",
+        "content-length",
+        "destination",
+        "message-id",
+        "receipt",
+        "redelivered",
+        "subscription",
+        "transaction",
+        REDELIVERED,
+    }
+)
+"""What a copy does not have from the message, but of its own if at all."""
+
+
+def ack(frame: Frame) -> bytes:
+    """It was handled."""
+    return encode_frame("ACK", [("id", frame.headers.get("ack", ""))])
+
+
+def dead_letter(frame: Frame) -> bytes:
+    """It was not, and nobody shall try again."""
+    return encode_frame("NACK", [("id", frame.headers.get("ack", ""))])
+
+
+def requeue(frame: Frame) -> bytes:
+    """Somebody shall try again."""
+    transaction = ("transaction", _TRANSACTION)
+    acked = [("id", frame.headers.get("ack", "")), transaction]
+    return b"".join(
+        (
+            encode_frame("BEGIN", [transaction]),
+            _copy(frame),
+            encode_frame("ACK", acked),
+            encode_frame("COMMIT", [transaction]),
+        )
+    )
+
+
+def _copy(frame: Frame) -> bytes:
+    """
+    A SEND of the same message.
+
+    Its headers are those of the MESSAGE, so it lives no longer, and is found where
+    it was published to.  A text of JMS is one that has no C{content-length}.
+    """
+    headers = frame.headers
+    lines = [
+        b"SEND\n",
+        _line("destination", headers.get("destination", "")),
+        _line("transaction", _TRANSACTION),
+        _line(REDELIVERED, "true"),
+    ]
+    for name, value in headers.items():
+        if name not in _OF_THE_DELIVERY:
+            lines.append(_line(name, value))
+    if "content-length" in headers:
+        lines.append(b"content-length:%d\n" % len(frame.body))
+    return b"".join((*lines, b"\n", frame.body, END))
+
+
+def _line(name: str, value: str) -> bytes:
+    """A header as it came, even if nobody should have written it."""
+    text = f"{escape(name)}:{escape(value)}\n"
+    return text.encode("utf-8", "surrogateescape")
