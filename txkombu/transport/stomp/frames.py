@@ -78,13 +78,16 @@ def _escape(found: Match[str]) -> str:
     return _ESCAPED[found[0]]
 
 
+def escape(text: str) -> str:
+    """A name or a value of a header as it is written."""
+    return _SPECIAL.sub(_escape, text) if _SPECIAL.search(text) else text
+
+
 def _field(text: str, header: str) -> bytes:
     if "\0" in text:
         raise ValueError(f"the header {header!r} has a zero byte, which ends a frame")
-    if _SPECIAL.search(text) is not None:
-        text = _SPECIAL.sub(_escape, text)
     try:
-        return text.encode()
+        return escape(text).encode()
     except UnicodeEncodeError:
         raise ValueError(f"the header {header!r} cannot be written as UTF-8") from None
 

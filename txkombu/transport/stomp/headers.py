@@ -166,16 +166,20 @@ class Vocabulary:
         fields: Mapping[str, Field],
         reserved: Iterable[str] = (),
         longest: int = MOST_BYTES,
+        hidden: Iterable[str] = (),
     ) -> None:
         """
         @param fields: by the names of the properties.
         @param reserved: further names that users' headers cannot have on the
             wire; such a header is known to receivers that use this library.
         @param longest: the bytes one line may have.
+        @param hidden: further reserved names, which the broker writes: what
+            comes by these is not shown.
         """
         self._fields = fields
         self._by_header = {field.header: name for name, field in fields.items()}
-        self._taken = FRAME_HEADERS | self._by_header.keys() | frozenset(reserved)
+        self._hidden = FRAME_HEADERS | frozenset(hidden)
+        self._taken = self._hidden | self._by_header.keys() | frozenset(reserved)
         self._longest = longest
         self._kept: dict[tuple[object, ...], bytes] = {}
 
@@ -260,14 +264,14 @@ class Vocabulary:
         """
         texts: dict[str, str] = {}
         headers: dict[str, object] = {}
-        by_header = self._by_header
+        by_header, hidden = self._by_header, self._hidden
         for name, value in frame.pairs:
             if not (name.isascii() and value.isascii()):
                 _check_utf8(name, value)
             known = by_header.get(name)
             if known is not None:
                 texts[known] = value  # the last: see Frame.last
-            elif name not in FRAME_HEADERS and not name.startswith(OURS):
+            elif name not in hidden and not name.startswith(OURS):
                 headers.setdefault(name, value)
         if TYPED in frame.headers:
             _restore(headers, frame.headers[TYPED])
