@@ -24,6 +24,9 @@ USER = "guest"
 STRANGER = "stranger"
 """May log in, with this as its password, and nothing more."""
 
+READER = "reader"
+"""May consume, with this as its password, and not send."""
+
 _LIBRARIES = Path("/usr/share/activemq/lib")
 _STORE_PASSWORD = "of the tests"
 _XML = """\
@@ -45,13 +48,18 @@ _XML = """\
           <authenticationUser username="{user}" password="{user}" groups="all"/>
           <authenticationUser username="{stranger}" password="{stranger}"
                               groups="none"/>
+          <authenticationUser username="{reader}" password="{reader}"
+                              groups="readers"/>
         </users>
       </simpleAuthenticationPlugin>
       <authorizationPlugin><map><authorizationMap><authorizationEntries>
-        <authorizationEntry queue="&gt;" read="all" write="all" admin="all"/>
-        <authorizationEntry topic="&gt;" read="all" write="all" admin="all"/>
+        <authorizationEntry queue="&gt;" read="all,readers" write="all"
+                            admin="all,readers"/>
+        <authorizationEntry topic="&gt;" read="all,readers" write="all"
+                            admin="all,readers"/>
         <authorizationEntry topic="ActiveMQ.Advisory.&gt;"
-                            read="all,none" write="all,none" admin="all,none"/>
+                            read="all,readers,none" write="all,readers,none"
+                            admin="all,readers,none"/>
       </authorizationEntries></authorizationMap></map></authorizationPlugin>
     </plugins>
     <sslContext>
@@ -124,6 +132,7 @@ class ActiveMQ(Node):
                 tls_port=self.tls_port,
                 user=USER,
                 stranger=STRANGER,
+                reader=READER,
                 store_password=_STORE_PASSWORD,
             )
         )
