@@ -168,6 +168,17 @@ class FaultTests(SynchronousTestCase):
         (reason,) = self.peer.journal.all("session_lost")
         self.assertIsInstance(reason, ProtocolError)
 
+    def test_methods_that_only_clients_send(self) -> None:
+        """So does one that asks us for what only brokers do."""
+        for asked in (Basic.Qos(), Basic.Consume(), commands.Exchange.Declare()):
+            peer = Peer()
+            peer.log_in(heartbeat=0)
+            peer.channel()
+            peer.send(1, asked)
+            (reason,) = peer.journal.all("session_lost")
+            self.assertRegex(str(reason), f"{asked.name} answers nothing")
+            peer.lose()
+
     def test_publishes_do_not_overtake_requests(self) -> None:
         """What was asked for is sent in that order, without waiting for replies."""
         Probe(self.channel.queue_declare(QUEUE, False))

@@ -232,7 +232,7 @@ def _method(read: Any) -> Method:
     kind: Any = _read(commands.INDEX_MAPPING.__getitem__, read.INDEX)
     method: Method = kind.__new__(kind)
     for name in kind.attributes():
-        value = getattr(read, name)
+        value = getattr(read, name, None)  # pika calls those of clients otherwise
         if isinstance(value, bytes) and kind.amqp_type(name) == "shortstr":
             raise ProtocolError(f"{name} {value[:40]!r} is not UTF-8")
         setattr(method, name, value)
