@@ -1,0 +1,99 @@
+"""
+The arguments of queues that RabbitMQ's STOMP plugin passes on.
+
+It ignores all others without a word, and closes the connection without one over
+a number that is out of range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ....validation import check_count, check_short_string
+from .mapping import Route, is_mappable, is_native, route
+
+if TYPE_CHECKING:
+    from ....entity import Exchange, Queue
+
+DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
+DEAD_LETTER_KEY: Final = "x-dead-letter-routing-key"
+QUEUE_TYPE: Final = "x-queue-type"
+
+_LONGEST_TIMER: Final = 2**32 - 1
+_NUMBERS: Final = {
+    "x-message-ttl": (0, _LONGEST_TIMER),
+    "x-expires": (1, _LONGEST_TIMER),
+    "x-max-length": (0, None),
+    "x-max-length-bytes": (0, None),
+    "x-max-priority": (0, 255),
+}
+_TEXTS: Final = (DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, QUEUE_TYPE)
+
+KNOWN: Final = frozenset((*_NUMBERS, *_TEXTS))
+"""The arguments that reach the broker."""
+
+
+def queue_type(queue: Queue) -> str:
+    """Such as C{"quorum"}; C{""} if the broker decides."""
+    return str(queue.arguments.get(QUEUE_TYPE, ""))
+
+
+def argument_headers(
+    queue: Queue, exchange_named: Callable[[str], Exchange | None]
+) -> list[tuple[str, str]]:
+    """
+    The arguments of a queue as headers, all of them known.
+
+    @param exchange_named: gives the exchange that messages die to.
+    @raise TypeError: one is of a wrong type.
+    @raise ValueError: one is out of range, or the exchange cannot be expressed.
+    """
+    arguments = queue.arguments
+    headers = []
+    for name, (least, most) in _NUMBERS.items():
+        value = arguments.get(name)
+        if value is not None:
+            check_count(f"queue argument {name}", value, least, most)
+            headers.append((name, str(value)))
+    for name in _TEXTS:
+        if name in arguments:
+            check_short_string(f"queue argument {name}", arguments[name])
+    if queue_type(queue):
+        headers.append((QUEUE_TYPE, queue_type(queue)))
+    return headers + _dead_letter_headers(queue, exchange_named)
+
+
+def _dead_letter_headers(
+    queue: Queue, exchange_named: Callable[[str], Exchange | None]
+) -> list[tuple[str, str]]:
+    name = queue.arguments.get(DEAD_LETTER_EXCHANGE)
+    key = queue.arguments.get(DEAD_LETTER_KEY)
+    if name is None:
+        return [] if key is None else [(DEAD_LETTER_KEY, str(key))]
+    to = _dead_letter_route(
+        str(name), None if key is None else str(key), exchange_named
+    )
+    return [(DEAD_LETTER_EXCHANGE, to.exchange), (DEAD_LETTER_KEY, to.key)]
+
+
+def _dead_letter_route(
+    name: str, key: str | None, exchange_named: Callable[[str], Exchange | None]
+) -> Route:
+    exchange = exchange_named(name)
+    if key is None and not (exchange is not None and exchange.type == "fanout"):
+        raise ValueError(
+            f"{DEAD_LETTER_EXCHANGE} needs {DEAD_LETTER_KEY} on STOMP, unless the "
+            "exchange is a fanout one: the broker would keep the keys that messages "
+            "have there, which are not those that they were published with"
+        )
+    if not name or name.startswith("amq."):
+        return Route(name, key or "")
+    if exchange is None:
+        raise ValueError(
+            f"the type of {DEAD_LETTER_EXCHANGE} {name!r} has to be known on STOMP: "
+            "declare that exchange before the queue"
+        )
+    if not (is_native(exchange) or is_mappable(exchange)):
+        raise ValueError(f"{DEAD_LETTER_EXCHANGE} {name!r} is of type {exchange.type}")
+    return route(exchange, key or "")

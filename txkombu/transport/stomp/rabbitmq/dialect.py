@@ -1,0 +1,271 @@
+"""
+RabbitMQ's STOMP plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from ....exceptions import AccessRefused, BrokerError, NotFound
+from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
+from ...errors import exchange_named_in
+from ..dialect import Bound, Consuming, Dialect, Got, Sockets, Source
+from . import recipes
+from .arguments import KNOWN, argument_headers, queue_type
+from .mapping import (
+    Route,
+    binding_route,
+    destination_of,
+    is_mappable,
+    is_native,
+    origin_of,
+    queue_destination,
+    route,
+)
+from .properties import ROUTING_HEADERS, vocabulary
+
+if TYPE_CHECKING:
+    from ....entity import Exchange, Queue
+    from ..frames import Frame
+
+_QUORUM: Final = "quorum"
+_KEPT: Final = 1000
+
+_AS_A_WHOLE: Final = "declare it by AMQP, or with the broker's own tools"
+
+
+class RabbitMQDialect(Dialect):
+    """
+    How RabbitMQ wants it.  What is missing, and why:
+
+     - exchanges are not declared or deleted, bound to each other, or of other types
+       than direct, fanout and topic: STOMP has no commands for them, and C{amq.*}
+       are the only ones that are there (see L{mapping});
+     - no binding has arguments, or is removed: a SUBSCRIBE binds by key, for good;
+     - no counts, no deleting if unused or empty: what a queue has is not told;
+     - nothing is mandatory: a message without a queue has its receipt as others;
+     - no exclusive consumers, no arguments of consumers, no prefetch for several
+       consumers: a SUBSCRIBE has no header for any of them.
+    """
+
+    name: ClassVar[str] = "rabbitmq"
+    product: ClassVar[str] = "RabbitMQ"
+    errors_are_fatal: ClassVar[bool] = True
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            Capability.EXCHANGE_PASSIVE,
+            Capability.QUEUE_PASSIVE,
+            Capability.QUEUE_PURGE,
+            Capability.QUEUE_DELETE,
+            Capability.QUEUE_ARGUMENTS,
+            Capability.EXCLUSIVE_QUEUE,
+            Capability.SERVER_NAMED_QUEUE,
+            Capability.CONFIRM,
+            Capability.GET,
+            Capability.MULTIPLE_ACK,
+            Capability.CONSUMER_PREFETCH,
+            Capability.RECOVER,
+        }
+    )
+
+    def __init__(
+        self,
+        version: str = "",
+        userid: str = "",
+        exchange_named: Callable[[str], Exchange | None] = lambda name: None,
+    ) -> None:
+        super().__init__(version, userid, exchange_named)
+        self._vocabulary = vocabulary(userid)
+        self._origins: dict[str, Route] = {}
+
+    # --- publishing and settling ---------------------------------------------
+
+    def destination(self, exchange: Exchange, routing_key: str) -> str:
+        if not exchange.name:
+            return queue_destination(routing_key)
+        self.check_exchange(exchange)
+        return destination_of(route(exchange, routing_key))
+
+    def properties(self, properties: Properties, now: float) -> bytes:
+        headers = properties.get("headers")
+        if headers:
+            for name in ROUTING_HEADERS:
+                if name in headers:  # type: ignore[operator]
+                    raise self.unsupported(
+                        f"a header {name}", "it has to be a list, and STOMP has text"
+                    )
+        return self._vocabulary.encode(properties, now)
+
+    def refuses(self, error: BrokerError, destination: str) -> bool:
+        if not isinstance(error, AccessRefused | NotFound):
+            return False
+        named = exchange_named_in(error.text)
+        return named is not None and destination_of(Route(named[0], "")) in (
+            destination,
+            "/".join(destination.split("/")[:3]),
+        )
+
+    def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:
+        headers = frame.headers
+        destination = headers.get("destination", "")
+        origin = self._origins.get(destination)
+        if origin is None:
+            origin = self._learn(destination)
+        return Delivery(
+            tag,
+            consumer_tag,
+            headers.get("redelivered") == "true",
+            origin.exchange,
+            origin.key,
+            frame.body,
+            lambda: self._vocabulary.decode(frame),
+        )
+
+    def _learn(self, destination: str) -> Route:
+        if len(self._origins) >= _KEPT:
+            self._origins.clear()
+        origin = self._origins[destination] = origin_of(destination)
+        return origin
+
+    def ack(self, frame: Frame) -> bytes:
+        return recipes.ack_frame(frame)
+
+    def nack(self, frame: Frame, requeue: bool) -> bytes:
+        return recipes.nack_frame(frame, requeue)
+
+    def reject(self, frame: Frame, requeue: bool) -> bytes:
+        return recipes.nack_frame(frame, requeue)
+
+    # --- checking ------------------------------------------------------------
+
+    def check_exchange(self, exchange: Exchange) -> None:
+        if is_native(exchange):
+            return
+        if not is_mappable(exchange):
+            raise self.unsupported(
+                f"an exchange of type {exchange.type}",
+                "one that the broker has can be used: Exchange(..., passive=True)",
+            )
+        if exchange.arguments:
+            raise self.unsupported("an exchange with arguments", _AS_A_WHOLE)
+        route(exchange, "")
+
+    def check_queue(self, queue: Queue) -> None:
+        if queue.auto_delete and not queue.exclusive:
+            raise self.unsupported(
+                "an auto-delete queue",
+                "make it exclusive, or let it go by itself with expires=",
+            )
+        unknown = sorted(queue.arguments.keys() - KNOWN)
+        if unknown:
+            raise self.unsupported(
+                f"queue argument {', '.join(unknown)}",
+                f"the broker would ignore it; {_AS_A_WHOLE}",
+            )
+        if queue_type(queue) == "stream":
+            raise self.unsupported("a stream", _AS_A_WHOLE)
+        if queue.name:
+            queue_destination(queue.name)
+        argument_headers(queue, self.exchange_named)
+
+    def check_binding(
+        self, queue: Queue, bound: Bound, others: Sequence[Bound]
+    ) -> None:
+        if bound.arguments:
+            raise self.unsupported("a binding with arguments")
+        if queue_type(queue) == _QUORUM:
+            raise self.unsupported(
+                "binding a quorum queue",
+                "STOMP takes a message each time, and the broker drops one that "
+                f"was taken too often; {_AS_A_WHOLE}",
+            )
+        self.check_exchange(bound.exchange)
+        destination_of(binding_route(bound.exchange, bound.routing_key))
+
+    # --- consuming -----------------------------------------------------------
+
+    def sources(
+        self, queue: Queue, bindings: Sequence[Bound], consuming: Consuming
+    ) -> list[Source]:
+        if consuming.exclusive:
+            raise self.unsupported("an exclusive consumer")
+        if consuming.arguments:
+            raise self.unsupported("arguments of a consumer")
+        return [
+            Source(
+                queue_destination(queue.name),
+                (
+                    recipes.AUTO if consuming.no_ack else recipes.INDIVIDUAL,
+                    # Without it the one of the SUBSCRIBE before would be used.
+                    ("prefetch-count", str(consuming.prefetch_count)),
+                ),
+            )
+        ]
+
+    def last_frames(self, id: str) -> bytes:
+        return recipes.replace_frames("", id, [recipes.AUTO])
+
+    def binding_source(self, queue: Queue, bound: Bound) -> Source:
+        to = binding_route(bound.exchange, bound.routing_key)
+        headers = recipes.binding_headers(queue.name, self._described(queue))
+        return Source(destination_of(to), tuple(headers))
+
+    # --- recipes -------------------------------------------------------------
+
+    def _described(self, queue: Queue) -> list[tuple[str, str]]:
+        """
+        Flags and arguments, which a queue is declared, bound and deleted with.
+
+        An exclusive one ends with its socket, and not before: to the plugin each
+        binding is a consumer, and an auto-delete queue goes with its last.
+        """
+        return [
+            ("durable", _flag(queue.durable)),
+            ("auto-delete", "false"),
+            ("exclusive", _flag(queue.exclusive)),
+            *argument_headers(queue, self.exchange_named),
+        ]
+
+    async def declare_exchange(
+        self, exchange: Exchange, passive: bool, sockets: Sockets
+    ) -> None:
+        # What is mapped is always there, and the default exchange, too.
+        if exchange.name and is_native(exchange):
+            await recipes.look_for_exchange(exchange.name, sockets)
+
+    async def declare_queue(
+        self, queue: Queue, passive: bool, sockets: Sockets
+    ) -> QueueDeclareOk:
+        if passive:
+            await recipes.look_for_queue(queue.name, sockets)
+        else:
+            await recipes.declare(queue, self._described(queue), sockets)
+        return QueueDeclareOk(queue.name, None, None)
+
+    async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+        to = binding_route(bound.exchange, bound.routing_key)
+        await recipes.probe_binding(queue, to, sockets)
+
+    async def bind_queue(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+        to = binding_route(bound.exchange, bound.routing_key)
+        await recipes.bind(queue, to, self._described(queue), sockets)
+
+    async def delete_queue(self, queue: Queue, sockets: Sockets) -> int | None:
+        await recipes.delete(queue, self._described(queue), sockets)
+        return None
+
+    async def purge_queue(
+        self, queue: Queue, bindings: Sequence[Bound], sockets: Sockets
+    ) -> int:
+        return await recipes.purge(queue, sockets)
+
+    async def get(
+        self, queue: Queue, bindings: Sequence[Bound], no_ack: bool, sockets: Sockets
+    ) -> Got | None:
+        late = queue_type(queue) == _QUORUM
+        return await recipes.get(queue, no_ack, late, sockets)
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,298 @@
+"""
+How queues are declared, bound, looked for, emptied and deleted on RabbitMQ, where
+STOMP has no command for any of it.
+
+What the plugin does, found out by trying, and why the recipes are as they are:
+
+ - A SEND declares its queue, also one that a transaction takes back.  The broker
+   answers late, and even a DISCONNECT's receipt may come before the refusal; a
+   SUBSCRIBE behind it has the refusal first.
+
+ - B{A SUBSCRIBE that binds a queue and is refused deletes the queue, with all
+   messages}, whoever declared it: if the exchange is missing, if the user may not
+   read the exchange or this key of it, may not write or read the queue, or if
+   somebody consumes the queue exclusively.  So all of that is tried before, on
+   another socket: the queue is read, and a queue of which nothing is lost is bound.
+
+ - Ending a subscription while messages are on their way is an error for each of
+   them.  It is replaced by one of the same name where nothing comes, in one write.
+
+Helper queues have the queue's name in front, so that permissions by its beginning
+cover them.  They are exclusive, and go when they are left or with their socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from ....exceptions import AccessRefused
+from ....validation import SHORT_STRING_BYTES
+from ..dialect import Got, Sockets
+from ..frames import Frame, encode_frame
+from ..socket import StompSocket
+from ..sockets import fence
+from .mapping import Route, destination_of, queue_destination
+
+if TYPE_CHECKING:
+    from ....entity import Queue
+
+Headers = Iterable[tuple[str, str]]
+
+IDLE_SECONDS: Final = 0.2
+"""
+A queue from which nothing has come for so long is empty.  Classic queues need no
+such time; quorum queues hand out later than they answer.
+"""
+
+_MARK: Final = ".txkombu-"
+_GET: Final = "get"
+
+INDIVIDUAL: Final = ("ack", "client-individual")
+AUTO: Final = ("ack", "auto")
+_ONE: Final = ("prefetch-count", "1")
+_ALL: Final = ("prefetch-count", "0")
+_FLEETING: Final = (
+    ("durable", "false"),
+    ("auto-delete", "true"),
+    ("exclusive", "true"),
+)
+
+
+def helper_name(queue: str) -> str:
+    """A name that begins as a queue's does, and that nothing else has."""
+    tail = f"{_MARK}{uuid4().hex}"
+    head = queue.encode()[: SHORT_STRING_BYTES - len(tail)]
+    return head.decode("utf-8", "ignore") + tail
+
+
+def subscribe_frame(destination: str, id: str, headers: Headers) -> bytes:
+    """One SUBSCRIBE."""
+    return encode_frame(
+        "SUBSCRIBE", [("destination", destination), ("id", id), *headers]
+    )
+
+
+def unsubscribe_frame(id: str, headers: Headers = ()) -> bytes:
+    """One UNSUBSCRIBE."""
+    return encode_frame("UNSUBSCRIBE", [("id", id), *headers])
+
+
+def dead_end(name: str, id: str, headers: Headers) -> bytes:
+    """
+    Subscribe to a helper queue, which is made by it and never gets a message.
+
+    @param name: the queue's.
+    """
+    destination = queue_destination(name, declaring=True)
+    return subscribe_frame(destination, id, [*headers, _ONE, *_FLEETING])
+
+
+def replace_frames(name: str, id: str, headers: Headers) -> bytes:
+    """End a subscription, and have one of the same name where nothing comes."""
+    return unsubscribe_frame(id) + dead_end(name, id, headers)
+
+
+async def _subscribe(
+    socket: StompSocket, destination: str, id: str, headers: Headers
+) -> None:
+    receipt, done = socket.receipt()
+    all_headers = [*headers, ("receipt", receipt)]
+    socket.write(subscribe_frame(destination, id, all_headers))
+    await done
+
+
+# --- declaring ----------------------------------------------------------------
+
+
+async def declare(queue: Queue, described: Headers, sockets: Sockets) -> None:
+    """
+    @param described: flags and arguments of the queue, as headers.
+    """
+    async with sockets.of(queue) as socket:
+        transaction = id = f"d-{uuid4().hex}"
+        within = ("transaction", transaction)
+        receipt, done = socket.receipt()
+        destination = queue_destination(queue.name, declaring=True)
+        socket.write(
+            encode_frame("BEGIN", [within])
+            + encode_frame("SEND", [("destination", destination), within, *described])
+            + encode_frame("ABORT", [within])
+            + dead_end(queue.name, id, [AUTO, ("receipt", receipt)])
+        )
+        await done
+        socket.write(unsubscribe_frame(id))
+
+
+async def look_for_queue(name: str, sockets: Sockets) -> None:
+    """
+    @raise NotFound: there is no such queue.
+    """
+    async with sockets.short() as socket:
+        await _subscribe(socket, queue_destination(name), "look", [INDIVIDUAL, _ONE])
+
+
+async def look_for_exchange(name: str, sockets: Sockets) -> None:
+    """
+    @raise NotFound: there is no such exchange.
+    """
+    async with sockets.short() as socket:
+        # No queue's name may begin with "amq.".
+        helper = helper_name(name.removeprefix("amq."))
+        await _try_binding(socket, Route(name, helper), helper)
+
+
+async def _try_binding(socket: StompSocket, route: Route, helper: str) -> None:
+    """Bind a helper queue.  What comes to it are copies."""
+    headers = [AUTO, _ONE, ("x-queue-name", helper), *_FLEETING]
+    try:
+        await _subscribe(socket, destination_of(route), "try", headers)
+    except AccessRefused as error:
+        if helper not in error.text:
+            raise
+        raise AccessRefused(
+            f"{error.text} (it was to try a binding, since the plugin deletes a queue "
+            "when binding it fails: permissions have to cover it)"
+        ) from error
+
+
+async def probe_binding(queue: Queue, route: Route, sockets: Sockets) -> None:
+    """
+    Try all that may go wrong when a queue is bound.
+
+    @raise BrokerError: it would be refused, and the queue deleted.
+    """
+    async with sockets.short() as socket:
+        if not queue.exclusive:
+            source = queue_destination(queue.name)
+            await _subscribe(socket, source, "look", [INDIVIDUAL, _ONE])
+        await _try_binding(socket, route, helper_name(queue.name))
+
+
+async def bind(
+    queue: Queue, route: Route, described: Headers, sockets: Sockets
+) -> None:
+    """
+    Bind a queue that is not exclusive.
+
+    @param described: as for L{declare}.
+    """
+    await probe_binding(queue, route, sockets)
+    async with sockets.short() as socket:
+        headers = binding_headers(queue.name, described)
+        await _subscribe(socket, destination_of(route), "bind", headers)
+
+
+def binding_headers(name: str, described: Headers) -> list[tuple[str, str]]:
+    """What a SUBSCRIBE that binds a queue has beside its destination."""
+    return [INDIVIDUAL, _ONE, ("x-queue-name", name), *described]
+
+
+# --- deleting and emptying ------------------------------------------------------
+
+
+async def delete(queue: Queue, described: Headers, sockets: Sockets) -> None:
+    """
+    Delete a queue: bind it, and end what the plugin takes for a subscription of
+    its own that is durable.
+
+    @param described: as for L{declare}.
+    """
+    async with sockets.short() as socket:
+        nowhere = Route("amq.direct", helper_name(queue.name))
+        headers = binding_headers(queue.name, described)
+        await _subscribe(socket, destination_of(nowhere), "delete", headers)
+        receipt, done = socket.receipt()
+        durable = [("durable", "true"), ("x-queue-name", queue.name)]
+        socket.write(
+            unsubscribe_frame("delete", durable)
+            + dead_end(queue.name, "delete", [INDIVIDUAL, ("receipt", receipt)])
+        )
+        await done
+
+
+async def purge(queue: Queue, sockets: Sockets) -> int:
+    """@return: how many messages went."""
+    count = 0
+
+    def took(_: Frame) -> None:
+        nonlocal count
+        count += 1
+
+    async with sockets.of(queue) as socket:
+        id = f"d-{uuid4().hex}"
+        socket.subscribe(id, took, _ignore)
+        await _subscribe(socket, queue_destination(queue.name), id, [AUTO, _ALL])
+        seen = -1
+        while seen != count:
+            seen = count
+            await fence(socket)
+            if seen == count:
+                await deferLater(sockets.clock, IDLE_SECONDS)
+        await _replace(socket, queue.name, id, AUTO)
+        socket.unsubscribe(id)
+        socket.write(unsubscribe_frame(id))
+    return count
+
+
+async def get(queue: Queue, no_ack: bool, late: bool, sockets: Sockets) -> Got | None:
+    """
+    @param late: the queue may hand out later than it answers.
+    """
+    socket = await sockets.open()
+    try:
+        frame = await _take_one(socket, queue.name, sockets.clock if late else None)
+    except BaseException:
+        sockets.drop(socket)
+        raise
+    if frame is None:
+        await sockets.leave(socket)
+        return None
+    if no_ack:
+        socket.write(ack_frame(frame))
+    return Got(frame, socket)
+
+
+async def _take_one(
+    socket: StompSocket, name: str, clock: IReactorTime | None
+) -> Frame | None:
+    """@param clock: to wait a while for one; C{None} if there is no need to."""
+    found: list[Frame] = []
+    socket.subscribe(_GET, found.append, _ignore)
+    await _subscribe(socket, queue_destination(name), _GET, [INDIVIDUAL, _ONE])
+    if clock is not None and not found:
+        await deferLater(clock, IDLE_SECONDS)
+    await _replace(socket, name, _GET, INDIVIDUAL)
+    return found[0] if found else None
+
+
+async def _replace(
+    socket: StompSocket, name: str, id: str, ack: tuple[str, str]
+) -> None:
+    """End a subscription; all that was on its way has come then."""
+    receipt, done = socket.receipt()
+    socket.write(replace_frames(name, id, [ack, ("receipt", receipt)]))
+    await done
+    await fence(socket)
+
+
+def ack_frame(frame: Frame) -> bytes:
+    """What settles a MESSAGE."""
+    return encode_frame("ACK", [("id", frame.headers.get("ack", ""))])
+
+
+def nack_frame(frame: Frame, requeue: bool) -> bytes:
+    """What gives a MESSAGE back, or drops it, or dead-letters it."""
+    headers = [
+        ("id", frame.headers.get("ack", "")),
+        ("requeue", "true" if requeue else "false"),
+    ]
+    return encode_frame("NACK", headers)
+
+
+def _ignore(_: Exception) -> None:
+    """Its queue has gone; there is nothing more to come."""
