@@ -14,11 +14,10 @@ from zope.interface import implementer
 from ...exceptions import ProtocolError
 from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener
 from ..model.channel import Channel
-from ..model.content import CARRIERS, Content
+from ..model.content import Assembler, Content
 from ..model.life import OPEN
 from .deliveries import delivery_of
-from .frames import BODY, HEADER, METHOD
-from .methods import Method, decode_method
+from .methods import decode_method
 from .properties import decode_properties
 from .settlements import ack_frame, nack_frame, reject_frame
 
@@ -36,7 +35,7 @@ class AmqpChannel(Channel):
         self, session: AmqpSession, number: int, listener: ISessionChannelListener
     ) -> None:
         super().__init__(session, number, listener)
-        self._content: Content | None = None
+        self._assembler = Assembler(decode_method)
 
     # --- what is written -----------------------------------------------------
 
@@ -58,27 +57,11 @@ class AmqpChannel(Channel):
 
         @raise ProtocolError: it was not due.
         """
-        content = self._content
-        if self.draining:
-            if kind == METHOD:
-                self.take_method(decode_method(payload))
-        elif kind == METHOD:
-            if content is not None:
-                raise ProtocolError("a method came in the midst of a content")
-            self._take_frame(decode_method(payload))
-        elif content is None or kind not in (HEADER, BODY):
-            raise ProtocolError(f"a frame of type {kind} came without a method")
-        else:
-            take = content.take_header if kind == HEADER else content.take_body
-            if take(payload):
-                self._content = None
-                self._take_whole(content)
-
-    def _take_frame(self, method: Method) -> None:
-        if isinstance(method, CARRIERS):
-            self._content = Content(method)
-        else:
-            self.take_method(method)
+        found = self._assembler.take(kind, payload)
+        if isinstance(found, Content):
+            self._take_whole(found)
+        elif found is not None:
+            self.take_method(found)
 
     def take_delivery(self, delivery: Delivery) -> None:
         """
@@ -86,10 +69,10 @@ class AmqpChannel(Channel):
 
         @raise ProtocolError: it was not due.
         """
-        if self._state is OPEN and self._content is None:
-            self._deliver(delivery)
-        elif self._content is not None and not self.draining:
+        if self._assembler.content is not None:
             raise ProtocolError("a method came in the midst of a content")
+        if self._state is OPEN:
+            self._deliver(delivery)
 
     def _take_whole(self, content: Content) -> None:
         method = content.method

@@ -64,9 +64,6 @@ class AmqpSession(Session):
         self._heartbeat.idle = 0
         self.transport.write(frames)
 
-    def put_all(self, packets: list[bytes]) -> None:
-        self.put(b"".join(packets))
-
     def _beat(self) -> None:
         self.put(HEARTBEAT_FRAME)
 

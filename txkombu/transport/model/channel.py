@@ -114,7 +114,7 @@ class Channel(ChannelLife):
             self._session.put_all([select, packet])
         return verdict
 
-    def _select(self) -> Any:
+    def _select(self) -> bytes:
         """Prepare to tell the broker that it is to confirm what is published."""
         self._confirms.selected = True
         self._quietly(_Confirm.Select)

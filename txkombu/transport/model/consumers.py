@@ -52,7 +52,7 @@ class Consumer:
     def __init__(
         self,
         tag: str,
-        packet: object,
+        packet: bytes,
         prefetch_count: int | None,
         on_delivery: Callable[[Delivery], None],
         on_cancelled: Callable[[Exception], None],

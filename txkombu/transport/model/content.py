@@ -4,10 +4,12 @@ A content as it arrives: a method, a header, and a body in pieces (AMQP 0-9-1, 4
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
-from pamqp import commands
+from pamqp import commands, constants
+from pamqp.base import Frame as Method
 
 from ...exceptions import ProtocolError
 
@@ -89,3 +91,51 @@ class Content:
             raise ProtocolError("a body is longer than its header says")
         self._pieces.append(payload)
         return not self._missing
+
+
+class Assembler:
+    """
+    Makes methods and contents of the frames of one channel.
+
+    @ivar content: the one that has begun, and is not complete.
+    """
+
+    __slots__ = ("_decode", "content")
+
+    def __init__(self, decode: Callable[[bytes], Method]) -> None:
+        """
+        @param decode: makes a method of the payload of its frame.
+        """
+        self._decode = decode
+        self.content: Content | None = None
+
+    def take(self, kind: int, payload: bytes) -> Method | Content | None:
+        """
+        Take one frame.
+
+        @return: the method it holds, or the content that it completes.
+        @raise ProtocolError: it was not due.
+        """
+        content = self.content
+        if kind == constants.FRAME_METHOD:
+            return self._take_method(payload)
+        if content is None or kind not in (
+            constants.FRAME_HEADER,
+            constants.FRAME_BODY,
+        ):
+            raise ProtocolError(f"a frame of type {kind} came without a method")
+        is_header = kind == constants.FRAME_HEADER
+        take = content.take_header if is_header else content.take_body
+        if not take(payload):
+            return None
+        self.content = None
+        return content
+
+    def _take_method(self, payload: bytes) -> Method | None:
+        if self.content is not None:
+            raise ProtocolError("a method came in the midst of a content")
+        method = self._decode(payload)
+        if not isinstance(method, CARRIERS):
+            return method
+        self.content = Content(method)
+        return None

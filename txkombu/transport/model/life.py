@@ -132,11 +132,11 @@ class ChannelLife(TopologyOperations):
         packet = self._pack(kind, **arguments)
         return self._send(Request(kind, about, read), packet)
 
-    def _pack(self, kind: type[Method], **arguments: object) -> Any:
+    def _pack(self, kind: type[Method], **arguments: object) -> bytes:
         """See L{Session.pack}."""
         return self._session.pack(self.number, kind, **arguments)
 
-    def _send(self, request: Request[_T], packet: object) -> Deferred[_T]:
+    def _send(self, request: Request[_T], packet: bytes) -> Deferred[_T]:
         """Send a request."""
         if not self._open:
             return fail(closed(self._reason))

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 _Connection = commands.Connection
 
-Publisher = Callable[[bytes, Properties, str, str, bool], Any]
+Publisher = Callable[[bytes, Properties, str, str, bool], bytes]
 """Told the body, the properties, the names of the exchange and the routing key, and
 whether the message is mandatory."""
 
@@ -203,7 +203,7 @@ class Session(EndingProtocol):
         """
 
     @abstractmethod
-    def pack(self, number: int, kind: type[Method], **arguments: object) -> Any:
+    def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
         """
         Prepare a method, without writing it.
 
@@ -232,13 +232,12 @@ class Session(EndingProtocol):
             )
         return frame
 
-    def put_all(self, packets: list[Any]) -> None:
-        """Write one after the other."""
-        for packet in packets:
-            self.put(packet)
+    def put_all(self, packets: list[bytes]) -> None:
+        """Write one after the other, in one go."""
+        self.put(b"".join(packets))
 
     @abstractmethod
-    def put(self, packet: Any) -> None:
+    def put(self, packet: bytes) -> None:
         """
         Write what was prepared, in one go.
 

@@ -245,6 +245,8 @@ def _decode(data: bytes, at: int, type_name: str) -> tuple[int, Any]:
     assert reader is not None
     try:
         return _read(reader, data, at)
+    except UnicodeDecodeError as problem:
+        raise ProtocolError(f"{problem.object[:40]!r} is not UTF-8") from problem
     except (ValueError, OverflowError, RecursionError, error) as problem:
         raise ProtocolError(str(problem)) from problem
 

@@ -78,7 +78,9 @@ class TxAMQPDelegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
 class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
     """Packs what is sent; puts together what comes."""
 
-    _content: contents.Content | None = None
+    def __init__(self, number: int, outgoing: Any, client: TxAMQPClient) -> None:
+        super().__init__(number, outgoing, client)
+        self._assembler = contents.Assembler(decode_method)
 
     def invoke(self, method: Any, args: Any, content: Any = None) -> Any:
         """
@@ -108,33 +110,22 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
 
     def dispatch(self, frame: Any, work: object) -> None:
         """
-        Take a frame.
+        Take a frame, and hand on the message that it completes.
 
         @raise ProtocolError: it was not due.
         """
         kind, payload = frame.payload
-        content = self._content
-        if kind == constants.FRAME_METHOD and content is None:
-            self._take_method(decode_method(payload))
-        elif kind == constants.FRAME_HEADER and content is not None:
-            self._take_content(content, content.take_header(payload))
-        elif kind == constants.FRAME_BODY and content is not None:
-            self._take_content(content, content.take_body(payload))
-        elif kind != constants.FRAME_HEARTBEAT or self.id:
-            raise ProtocolError(f"a frame of type {kind} was not due")
-
-    def _take_method(self, method: Method) -> None:
-        if isinstance(method, contents.CARRIERS):
-            self._content = contents.Content(method)
-        else:
-            self.client.delegate.dispatch(self, Message(method, ()))
-
-    def _take_content(self, content: contents.Content, complete: bool) -> None:
-        if complete:
-            self._content = None
-            whole = Content(content.body, properties=content.listed)
-            message = Message(content.method, (), whole)
+        if not self.id and kind != constants.FRAME_METHOD:
+            if kind != constants.FRAME_HEARTBEAT:
+                raise ProtocolError(f"a frame of type {kind} for the whole connection")
+            return
+        found = self._assembler.take(kind, payload)
+        if isinstance(found, contents.Content):
+            content = Content(found.body, properties=found.listed)
+            message = Message(found.method, (), content)
             self.client.delegate.dispatch(self, message)
+        elif found is not None:
+            self.client.delegate.dispatch(self, Message(found, ()))
 
 
 class TxAMQPClient(AMQClient):  # type: ignore[misc]
@@ -155,10 +146,33 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]
         """Write frames."""
         self.delegate.session.write(packed)
 
-    def _unpack_frame(self, data: bytes) -> Any:
-        kind, number, _ = frame_parts(data)
-        if kind not in _KINDS or data[-1] != constants.FRAME_END:
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take bytes.
+
+        @raise ProtocolError: they are no frames, nor the beginning of one.
+        """
+        super().dataReceived(data)
+        rest = self._FrameReceiver__buffer
+        if rest and not self.delegate.session.over:
+            self.frameLengthExceeded(rest)
+
+    def frameLengthExceeded(self, data: bytes) -> None:
+        """What txAMQP has no name for: see whether a frame may begin so."""
+        if data[0] not in _KINDS:
             raise no_frame(data)
+        size = (frame_parts(data)[2] or 0) + _OVERHEAD
+        if size > self.MAX_LENGTH:
+            raise ProtocolError(
+                f"a frame of {size} bytes is larger than {self.MAX_LENGTH}, the size "
+                "agreed on"
+            )
+
+    def _unpack_frame(self, data: bytes) -> Any:
+        self.frameLengthExceeded(data)
+        kind, number, size = frame_parts(data)
+        if data[-1] != constants.FRAME_END:
+            raise ProtocolError(f"a frame of {size} bytes lacks its end")
         return Frame(number, (kind, data[constants.FRAME_HEADER_SIZE : -1]))
 
     def frame_received(self, frame: Any) -> Any:
@@ -167,20 +181,15 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]
         """
         channel = self.channels.get(frame.channel)
         if channel is None:
-            raise ProtocolError(f"channel {frame.channel} is not open")
+            number = frame.channel
+            raise ProtocolError(f"a frame for channel {number}, which is not open")
         channel.dispatch(frame, self.work)
         return self.delegate.session.over
-
-    def frameLengthExceeded(self, data: bytes) -> None:
-        """txAMQP calls it, and has it not."""
-        raise ProtocolError(f"a frame has more than {self.MAX_LENGTH} bytes")
 
 
 @implementer(ISession, IPushProducer)
 class TxAMQPSession(Session):
     """One connection to one broker; see L{ISession}."""
-
-    _heard = False
 
     def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
         self._client.add_channel(number)
@@ -225,9 +234,6 @@ class TxAMQPSession(Session):
     # --- what comes ----------------------------------------------------------
 
     def _feed(self, data: bytes) -> None:
-        if not self._heard and data[0] not in _KINDS:
-            raise no_frame(data)
-        self._heard = True
         self._client.dataReceived(data)
 
 
