@@ -15,11 +15,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from txkombu.transport.amqp.channel import AmqpChannel
 from txkombu.transport.amqp.frames import METHOD, PROTOCOL_HEADER
 from txkombu.transport.amqp.methods import decode_method
 from txkombu.transport.amqp.parser import FrameParser
 from txkombu.transport.amqp.protocol import AmqpSession
+from txkombu.transport.model.channel import Channel as SessionChannel
+from txkombu.transport.model.session import Session
 from txkombu.url import Parameters
 
 from .contract_harness import ChannelWatcher, Journal, Probe, SessionWatcher
@@ -62,11 +63,14 @@ class Peer:
     """
     Talks to one session.
 
+    @cvar kind: what kind of session it talks to.
     @ivar session: the session under test.
     @ivar wire: its transport.
     @ivar clock: its clock.
     @ivar journal: what its listeners were told.
     """
+
+    kind: type[Session] = AmqpSession
 
     def __init__(
         self, parameters: Parameters | None = None, clock: IReactorTime | None = None
@@ -74,7 +78,7 @@ class Peer:
         self.clock: Any = clock or Clock()
         self.journal = Journal()
         self.wire = Wire()
-        self.session = AmqpSession(
+        self.session: Any = self.kind(
             parameters or Parameters(heartbeat=0),
             "the peer",
             self.clock,
@@ -99,13 +103,13 @@ class Peer:
         self.send(0, Connection.OpenOk())
         self.taken()
 
-    def channel(self) -> AmqpChannel:
+    def channel(self) -> SessionChannel:
         """Open a channel."""
         self.taken()
         opening = Probe(self.session.open_channel(ChannelWatcher(self.journal)))
         ((number, _),) = self.taken()
         self.send(number, Channel.OpenOk())
-        channel: AmqpChannel = opening.outcome
+        channel: SessionChannel = opening.outcome
         return channel
 
     def send(self, channel: int, *frames: Any) -> None:

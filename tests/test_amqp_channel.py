@@ -19,7 +19,7 @@ from txkombu.exceptions import (
     PreconditionFailed,
 )
 from txkombu.interfaces import Settlement
-from txkombu.transport.amqp.channel import AmqpChannel
+from txkombu.transport.model.channel import Channel as SessionChannel
 
 from .amqp_peer import Basic, Channel, Peer
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish
@@ -276,7 +276,7 @@ class SettleTests(ChannelCase):
 
     def test_before_others(self) -> None:
         """Acks go out before whatever might depend on them."""
-        dependents: dict[str, Callable[[AmqpChannel], object]] = {
+        dependents: dict[str, Callable[[SessionChannel], object]] = {
             "Nack": lambda channel: channel.nack(2, False, True),
             "Reject": lambda channel: channel.reject(2, True),
             "Cancel": lambda channel: channel.basic_cancel("tag"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pamqp import body, header
 from pamqp.frame import marshal
@@ -32,6 +32,8 @@ from .amqp_peer import START, Basic, Channel, Connection, Peer
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish
 
 QUEUE = Queue("q")
+BORROWED = [HealthCheck.differing_executors]
+"""The cases are run on other transports, too: see C{adapted}."""
 TUNE = Connection.Tune(2047, 131072, 60)
 
 BEFORE_TUNE: dict[str, bytes] = {
@@ -75,6 +77,7 @@ class LoginTests(SynchronousTestCase):
             with self.subTest(what):
                 self.assertIn("the peer", str(self.refused(sent)))
 
+    @settings(suppress_health_check=BORROWED)
     @given(st.binary(min_size=1, max_size=60))
     def test_any_bytes(self, sent: bytes) -> None:
         """Any bytes leave the login open or end it, typed, and raise nothing."""
@@ -216,7 +219,7 @@ class SessionTests(Case):
             (reason,) = self.peer.journal.all("session_lost")
             self.assertIsInstance(reason, SessionLost)
 
-    @settings(max_examples=200)
+    @settings(max_examples=200, suppress_health_check=BORROWED)
     @given(st.data())
     def test_any_damage(self, data: st.DataObject) -> None:
         """Damaged frames are refused, typed, or are other frames."""

@@ -124,7 +124,7 @@ class LoginTests(SynchronousTestCase):
         peer = Peer()
         peer.connect()
         source = Peer()
-        source.session.dataReceived = peer_bytes(peer)  # type: ignore[method-assign]
+        source.session.dataReceived = peer_bytes(peer)
         source.send(0, START)
         source.send(0, Connection.Tune(1, 131072, 0))
         source.send(0, Connection.OpenOk())

@@ -16,6 +16,7 @@ from txkombu.interfaces import Delivery, Settlement
 
 from .amqp_peer import Basic, Peer
 from .contract_harness import Inbox, Probe, consume
+from .test_amqp_hostile import BORROWED
 
 QUEUE = Queue("q")
 
@@ -120,7 +121,7 @@ class MixedTests(SynchronousTestCase):
         for _, method in self.peer.taken():
             self.broker.take(method)
 
-    @settings(max_examples=150)
+    @settings(max_examples=150, suppress_health_check=BORROWED)
     @given(_STEPS)
     def test_any_order(self, steps: list[tuple[str, int, bool]]) -> None:
         """

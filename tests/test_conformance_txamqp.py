@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from . import conformance
 from .brokers import rabbitmq
-from .txamqp_peer import through_txamqp
+from .txamqp_peer import TXAMQP
 
 
 class TxAMQP:
@@ -15,7 +15,7 @@ class TxAMQP:
     url: str
 
     def setUp(self) -> None:
-        self.url = through_txamqp(rabbitmq().url)
+        self.url = TXAMQP.through(rabbitmq().url)
         super().setUp()  # type: ignore[misc]  # the case's
 
 

@@ -10,7 +10,7 @@ from txkombu.url import Parameters, parse_url
 
 from . import contract
 from .brokers import rabbitmq
-from .txamqp_peer import through_txamqp
+from .txamqp_peer import TXAMQP
 
 
 class TxAMQP:
@@ -23,7 +23,7 @@ class TxAMQP:
         from twisted.internet import reactor
 
         self.transport = TxAMQPTransport()
-        self.parameters = parse_url(through_txamqp(rabbitmq().url))
+        self.parameters = parse_url(TXAMQP.through(rabbitmq().url))
         self.clock = reactor
 
 

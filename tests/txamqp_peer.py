@@ -1,10 +1,11 @@
 """
-What the tests of txAMQP's client share.
+txAMQP's client, for the tests.
 """
 
 from __future__ import annotations
 
+from txkombu.transport.txamqp import TxAMQPTransport
 
-def through_txamqp(url: str) -> str:
-    """The URL of the same broker, by way of txAMQP's client."""
-    return f"tx{url}"
+from .adapted import Adapter
+
+TXAMQP = Adapter("txamqp", TxAMQPTransport)
