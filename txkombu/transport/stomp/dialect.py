@@ -14,7 +14,7 @@ with what the socket makes of the ERROR frame.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
@@ -103,9 +103,19 @@ class Sockets(Protocol):
 
     def open(self) -> Deferred[StompSocket]:
         """
-        A socket that whoever asks has to disconnect, unless it hands it on in
-        a L{Got}.
+        A socket that whoever asks has to L{leave} or L{drop}, unless it hands it
+        on in a L{Got}.
         """
+
+    def leave(self, socket: StompSocket) -> Deferred[None]:
+        """
+        Disconnect a socket.
+
+        @return: fires when it is gone; never fails.
+        """
+
+    def drop(self, socket: StompSocket) -> None:
+        """Drop a socket now."""
 
 
 class Dialect(ABC):
@@ -119,6 +129,8 @@ class Dialect(ABC):
     @cvar reads_bindings: a consumer, a get and a purge have to know the
         bindings of the queue; otherwise they are given none.
     @ivar version: the broker's, as it tells it; C{""} if it hides it.
+    @ivar userid: who logs in.
+    @ivar exchange_named: gives an exchange that was declared in this session.
     """
 
     name: ClassVar[str]
@@ -127,8 +139,15 @@ class Dialect(ABC):
     capabilities: ClassVar[frozenset[Capability]]
     reads_bindings: ClassVar[bool] = False
 
-    def __init__(self, version: str = "") -> None:
+    def __init__(
+        self,
+        version: str = "",
+        userid: str = "",
+        exchange_named: Callable[[str], Exchange | None] = lambda name: None,
+    ) -> None:
         self.version = version
+        self.userid = userid
+        self.exchange_named = exchange_named
 
     def unsupported(self, operation: str, hint: str = "") -> NotSupported:
         """
@@ -151,6 +170,13 @@ class Dialect(ABC):
         @raise ValueError: a name cannot be expressed.
         """
 
+    def publish_headers(self, exchange: Exchange, routing_key: str) -> bytes:
+        """
+        Header lines that a SEND has beside its destination, encoded; cached with
+        it.
+        """
+        return b""
+
     @abstractmethod
     def properties(self, properties: Properties, now: float) -> bytes:
         """
@@ -159,6 +185,7 @@ class Dialect(ABC):
         @param now: seconds since the epoch.
         @raise ValueError: one is out of range, or cannot be expressed.
         @raise TypeError: one is not known, or of another type.
+        @raise NotSupported: the broker does not take one.
         """
 
     def refuses(self, error: BrokerError, destination: str) -> bool:
@@ -235,12 +262,32 @@ class Dialect(ABC):
         """
         return encode_frame("UNSUBSCRIBE", [("id", id)])
 
+    async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+        """
+        Find out whether a binding would be refused, before L{binding_source} is
+        subscribed to; a refusal there may cost the queue.
+        """
+        raise self.unsupported("an exclusive queue")
+
     def binding_source(self, queue: Queue, bound: Bound) -> Source:
         """
         What binds an exclusive queue, on the socket that owns it: at most one
         message is taken by it.  Only where exclusive queues work.
         """
         raise self.unsupported("an exclusive queue")
+
+    async def seen(self, socket: StompSocket) -> None:
+        """
+        Wait until the broker has done all that was written to a socket, and has
+        sent what was ready for the subscriptions on it.
+        """
+        receipt, seen = socket.receipt()
+        fence = [("transaction", "fence")]
+        socket.write(
+            encode_frame("BEGIN", fence)
+            + encode_frame("ABORT", [*fence, ("receipt", receipt)])
+        )
+        await seen
 
     # --- recipes -------------------------------------------------------------
     # Entities were checked, and what is missing in C{capabilities} refused.

@@ -36,6 +36,7 @@ class Operation(Generic[_T]):
     """
 
     __slots__ = (
+        "_retracted",
         "_undo",
         "_work",
         "about",
@@ -53,12 +54,15 @@ class Operation(Generic[_T]):
         about: str = "",
         undo: Callable[[_T], object] | None = None,
         declares: bool = False,
+        retracted: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param undo: called with the result of one that was cancelled too late.
+        @param retracted: called when it is cancelled before it was begun.
         """
         self._work = work
         self._undo = undo
+        self._retracted = retracted
         self.about = about
         self.declares = declares
         self.under_way: Deferred[_T] | None = None
@@ -68,6 +72,7 @@ class Operation(Generic[_T]):
         self.deferred = None
         if self.under_way is None:
             self.retract(self)
+            self._retracted()
         else:
             self.under_way.cancel()
 

@@ -18,6 +18,7 @@ from ...interfaces import Properties
 from ...waiters import Waiters
 from ..errors import again, not_sent, outcome_unknown
 from .frames import encode_header
+from .parser import BODY_MOST
 
 if TYPE_CHECKING:
     from ...entity import Exchange
@@ -98,13 +99,20 @@ class Publishing:
         self.waiting: dict[_Publish, None] = {}
 
     def prepare(
-        self, properties: Properties, exchange: Exchange, routing_key: str
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: Exchange,
+        routing_key: str,
     ) -> _Publish:
         """
         @return: a message to be sent or held.
         @raise TypeError: a property is not known, or cannot be expressed.
         @raise ValueError: something is too long or out of range.
+        @raise NotSupported: the broker does not take it.
         """
+        if len(body) > BODY_MOST:
+            raise ValueError(f"a body may have {BODY_MOST} bytes, not {len(body)}")
         key = (exchange.name, exchange.type, routing_key)
         known = self._destinations.get(key)
         if known is None:
@@ -118,7 +126,8 @@ class Publishing:
 
     def _destination(self, exchange: Exchange, routing_key: str) -> _Destination:
         destination = self._dialect.destination(exchange, routing_key)
-        return destination, b"SEND\n" + encode_header("destination", destination)
+        head = b"SEND\n" + encode_header("destination", destination)
+        return destination, head + self._dialect.publish_headers(exchange, routing_key)
 
     def send(self, publish: _Publish, body: bytes, confirm: bool) -> Deferred[None]:
         """Write one, now."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted.internet.defer import (
     CancelledError,
@@ -45,10 +45,17 @@ def fence(socket: StompSocket) -> Deferred[None]:
 
 @implementer(ISocketOwner)
 class Quiet:
-    """For a socket whose end is told by what awaits a receipt on it."""
+    """
+    For a socket whose end is told by what awaits a receipt on it.
+
+    @ivar lost: called with the reason if it is lost.
+    """
+
+    def __init__(self) -> None:
+        self.lost: Callable[[Exception], object] = lambda reason: None
 
     def socket_lost(self, reason: Exception) -> None:
-        pass
+        self.lost(reason)
 
     def write_paused(self) -> None:
         pass
@@ -83,7 +90,7 @@ class SessionSockets:
         self._main = main
         self._lost = lost
         self._opening: dict[Deferred[StompSocket], None] = {}
-        self._open: dict[StompSocket, None] = {}
+        self._open: dict[StompSocket, Any] = {}
         self._checking: Waiters[bool] = Waiters()
         self._over = False
         self.owners: dict[str, Owner] = {}
@@ -99,21 +106,32 @@ class SessionSockets:
         """
         if self._over:
             return fail(SessionLost("the session is closed"))
-        opening = self._connector.open(owner or Quiet())
+        owner = Quiet() if owner is None else owner
+        opening = self._connector.open(owner)
         self._opening[opening] = None
-        return opening.addBoth(self._opened, opening)
+        return opening.addBoth(self._opened, opening, owner)
+
+    def when_lost(
+        self, socket: StompSocket, lost: Callable[[Exception], object]
+    ) -> None:
+        """Have something called if a socket of no owner is lost."""
+        self._open[socket].lost = lost
 
     def _opened(
-        self, result: StompSocket | Failure, opening: Deferred[StompSocket]
+        self,
+        result: StompSocket | Failure,
+        opening: Deferred[StompSocket],
+        owner: Any,
     ) -> Any:
         self._opening.pop(opening, None)
         if not isinstance(result, Failure):
             result.errors_are_fatal = self._main.errors_are_fatal
-            self._open[result] = None
+            self._open[result] = owner
             return result
         if result.check(CancelledError, AuthenticationFailed):
             return result
-        return self.check().addCallback(_refused, result.value)
+        cause = result.value
+        return self.check().addCallback(lambda alive: _refused(alive, cause))
 
     def check(self) -> Deferred[bool]:
         """
@@ -177,18 +195,22 @@ class SessionSockets:
     def end(self) -> None:
         """Drop all, and open none any more."""
         self._over = True
-        for opening in list(self._opening):
-            opening.cancel()
+        self.stop_opening()
         for socket in list(self._open):
             self.drop(socket)
         self._checking.fire(False)
+
+    def stop_opening(self) -> None:
+        """Give up those that are being opened."""
+        for opening in list(self._opening):
+            opening.cancel()
 
     def end_in_order(self) -> Deferred[Any]:
         """Disconnect all."""
         return DeferredList([self.leave(socket) for socket in list(self._open)])
 
 
-def _refused(alive: bool, cause: BaseException) -> Any:
+def _refused(alive: bool, cause: BaseException | None) -> NoReturn:
     if not alive:
         raise caused(SessionLost("the session was lost"), cause)
     raise caused(ResourceError(f"cannot open one more connection: {cause}"), cause)

@@ -1,0 +1,414 @@
+"""
+A session channel on STOMP.
+
+It has a socket to publish on, whose end is its own: RabbitMQ ends a socket at a
+refused publish, and no other channel should suffer.  Its consumers have sockets
+of their own, and so have messages got, until they are settled.  An operation
+that a broker refuses fails alone, as it has its own socket, too.
+
+It ends once::
+
+    state     event                            then      what happens
+    OPEN      close()                          CLOSING   what was begun goes on
+    OPEN      the publishing socket is lost    OVER      its owner is told
+    CLOSING   all that was begun is over,      OVER      its sockets are left
+              or that takes too long
+    any       the session ends                 OVER
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ...exceptions import ChannelClosed, NotSupported
+from ...interfaces import (
+    Capability,
+    Delivery,
+    ISessionChannel,
+    ISessionChannelListener,
+    Properties,
+    Settlement,
+)
+from ...waiters import Waiters
+from ..ending import CLOSE_SECONDS
+from ..errors import closed, ended, not_sent
+from .consumer import Consumer
+from .declaring import DeclaringChannel
+from .dialect import Consuming, Got
+from .holding import Holder, Holdings
+from .operations import Operation, Operations, Work
+from .owner import Borrower, OwnedConsumer, Owner
+from .publishing import Publishing
+from .socket import ISocketOwner, StompSocket
+from .sockets import fence
+
+if TYPE_CHECKING:
+    from ...entity import Exchange, Queue
+    from .session import StompSession
+
+_T = TypeVar("_T")
+
+
+class _State(Enum):
+    OPEN = "open"
+    CLOSING = "closing"
+    OVER = "over"
+
+
+_OPEN: Final = _State.OPEN
+_STALE: Final = Settlement.STALE
+
+
+@implementer(ISessionChannel, ISocketOwner)
+class StompChannel(DeclaringChannel):
+    """One channel of one session; see L{ISessionChannel}."""
+
+    _log = Logger()
+
+    def __init__(
+        self, session: StompSession, listener: ISessionChannelListener
+    ) -> None:
+        self._session = session
+        self._listener = listener
+        self._dialect = session.dialect
+        self._sockets = session.sockets
+        self._known = session.known
+        self._state = _State.CLOSING
+        self._reason: Exception = ChannelClosed("this program closed it")
+        self._operations = Operations()
+        self._holdings = Holdings(self._dialect, self._sockets)
+        self._consumers: dict[str, Consumer] = {}
+        self._paused = False
+        self._closing: Deferred[None] | None = None
+        self._closed: Waiters[None] = Waiters()
+
+    def opened(self, socket: StompSocket) -> StompChannel:
+        """It may be used, and publishes on this socket."""
+        self._state = _State.OPEN
+        self._socket = socket
+        self._publishing = Publishing(
+            self._dialect, socket, self._sockets.clock.seconds
+        )
+        return self
+
+    # --- operations ----------------------------------------------------------
+
+    def _operate(
+        self,
+        work: Work[_T],
+        about: str,
+        declares: bool = False,
+        undo: Callable[[_T], object] | None = None,
+    ) -> Deferred[_T]:
+        async def in_order() -> _T:
+            await self._seen()
+            return await work()
+
+        return self._begin(Operation(in_order, about, undo, declares))
+
+    def _begin(self, operation: Operation[_T]) -> Deferred[_T]:
+        if self._state is not _OPEN:
+            return fail(closed(self._reason))
+        return self._operations.add(operation)
+
+    async def _seen(self) -> None:
+        """Wait until the broker has seen what was published and settled so far."""
+        await self._holdings.given_back()
+        if self._publishing.is_unanswered:
+            self._publishing.fenced()
+            await fence(self._socket)
+
+    # --- publishing ----------------------------------------------------------
+
+    def basic_publish(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: Exchange,
+        routing_key: str,
+        mandatory: bool,
+        confirm: bool,
+    ) -> Deferred[None]:
+        if self._state is not _OPEN:
+            return fail(not_sent(self._reason))
+        if exchange.by_name:
+            exchange = self._known.exchange(exchange)
+        publishing = self._publishing
+        try:
+            if mandatory:
+                self._need(Capability.MANDATORY, "a mandatory message")
+            publish = publishing.prepare(body, properties, exchange, routing_key)
+        except NotSupported as error:
+            return fail(error)
+        if self._operations.declaring:
+            later = self._operations.add_call
+            return publishing.hold(publish, body, confirm, later)
+        return publishing.send(publish, body, confirm)
+
+    # --- consuming -----------------------------------------------------------
+
+    def basic_consume(
+        self,
+        queue: Queue,
+        tag: str,
+        no_ack: bool,
+        exclusive: bool,
+        arguments: Mapping[str, object],
+        prefetch_count: int,
+        on_delivery: Callable[[Delivery], None],
+        on_cancelled: Callable[[Exception], None],
+    ) -> Deferred[None]:
+        if not tag or tag in self._consumers:
+            raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
+        if not 0 <= prefetch_count < 2**16:
+            raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
+        owned = queue.exclusive or queue.name in self._sockets.owners
+        consumer = (OwnedConsumer if owned else Consumer)(
+            tag,
+            queue,
+            Consuming(0 if no_ack else prefetch_count, no_ack, exclusive, arguments),
+            on_delivery,
+            on_cancelled,
+            dialect=self._dialect,
+            sockets=self._sockets,
+            holdings=self._holdings,
+            released=self._release,
+        )
+        if self._state is not _OPEN:
+            return fail(closed(self._reason))
+        try:
+            if exclusive:
+                self._need(Capability.CONSUMER_EXCLUSIVE, "an exclusive consumer")
+            if arguments:
+                self._need(Capability.CONSUMER_ARGUMENTS, "arguments of a consumer")
+            consumer.sources(self._bindings_of(queue))
+        except NotSupported as error:
+            return fail(error)
+        self._consumers[tag] = consumer
+        if self._paused:
+            consumer.pause()
+        return self._begin(
+            Operation(
+                lambda: consumer.start(self._bindings_of(queue)),
+                queue.name,
+                lambda _: self._abandon(consumer),
+                retracted=lambda: self._abandon(consumer),
+            )
+        )
+
+    def _abandon(self, consumer: Consumer) -> None:
+        self._release(consumer)
+        consumer.cancel()
+
+    def _release(self, consumer: Consumer) -> None:
+        if self._consumers.get(consumer.tag) is consumer:
+            del self._consumers[consumer.tag]
+
+    async def _own(self, queue: Queue) -> None:
+        await self._session.own(queue.name)
+
+    async def _bound(self, queue: Queue) -> None:
+        await self._session.bound(queue)
+
+    async def add_sources(self, queue: Queue) -> None:
+        """Have the consumers of a queue receive what was bound to it."""
+        for consumer in list(self._consumers.values()):
+            if consumer.queue.name == queue.name:
+                await consumer.add_sources(self._bindings_of(consumer.queue))
+
+    def basic_cancel(self, tag: str) -> Deferred[None]:
+        self.flush()
+        consumer = self._consumers.pop(tag, None)
+        return succeed(None) if consumer is None else consumer.cancel()
+
+    def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
+        try:
+            self._need(Capability.GET, "getting single messages")
+        except NotSupported as error:
+            return fail(error)
+        bindings = self._bindings_of(queue)
+
+        async def get() -> Delivery | None:
+            owner = self._sockets.owners.get(queue.name)
+            if owner is not None:
+                return await self._get_from(owner, queue, no_ack)
+            got = await self._dialect.get(queue, bindings, no_ack, self._sockets)
+            return None if got is None else self._got(got, no_ack)
+
+        def undo(delivery: Delivery | None) -> None:
+            if delivery is not None and not no_ack:
+                self.nack(delivery.tag, False, True)
+
+        return self._operate(get, queue.name, undo=undo)
+
+    async def _get_from(
+        self, owner: Owner, queue: Queue, no_ack: bool
+    ) -> Delivery | None:
+        """Take what is kept on the socket of an exclusive queue."""
+        frame = await owner.get(queue, self._dialect)
+        if frame is None:
+            return None
+        if no_ack:
+            owner.socket.write(self._dialect.ack(frame))
+            number = self._holdings.next_tag()
+        else:
+            number = self._holdings.expect(Borrower(self._sockets, owner), frame)
+        return self._dialect.delivery(frame, number, "")
+
+    def _got(self, got: Got, no_ack: bool) -> Delivery:
+        """Keep the socket until the message is settled."""
+        holder = Holder(self._sockets)
+        holder.socket = got.socket
+        holder.ending = True
+        if no_ack:
+            number = self._holdings.next_tag()
+            self._holdings.leave(holder)
+        else:
+            number = self._holdings.expect(holder, got.frame)
+            self._sockets.when_lost(got.socket, lambda _: self._holdings.forget(holder))
+        return self._dialect.delivery(got.frame, number, "")
+
+    def basic_qos(self, prefetch_count: int) -> Deferred[None]:
+        return fail(self._dialect.unsupported("prefetch shared by a channel"))
+
+    def basic_recover(self) -> Deferred[None]:
+        if self._state is _OPEN:
+            self._holdings.recover()
+
+        async def recovered() -> None:
+            """All has been given back by now."""
+
+        return self._operate(recovered, "")
+
+    def pause_delivery(self) -> None:
+        if self._state is _OPEN and not self._paused:
+            self._paused = True
+            for consumer in self._consumers.values():
+                consumer.pause()
+
+    def resume_delivery(self) -> None:
+        if self._paused:
+            self._paused = False
+            for consumer in self._consumers.values():
+                consumer.resume()
+
+    # --- settling ------------------------------------------------------------
+
+    def ack(self, tag: int, multiple: bool) -> Settlement:
+        return self._holdings.ack(tag, multiple)
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
+        return self._holdings.nack(tag, multiple, requeue)
+
+    def reject(self, tag: int, requeue: bool) -> Settlement:
+        return self._holdings.reject(tag, requeue)
+
+    def flush(self) -> None:
+        self._holdings.flush()
+
+    def when_flushed(self) -> Deferred[Settlement]:
+        return self._holdings.when_flushed()
+
+    # --- ISocketOwner --------------------------------------------------------
+
+    def socket_lost(self, reason: Exception) -> None:
+        """The socket it publishes on is gone."""
+        self.end(reason)
+
+    def write_paused(self) -> None:
+        self._session.write_paused_by(self)
+
+    def write_resumed(self) -> None:
+        self._session.write_resumed_by(self)
+
+    def turn_over(self) -> None:
+        """What it writes is written at once."""
+
+    # --- the end -------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        if self._state is _State.OVER:
+            return succeed(None)
+        closed = self._closed.wait()
+        self.shut()
+        return closed
+
+    def shut(self) -> None:
+        """Take no more operations; let what was begun come to its end."""
+        if self._state is not _OPEN:
+            return
+        self._state = _State.CLOSING
+        self.flush()
+        self._begin_closing()
+
+    def _begin_closing(self) -> None:
+        if self._state is not _State.CLOSING:
+            return  # a callback has ended it
+        self._leave_all()
+        closing = Deferred.fromCoroutine(self._close_in_order())
+        self._closing = closing
+        closing.addTimeout(CLOSE_SECONDS, self._sockets.clock)
+        closing.addBoth(lambda _: self.end(self._reason, wanted=True))
+
+    def _leave_all(self) -> None:
+        for holder in self._holdings.end():
+            if holder.ending:
+                self._holdings.leave(holder)
+        for consumer in list(self._consumers.values()):
+            consumer.shut()
+
+    async def _close_in_order(self) -> None:
+        over: Deferred[None] = Deferred()
+        self._operations.add_call(lambda: over.callback(None))
+        await over
+        await self._publishing.when_answered()
+        await DeferredList([self._sockets.leave(self._socket)])
+        await self._holdings.when_left()
+
+    def end(self, reason: Exception, wanted: bool = False) -> None:
+        """It is over: tell the owner, and fire everything outstanding."""
+        if self.die(reason, wanted):
+            self.fire(reason)
+
+    def die(self, reason: Exception, wanted: bool) -> bool:
+        """
+        Take nothing more, and tell the owner.
+
+        @return: whether L{fire} has to follow; it ended before otherwise.
+        """
+        before = self._state
+        if before is _State.OVER:
+            return False
+        self._state, self._reason = _State.OVER, reason
+        self._session.release(self)
+        if before is _OPEN and not wanted:
+            self._tell(self._listener.channel_lost, reason)
+        return True
+
+    def fire(self, reason: Exception) -> None:
+        """Fire everything outstanding."""
+        if self._closing is not None:
+            self._closing.cancel()
+        for operation in self._operations.drain():
+            operation.fail(ended(reason))
+        for holder in self._holdings.end():
+            holder.drop()
+        for consumer in list(self._consumers.values()):
+            consumer.end()
+        self._consumers.clear()
+        self._sockets.drop(self._socket)
+        self._publishing.drain(reason)
+        self._closed.fire(None)
+
+    def _tell(self, callback: Callable[[Exception], object], what: Exception) -> None:
+        """Call someone else's code, whose errors are not ours."""
+        try:
+            callback(what)
+        except Exception:
+            self._log.failure("{callback} failed", callback=callback)

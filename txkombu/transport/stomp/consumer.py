@@ -1,0 +1,326 @@
+"""
+One consumer, on a socket of its own.
+
+Cancelling ends the socket, and no subscription alone: brokers lose step over
+messages that are under way to one that is gone (RabbitMQ), or hand its messages
+to others while they can still be settled (ActiveMQ).  So a consumer that was
+cancelled keeps its socket until the messages it holds are settled.  A consumer
+lives once::
+
+    state      event                              then
+    WAITING    its turn comes                     STARTING
+    STARTING   all its sources are subscribed     RUNNING
+    STARTING   one is refused, the socket lost    OVER     starting fails
+    RUNNING    it is cancelled                    ENDING   if it settles nothing,
+               it is cancelled, or its queue      OVER     what it holds can be
+               goes                                        settled
+    ENDING     all that was under way has come    OVER
+    RUNNING    its socket is lost                 LOST     what it held is stale
+    LOST       the broker is still there          OVER     its owner is told
+    any        the channel ends                   OVER
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ...exceptions import SessionLost
+from ...interfaces import Delivery
+from ...waiters import Waiters
+from ..ending import CLOSE_SECONDS
+from .dialect import Bound, Consuming, Dialect, Source
+from .frames import Frame, encode_frame
+from .holding import Holder, Holdings
+from .socket import ISocketOwner
+from .sockets import SessionSockets, fence
+
+if TYPE_CHECKING:
+    from ...entity import Queue
+
+
+class State(Enum):
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDING = "ending"
+    LOST = "lost"
+    OVER = "over"
+
+
+_TAKES: Final = (State.RUNNING, State.STARTING, State.ENDING)
+
+
+@implementer(ISocketOwner)
+class Consumer(Holder):
+    """
+    Hands out what comes from all sources of a queue.
+
+    @ivar tag: the channel's name for it.
+    @ivar queue: what it consumes from.
+    @ivar gone: fires when it hands out no more.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        tag: str,
+        queue: Queue,
+        consuming: Consuming,
+        on_delivery: Callable[[Delivery], None],
+        on_cancelled: Callable[[Exception], None],
+        *,
+        dialect: Dialect,
+        sockets: SessionSockets,
+        holdings: Holdings,
+        released: Callable[[Consumer], object],
+    ) -> None:
+        """
+        @param released: called with it when it is over by no wish of ours.
+        """
+        super().__init__(sockets)
+        self.tag = tag
+        self.queue = queue
+        self._consuming = consuming
+        self._on_delivery = on_delivery
+        self._on_cancelled = on_cancelled
+        self._dialect = dialect
+        self._holdings = holdings
+        self._released = released
+        self._state = State.WAITING
+        self._unwanted = False
+        self._paused = False
+        self._subscribed: dict[str, str] = {}
+        self._limit = 0
+        self.gone: Waiters[None] = Waiters()
+
+    # --- starting ------------------------------------------------------------
+
+    def sources(self, bindings: Sequence[Bound]) -> list[Source]:
+        """
+        @raise NotSupported: there can be no such consumer.
+        @raise ValueError: an argument cannot be expressed.
+        """
+        return self._dialect.sources(self.queue, bindings, self._consuming)
+
+    async def start(self, bindings: Sequence[Bound]) -> None:
+        """Subscribe to all sources, unless it was cancelled by now."""
+        if self._state is not State.WAITING:
+            return
+        self._state = State.STARTING
+        try:
+            self.socket = await self._sockets.open(self)
+            await self._subscribe(self.sources(bindings))
+        except BaseException:
+            self.end()
+            self._released(self)
+            raise
+        if self._state is State.STARTING:
+            self._started()
+
+    def _started(self) -> None:
+        self._state = State.RUNNING
+        if self._unwanted:
+            self._stop()
+        elif self._paused and self.socket is not None:
+            self.socket.pause_reading()
+
+    async def add_sources(self, bindings: Sequence[Bound]) -> None:
+        """Subscribe to what was bound to the queue meanwhile."""
+        if self._state is State.RUNNING:
+            await self._subscribe(self.sources(bindings))
+
+    async def _subscribe(self, sources: Sequence[Source]) -> None:
+        known = self._subscribed.values()
+        fresh = [each for each in sources if each.destination not in known]
+        waiting = [self._subscribe_to(source) for source in fresh]
+        if len(self._subscribed) > 1:
+            self._limit = self._consuming.prefetch_count
+        await gatherResults(waiting, consumeErrors=True)
+
+    def _subscribe_to(self, source: Source) -> Deferred[None]:
+        socket = self.socket
+        assert socket is not None
+        id = f"s{len(self._subscribed) + 1}"
+        self._subscribed[id] = source.destination
+        socket.subscribe(id, self._on_message, self._cancelled)
+        receipt, subscribed = socket.receipt()
+        socket.write(
+            encode_frame(
+                "SUBSCRIBE",
+                [
+                    ("destination", source.destination),
+                    ("id", id),
+                    ("receipt", receipt),
+                    *source.headers,
+                ],
+            )
+        )
+        return subscribed
+
+    # --- what comes ----------------------------------------------------------
+
+    def _on_message(self, frame: Frame) -> None:
+        limit = self._limit
+        if limit and (self.unsettled >= limit or self.backlog):
+            self.backlog.append(frame)
+        else:
+            self._hand_out(frame)
+
+    def _hand_out(self, frame: Frame) -> None:
+        if self._state not in _TAKES or self._unwanted:
+            return
+        if self._consuming.no_ack:
+            number = self._holdings.next_tag()
+        else:
+            number = self._holdings.expect(self, frame)
+        try:
+            self._on_delivery(self._dialect.delivery(frame, number, self.tag))
+        except Exception:
+            self._log.failure("{callback} failed", callback=self._on_delivery)
+
+    def refill(self) -> None:
+        backlog = self.backlog
+        while backlog and self.unsettled < self._limit:
+            self._hand_out(backlog.popleft())
+
+    def pause(self) -> None:
+        """Read no more."""
+        self._paused = True
+        if self._state is State.RUNNING and self.socket is not None:
+            self.socket.pause_reading()
+
+    def resume(self) -> None:
+        """Undo L{pause}."""
+        self._paused = False
+        if self._state is State.RUNNING and self.socket is not None:
+            self.socket.resume_reading()
+
+    # --- ending --------------------------------------------------------------
+
+    def cancel(self) -> Deferred[None]:
+        """
+        Hand out no more.
+
+        @return: fires when it hands out no more; never fails.
+        """
+        if self._state is State.STARTING:
+            self._unwanted = True
+        elif self._state is State.RUNNING:
+            gone = self.gone.wait()
+            self._stop()
+            return gone
+        else:
+            self._state = State.OVER
+            return succeed(None)
+        return self.gone.wait()
+
+    def shut(self) -> None:
+        """The channel closes: hand out nothing more, and leave."""
+        if self._state is State.STARTING:
+            self._unwanted = True
+        elif self._state in (State.RUNNING, State.ENDING):
+            self._resume_reading()
+            self._give_up_subscriptions()
+            self._leave()
+        else:
+            self._state = State.OVER
+
+    def _stop(self) -> None:
+        self._resume_reading()
+        if self._consuming.no_ack:
+            self._state = State.ENDING
+            self._finish()
+            return
+        self._give_up_subscriptions()
+        if self.unsettled:
+            self.gone.fire(None)
+        else:
+            self._leave()
+
+    def _resume_reading(self) -> None:
+        if self._paused and self.socket is not None:
+            self._paused = False
+            self.socket.resume_reading()
+
+    def _finish(self) -> None:
+        """What is under way awaits no settlement: take it all."""
+        socket = self.socket
+        assert socket is not None
+        socket.write(b"".join(map(self._dialect.last_frames, self._subscribed)))
+        come = fence(socket).addTimeout(CLOSE_SECONDS, self._sockets.clock)
+        come.addBoth(self._finished)
+
+    def _finished(self, _: object) -> None:
+        self._give_up_subscriptions()
+        self._leave()
+
+    def _give_up_subscriptions(self) -> None:
+        self._state = State.OVER
+        self.ending = True
+        self.backlog.clear()
+        if self.socket is not None:
+            for id in self._subscribed:
+                self.socket.unsubscribe(id)
+
+    def _leave(self) -> None:
+        self._holdings.leave(self).addCallback(self.gone.fire)
+
+    def _cancelled(self, error: Exception) -> None:
+        """The broker ended one of its subscriptions."""
+        if self._state is not State.RUNNING:
+            return
+        self._give_up_subscriptions()
+        if not self.unsettled:
+            self._leave()
+        self._over_by(error)
+
+    def _over_by(self, error: Exception) -> None:
+        self._state = State.OVER
+        self._released(self)
+        try:
+            self._on_cancelled(error)
+        except Exception:
+            self._log.failure("{callback} failed", callback=self._on_cancelled)
+
+    def end(self) -> None:
+        """The channel is over."""
+        self._state = State.OVER
+        self.ending = True
+        self.backlog.clear()
+        self.drop()
+        self.gone.fire(None)
+
+    # --- ISocketOwner --------------------------------------------------------
+
+    def socket_lost(self, reason: Exception) -> None:
+        """What it held is stale; somebody has to start it again."""
+        self.drop()
+        self._holdings.forget(self)
+        if self._state is not State.RUNNING:
+            return
+        self._state = State.LOST
+        if isinstance(reason, SessionLost):
+            # The other sockets may be about to be lost with it.
+            self._sockets.check().addCallback(self._lost_alone, reason)
+        else:
+            self._over_by(reason)
+
+    def _lost_alone(self, alive: bool, reason: Exception) -> None:
+        if alive and self._state is State.LOST:
+            self._over_by(reason)
+
+    def write_paused(self) -> None:
+        """What it writes is bounded by what it may hold."""
+
+    def write_resumed(self) -> None:
+        """See L{write_paused}."""
+
+    def turn_over(self) -> None:
+        """Settlements of a turn are written by whoever holds the messages."""

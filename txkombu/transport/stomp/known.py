@@ -1,0 +1,87 @@
+"""
+What one session knows of exchanges and bindings, as STOMP brokers do not tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .dialect import Bound
+
+if TYPE_CHECKING:
+    from ...entity import Exchange, Queue
+
+_PREDECLARED: Final = {
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.topic": "topic",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+}
+
+
+class Known:
+    """What was declared in one session."""
+
+    def __init__(self) -> None:
+        self._exchanges: dict[str, Exchange] = {}
+        self._bindings: dict[str, list[Bound]] = {}
+
+    def declared(self, exchange: Exchange) -> None:
+        """An exchange is declared, so that its name is enough from now on."""
+        self._exchanges[exchange.name] = exchange
+
+    def exchange_named(self, name: str) -> Exchange | None:
+        """The exchange of that name, if it is known."""
+        return self._exchanges.get(name)
+
+    def exchange(self, exchange: Exchange) -> Exchange:
+        """
+        The exchange with its type, if only its name was given.
+
+        @raise ValueError: the type is not known.
+        """
+        if not exchange.by_name or not exchange.name:
+            return exchange
+        known = self._exchanges.get(exchange.name)
+        if known is not None:
+            return known
+        kind = _PREDECLARED.get(exchange.name)
+        if kind is None:
+            raise ValueError(
+                f"the type of exchange {exchange.name!r} has to be known on STOMP: "
+                "give an Exchange instead of its name, or declare one before"
+            )
+        return type(exchange)(exchange.name, kind)
+
+    def bound(self, queue: str, bound: Bound) -> None:
+        """A queue is bound."""
+        bindings = self._bindings.setdefault(queue, [])
+        if not any(_same(bound, each) for each in bindings):
+            bindings.append(bound)
+
+    def bindings(self, queue: Queue) -> list[Bound]:
+        """
+        All bindings of a queue, those that it carries among them.
+
+        @raise ValueError: an exchange's type is not known.
+        """
+        found = list(self._bindings.get(queue.name, ()))
+        for each in queue.all_bindings():
+            exchange = self.exchange(each.exchange)
+            carried = Bound(exchange, each.routing_key, each.arguments)
+            if not any(_same(carried, other) for other in found):
+                found.append(carried)
+        return found
+
+    def deleted(self, queue: str) -> None:
+        """A queue is gone, and its bindings with it."""
+        self._bindings.pop(queue, None)
+
+
+def _same(one: Bound, other: Bound) -> bool:
+    return (one.exchange.name, one.routing_key, dict(one.arguments)) == (
+        other.exchange.name,
+        other.routing_key,
+        dict(other.arguments),
+    )

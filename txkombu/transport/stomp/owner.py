@@ -1,0 +1,219 @@
+"""
+The socket that an exclusive queue lives and dies with.
+
+The queue goes with the connection that declared it, and no other can use it.
+So all that is done with it is done on this socket: bindings are subscriptions
+that take a message each, and those messages are kept for whoever consumes or
+gets.  A consumer that ends leaves its subscription behind, for the next one:
+ending one loses step over messages that are under way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
+
+from .consumer import Consumer, State
+from .dialect import Bound, Consuming, Dialect, Source
+from .frames import Frame, encode_frame
+from .holding import Holder
+from .socket import StompSocket
+from .sockets import SessionSockets
+
+if TYPE_CHECKING:
+    from ...entity import Queue
+
+_ONE: Final = Consuming(prefetch_count=1)
+
+
+class Owner:
+    """
+    Owns one exclusive queue.
+
+    @ivar kept: messages that nobody had room for, oldest first.
+    @ivar idle: the prefetch counts of the subscriptions without a consumer.
+    """
+
+    def __init__(self, socket: StompSocket) -> None:
+        self.socket = socket
+        self.kept: deque[Frame] = deque()
+        self.idle: list[int] = []
+        self._ids = 0
+        self._consumers: deque[OwnedConsumer] = deque()
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[StompSocket]:
+        """Its socket, for a recipe."""
+        yield self.socket
+
+    async def subscribe(self, source: Source) -> None:
+        """Have what comes from one more source kept, or handed out."""
+        self._ids += 1
+        id = f"o{self._ids}"
+        self.socket.subscribe(id, self._on_message, self.lost)
+        receipt, subscribed = self.socket.receipt()
+        headers = [
+            ("destination", source.destination),
+            ("id", id),
+            ("receipt", receipt),
+            *source.headers,
+        ]
+        self.socket.write(encode_frame("SUBSCRIBE", headers))
+        await subscribed
+
+    async def feed(self, queue: Queue, consuming: Consuming, dialect: Dialect) -> None:
+        """Have a subscription for one more who consumes or gets."""
+        if consuming.prefetch_count in self.idle:
+            self.idle.remove(consuming.prefetch_count)
+            await dialect.seen(self.socket)
+        else:
+            [source] = dialect.sources(queue, [], consuming)
+            await self.subscribe(source)
+
+    async def get(self, queue: Queue, dialect: Dialect) -> Frame | None:
+        """Take one message, if there is one."""
+        if not self.kept:
+            await self.feed(queue, _ONE, dialect)
+            self.idle.append(_ONE.prefetch_count)
+        if not self.kept:
+            await dialect.seen(self.socket)
+        return self.kept.popleft() if self.kept else None
+
+    def attach(self, consumer: OwnedConsumer) -> None:
+        """Hand out to one more."""
+        self._consumers.append(consumer)
+        self.pump()
+
+    def detach(self, consumer: OwnedConsumer, prefetch_count: int) -> None:
+        """Hand out no more to one."""
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+            self.idle.append(prefetch_count)
+
+    def lost(self, reason: Exception) -> None:
+        """The queue is gone, or the socket."""
+        consumers = list(self._consumers)
+        self._consumers.clear()
+        self.kept.clear()
+        for consumer in consumers:
+            consumer.socket_lost(reason)
+
+    def _on_message(self, frame: Frame) -> None:
+        self.kept.append(frame)
+        self.pump()
+
+    def pump(self) -> None:
+        """Hand out what is kept, to those with room in turn."""
+        full = 0
+        while self.kept and full < len(self._consumers):
+            consumer = self._consumers[0]
+            self._consumers.rotate(-1)
+            if consumer.has_room:
+                full = 0
+                consumer.take(self.kept.popleft())
+            else:
+                full += 1
+
+
+class Borrower(Holder):
+    """Holds a message that was got from an exclusive queue."""
+
+    stays = True
+
+    def __init__(self, sockets: SessionSockets, owner: Owner) -> None:
+        super().__init__(sockets)
+        self.socket = owner.socket
+
+    def drop(self) -> None:
+        self.socket = None
+
+
+class OwnedConsumer(Consumer):
+    """A consumer of an exclusive queue, on the socket that owns it."""
+
+    _owner: Owner | None = None
+
+    @property
+    def stays(self) -> bool:
+        """Whether its socket lives on without it."""
+        return self._owner is not None
+
+    async def start(self, bindings: Sequence[Bound]) -> None:
+        if self._state is not State.WAITING:
+            return
+        owner = self._sockets.owners.get(self.queue.name)
+        if owner is None:
+            # Gone meanwhile: the broker says so.
+            await super().start(bindings)
+            return
+        self._state = State.STARTING
+        self._owner, self.socket = owner, owner.socket
+        self.backlog = owner.kept
+        try:
+            # What is kept has to be settled, whoever gets it.
+            consuming = evolve(self._consuming, no_ack=False)
+            await owner.feed(self.queue, consuming, self._dialect)
+        except BaseException:
+            self.end()
+            self._released(self)
+            raise
+        if self._state is State.STARTING:
+            owner.attach(self)
+            self._started()
+
+    async def add_sources(self, bindings: Sequence[Bound]) -> None:
+        if self._owner is None:
+            await super().add_sources(bindings)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may be handed one more."""
+        limit = self._consuming.prefetch_count
+        return not (self._unwanted or (limit and self.unsettled >= limit))
+
+    def take(self, frame: Frame) -> None:
+        """Hand out a message."""
+        if self._consuming.no_ack and self.socket is not None:
+            self.socket.write(self._dialect.ack(frame))
+        self._hand_out(frame)
+
+    def refill(self) -> None:
+        if self._owner is not None:
+            self._owner.pump()
+        else:
+            super().refill()
+
+    def _stop(self) -> None:
+        if self._owner is None:
+            super()._stop()
+            return
+        self._resume_reading()
+        self._give_up_subscriptions()
+        self.gone.fire(None)
+
+    def _give_up_subscriptions(self) -> None:
+        if self._owner is None:
+            super()._give_up_subscriptions()
+            return
+        self._state = State.OVER
+        self.backlog = deque()
+        self._owner.detach(self, self._consuming.prefetch_count)
+
+    def leave(self) -> Deferred[None]:
+        if self._owner is None:
+            return super().leave()
+        self.drop()
+        return succeed(None)
+
+    def drop(self) -> None:
+        if self._owner is None:
+            super().drop()
+            return
+        self.backlog = deque()
+        self.socket = None
+        self._owner.detach(self, self._consuming.prefetch_count)

@@ -1,0 +1,220 @@
+"""
+A session on STOMP: one login that stands for it, and the sockets beside.
+
+Its main socket does nothing but log in and beat; it is lost when the broker is,
+or the way to it, and everything ends with it.  What the others are for is told
+where they are opened: publishing and declaring by channels, one for each
+consumer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ...exceptions import SessionLost
+from ...interfaces import (
+    ISession,
+    ISessionChannel,
+    ISessionChannelListener,
+    ISessionListener,
+)
+from ...waiters import Waiters
+from ..errors import caused
+from .channel import StompChannel
+from .connector import Connector
+from .dialect import Dialect
+from .known import Known
+from .owner import Owner
+from .socket import ISocketOwner, StompSocket
+from .sockets import Quiet, SessionSockets
+
+
+class _State(Enum):
+    LOGIN = "login"
+    OPEN = "open"
+    CLOSING = "closing"
+    OVER = "over"
+
+
+_OPEN: Final = _State.OPEN
+
+
+@implementer(ISession, ISocketOwner)
+class StompSession:
+    """
+    One login at one broker; see L{ISession}.
+
+    @ivar socket: the one that stands for it.
+    """
+
+    _log = Logger()
+
+    dialect: Dialect
+    socket: StompSocket
+    sockets: SessionSockets
+
+    def __init__(self, connector: Connector, listener: ISessionListener) -> None:
+        self._connector = connector
+        self._listener = listener
+        self._state = _State.LOGIN
+        self._channels: dict[StompChannel, None] = {}
+        self._opening: dict[Deferred[ISessionChannel], None] = {}
+        self._full: dict[StompChannel, None] = {}
+        self._closed: Waiters[None] = Waiters()
+        self.known = Known()
+
+    def opened(self, socket: StompSocket, dialect: Dialect) -> StompSession:
+        """It is logged in."""
+        socket.errors_are_fatal = dialect.errors_are_fatal
+        dialect.exchange_named = self.known.exchange_named
+        self.socket = socket
+        self.dialect = dialect
+        self.product = dialect.product
+        self.version = dialect.version
+        self.capabilities = dialect.capabilities
+        self.sockets = SessionSockets(self._connector, socket, self._end)
+        self._state = _State.OPEN
+        return self
+
+    # --- channels ------------------------------------------------------------
+
+    def open_channel(
+        self, listener: ISessionChannelListener
+    ) -> Deferred[ISessionChannel]:
+        if self._state is not _OPEN:
+            return fail(SessionLost("the session is closed"))
+        channel = StompChannel(self, listener)
+        opening: Deferred[Any] = self.sockets.open(channel)
+        return opening.addCallback(self._channel_opened, channel)
+
+    def _channel_opened(
+        self, socket: StompSocket, channel: StompChannel
+    ) -> ISessionChannel:
+        if self._state is not _OPEN:
+            self.sockets.drop(socket)
+            raise SessionLost("the session is closed")
+        self._channels[channel] = None
+        return channel.opened(socket)
+
+    def release(self, channel: StompChannel) -> None:
+        """A channel is over."""
+        self._channels.pop(channel, None)
+        self.write_resumed_by(channel)
+
+    async def bound(self, queue: Any) -> None:
+        """Have all consumers of a queue receive what was bound to it."""
+        for channel in list(self._channels):
+            await channel.add_sources(queue)
+
+    async def own(self, name: str) -> None:
+        """Open the socket that an exclusive queue lives on, unless there is one."""
+        if name in self.sockets.owners:
+            return
+        quiet = Quiet()
+        socket = await self.sockets.open(quiet)
+        owner = self.sockets.owners[name] = Owner(socket)
+        quiet.lost = lambda reason: self._owner_lost(name, owner, reason)
+
+    def _owner_lost(self, name: str, owner: Owner, reason: Exception) -> None:
+        """
+        The queue is gone.  If the broker says why, who uses it hears that; else
+        all is lost that goes with a connection.
+        """
+        if self.sockets.owners.get(name) is owner:
+            del self.sockets.owners[name]
+        if isinstance(reason, SessionLost):
+            self._end(reason)
+        else:
+            owner.lost(reason)
+
+    def write_paused_by(self, channel: StompChannel) -> None:
+        """A channel's socket is full."""
+        first = not self._full
+        self._full[channel] = None
+        if first and self._state is _OPEN:
+            self._tell(self._listener.write_paused)
+
+    def write_resumed_by(self, channel: StompChannel) -> None:
+        """A channel's socket has room again, or is gone."""
+        last = self._full.pop(channel, self) is None and not self._full
+        if last and self._state is _OPEN:
+            self._tell(self._listener.write_resumed)
+
+    # --- the end -------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        if self._state in (_State.LOGIN, _State.OVER):
+            self.abort()
+            return succeed(None)
+        closed = self._closed.wait()
+        if self._state is _OPEN:
+            self._state = _State.CLOSING
+            closing = Deferred.fromCoroutine(self._close_in_order())
+            closing.addErrback(self._fault)
+        return closed
+
+    async def _close_in_order(self) -> None:
+        channels = list(self._channels)
+        await DeferredList([channel.close() for channel in channels])
+        if self._state is _State.CLOSING:
+            self.sockets.stop_opening()
+            await self.sockets.end_in_order()
+        if self._state is _State.CLOSING:
+            await self.socket.disconnect()
+        self._end(SessionLost("this program closed the connection"), wanted=True)
+
+    def _fault(self, failure: Any) -> None:
+        self._log.failure("Fault while closing", failure)
+        self.abort()
+
+    def abort(self) -> None:
+        self._end(SessionLost("this program dropped the connection"), wanted=True)
+
+    def _end(self, reason: Exception, wanted: bool = False) -> None:
+        """Tell the owner, and fire everything outstanding."""
+        before, self._state = self._state, _State.OVER
+        if before in (_State.LOGIN, _State.OVER):
+            return
+        if before is _OPEN and not wanted:
+            self._log.debug(
+                "lost {place}: {reason}", place=self._connector.place, reason=reason
+            )
+            self._tell(self._listener.session_lost, reason)
+        lost: Exception = reason
+        if not isinstance(reason, SessionLost):
+            lost = caused(SessionLost(f"the session ended: {reason}"), reason)
+        channels = list(self._channels)
+        told_by = wanted or before is not _OPEN
+        for channel in [each for each in channels if each.die(lost, told_by)]:
+            channel.fire(lost)
+        self.sockets.end()
+        self.socket.abort()
+        self._closed.fire(None)
+
+    def _tell(self, callback: Callable[..., object], *what: object) -> None:
+        """Call the owner's code, whose errors are not ours."""
+        try:
+            callback(*what)
+        except Exception:
+            self._log.failure("{callback} failed", callback=callback)
+
+    # --- ISocketOwner --------------------------------------------------------
+
+    def socket_lost(self, reason: Exception) -> None:
+        """The main socket is gone, and so is all."""
+        self._end(reason)
+
+    def write_paused(self) -> None:
+        """Nothing but heart-beats is written on the main socket."""
+
+    def write_resumed(self) -> None:
+        """See L{write_paused}."""
+
+    def turn_over(self) -> None:
+        """Nothing comes by the main socket."""
