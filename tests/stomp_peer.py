@@ -6,15 +6,15 @@ What the library writes is read by stompest's parser, which shares no code with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from txkombu.transport.stomp.library import StompParser
 from txkombu.transport.stomp.socket import ISocketOwner, StompSocket
@@ -54,18 +54,27 @@ class Wire(StringTransport):
 
     @ivar writes: what was written, one by one.
     @ivar reading: whether the protocol wants to read.
+    @ivar no_delay: whether small writes leave at once.
     """
 
-    aborted = False
+    aborted = no_delay = False
 
     def __init__(self) -> None:
         super().__init__()
         self.reading = True
         self.writes: list[bytes] = []
+        alsoProvides(self, ITCPTransport)
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
         super().write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        for each in data:
+            self.write(each)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.no_delay = enabled
 
     def abortConnection(self) -> None:
         self.aborted = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
@@ -63,7 +64,8 @@ class FrameTests(SynchronousTestCase):
     def test_cannot_be_written(self) -> None:
         """What cannot be written is named, not shown."""
         for field, header in (("virtual_host", "host"), ("password", "passcode")):
-            parameters = attrs.evolve(PARAMETERS, **{field: f"{SECRET}\0"})
+            changed: dict[str, Any] = {field: f"{SECRET}\0"}
+            parameters = attrs.evolve(PARAMETERS, **changed)
             with self.assertRaisesRegex(ConnectError, f"'{header}' has a zero") as got:
                 login_frame(parameters)
             self.assertNotIn("s3cr3t", str(got.exception))
@@ -87,7 +89,8 @@ class AnswerTests(SynchronousTestCase):
 
     def refused(self, stream: bytes) -> ConnectError:
         """Why it is refused."""
-        return self.assertRaises(ConnectError, self.answer, stream)
+        error: ConnectError = self.assertRaises(ConnectError, self.answer, stream)
+        return error
 
     def broken(self, stream: bytes, reason: str, size: int = 0) -> None:
         """It breaks the protocol."""
@@ -205,7 +208,10 @@ class ImportTests(SynchronousTestCase):
             options = ["-W", "error", "-X", f"pycache_prefix={folder}"]
             done = [
                 subprocess.run(
-                    [sys.executable, *options, *program], capture_output=True, text=True
+                    [sys.executable, *options, *program],
+                    check=False,
+                    capture_output=True,
+                    text=True,
                 )
                 for program in (["-c", "import stompest.protocol"], ["-c", run])
             ]
