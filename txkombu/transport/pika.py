@@ -2,13 +2,13 @@
 C{pika://} and C{pikas://}: pika's Twisted adapter behind the contract.
 
 pika's C{TwistedProtocolConnection} logs in, cuts what comes into frames, reads
-methods, puts contents together, and frames and writes what is sent.  What its
-channels would do on top of that is done by L{txkombu.transport.model}: they send
-one request at a time, and let publishes overtake it; they take returns and
-confirms for those of other messages; they forget which method an error is about.
-Tables and properties are not left to pika either: it cuts the fraction off a
-double, and can write none.  Nor are heartbeats: it waits for a dead peer to take
-what was written before it lets go of the socket.
+methods, and frames and writes what is sent.  What its channels would do on top of
+that is done by L{txkombu.transport.model}: they send one request at a time, and let
+publishes overtake it; they take returns and confirms for those of other messages;
+they forget which method an error is about.  Tables and properties are not left to
+pika either: it cuts the fraction off a double, and can write none.  Nor are
+heartbeats: it waits for a dead peer to take what was written before it lets go of
+the socket.
 
 Importing pika's adapter installs a reactor.  So that is done when a connection
 is first attempted, which is when a L{PikaTransport} is made.
@@ -30,7 +30,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..exceptions import ProtocolError
 from ..interfaces import ISessionChannelListener, ISessionListener, Properties
+from .errors import no_frame
 from .model.channel import Channel
+from .model.content import Assembler, Content
 from .model.login import client_properties
 from .model.session import Publisher, Session
 from .model.transport import Transport
@@ -42,13 +44,20 @@ if TYPE_CHECKING:
 _Basic = commands.Basic
 
 _ADAPTER: Final = "pika.adapters.twisted_connection"
-_CARRIERS: Final = (_Basic.Deliver.index, _Basic.GetOk.index, _Basic.Return.index)
-_KINDS: Final = (1, 2, 3, 8)
+_METHOD: Final = 1
 _HEADER: Final = 2
+_BODY: Final = 3
+_HEARTBEAT: Final = 8
+_PAYLOADS: Final = {
+    _METHOD: "method",
+    _HEADER: "properties",
+    _BODY: "fragment",
+    _HEARTBEAT: "NAME",
+}
+"""What pika calls what is in a frame of each type."""
 _OVERHEAD: Final = 8
 """The bytes of a frame around its payload."""
 _HEAD: Final = Struct(">BHI")
-_SIZES: Final = Struct(">HHQ")
 _END: Final = b"\xce"
 _KEPT: Final = 500
 """How many of a channel's publishes are kept, less content."""
@@ -77,7 +86,7 @@ class PikaSession(Session):
         settings = _settings(self._pika, parameters)
         self._protocol = adapter.TwistedProtocolConnection(settings, clock)
         self._connection = connection = self._protocol._impl
-        self._contents: dict[int, Any] = {}
+        self._assemblers: dict[int, Assembler] = {}
         self._arrived: Any = None
         self._take_by_pika = connection._process_frame
         connection._process_frame = self._take_frame
@@ -85,7 +94,7 @@ class PikaSession(Session):
         connection._create_heartbeat_checker = lambda: None
 
     def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
-        self._contents[number] = self._pika.channel.ContentFrameAssembler()
+        self._assemblers[number] = Assembler(_method)
         return super()._new_channel(number, listener)
 
     def publisher(self, number: int) -> Publisher:
@@ -132,9 +141,6 @@ class PikaSession(Session):
         self._heartbeat.idle = 0
         self._connection._output_marshaled_frames([packet])
 
-    def put_all(self, packets: list[bytes]) -> None:
-        self.put(b"".join(packets))
-
     def _beat(self) -> None:
         self.put(self._pika.frame.Heartbeat().marshal())
 
@@ -153,8 +159,8 @@ class PikaSession(Session):
         data: bytes = self._connection._frame_buffer
         if self.over:
             return 0, None
-        if data[0] not in _KINDS:
-            raise ProtocolError(f"no frame of AMQP 0-9-1 begins with {data[:16]!r}")
+        if data[0] not in _PAYLOADS:
+            raise no_frame(data)
         if len(data) < _HEAD.size:
             return 0, None
         kind, number, size = _HEAD.unpack_from(data)
@@ -164,39 +170,28 @@ class PikaSession(Session):
         if kind != _HEADER or data[whole - 1 : whole] != _END:
             return _read(self._pika.frame.decode_frame, data)
         payload = data[_HEAD.size : whole - 1]
-        class_id, _, length = _read(_SIZES.unpack, payload[: _SIZES.size])
-        if class_id != _Basic.frame_id:
-            raise ProtocolError(f"a content of the unknown class {class_id}")
-        return whole, self._pika.frame.Header(number, length, payload[_SIZES.size :])
+        return whole, self._pika.frame.Header(number, 0, payload)
 
     def _take_frame(self, frame: Any) -> None:
         """Take what pika would look at and hand to its channels."""
-        number, method = frame.channel_number, getattr(frame, "method", None)
+        number, kind = frame.channel_number, frame.frame_type
+        payload = getattr(frame, _PAYLOADS[kind])
         if number:
-            self._channel(number)
-            self._take_of_channel(number, frame, method)
-        elif method is not None:
+            self._take_of_channel(number, kind, payload)
+        elif kind == _METHOD:
             self._arrived = frame
-            self.take_method(0, _method(method))
-        elif frame.NAME != "Heartbeat":
-            raise ProtocolError(
-                f"a frame of type {frame.frame_type} for the whole connection"
-            )
+            self.take_method(0, _method(payload))
+        elif kind != _HEARTBEAT:
+            raise ProtocolError(f"a frame of type {kind} for the whole connection")
 
-    def _take_of_channel(self, number: int, frame: Any, method: Any) -> None:
-        content, kind = self._contents[number], frame.frame_type
-        due = 3 if content._header_frame else 2 if content._method_frame else 1
-        if kind != due:
-            raise ProtocolError(
-                f"a frame of type {kind} came instead of one of type {due}"
-            )
-        if method is not None and method.INDEX not in _CARRIERS:
-            self.take_method(number, _method(method))
-            return
-        whole = _read(content.process, frame)
-        if whole is not None:
-            carrier, header, body = whole
-            self.take_content(number, _method(carrier.method), header.properties, body)
+    def _take_of_channel(self, number: int, kind: int, payload: Any) -> None:
+        self._channel(number)
+        found = self._assemblers[number].take(kind, payload)
+        if isinstance(found, Content):
+            assert found.listed is not None
+            self.take_content(number, found.method, found.listed, found.body)
+        elif found is not None:
+            self.take_method(number, found)
 
 
 def _settings(pika: Any, parameters: Parameters) -> Any:
