@@ -163,7 +163,8 @@ class StompSocket(EndingProtocol):
         except ConnectError as error:
             self._refused(error)
         except ProtocolError as error:
-            self._broken(error)
+            if self._state is not _OVER:
+                self._broken(error)
         if self._state is _OPEN:
             self._tell(self._owner.turn_over)
 
