@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ....validation import check_count, check_short_string
-from .mapping import Route, is_mappable, is_native, route
+from .mapping import is_native, route
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
@@ -64,36 +64,39 @@ def argument_headers(
     return headers + _dead_letter_headers(queue, exchange_named)
 
 
+def lacks_dead_letter_key(
+    queue: Queue, exchange_named: Callable[[str], Exchange | None]
+) -> bool:
+    """
+    Whether its messages would die with the keys that they have at the broker,
+    where keys matter.
+    """
+    name = queue.arguments.get(DEAD_LETTER_EXCHANGE)
+    if name is None or DEAD_LETTER_KEY in queue.arguments or name == "amq.fanout":
+        return False
+    exchange = None if _is_predeclared(name) else exchange_named(str(name))
+    return exchange is None or exchange.type != "fanout"
+
+
+def _is_predeclared(name: object) -> bool:
+    return not name or str(name).startswith("amq.")
+
+
 def _dead_letter_headers(
     queue: Queue, exchange_named: Callable[[str], Exchange | None]
 ) -> list[tuple[str, str]]:
-    name = queue.arguments.get(DEAD_LETTER_EXCHANGE)
     key = queue.arguments.get(DEAD_LETTER_KEY)
+    headers = [] if key is None else [(DEAD_LETTER_KEY, str(key))]
+    name = queue.arguments.get(DEAD_LETTER_EXCHANGE)
     if name is None:
-        return [] if key is None else [(DEAD_LETTER_KEY, str(key))]
-    to = _dead_letter_route(
-        str(name), None if key is None else str(key), exchange_named
-    )
-    return [(DEAD_LETTER_EXCHANGE, to.exchange), (DEAD_LETTER_KEY, to.key)]
-
-
-def _dead_letter_route(
-    name: str, key: str | None, exchange_named: Callable[[str], Exchange | None]
-) -> Route:
-    exchange = exchange_named(name)
-    if key is None and not (exchange is not None and exchange.type == "fanout"):
-        raise ValueError(
-            f"{DEAD_LETTER_EXCHANGE} needs {DEAD_LETTER_KEY} on STOMP, unless the "
-            "exchange is a fanout one: the broker would keep the keys that messages "
-            "have there, which are not those that they were published with"
-        )
-    if not name or name.startswith("amq."):
-        return Route(name, key or "")
+        return headers
+    exchange = None if _is_predeclared(name) else exchange_named(str(name))
+    if _is_predeclared(name) or (exchange is not None and is_native(exchange)):
+        return [(DEAD_LETTER_EXCHANGE, str(name)), *headers]
     if exchange is None:
         raise ValueError(
             f"the type of {DEAD_LETTER_EXCHANGE} {name!r} has to be known on STOMP: "
             "declare that exchange before the queue"
         )
-    if not (is_native(exchange) or is_mappable(exchange)):
-        raise ValueError(f"{DEAD_LETTER_EXCHANGE} {name!r} is of type {exchange.type}")
-    return route(exchange, key or "")
+    to = route(exchange, str(key or ""))
+    return [(DEAD_LETTER_EXCHANGE, to.exchange), (DEAD_LETTER_KEY, to.key)]

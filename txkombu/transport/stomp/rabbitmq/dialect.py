@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ....exceptions import AccessRefused, BrokerError, NotFound
 from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
-from ...errors import exchange_named_in
 from ..dialect import Bound, Consuming, Dialect, Got, Sockets, Source
 from . import recipes
-from .arguments import KNOWN, argument_headers, queue_type
+from .arguments import KNOWN, argument_headers, lacks_dead_letter_key, queue_type
 from .mapping import (
     Route,
     binding_route,
@@ -21,6 +20,7 @@ from .mapping import (
     is_native,
     origin_of,
     queue_destination,
+    refused_by,
     route,
 )
 from .properties import ROUTING_HEADERS, vocabulary
@@ -100,11 +100,7 @@ class RabbitMQDialect(Dialect):
     def refuses(self, error: BrokerError, destination: str) -> bool:
         if not isinstance(error, AccessRefused | NotFound):
             return False
-        named = exchange_named_in(error.text)
-        return named is not None and destination_of(Route(named[0], "")) in (
-            destination,
-            "/".join(destination.split("/")[:3]),
-        )
+        return refused_by(error.text, destination)
 
     def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:
         headers = frame.headers
@@ -165,6 +161,12 @@ class RabbitMQDialect(Dialect):
             )
         if queue_type(queue) == "stream":
             raise self.unsupported("a stream", _AS_A_WHOLE)
+        if lacks_dead_letter_key(queue, self.exchange_named):
+            raise self.unsupported(
+                "x-dead-letter-exchange without x-dead-letter-routing-key",
+                "messages would keep the keys they have there, which are not those "
+                "they were published with; give a key, or use a fanout exchange",
+            )
         if queue.name:
             queue_destination(queue.name)
         argument_headers(queue, self.exchange_named)

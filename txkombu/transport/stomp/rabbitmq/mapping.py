@@ -37,6 +37,14 @@ _SHARED: Final = frozenset(_THROUGH.values())
 _SLASH: Final = "%2F"
 """How the plugin writes a slash in a name; it has no way to write this text."""
 
+_TO_QUEUE: Final = "/amq/queue/"
+_DEFAULT_EXCHANGE: Final = "amq.default"
+"""What refusals call it."""
+
+_EXCHANGE_NAMED: Final = pattern(r"(?s)exchange '(.*)' in vhost ")
+_TOPIC_REFUSED: Final = pattern(
+    r"(?s)access to topic '(.*)' in exchange '(.*)' in vhost "
+)
 _NO_WORD: Final = pattern(rb"[^A-Za-z0-9_-]")
 _ENCODED: Final = pattern(rb"~([0-9A-F]{2})")
 _WORD: Final = pattern(r"(?:[A-Za-z0-9_-]|~[0-9A-F]{2})+")
@@ -85,10 +93,12 @@ def route(exchange: Exchange, routing_key: str) -> Route:
     """
     Where a message goes.
 
-    @param exchange: native, or of a type that can be mapped; not the default.
+    @param exchange: any but the default one.
     @raise ValueError: it cannot be expressed.
     """
     if not is_native(exchange):
+        if not is_mappable(exchange):
+            raise ValueError(f"an exchange of type {exchange.type} cannot be mapped")
         key = _mapped_key(exchange, routing_key)
         return Route(_THROUGH[exchange.type], _short(key, exchange))
     if exchange.name in _SHARED and routing_key.startswith(PREFIX):
@@ -146,7 +156,7 @@ def queue_destination(name: str, declaring: bool = False) -> str:
     """
     if not name:
         raise ValueError("STOMP needs the name of a queue, and this one is empty")
-    return ("/queue/" if declaring else "/amq/queue/") + _part(name)
+    return ("/queue/" if declaring else _TO_QUEUE) + _part(name)
 
 
 def _part(name: str) -> str:
@@ -156,6 +166,22 @@ def _part(name: str) -> str:
             f"{_SLASH} in it for a slash"
         )
     return name.replace("/", _SLASH)
+
+
+def refused_by(text: str, destination: str) -> bool:
+    """
+    Whether a refusal in the broker's words is about a destination.
+    """
+    topic = _TOPIC_REFUSED.search(text)
+    if topic is not None:
+        return destination == destination_of(Route(topic[2], topic[1]))
+    named = _EXCHANGE_NAMED.search(text)
+    if named is None:
+        return False
+    if named[1] == _DEFAULT_EXCHANGE:
+        return destination.startswith(_TO_QUEUE)
+    whole = destination_of(Route(named[1], ""))
+    return destination == whole or destination.startswith(f"{whole}/")
 
 
 # --- from the broker's to ours ------------------------------------------------
