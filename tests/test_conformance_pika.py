@@ -5,12 +5,14 @@ The conformance suite on a real RabbitMQ, over pika.
 from __future__ import annotations
 
 from . import conformance
+from .abilities import PIKA
 from .brokers import rabbitmq
 
 
 class Pika:
     """Connects to the RabbitMQ of this run."""
 
+    abilities = PIKA
     url: str
 
     def setUp(self) -> None:

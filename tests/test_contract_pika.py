@@ -9,12 +9,14 @@ from txkombu.transport.pika import PikaTransport
 from txkombu.url import Parameters, parse_url
 
 from . import contract
+from .abilities import PIKA
 from .brokers import rabbitmq
 
 
 class Pika:
     """Connects to the RabbitMQ of this run."""
 
+    abilities = PIKA
     transport: IBrokerTransport
     parameters: Parameters
 

@@ -11,39 +11,21 @@ from struct import pack
 from typing import Any
 
 from pamqp import body, commands, header
-from twisted.internet.interfaces import IReactorTime
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import NotSent, ProtocolError, Unroutable
 from txkombu.transport.amqp.frames import frame
 from txkombu.transport.model.values import encode_properties
-from txkombu.transport.pika import PikaSession
-from txkombu.url import Parameters
 
-from . import amqp_peer
 from .amqp_peer import Basic, Channel
-from .contract_harness import DEFAULT, Inbox, Probe, SessionWatcher, consume, publish
+from .contract_harness import DEFAULT, Inbox, Probe, consume, publish
+from .pika_peer import PIKA
 from .processes import run_python
 
 QUEUE = Queue("q")
+Peer = PIKA.peer
 ROOT = str(Path(__file__).parents[1])
-
-
-class Peer(amqp_peer.Peer):
-    """Talks to a session of pika's."""
-
-    def __init__(
-        self, parameters: Parameters | None = None, clock: IReactorTime | None = None
-    ) -> None:
-        super().__init__(parameters, clock)
-        self.session: Any = PikaSession(
-            parameters or Parameters(heartbeat=0),
-            "the peer",
-            self.clock,
-            SessionWatcher(self.journal),
-        )
-        self.login = Probe(self.session.login)
 
 
 class FaultTests(SynchronousTestCase):
