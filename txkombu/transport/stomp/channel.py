@@ -265,7 +265,7 @@ class StompChannel(DeclaringChannel):
         """Keep the socket until the message is settled."""
         holder = Holder(self._sockets)
         holder.socket = got.socket
-        holder.ending = True
+        holder.ending = holder.lingers = True
         if no_ack:
             number = self._holdings.next_tag()
             self._holdings.leave(holder)

@@ -1,20 +1,21 @@
 """
 One consumer, on a socket of its own.
 
-Cancelling ends the socket, and no subscription alone: brokers lose step over
-messages that are under way to one that is gone (RabbitMQ), or hand its messages
-to others while they can still be settled (ActiveMQ).  So a consumer that was
-cancelled keeps its socket until the messages it holds are settled.  A consumer
-lives once::
+A consumer that was cancelled keeps its socket until the messages it holds are
+settled: the end of a subscription would hand them to others (ActiveMQ), or make
+them impossible to settle (RabbitMQ).  Where the broker does not know how to stop
+a subscription alone, it sends what the prefetch allows until the socket ends,
+and has that back then.  A consumer lives once::
 
     state      event                              then
     WAITING    its turn comes                     STARTING
     STARTING   all its sources are subscribed     RUNNING
     STARTING   one is refused, the socket lost    OVER     starting fails
-    RUNNING    it is cancelled                    ENDING   if it settles nothing,
-               it is cancelled, or its queue      OVER     what it holds can be
-               goes                                        settled
-    ENDING     all that was under way has come    OVER
+    RUNNING    it is cancelled                    ENDING   if subscriptions can be
+                                                           stopped alone, or
+                                                  OVER
+    RUNNING    its queue goes                     OVER     what it holds can be
+    ENDING     all that was under way has come    OVER     settled
     RUNNING    its socket is lost                 LOST     what it held is stale
     LOST       the broker is still there          OVER     its owner is told
     any        the channel ends                   OVER
@@ -174,7 +175,7 @@ class Consumer(Holder):
             self._hand_out(frame)
 
     def _hand_out(self, frame: Frame) -> None:
-        if self._state not in _TAKES or self._unwanted:
+        if self._state is not State.RUNNING and not self._takes(frame):
             return
         if self._consuming.no_ack:
             number = self._holdings.next_tag()
@@ -184,6 +185,14 @@ class Consumer(Holder):
             self._on_delivery(self._dialect.delivery(frame, number, self.tag))
         except Exception:
             self._log.failure("{callback} failed", callback=self._on_delivery)
+
+    def _takes(self, frame: Frame) -> bool:
+        """Whether it hands out a message that comes before or after it runs."""
+        if self._state is State.ENDING and not self._consuming.no_ack:
+            assert self.socket is not None
+            self.socket.write(self._dialect.nack(frame, True))
+            return False
+        return self._state in _TAKES and not self._unwanted
 
     def refill(self) -> None:
         backlog = self.backlog
@@ -234,10 +243,28 @@ class Consumer(Holder):
 
     def _stop(self) -> None:
         self._resume_reading()
-        if self._consuming.no_ack:
-            self._state = State.ENDING
-            self._finish()
+        no_ack = self._consuming.no_ack
+        frames = [self._dialect.stop_frames(id, no_ack) for id in self._subscribed]
+        if None not in frames and (no_ack or self.unsettled):
+            self._stop_by(b"".join(frame for frame in frames if frame))
             return
+        self._give_up_subscriptions()
+        if self.unsettled:
+            self.lingers = True
+            self.gone.fire(None)
+        else:
+            self._leave()
+
+    def _stop_by(self, frames: bytes) -> None:
+        """Stop its subscriptions, and take what is under way."""
+        socket = self.socket
+        assert socket is not None
+        self._state = State.ENDING
+        socket.write(frames)
+        come = fence(socket).addTimeout(CLOSE_SECONDS, self._sockets.clock)
+        come.addBoth(self._stopped)
+
+    def _stopped(self, _: object) -> None:
         self._give_up_subscriptions()
         if self.unsettled:
             self.gone.fire(None)
@@ -248,18 +275,6 @@ class Consumer(Holder):
         if self._paused and self.socket is not None:
             self._paused = False
             self.socket.resume_reading()
-
-    def _finish(self) -> None:
-        """What is under way awaits no settlement: take it all."""
-        socket = self.socket
-        assert socket is not None
-        socket.write(b"".join(map(self._dialect.last_frames, self._subscribed)))
-        come = fence(socket).addTimeout(CLOSE_SECONDS, self._sockets.clock)
-        come.addBoth(self._finished)
-
-    def _finished(self, _: object) -> None:
-        self._give_up_subscriptions()
-        self._leave()
 
     def _give_up_subscriptions(self) -> None:
         self._state = State.OVER

@@ -255,12 +255,14 @@ class Dialect(ABC):
         @raise ValueError: an argument cannot be expressed.
         """
 
-    def last_frames(self, id: str) -> bytes:
+    def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
         """
-        What ends a subscription that settles nothing, so that all that comes
-        for it comes before the receipt of a frame behind these.
+        What stops a subscription so that what came by it can still be settled,
+        and all that still comes does so before the receipt of a frame behind.
+
+        @return: C{None} if only the end of its socket stops it.
         """
-        return encode_frame("UNSUBSCRIBE", [("id", id)])
+        return encode_frame("UNSUBSCRIBE", [("id", id)]) if no_ack else None
 
     async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
         """

@@ -37,6 +37,7 @@ class Holder:
     @ivar backlog: what came and was not handed out yet.
     @ivar ending: it gets no more; when none awaits settlement its socket is
         left, and the broker has back what was not settled.
+    @ivar lingers: it gets no more, but the broker does not know.
     @ivar frames: what is to be written next.
     """
 
@@ -46,6 +47,7 @@ class Holder:
         self.unsettled = 0
         self.backlog: deque[Frame] = deque()
         self.ending = False
+        self.lingers = False
         self.frames: list[bytes] = []
 
     def write(self) -> None:
@@ -186,7 +188,7 @@ class Holdings:
             holder, frame = found
             holder.unsettled -= 1
             # Room for another would only bring one that nobody takes.
-            if not (requeue and holder.ending):
+            if not (requeue and holder.lingers):
                 holder.frames.append(encode(frame))
                 self._giving_back[holder] = None
             self._unwritten[holder] = None

@@ -160,8 +160,14 @@ class Publishing:
 
         @param later: has something called then.
         """
+
+        def cancelled(_: Deferred[None]) -> None:
+            self._held.pop(publish, None)
+            publish.verdict = Deferred()  # for nobody
+            publish.verdict.addErrback(lambda _: None)
+
         self._held[publish] = None
-        publish.verdict = Deferred(lambda _: self._held.pop(publish, None))
+        publish.verdict = Deferred(cancelled)
 
         def release() -> None:
             if publish in self._held:

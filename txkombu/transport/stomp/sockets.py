@@ -128,6 +128,8 @@ class SessionSockets:
             result.errors_are_fatal = self._main.errors_are_fatal
             self._open[result] = owner
             return result
+        if self._over:
+            raise SessionLost("the session is closed")
         if result.check(CancelledError, AuthenticationFailed):
             return result
         cause = result.value
