@@ -129,7 +129,6 @@ _NOT_LINKED = "a subscription has a socket of its own, and operations have their
 _STOMP: dict[Ability, str] = {
     _C.CUSTOM_EXCHANGE_TYPES: _NO_EXCHANGES,
     _C.HEADERS_EXCHANGE: _NO_EXCHANGES,
-    _C.EXCHANGE_PASSIVE: _NO_EXCHANGES,
     _C.EXCHANGE_DELETE: _NO_EXCHANGES,
     _C.EXCHANGE_BIND: _NO_EXCHANGES,
     _C.QUEUE_COUNTS: _NO_COUNTS,
@@ -158,6 +157,7 @@ STOMP_ACTIVEMQ = Abilities(
     "stomp",
     {
         **_STOMP,
+        _C.EXCHANGE_PASSIVE: _NO_EXCHANGES,
         _C.QUEUE_PASSIVE: _OF_ITSELF,
         _C.QUEUE_DELETE: "STOMP on ActiveMQ has no frame that deletes",
         _C.QUEUE_ARGUMENTS: _POLICY,

@@ -160,10 +160,12 @@ class ConsumeTests(Harness):
         started = Probe(consume(channel, second, "t", new))
         await self.put(channel, first, b"first")
         await self.put(channel, second, b"second")
-        await new.first()
+        (held,) = await new.first()
         self.assertEqual((cancelled.outcome, started.outcome), (None, None))
         self.assertEqual((old.bodies, new.bodies), ([], [b"second"]))
         await channel.basic_cancel("t")
+        await self.check_cancelled(channel, second, 0)
+        channel.ack(held.tag, False)
         await self.check_consumers(channel, second, 0)
 
     @needs(Nature.MISSING_QUEUE)

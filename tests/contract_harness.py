@@ -20,7 +20,12 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from txkombu.entity import Exchange, Queue
-from txkombu.exceptions import BrokerError, CommandInvalid
+from txkombu.exceptions import (
+    BrokerError,
+    CommandInvalid,
+    OutcomeUnknown,
+    PublishError,
+)
 from txkombu.interfaces import (
     Capability,
     Delivery,
@@ -207,6 +212,8 @@ class Harness(TestCase):
     @cvar ends_session: what L{ask_for_the_end} is refused with.
     @cvar generated: how names begin that the broker makes up.
     @cvar carried: the properties that arrive as they were published.
+    @cvar held: what a publish fails with at a loss, begun behind declarations.
+    @cvar late: whether a message shows that it was got by who no longer wanted it.
     @cvar immediate: those of L{OPERATIONS} that may need no word of the broker.
     """
 
@@ -220,6 +227,8 @@ class Harness(TestCase):
     ends_session: type[BrokerError] = CommandInvalid
     generated = "amq.gen-"
     carried: Mapping[str, Any] = PROPERTIES
+    held: type[PublishError] = OutcomeUnknown
+    late: tuple[bool, ...] = (True,)
     immediate: frozenset[str] = frozenset()
 
     def can(self, *wanted: Ability) -> bool:

@@ -156,7 +156,7 @@ class _LackingTests(Harness):
             before = watched.counts
             error = await self.refusal(NotSupported, begin(channel, queue, exchange))
             self.assertEqual(watched.counts, before)
-            self.assertEqual(error.transport, self.parameters.scheme)
+            self.assertEqual(error.transport, self.parameters.scheme.name)
             self.assertTrue(error.operation)
         await self.check_lives(channel, queue)
         self.assertEqual(journal.entries, [])

@@ -235,7 +235,7 @@ class SettleTests(Harness):
         for queue, left in zip(queues, (0, 2, 0, 2), strict=True):
             await self.check_ready(channel, queue, left)
 
-    @needs(Can.RECOVER)
+    @needs(Can.RECOVER, Nature.REQUEUE_IN_PLACE)
     async def test_recover(self) -> None:
         """Recovering hands all back; old tags are stale and harm nothing."""
         channel = await self.channel()
