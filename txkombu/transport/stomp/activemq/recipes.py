@@ -4,6 +4,7 @@ What is done with queues on ActiveMQ Classic, step by step.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS: Final = 0.5
 """
-When nothing came for so long, there is nothing: ActiveMQ tells what it has, but not
-that it has nothing.
+When nothing came for so long, there is nothing for us: ActiveMQ does not tell that
+others have the rest.
 """
 
 PREFETCH: Final = "activemq.prefetchSize"
 BY_THE_CLIENT: Final = ("ack", "client-individual")
 BY_ITSELF: Final = ("ack", "auto")
+BROWSER: Final = ("browser", "true")
 
 AUTO_PREFETCH: Final = 1000
 """For what settles nothing: how many are under way, ActiveMQ's own default."""
@@ -82,14 +84,15 @@ async def get(
     try:
         arrivals = Arrivals(socket)
         await arrivals.subscribe(destinations, BY_THE_CLIENT, 1)
+        arrivals.browse(destinations)
         frame = await arrivals.next(sockets.clock)
-        arrivals.leave_others(frame)
     except BaseException:
         sockets.drop(socket)
         raise
     if frame is None:
         await sockets.leave(socket)
         return None
+    arrivals.leave_others(frame)
     if no_ack:
         socket.write(settling.ack(frame))
     return Got(frame, socket)
@@ -106,8 +109,9 @@ class Arrivals:
 
     def __init__(self, socket: StompSocket) -> None:
         self._socket = socket
-        self._ids: list[str] = []
-        self._come: list[Frame] = []
+        self._ids: set[str] = set()
+        self._browsed: set[str] = set()
+        self._come: deque[Frame] = deque()
         self._waiting: Deferred[None] | None = None
 
     async def subscribe(
@@ -121,7 +125,7 @@ class Arrivals:
         started = []
         for number, destination in enumerate(destinations):
             id = f"s{number}"
-            self._ids.append(id)
+            self._ids.add(id)
             self._socket.subscribe(id, self._arrived, _never_cancelled)
             headers = (ack, (PREFETCH, str(prefetch)))
             started.append(_subscribe(self._socket, id, destination, *headers))
@@ -129,6 +133,31 @@ class Arrivals:
             await gatherResults(started, consumeErrors=True)
         except FirstError as error:
             error.subFailure.raiseException()
+
+    def browse(self, destinations: Sequence[str]) -> None:
+        """
+        Have L{next} wait no longer than it takes to see that there is nothing.
+
+        A browser sees also what others hold, and is told when it has seen all.
+        """
+        for number, destination in enumerate(destinations):
+            id = f"b{number}"
+            self._ids.add(id)
+            self._browsed.add(id)
+            self._socket.subscribe(id, self._seen, _never_cancelled)
+            about = [("destination", destination), ("id", id), BY_ITSELF, BROWSER]
+            self._socket.write(encode_frame("SUBSCRIBE", about))
+
+    def _seen(self, frame: Frame) -> None:
+        id = frame.headers["subscription"]
+        if frame.headers.get("browser") != "end":
+            # There is something, which may be for us.
+            self._give_up(id)
+            return
+        self._ids.discard(id)
+        self._browsed.discard(id)
+        if not self._browsed:
+            self._wake()
 
     def _arrived(self, frame: Frame) -> None:
         self._come.append(frame)
@@ -147,7 +176,7 @@ class Arrivals:
         if not self._come:
             await self._wait(clock)
         if self._come:
-            return self._come.pop(0)
+            return self._come.popleft()
         if not self._socket.alive:
             raise SessionLost("the connection was lost")
         return None
@@ -162,10 +191,18 @@ class Arrivals:
             if late.active():
                 late.cancel()
 
-    def leave_others(self, kept: Frame | None) -> None:
+    def leave_others(self, kept: Frame) -> None:
         """Give up all subscriptions but that of a message."""
-        keep = "" if kept is None else kept.headers.get("subscription", "")
-        for id in self._ids:
-            self._socket.unsubscribe(id)
-            if id != keep:
-                self._socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
+        keep = kept.headers["subscription"]
+        self._socket.unsubscribe(keep)
+        for id in self._ids - {keep}:
+            self._give_up(id)
+
+    def _give_up(self, id: str) -> None:
+        self._ids.discard(id)
+        self._socket.unsubscribe(id)
+        receipt, over = self._socket.receipt()
+        # A browser may be over by itself.
+        over.addErrback(lambda _: None)
+        about = [("id", id), ("receipt", receipt)]
+        self._socket.write(encode_frame("UNSUBSCRIBE", about))
