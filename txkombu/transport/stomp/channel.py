@@ -105,9 +105,11 @@ class StompChannel(DeclaringChannel):
         about: str,
         declares: bool = False,
         undo: Callable[[_T], object] | None = None,
+        at_once: bool = False,
     ) -> Deferred[_T]:
         async def in_order() -> _T:
-            await self._seen()
+            if not at_once:
+                await self._seen()
             return await work()
 
         return self._begin(Operation(in_order, about, undo, declares))

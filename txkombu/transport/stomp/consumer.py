@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -143,7 +143,10 @@ class Consumer(Holder):
         waiting = [self._subscribe_to(source) for source in fresh]
         if len(self._subscribed) > 1:
             self._limit = self._consuming.prefetch_count
-        await gatherResults(waiting, consumeErrors=True)
+        try:
+            await gatherResults(waiting, consumeErrors=True)
+        except FirstError as error:
+            raise error.subFailure.value from None
 
     def _subscribe_to(self, source: Source) -> Deferred[None]:
         socket = self.socket

@@ -5,7 +5,7 @@ What a STOMP session channel does with exchanges and queues.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -34,9 +34,18 @@ class DeclaringChannel(ABC):
 
     @abstractmethod
     def _operate(
-        self, work: Work[_T], about: str, declares: bool = False
+        self,
+        work: Work[_T],
+        about: str,
+        declares: bool = False,
+        undo: Callable[[_T], object] | None = None,
+        at_once: bool = False,
     ) -> Deferred[_T]:
-        """Do something when what was begun before is over."""
+        """
+        Do something when what was begun before is over.
+
+        @param at_once: no matter whether the broker has seen what was published.
+        """
 
     @abstractmethod
     async def _own(self, queue: Queue) -> None:
@@ -63,12 +72,12 @@ class DeclaringChannel(ABC):
             self._dialect.check_exchange(exchange)
         except NotSupported as error:
             return fail(error)
-        if not passive:
-            self._known.declared(exchange)
+        self._known.declared(exchange)
         return self._operate(
             lambda: self._dialect.declare_exchange(exchange, passive, self._sockets),
             exchange.name,
             declares=True,
+            at_once=True,
         )
 
     def exchange_delete(self, exchange: Exchange, if_unused: bool) -> Deferred[None]:
@@ -135,6 +144,7 @@ class DeclaringChannel(ABC):
             self._dialect.check_binding(queue, bound, others)
         except NotSupported as error:
             return fail(error)
+        self._known.declared(bound.exchange)
         self._known.bound(queue.name, bound)
 
         async def bind() -> None:

@@ -28,7 +28,7 @@ class Known:
         self._bindings: dict[str, list[Bound]] = {}
 
     def declared(self, exchange: Exchange) -> None:
-        """An exchange is declared, so that its name is enough from now on."""
+        """An exchange was described, so that its name is enough from now on."""
         self._exchanges[exchange.name] = exchange
 
     def exchange_named(self, name: str) -> Exchange | None:
