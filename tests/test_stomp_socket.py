@@ -289,6 +289,17 @@ class ErrorTests(Case):
         self.peer.clock.advance(CLOSE_SECONDS)
         self.assertTrue(self.wire.aborted)
 
+    def test_owner_drops_it(self) -> None:
+        """The owner may drop it when it hears of that."""
+        for sent in (NOT_FOUND, b"no STOMP\n"):
+            with self.subTest(sent):
+                peer = Peer()
+                peer.log_in()
+                peer.owner.then = lambda _, peer=peer: peer.socket.abort()
+                peer.send(sent)
+                self.assertTrue(peer.wire.aborted)
+                self.assertEqual(peer.clock.getDelayedCalls(), [])
+
     def test_named_is_fatal(self) -> None:
         """Where all are fatal, one that names a receipt is, too."""
         number, waiting = self.wait()

@@ -54,8 +54,12 @@ def again(error: BrokerError, about: str = "") -> BrokerError:
 
     @param about: the name of the object, if the error does not say.
     """
-    return broker_error(
-        error.code, error.text, error.class_id, error.method_id, error.about or about
+    return type(error)(
+        error.text,
+        code=error.code,
+        class_id=error.class_id,
+        method_id=error.method_id,
+        about=error.about or about,
     )
 
 

@@ -351,8 +351,8 @@ class StompSocket(EndingProtocol):
         elif number is not None and not self.errors_are_fatal:
             self._receipts.answer(number, error_of(frame))
         else:
-            self._end(error_of(frame))
             self._leave()
+            self._end(error_of(frame))
 
     def _cancelled(self, id: str, error: Exception) -> None:
         subscription = self._subscriptions.pop(id, None)
@@ -385,8 +385,8 @@ class StompSocket(EndingProtocol):
             text = f"{self._place} does not speak STOMP 1.2: {error}"
             self._refused(caused(ConnectError(text), error))
             return
-        self._end(error)
         self._leave()
+        self._end(error)
 
     def _beat(self) -> None:
         self.write(HEARTBEAT)
