@@ -166,9 +166,11 @@ class DestinationTests(SynchronousTestCase):
         self.assertEqual(queue_destination("a/b"), "/amq/queue/a%2Fb")
         self.assertEqual(queue_destination("a/b", declaring=True), "/queue/a%2Fb")
 
-    def test_nameless(self) -> None:
-        """A queue needs a name."""
+    def test_no_queue(self) -> None:
+        """A queue needs a name, of at most 255 bytes."""
         self.assertRaises(ValueError, queue_destination, "")
+        self.assertRaises(ValueError, queue_destination, "ü" * 128)
+        self.assertIn("q" * 255, queue_destination("q" * 255))
 
     def test_cannot_be_expressed(self) -> None:
         """What the plugin would take for a slash is refused; what not, is not."""

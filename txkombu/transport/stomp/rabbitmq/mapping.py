@@ -23,7 +23,7 @@ from re import compile as pattern
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
-from ....validation import SHORT_STRING_BYTES
+from ....validation import SHORT_STRING_BYTES, check_short_string
 
 if TYPE_CHECKING:
     from ....entity import Exchange
@@ -156,6 +156,7 @@ def queue_destination(name: str, declaring: bool = False) -> str:
     """
     if not name:
         raise ValueError("STOMP needs the name of a queue, and this one is empty")
+    check_short_string("queue name", name)
     return ("/queue/" if declaring else _TO_QUEUE) + _part(name)
 
 

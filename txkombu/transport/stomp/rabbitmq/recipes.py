@@ -88,7 +88,7 @@ def dead_end(name: str, id: str, headers: Headers) -> bytes:
 
     @param name: the queue's.
     """
-    destination = queue_destination(name, declaring=True)
+    destination = queue_destination(helper_name(name), declaring=True)
     return subscribe_frame(destination, id, [*headers, _ONE, *_FLEETING])
 
 
