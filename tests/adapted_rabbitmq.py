@@ -22,7 +22,7 @@ from .snippets import PageTestCase
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo.py"
 SEED_PAGE = ROOT / "docs" / "introduction.rst"
-PICTURE = bytes(range(256))
+PICTURE = b"\xff\xd8\xff\xe0"
 MEBIBYTE = bytes(range(256)) * 4096
 """Every byte, in every place of a body that takes several frames."""
 WORD = "\u043a\u043b\u044e\u0447-\u4e2d\U0001f407"
