@@ -280,29 +280,29 @@ def _read_decimal(data: bytes) -> tuple[int, Decimal]:
 
 
 def _read_array(data: bytes) -> tuple[int, list[object]]:
-    end, found = _end(data), []
+    data, found = _whole(data), []
     at = _LONG.size
-    while at < end:
-        at, value = _read(_read_field, data[:end], at)
+    while at < len(data):
+        at, value = _read(_read_field, data, at)
         found.append(value)
-    return end, found
+    return at, found
 
 
 def _read_table(data: bytes) -> tuple[int, dict[str, object]]:
-    end, found = _end(data), {}
+    data, found = _whole(data), {}
     at = _LONG.size
-    while at < end:
-        at, key = _read(decode.short_str, data[:end], at)
-        at, found[key] = _read(_read_field, data[:end], at)
-    return end, found
+    while at < len(data):
+        at, key = _read(decode.short_str, data, at)
+        at, found[key] = _read(_read_field, data, at)
+    return at, found
 
 
-def _end(data: bytes) -> int:
-    """Where a table or array ends, which begins with its size."""
+def _whole(data: bytes) -> bytes:
+    """A table or array, which begins with its size, without what follows it."""
     end = _LONG.size + int(_LONG.unpack_from(data)[0])
     if end > len(data):
         raise ValueError("a table is cut short")
-    return end
+    return data[:end]
 
 
 def _read_field(data: bytes) -> tuple[int, object]:
