@@ -146,7 +146,7 @@ class Consumer(Holder):
         try:
             await gatherResults(waiting, consumeErrors=True)
         except FirstError as error:
-            raise error.subFailure.value from None
+            error.subFailure.raiseException()
 
     def _subscribe_to(self, source: Source) -> Deferred[None]:
         socket = self.socket
