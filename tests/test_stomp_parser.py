@@ -290,8 +290,8 @@ class LimitTests(Case):
                 self.assertEqual(len(frame.body), 1000)
 
     def test_defaults(self) -> None:
-        """By default a head has 256 KiB at most and a body 100 MiB."""
-        self.assertEqual((HEAD_MOST, BODY_MOST), (262144, 104857600))
+        """By default a head has 512 KiB at most and a body 128 MiB."""
+        self.assertEqual((HEAD_MOST, BODY_MOST), (524288, 134217728))
         with self.assertRaisesRegex(ProtocolError, "99999999999 bytes is larger"):
             list(FrameParser().feed(b"MESSAGE\ncontent-length:99999999999\n\n"))
 

@@ -17,11 +17,15 @@ from typing import Final
 from ...exceptions import ProtocolError
 from .frames import Frame
 
-HEAD_MOST: Final = 256 * 1024
-"""The most bytes of a frame's command and headers."""
+HEAD_MOST: Final = 512 * 1024
+"""
+The most bytes of a frame's command and headers.  By AMQP those of a message come to
+RabbitMQ in one frame of 128 KiB, and escapes may double them: a message that can be
+published must not be one that nobody can ever read.
+"""
 
-BODY_MOST: Final = 100 * 1024 * 1024
-"""The most bytes of a frame's body."""
+BODY_MOST: Final = 128 * 1024 * 1024
+"""The most bytes of a frame's body; RabbitMQ and ActiveMQ allow no more by default."""
 
 MESSAGE: Final = "MESSAGE"
 RECEIPT: Final = "RECEIPT"
