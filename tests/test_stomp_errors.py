@@ -12,6 +12,7 @@ from txkombu.exceptions import (
     BrokerError,
     ConnectError,
     ConsumerCancelled,
+    ContentTooLarge,
     InternalError,
     NotFound,
     PreconditionFailed,
@@ -89,6 +90,12 @@ ACTIVEMQ: list[tuple[str, str, type[BrokerError], int]] = [
     ),
     ("no", f"javax.jms.InvalidDestinationException: no{TRACE}", NotFound, 404),
     ("no", f"java.lang.SecurityException: no{TRACE}", AccessRefused, 403),
+    (
+        "The maximum data length was exceeded",
+        f"{PROTOCOL}The maximum data length was exceeded{TRACE}",
+        ContentTooLarge,
+        311,
+    ),
     ("no", f"{PROTOCOL}Unexpected ACK{TRACE}", BrokerError, 0),
 ]
 

@@ -18,6 +18,7 @@ from ...exceptions import (
     BrokerError,
     ConnectError,
     ConsumerCancelled,
+    ContentTooLarge,
     NotFound,
     broker_error,
 )
@@ -54,6 +55,7 @@ _JAVA_CODES: Final = {
 }
 _ACTIVEMQ_REFUSES: Final = pattern(r"User \S* ?is not authori[sz]ed to ")
 _ACTIVEMQ_LOGIN: Final = pattern(r"User name \[.*\] or password is invalid", 16)
+_ACTIVEMQ_TOO_LARGE: Final = "The maximum data length was exceeded"
 _RABBITMQ_LOGIN: Final = "Bad CONNECT"
 _CANCELLED: Final = "Server cancelled subscription"
 _JAVA: Final = pattern(r"(?:[\w$]+\.)+([\w$]+(?:Exception|Error))\b")
@@ -70,7 +72,8 @@ def error_of(frame: Frame, about: str = "") -> BrokerError:
     body = frame.body[: 4 * _TEXT_MOST].decode("utf-8", "replace")
     java = _JAVA.match(body)
     if java is not None:
-        return broker_error_of(_JAVA_CODES.get(java[1], 0), message or java[1], about)
+        code = _JAVA_CODES.get(java[1]) or _code_of(message)
+        return broker_error_of(code, message or java[1], about)
     text = _shown(body)
     if message in _CODES:
         return broker_error_of(_CODES[message], text or message, about)
@@ -91,6 +94,8 @@ def broker_error_of(code: int, text: str, about: str) -> BrokerError:
 
 
 def _code_of(message: str) -> int:
+    if message == _ACTIVEMQ_TOO_LARGE:
+        return ContentTooLarge.default_code
     refused = (
         message == _RABBITMQ_LOGIN
         or _ACTIVEMQ_LOGIN.match(message)
