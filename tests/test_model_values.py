@@ -46,7 +46,9 @@ UNSENDABLE: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
     ({"arguments": {"a": object()}}, TypeError, "arguments: 'a': a object"),
     ({"arguments": {"a": 2**63}}, ValueError, "'a': .* 64 bits"),
     ({"arguments": {7: 1}}, TypeError, "a str, not 7"),
-    ({"arguments": {"a": Decimal("NaN")}}, TypeError, "NaN"),
+    ({"arguments": {"a": Decimal("NaN")}}, ValueError, "NaN"),
+    ({"arguments": {"a": Decimal(2**31)}}, ValueError, "too many digits"),
+    ({"arguments": {"a": Decimal("1e11")}}, ValueError, "cannot be expressed"),
     ({"arguments": 7}, TypeError, "Queue.Declare.arguments: "),
     ({"nonsense": 1}, TypeError, "Queue.Declare has no nonsense"),
 )

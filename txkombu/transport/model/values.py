@@ -169,7 +169,7 @@ def _field(value: Any) -> bytes:
     if isinstance(value, datetime):
         return b"T" + _timestamp(value)
     if isinstance(value, Decimal):
-        return b"D" + encode.decimal(value)
+        return b"D" + _decimal(value)
     raise TypeError(f"a {type(value).__name__} cannot be sent in a table: {value!r}")
 
 
@@ -179,6 +179,18 @@ def _integer(value: int) -> bytes:
     if -(2**63) <= value < 2**63:
         return b"l" + encode.long_long_int(value)
     raise ValueError(f"{value} does not fit into 64 bits")
+
+
+def _decimal(value: Decimal) -> bytes:
+    """Some versions of pamqp lose what lies before or behind the point."""
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or not -255 <= exponent <= 10:
+        raise ValueError(f"{value} cannot be expressed as a decimal")
+    places = max(0, -exponent)
+    digits = int(value.scaleb(places)) if value else 0
+    if not -(2**31) <= digits < 2**31:
+        raise ValueError(f"{value} has too many digits for a decimal")
+    return _DECIMAL.pack(places, digits)
 
 
 _WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
