@@ -197,15 +197,15 @@ def binding_headers(name: str, described: Headers) -> list[tuple[str, str]]:
 
 async def delete(queue: Queue, described: Headers, sockets: Sockets) -> None:
     """
-    Delete a queue: bind it, and end what the plugin takes for a subscription of
-    its own that is durable.
+    Delete a queue: bind it, and end what the plugin takes for a durable
+    subscription to a topic.  It knows none to anything else.
 
     @param described: as for L{declare}.
     """
     async with sockets.short() as socket:
-        nowhere = Route("amq.direct", helper_name(queue.name))
+        nowhere = f"/topic/{uuid4().hex}"
         headers = binding_headers(queue.name, described)
-        await _subscribe(socket, destination_of(nowhere), "delete", headers)
+        await _subscribe(socket, nowhere, "delete", headers)
         receipt, done = socket.receipt()
         durable = [("durable", "true"), ("x-queue-name", queue.name)]
         socket.write(
