@@ -109,10 +109,10 @@ def _reduced(group: type, kept: set[str]) -> type:
 
 _C, _N = Capability, Nature
 
-MEMORY = Abilities("memory", "memory")
-AMQP = Abilities("amqp", "amqp")
-TXAMQP = Abilities("txamqp", "txamqp")
-PIKA = Abilities("pika", "pika")
+MEMORY = Abilities("``memory``", "memory")
+AMQP = Abilities("``amqp``", "amqp")
+TXAMQP = Abilities("``txamqp``", "txamqp")
+PIKA = Abilities("``pika``", "pika")
 
 _NO_EXCHANGES = (
     "STOMP declares no exchanges: those of direct, fanout and topic are words of a "
@@ -123,7 +123,6 @@ _NO_COUNTS = "STOMP does not tell them"
 _NO_RETURNS = "STOMP has no returns: what nothing is bound for is dropped"
 _NO_CONDITIONS = "STOMP has no frame that asks"
 _NO_SHARED_LIMIT = "each consumer has a subscription with a limit of its own"
-_NO_TYPES = "the headers of STOMP are text"
 _NOT_LINKED = "a subscription has a socket of its own, and operations have theirs"
 
 _STOMP: dict[Ability, str] = {
@@ -142,18 +141,21 @@ _STOMP: dict[Ability, str] = {
     _N.AUTO_DELETE: "queues go with the socket that declared them, or stay",
     _N.REJECT_PUBLISH: "the broker says nothing and closes the socket",
     _N.LONG_NAMES: "a name becomes part of a longer one",
-    _N.TYPED_HEADERS: _NO_TYPES,
-    _N.DEATH_HISTORY: _NO_TYPES,
+    _N.DEATH_HISTORY: "it is a list, and what a broker puts into STOMP is text",
     _N.SESSION_ERRORS: _NOT_LINKED,
 }
 
-STOMP_RABBITMQ = Abilities("stomp on RabbitMQ", "stomp", _STOMP)
+STOMP_RABBITMQ = Abilities(
+    "``stomp``, RabbitMQ",
+    "stomp",
+    {**_STOMP, _N.OWN_PROPERTIES: "headers and delivery mode always have a value"},
+)
 
 _OF_ITSELF = "ActiveMQ makes a queue of every name that is used"
 _POLICY = "only ActiveMQ's own configuration sets them"
 
 STOMP_ACTIVEMQ = Abilities(
-    "stomp on ActiveMQ",
+    "``stomp``, ActiveMQ",
     "stomp",
     {
         **_STOMP,

@@ -62,7 +62,7 @@ class DeathTests(Harness):
         """All have fired, as the contract says."""
         self.assertIsInstance(begun.pop("publish").outcome, self.held)
         self.assertIsNone(begun.pop("basic_cancel").outcome)
-        for name in self.immediate:
+        for name in self.immediate & begun.keys():
             if begun[name].outcome is None:
                 del begun[name]
         for name, probe in begun.items():

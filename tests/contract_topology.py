@@ -106,11 +106,8 @@ class ExchangeTests(Harness):
         channel = await self.channel()
         missing = Exchange(self.name(), passive=True)
         error = await self.refusal(NotFound, channel.exchange_declare(missing, True))
-        self.assertEqual(
-            error.text, f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'"
-        )
-        self.assertEqual((error.class_id, error.method_id), (40, 10))
-        self.assertEqual(error.about, missing.name)
+        text = f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'"
+        self.check_reply(error, missing.name, text, (40, 10))
 
     @needs(Nature.EXCHANGE_CHECKED)
     async def test_other_properties(self) -> None:

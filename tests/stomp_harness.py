@@ -50,7 +50,9 @@ class Stomp(Harness):
     generated = ""
     held = NotSent
     late = (True, False)
-    immediate = frozenset({"exchange_declare", "basic_recover"})
+    immediate = frozenset(
+        {"exchange_declare", "exchange_declare passive", "basic_recover"}
+    )
 
     def lose(self, session: ISession) -> None:
         session.socket.transport.abortConnection()  # type: ignore[attr-defined]

@@ -22,13 +22,11 @@ from txkombu import (
     publishing,
     yamlcodec,
 )
-from txkombu.interfaces import Capability
 from txkombu.lifecycle import State
 from txkombu.transport import _TABLE, _provider, known_schemes
-from txkombu.transport.amqp.protocol import AmqpSession
-from txkombu.transport.memory.session import MemorySession
 from txkombu.url import _OPTIONS, _TLS_OPTIONS
 
+from . import abilities_table
 from .brokers import rabbitmq
 from .snippets import PageTestCase, parse, snippets_of
 
@@ -320,14 +318,13 @@ class TableTests(SynchronousTestCase):
             kind = getattr(exceptions, name)
             self.assertEqual(code if code.isdigit() else "0", str(kind.default_code))
 
-    def test_capabilities(self) -> None:
-        """The table of capabilities says what sessions say."""
-        sessions = (MemorySession, AmqpSession)
-        expected = [
-            [each.value, *("yes" if each in s.capabilities else "no" for s in sessions)]
-            for each in Capability
-        ]
-        self.assertEqual(first_columns("transports.rst", "what each can do"), expected)
+    def test_abilities(self) -> None:
+        """What transports can do is what their tests are made by."""
+        self.assertEqual(
+            abilities_table.written(),
+            abilities_table.table(),
+            "python -m tests.abilities_table writes it",
+        )
 
     def test_schemes(self) -> None:
         """Every scheme is listed, with its port, and whether it is available."""
