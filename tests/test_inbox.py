@@ -46,6 +46,19 @@ class InboxTests(SynchronousTestCase):
         )
         self.assertEqual(self.left(), [])
 
+    def test_lost_consumer(self) -> None:
+        """
+        The broker has what a lost consumer held; to settle that is stale, and all
+        else is as it was.
+        """
+        other = Message(delivery(7, consumer_tag="other"), self.inbox)
+        self.inbox.lose("tag")
+        self.assertEqual(self.left(), [7])
+        self.assertTrue(self.messages[2].is_back)
+        self.assertFalse(other.is_back)
+        self.channel.dead = True
+        self.assertIs(self.successResultOf(self.messages[2].ack()), Settlement.STALE)
+
     def test_handed_to_the_socket(self) -> None:
         """It fires when it was handed to the socket, not before."""
         settling = [

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import queue
 
+from twisted.internet.defer import fail
+
 from txkombu import Queue
+from txkombu.exceptions import NotSupported
 from txkombu.simple import Empty, SimpleQueue
 from txkombu.testing import BrokerTestCase
 
@@ -87,6 +90,14 @@ class SimpleQueueTests(BrokerTestCase):
         self.assertEqual(self.result_of(self.simple.qsize()), 3)
         self.assertEqual(self.result_of(self.simple.clear()), 3)
         self.assertEqual(self.result_of(self.simple.qsize()), 0)
+
+    def test_qsize_untold(self) -> None:
+        """Where a queue cannot be looked up, its size is not known."""
+        self.result_of(self.simple.put(1))
+        self.simple.channel.queue_declare = (  # type: ignore[method-assign]
+            lambda queue, passive=False: fail(NotSupported("it", "stomp"))
+        )
+        self.assertIsNone(self.result_of(self.simple.qsize()))
 
     def test_close_hands_back(self) -> None:
         """What was taken and not settled is in the queue again."""

@@ -254,7 +254,7 @@ class CancelledTests(SubscriptionTestCase):
         self.assertEqual(self.cancelled, [("tag", error)])
         self.assertFalse(self.channel.is_consuming)
         [text] = [formatEvent(event) for event in events]
-        self.assertIn("'tag' of queue 'video' was cancelled by the broker", text)
+        self.assertIn("'tag' of queue 'video' was ended", text)
         self.clock.advance(0.9)
         self.assertEqual(len(self.consumed()), 1)
         self.clock.advance(0.1)
@@ -262,6 +262,21 @@ class CancelledTests(SubscriptionTestCase):
         [look] = self.session.channels[1].called("queue_declare")
         self.assertEqual(look.arguments, (self.queue, True))
         self.assertEqual(self.session.channels[1].names()[-1], "close")
+        self.assertConsumes()
+        self.end()
+
+    def test_lost_alone(self) -> None:
+        """
+        If it lost a connection of its own, what waits for its handler is given up,
+        as the broker hands it out again.
+        """
+        self.consume()
+        [call] = self.consumed()
+        call.arguments[6](delivery(3, consumer_tag="tag"))
+        self.cancel_by_broker(SessionLost("of its own"))
+        self.assertTrue(self.received[-1].is_back)
+        self.assertEqual(self.channel.unsettled_count, 0)
+        self.clock.advance(1)
         self.assertConsumes()
         self.end()
 

@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Exchange, Queue
+from txkombu.entity import as_exchange
 from txkombu.exceptions import (
     AccessRefused,
     BrokerError,
@@ -18,7 +19,7 @@ from txkombu.exceptions import (
     PreconditionFailed,
     SessionLost,
 )
-from txkombu.interfaces import QueueDeclareOk
+from txkombu.interfaces import Capability, QueueDeclareOk
 from txkombu.topology import Bound, Topology
 
 from .fakes import FakeChannel, FakeSession
@@ -564,6 +565,18 @@ class OneQueueTests(TopologyTestCase):
         self.assertEqual(
             self.replay(Queue("other")), [("queue_declare", "other", True)]
         )
+
+    def test_cannot_be_looked_up(self) -> None:
+        """Where queues cannot be looked up, nothing is done for it."""
+        self.session.capabilities -= {Capability.QUEUE_PASSIVE}
+        self.assertEqual(self.replay(Queue("other")), [])
+
+    def test_known_and_bound_by_name(self) -> None:
+        """An exchange that was described is not forgotten for its mere name."""
+        self.topology.exchange_declared(as_exchange("media"))
+        self.replay(self.video)
+        [call] = self.session.channels[0].called("exchange_declare")
+        self.assertIs(call.arguments[0], MEDIA)
 
     def test_not_there(self) -> None:
         """If that one is not there, it fails with the broker's refusal."""

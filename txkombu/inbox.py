@@ -57,6 +57,15 @@ class Inbox:
         self.gone = True
         self.unsettled.clear()
 
+    def lose(self, consumer_tag: str) -> None:
+        """A consumer's own connection is gone, and the broker has its messages."""
+        dead = Inbox(self._channel)
+        dead.gone = True
+        for message in list(self.unsettled.values()):
+            if message.consumer_tag == consumer_tag:
+                del self.unsettled[message.delivery_tag]
+                message.move_to(dead)
+
     def forget(self) -> list[Message]:
         """Give up all unsettled messages, since the broker has them again."""
         left = list(self.unsettled.values())

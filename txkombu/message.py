@@ -265,6 +265,10 @@ class Message:
             )
         self._state = state
 
+    def move_to(self, inbox: Inbox) -> None:
+        """It is settled elsewhere from now on."""
+        self._inbox = inbox
+
     def settled_by_other(self, state: str) -> None:
         """Note that a later message settled this one too."""
         self._state = state

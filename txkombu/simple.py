@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from .bounded import bounded
 from .consumer import Consumer
 from .entity import Exchange, Queue
-from .exceptions import OperationTimeout
+from .exceptions import NotSupported, OperationTimeout
 from .message import Message
 from .producer import Producer
 
@@ -113,7 +113,7 @@ class SimpleQueue:
         declaring = self._consumer.declare()
         return declaring.addCallback(
             lambda _: self.queue.queue_declare(passive=True)
-        ).addCallback(lambda ok: ok.message_count)
+        ).addCallbacks(lambda ok: ok.message_count, _untold)
 
     def close(self) -> Deferred[None]:
         """Hand back what was taken and is not settled, and end; never fails."""
@@ -144,6 +144,11 @@ def _or_empty(message: Message | None) -> Message:
     if message is None:
         raise Empty
     return message
+
+
+def _untold(failure: Failure) -> None:
+    """Who cannot look a queue up does not tell how many messages it has."""
+    failure.trap(NotSupported)
 
 
 def _as_empty(failure: Failure) -> Failure:

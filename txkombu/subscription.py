@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from .awaiting import tell
 from .bounded import bounded, pause
 from .entity import Queue
-from .exceptions import ChannelClosed, SessionLost
+from .exceptions import ChannelClosed, ConsumerCancelled, SessionLost
 from .inbox import Inbox
 from .interfaces import Delivery, ISessionChannel
 from .message import Message
@@ -129,13 +129,19 @@ class Subscription:
             self._failed(Failure())
 
     def _cancelled(self, error: Exception) -> None:
-        """The broker ended it: tell the user, and start it again after a while."""
+        """
+        The broker ended it, or it lost a connection of its own: tell the user, and
+        start it again after a while.
+        """
         self.running = False
+        inbox = self._channel._inbox
+        if inbox is not None and not isinstance(error, ConsumerCancelled):
+            inbox.lose(self.tag)
         if self._stopped:
             return
         self._backoff.note_life(self._channel.connection.clock, self._since)
         self._log.warn(
-            "Consumer {tag!r} of queue {queue!r} was cancelled by the broker: {error}",
+            "Consumer {tag!r} of queue {queue!r} was ended: {error}",
             tag=self.tag,
             queue=self.queue.name,
             error=error,

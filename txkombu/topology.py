@@ -23,6 +23,7 @@ from zope.interface import implementer
 from .entity import Exchange, Queue
 from .exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
 from .interfaces import (
+    Capability,
     ISession,
     ISessionChannel,
     ISessionChannelListener,
@@ -83,8 +84,9 @@ class Topology:
     # --- recording ----------------------------------------------------------
 
     def exchange_declared(self, exchange: Exchange) -> None:
-        """Remember an exchange."""
-        self._exchanges[exchange.name] = exchange
+        """Remember an exchange; a mere name adds nothing to one that is known."""
+        if not exchange.by_name or exchange.name not in self._exchanges:
+            self._exchanges[exchange.name] = exchange
 
     def exchange_deleted(self, name: str) -> None:
         """Forget an exchange, and the bindings from and to it."""
@@ -170,13 +172,14 @@ class Topology:
     ) -> Generator[Deferred[Any], Any, None]:
         """
         Declare one queue again, with the exchanges it is bound to; one this
-        connection did not declare is only looked up.
+        connection did not declare is only looked up, where brokers can do that.
 
         @return: fails with the broker's refusal.
         """
         recorded = self._queues.get(queue.name)
         if recorded is None:
-            yield self._run(session, [_looks_up(queue)], strict=True)
+            if Capability.QUEUE_PASSIVE in session.capabilities:
+                yield self._run(session, [_looks_up(queue)], strict=True)
             return
         if recorded.name in self._server_named:
             # By its name it can be found again, but not made again.

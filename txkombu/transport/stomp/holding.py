@@ -210,9 +210,8 @@ class Holdings:
 
     def flush(self) -> None:
         """Write the settlements so far."""
-        unwritten = self._unwritten
-        while unwritten:
-            holder, _ = unwritten.popitem()
+        unwritten, self._unwritten = self._unwritten, {}
+        for holder in unwritten:
             holder.write()
             if holder.is_done:
                 self.leave(holder)
@@ -225,7 +224,8 @@ class Holdings:
         self._call = None
         self.flush()
         while self._to_refill:
-            holder, _ = self._to_refill.popitem()
+            holder = next(iter(self._to_refill))
+            del self._to_refill[holder]
             holder.refill()
 
     def when_flushed(self) -> Deferred[Settlement]:
