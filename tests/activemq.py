@@ -40,7 +40,9 @@ _XML = """\
   <broker xmlns="http://activemq.apache.org/schema/core" brokerName="txkombu"
           useJmx="false" useShutdownHook="false" dataDirectory="{folder}/data">
     <persistenceAdapter>
-      <kahaDB directory="{folder}/data/kahadb" journalMaxFileLength="8mb"/>
+      <!-- A new queue without a message is safe after one: it was 5 s. -->
+      <kahaDB directory="{folder}/data/kahadb" journalMaxFileLength="8mb"
+              checkpointInterval="500"/>
     </persistenceAdapter>
     <plugins>
       <simpleAuthenticationPlugin>

@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import Any
 
 import attrs
 from typing_extensions import Self
@@ -66,6 +67,7 @@ class Raw:
 
     def __init__(self, port: int, login: str = "guest", **headers: str) -> None:
         self._socket = socket.create_connection((HOST, port), LIMIT)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""
         self._receipts = 0
         self.inbox: list[RawFrame] = []
@@ -82,6 +84,10 @@ class Raw:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection without a word."""
         self._socket.close()
 
     def write(self, data: bytes) -> None:
@@ -92,19 +98,17 @@ class Raw:
         """Write one frame."""
         self.write(encode(command, headers, body))
 
-    def publish(self, destination: str, body: bytes = b"x", **headers: object) -> None:
+    def publish(self, destination: str, body: bytes = b"x", **headers: Any) -> None:
         """SEND with a receipt, and wait for it."""
-        pairs = {name.replace("_", "-"): value for name, value in headers.items()}
-        pairs |= {"destination": destination, "content-length": len(body)}
+        pairs = {"destination": destination, "content-length": len(body), **headers}
         answer = self.request("SEND", pairs, body)
         if answer.command != "RECEIPT":
             raise AssertionError(answer)
 
-    def subscribe(self, destination: str, id: str = "s", **headers: object) -> None:
+    def subscribe(self, destination: str, id: object = "s", **headers: Any) -> None:
         """SUBSCRIBE with a receipt, and wait for it."""
-        pairs = {name.replace("_", "-"): value for name, value in headers.items()}
-        pairs = {"destination": destination, "id": id, **pairs}
-        answer = self.request("SUBSCRIBE", {"ack": "client-individual", **pairs})
+        pairs = {"destination": destination, "id": id, "ack": "client-individual"}
+        answer = self.request("SUBSCRIBE", {**pairs, **headers})
         if answer.command != "RECEIPT":
             raise AssertionError(answer)
 
