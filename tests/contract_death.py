@@ -203,12 +203,12 @@ class DeathTests(Harness):
         for end in self.ends():
             session = await self.connect()
             channel = await self.channel(session)
-            delivery = await self.take(channel, queue)
+            delivery = await self.take_returned(channel, queue)
             self.assertIs(delivery.redelivered, redelivered)
             redelivered = True
             await end(session, channel)
             self.assertIs(channel.ack(delivery.tag, False), STALE)
-        self.assertEqual((await self.take(observer, queue)).body, b"1")
+        self.assertEqual((await self.take_returned(observer, queue)).body, b"1")
 
     @needs(Can.MANDATORY, Can.EXCHANGE_PASSIVE)
     async def test_failing_listener(self) -> None:

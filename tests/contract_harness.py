@@ -46,6 +46,11 @@ Begin = Callable[[ISessionChannel, Queue, Exchange], Deferred[Any]]
 
 _counter = count(1)
 
+STEP = 0.02
+"""Seconds between two looks at what comes by itself."""
+PATIENCE = 5.0
+"""Seconds in which it has to."""
+
 PROPERTIES: Mapping[str, Any] = {
     "content_type": "text/plain",
     "content_encoding": "utf-8",
@@ -371,6 +376,16 @@ class Harness(TestCase):
         """Get a message, which must be there."""
         delivery = await channel.basic_get(queue, no_ack)
         assert delivery is not None
+        return delivery
+
+    async def take_returned(
+        self, channel: ISessionChannel, queue: Queue, no_ack: bool = False
+    ) -> Delivery:
+        """Get a message that the broker takes back from a session that closed."""
+        limit = self.clock.seconds() + PATIENCE
+        while (delivery := await channel.basic_get(queue, no_ack)) is None:
+            assert self.clock.seconds() < limit, f"nothing comes to {queue.name}"
+            await deferLater(self.clock, STEP)
         return delivery
 
 

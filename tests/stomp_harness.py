@@ -27,11 +27,13 @@ from txkombu.transport.stomp.dialect import Consuming
 from txkombu.transport.stomp.transport import StompTransport
 from txkombu.url import parse_url
 
-from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ
+from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ, Nature
 from .activemq import activemq
 from .brokers import rabbitmq
 from .conformance import Conformance
 from .contract_harness import (
+    PATIENCE,
+    STEP,
     ChannelWatcher,
     Harness,
     Journal,
@@ -39,9 +41,6 @@ from .contract_harness import (
     publish,
 )
 from .stomp_raw import QUIET, Raw
-
-_STEP = 0.02
-_PATIENCE = 5.0
 
 
 class Stomp(Harness):
@@ -78,25 +77,23 @@ class Stomp(Harness):
         await self._wait_for(number, lambda: self.consumers(channel, queue))
 
     async def _wait_for(self, wanted: int, ask: Callable[[], Awaitable[int]]) -> None:
-        limit = self.clock.seconds() + _PATIENCE
+        limit = self.clock.seconds() + PATIENCE
         while (found := await ask()) != wanted:
             if self.clock.seconds() > limit:
                 self.assertEqual(found, wanted)
-            await deferLater(self.clock, _STEP)
+            await deferLater(self.clock, STEP)
 
     async def check_cancelled(
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
-        """A socket is closed, and what it was sent is ready, when it holds nothing."""
+        """What it holds may keep a subscription alive that is sent no more."""
+        if self.can(Nature.CANCEL_HOLDING):
+            await self.check_ready(channel, queue, number)
 
     async def take(
         self, channel: ISessionChannel, queue: Queue, no_ack: bool = False
     ) -> Delivery:
-        limit = self.clock.seconds() + _PATIENCE
-        while (delivery := await channel.basic_get(queue, no_ack)) is None:
-            assert self.clock.seconds() < limit, f"nothing comes to {queue.name}"
-            await deferLater(self.clock, _STEP)
-        return delivery
+        return await self.take_returned(channel, queue, no_ack)
 
     def check_reply(
         self, error: BrokerError, about: str, text: str, method: tuple[int, int]
