@@ -21,6 +21,7 @@ their own names keep their dots: these are the queues that others use, too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from re import Match
 from re import compile as pattern
 from typing import TYPE_CHECKING, Final
@@ -131,6 +132,7 @@ def check_type(exchange: Exchange) -> None:
         )
 
 
+@lru_cache(maxsize=1000)
 def published_to(destination: str, original: str) -> tuple[str, str]:
     """
     What a message was published to.

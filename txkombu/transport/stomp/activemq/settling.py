@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..frames import END, Frame, encode_frame, escape
+from ..frames import END, Frame, escape
 from .properties import REDELIVERED
 
-_TRANSACTION: Final = "requeue"
+_TRANSACTION: Final = b"transaction:requeue\n"
 """One name will do: each is over before the next begins."""
+_BEGIN: Final = b"BEGIN\n%b\n\0" % _TRANSACTION
+_COMMIT: Final = b"COMMIT\n%b\n\0" % _TRANSACTION
 
 _OF_THE_DELIVERY: Final = frozenset(
     {
@@ -38,24 +40,26 @@ _OF_THE_DELIVERY: Final = frozenset(
 
 def ack(frame: Frame) -> bytes:
     """It was handled."""
-    return encode_frame("ACK", [("id", frame.headers.get("ack", ""))])
+    return b"ACK\n%b\n\0" % _id(frame)
 
 
 def dead_letter(frame: Frame) -> bytes:
     """It was not, and nobody shall try again."""
-    return encode_frame("NACK", [("id", frame.headers.get("ack", ""))])
+    return b"NACK\n%b\n\0" % _id(frame)
+
+
+def _id(frame: Frame) -> bytes:
+    return _line("id", frame.headers.get("ack", ""))
 
 
 def requeue(frame: Frame) -> bytes:
     """Somebody shall try again."""
-    transaction = ("transaction", _TRANSACTION)
-    acked = [("id", frame.headers.get("ack", "")), transaction]
     return b"".join(
         (
-            encode_frame("BEGIN", [transaction]),
+            _BEGIN,
             _copy(frame),
-            encode_frame("ACK", acked),
-            encode_frame("COMMIT", [transaction]),
+            b"ACK\n%b%b\n\0" % (_id(frame), _TRANSACTION),
+            _COMMIT,
         )
     )
 
@@ -71,7 +75,7 @@ def _copy(frame: Frame) -> bytes:
     lines = [
         b"SEND\n",
         _line("destination", headers.get("destination", "")),
-        _line("transaction", _TRANSACTION),
+        _TRANSACTION,
         _line(REDELIVERED, "true"),
     ]
     for name, value in headers.items():
@@ -84,5 +88,4 @@ def _copy(frame: Frame) -> bytes:
 
 def _line(name: str, value: str) -> bytes:
     """A header as it came, even if nobody should have written it."""
-    text = f"{escape(name)}:{escape(value)}\n"
-    return text.encode("utf-8", "surrogateescape")
+    return f"{escape(name)}:{escape(value)}\n".encode("utf-8", "surrogateescape")
