@@ -215,6 +215,9 @@ class StompChannel(DeclaringChannel):
     async def _own(self, queue: Queue) -> None:
         await self._session.own(queue.name)
 
+    def _disown(self, queue: Queue) -> Deferred[None]:
+        return self._session.disown(queue.name)
+
     async def _bound(self, queue: Queue) -> None:
         await self._session.bound(queue)
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from twisted.internet.defer import Deferred, fail
 
-from ...exceptions import ConsumerCancelled, NotSupported
+from ...exceptions import NotSupported
 from ...interfaces import Capability, QueueDeclareOk
 from .dialect import Bound, Dialect
 from .known import Known
@@ -50,6 +50,10 @@ class DeclaringChannel(ABC):
     @abstractmethod
     async def _own(self, queue: Queue) -> None:
         """Open the socket that an exclusive queue lives on."""
+
+    @abstractmethod
+    def _disown(self, queue: Queue) -> Deferred[None]:
+        """Let go of an exclusive queue, which deletes it; never fails."""
 
     @abstractmethod
     async def _bound(self, queue: Queue) -> None:
@@ -104,18 +108,26 @@ class DeclaringChannel(ABC):
     # --- queues --------------------------------------------------------------
 
     def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
+        dialect = self._dialect
         try:
             if passive:
                 self._need(Capability.QUEUE_PASSIVE, "a passive queue declaration")
             queue = self._named(queue)
-            self._dialect.check_queue(queue)
+            dialect.check_queue(queue)
         except NotSupported as error:
             return fail(error)
 
         async def declare() -> QueueDeclareOk:
-            if queue.exclusive and not passive:
-                await self._own(queue)
-            return await self._dialect.declare_queue(queue, passive, self._sockets)
+            if queue.name in self._sockets.owners and passive:
+                return QueueDeclareOk(queue.name, None, None)
+            if not queue.exclusive or passive:
+                return await dialect.declare_queue(queue, passive, self._sockets)
+            await self._own(queue)
+            try:
+                return await dialect.declare_queue(queue, passive, self._sockets)
+            except BaseException:
+                self._disown(queue)
+                raise
 
         return self._operate(declare, queue.name, declares=True)
 
@@ -173,11 +185,14 @@ class DeclaringChannel(ABC):
         except NotSupported as error:
             return fail(error)
         bindings = self._bindings_of(queue)
-        return self._operate(
-            lambda: self._dialect.purge_queue(queue, bindings, self._sockets),
-            queue.name,
-            declares=True,
-        )
+
+        async def purge() -> int:
+            owner = self._sockets.owners.get(queue.name)
+            kept = 0 if owner is None else owner.purge(self._dialect)
+            purged = await self._dialect.purge_queue(queue, bindings, self._sockets)
+            return kept + purged
+
+        return self._operate(purge, queue.name, declares=True)
 
     def queue_delete(
         self, queue: Queue, if_unused: bool, if_empty: bool
@@ -191,13 +206,11 @@ class DeclaringChannel(ABC):
             return fail(error)
 
         async def delete() -> int | None:
-            owner = self._sockets.owners.pop(queue.name, None)
+            if queue.name in self._sockets.owners:
+                await self._disown(queue)
+                return None
             self._known.deleted(queue.name)
-            if owner is None:
-                return await self._dialect.delete_queue(queue, self._sockets)
-            owner.lost(ConsumerCancelled(f"queue {queue.name!r} was deleted"))
-            await self._sockets.leave(owner.socket)
-            return None
+            return await self._dialect.delete_queue(queue, self._sockets)
 
         return self._operate(delete, queue.name, declares=True)
 

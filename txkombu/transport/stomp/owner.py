@@ -11,7 +11,7 @@ ending one loses step over messages that are under way.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -33,14 +33,18 @@ _ONE: Final = Consuming(prefetch_count=1)
 
 class Owner:
     """
-    Owns one exclusive queue.
+    Owns one exclusive queue, which goes with its last consumer.
 
     @ivar kept: messages that nobody had room for, oldest first.
     @ivar idle: the prefetch counts of the subscriptions without a consumer.
     """
 
-    def __init__(self, socket: StompSocket) -> None:
+    def __init__(self, socket: StompSocket, unused: Callable[[Owner], object]) -> None:
+        """
+        @param unused: called when the last consumer has ended.
+        """
         self.socket = socket
+        self._unused = unused
         self.kept: deque[Frame] = deque()
         self.idle: list[int] = []
         self._ids = 0
@@ -84,6 +88,13 @@ class Owner:
             await dialect.seen(self.socket)
         return self.kept.popleft() if self.kept else None
 
+    def purge(self, dialect: Dialect) -> int:
+        """Throw away what is kept; say how many messages that was."""
+        kept = len(self.kept)
+        self.socket.write(b"".join(map(dialect.ack, self.kept)))
+        self.kept.clear()
+        return kept
+
     def attach(self, consumer: OwnedConsumer) -> None:
         """Hand out to one more."""
         self._consumers.append(consumer)
@@ -91,9 +102,12 @@ class Owner:
 
     def detach(self, consumer: OwnedConsumer, prefetch_count: int) -> None:
         """Hand out no more to one."""
-        if consumer in self._consumers:
-            self._consumers.remove(consumer)
-            self.idle.append(prefetch_count)
+        if consumer not in self._consumers:
+            return
+        self._consumers.remove(consumer)
+        self.idle.append(prefetch_count)
+        if not self._consumers:
+            self._unused(self)
 
     def lost(self, reason: Exception) -> None:
         """The queue is gone, or the socket."""

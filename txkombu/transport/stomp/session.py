@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ...exceptions import SessionLost
+from ...exceptions import ConsumerCancelled, SessionLost
 from ...interfaces import (
     ISession,
     ISessionChannel,
@@ -66,6 +66,7 @@ class StompSession:
         self._channels: dict[StompChannel, None] = {}
         self._opening: dict[Deferred[ISessionChannel], None] = {}
         self._full: dict[StompChannel, None] = {}
+        self._disowning: dict[str, Waiters[None]] = {}
         self._closed: Waiters[None] = Waiters()
         self.known = Known()
 
@@ -116,10 +117,34 @@ class StompSession:
         """Open the socket that an exclusive queue lives on, unless there is one."""
         if name in self.sockets.owners:
             return
+        while name in self._disowning:
+            await self._disowning[name].wait()
         quiet = Quiet()
         socket = await self.sockets.open(quiet)
-        owner = self.sockets.owners[name] = Owner(socket)
+        owner = Owner(socket, lambda _: self.disown(name))
+        self.sockets.owners[name] = owner
         quiet.lost = lambda reason: self._owner_lost(name, owner, reason)
+
+    def disown(self, name: str) -> Deferred[None]:
+        """
+        Let go of an exclusive queue.
+
+        @return: fires when it is gone; never fails.
+        """
+        owner = self.sockets.owners.pop(name, None)
+        if owner is None:
+            return succeed(None)
+        self.known.deleted(name)
+        waiters = self._disowning[name] = Waiters()
+        gone = waiters.wait()
+        owner.lost(ConsumerCancelled(f"queue {name!r} was deleted"))
+
+        def left(_: object) -> None:
+            del self._disowning[name]
+            waiters.fire(None)
+
+        self.sockets.leave(owner.socket).addCallback(left)
+        return gone
 
     def _owner_lost(self, name: str, owner: Owner, reason: Exception) -> None:
         """
