@@ -9,8 +9,6 @@ C{surrogateescape}), and whoever needs the header finds them by encoding it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from re import Match
-from re import compile as pattern
 from typing import Final
 
 SEND: Final = "SEND"
@@ -20,9 +18,6 @@ END: Final = b"\0"
 
 HEARTBEAT: Final = b"\n"
 """May come between frames (STOMP 1.2, "Heart-beating")."""
-
-_SPECIAL: Final = pattern(r"[\\\r\n:]")
-_ESCAPED: Final = {"\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c"}
 
 
 class Frame:
@@ -74,13 +69,11 @@ class Frame:
         return f"<Frame {self.command} with a body of {len(self.body)} bytes>"
 
 
-def _escape(found: Match[str]) -> str:
-    return _ESCAPED[found[0]]
-
-
 def escape(text: str) -> str:
     """A name or a value of a header as it is written."""
-    return _SPECIAL.sub(_escape, text) if _SPECIAL.search(text) else text
+    # Many times faster than one substitution; the first has to be the first.
+    text = text.replace("\\", "\\\\").replace(":", "\\c")
+    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _field(text: str, header: str) -> bytes:
