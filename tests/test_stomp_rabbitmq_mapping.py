@@ -167,9 +167,9 @@ class DestinationTests(SynchronousTestCase):
         self.assertEqual(queue_destination("a/b", declaring=True), "/queue/a%2Fb")
 
     def test_no_queue(self) -> None:
-        """A queue needs a name, of at most 255 bytes."""
-        self.assertRaises(ValueError, queue_destination, "")
-        self.assertRaises(ValueError, queue_destination, "ü" * 128)
+        """A queue needs a name, of at most 255 bytes and in one line."""
+        for name in ("", "ü" * 128, "a\nb", "a\rb"):
+            self.assertRaises(ValueError, queue_destination, name)
         self.assertIn("q" * 255, queue_destination("q" * 255))
 
     def test_cannot_be_expressed(self) -> None:

@@ -157,6 +157,10 @@ def queue_destination(name: str, declaring: bool = False) -> str:
     if not name:
         raise ValueError("STOMP needs the name of a queue, and this one is empty")
     check_short_string("queue name", name)
+    if "\r" in name or "\n" in name:
+        raise ValueError(
+            f"a queue cannot be called {name!r}: RabbitMQ takes line ends out of names"
+        )
     return ("/queue/" if declaring else _TO_QUEUE) + _part(name)
 
 
