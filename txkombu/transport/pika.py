@@ -114,7 +114,7 @@ class PikaSession(Session):
 
     def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
         method = _encoded(kind.index, encode_arguments(kind, arguments))
-        return self._checked(self._pika.frame.Method(number, method).marshal())
+        return self.checked(self._pika.frame.Method(number, method).marshal())
 
     def _pack_publish(
         self,
@@ -128,7 +128,7 @@ class PikaSession(Session):
     ) -> bytes:
         listed = _encoded(_Basic.frame_id, encode_properties(properties))
         frame = self._pika.frame
-        header = self._checked(frame.Header(number, len(body), listed).marshal())
+        header = self.checked(frame.Header(number, len(body), listed).marshal())
         most = self.frame_max - _OVERHEAD
         cuts = range(0, len(body), most)
         bodies = [frame.Body(number, body[at : at + most]).marshal() for at in cuts]

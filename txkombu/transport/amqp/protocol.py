@@ -55,7 +55,7 @@ class AmqpSession(Session):
         self.write(PROTOCOL_HEADER)
 
     def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
-        return self._checked(encode_method(number, kind, **arguments))
+        return self.checked(encode_method(number, kind, **arguments))
 
     def publisher(self, number: int) -> Publisher:
         return PublishWriter(number, self.frame_max).frames

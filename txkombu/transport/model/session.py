@@ -219,7 +219,7 @@ class Session(EndingProtocol):
     def publisher(self, number: int) -> Publisher:
         """Give what prepares the publishes of a channel, as L{pack} does a method."""
 
-    def _checked(self, frame: bytes) -> bytes:
+    def checked(self, frame: bytes) -> bytes:
         """
         @return: the frame of a method or a header.
         @raise ValueError: it is too large to be sent.
@@ -251,15 +251,9 @@ class Session(EndingProtocol):
     def _limit(self, frame_max: int) -> None:
         """From now on the broker's frames have at most so many bytes."""
 
-    def _stop(self) -> None:
-        """It is over: leave no timer behind."""
-
     def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
         """Make a channel, without opening it."""
         return Channel(self, number, listener)
-
-    def _released(self, number: int) -> None:
-        """A channel's number is free again."""
 
     # --- what channels call --------------------------------------------------
 
@@ -278,7 +272,6 @@ class Session(EndingProtocol):
         """A channel is closed on both sides."""
         if self._channels.pop(number, None) is not None:
             self._numbers.give_back(number)
-            self._released(number)
 
     def pause_reading(self) -> None:
         """Read no more until C{resume_reading} was called as often."""
@@ -484,7 +477,6 @@ class Session(EndingProtocol):
         if before is _State.OVER:
             return
         self._heartbeat.stop()
-        self._stop()
         self._unflushed.clear()
         call, self._flush_call = self._flush_call, None
         if call is not None:

@@ -49,6 +49,11 @@ _EMPTY: Final[dict[str, object]] = {"shortstr": "", "longstr": "", "table": {}}
 # --- writing -----------------------------------------------------------------
 
 
+def encode_method(kind: type[Method], arguments: dict[str, Any]) -> bytes:
+    """The payload of a method's frame: its number, and L{encode_arguments}."""
+    return _INDEX.pack(kind.index) + encode_arguments(kind, arguments)
+
+
 def encode_arguments(kind: type[Method], arguments: dict[str, Any]) -> bytes:
     """
     A method's arguments; those not given are zero, empty or false.

@@ -13,6 +13,8 @@ What txAMQP would do on the way, and must not, is done otherwise here:
   - replies are matched to requests by their order, in which those to basic.consume
     and basic.cancel do not come, and a header is taken for the next reply;
   - it asks for AMQP 0-9, not 0-9-1, and does not know frames that are too large.
+
+Connecting imports Twisted's reactor: txAMQP's queues do, for timeouts not used here.
 """
 
 from __future__ import annotations
@@ -42,11 +44,10 @@ from ..model.channel import Channel
 from ..model.login import FRAME_MAX
 from ..model.session import Publisher, Session
 from ..model.transport import Transport
-from ..model.values import decode_method, encode_arguments, encode_properties
+from ..model.values import decode_method, encode_method, encode_properties
 from .specification import load, method_name
 
 _HEAD: Final = Struct(">BHI")
-_INDEX: Final = Struct(">I")
 _OVERHEAD: Final = 8
 """The bytes of a frame around its payload."""
 _NO_LIMIT: Final = 2**32
@@ -90,10 +91,8 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
         @raise ValueError: something is too long or out of range.
         """
         kind = method.command
-        encoded = encode_arguments(
-            kind, dict(zip(kind.attributes(), args, strict=True))
-        )
-        packed = self._pack(constants.FRAME_METHOD, _INDEX.pack(kind.index) + encoded)
+        arguments = dict(zip(kind.attributes(), args, strict=True))
+        packed = self._pack(constants.FRAME_METHOD, encode_method(kind, arguments))
         if content is None:
             return packed
         body, most = content.body, self.client.MAX_LENGTH - _OVERHEAD
@@ -106,7 +105,7 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
     def _pack(self, kind: int, payload: bytes) -> Any:
         head = _HEAD.pack(kind, self.id, len(payload))
         frame = b"".join((head, payload, constants.FRAME_END_CHAR))
-        return self.client.delegate.session._checked(frame)
+        return self.client.delegate.session.checked(frame)
 
     def dispatch(self, frame: Any, work: object) -> None:
         """
@@ -155,10 +154,10 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]
         super().dataReceived(data)
         rest = self._FrameReceiver__buffer
         if rest and not self.delegate.session.over:
-            self.frameLengthExceeded(rest)
+            self._check(rest)
 
-    def frameLengthExceeded(self, data: bytes) -> None:
-        """What txAMQP has no name for: see whether a frame may begin so."""
+    def _check(self, data: bytes) -> None:
+        """Whether a frame may begin so; txAMQP calls it, and has it not."""
         if data[0] not in _KINDS:
             raise no_frame(data)
         size = (frame_parts(data)[2] or 0) + _OVERHEAD
@@ -168,8 +167,10 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]
                 "agreed on"
             )
 
+    frameLengthExceeded = _check
+
     def _unpack_frame(self, data: bytes) -> Any:
-        self.frameLengthExceeded(data)
+        self._check(data)
         kind, number, size = frame_parts(data)
         if data[-1] != constants.FRAME_END:
             raise ProtocolError(f"a frame of {size} bytes lacks its end")
