@@ -170,7 +170,7 @@ class Case(TestCase):
         except kind as error:
             self.assertEqual(self.left, 0)
             return error
-        self.fail(f"{kind.__name__} not raised")
+        raise self.failureException(f"{kind.__name__} not raised")
 
     @property
     def left(self) -> int:
