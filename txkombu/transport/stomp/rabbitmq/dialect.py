@@ -205,8 +205,9 @@ class RabbitMQDialect(Dialect):
             )
         ]
 
-    def last_frames(self, id: str) -> bytes:
-        return recipes.replace_frames("", id, [recipes.AUTO])
+    def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
+        ack = recipes.AUTO if no_ack else recipes.INDIVIDUAL
+        return recipes.replace_frames("", id, [ack])
 
     def binding_source(self, queue: Queue, bound: Bound) -> Source:
         to = binding_route(bound.exchange, bound.routing_key)
