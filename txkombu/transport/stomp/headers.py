@@ -259,8 +259,11 @@ class Vocabulary:
         """
         The properties of a MESSAGE.
 
-        @raise DecodeError: there are bytes that are no UTF-8, or a value cannot
-            be understood.
+        A header of an AMQP message may be called as a property is.  It comes
+        before that, and often is no value that the property could have.
+
+        @raise DecodeError: there are bytes that are no UTF-8, or our own header
+            cannot be understood.
         """
         texts: dict[str, str] = {}
         headers: dict[str, object] = {}
@@ -268,25 +271,23 @@ class Vocabulary:
         for name, value in frame.pairs:
             if not (name.isascii() and value.isascii()):
                 _check_utf8(name, value)
-            known = by_header.get(name)
-            if known is not None:
-                texts[known] = value  # the last: see Frame.last
+            if name in by_header:
+                if name in texts:
+                    headers.setdefault(name, texts[name])
+                texts[name] = value
             elif name not in hidden and not name.startswith(OURS):
                 headers.setdefault(name, value)
+        properties: dict[str, object] = {"delivery_mode": 1}
+        for name, text in texts.items():
+            known = by_header[name]
+            try:
+                properties[known] = self._fields[known].read(text)
+            except (ValueError, OverflowError, OSError):
+                headers.setdefault(name, text)
         if TYPED in frame.headers:
             _restore(headers, frame.headers[TYPED])
-        properties = {name: self._read(name, text) for name, text in texts.items()}
-        properties.setdefault("delivery_mode", 1)
         properties["headers"] = headers
         return properties
-
-    def _read(self, name: str, text: str) -> object:
-        try:
-            return self._fields[name].read(text)
-        except (ValueError, OverflowError, OSError) as error:
-            raise DecodeError(
-                f"a message's property {name} cannot be understood: {text[:40]!r}"
-            ) from error
 
 
 def check_name(name: object) -> None:
