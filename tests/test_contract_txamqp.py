@@ -9,6 +9,7 @@ from txkombu.transport.txamqp import TxAMQPTransport
 from txkombu.url import Parameters, parse_url
 
 from . import contract
+from .abilities import TXAMQP as ABILITIES
 from .brokers import rabbitmq
 from .txamqp_peer import TXAMQP
 
@@ -16,6 +17,7 @@ from .txamqp_peer import TXAMQP
 class TxAMQP:
     """Connects to the RabbitMQ of this run."""
 
+    abilities = ABILITIES
     transport: IBrokerTransport
     parameters: Parameters
 
