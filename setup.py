@@ -26,7 +26,7 @@ EXTRAS = {
     "brotli": ["brotli"],
 }
 DOCS = ["docutils", "pygments"]
-BENCH = ["aio-pika", "kombu>=5.5", "pika>=1.3,<2"]
+BENCH = ["aio-pika", "kombu>=5.5", "pika>=1.3,<2", "stomp.py>=8.1"]
 """What the benchmarks compare with; its tests run each of these once."""
 
 setup(

@@ -11,9 +11,9 @@ from platform import machine, python_version
 
 import twisted
 
-from benchmarks import amqp, memory, rss, tables
+from benchmarks import amqp, memory, rss, stomp, tables
 
-KINDS = ("memory", "amqp", "rss")
+KINDS = ("memory", "amqp", "stomp", "rss")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -27,6 +27,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs="*",
         metavar="KIND",
         help="memory: our memory transport and Kombu's; amqp: clients on RabbitMQ; "
+        "stomp: clients on RabbitMQ and ActiveMQ; "
         "rss: the memory of a process that publishes much; all, if none is named",
     )
     parser.add_argument(
@@ -57,6 +58,8 @@ def main() -> None:
             found = memory.compare(options.messages, options.rounds)
         elif kind == "amqp":
             found = amqp.compare(options.messages, options.rounds)
+        elif kind == "stomp":
+            found = stomp.compare(options.messages, options.rounds)
         else:
             found = rss.check(options.rss_messages)
         text = f"{found}\n\n{_machine()}"

@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.admin import QUEUE, Admin
-from benchmarks.clients import MODES, OURS, Commands
+from benchmarks.clients import CLIENTS, MODES, Commands
 from benchmarks.gates import judge
 from benchmarks.job import Job
 from benchmarks.report import Figures, Samples, paired, run
-from benchmarks.tables import number, table
+from benchmarks.tables import number, rates, table
 from tests.brokers import RabbitMQ
 
 SIZES = (200, 4096)
@@ -75,7 +75,7 @@ def compare(messages: int, rounds: int) -> str:
     try:
         broker.start()
         with TemporaryDirectory() as folder, Admin(broker.amqp_port) as admin:
-            commands = Commands(Path(folder))
+            commands = Commands(CLIENTS, Path(folder))
             comparison = Comparison(admin, broker.amqp_port, messages)
             taken = comparison.take(commands, rounds)
             versions = {"RabbitMQ": broker.ctl("version").strip(), **commands.versions}
@@ -95,32 +95,12 @@ def _report(
     yield ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
     for mode in MODES:
         yield from ("", _TITLES[mode], "")
-        yield _requests(taken) if mode == "request" else _messages(taken, mode)
+        yield _requests(taken) if mode == "request" else rates(taken, mode)
     yield from ("", "What the transport is held to:", "")
     found = [part for size in SIZES for part in (f"{size} B", "")]
     yield table(("ours, by theirs", "bound", *found), judge(taken))
     for name, why in missing.items():
         yield from ("", f"Not measured: {name}, since {why}.")
-
-
-def _messages(taken: Taken, mode: str) -> str:
-    header = ("client", "bytes", "messages/s", "CPU µs", "ours ÷ its rate", "its CPU")
-    return table(
-        header,
-        (
-            (
-                name,
-                str(size),
-                number(samples.median(name).rate),
-                number(samples.median(name).cpu),
-                number(samples.ratio("rate", OURS, name)),
-                number(samples.ratio("cpu", OURS, name)),
-            )
-            for size in SIZES
-            for samples in [taken[mode, size]]
-            for name in samples.taken
-        ),
-    )
 
 
 def _requests(taken: Taken) -> str:

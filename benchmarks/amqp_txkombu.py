@@ -98,10 +98,10 @@ def _consumer(job: Job, channel: Channel) -> Consumer:
 MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": request}
 
 
-async def main(reactor: object) -> None:
+async def main(reactor: object, scheme: str = "amqp") -> None:
     """Do what the command line asks for."""
     job = Job.from_command_line()
-    connection = BrokerConnection(f"amqp://{HOST}:{job.port}")
+    connection = BrokerConnection(f"{scheme}://{HOST}:{job.port}")
     await MODES[job.mode](job, await connection.channel())
     await connection.close()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from benchmarks.report import module
 
 OURS = "txkombu"
 PIKA_TWISTED = "pika, Twisted"
+STOMPPY = "stomp.py"
 KOMBU = "kombu"
 C = "librabbitmq (C)"
 
@@ -44,6 +46,21 @@ CLIENTS = (
     ),
     Client("aio-pika", "aio-pika", "benchmarks.amqp_aio_pika", _ALL),
     Client("txAMQP", "txAMQP", "benchmarks.amqp_txamqp", _ALL),
+    Client("txkombu over pika", "pika", "benchmarks.amqp_txkombu_pika", _ALL),
+    Client("txkombu over txAMQP", "txAMQP", "benchmarks.amqp_txkombu_txamqp", _ALL),
+)
+
+_STOMP = {mode: mode for mode in ("confirm", "consume")}
+STOMP_CLIENTS = (
+    Client(OURS, "txkombu", "benchmarks.stomp_txkombu", _STOMP),
+    Client(
+        f"{OURS}, bytes",
+        "txkombu",
+        "benchmarks.stomp_txkombu",
+        {mode: f"{mode}-bytes" for mode in _STOMP},
+    ),
+    Client(STOMPPY, "stomp.py", "benchmarks.stomp_stomppy", _STOMP),
+    Client("stompest, Twisted", "stompest", "benchmarks.stomp_stompest", _STOMP),
 )
 
 SOURCE = Path(__file__).parent / "librabbitmq.c"
@@ -79,28 +96,32 @@ class Commands:
     @ivar versions: of the packages that are compared.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, clients: Sequence[Client], folder: Path) -> None:
         """@param folder: for what is compiled."""
         self.missing: dict[str, str] = {}
         self.versions: dict[str, str] = {}
+        self._clients = clients
         self._commands: dict[str, list[str]] = {}
-        try:
-            compiled, why = [str(compile_c(folder))], ""
-        except RuntimeError as error:
-            compiled, why = [], str(error)
-        for client in CLIENTS:
+        in_c = [client for client in clients if not client.package]
+        if in_c:
+            self._add_compiled(in_c, folder)
+        for client in clients:
             if client.package:
                 self._add_module(client)
-            elif compiled:
-                self._commands[client.name] = compiled
-            else:
-                self.missing[client.name] = why
+
+    def _add_compiled(self, clients: list[Client], folder: Path) -> None:
+        try:
+            program = str(compile_c(folder))
+        except RuntimeError as error:
+            self.missing.update((client.name, str(error)) for client in clients)
+        else:
+            self._commands.update((client.name, [program]) for client in clients)
 
     def _add_module(self, client: Client) -> None:
         try:
             self.versions[client.package] = version(client.package)
         except PackageNotFoundError:
-            if client.name != OURS:
+            if client.package != OURS:
                 why = f"{client.package} is not installed"
                 self.missing[client.name] = why
                 return
@@ -110,6 +131,6 @@ class Commands:
         """The commands of the clients in that table, their first argument last."""
         return {
             client.name: [*self._commands[client.name], client.modes[mode]]
-            for client in CLIENTS
+            for client in self._clients
             if mode in client.modes and client.name in self._commands
         }

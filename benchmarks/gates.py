@@ -4,10 +4,10 @@ What our transport is held to, beside the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from benchmarks.clients import KOMBU, OURS, PIKA_TWISTED, C
+from benchmarks.clients import KOMBU, OURS, PIKA_TWISTED, STOMPPY, C
 from benchmarks.report import Samples
 from benchmarks.tables import number
 
@@ -49,8 +49,17 @@ GATES = (
     Gate("consume", "rate", KOMBU, 2.5),
 )
 
+STOMP_GATES = (
+    Gate("confirm", "rate", STOMPPY, 0.9),
+    Gate("confirm", "cpu", STOMPPY, 1.2),
+    Gate("consume", "rate", STOMPPY, 0.9),
+    Gate("consume", "cpu", STOMPPY, 1.2),
+)
 
-def judge(taken: Mapping[tuple[str, int], Samples]) -> Iterator[list[str]]:
+
+def judge(
+    taken: Mapping[tuple[str, int], Samples], gates: Iterable[Gate] = GATES
+) -> Iterator[list[str]]:
     """
     Compare, for each gate and size of body.
 
@@ -59,7 +68,7 @@ def judge(taken: Mapping[tuple[str, int], Samples]) -> Iterator[list[str]]:
         whether that will do; those whose peer was not measured are left out.
     """
     sizes = sorted({size for _, size in taken})
-    for gate in GATES:
+    for gate in gates:
         samples = [taken[gate.mode, size] for size in sizes]
         if any(gate.theirs not in each.taken for each in samples):
             continue

@@ -5,8 +5,11 @@ Results as reStructuredText, which reads well in a terminal, and in docs/.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from benchmarks.clients import OURS
+from benchmarks.report import Samples
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.rst"
 """The page that has a section for each kind of benchmark."""
@@ -26,6 +29,27 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     rule = "  ".join("=" * width for width in widths)
     shown = ["  ".join(_cells(line, widths)).rstrip() for line in lines]
     return "\n".join([rule, shown[0], rule, *shown[1:], rule])
+
+
+def rates(taken: Mapping[tuple[str, int], Samples], mode: str) -> str:
+    """@return: the table of one mode, with ratios of ours by each."""
+    sizes = sorted({size for known, size in taken if known == mode})
+    return table(
+        ("client", "bytes", "messages/s", "CPU µs", "ours ÷ its rate", "its CPU"),
+        (
+            (
+                name,
+                str(size),
+                number(samples.median(name).rate),
+                number(samples.median(name).cpu),
+                number(samples.ratio("rate", OURS, name)),
+                number(samples.ratio("cpu", OURS, name)),
+            )
+            for size in sizes
+            for samples in [taken[mode, size]]
+            for name in samples.taken
+        ),
+    )
 
 
 def _cells(line: Sequence[str], widths: Sequence[int]) -> list[str]:

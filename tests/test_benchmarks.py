@@ -17,15 +17,27 @@ from twisted.trial.unittest import SynchronousTestCase
 from benchmarks.__main__ import KINDS, parse
 from benchmarks.admin import QUEUE, Admin
 from benchmarks.bodies import sized
-from benchmarks.clients import CLIENTS, MODES, OURS, PIKA_TWISTED, C, Commands
-from benchmarks.gates import judge
+from benchmarks.clients import (
+    CLIENTS,
+    MODES,
+    OURS,
+    PIKA_TWISTED,
+    STOMP_CLIENTS,
+    STOMPPY,
+    C,
+    Commands,
+)
+from benchmarks.gates import STOMP_GATES, judge
 from benchmarks.job import Job
 from benchmarks.memory import PROGRAMS
 from benchmarks.report import Figures, ProgramFailed, Samples, module, paired, run
 from benchmarks.rss import publish_and_count
+from benchmarks.stomp_admin import ActiveMQAdmin
+from benchmarks.stomp_job import DESTINATIONS
 from benchmarks.tables import PAGE, number, table, write
 
 from . import snippets
+from .activemq import activemq
 from .brokers import rabbitmq
 
 MESSAGES = 20
@@ -97,6 +109,15 @@ class FiguresTests(SynchronousTestCase):
             ],
         )
 
+    def test_stomp_gates(self) -> None:
+        """On STOMP the bounds are those beside stomp.py."""
+        samples = Samples()
+        samples.add(OURS, Figures(80.0, 10.0))
+        samples.add(STOMPPY, Figures(100.0, 10.0))
+        taken = {(mode, 200): samples for mode in ("confirm", "consume")}
+        found = [row[-1] for row in judge(taken, STOMP_GATES)]
+        self.assertEqual(found, ["missed", "met"] * 2)
+
 
 class PageTests(SynchronousTestCase):
     """docs/benchmarks.rst"""
@@ -145,15 +166,15 @@ class CommandLineTests(SynchronousTestCase):
         """Another one is refused by a line that names those there are."""
         errors = StringIO()
         with redirect_stderr(errors):
-            self.assertRaises(SystemExit, parse, ["stomp"])
-        self.assertIn("no such kind: stomp; there are memory, amqp", errors.getvalue())
+            self.assertRaises(SystemExit, parse, ["mqtt"])
+        self.assertIn("no such kind: mqtt; there are memory, amqp", errors.getvalue())
 
     def test_no_compiler(self) -> None:
         """Without a compiler, what is written in C is left out, with a reason."""
         folder = Path(self.mktemp())
         folder.mkdir()
         self.patch(os, "environ", {**os.environ, "PATH": str(folder)})
-        commands = Commands(folder)
+        commands = Commands(CLIENTS, folder)
         self.assertIn("there is no gcc: apt-get install", commands.missing[C])
         self.assertNotIn(C, commands.of("publish"))
         self.assertIn(OURS, commands.of("publish"))
@@ -166,7 +187,7 @@ class ProgramsTests(SynchronousTestCase):
         """Run the programs of one table; only the one in C may be missing."""
         folder = Path(self.mktemp())
         folder.mkdir()
-        commands = Commands(folder)
+        commands = Commands(CLIENTS, folder)
         wanted = {each.name for each in CLIENTS if mode in each.modes and each.package}
         self.assertLessEqual(wanted, set(commands.of(mode)))
         port = rabbitmq().amqp_port
@@ -195,6 +216,41 @@ class ProgramsTests(SynchronousTestCase):
     def test_request(self) -> None:
         """All messages came back."""
         self.run_mode("request")
+
+    def run_stomp(
+        self, mode: str, admin: Admin | ActiveMQAdmin, broker: str, port: int
+    ) -> None:
+        """Run the programs of one table of STOMP."""
+        commands = Commands(STOMP_CLIENTS, Path())
+        self.assertEqual(list(commands.of(mode)), [each.name for each in STOMP_CLIENTS])
+        for *command, program_mode in commands.of(mode).values():
+            job = Job(program_mode, port, DESTINATIONS[broker], 20_000, MESSAGES)
+            admin.prepare(job)
+            self.assertGreater(min(run([*command, *job.arguments])[:2]), 0)
+            admin.check(job)
+
+    def test_stomp_on_rabbitmq(self) -> None:
+        """All messages are in the queue, or were acked."""
+        broker = rabbitmq()
+        with Admin(broker.amqp_port) as admin:
+            self.addCleanup(_delete, broker.amqp_port)
+            for mode in ("confirm", "consume"):
+                self.run_stomp(mode, admin, "RabbitMQ", broker.stomp_port)
+
+    def test_stomp_on_activemq(self) -> None:
+        """All messages are in the queue, or were acked."""
+        port = activemq().stomp_port
+        for mode in ("confirm", "consume"):
+            self.run_stomp(mode, ActiveMQAdmin(port), "ActiveMQ", port)
+
+    def test_stomp_work_undone(self) -> None:
+        """A program that leaves messages over is found out on ActiveMQ, too."""
+        port = activemq().stomp_port
+        admin = ActiveMQAdmin(port)
+        job = Job("consume", port, DESTINATIONS["ActiveMQ"], 200, MESSAGES)
+        admin.prepare(job)
+        error = self.assertRaises(AssertionError, admin.check, job)
+        self.assertIn("20 messages, not 0, with Job(mode='consume'", str(error))
 
     def test_work_undone(self) -> None:
         """A program that leaves messages over is found out."""

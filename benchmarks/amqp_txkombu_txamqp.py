@@ -1,0 +1,10 @@
+"""
+txkombu on AMQP over txAMQP, by its public API, with JSON.
+"""
+
+from twisted.internet.task import react
+
+from benchmarks.amqp_txkombu import main
+
+if __name__ == "__main__":
+    react(main, ("txamqp",))
