@@ -293,6 +293,11 @@ class FaultProxy:
             gone, self._all_gone = self._all_gone, None
             gone.callback(None)
 
+    @property
+    def links(self) -> list[Link]:
+        """Those that are open, oldest first."""
+        return list(self._links)
+
     # --- faults ---------------------------------------------------------------
 
     def cut(self) -> None:
