@@ -247,9 +247,9 @@ class BodyTests(Case):
             stream = f"MESSAGE\ncontent-length:{length}\n\nabc\0".encode()
             self.refused(stream, "content-length is '")
 
-    def test_first_length(self) -> None:
-        """The first of several lengths counts."""
-        stream = b"MESSAGE\ncontent-length:1\ncontent-length:9\n\na\0"
+    def test_last_length(self) -> None:
+        """The last of several lengths counts: it is the broker's own."""
+        stream = b"MESSAGE\ncontent-length:9\ncontent-length:1\n\na\0"
         self.assertEqual(self.one(stream).body, b"a")
 
     def test_bytes(self) -> None:

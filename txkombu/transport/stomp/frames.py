@@ -9,6 +9,7 @@ C{surrogateescape}), and whoever needs the header finds them by encoding it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from re import compile as pattern
 from typing import Final
 
 SEND: Final = "SEND"
@@ -18,6 +19,8 @@ END: Final = b"\0"
 
 HEARTBEAT: Final = b"\n"
 """May come between frames (STOMP 1.2, "Heart-beating")."""
+
+_is_special = pattern("[\\\\\r\n:\0\ud800-\udfff]").search
 
 
 class Frame:
@@ -93,6 +96,8 @@ def encode_header(name: str, value: str) -> bytes:
     """
     if not name:
         raise ValueError("a header needs a name")
+    if _is_special(name) is None and _is_special(value) is None:
+        return f"{name}:{value}\n".encode()
     return b"%b:%b\n" % (_field(name, name), _field(value, name))
 
 

@@ -155,10 +155,15 @@ class FrameParser:
         check_begin(bytes(kept[:16]), *_COMMANDS)
 
     def _length_of(self, frame: Frame) -> int | None:
-        """The number of bytes that a body says it has."""
-        told = frame.headers.get("content-length")
-        if told is None:
+        """
+        The number of bytes that a body says it has.
+
+        Of several the last one tells: RabbitMQ writes its own behind those that
+        an AMQP message may have among its headers.
+        """
+        if "content-length" not in frame.headers:
             return None
+        told = frame.last("content-length")
         if _LENGTH.fullmatch(told) is None:
             raise ProtocolError(f"a frame's content-length is {told[:40]!r}")
         length = int(told)
