@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
-from ....exceptions import SessionLost
 from ..dialect import Got
 from ..frames import Frame, encode_frame
 from . import settling
@@ -113,6 +113,14 @@ class Arrivals:
         self._browsed: set[str] = set()
         self._come: deque[Frame] = deque()
         self._waiting: Deferred[None] | None = None
+        self._error: BaseException | None = None
+        # A receipt that nothing asks for: it fails when the socket ends.
+        _, self._end = socket.receipt()
+        self._end.addErrback(self._ended)
+
+    def _ended(self, reason: Failure) -> None:
+        self._error = reason.value
+        self._wake()
 
     async def subscribe(
         self, destinations: Sequence[str], ack: tuple[str, str], prefetch: int
@@ -171,15 +179,13 @@ class Arrivals:
     async def next(self, clock: IReactorTime) -> Frame | None:
         """
         @return: what has come, or comes soon; C{None} if nothing does.
-        @raise SessionLost: the socket was lost.
+        @raise SessionLost: the socket was lost, or as the broker said why.
         """
-        if not self._come:
+        if not self._come and self._error is None:
             await self._wait(clock)
-        if self._come:
-            return self._come.popleft()
-        if not self._socket.alive:
-            raise SessionLost("the connection was lost")
-        return None
+        if self._error is not None:
+            raise self._error
+        return self._come.popleft() if self._come else None
 
     async def _wait(self, clock: IReactorTime) -> None:
         self._waiting = Deferred()
@@ -193,6 +199,7 @@ class Arrivals:
 
     def leave_others(self, kept: Frame) -> None:
         """Give up all subscriptions but that of a message."""
+        self._end.cancel()
         keep = kept.headers["subscription"]
         self._socket.unsubscribe(keep)
         for id in self._ids - {keep}:
