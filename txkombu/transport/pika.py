@@ -34,9 +34,10 @@ from .errors import no_frame
 from .model.channel import Channel
 from .model.content import Assembler, Content
 from .model.login import client_properties
-from .model.session import Publisher, Session
+from .model.session import Session
 from .model.transport import Transport
 from .model.values import encode_arguments, encode_properties
+from .model.wire import Publisher
 
 if TYPE_CHECKING:
     from ..url import Parameters

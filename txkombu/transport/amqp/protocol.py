@@ -15,7 +15,8 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
-from ..model.session import Publisher, Session
+from ..model.session import Session
+from ..model.wire import Publisher
 from .channel import AmqpChannel
 from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
 from .methods import Method, decode_method, encode_method

@@ -133,7 +133,7 @@ class ChannelLife(TopologyOperations):
         return self._send(Request(kind, about, read), packet)
 
     def _pack(self, kind: type[Method], **arguments: object) -> bytes:
-        """See L{Session.pack}."""
+        """See L{Wire.pack}."""
         return self._session.pack(self.number, kind, **arguments)
 
     def _send(self, request: Request[_T], packet: bytes) -> Deferred[_T]:

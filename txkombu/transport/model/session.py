@@ -19,7 +19,6 @@ it is asked to close once what was written is out, and dropped after some second
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -52,27 +51,21 @@ from ...interfaces import (
     ISessionChannel,
     ISessionChannelListener,
     ISessionListener,
-    Properties,
 )
-from ..ending import EndingProtocol
 from ..endpoints import connect_error
 from ..errors import caused, ended, error_of, lost_by
-from ..heartbeat import Heartbeat
 from .channel import Channel
 from .login import Answers, Login, Tuning
 from .numbers import ChannelNumbers
 from .refusals import channels_refused
 from .requests import Request, Requests
 from .topology import nothing
+from .wire import Wire
 
 if TYPE_CHECKING:
     from ...url import Parameters
 
 _Connection = commands.Connection
-
-Publisher = Callable[[bytes, Properties, str, str, bool], bytes]
-"""Told the body, the properties, the names of the exchange and the routing key, and
-whether the message is mandatory."""
 
 _SUCCESS: Final = 200
 _FRAME_ERROR: Final = 501
@@ -89,17 +82,16 @@ _OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the s
 
 
 @implementer(ISession, IPushProducer)
-class Session(EndingProtocol):
+class Session(Wire):
     """
     One connection to one broker.
 
-    A transport provides the methods that are abstract here, and calls
-    L{take_method} and L{take_content}.
+    A transport provides what is abstract in L{Wire}, and calls L{take_method} and
+    L{take_content}.
 
     @ivar login: fires with the session once it is open, or fails with why not;
         does not fire if it is aborted before.
     @ivar warned: the queues that their owner was warned of.
-    @ivar frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
     """
 
     _log = Logger()
@@ -122,13 +114,11 @@ class Session(EndingProtocol):
         """
         super().__init__(clock)
         self.login: Deferred[ISession] = Deferred()
-        self.frame_max = 0
         self.warned = set() if warned is None else warned
         self._place = place
         self._listener = listener
         self._state = _State.LOGIN
         self._handshake = Login(parameters, place)
-        self._heartbeat = Heartbeat(clock, self._beat, self._silent)
         self._channels: dict[int, Channel] = {}
         self._numbers = ChannelNumbers(0)
         self._requests = Requests()
@@ -188,79 +178,7 @@ class Session(EndingProtocol):
     def stopProducing(self) -> None:
         """The transport is lost; C{connectionLost} follows."""
 
-    # --- what a transport provides -------------------------------------------
-
-    @abstractmethod
-    def _begin(self) -> None:
-        """It is connected: begin to log in."""
-
-    @abstractmethod
-    def _feed(self, data: bytes) -> None:
-        """
-        Take bytes, and hand in what they hold, as long as it is not L{over}.
-
-        @raise ProtocolError: they break the protocol.
-        """
-
-    @abstractmethod
-    def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
-        """
-        Prepare a method, without writing it.
-
-        @param number: the channel's; 0 is the connection.
-        @param arguments: those of the method; others are zero, empty or false.
-        @return: what L{put} takes.
-        @raise TypeError: an argument cannot be expressed.
-        @raise ValueError: one is too long or out of range, or all are too large
-            for the one frame that a method has.
-        """
-
-    @abstractmethod
-    def publisher(self, number: int) -> Publisher:
-        """Give what prepares the publishes of a channel, as L{pack} does a method."""
-
-    def checked(self, frame: bytes) -> bytes:
-        """
-        @return: the frame of a method or a header.
-        @raise ValueError: it is too large to be sent.
-        """
-        most = self.frame_max
-        if most and len(frame) > most:
-            raise ValueError(
-                f"the arguments take a frame of {len(frame)} bytes, at most {most} "
-                "were agreed on with the broker"
-            )
-        return frame
-
-    def put_all(self, packets: list[bytes]) -> None:
-        """Write one after the other, in one go."""
-        self.put(b"".join(packets))
-
-    @abstractmethod
-    def put(self, packet: bytes) -> None:
-        """
-        Write what was prepared, in one go.
-
-        What it answers to is noted before: writing may call back.
-        """
-
-    @abstractmethod
-    def _beat(self) -> None:
-        """Write a heartbeat."""
-
-    def _limit(self, frame_max: int) -> None:
-        """From now on the broker's frames have at most so many bytes."""
-
-    def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
-        """Make a channel, without opening it."""
-        return Channel(self, number, listener)
-
     # --- what channels call --------------------------------------------------
-
-    def write(self, frames: bytes) -> None:
-        """Write whole frames."""
-        self._heartbeat.idle = 0
-        self.transport.write(frames)
 
     def flush_soon(self, channel: Channel) -> None:
         """Call a channel's C{flush} before this reactor turn is over."""
@@ -311,6 +229,10 @@ class Session(EndingProtocol):
         channel = self._channels[number] = self._new_channel(number, listener)
         opened: Deferred[Any] = channel.open()
         return opened.addCallback(lambda _: channel)
+
+    def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
+        """Make a channel, without opening it."""
+        return Channel(self, number, listener)
 
     def update_secret(self, secret: str, reason: str) -> Deferred[None]:
         """

@@ -42,9 +42,10 @@ from ..errors import no_frame
 from ..model import content as contents
 from ..model.channel import Channel
 from ..model.login import FRAME_MAX
-from ..model.session import Publisher, Session
+from ..model.session import Session
 from ..model.transport import Transport
 from ..model.values import decode_method, encode_method, encode_properties
+from ..model.wire import Publisher
 from .specification import load, method_name
 
 _HEAD: Final = Struct(">BHI")
