@@ -363,6 +363,17 @@ class RabbitMQTests(Shared, Live):
             self.assertIs(type(await self.owner.lost), kind)
             await socket.disconnect()
 
+    async def test_error_behind_others(self) -> None:
+        """The reason is told although frames behind the one refused failed first."""
+        socket = await self.open()
+        asking = [
+            Probe(Deferred.fromCoroutine(self.ask(socket, "SEND", destination=each)))
+            for each in ("/exchange/none/k", *["/queue/wire.behind"] * 20)
+        ]
+        self.assertIsInstance(await self.owner.lost, NotFound)
+        for each in asking:
+            self.assertIsInstance(each.outcome, NotFound)
+
     async def test_queue_deleted(self) -> None:
         """A queue deleted under a consumer ends that subscription alone."""
         socket = await self.open()

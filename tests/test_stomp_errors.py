@@ -18,7 +18,12 @@ from txkombu.exceptions import (
     PreconditionFailed,
     ResourceLocked,
 )
-from txkombu.transport.stomp.errors import cancellation_of, error_of, login_error
+from txkombu.transport.stomp.errors import (
+    cancellation_of,
+    error_of,
+    is_provisional,
+    login_error,
+)
 from txkombu.transport.stomp.frames import Frame
 from txkombu.url import Parameters
 
@@ -203,3 +208,12 @@ class CancellationTests(SynchronousTestCase):
     def test_any_other(self) -> None:
         """Any other ERROR is none, whatever it names."""
         self.assertIsNone(cancellation_of(error("not_found", subscription="s")))
+
+
+class ProvisionalTests(SynchronousTestCase):
+    """An ERROR that the reason may follow."""
+
+    def test_provisional(self) -> None:
+        """There is one such, and only one."""
+        self.assertTrue(is_provisional(error("Processing error", "why")))
+        self.assertFalse(is_provisional(error("not_found", "Processing error")))

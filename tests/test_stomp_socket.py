@@ -4,6 +4,7 @@ One socket to a STOMP broker, driven by hand.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -14,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from txkombu.exceptions import (
     AuthenticationFailed,
+    BrokerError,
     ConnectError,
     ConsumerCancelled,
     KombuError,
@@ -289,13 +291,16 @@ class ErrorTests(Case):
         self.peer.clock.advance(CLOSE_SECONDS)
         self.assertTrue(self.wire.aborted)
 
+    def drop(self, peer: Peer, _: str) -> None:
+        peer.socket.abort()
+
     def test_owner_drops_it(self) -> None:
         """The owner may drop it when it hears of that."""
         for sent in (NOT_FOUND, b"no STOMP\n"):
             with self.subTest(sent):
                 peer = Peer()
                 peer.log_in()
-                peer.owner.then = lambda _, peer=peer: peer.socket.abort()
+                peer.owner.then = partial(self.drop, peer)
                 peer.send(sent)
                 self.assertTrue(peer.wire.aborted)
                 self.assertEqual(peer.clock.getDelayedCalls(), [])
@@ -345,6 +350,73 @@ class ErrorTests(Case):
         self.assertEqual((messages, untouched, len(others)), ([], [], 1))
         self.assertTrue(self.socket.alive)
         self.assertEqual(self.owner.names, [])
+
+
+class ProvisionalErrorTests(Case):
+    """An ERROR of RabbitMQ that may not be its last word."""
+
+    provisional = frame("ERROR", b"{badmatch,closing}", message="Processing error")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.number, self.waiting = self.wait()
+        self.calls: list[Any] = []
+        self.expected = self.socket.expect(self.calls.append)
+        self.messages, _ = self.subscribe()
+        self.peer.send(
+            self.provisional,
+            receipt(self.number),
+            receipt(self.expected),
+            message("s"),
+            self.provisional,
+        )
+        self.peer.send(self.provisional, receipt(self.expected))
+
+    def dropped(self) -> None:
+        """What came behind it was dropped."""
+        self.assertEqual((self.messages, self.calls), ([], []))
+
+    def test_the_reason_follows(self) -> None:
+        """The reason that follows is the error of all."""
+        self.assertFalse(self.waiting.fired)
+        self.peer.send(NOT_FOUND)
+        self.assertIsInstance(self.lost_with(), NotFound)
+        self.assertIsInstance(self.waiting.outcome, NotFound)
+        self.assertTrue(self.wire.disconnecting)
+        self.dropped()
+
+    def test_nothing_follows(self) -> None:
+        """If none follows in time, it was the last word."""
+        self.peer.clock.advance(0.9)
+        self.assertEqual(self.owner.names, [])
+        self.peer.clock.advance(0.1)
+        self.assertEqual(str(self.lost_with()), "Processing error: {badmatch,closing}")
+        self.assertTrue(self.wire.disconnecting)
+        self.assertIs(type(self.waiting.outcome), BrokerError)
+        self.dropped()
+
+    def test_the_end_follows(self) -> None:
+        """If the connection is closed, that was why."""
+        self.peer.lose(clean=True)
+        self.assertIn("Processing error", str(self.lost_with()))
+        self.assertIn("Processing error", str(self.waiting.outcome))
+        self.dropped()
+
+    def test_disconnected(self) -> None:
+        """Whoever disconnects meanwhile waits for no receipt that is false."""
+        closing = Probe(self.socket.disconnect())
+        self.peer.clock.advance(1)
+        self.assertTrue(self.wire.disconnecting)
+        self.assertIn("Processing error", str(self.waiting.outcome))
+        self.peer.lose()
+        self.assertIsNone(closing.outcome)
+        self.assertEqual(self.owner.names, [])
+
+    def test_aborted(self) -> None:
+        """Whoever drops it leaves no timer."""
+        self.socket.abort()
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+        self.assertIsInstance(self.waiting.outcome, SessionLost)
 
 
 class MessageTests(Case):

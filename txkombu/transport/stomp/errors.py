@@ -57,6 +57,7 @@ _ACTIVEMQ_REFUSES: Final = pattern(r"User \S* ?is not authori[sz]ed to ")
 _ACTIVEMQ_LOGIN: Final = pattern(r"User name \[.*\] or password is invalid", 16)
 _ACTIVEMQ_TOO_LARGE: Final = "The maximum data length was exceeded"
 _RABBITMQ_LOGIN: Final = "Bad CONNECT"
+_PROVISIONAL: Final = "Processing error"
 _CANCELLED: Final = "Server cancelled subscription"
 _JAVA: Final = pattern(r"(?:[\w$]+\.)+([\w$]+(?:Exception|Error))\b")
 _TEXT_MOST: Final = 500
@@ -138,3 +139,14 @@ def cancellation_of(frame: Frame) -> tuple[str, ConsumerCancelled] | None:
     subscription = frame.headers.get("subscription", "")
     text = _shown(frame.body[: 4 * _TEXT_MOST].decode("utf-8", "replace"))
     return subscription, ConsumerCancelled(text or _CANCELLED)
+
+
+def is_provisional(frame: Frame) -> bool:
+    """
+    Whether an ERROR may be followed by one that says why.
+
+    RabbitMQ answers what comes behind a frame that fails in this way, each time,
+    and only then tells the reason of the failure and closes.  For some headers
+    it says no more than this, and leaves the connection open.
+    """
+    return frame.headers.get("message") == _PROVISIONAL

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IPushProducer,
     IReactorTime,
     ITCPTransport,
@@ -33,7 +34,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Interface, implementer
+from zope.interface import implementer
 
 from ...exceptions import (
     BrokerError,
@@ -46,14 +47,17 @@ from ..ending import EndingProtocol
 from ..endpoints import connect_error
 from ..errors import again, caused, ended, lost_by
 from ..heartbeat import Heartbeat
-from .errors import cancellation_of, error_of
+from .errors import cancellation_of, error_of, is_provisional
 from .frames import END, HEARTBEAT, Frame, encode_frame
+from .interfaces import ISocketOwner
 from .login import Agreed, Login, login_frame
-from .parser import MESSAGE, RECEIPT, FrameParser
+from .parser import ERROR, MESSAGE, RECEIPT, FrameParser
 from .receipts import Receipts, Waiter
 
 if TYPE_CHECKING:
     from ...url import Parameters
+
+__all__ = ["TOLERANCE", "ISocketOwner", "StompSocket"]
 
 TOLERANCE: Final = 2.5
 """
@@ -61,6 +65,9 @@ The broker is dead after so many of its intervals without a byte.  ActiveMQ look
 once an interval whether it wrote since it last looked, and so may say nothing for
 two of them, which it does right after a login.
 """
+
+_DOUBT_SECONDS: Final = 1.0
+"""How long to wait for a better error; see L{is_provisional}."""
 
 _JOINED_MOST: Final = 16 * 1024
 """Bytes of a body that are copied rather than written by themselves."""
@@ -75,26 +82,6 @@ class _State(Enum):
 
 _OPEN: Final = _State.OPEN
 _OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
-
-
-class ISocketOwner(Interface):
-    """What a socket tells whoever opened it.  Called from the reactor."""
-
-    def socket_lost(reason: Exception) -> None:
-        """
-        The socket is over, by no wish of its owner's: with the broker's error,
-        if it told one, else with L{txkombu.exceptions.SessionLost}.  Called
-        once, only after its login, and before anything outstanding on it fires.
-        """
-
-    def write_paused() -> None:
-        """The socket's buffer is full: write no more until C{write_resumed}."""
-
-    def write_resumed() -> None:
-        """The socket has room again."""
-
-    def turn_over() -> None:
-        """All that came in one read was handed out: write what waits for that."""
 
 
 @implementer(IPushProducer)
@@ -135,6 +122,8 @@ class StompSocket(EndingProtocol):
         self._parser = FrameParser()
         self._heartbeat = Heartbeat(clock, self._beat, self._silent)
         self._receipts = Receipts()
+        self._doubt: BrokerError | None = None
+        self._doubt_call: IDelayedCall | None = None
         self._subscriptions: dict[
             str, tuple[Callable[[Frame], object], Callable[[Exception], object]]
         ] = {}
@@ -175,7 +164,7 @@ class StompSocket(EndingProtocol):
         if self._state is _State.LOGIN:
             self._end(connect_error(self._place, cause))
         else:
-            self._end(lost_by(cause))
+            self._end(self._doubt or lost_by(cause))
         self._vanish()
 
     def pauseProducing(self) -> None:
@@ -327,6 +316,8 @@ class StompSocket(EndingProtocol):
         for frame in self._parser.feed(data):
             if self._state is _OVER:
                 return
+            if self._doubt is not None and frame.command != ERROR:
+                continue
             if frame.command == MESSAGE:
                 if self._state is _OPEN:
                     self._take_message(frame)
@@ -350,9 +341,22 @@ class StompSocket(EndingProtocol):
             self._cancelled(*cancellation)
         elif number is not None and not self.errors_are_fatal:
             self._receipts.answer(number, error_of(frame))
+        elif self._state is _OPEN and is_provisional(frame):
+            self._wait_for_better(error_of(frame))
         else:
-            self._leave()
-            self._end(error_of(frame))
+            self._ended_by(error_of(frame))
+
+    def _wait_for_better(self, error: BrokerError) -> None:
+        """What comes meanwhile may be about frames that failed: it is dropped."""
+        if self._doubt is None:
+            self._doubt = error
+            self._doubt_call = self._clock.callLater(
+                _DOUBT_SECONDS, self._ended_by, error
+            )
+
+    def _ended_by(self, error: KombuError) -> None:
+        self._leave()
+        self._end(error)
 
     def _cancelled(self, id: str, error: Exception) -> None:
         subscription = self._subscriptions.pop(id, None)
@@ -385,8 +389,7 @@ class StompSocket(EndingProtocol):
             text = f"{self._place} does not speak STOMP 1.2: {error}"
             self._refused(caused(ConnectError(text), error))
             return
-        self._leave()
-        self._end(error)
+        self._ended_by(error)
 
     def _beat(self) -> None:
         self.write(HEARTBEAT)
@@ -410,6 +413,9 @@ class StompSocket(EndingProtocol):
         if before is _State.OVER:
             return
         self._heartbeat.stop()
+        call, self._doubt_call = self._doubt_call, None
+        if call is not None and call.active():
+            call.cancel()
         self._subscriptions.clear()
         if before is _OPEN and not wanted:
             self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
