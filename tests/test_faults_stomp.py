@@ -19,11 +19,10 @@ from txkombu.policy import Backoff
 from txkombu.url import parse_url
 
 from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ
-from .activemq import activemq, fragile_activemq
-from .brokers import HOST, fragile_rabbitmq, rabbitmq
+from .activemq import ActiveMQ, activemq, fragile_activemq
+from .brokers import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
 from .conformance import Conformance, program
 from .fault_proxy import FaultProxy, Link
-from .node import Node
 
 WINDOW = 400
 """How many publishes are under way at once."""
@@ -51,7 +50,7 @@ class Faults(Conformance):
         self.verdicts: Counter[str] = Counter()
         self.ended: list[Exception] = []
 
-    def start_broker(self) -> Node:
+    def start_broker(self) -> ActiveMQ | RabbitMQ:
         """The broker to use."""
         raise NotImplementedError
 
@@ -266,7 +265,7 @@ class LinkCases(Faults):
         queue = await self.consuming(connection)
         self.proxy.freeze()
         publishing = Producer(connection).publish(1, queue.name)
-        publishing.addErrback(self.ended.append)
+        publishing.addErrback(lambda reason: self.ended.append(reason.value))
         began = self.clock.seconds()
         await connection.close()
         self.assertLess(self.clock.seconds() - began, 15)
@@ -340,7 +339,7 @@ class RabbitMQLinkTests(LinkCases):
 
     abilities = STOMP_RABBITMQ
 
-    def start_broker(self) -> Node:
+    def start_broker(self) -> RabbitMQ:
         return rabbitmq()
 
 
@@ -349,7 +348,7 @@ class ActiveMQLinkTests(LinkCases):
 
     abilities = STOMP_ACTIVEMQ
 
-    def start_broker(self) -> Node:
+    def start_broker(self) -> ActiveMQ:
         return activemq()
 
 
@@ -358,7 +357,7 @@ class RabbitMQNodeTests(NodeCases):
 
     abilities = STOMP_RABBITMQ
 
-    def start_broker(self) -> Node:
+    def start_broker(self) -> RabbitMQ:
         return fragile_rabbitmq()
 
     async def settle_down(self) -> None:
@@ -372,7 +371,7 @@ class ActiveMQNodeTests(NodeCases):
 
     abilities = STOMP_ACTIVEMQ
 
-    def start_broker(self) -> Node:
+    def start_broker(self) -> ActiveMQ:
         return fragile_activemq()
 
 

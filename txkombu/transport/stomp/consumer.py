@@ -38,7 +38,7 @@ from ..ending import CLOSE_SECONDS
 from .dialect import Bound, Consuming, Dialect, Source
 from .frames import Frame, encode_frame
 from .holding import Holder, Holdings
-from .socket import ISocketOwner
+from .socket import ISocketOwner, StompSocket
 from .sockets import SessionSockets, fence
 
 if TYPE_CHECKING:
@@ -264,8 +264,8 @@ class Consumer(Holder):
         assert socket is not None
         self._state = State.ENDING
         socket.write(frames)
-        come = fence(socket).addTimeout(CLOSE_SECONDS, self._sockets.clock)
-        come.addBoth(self._stopped)
+        come = Deferred.fromCoroutine(_all_come(socket))
+        come.addTimeout(CLOSE_SECONDS, self._sockets.clock).addBoth(self._stopped)
 
     def _stopped(self, _: object) -> None:
         self._give_up_subscriptions()
@@ -342,3 +342,12 @@ class Consumer(Holder):
 
     def turn_over(self) -> None:
         """Settlements of a turn are written by whoever holds the messages."""
+
+
+async def _all_come(socket: StompSocket) -> None:
+    """
+    Wait for what is under way.  RabbitMQ works through all frames of one read
+    before it looks at messages, so that the second fence must come in another.
+    """
+    await fence(socket)
+    await fence(socket)
