@@ -23,13 +23,13 @@ from txkombu.interfaces import (
     QueueDeclareOk,
 )
 from txkombu.transport.amqp import AmqpTransport
+from txkombu.transport.stomp import StompTransport
 from txkombu.transport.stomp.dialect import Consuming
-from txkombu.transport.stomp.transport import StompTransport
 from txkombu.url import parse_url
 
 from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ, Nature
 from .activemq import activemq
-from .brokers import rabbitmq
+from .brokers import RabbitMQ, rabbitmq
 from .conformance import Conformance
 from .contract_harness import (
     PATIENCE,
@@ -108,21 +108,15 @@ class StompOnRabbitMQ(Stomp):
 
     abilities = STOMP_RABBITMQ
 
-    @property
-    def amqp_url(self) -> str:
-        """Where it speaks AMQP."""
-        return rabbitmq().url
-
-    @property
-    def stomp_url(self) -> str:
-        """Where it speaks STOMP."""
-        return rabbitmq().stomp_url
+    def broker(self) -> RabbitMQ:
+        """Where it runs."""
+        return rabbitmq()
 
     def setUp(self) -> None:
         from twisted.internet import reactor
 
         self.transport = StompTransport()
-        self.parameters = parse_url(self.stomp_url)
+        self.parameters = parse_url(self.broker().stomp_url)
         self.clock: Any = reactor
 
     def missing_exchange(self) -> Exchange:
@@ -144,7 +138,7 @@ class StompOnRabbitMQ(Stomp):
 
     async def _declared(self, queue: Queue) -> QueueDeclareOk:
         session = await AmqpTransport().connect(
-            parse_url(self.amqp_url), None, self.clock, SessionWatcher(Journal())
+            parse_url(self.broker().url), None, self.clock, SessionWatcher(Journal())
         )
         try:
             channel = await session.open_channel(ChannelWatcher(Journal()))
@@ -211,20 +205,19 @@ class ConformingOnRabbitMQ(Conformance):
 
     abilities = STOMP_RABBITMQ
 
-    @property
-    def amqp_url(self) -> str:
-        """Where it speaks AMQP."""
-        return rabbitmq().url
+    def broker(self) -> RabbitMQ:
+        """Where it runs."""
+        return rabbitmq()
 
     def setUp(self) -> None:
-        self.url = rabbitmq().stomp_url
+        self.url = self.broker().stomp_url
         super().setUp()
 
     def missing_exchange(self) -> Exchange:
         return Exchange(f"amq.no-{self.suffix}")
 
     def sweeper(self) -> BrokerConnection:
-        connection = BrokerConnection(self.amqp_url, reactor=self.clock)
+        connection = BrokerConnection(self.broker().url, reactor=self.clock)
         self.connections.append(connection)
         return connection
 

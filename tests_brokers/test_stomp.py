@@ -1,0 +1,36 @@
+"""
+The conformance suite and the contract on RabbitMQ 4, over STOMP.
+"""
+
+from __future__ import annotations
+
+from tests import conformance, contract
+from tests.brokers import RabbitMQ
+from tests.stomp_harness import ConformingOnRabbitMQ, StompOnRabbitMQ
+
+from . import roots
+
+
+class Conforming(ConformingOnRabbitMQ):
+    """Connects to the RabbitMQ of a suite."""
+
+    suite: str
+
+    def broker(self) -> RabbitMQ:
+        return roots.rabbitmq_of(self.suite)
+
+
+class Contracting(StompOnRabbitMQ):
+    """The same, for the contract."""
+
+    suite: str
+
+    def broker(self) -> RabbitMQ:
+        return roots.rabbitmq_of(self.suite)
+
+
+for suite in roots.SUITES:
+    told = {"suite": suite, "__module__": __name__}
+    name = suite.title()
+    globals().update(conformance.cases(type(name, (Conforming,), told), __name__))
+    globals().update(contract.cases(type(name, (Contracting,), told), __name__))
