@@ -367,12 +367,12 @@ class RabbitMQTests(Shared, Live):
         """The reason is told although frames behind the one refused failed first."""
         socket = await self.open()
         asking = [
-            Probe(Deferred.fromCoroutine(self.ask(socket, "SEND", destination=each)))
+            Deferred.fromCoroutine(self.ask(socket, "SEND", destination=each))
             for each in ("/exchange/none/k", *["/queue/wire.behind"] * 20)
         ]
         self.assertIsInstance(await self.owner.lost, NotFound)
         for each in asking:
-            self.assertIsInstance(each.outcome, NotFound)
+            await self.assertFailure(each, NotFound)
 
     async def test_queue_deleted(self) -> None:
         """A queue deleted under a consumer ends that subscription alone."""
