@@ -91,6 +91,9 @@ class WritingTests(Case):
         )
         self.assertEqual(self.encode(USUAL), lines)
         self.assertEqual(self.encode(USUAL), lines)
+        more = self.encode({**USUAL, "headers": {"a": "1"}})
+        self.assertEqual(more, lines + b"a:1\n")
+        self.assertEqual(self.encode(USUAL), lines)
 
     def test_kept_are_told_apart(self) -> None:
         """One of the usual properties that differs is written as it is."""
@@ -115,6 +118,10 @@ class WritingTests(Case):
         """A property that is None is as if it were not there."""
         self.assertEqual(self.encode({"content_type": None, "app_id": None}), b"")
         self.assertEqual(self.encode({"headers": None}), b"")
+        without = {name: value for name, value in USUAL.items() if name != "headers"}
+        self.assertEqual(
+            self.encode({**without, "app_id": "a"}), self.encode(USUAL) + b"app-id:a\n"
+        )
 
     def test_names(self) -> None:
         """Each property has its header."""

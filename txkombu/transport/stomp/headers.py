@@ -48,14 +48,9 @@ beyond it would be delivered again for ever.
 
 _PERSISTENT: Final = {1: None, 2: "true"}
 _LAST_SECOND: Final = 253_402_300_799
-_COMMON: Final = (
-    "content_type",
-    "content_encoding",
-    "delivery_mode",
-    "priority",
-    "headers",
-)
-_COMMON_NAMES: Final = frozenset(_COMMON)
+_USUAL: Final = 5
+"""How many properties a message mostly has: content type and encoding, delivery
+mode, priority, and headers without any."""
 _KEPT: Final = 500
 
 
@@ -177,9 +172,10 @@ class Vocabulary:
             comes by these is not shown.
         """
         self._fields = fields
-        self._by_header = {field.header: name for name, field in fields.items()}
-        self._hidden = FRAME_HEADERS | frozenset(hidden)
-        self._taken = self._hidden | self._by_header.keys() | frozenset(reserved)
+        # What a header means: a property, or nothing to a user ("").
+        self._meanings = dict.fromkeys((*FRAME_HEADERS, *hidden), "")
+        self._meanings.update({each.header: name for name, each in fields.items()})
+        self._taken = self._meanings.keys() | frozenset(reserved)
         self._longest = longest
         self._kept: dict[tuple[object, ...], bytes] = {}
 
@@ -193,27 +189,49 @@ class Vocabulary:
         @raise TypeError: one is not known, or of a type that cannot be written.
         @raise ValueError: one is out of range, or all together are too long.
         """
-        if properties.get("headers") or not properties.keys() <= _COMMON_NAMES:
-            return self._encode(properties, now)
-        # Nearly all messages share a few of these.
-        key = tuple(map(properties.get, _COMMON[:-1]))
+        headers = properties.get("headers")
         try:
-            lines = self._kept.get(key)
-        except TypeError:  # not hashable, so not right either
-            lines = None
-        if lines is None:
-            lines = self._encode(properties, now)
+            lines = [self._usual(properties)]
+        except (KeyError, TypeError):  # there are others, or one is of a wrong type
+            lines = self._listed(properties, now)
+        if headers:
+            lines += self._headers(headers)
+        elif len(lines) == 1:
+            return lines[0]
+        return self._join(lines)
+
+    def _usual(self, properties: Properties) -> bytes:
+        """
+        The lines of what nearly all messages have, who share a few of them.
+
+        @raise KeyError: this message has others.
+        """
+        if len(properties) != _USUAL or "headers" not in properties:
+            raise KeyError
+        key = (
+            properties["content_type"],
+            properties["content_encoding"],
+            properties["delivery_mode"],
+            properties["priority"],
+        )
+        known = self._kept.get(key)
+        if known is None:
+            known = self._join(self._listed(properties, 0))
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
-            self._kept[key] = lines
-        return lines
+            self._kept[key] = known
+        return known
 
-    def _encode(self, properties: Properties, now: float) -> bytes:
+    def _listed(self, properties: Properties, now: float) -> list[bytes]:
+        """The lines of all but the headers."""
         lines: list[bytes] = []
         for name, value in properties.items():
             if name != "headers" and value is not None:
                 lines += self._property(name, value, now)
-        lines += self._headers(properties.get("headers"))
+        return lines
+
+    def _join(self, lines: list[bytes]) -> bytes:
+        """@raise ValueError: one is too long, or all together."""
         for line in lines:
             if len(line) > self._longest:
                 raise ValueError(
@@ -236,8 +254,6 @@ class Vocabulary:
         return [] if text is None else [encode_header(field.header, text)]
 
     def _headers(self, headers: object) -> list[bytes]:
-        if headers is None:
-            return []
         if not isinstance(headers, Mapping):
             raise TypeError(f"property headers must be a mapping, not {headers!r}")
         lines = []
@@ -267,23 +283,27 @@ class Vocabulary:
         """
         texts: dict[str, str] = {}
         headers: dict[str, object] = {}
-        by_header, hidden = self._by_header, self._hidden
+        meanings = self._meanings
         for name, value in frame.pairs:
-            if not (name.isascii() and value.isascii()):
-                _check_utf8(name, value)
-            if name in by_header:
-                if name in texts:
-                    headers.setdefault(name, texts[name])
-                texts[name] = value
-            elif name not in hidden and not name.startswith(OURS):
-                headers.setdefault(name, value)
+            known = meanings.get(name)
+            if known is None:
+                if not (name.isascii() and value.isascii()):
+                    _check_utf8(name, value)
+                if not name.startswith(OURS):
+                    headers.setdefault(name, value)
+            elif known:
+                if known in texts:
+                    headers.setdefault(name, texts[known])
+                texts[known] = value
         properties: dict[str, object] = {"delivery_mode": 1}
-        for name, text in texts.items():
-            known = by_header[name]
+        for known, text in texts.items():
+            field = self._fields[known]
+            if not text.isascii():
+                _check_utf8(field.header, text)
             try:
-                properties[known] = self._fields[known].read(text)
+                properties[known] = text if field.read is str else field.read(text)
             except (ValueError, OverflowError, OSError):
-                headers.setdefault(name, text)
+                headers.setdefault(field.header, text)
         if TYPED in frame.headers:
             _restore(headers, frame.headers[TYPED])
         properties["headers"] = headers
