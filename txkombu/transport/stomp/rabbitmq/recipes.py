@@ -33,7 +33,7 @@ from twisted.internet.task import deferLater
 from ....exceptions import AccessRefused
 from ....validation import SHORT_STRING_BYTES
 from ..dialect import Got, Sockets
-from ..frames import Frame, encode_frame
+from ..frames import Frame, encode_frame, encode_header
 from ..socket import StompSocket
 from ..sockets import fence
 from .mapping import Route, destination_of, queue_destination
@@ -282,7 +282,7 @@ async def _replace(
 
 def ack_frame(frame: Frame) -> bytes:
     """What settles a MESSAGE."""
-    return encode_frame("ACK", [("id", frame.headers.get("ack", ""))])
+    return b"ACK\n%b\n\0" % encode_header("id", frame.headers.get("ack", ""))
 
 
 def nack_frame(frame: Frame, requeue: bool) -> bytes:
