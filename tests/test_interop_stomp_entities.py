@@ -17,6 +17,7 @@ from txkombu import (
 )
 from txkombu.exceptions import NotFound, PreconditionFailed
 
+from .brokers import rabbitmq
 from .conformance import program
 from .interop import MeetingTests
 
@@ -318,11 +319,11 @@ class RedeliveredTests(MeetingTests):
     @program
     async def test_lost(self) -> None:
         """So is what one still held when its connection was closed."""
-        for scheme in (self.amqp_url, self.url):
+        for url in (rabbitmq().url, self.url):
             queue = self.queue()
             await queue(self.stomp).declare()
             await Producer(self.stomp).publish("x", queue.name)
-            holder = BrokerConnection(scheme, reactor=self.clock)
+            holder = BrokerConnection(url, reactor=self.clock)
             consumer = Consumer(holder, queue, callbacks=[self.hold])
             await consumer.consume()
             await self.when_got(1)
