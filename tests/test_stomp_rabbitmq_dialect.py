@@ -110,8 +110,9 @@ class ExchangeTests(Case):
         )
 
     def test_name(self) -> None:
-        """A name that is too long once it is encoded is no name."""
-        self.assertRaises(ValueError, self.dialect.check_exchange, Exchange("ü" * 99))
+        """A name that is too long once it is encoded, or cannot be, is no name."""
+        for exchange in (Exchange("ü" * 99), Exchange("a%2Fb", passive=True)):
+            self.assertRaises(ValueError, self.dialect.check_exchange, exchange)
 
 
 class DestinationTests(Case):

@@ -136,7 +136,10 @@ class RabbitMQDialect(Dialect):
     # --- checking ------------------------------------------------------------
 
     def check_exchange(self, exchange: Exchange) -> None:
+        if not exchange.name:
+            return
         if is_native(exchange):
+            destination_of(Route(exchange.name, ""))
             return
         if not is_mappable(exchange):
             raise self.unsupported(
