@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -22,13 +21,19 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater, react
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogBeginner
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+    globalLogBeginner,
+)
 from twisted.python.failure import Failure
 from zope.interface import provider
 
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 from txkombu.channel import Channel
-from txkombu.exceptions import KombuError
+from txkombu.exceptions import KombuError, NotSupported
 from txkombu.policy import requeue_once
 from txkombu.service import ConsumerService
 
@@ -181,7 +186,8 @@ def tell(event: LogEvent) -> None:
     """Print what the library logs."""
     failure = event.get("log_failure")
     why = f": {failure.getErrorMessage()}" if isinstance(failure, Failure) else ""
-    if str(event.get("log_namespace")).startswith("txkombu") or failure is not None:
+    ours = str(event.get("log_namespace")).startswith("txkombu")
+    if (ours and event.get("log_level") is not LogLevel.debug) or failure is not None:
         print(f"[{formatEvent(event)}{why}]")
 
 
@@ -223,18 +229,36 @@ async def demo(reactor: Any, broker: str, queue: Queue) -> int:
 
 async def remove(reactor: Any, broker: str, queue: Queue) -> None:
     """Leave nothing at the broker; the exchange goes with the queue."""
-    with suppress(KombuError):
+    try:
         async with BrokerConnection(broker, reactor=reactor) as connection:
             await queue(connection).delete()
+    except NotSupported as error:
+        print(f"Queue {queue.name!r} stays at the broker: {error}")
+    except KombuError:
+        pass  # it goes by itself
 
 
-def own_queue(name: str) -> Queue:
+def own_queue(name: str, expires: float | None = 60) -> Queue:
     """
     A queue that is not in anybody's way on a broker that others use, and that
     goes by itself should the demo be killed.
     """
     exchange = Exchange(name, type="direct", auto_delete=True)
-    return Queue(name, exchange, "importer", expires=60)
+    return Queue(name, exchange, "importer", expires=expires)
+
+
+async def possible_queue(reactor: Any, broker: str, name: str) -> Queue:
+    """Such a queue as far as the broker can have one."""
+    queue = own_queue(name)
+    try:
+        async with BrokerConnection(broker, reactor=reactor) as connection:
+            await queue(connection).declare()
+    except NotSupported as error:
+        print(f"The queue does not go by itself: {error}")
+        return own_queue(name, expires=None)
+    except KombuError:
+        pass  # whoever uses it will say so
+    return queue
 
 
 async def main(reactor: Any, *arguments: str) -> None:
@@ -247,7 +271,10 @@ async def main(reactor: Any, *arguments: str) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     name = f"txkombu-demo-{uuid4().hex[:8]}"
     local = broker.startswith("memory:")
-    queue = FeedConsumer.queues if local else own_queue(name)
+    if local:
+        queue = FeedConsumer.queues
+    else:
+        queue = await possible_queue(reactor, broker, name)
     raise SystemExit(await demo(reactor, broker, queue))
 
 

@@ -7,6 +7,7 @@ from subprocess import CompletedProcess
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from .activemq import activemq
 from .brokers import rabbitmq
 from .processes import run_python
 
@@ -64,6 +65,21 @@ class DemoTests(SynchronousTestCase):
         self.assertRegex(lines[0], "^Feeds go through amqp://guest:\\*\\*@")
         self.assertNotIn("txkombu-demo", broker.ctl("list_queues"))
         self.assertNotIn("txkombu-demo", broker.ctl("list_exchanges"))
+
+    def test_stomp_on_rabbitmq(self) -> None:
+        """Over STOMP it is the same."""
+        broker = rabbitmq()
+        done = self.run_demo(DEMO_BROKER=broker.stomp_url)
+        lines = self.assert_shows(done, 20)
+        self.assertRegex(lines[0], "^Feeds go through stomp://guest:\\*\\*@")
+        self.assertNotIn("txkombu-demo", broker.ctl("list_queues"))
+
+    def test_stomp_on_activemq(self) -> None:
+        """On ActiveMQ, too; it says what it cannot do there."""
+        done = self.run_demo(DEMO_BROKER=activemq().stomp_url)
+        lines = self.assert_shows(done, 20)
+        self.assertRegex(lines[0], "^The queue does not go by itself: .*x-expires")
+        self.assertRegex(lines[-2], "^Queue 'txkombu-demo-.*' stays at the broker: ")
 
     def test_loss(self) -> None:
         """What has not come in time is named, and the exit code says so."""
