@@ -112,13 +112,10 @@ class Owner:
     def write_resumed(self) -> None:
         self._note("write_resumed")
 
-    def turn_over(self) -> None:
-        self._note("turn_over")
-
     @property
     def names(self) -> list[str]:
-        """What it was told, but for the ends of turns."""
-        return [name for name, _ in self.journal.entries if name != "turn_over"]
+        """What it was told."""
+        return [name for name, _ in self.journal.entries]
 
 
 class Peer:

@@ -423,13 +423,12 @@ class MessageTests(Case):
     """Messages and their subscriptions."""
 
     def test_handed_out(self) -> None:
-        """A message goes to its subscription, and a turn ends behind all."""
+        """A message goes to its subscription."""
         messages, _ = self.subscribe("a")
         others, _ = self.subscribe("b")
         self.peer.send(message("a", b"1"), message("b", b"2"), message("a", b"3"))
         self.assertEqual([each.body for each in messages], [b"1", b"3"])
         self.assertEqual([each.body for each in others], [b"2"])
-        self.assertEqual(self.owner.journal.entries, [("turn_over", None)])
 
     def test_unknown_subscription(self) -> None:
         """One for nobody, as after UNSUBSCRIBE, is dropped."""

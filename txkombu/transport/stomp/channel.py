@@ -276,8 +276,13 @@ class StompChannel(DeclaringChannel):
             self._holdings.leave(holder)
         else:
             number = self._holdings.expect(holder, got.frame)
-            self._sockets.when_lost(got.socket, lambda _: self._holdings.forget(holder))
+            self._sockets.when_lost(got.socket, lambda _: self._lost(holder))
         return self._dialect.delivery(got.frame, number, "")
+
+    def _lost(self, holder: Holder) -> None:
+        """The socket of a message is gone: the broker has it again."""
+        holder.drop()
+        self._holdings.forget(holder)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         return fail(self._dialect.unsupported("prefetch shared by a channel"))
@@ -331,9 +336,6 @@ class StompChannel(DeclaringChannel):
 
     def write_resumed(self) -> None:
         self._session.write_resumed_by(self)
-
-    def turn_over(self) -> None:
-        """What it writes is written at once."""
 
     # --- the end -------------------------------------------------------------
 

@@ -97,6 +97,7 @@ class Consumer(Holder):
         self._state = State.WAITING
         self._unwanted = False
         self._paused = False
+        self._ended_by: Exception | None = None
         self._subscribed: dict[str, str] = {}
         self._limit = 0
         self.gone: Waiters[None] = Waiters()
@@ -129,6 +130,8 @@ class Consumer(Holder):
         self._state = State.RUNNING
         if self._unwanted:
             self._stop()
+        elif self._ended_by is not None:
+            self._cancelled(self._ended_by)
         elif self._paused and self.socket is not None:
             self.socket.pause_reading()
 
@@ -292,6 +295,7 @@ class Consumer(Holder):
 
     def _cancelled(self, error: Exception) -> None:
         """The broker ended one of its subscriptions."""
+        self._ended_by = error
         if self._state is not State.RUNNING:
             return
         self._give_up_subscriptions()
@@ -339,9 +343,6 @@ class Consumer(Holder):
 
     def write_resumed(self) -> None:
         """See L{write_paused}."""
-
-    def turn_over(self) -> None:
-        """Settlements of a turn are written by whoever holds the messages."""
 
 
 async def _all_come(socket: StompSocket) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
 
 from ...exceptions import NotSupported
 from ...interfaces import Capability, QueueDeclareOk
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_WARNINGS: Final = 1000
+
 
 class DeclaringChannel(ABC):
     """The part of a session channel that knows entities, but no messages."""
+
+    _log = Logger()
 
     _dialect: Dialect
     _sockets: SessionSockets
@@ -116,6 +121,8 @@ class DeclaringChannel(ABC):
             dialect.check_queue(queue)
         except NotSupported as error:
             return fail(error)
+        if not passive:
+            self._warn_of(queue)
 
         async def declare() -> QueueDeclareOk:
             if queue.name in self._sockets.owners and passive:
@@ -130,6 +137,12 @@ class DeclaringChannel(ABC):
                 raise
 
         return self._operate(declare, queue.name, declares=True)
+
+    def _warn_of(self, queue: Queue) -> None:
+        warning, warned = self._dialect.warning_of(queue), self._known.warned
+        if warning and queue.name not in warned and len(warned) < _WARNINGS:
+            warned.add(queue.name)
+            self._log.warn("Queue {name!r}: {why}", name=queue.name, why=warning)
 
     def _named(self, queue: Queue) -> Queue:
         """The queue with a name, made up if it has none."""
@@ -149,7 +162,7 @@ class DeclaringChannel(ABC):
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
         bound = Bound(self._known.exchange(exchange), routing_key, arguments)
-        others = self._known.bindings(queue)
+        others = self._bindings_of(queue)
         try:
             self._dialect.check_exchange(bound.exchange)
             self._dialect.check_queue(queue)
@@ -157,18 +170,26 @@ class DeclaringChannel(ABC):
         except NotSupported as error:
             return fail(error)
         self._known.declared(bound.exchange)
-        self._known.bound(queue.name, bound)
+        news = self._known.bound(queue.name, bound)
 
         async def bind() -> None:
-            owner = self._sockets.owners.get(queue.name)
-            if owner is None:
-                await self._dialect.bind_queue(queue, bound, self._sockets)
-            else:
-                await self._dialect.probe_binding(queue, bound, self._sockets)
-                await owner.subscribe(self._dialect.binding_source(queue, bound))
+            try:
+                await self._bind(queue, bound)
+            except BaseException:
+                if news:
+                    self._known.refused(queue.name, bound)
+                raise
             await self._bound(queue)
 
         return self._operate(bind, queue.name, declares=True)
+
+    async def _bind(self, queue: Queue, bound: Bound) -> None:
+        owner = self._sockets.owners.get(queue.name)
+        if owner is None:
+            await self._dialect.bind_queue(queue, bound, self._sockets)
+        else:
+            await self._dialect.probe_binding(queue, bound, self._sockets)
+            await owner.subscribe(self._dialect.binding_source(queue, bound))
 
     def queue_unbind(
         self,

@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IReactorTime
 from ...exceptions import BrokerError, NotSupported
 from ...interfaces import Capability, Delivery, Properties, QueueDeclareOk
 from .frames import Frame, encode_frame
+from .parser import BODY_MOST
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
@@ -128,6 +129,7 @@ class Dialect(ABC):
     @cvar capabilities: what works.
     @cvar reads_bindings: a consumer, a get and a purge have to know the
         bindings of the queue; otherwise they are given none.
+    @cvar body_most: the most bytes of a body.
     @ivar version: the broker's, as it tells it; C{""} if it hides it.
     @ivar userid: who logs in.
     @ivar exchange_named: gives an exchange that was declared in this session.
@@ -138,6 +140,7 @@ class Dialect(ABC):
     errors_are_fatal: ClassVar[bool]
     capabilities: ClassVar[frozenset[Capability]]
     reads_bindings: ClassVar[bool] = False
+    body_most: ClassVar[int] = BODY_MOST
 
     def __init__(
         self,
@@ -229,6 +232,13 @@ class Dialect(ABC):
         @raise NotSupported: there can be no such queue.
         @raise ValueError: a name or an argument cannot be expressed.
         """
+
+    def warning_of(self, queue: Queue) -> str:
+        """
+        What its owner should know of a queue that can be declared; C{""} is
+        nothing.  It is told once.
+        """
+        return ""
 
     @abstractmethod
     def check_binding(

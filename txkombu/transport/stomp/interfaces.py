@@ -22,6 +22,3 @@ class ISocketOwner(Interface):
 
     def write_resumed() -> None:
         """The socket has room again."""
-
-    def turn_over() -> None:
-        """All that came in one read was handed out: write what waits for that."""

@@ -21,9 +21,17 @@ _PREDECLARED: Final = {
 
 
 class Known:
-    """What was declared in one session."""
+    """
+    What was declared in one session.
 
-    def __init__(self) -> None:
+    @ivar warned: the queues that their owner was warned of.
+    """
+
+    def __init__(self, warned: set[str]) -> None:
+        """
+        @param warned: shared with the sessions before and after.
+        """
+        self.warned = warned
         self._exchanges: dict[str, Exchange] = {}
         self._bindings: dict[str, list[Bound]] = {}
 
@@ -54,11 +62,22 @@ class Known:
             )
         return type(exchange)(exchange.name, kind)
 
-    def bound(self, queue: str, bound: Bound) -> None:
-        """A queue is bound."""
+    def bound(self, queue: str, bound: Bound) -> bool:
+        """
+        A queue is bound.
+
+        @return: whether that is news.
+        """
         bindings = self._bindings.setdefault(queue, [])
-        if not any(_same(bound, each) for each in bindings):
-            bindings.append(bound)
+        if any(_same(bound, each) for each in bindings):
+            return False
+        bindings.append(bound)
+        return True
+
+    def refused(self, queue: str, bound: Bound) -> None:
+        """A queue is not bound after all."""
+        bindings = self._bindings.get(queue, [])
+        bindings[:] = [each for each in bindings if not _same(bound, each)]
 
     def bindings(self, queue: Queue) -> list[Bound]:
         """

@@ -18,7 +18,6 @@ from ...interfaces import Properties
 from ...waiters import Waiters
 from ..errors import again, not_sent, outcome_unknown
 from .frames import encode_header
-from .parser import BODY_MOST
 
 if TYPE_CHECKING:
     from ...entity import Exchange
@@ -111,8 +110,9 @@ class Publishing:
         @raise ValueError: something is too long or out of range.
         @raise NotSupported: the broker does not take it.
         """
-        if len(body) > BODY_MOST:
-            raise ValueError(f"a body may have {BODY_MOST} bytes, not {len(body)}")
+        most = self._dialect.body_most
+        if len(body) > most:
+            raise ValueError(f"a body may have {most} bytes, not {len(body)}")
         key = (exchange.name, exchange.type, routing_key)
         known = self._destinations.get(key)
         if known is None:
@@ -168,6 +168,8 @@ class Publishing:
 
         self._held[publish] = None
         publish.verdict = Deferred(cancelled)
+        if not confirm:
+            publish.verdict.addErrback(lambda _: None)
 
         def release() -> None:
             if publish in self._held:

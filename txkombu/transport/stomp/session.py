@@ -59,7 +59,13 @@ class StompSession:
     socket: StompSocket
     sockets: SessionSockets
 
-    def __init__(self, connector: Connector, listener: ISessionListener) -> None:
+    def __init__(
+        self, connector: Connector, listener: ISessionListener, warned: set[str]
+    ) -> None:
+        """
+        @param warned: the queues that their owner was warned of; shared with the
+            sessions before and after.
+        """
         self._connector = connector
         self._listener = listener
         self._state = _State.LOGIN
@@ -68,7 +74,7 @@ class StompSession:
         self._full: dict[StompChannel, None] = {}
         self._disowning: dict[str, Waiters[None]] = {}
         self._closed: Waiters[None] = Waiters()
-        self.known = Known()
+        self.known = Known(warned)
 
     def opened(self, socket: StompSocket, dialect: Dialect) -> StompSession:
         """It is logged in."""
@@ -153,6 +159,7 @@ class StompSession:
         """
         if self.sockets.owners.get(name) is owner:
             del self.sockets.owners[name]
+        self.sockets.drop(owner.socket)
         if isinstance(reason, SessionLost):
             self._end(reason)
         else:
@@ -240,6 +247,3 @@ class StompSession:
 
     def write_resumed(self) -> None:
         """See L{write_paused}."""
-
-    def turn_over(self) -> None:
-        """Nothing comes by the main socket."""

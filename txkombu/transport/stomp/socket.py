@@ -154,8 +154,6 @@ class StompSocket(EndingProtocol):
         except ProtocolError as error:
             if self._state is not _OVER:
                 self._broken(error)
-        if self._state is _OPEN:
-            self._tell(self._owner.turn_over)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._gone:

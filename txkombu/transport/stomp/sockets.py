@@ -63,9 +63,6 @@ class Quiet:
     def write_resumed(self) -> None:
         pass
 
-    def turn_over(self) -> None:
-        pass
-
 
 class SessionSockets:
     """

@@ -29,6 +29,9 @@ _DIALECTS: Final[tuple[type[Dialect], ...]] = (RabbitMQDialect, ActiveMQDialect)
 class StompTransport:
     """See L{IBrokerTransport}."""
 
+    def __init__(self) -> None:
+        self._warned: set[str] = set()
+
     def connect(
         self,
         parameters: Parameters,
@@ -37,7 +40,7 @@ class StompTransport:
         listener: ISessionListener,
     ) -> Deferred[ISession]:
         connector = Connector(parameters, endpoint, clock)
-        session = StompSession(connector, listener)
+        session = StompSession(connector, listener, self._warned)
 
         def logged_in(socket: StompSocket) -> ISession:
             try:

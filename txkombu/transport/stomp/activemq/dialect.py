@@ -39,6 +39,8 @@ class ActiveMQDialect(Dialect):
     product = mapping.PRODUCT
     errors_are_fatal = False
     reads_bindings = True
+    # What is beyond it would be read as frames.
+    body_most = 100 * 1024 * 1024
     capabilities = frozenset(
         {
             Capability.QUEUE_PURGE,

@@ -174,6 +174,14 @@ class RabbitMQDialect(Dialect):
             queue_destination(queue.name)
         argument_headers(queue, self.exchange_named)
 
+    def warning_of(self, queue: Queue) -> str:
+        if queue.durable or queue.exclusive:
+            return ""
+        return (
+            "it is neither durable nor exclusive: RabbitMQ 4 deprecates such queues "
+            "and may refuse them; make it durable, or exclusive"
+        )
+
     def check_binding(
         self, queue: Queue, bound: Bound, others: Sequence[Bound]
     ) -> None:
