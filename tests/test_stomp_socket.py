@@ -538,7 +538,7 @@ class WriteTests(Case):
         self.peer.send(receipt("1"))
         self.socket.pauseProducing()
         self.peer.lose()
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
 
 class ReadingTests(Case):
@@ -749,9 +749,9 @@ class HeartbeatTests(SynchronousTestCase):
     def test_writes_count(self) -> None:
         """Whatever is written serves as one."""
         peer = self.log_in("0,8000", 8)
-        for _ in range(6):
+        for body in (b"b", b"b" * 20_000) * 4:
             self.assertEqual(self.beats(peer, 1.75), [])
-            peer.socket.write_message(b"a", b"b")
+            peer.socket.write_message(b"a", body)
             peer.wire.writes.clear()
 
     def test_dead(self) -> None:
