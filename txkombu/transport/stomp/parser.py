@@ -140,7 +140,6 @@ class FrameParser:
         """Whether a head that has begun is there by now."""
         kept = self._kept
         if self._head(kept, max(0, self._seek - 2))[0]:
-            self._seek = 0
             return True
         self._check_head(kept)
         return False
@@ -209,7 +208,7 @@ class FrameParser:
             frame.body = bytes(view[:stop])
             rest = bytes(view[stop + 1 :])
         kept.clear()
-        self._frame, self._seek = None, 0
+        self._frame = None
         return rest
 
 

@@ -77,8 +77,5 @@ class Receipts:
 
         @param make: makes the error, anew for each Deferred.
         """
-        self._waiters.clear()
-        waiting = list(self._deferreds.values())
-        self._deferreds.clear()
-        for deferred in waiting:
-            deferred.errback(Failure(make()))
+        for number in list(self._deferreds):
+            self._deferreds.pop(number).errback(Failure(make()))

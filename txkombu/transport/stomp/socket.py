@@ -414,7 +414,6 @@ class StompSocket(EndingProtocol):
         call, self._doubt_call = self._doubt_call, None
         if call is not None and call.active():
             call.cancel()
-        self._subscriptions.clear()
         if before is _OPEN and not wanted:
             self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
             self._tell(self._owner.socket_lost, reason)
