@@ -12,6 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Exchange
+from txkombu.transport.stomp.activemq import ActiveMQDialect
 from txkombu.transport.stomp.activemq.mapping import (
     binding_destination,
     encode_queue,
@@ -20,7 +21,7 @@ from txkombu.transport.stomp.activemq.mapping import (
 from txkombu.transport.stomp.dialect import Bound
 
 from .activemq import READER, STRANGER, activemq, fragile_activemq
-from .stomp_raw import QUIET, Raw, RawFrame
+from .stomp_raw import QUIET, Raw, RawFrame, encode
 from .test_stomp_activemq_mapping import ODD
 
 _counter = count(1)
@@ -394,6 +395,20 @@ class HeaderTests(FactsCase):
         self.raw.send("SEND", {"destination": self.queue, **more})
         self.assertEqual(self.raw.next_frame().command, "ERROR")
         self.assertRaises(EOFError, self.exhaust)
+
+    def test_largest_body(self) -> None:
+        """A body of more than our limit ends the connection, by its length alone."""
+        self.send_length(self.raw, ActiveMQDialect.body_most)
+        self.assertEqual(self.arrived(), [])
+        other = self.connect()
+        self.send_length(other, ActiveMQDialect.body_most + 1)
+        self.assertEqual(other.next_frame().command, "ERROR")
+        self.assertRaises(EOFError, other.next_frame)
+
+    def send_length(self, raw: Raw, length: int) -> None:
+        """Begin a frame that has a body of some length."""
+        headers = {"destination": self.queue, "content-length": length}
+        raw.write(encode("SEND", headers)[:-1])
 
     def test_expires(self) -> None:
         """What is past its time is not delivered."""
