@@ -14,6 +14,8 @@ from typing import NamedTuple
 from benchmarks.report import module
 
 OURS = "txkombu"
+OURS_BYTES = f"{OURS}, bytes"
+"""Ours without JSON: given bytes, and giving them, as the others are."""
 PIKA_TWISTED = "pika, Twisted"
 STOMPPY = "stomp.py"
 KOMBU = "kombu"
@@ -54,7 +56,7 @@ _STOMP = {mode: mode for mode in ("confirm", "consume")}
 STOMP_CLIENTS = (
     Client(OURS, "txkombu", "benchmarks.stomp_txkombu", _STOMP),
     Client(
-        f"{OURS}, bytes",
+        OURS_BYTES,
         "txkombu",
         "benchmarks.stomp_txkombu",
         {mode: f"{mode}-bytes" for mode in _STOMP},

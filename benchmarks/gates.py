@@ -7,7 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from benchmarks.clients import KOMBU, OURS, PIKA_TWISTED, STOMPPY, C
+from benchmarks.clients import (
+    KOMBU,
+    OURS,
+    OURS_BYTES,
+    PIKA_TWISTED,
+    STOMPPY,
+    C,
+)
 from benchmarks.report import Samples
 from benchmarks.tables import number
 
@@ -20,6 +27,7 @@ class Gate(NamedTuple):
     theirs: str
     limit: float
     only_wanted: bool = False
+    ours: str = OURS
 
     def is_met(self, ratio: float) -> bool:
         return ratio <= self.limit if self.field == "cpu" else ratio >= self.limit
@@ -28,7 +36,8 @@ class Gate(NamedTuple):
     def words(self) -> str:
         what = "CPU" if self.field == "cpu" else "rate"
         aim = ", wanted" if self.only_wanted else ""
-        return f"{self.mode}: {what} by that of {self.theirs}{aim}"
+        given = self.ours.removeprefix(OURS)
+        return f"{self.mode}{given}: {what} by that of {self.theirs}{aim}"
 
     @property
     def bound(self) -> str:
@@ -49,11 +58,11 @@ GATES = (
     Gate("consume", "rate", KOMBU, 2.5),
 )
 
-STOMP_GATES = (
-    Gate("confirm", "rate", STOMPPY, 0.9),
-    Gate("confirm", "cpu", STOMPPY, 1.2),
-    Gate("consume", "rate", STOMPPY, 0.9),
-    Gate("consume", "cpu", STOMPPY, 1.2),
+STOMP_GATES = tuple(
+    Gate(mode, field, STOMPPY, limit, ours=ours)
+    for ours in (OURS, OURS_BYTES)
+    for mode in ("confirm", "consume")
+    for field, limit in (("rate", 0.9), ("cpu", 1.2))
 )
 
 
@@ -70,10 +79,10 @@ def judge(
     sizes = sorted({size for _, size in taken})
     for gate in gates:
         samples = [taken[gate.mode, size] for size in sizes]
-        if any(gate.theirs not in each.taken for each in samples):
+        if any({gate.ours, gate.theirs} - each.taken.keys() for each in samples):
             continue
         row = [gate.words, gate.bound]
         for each in samples:
-            ratio = each.ratio(gate.field, OURS, gate.theirs)
+            ratio = each.ratio(gate.field, gate.ours, gate.theirs)
             row += [number(ratio), "met" if gate.is_met(ratio) else "missed"]
         yield row
