@@ -489,6 +489,22 @@ class ConsumingTests(RecipesCase):
             error = await self.refusal(AccessRefused, begin())
             self.assertIn("not authorized", str(error))
 
+    async def test_large_bodies(self) -> None:
+        """A body that is larger than ActiveMQ reads is refused before it is sent."""
+        channel = await self.channel()
+        with self.assertRaisesRegex(ValueError, "104857600 bytes, not 104857601"):
+            publish(channel, DEFAULT, self.name(), bytes(100 * 1024 * 1024 + 1))
+
+    async def test_tls(self) -> None:
+        """All its sockets speak TLS if one does."""
+        self.parameters = parse_url(activemq().tls_url)
+        channel = await self.channel()
+        exchange, queue = await self.bound(channel, "fanout", "")
+        await publish(channel, exchange, "", b"1")
+        inbox = Inbox()
+        await consume(channel, queue, inbox=inbox)
+        self.assertEqual((await inbox.first())[0].body, b"1")
+
     async def test_capabilities(self) -> None:
         """The session knows what its broker can do."""
         session = await self.connect()
