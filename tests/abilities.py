@@ -135,13 +135,15 @@ _STOMP: dict[Ability, str] = {
     _C.QUEUE_UNBIND: _NO_UNBIND,
     _C.QUEUE_DELETE_CONDITIONAL: _NO_CONDITIONS,
     _C.MANDATORY: _NO_RETURNS,
-    _C.CONSUMER_EXCLUSIVE: "STOMP has no exclusive subscriptions",
-    _C.CONSUMER_ARGUMENTS: "what a subscription takes are its own headers",
+    _C.CONSUMER_EXCLUSIVE: "STOMP has no subscription that keeps others out",
+    _C.CONSUMER_ARGUMENTS: "a broker ignores what it does not know of a subscription",
     _C.CHANNEL_PREFETCH: _NO_SHARED_LIMIT,
     _N.EXCHANGE_CHECKED: _NO_EXCHANGES,
     _N.AUTO_DELETE: "queues go with the socket that declared them, or stay",
     _N.REJECT_PUBLISH: "the broker says nothing and closes the socket",
-    _N.LONG_NAMES: "a name becomes part of a longer one",
+    _N.LONG_NAMES: (
+        "the name of an exchange becomes part of a key or of a topic's name"
+    ),
     _N.DEATH_HISTORY: "it is a list, and what a broker puts into STOMP is text",
     _N.SESSION_ERRORS: _NOT_LINKED,
 }
