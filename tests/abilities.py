@@ -32,7 +32,7 @@ class Nature(Enum):
     REJECT_PUBLISH = "full queues that refuse messages"
     ANY_BINDING = "a # that is not last, and bindings that overlap"
     LONG_NAMES = "names of up to 255 bytes of any UTF-8"
-    TYPED_HEADERS = "headers other than text"
+    TYPED_HEADERS = "headers other than text, from txkombu to txkombu"
     OWN_PROPERTIES = "only the properties that were published"
     REQUEUE_IN_PLACE = "requeueing to the place a message had"
     CANCEL_HOLDING = "cancelling a consumer that still holds messages at once"
