@@ -15,7 +15,7 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
-from ..model.session import Session
+from ..model.session import OVER, Session
 from ..model.wire import Publisher
 from .channel import AmqpChannel
 from .frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
@@ -76,18 +76,20 @@ class AmqpSession(Session):
     def _feed(self, data: bytes) -> None:
         channels = self._channels
         for kind, number, payload in self._parser.feed(data):
-            if kind == DELIVERY and number in channels:
-                channels[number].take_delivery(payload)
-            else:
+            channel = channels.get(number)
+            if channel is None:
                 self._take(kind, number, payload)
-            if self.over:
+            elif kind == DELIVERY:
+                channel.take_delivery(payload)
+            else:
+                channel.take(kind, payload)
+            if self._state is OVER:
                 return
 
     def _take(self, kind: int, number: int, payload: Any) -> None:
+        """Take what is for no channel."""
         if number:
-            channel = self._channel(number)
-            assert isinstance(channel, AmqpChannel)
-            channel.take(kind, payload)
+            self._channel(number)
         elif kind == METHOD:
             self.take_method(0, decode_method(payload))
         elif kind != HEARTBEAT:

@@ -23,6 +23,9 @@ CARRIERS: Final = (
 _SIZES: Final = Struct(">HHQ")
 _FLAGS_SIZE: Final = 2
 _BASIC: Final = commands.Basic.frame_id
+_METHOD: Final = constants.FRAME_METHOD
+_HEADER: Final = constants.FRAME_HEADER
+_BODY: Final = constants.FRAME_BODY
 
 
 def header(size: int, listed: bytes) -> bytes:
@@ -117,25 +120,30 @@ class Assembler:
         @raise ProtocolError: it was not due.
         """
         content = self.content
-        if kind == constants.FRAME_METHOD:
-            return self._take_method(payload)
-        if content is None or kind not in (
-            constants.FRAME_HEADER,
-            constants.FRAME_BODY,
-        ):
-            raise ProtocolError(f"a frame of type {kind} came without a method")
-        is_header = kind == constants.FRAME_HEADER
-        take = content.take_header if is_header else content.take_body
-        if not take(payload):
+        if content is None:
+            return self._begin(kind, payload)
+        if kind == _HEADER:
+            whole = content.take_header(payload)
+        elif kind == _BODY:
+            whole = content.take_body(payload)
+        elif kind == _METHOD:
+            raise ProtocolError("a method came in the midst of a content")
+        else:
+            raise _unexpected(kind)
+        if not whole:
             return None
         self.content = None
         return content
 
-    def _take_method(self, payload: bytes) -> Method | None:
-        if self.content is not None:
-            raise ProtocolError("a method came in the midst of a content")
+    def _begin(self, kind: int, payload: bytes) -> Method | None:
+        if kind != _METHOD:
+            raise _unexpected(kind)
         method = self._decode(payload)
         if not isinstance(method, CARRIERS):
             return method
         self.content = Content(method)
         return None
+
+
+def _unexpected(kind: int) -> ProtocolError:
+    return ProtocolError(f"a frame of type {kind} came without a method")

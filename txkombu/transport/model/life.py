@@ -168,28 +168,25 @@ class ChannelLife(TopologyOperations):
 
     # --- what comes ----------------------------------------------------------
 
-    @property
-    def draining(self) -> bool:
-        """What comes, but for the last method, was meant for what it was before."""
-        return self._state is _State.DRAINING
-
     def take_method(self, method: Method) -> None:
         """
         Take a method that no content follows.
 
         @raise ProtocolError: it was not due.
         """
-        if self.draining:
+        if self._state is _State.DRAINING:
             if isinstance(method, _Channel.CloseOk):
                 self._state = _State.OVER
                 self._session.release(self.number)
+        elif self._take_event(method):
+            return
         elif isinstance(method, _Channel.Close):
             self._closed_by_broker(method)
         elif isinstance(method, _Channel.CloseOk):
             self._closed_by_us()
         elif isinstance(method, _Channel.Flow):
             self._write(_Channel.FlowOk, active=method.active)
-        elif not self._take_event(method):
+        else:
             self._requests.answer(method, method)
 
     def take_content(self, method: Any, listed: bytes, body: bytes) -> None:
@@ -229,7 +226,7 @@ class ChannelLife(TopologyOperations):
 
         @raise ProtocolError: nothing was.
         """
-        if not self.draining:
+        if self._state is not _State.DRAINING:
             self._requests.answer(method, delivery)
 
     def take_returned(
@@ -240,7 +237,7 @@ class ChannelLife(TopologyOperations):
 
         @raise ProtocolError: its properties cannot be understood.
         """
-        if self.draining:
+        if self._state is _State.DRAINING:
             return
         try:
             known = properties()

@@ -78,7 +78,7 @@ class _State(Enum):
     OVER = "over"
 
 
-_OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
+OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
 
 
 @implementer(ISession, IPushProducer)
@@ -142,7 +142,7 @@ class Session(Wire):
         self._begin()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._state is _OVER:
+        if self._state is OVER:
             return
         self._heartbeat.silence = 0
         self._receiving = True
@@ -152,7 +152,7 @@ class Session(Wire):
             self._broken(error)
         finally:
             self._receiving = False
-        if self._state is not _OVER:
+        if self._state is not OVER:
             self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
