@@ -16,6 +16,7 @@ from txkombu.exceptions import (
     InternalError,
     NotFound,
     PreconditionFailed,
+    ResourceError,
     ResourceLocked,
 )
 from txkombu.transport.stomp.errors import (
@@ -70,6 +71,30 @@ RABBITMQ: list[tuple[str, str, type[BrokerError], int, str]] = [
         BrokerError,
         0,
         "Unknown destination: '/foo/x' is not a valid destination. Valid are: /queue.",
+    ),
+    (
+        "AMQP channel died",
+        "Reason: {shutdown,\n            {connection_closing,\n"
+        "                {server_initiated_close,541,\n"
+        '                    "Feature `transient_nonexcl_queues` is deprecated.\\n"\n'
+        '                    "Not \\"now\\"."}}}\n',
+        InternalError,
+        541,
+        'Feature `transient_nonexcl_queues` is deprecated. Not "now".',
+    ),
+    (
+        "AMQP channel died",
+        'Reason: {shutdown,{server_initiated_close,506,<<"out of it">>}}\n',
+        ResourceError,
+        506,
+        "out of it",
+    ),
+    (
+        "AMQP channel died",
+        "Reason: killed\n",
+        BrokerError,
+        0,
+        "AMQP channel died: Reason: killed",
     ),
     ("Processing error", "", BrokerError, 0, "Processing error"),
 ]

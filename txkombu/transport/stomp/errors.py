@@ -59,6 +59,10 @@ _ACTIVEMQ_TOO_LARGE: Final = "The maximum data length was exceeded"
 _RABBITMQ_LOGIN: Final = "Bad CONNECT"
 _PROVISIONAL: Final = "Processing error"
 _CANCELLED: Final = "Server cancelled subscription"
+_CHANNEL_DIED: Final = pattern(
+    r'\{server_initiated_close, ?([0-9]{3}), ?(?:<<)?((?:"(?:[^"\\]|\\.)*" ?)+)'
+)
+_ERLANG_TEXT: Final = pattern(r'"((?:[^"\\]|\\.)*)"')
 _JAVA: Final = pattern(r"(?:[\w$]+\.)+([\w$]+(?:Exception|Error))\b")
 _TEXT_MOST: Final = 500
 
@@ -75,6 +79,9 @@ def error_of(frame: Frame, about: str = "") -> BrokerError:
     if java is not None:
         code = _JAVA_CODES.get(java[1]) or _code_of(message)
         return broker_error_of(code, message or java[1], about)
+    died = _CHANNEL_DIED.search(" ".join(body.split()))
+    if died is not None:
+        return broker_error_of(int(died[1]), _erlang(died[2]), about)
     text = _shown(body)
     if message in _CODES:
         return broker_error_of(_CODES[message], text or message, about)
@@ -103,6 +110,12 @@ def _code_of(message: str) -> int:
         or _ACTIVEMQ_REFUSES.match(message)
     )
     return AccessRefused.default_code if refused else 0
+
+
+def _erlang(literals: str) -> str:
+    """The text of literals that stand side by side."""
+    text = "".join(_ERLANG_TEXT.findall(literals))
+    return _shown(text.replace("\\n", " ").replace('\\"', '"'))
 
 
 def _shown(text: str) -> str:
