@@ -9,7 +9,7 @@ from itertools import product
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Exchange, Queue
-from txkombu.exceptions import NotSupported
+from txkombu.exceptions import AccessRefused, NotSupported
 from txkombu.interfaces import Capability
 from txkombu.transport.stomp.activemq import ActiveMQDialect
 from txkombu.transport.stomp.activemq.mapping import (
@@ -371,6 +371,19 @@ class DialectTests(SynchronousTestCase):
             (DEFAULT, "a"),
         ):
             self.assertEqual(self.dialect.publish_headers(exchange, key), b"")
+
+    def test_refuses(self) -> None:
+        """A refusal is about the destination that it ends with, and no other."""
+        for place, destination, expected in (
+            ("queue://a", "/queue/a", True),
+            ("queue://a", "/queue/b", False),
+            ("queue://a.b", "/queue/b", False),
+            ("queue://ab", "/queue/a", False),
+            ("topic://a", "/queue/a", False),
+            ("topic://VirtualTopic.a.b", "/topic/VirtualTopic.a.b", True),
+        ):
+            error = AccessRefused(f"User x is not authorized to write to: {place}")
+            self.assertIs(self.dialect.refuses(error, destination), expected)
 
     def test_capabilities(self) -> None:
         """What ActiveMQ can do is this, and no more."""

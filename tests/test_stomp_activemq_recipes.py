@@ -14,7 +14,12 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from txkombu import Exchange, Queue
-from txkombu.exceptions import AccessRefused, BrokerError, NotSupported
+from txkombu.exceptions import (
+    AccessRefused,
+    BrokerError,
+    NotSupported,
+    OutcomeUnknown,
+)
 from txkombu.interfaces import Capability, ISessionChannel
 from txkombu.transport.stomp.activemq import recipes
 from txkombu.url import parse_url
@@ -273,6 +278,15 @@ class GettingTests(RecipesCase):
         await self.take(channel, queue)
         self.assertIsNone(await channel.basic_get(queue, False))
 
+    async def test_get_odd_header(self) -> None:
+        """A header that means something to browsers means nothing in a message."""
+        channel, queue, _ = await self.filled(0)
+        for _ in range(5):
+            await publish(channel, DEFAULT, queue.name, headers={"browser": "end"})
+            delivery = await channel.basic_get(queue, True)
+            assert delivery is not None
+            self.assertEqual(delivery.properties["headers"], {"browser": "end"})
+
     async def test_get_later(self) -> None:
         """What comes while it is waited for is got."""
         channel, queue, exchange = await self.filled(1, 0)
@@ -488,6 +502,17 @@ class ConsumingTests(RecipesCase):
         ):
             error = await self.refusal(AccessRefused, begin())
             self.assertIn("not authorized", str(error))
+
+    async def test_forbidden_unconfirmed(self) -> None:
+        """Who may not send is told so, though only another publish asked."""
+        channel = await self.as_user(STRANGER)
+        exchange = Exchange(self.name(), "fanout")
+        unconfirmed = publish(channel, exchange, "", confirm=False)
+        confirmed = publish(channel, exchange, "")
+        elsewhere = publish(channel, Exchange(self.name(), "fanout"), "")
+        await unconfirmed
+        await self.refusal(AccessRefused, confirmed)
+        await self.refusal(OutcomeUnknown, elsewhere)
 
     async def test_large_bodies(self) -> None:
         """A body that is larger than ActiveMQ reads is refused before it is sent."""

@@ -145,7 +145,9 @@ class GetTests(SynchronousTestCase):
     def test_others_have_it(self) -> None:
         """If a browser has seen something, it may come to us, for half a second."""
         probe = self.get()
-        self.peer.send(message("b0", b"1"), message("b0", b"2"))
+        # A message may have whatever headers.
+        seen = message("b0", b"1", browser="end", priority="4")
+        self.peer.send(seen, message("b0", b"2"))
         (browser,) = self.written("UNSUBSCRIBE")
         self.assertEqual(browser["id"], "b0")
         self.peer.send(message("b0", browser="end"), message("b1", browser="end"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from ....exceptions import BrokerError
 from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
 from ....validation import check_short_string
 from ..dialect import Bound, Consuming, Dialect, Got, Sockets, Source
@@ -64,6 +65,10 @@ class ActiveMQDialect(Dialect):
 
     def properties(self, properties: Properties, now: float) -> bytes:
         return encode_properties(properties, now)
+
+    def refuses(self, error: BrokerError, destination: str) -> bool:
+        _, kind, name = destination.split("/", 2)
+        return error.text.endswith(f" {kind}://{name}")
 
     def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:
         headers = frame.headers

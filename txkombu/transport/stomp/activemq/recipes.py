@@ -98,6 +98,11 @@ async def get(
     return Got(frame, socket)
 
 
+def _is_end(frame: Frame) -> bool:
+    """Whether a browser is told that it has seen all; messages have a priority."""
+    return frame.headers.get("browser") == "end" and "priority" not in frame.headers
+
+
 def _never_cancelled(error: Exception) -> None:
     """ActiveMQ ends no subscription by itself."""
 
@@ -158,7 +163,7 @@ class Arrivals:
 
     def _seen(self, frame: Frame) -> None:
         id = frame.headers["subscription"]
-        if frame.headers.get("browser") != "end":
+        if not _is_end(frame):
             # There is something, which may be for us.
             self._give_up(id)
             return
