@@ -334,6 +334,23 @@ class RabbitMQTests(Cases, ConformingOnRabbitMQ):
         self.assertEqual(message.delivery_info["exchange"], "amq.direct")
         self.assertEqual(message.delivery_info["routing_key"], f"k.{self.suffix}")
 
+    @program
+    async def test_mapped_exchange(self) -> None:
+        """A mapped exchange is reached by a key of the one that it is mapped to."""
+        exchange = Exchange(f"our.{self.suffix}", "topic")
+        place = f"/exchange/amq.topic/txkombu.our~2E{self.suffix}."
+        queue = self.queue(exchange, "*.stock")
+        await queue(self.connection).declare()
+        self.peer.subscribe(f"{place}#")
+        self.peer.send(f"{place}usd.stock", "theirs")
+        await Producer(self.connection, exchange).publish("ours", "eur.stock")
+        for text in (b"theirs", b"ours"):
+            self.assertEqual((await aside(self.peer.receive)).body, text)
+        messages = await self.got_all(queue, 2)
+        keys = [each.delivery_info["routing_key"] for each in messages]
+        self.assertEqual(keys, ["usd.stock", "eur.stock"])
+        self.assertEqual(messages[0].delivery_info["exchange"], exchange.name)
+
 
 class ActiveMQTests(Cases, ConformingOnActiveMQ):
     """stomp.py on ActiveMQ."""
