@@ -18,7 +18,6 @@ from txkombu.exceptions import ConnectError, SessionLost
 from txkombu.interfaces import (
     Capability,
     Delivery,
-    ISessionChannel,
     Properties,
     QueueDeclareOk,
 )
@@ -113,7 +112,8 @@ class FakeSocket:
 
     def abort(self) -> None:
         self.dropped = True
-        self._die(SessionLost("dropped"))
+        if self.alive:
+            self._die(SessionLost("dropped"))
 
     # --- what the test calls -------------------------------------------------
 
@@ -187,7 +187,10 @@ class FakeConnector:
         self.opening: list[tuple[Deferred[FakeSocket], Any]] = []
 
     def open(self, owner: Any) -> Deferred[FakeSocket]:
-        opening: Deferred[FakeSocket] = Deferred(lambda _: None)
+        def cancelled(_: Deferred[FakeSocket]) -> None:
+            self.opening = [each for each in self.opening if each[0] is not opening]
+
+        opening: Deferred[FakeSocket] = Deferred(cancelled)
         self.opening.append((opening, owner))
         if self.prompt:
             self.accept()
@@ -351,8 +354,9 @@ class StompTestCase(SynchronousTestCase):
         self.warned: set[str] = set()
         connector: Any = self.connector
         session = StompSession(connector, SessionWatcher(self.journal), self.warned)
-        self.main: Any = self.successResultOf(self.connector.open(session))
-        self.session = session.opened(self.main, self.dialect)
+        main: Any = self.successResultOf(self.connector.open(session))
+        self.main: FakeSocket = main
+        self.session = session.opened(main, self.dialect)
         self.channel: Any = self.open_channel()
         self.connector.prompt = self.prompt
         for socket in self.connector.sockets:
@@ -366,7 +370,7 @@ class StompTestCase(SynchronousTestCase):
         alive = [socket for socket in self.connector.sockets if socket.alive]
         self.assertEqual(alive, [])
 
-    def open_channel(self) -> ISessionChannel:
+    def open_channel(self) -> Any:
         """Open one more channel."""
         opening = self.session.open_channel(ChannelWatcher(self.journal))
         return self.successResultOf(opening)
