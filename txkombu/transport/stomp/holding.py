@@ -286,7 +286,8 @@ class Holdings:
                 holder.frames.append(self._dialect.nack(frame, True))
         for holder in holders:
             holder.unsettled = 0
-            holder.write()
+            if holder.stays:
+                holder.write()
         self._over = True
         for waiting in (self._unwritten, self._to_refill, self._giving_back):
             waiting.clear()
