@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
 
-from amqp import Connection, Message  # type: ignore[import-untyped]
+from amqp import Connection, Message
 
 from benchmarks.job import HOST, PROPERTIES, Job
 
