@@ -169,6 +169,14 @@ class PropertiesTests(SynchronousTestCase):
         with self.assertRaises(DecodeError):
             decode_properties(b"\x20\x00" + len(table).to_bytes(4, "big") + table)
 
+    def test_many_values(self) -> None:
+        """Very many small values are read as they are, of each size."""
+        values: tuple[object, ...] = (None, True, 2**40, 0.5, "", "text", {})
+        for value in values:
+            headers = {"k": [value] * 5_000} | {f"{n}": value for n in range(5_000)}
+            listed = encode_properties({"headers": headers})
+            self.assertEqual(decode_properties(listed), {"headers": headers})
+
     @given(_tables)
     def test_tables(self, table: dict[str, object]) -> None:
         """Tables are what the native transport makes of them."""

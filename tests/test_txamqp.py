@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from struct import pack
-from typing import Any
+from typing import Any, cast
 from warnings import catch_warnings, simplefilter
 
 from pamqp import body, commands, header
@@ -67,8 +67,11 @@ READ_ONLY = (
     (b"L\xff\xff\xff\xff\xff\xff\xff\xff", -1),
     (b"f" + pack(">f", 0.75), 0.75),
     (b"x\x00\x00\x00\x02\x00\xff", b"\x00\xff"),
+    (b"D\x02\xff\xff\xff\x92", Decimal("-1.10")),
+    (b"T\x00\x00\x00\x03\xe4\xe6\xb0\x80", datetime(2500, 1, 1, tzinfo=timezone.utc)),
+    (b"T" + b"\xff" * 8, 2**64 - 1),
 )
-"""Values of the types that other peers send, and what they are."""
+"""Values that other peers send and we do not, and what they are."""
 
 
 class Case(SynchronousTestCase):
@@ -168,6 +171,8 @@ class FaultsOfTxAMQPTests(Case):
             listed = b"\x20\x00" + pack(">I", len(table)) + table
             delivery = self.delivered(listed)
             self.assertEqual(delivery.properties["headers"], {"k": value})
+            (read,) = cast("dict[str, object]", delivery.properties["headers"]).values()
+            self.assertIs(type(read), type(value))
             self.tearDown()
             self.setUp()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from struct import Struct, error
+from sys import maxsize
 from typing import Any, Final, cast
 
 from pamqp import commands, decode, encode
@@ -29,6 +30,10 @@ _UINT64: Final = Struct(">Q")
 _DECIMAL: Final = Struct(">Bi")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _CONTINUED: Final = 1
+_NUMBER_MOST: Final = 8
+"""The most bytes of any value that is neither string, array nor table."""
+_KEY_MOST: Final = 256
+"""Those of a short string, with its length."""
 
 _BY_INDEX: Final = cast("Mapping[int, type[Method]]", commands.INDEX_MAPPING)
 _PROPERTIES: Final = commands.Basic.Properties
@@ -269,10 +274,18 @@ def _decode(data: bytes, at: int, type_name: str) -> tuple[int, Any]:
 
 
 def _read(
-    reader: Callable[[bytes], tuple[int, Any]], data: bytes, at: int
+    reader: Callable[[bytes], tuple[int, Any]],
+    data: bytes,
+    at: int,
+    most: int = maxsize,
 ) -> tuple[int, Any]:
-    size, value = reader(data[at:])
-    if size > len(data) - at:
+    """
+    @param most: how many bytes it has at most; a copy of all that follows, for each
+        of thousands of values, would take seconds.
+    """
+    rest = data[at : at + most]
+    size, value = reader(rest)
+    if size > len(rest):
         raise ValueError("a value is cut short")
     return at + size, value
 
@@ -300,7 +313,7 @@ def _read_array(data: bytes) -> tuple[int, list[object]]:
     data, found = _whole(data), []
     at = _LONG.size
     while at < len(data):
-        at, value = _read(_read_field, data, at)
+        at, value = _read_field(data, at)
         found.append(value)
     return at, found
 
@@ -309,8 +322,8 @@ def _read_table(data: bytes) -> tuple[int, dict[str, object]]:
     data, found = _whole(data), {}
     at = _LONG.size
     while at < len(data):
-        at, key = _read(decode.short_str, data, at)
-        at, found[key] = _read(_read_field, data, at)
+        at, key = _read(decode.short_str, data, at, _KEY_MOST)
+        at, found[key] = _read_field(data, at)
     return at, found
 
 
@@ -322,13 +335,12 @@ def _whole(data: bytes) -> bytes:
     return data[:end]
 
 
-def _read_field(data: bytes) -> tuple[int, object]:
-    tag = data[:1]
+def _read_field(data: bytes, at: int) -> tuple[int, object]:
+    tag = data[at : at + 1]
     reader = _FIELDS.get(tag)
     if reader is None:
         raise ValueError(f"a table has a value of the unknown type {tag!r}")
-    size, value = reader(data[1:])
-    return size + 1, value
+    return _read(reader, data, at + 1, maxsize if tag in _LONG_FIELDS else _NUMBER_MOST)
 
 
 _READERS: Final[dict[str, Callable[[bytes], tuple[int, Any]]]] = {
@@ -336,6 +348,7 @@ _READERS: Final[dict[str, Callable[[bytes], tuple[int, Any]]]] = {
     "table": _read_table,
     "timestamp": _read_timestamp,
 }
+_LONG_FIELDS: Final = frozenset((b"A", b"F", b"S", b"x"))
 _FIELDS: Final[dict[bytes, Callable[[bytes], tuple[int, object]]]] = {
     **decode.TABLE_MAPPING,
     b"A": _read_array,
