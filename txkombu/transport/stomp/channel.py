@@ -85,7 +85,6 @@ class StompChannel(DeclaringChannel):
         self._holdings = Holdings(self._dialect, self._sockets)
         self._consumers: dict[str, Consumer] = {}
         self._paused = False
-        self._closing: Deferred[None] | None = None
         self._closed: Waiters[None] = Waiters()
 
     def opened(self, socket: StompSocket) -> StompChannel:
@@ -359,7 +358,6 @@ class StompChannel(DeclaringChannel):
             return  # a callback has ended it
         self._leave_all()
         closing = Deferred.fromCoroutine(self._close_in_order())
-        self._closing = closing
         closing.addTimeout(CLOSE_SECONDS, self._sockets.clock)
         closing.addBoth(lambda _: self.end(self._reason, wanted=True))
 
@@ -371,9 +369,7 @@ class StompChannel(DeclaringChannel):
             consumer.shut()
 
     async def _close_in_order(self) -> None:
-        over: Deferred[None] = Deferred()
-        self._operations.add_call(lambda: over.callback(None))
-        await over
+        await self._operations.when_idle()
         await self._publishing.when_answered()
         await DeferredList([self._sockets.leave(self._socket)])
         await self._holdings.when_left()
@@ -400,8 +396,6 @@ class StompChannel(DeclaringChannel):
 
     def fire(self, reason: Exception) -> None:
         """Fire everything outstanding."""
-        if self._closing is not None:
-            self._closing.cancel()
         for operation in self._operations.drain():
             operation.fail(ended(reason))
         for holder in self._holdings.end():

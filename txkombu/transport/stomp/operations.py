@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ...exceptions import BrokerError
+from ...waiters import Waiters
 from ..errors import again
 
 _T = TypeVar("_T")
@@ -121,12 +122,13 @@ class Operations:
     @ivar declaring: how many of those that are not over declare something.
     """
 
-    __slots__ = ("_over", "_running", "_waiting", "declaring")
+    __slots__ = ("_idle", "_over", "_running", "_waiting", "declaring")
 
     def __init__(self) -> None:
         self._waiting: deque[Operation[Any] | _Call] = deque()
         self._running: Operation[Any] | None = None
         self._over = False
+        self._idle: Waiters[None] = Waiters()
         self.declaring = 0
 
     def __bool__(self) -> bool:
@@ -159,6 +161,14 @@ class Operations:
             else:
                 self._running = first
                 first.begin().addBoth(self._ended, first)
+        if self._running is None and not self._waiting:
+            self._idle.fire(None)
+
+    def when_idle(self) -> Deferred[None]:
+        """@return: fires when nothing is left to be done; never fails."""
+        idle = self._idle.wait()
+        self._advance()
+        return idle
 
     def _ended(self, result: Any, operation: Operation[Any]) -> None:
         if self._running is operation:
@@ -173,4 +183,5 @@ class Operations:
         running, self._running = self._running, None
         self._over = True
         self._waiting.clear()
+        self._idle.fire(None)
         return waiting if running is None else [running, *waiting]

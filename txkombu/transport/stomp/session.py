@@ -13,8 +13,15 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    TimeoutError,
+    fail,
+    succeed,
+)
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...exceptions import ConsumerCancelled, SessionLost
@@ -25,6 +32,7 @@ from ...interfaces import (
     ISessionListener,
 )
 from ...waiters import Waiters
+from ..ending import CLOSE_SECONDS
 from ..errors import caused
 from .channel import StompChannel
 from .connector import Connector
@@ -188,7 +196,8 @@ class StompSession:
         if self._state is _OPEN:
             self._state = _State.CLOSING
             closing = Deferred.fromCoroutine(self._close_in_order())
-            closing.addErrback(self._fault)
+            closing.addTimeout(CLOSE_SECONDS, self.sockets.clock)
+            closing.addBoth(self._closed_in_order)
         return closed
 
     async def _close_in_order(self) -> None:
@@ -199,11 +208,12 @@ class StompSession:
             await self.sockets.end_in_order()
         if self._state is _State.CLOSING:
             await self.socket.disconnect()
-        self._end(SessionLost("this program closed the connection"), wanted=True)
 
-    def _fault(self, failure: Any) -> None:
-        self._log.failure("Fault while closing", failure)
-        self.abort()
+    def _closed_in_order(self, result: object) -> None:
+        """All is closed, or that takes too long."""
+        if isinstance(result, Failure) and not result.check(TimeoutError):
+            self._log.failure("Fault while closing", result)
+        self._end(SessionLost("this program closed the connection"), wanted=True)
 
     def abort(self) -> None:
         self._end(SessionLost("this program dropped the connection"), wanted=True)
