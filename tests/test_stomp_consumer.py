@@ -306,6 +306,18 @@ class CancelTests(ConsumerTestCase):
         self.assertTrue(socket.left)
         self.assertEqual(self.inbox.bodies, [b"1"])
 
+    def test_settled_last(self) -> None:
+        """What was settled in the turn that ends it is not forgotten."""
+        self.dialect.stops = True
+        socket = self.start()
+        socket.deliver("s1", b"1")
+        self.cancel()
+        socket.answer_all()
+        self.channel.ack(1, False)
+        socket.answer_all()
+        self.assertEqual(socket.frames[-1], "ACK 1")
+        self.assertTrue(socket.left)
+
     def test_stopped_in_vain(self) -> None:
         """A broker that does not answer holds nobody up for ever."""
         self.dialect.stops = True
@@ -394,6 +406,15 @@ class EndTests(ConsumerTestCase):
         self.assertEqual(socket.frames, ["ACK 1"])
         self.assertTrue(socket.left)
         self.start()
+
+    def test_queue_gone_in_the_same_turn(self) -> None:
+        """What was settled in that turn is written before it leaves."""
+        socket = self.start()
+        socket.deliver("s1", b"1")
+        self.channel.ack(1, False)
+        socket.subscribed["s1"][1](ConsumerCancelled("gone"))
+        self.assertEqual(socket.frames, ["ACK 1"])
+        self.assertTrue(socket.left)
 
     def test_queue_gone_holding_nothing(self) -> None:
         """One that holds nothing leaves at once."""

@@ -72,10 +72,11 @@ class Holder:
 
     def leave(self) -> Deferred[None]:
         """
-        Give up the socket in order.
+        Give up the socket in order, once what waits was written.
 
         @return: fires when it is gone; never fails.
         """
+        self.write()
         socket, self.socket = self.socket, None
         return succeed(None) if socket is None else self._sockets.leave(socket)
 

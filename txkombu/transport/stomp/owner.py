@@ -221,6 +221,7 @@ class OwnedConsumer(Consumer):
     def leave(self) -> Deferred[None]:
         if self._owner is None:
             return super().leave()
+        self.write()
         self.drop()
         return succeed(None)
 
