@@ -75,7 +75,7 @@ def compare(messages: int, rounds: int) -> str:
     versions: dict[str, str] = {}
     found = {
         "RabbitMQ": _on_rabbitmq(commands, messages, rounds, versions),
-        "ActiveMQ": _on_activemq(commands, messages, rounds),
+        "ActiveMQ": _on_activemq(commands, messages, rounds, versions),
     }
     versions |= commands.versions
     return "\n".join(_report(found, commands.missing, versions, messages, rounds))
@@ -95,11 +95,14 @@ def _on_rabbitmq(
         broker.stop()
 
 
-def _on_activemq(commands: Commands, messages: int, rounds: int) -> Taken:
+def _on_activemq(
+    commands: Commands, messages: int, rounds: int, versions: dict[str, str]
+) -> Taken:
     broker = ActiveMQ()
     try:
         broker.start()
         admin = ActiveMQAdmin(broker.stomp_port)
+        versions["ActiveMQ"] = admin.version()
         comparison = Comparison(admin, "ActiveMQ", broker.stomp_port)
         return comparison.take(commands, messages, rounds)
     finally:

@@ -17,6 +17,11 @@ class ActiveMQAdmin:
     def __init__(self, port: int) -> None:
         self._port = port
 
+    def version(self) -> str:
+        """What the broker says it is."""
+        with Raw(self._port) as raw:
+            return raw.greeting["server"].partition("/")[2]
+
     def prepare(self, job: Job) -> None:
         """Empty the queue, and fill it if the job consumes."""
         self._drain()
