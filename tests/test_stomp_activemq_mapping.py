@@ -356,7 +356,8 @@ class DialectTests(SynchronousTestCase):
         """What settles nothing has ActiveMQ settle."""
         for source in self.sources(1, no_ack=True):
             self.assertEqual(
-                source.headers, (("ack", "auto"), ("activemq.prefetchSize", "1000"))
+                source.headers,
+                (("ack", "client-individual"), ("activemq.prefetchSize", "1000")),
             )
 
     def test_fanout_key(self) -> None:

@@ -341,6 +341,24 @@ class CancelTests(ConsumerTestCase):
         self.assertDone(cancelling)
         self.assertEqual(self.inbox.bodies, [b"1", b"2"])
 
+    def test_no_ack_by_hand(self) -> None:
+        """
+        Where the broker does not settle by itself, each is acked when it is handed
+        out, and what was not goes back.
+        """
+        self.dialect.settles_by_itself = False  # type: ignore[misc]
+        socket = self.start(no_ack=True)
+        socket.deliver("s1", b"1")
+        self.assertIs(self.channel.ack(1, False), STALE)
+        self.turn()
+        self.assertEqual(socket.frames, ["ACK 1"])
+        socket.deliver("s1", b"2")
+        self.cancel()
+        socket.deliver("s1", b"3")
+        self.assertEqual(socket.frames, ["ACK 1", "ACK 2"])
+        self.assertTrue(socket.left)
+        self.assertEqual(self.inbox.bodies, [b"1", b"2"])
+
     def test_lost_meanwhile(self) -> None:
         """The end of its socket ends it, too."""
         socket = self.start(no_ack=True)

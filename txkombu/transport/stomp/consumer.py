@@ -183,18 +183,25 @@ class Consumer(Holder):
     def _hand_out(self, frame: Frame) -> None:
         if self._state is not State.RUNNING and not self._takes(frame):
             return
-        if self._consuming.no_ack:
+        if not self._consuming.no_ack:
+            number = self._holdings.expect(self, frame)
+        elif self._dialect.settles_by_itself:
             number = self._holdings.next_tag()
         else:
-            number = self._holdings.expect(self, frame)
+            number = self._holdings.settle(self, frame)
         try:
             self._on_delivery(self._dialect.delivery(frame, number, self.tag))
         except Exception:
             self._log.failure("{callback} failed", callback=self._on_delivery)
 
+    @property
+    def _may_give_back(self) -> bool:
+        """Whether the broker has back what it did not settle."""
+        return not (self._consuming.no_ack and self._dialect.settles_by_itself)
+
     def _takes(self, frame: Frame) -> bool:
         """Whether it hands out a message that comes before or after it runs."""
-        if self._state is State.ENDING and not self._consuming.no_ack:
+        if self._state is State.ENDING and self._may_give_back:
             assert self.socket is not None
             self.socket.write(self._dialect.nack(frame, True))
             return False
@@ -249,7 +256,7 @@ class Consumer(Holder):
 
     def _stop(self) -> None:
         self._resume_reading()
-        no_ack = self._consuming.no_ack
+        no_ack = not self._may_give_back
         frames = [self._dialect.stop_frames(id, no_ack) for id in self._subscribed]
         if None not in frames and (no_ack or self.unsettled):
             self._stop_by(b"".join(frame for frame in frames if frame))

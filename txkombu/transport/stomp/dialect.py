@@ -130,6 +130,8 @@ class Dialect(ABC):
     @cvar reads_bindings: a consumer, a get and a purge have to know the
         bindings of the queue; otherwise they are given none.
     @cvar body_most: the most bytes of a body.
+    @cvar settles_by_itself: the broker settles what it sends to a consumer with
+        no_ack; otherwise that is acked when it is handed out.
     @ivar version: the broker's, as it tells it; C{""} if it hides it.
     @ivar userid: who logs in.
     @ivar exchange_named: gives an exchange that was declared in this session.
@@ -140,6 +142,7 @@ class Dialect(ABC):
     errors_are_fatal: ClassVar[bool]
     capabilities: ClassVar[frozenset[Capability]]
     reads_bindings: ClassVar[bool] = False
+    settles_by_itself: ClassVar[bool] = True
     body_most: ClassVar[int] = BODY_MOST
 
     def __init__(
@@ -272,7 +275,7 @@ class Dialect(ABC):
 
         @return: C{None} if only the end of its socket stops it.
         """
-        return encode_frame("UNSUBSCRIBE", [("id", id)]) if no_ack else None
+        return None
 
     async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
         """

@@ -132,6 +132,17 @@ class Holdings:
         self._tag += 1
         return self._tag
 
+    def settle(self, holder: Holder, frame: Frame) -> int:
+        """
+        Ack a message that awaits no settlement.
+
+        @return: its tag.
+        """
+        holder.frames.append(self._ack(frame))
+        self._unwritten[holder] = None
+        self._turn_over_soon()
+        return self.next_tag()
+
     def expect(self, holder: Holder, frame: Frame) -> int:
         """
         Await the settlement of a message.

@@ -40,6 +40,7 @@ class ActiveMQDialect(Dialect):
     product = mapping.PRODUCT
     errors_are_fatal = False
     reads_bindings = True
+    settles_by_itself = False
     # What is beyond it would be read as frames.
     body_most = 100 * 1024 * 1024
     capabilities = frozenset(
@@ -134,7 +135,7 @@ class ActiveMQDialect(Dialect):
         """
         destinations = mapping.source_destinations(queue.name, bindings)
         if consuming.no_ack:
-            ack, prefetch = recipes.BY_ITSELF, recipes.AUTO_PREFETCH
+            ack, prefetch = recipes.BY_THE_CLIENT, recipes.AUTO_PREFETCH
         else:
             ack, prefetch = recipes.BY_THE_CLIENT, _NO_LIMIT
             if consuming.prefetch_count:
