@@ -353,7 +353,7 @@ class DialectTests(SynchronousTestCase):
                 )
 
     def test_no_ack(self) -> None:
-        """What settles nothing has ActiveMQ settle."""
+        """What settles nothing has its messages acked one by one, too."""
         for source in self.sources(1, no_ack=True):
             self.assertEqual(
                 source.headers,
