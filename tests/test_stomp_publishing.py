@@ -235,6 +235,21 @@ class RefusedTests(StompTestCase):
         self.own.lose(NotFound("something"))
         self.assertIsInstance(sent.outcome, OutcomeUnknown)
 
+    def test_seen(self) -> None:
+        """Nor any that the broker is known to have seen; until then it may be."""
+        for answers, kind in ((False, OutcomeUnknown), (True, NotFound)):
+            publish(self.channel, FEED, "b", confirm=False)
+            self.dialect.waits = True
+            Probe(self.channel.basic_get(Queue("q"), False))
+            if answers:
+                self.last.answer_all()
+            sent = Probe(publish(self.channel, FEED, "a"))
+            self.last.lose(NotFound("something"))
+            self.assertIsInstance(sent.outcome, kind)
+            self.connector.prompt = True
+            self.channel = self.open_channel()
+            self.last.prompt = self.connector.prompt = False
+
     def test_lost(self) -> None:
         """At a loss nothing is known."""
         sent = Probe(publish(self.channel, FEED, "a"))

@@ -122,8 +122,9 @@ class StompChannel(DeclaringChannel):
         """Wait until the broker has seen what was published and settled so far."""
         await self._holdings.given_back()
         if self._publishing.is_unanswered:
-            self._publishing.fenced()
+            unconfirmed = self._publishing.unconfirmed
             await fence(self._socket)
+            self._publishing.fenced(unconfirmed)
 
     # --- publishing ----------------------------------------------------------
 

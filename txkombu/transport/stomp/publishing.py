@@ -69,6 +69,8 @@ class Publishing:
     without a word.
 
     @ivar waiting: those that await their receipts, in order.
+    @ivar unconfirmed: how many were written without one, as far as the broker is
+        not known to have seen them.
     """
 
     __slots__ = (
@@ -78,7 +80,7 @@ class Publishing:
         "_idle",
         "_seconds",
         "_socket",
-        "_unconfirmed",
+        "unconfirmed",
         "waiting",
     )
 
@@ -93,7 +95,7 @@ class Publishing:
         self._seconds = seconds
         self._destinations: dict[tuple[str, str, str], _Destination] = {}
         self._held: dict[_Publish, None] = {}
-        self._unconfirmed = False
+        self.unconfirmed = 0
         self._idle: Waiters[None] = Waiters()
         self.waiting: dict[_Publish, None] = {}
 
@@ -134,7 +136,7 @@ class Publishing:
         head = publish.head
         publish.head = b""
         if not confirm:
-            self._unconfirmed = True
+            self.unconfirmed += 1
             self._socket.write_message(
                 b"%bcontent-length:%d\n\n" % (head, len(body)), body
             )
@@ -182,11 +184,11 @@ class Publishing:
     @property
     def is_unanswered(self) -> bool:
         """Whether the broker may not have seen all that was written."""
-        return self._unconfirmed or bool(self.waiting)
+        return bool(self.unconfirmed or self.waiting)
 
-    def fenced(self) -> None:
-        """The broker will have seen all that was written by now."""
-        self._unconfirmed = False
+    def fenced(self, unconfirmed: int) -> None:
+        """The broker has seen so many more that it does not confirm."""
+        self.unconfirmed -= unconfirmed
 
     def answered(self) -> None:
         """Nothing awaits its receipt now."""
@@ -206,7 +208,7 @@ class Publishing:
         waiting, held = list(self.waiting), list(self._held)
         self.waiting.clear()
         self._held.clear()
-        alone = len(waiting) == 1 and not self._unconfirmed
+        alone = len(waiting) == 1 and not self.unconfirmed
         for publish in waiting:
             publish.verdict.errback(Failure(self._error_of(publish, reason, alone)))
         for publish in held:
