@@ -19,7 +19,9 @@ saw in this session, and raises ValueError if it saw none.
 
 I{Order.}  Operations begun on one session channel take effect at the broker
 in the order they were begun.  A transport may pipeline them: it does not wait
-for one answer before it writes the next request.
+for one answer before it writes the next request.  One that the broker refuses
+ends the channel where the wire has it so (AMQP); one with a connection of its
+own (STOMP) fails alone.
 
 I{Never raise.}  A method that returns a Deferred fails it instead of raising,
 but for TypeError and ValueError, which are mistakes of the layer above.
@@ -383,8 +385,9 @@ class ISessionChannel(Interface):
         Write one message to the broker, at once.
 
         The layer above holds publishes back while C{blocked} or
-        C{write_paused}; a transport never queues one for later, and never
-        delivers to a consumer from within this call.  TypeError and ValueError
+        C{write_paused}; a transport never queues one for later, unless it must
+        not overtake a declaration that is under way on another connection, and
+        never delivers to a consumer from within this call.  TypeError and ValueError
         are raised for properties that the wire cannot carry.
 
         @return: with C{confirm}, fires when the broker has taken the message
