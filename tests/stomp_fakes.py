@@ -248,7 +248,8 @@ class ToyDialect(Dialect):
             raise self.unsupported("headers exchange")
         if routing_key == "impossible":
             raise ValueError(routing_key)
-        return f"{exchange.name}/{routing_key}"
+        mark = "=" if exchange.passive or exchange.no_declare else ""
+        return f"{mark}{exchange.name}/{routing_key}"
 
     def properties(self, properties: Properties, now: float) -> bytes:
         return b"".join(b"%b:x\n" % name.encode() for name in properties)

@@ -83,6 +83,19 @@ class WriteTests(StompTestCase):
         sent = Probe(publish(self.channel, Exchange("feed", "headers"), "a"))
         self.assertIsInstance(sent.outcome, NotSupported)
 
+    def test_same_name_at_the_broker(self) -> None:
+        """One that the broker has is not one that is mapped."""
+        for exchange in (
+            FEED,
+            Exchange("feed", passive=True),
+            Exchange("feed", no_declare=True),
+        ):
+            publish(self.channel, exchange, "a", confirm=False)
+        self.assertEqual(
+            [frame.split("\n")[1] for frame in self.own.frames],
+            ["destination:feed/a", "destination:=feed/a", "destination:=feed/a"],
+        )
+
 
 class _Huge(bytes):
     """Bytes that take no memory."""

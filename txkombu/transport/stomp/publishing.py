@@ -93,7 +93,7 @@ class Publishing:
         self._dialect = dialect
         self._socket = socket
         self._seconds = seconds
-        self._destinations: dict[tuple[str, str, str], _Destination] = {}
+        self._destinations: dict[tuple[str, str, bool, str], _Destination] = {}
         self._held: dict[_Publish, None] = {}
         self.unconfirmed = 0
         self._idle: Waiters[None] = Waiters()
@@ -115,7 +115,8 @@ class Publishing:
         most = self._dialect.body_most
         if len(body) > most:
             raise ValueError(f"a body may have {most} bytes, not {len(body)}")
-        key = (exchange.name, exchange.type, routing_key)
+        ready = exchange.passive or exchange.no_declare
+        key = (exchange.name, exchange.type, ready, routing_key)
         known = self._destinations.get(key)
         if known is None:
             known = self._destination(exchange, routing_key)
