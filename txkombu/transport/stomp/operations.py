@@ -122,11 +122,12 @@ class Operations:
     @ivar declaring: how many of those that are not over declare something.
     """
 
-    __slots__ = ("_idle", "_over", "_running", "_waiting", "declaring")
+    __slots__ = ("_advancing", "_idle", "_over", "_running", "_waiting", "declaring")
 
     def __init__(self) -> None:
         self._waiting: deque[Operation[Any] | _Call] = deque()
         self._running: Operation[Any] | None = None
+        self._advancing = False
         self._over = False
         self._idle: Waiters[None] = Waiters()
         self.declaring = 0
@@ -154,6 +155,17 @@ class Operations:
         self.declaring -= operation.declares
 
     def _advance(self) -> None:
+        if self._advancing:
+            return  # one ended as it began, and no stack is deep enough for many
+        self._advancing = True
+        try:
+            self._run()
+        finally:
+            self._advancing = False
+        if self._running is None and not self._waiting:
+            self._idle.fire(None)
+
+    def _run(self) -> None:
         while self._running is None and self._waiting and not self._over:
             first = self._waiting.popleft()
             if isinstance(first, _Call):
@@ -161,8 +173,6 @@ class Operations:
             else:
                 self._running = first
                 first.begin().addBoth(self._ended, first)
-        if self._running is None and not self._waiting:
-            self._idle.fire(None)
 
     def when_idle(self) -> Deferred[None]:
         """@return: fires when nothing is left to be done; never fails."""
