@@ -193,6 +193,27 @@ class OwnerTests(StompTestCase):
         self.successResultOf(self.channel.queue_declare(self.queue, False))
         self.assertIs(self.last, self.owner)
 
+    def test_declared_twice_at_once(self) -> None:
+        """Two channels that declare one at the same time share its socket."""
+        queue = Queue("r", exclusive=True)
+        channels = [self.channel, self.open_channel()]
+        self.connector.prompt = False
+        declared = [Probe(each.queue_declare(queue, False)) for each in channels]
+        before = len(self.connector.sockets)
+        self.connector.prompt = True
+        self.connector.accept()
+        self.assertEqual([probe.outcome.queue for probe in declared], ["r", "r"])
+        self.assertEqual(len(self.connector.sockets), before + 1)
+
+    def test_declared_again_in_vain(self) -> None:
+        """Giving up a second declaration does no harm to the queue."""
+        self.dialect.waits = True
+        declaring = self.channel.queue_declare(self.queue, False)
+        declaring.cancel()
+        self.failureResultOf(declaring, CancelledError)
+        self.assertFalse(self.owner.left)
+        self.assertIn("q", self.session.sockets.owners)
+
     def test_looked_up(self) -> None:
         """It is known to be there as long as its socket is."""
         self.dialect.recipes.clear()
@@ -319,6 +340,17 @@ class OwnerTests(StompTestCase):
         self.owner.deliver("o1", b"1")
         self.assertEqual(self.successResultOf(self.channel.queue_purge(self.queue)), 4)
         self.assertIn("ACK 1", self.owner.frames)
+
+    def test_purged_to_the_end(self) -> None:
+        """What comes because something was thrown away is thrown away with it."""
+        self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
+        self.owner.deliver("o1", b"1")
+        self.dialect.waits = True
+        purged = self.channel.queue_purge(self.queue)
+        self.owner.deliver("o1", b"2")
+        self.dialect.next.pop(0).callback(None)
+        self.assertEqual(self.successResultOf(purged), 5)
+        self.assertEqual(self.owner.frames[-1], "ACK 2")
 
     def test_lost(self) -> None:
         """When its socket is lost all is, as with a connection of AMQP."""

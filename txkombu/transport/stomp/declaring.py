@@ -53,8 +53,12 @@ class DeclaringChannel(ABC):
         """
 
     @abstractmethod
-    async def _own(self, queue: Queue) -> None:
-        """Open the socket that an exclusive queue lives on."""
+    async def _own(self, queue: Queue) -> bool:
+        """
+        Open the socket that an exclusive queue lives on.
+
+        @return: whether there was none.
+        """
 
     @abstractmethod
     def _disown(self, queue: Queue) -> Deferred[None]:
@@ -129,11 +133,12 @@ class DeclaringChannel(ABC):
                 return QueueDeclareOk(queue.name, None, None)
             if not queue.exclusive or passive:
                 return await dialect.declare_queue(queue, passive, self._sockets)
-            await self._own(queue)
+            is_new = await self._own(queue)
             try:
                 return await dialect.declare_queue(queue, passive, self._sockets)
             except BaseException:
-                self._disown(queue)
+                if is_new:
+                    self._disown(queue)
                 raise
 
         return self._operate(declare, queue.name, declares=True)
@@ -209,9 +214,12 @@ class DeclaringChannel(ABC):
 
         async def purge() -> int:
             owner = self._sockets.owners.get(queue.name)
-            kept = 0 if owner is None else owner.purge(self._dialect)
+            if owner is None:
+                return await self._dialect.purge_queue(queue, bindings, self._sockets)
+            kept = owner.purge(self._dialect)
             purged = await self._dialect.purge_queue(queue, bindings, self._sockets)
-            return kept + purged
+            # What was kept made room for others.
+            return kept + purged + owner.purge(self._dialect)
 
         return self._operate(purge, queue.name, declares=True)
 

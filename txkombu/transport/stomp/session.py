@@ -80,7 +80,7 @@ class StompSession:
         self._channels: dict[StompChannel, None] = {}
         self._opening: dict[Deferred[ISessionChannel], None] = {}
         self._full: dict[StompChannel, None] = {}
-        self._disowning: dict[str, Waiters[None]] = {}
+        self._changing: dict[str, Waiters[None]] = {}
         self._closed: Waiters[None] = Waiters()
         self.known = Known(warned)
 
@@ -127,17 +127,26 @@ class StompSession:
         for channel in list(self._channels):
             await channel.add_sources(queue)
 
-    async def own(self, name: str) -> None:
-        """Open the socket that an exclusive queue lives on, unless there is one."""
+    async def own(self, name: str) -> bool:
+        """
+        Open the socket that an exclusive queue lives on, unless there is one.
+
+        @return: whether there was none.
+        """
+        while name in self._changing:
+            await self._changing[name].wait()
         if name in self.sockets.owners:
-            return
-        while name in self._disowning:
-            await self._disowning[name].wait()
-        quiet = Quiet()
-        socket = await self.sockets.open(quiet)
-        owner = Owner(socket, lambda _: self.disown(name))
-        self.sockets.owners[name] = owner
-        quiet.lost = lambda reason: self._owner_lost(name, owner, reason)
+            return False
+        self._changing[name] = Waiters()
+        try:
+            quiet = Quiet()
+            socket = await self.sockets.open(quiet)
+            owner = Owner(socket, lambda _: self.disown(name))
+            self.sockets.owners[name] = owner
+            quiet.lost = lambda reason: self._owner_lost(name, owner, reason)
+        finally:
+            self._changing.pop(name).fire(None)
+        return True
 
     def disown(self, name: str) -> Deferred[None]:
         """
@@ -149,13 +158,12 @@ class StompSession:
         if owner is None:
             return succeed(None)
         self.known.deleted(name)
-        waiters = self._disowning[name] = Waiters()
+        waiters = self._changing[name] = Waiters()
         gone = waiters.wait()
         owner.lost(ConsumerCancelled(f"queue {name!r} was deleted"))
 
         def left(_: object) -> None:
-            del self._disowning[name]
-            waiters.fire(None)
+            self._changing.pop(name).fire(None)
 
         self.sockets.leave(owner.socket).addCallback(left)
         return gone
