@@ -403,6 +403,15 @@ class ReentranceTests(Case):
                 self.peer.clock.advance(2 * CLOSE_SECONDS)
                 self.peer.lose()
 
+    def test_silence_after_abort(self) -> None:
+        """Nothing is said to what came with a message at which all was dropped."""
+        self.peer.taken()
+        self.inbox._then = lambda _: self.peer.session.abort()
+        deliver = marshal(Basic.Deliver("tag", 1, False, "", "q"), 1) + _content(0)
+        self.peer.session.dataReceived(deliver + deliver)
+        self.assertEqual(self.peer.frames(), [])
+        self.peer.lose()
+
     def test_during_verdict(self) -> None:
         """So it does for a verdict's."""
         self.waiting[0].deferred.addCallback(lambda _: self.peer.session.abort())

@@ -4,6 +4,7 @@ What is too large, too many, or not wanted any more by brokers.
 
 from __future__ import annotations
 
+from struct import pack
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -11,8 +12,9 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.entity import Exchange, Queue
-from txkombu.exceptions import InternalError, ResourceError, SessionLost
+from txkombu.exceptions import InternalError, ProtocolError, ResourceError, SessionLost
 from txkombu.transport.amqp import AmqpTransport
+from txkombu.transport.amqp.frames import BODY
 from txkombu.transport.amqp.protocol import AmqpSession
 from txkombu.url import Parameters
 
@@ -62,6 +64,22 @@ class SizeTests(SynchronousTestCase):
         publish(self.channel, DEFAULT, "q", b"", confirm=False, headers=short)
         for _, _, payload in self.peer.frames():
             self.assertLessEqual(len(payload) + 8, 4096)
+
+    def test_bodies(self) -> None:
+        """A body is cut into frames as large as was agreed on."""
+        content = bytes(range(250)) * 40
+        publish(self.channel, DEFAULT, "q", content, confirm=False)
+        pieces = [payload for kind, _, payload in self.peer.frames() if kind == BODY]
+        self.assertEqual([len(piece) for piece in pieces], [4088, 4088, 1824])
+        self.assertEqual(b"".join(pieces), content)
+
+    def test_larger_than_agreed(self) -> None:
+        """The broker may send none that is larger, either."""
+        self.peer.session.dataReceived(pack(">BHI", BODY, 1, 4089))
+        (reason,) = self.peer.journal.all("session_lost")
+        self.assertIsInstance(reason, ProtocolError)
+        self.assertRegex(str(reason), "4097 bytes is larger than 4096")
+        self.assertEqual(self.peer.names(), ["Connection.Close"])
 
     def test_channels(self) -> None:
         """One channel too many is an error before anything is sent."""
