@@ -217,7 +217,7 @@ class LoginTests(SynchronousTestCase):
         for sent, text in (
             (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP 0-9-1: .*HTTP/1.1"),
             (b"AMQP\x03\x01\x00\x00", "asks for another version"),
-            (b"\x15\x03\x01\x00\x02", "use amqps"),
+            (b"\x15\x03\x01\x00\x02", "such as amqps"),
             (b"\x01\x00\x00\xff\xff\xff\xff", "larger than 131072"),
         ):
             peer = Peer()

@@ -374,7 +374,7 @@ class TLSTests(TestCase):
             Parameters(port=port), None, self.reactor, SessionWatcher(Journal())
         )
         error = await self.assertFailure(connecting, ConnectError)
-        self.assertRegex(str(error), "use amqps://|closed the connection")
+        self.assertRegex(str(error), "such as amqps://|closed the connection")
 
 
 class _Talker(Protocol):

@@ -140,5 +140,5 @@ def no_frame(data: bytes) -> ProtocolError:
     if head.startswith(b"AMQP"):
         text += ", which asks for another version of the protocol"
     elif head.startswith(_TLS_ALERT):
-        text += ", which is TLS: use amqps://"
+        text += ", which is TLS: use a scheme that has it, such as amqps://"
     return ProtocolError(text)
