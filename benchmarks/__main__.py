@@ -12,6 +12,7 @@ from platform import machine, python_version
 import twisted
 
 from benchmarks import amqp, memory, rss, stomp, tables
+from benchmarks.costs import write_costs
 
 KINDS = ("memory", "amqp", "stomp", "rss")
 
@@ -66,6 +67,7 @@ def main() -> None:
         print(f"\n{kind}\n\n{text}", flush=True)
         if options.write_docs:
             tables.write(kind, text)
+            write_costs()
             print(f"written to {tables.PAGE}", file=sys.stderr)
 
 

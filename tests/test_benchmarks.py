@@ -27,6 +27,7 @@ from benchmarks.clients import (
     C,
     Commands,
 )
+from benchmarks.costs import TRANSPORTS, cost_table
 from benchmarks.gates import STOMP_GATES, judge
 from benchmarks.job import Job
 from benchmarks.memory import PROGRAMS
@@ -152,6 +153,15 @@ class PageTests(SynchronousTestCase):
         for kind in KINDS:
             write(kind, "found", copy)
         self.assertEqual(copy.read_text("utf-8").count("\nfound\n"), len(KINDS))
+
+
+class CostTests(SynchronousTestCase):
+    """The table of docs/transports.rst"""
+
+    def test_page(self) -> None:
+        """It is what the page of benchmarks has."""
+        made = cost_table(PAGE.read_text(encoding="utf-8"))
+        self.assertIn(f"\n\n{made}\n\n", TRANSPORTS.read_text(encoding="utf-8"))
 
 
 class CommandLineTests(SynchronousTestCase):
