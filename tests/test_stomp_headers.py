@@ -346,7 +346,7 @@ class ReadingTests(Case):
         bad = b"\xff".decode("utf-8", "surrogateescape")
         for pair, shown in (
             (("a", bad), "'a'"),
-            ((f"b{bad}", "x"), "b\\\\udcff"),
+            ((f"b{bad}", "x"), r"'b\udcff'"),
             (("app-id", bad), "'app-id'"),
             ((TYPED, bad), TYPED),
         ):
@@ -354,6 +354,13 @@ class ReadingTests(Case):
                 DecodeError, self.vocabulary.decode, frame(("ü", "ä"), pair)
             )
             self.assertIn(shown, str(error))
+
+    def test_not_utf8_before_a_property(self) -> None:
+        """So are those of a header that a property of its name comes behind."""
+        bad = b"\xff".decode("utf-8", "surrogateescape")
+        both = frame(("correlation-id", bad), ("correlation-id", "c"))
+        error = self.assertRaises(DecodeError, self.vocabulary.decode, both)
+        self.assertIn("'correlation-id'", str(error))
 
     def test_no_property(self) -> None:
         """What cannot be a property's value is a header that is called as it."""

@@ -293,6 +293,7 @@ class Vocabulary:
                     headers.setdefault(name, value)
             elif known:
                 if known in texts:
+                    _check_utf8(name, texts[known])
                     headers.setdefault(name, texts[known])
                 texts[known] = value
         properties: dict[str, object] = {"delivery_mode": 1}
@@ -374,7 +375,6 @@ def _check_utf8(name: str, value: str) -> None:
         name.encode()
         value.encode()
     except UnicodeEncodeError:
-        shown = name.encode("utf-8", "backslashreplace").decode()
         raise DecodeError(
-            f"a message's header {shown!r} has bytes that are no UTF-8"
+            f"a message's header {name!r} has bytes that are no UTF-8"
         ) from None
