@@ -426,7 +426,7 @@ class MessageTests(Case):
 
     def test_settling(self) -> None:
         """Settling names the delivery, and says where it goes."""
-        frame = message(ack="T_1@@s@@2")
+        frame = message(**{"message-id": "T_1@@s@@2"})
         self.assertEqual(self.dialect.ack(frame), b"ACK\nid:T_1@@s@@2\n\n\0")
         for settle in (self.dialect.nack, self.dialect.reject):
             for requeue, word in ((True, b"true"), (False, b"false")):

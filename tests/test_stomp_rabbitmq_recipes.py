@@ -29,7 +29,7 @@ from txkombu.interfaces import ISessionChannel, QueueDeclareOk
 from txkombu.transport.amqp import AmqpTransport
 from txkombu.transport.stomp.connector import Connector
 from txkombu.transport.stomp.dialect import Bound, Got
-from txkombu.transport.stomp.frames import encode_frame
+from txkombu.transport.stomp.frames import Frame, encode_frame
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
 from txkombu.transport.stomp.sockets import Quiet, SessionSockets, fence
 from txkombu.url import Parameters, parse_url
@@ -663,6 +663,29 @@ class EmptyTests(Case):
         self.assertIsNone(await self.get(queue))
         self.assertEqual(self.left, 0)
         self.assertEqual(await self.counts(queue), (0, 0))
+
+    async def test_reader(self) -> None:
+        """Who may only read can get, purge, and settle behind a stopped consumer."""
+        sockets = await self.limited(configure="^$", write="^$")
+        queue = await self.full(b"1", b"2", b"3", b"4")
+        got = await self.dialect.get(queue, [], False, sockets)
+        assert got is not None
+        got.socket.write(self.dialect.ack(got.frame))
+        await sockets.leave(got.socket)
+        socket = await sockets.open()
+        held: list[Frame] = []
+        socket.subscribe("s", held.append, self.fail)
+        headers = [("destination", f"/amq/queue/{queue.name}"), ("id", "s")]
+        headers += [("ack", "client-individual"), ("prefetch-count", "2")]
+        stop = self.dialect.stop_frames("s", False)
+        assert stop is not None
+        socket.write(encode_frame("SUBSCRIBE", headers) + stop)
+        await fence(socket)
+        await fence(socket)
+        self.assertEqual([frame.body for frame in held], [b"2", b"3"])
+        socket.write(b"".join(self.dialect.ack(frame) for frame in held))
+        await sockets.leave(socket)
+        self.assertEqual(await self.dialect.purge_queue(queue, [], sockets), 1)
 
     async def test_get_empty(self) -> None:
         """From an empty queue nothing is got, and one message never missed."""

@@ -16,6 +16,7 @@ What the plugin does, found out by trying, and why the recipes are as they are:
 
  - Ending a subscription while messages are on their way is an error for each of
    them.  It is replaced by one of the same name where nothing comes, in one write.
+   A message has the same id with C{ack} and C{message-id}, if it has both.
 
 Helper queues have the queue's name in front, so that permissions by its beginning
 cover them.  They are exclusive, and go when they are left or with their socket.
@@ -50,6 +51,7 @@ such time; quorum queues hand out later than they answer.
 """
 
 _MARK: Final = ".txkombu-"
+_REPLIES: Final = queue_destination("amq.rabbitmq.reply-to")
 _GET: Final = "get"
 
 INDIVIDUAL: Final = ("ack", "client-individual")
@@ -92,9 +94,12 @@ def dead_end(name: str, id: str, headers: Headers) -> bytes:
     return subscribe_frame(destination, id, [*headers, _ONE, *_FLEETING])
 
 
-def replace_frames(name: str, id: str, headers: Headers) -> bytes:
-    """End a subscription, and have one of the same name where nothing comes."""
-    return unsubscribe_frame(id) + dead_end(name, id, headers)
+def replace_frames(id: str, headers: Headers = ()) -> bytes:
+    """
+    End a subscription, and have one of the same name where nothing comes: replies
+    to requests that nobody made.  That needs no permission.
+    """
+    return unsubscribe_frame(id) + subscribe_frame(_REPLIES, id, [AUTO, *headers])
 
 
 async def _subscribe(
@@ -233,7 +238,7 @@ async def purge(queue: Queue, sockets: Sockets) -> int:
             await fence(socket)
             if seen == count:
                 await deferLater(sockets.clock, IDLE_SECONDS)
-        await _replace(socket, queue.name, id, AUTO)
+        await _replace(socket, id)
         socket.unsubscribe(id)
         socket.write(unsubscribe_frame(id))
     return count
@@ -266,29 +271,32 @@ async def _take_one(
     await _subscribe(socket, queue_destination(name), _GET, [INDIVIDUAL, _ONE])
     if clock is not None and not found:
         await deferLater(clock, IDLE_SECONDS)
-    await _replace(socket, name, _GET, INDIVIDUAL)
+    await _replace(socket, _GET)
     return found[0] if found else None
 
 
-async def _replace(
-    socket: StompSocket, name: str, id: str, ack: tuple[str, str]
-) -> None:
+async def _replace(socket: StompSocket, id: str) -> None:
     """End a subscription; all that was on its way has come then."""
     receipt, done = socket.receipt()
-    socket.write(replace_frames(name, id, [ack, ("receipt", receipt)]))
+    socket.write(replace_frames(id, [("receipt", receipt)]))
     await done
     await fence(socket)
 
 
+def _ack_id(frame: Frame) -> str:
+    """One that came late, by a subscription that was replaced, has no C{ack}."""
+    return frame.headers.get("message-id", "")
+
+
 def ack_frame(frame: Frame) -> bytes:
     """What settles a MESSAGE."""
-    return b"ACK\n%b\n\0" % encode_header("id", frame.headers.get("ack", ""))
+    return b"ACK\n%b\n\0" % encode_header("id", _ack_id(frame))
 
 
 def nack_frame(frame: Frame, requeue: bool) -> bytes:
     """What gives a MESSAGE back, or drops it, or dead-letters it."""
     headers = [
-        ("id", frame.headers.get("ack", "")),
+        ("id", _ack_id(frame)),
         ("requeue", "true" if requeue else "false"),
     ]
     return encode_frame("NACK", headers)
