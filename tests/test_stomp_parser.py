@@ -252,6 +252,20 @@ class BodyTests(Case):
         stream = b"MESSAGE\ncontent-length:9\ncontent-length:1\n\na\0"
         self.assertEqual(self.one(stream).body, b"a")
 
+    def test_length_elsewhere(self) -> None:
+        """Where lengths come last, one that does not is a header as any other."""
+        parser = FrameParser()
+        parser.length_is_last = True
+        for headers, body in (
+            (b"content-length:9\na:1", b""),
+            (b"content-length:9\na:1\na:2", b""),
+            (b"content-length:9\na:1\ncontent-length:1", b"\0"),
+            (b"content-length:1", b"\0"),
+        ):
+            stream = b"MESSAGE\n%b\n\n%b\0" % (headers, body)
+            (frame,) = parser.feed(stream)
+            self.assertEqual(frame.body, body)
+
     def test_bytes(self) -> None:
         """Bodies are bytes, however they arrived."""
         for size in (1, 5, 1000):

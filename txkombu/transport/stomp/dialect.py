@@ -126,6 +126,7 @@ class Dialect(ABC):
     @cvar name: the value of the C{dialect} option of a URL that asks for it.
     @cvar product: the broker's name, for people.
     @cvar errors_are_fatal: an ERROR frame ends its socket.
+    @cvar length_is_last: see L{FrameParser<.parser.FrameParser>}.
     @cvar capabilities: what works.
     @cvar reads_bindings: a consumer, a get and a purge have to know the
         bindings of the queue; otherwise they are given none.
@@ -140,6 +141,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     product: ClassVar[str]
     errors_are_fatal: ClassVar[bool]
+    length_is_last: ClassVar[bool] = False
     capabilities: ClassVar[frozenset[Capability]]
     reads_bindings: ClassVar[bool] = False
     settles_by_itself: ClassVar[bool] = True

@@ -68,6 +68,12 @@ class Frame:
             return self.headers.get(name, default)
         return dict(self._repeated).get(name, default)
 
+    def ends_with(self, name: str) -> bool:
+        """Whether the last of its headers, of which there are some, is called so."""
+        if self._repeated is None:
+            return next(reversed(self.headers)) == name
+        return self._repeated[-1][0] == name
+
     def __repr__(self) -> str:
         return f"<Frame {self.command} with a body of {len(self.body)} bytes>"
 

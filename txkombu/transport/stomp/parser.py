@@ -46,6 +46,10 @@ class FrameParser:
     Cuts a stream of bytes into frames, in time linear in its length.
 
     Nothing is set aside for a frame before its bytes are there.
+
+    @ivar length_is_last: whether a C{content-length} is the last header of a frame;
+        RabbitMQ writes it there if there is a body, and one elsewhere is a header
+        of an AMQP message.
     """
 
     __slots__ = (
@@ -55,6 +59,7 @@ class FrameParser:
         "_kept",
         "_length",
         "_seek",
+        "length_is_last",
     )
 
     def __init__(self, head_most: int = HEAD_MOST, body_most: int = BODY_MOST) -> None:
@@ -68,6 +73,7 @@ class FrameParser:
         self._seek = 0
         self._frame: Frame | None = None  # its head is there, its body is not
         self._length: int | None = None
+        self.length_is_last = False
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """
@@ -161,6 +167,8 @@ class FrameParser:
         an AMQP message may have among its headers.
         """
         if "content-length" not in frame.headers:
+            return None
+        if self.length_is_last and not frame.ends_with("content-length"):
             return None
         told = frame.last("content-length")
         if _LENGTH.fullmatch(told) is None:

@@ -87,6 +87,7 @@ class StompSession:
     def opened(self, socket: StompSocket, dialect: Dialect) -> StompSession:
         """It is logged in."""
         socket.errors_are_fatal = dialect.errors_are_fatal
+        socket.length_is_last = dialect.length_is_last
         dialect.exchange_named = self.known.exchange_named
         self.socket = socket
         self.dialect = dialect

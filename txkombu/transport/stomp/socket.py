@@ -181,6 +181,15 @@ class StompSocket(EndingProtocol):
     # --- what the owner calls ------------------------------------------------
 
     @property
+    def length_is_last(self) -> bool:
+        """See L{FrameParser}."""
+        return self._parser.length_is_last
+
+    @length_is_last.setter
+    def length_is_last(self, value: bool) -> None:
+        self._parser.length_is_last = value
+
+    @property
     def alive(self) -> bool:
         """Whether it is logged in, and neither lost nor closing."""
         return self._state is _OPEN

@@ -123,6 +123,7 @@ class SessionSockets:
         self._opening.pop(opening, None)
         if not isinstance(result, Failure):
             result.errors_are_fatal = self._main.errors_are_fatal
+            result.length_is_last = self._main.length_is_last
             self._open[result] = owner
             return result
         if self._over:

@@ -52,6 +52,7 @@ class RabbitMQDialect(Dialect):
     name: ClassVar[str] = "rabbitmq"
     product: ClassVar[str] = "RabbitMQ"
     errors_are_fatal: ClassVar[bool] = True
+    length_is_last: ClassVar[bool] = True
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             Capability.EXCHANGE_PASSIVE,
@@ -217,8 +218,7 @@ class RabbitMQDialect(Dialect):
         ]
 
     def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
-        ack = recipes.AUTO if no_ack else recipes.INDIVIDUAL
-        return recipes.replace_frames("", id, [ack])
+        return recipes.replace_frames(id)
 
     def binding_source(self, queue: Queue, bound: Bound) -> Source:
         to = binding_route(bound.exchange, bound.routing_key)
