@@ -65,7 +65,8 @@ def again(error: BrokerError, about: str = "") -> BrokerError:
 
 def lost_by(reason: BaseException) -> SessionLost:
     """For a connection that went away by itself."""
-    return caused(SessionLost(f"the connection was lost: {reason}"), reason)
+    why = str(reason).rstrip(".")
+    return caused(SessionLost(f"the connection was lost: {why}"), reason)
 
 
 def ended(reason: Exception) -> ChannelClosed | SessionLost:
