@@ -213,6 +213,16 @@ class Routing(Conformance):
             await producer.publish(key, key)
         self.assertEqual(await self.drained(queue), ["usd.stock", "eur.stock.db"])
 
+    @program
+    async def test_by_name(self) -> None:
+        """An exchange that was declared can be named when publishing."""
+        exchange = self.exchange("topic")
+        queue = self.queue(exchange, "*.stock.#")
+        await queue(self.connection).declare()
+        producer = Producer(self.connection)
+        await producer.publish("x", "usd.stock", exchange=exchange.name)
+        self.assertEqual(await self.drained(queue), ["x"])
+
     @needs(Can.HEADERS_EXCHANGE)
     @program
     async def test_headers(self) -> None:

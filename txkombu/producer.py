@@ -229,7 +229,9 @@ class Producer:
         if isinstance(exchange, str) and exchange == self._exchange.name:
             return self._exchange
         if isinstance(exchange, str):
-            return Exchange(exchange, delivery_mode=self._exchange.delivery_mode)
+            named = as_exchange(exchange)
+            named.delivery_mode = self._exchange.delivery_mode
+            return named
         return as_exchange(exchange)
 
     def _not_supported(self, what: str) -> NotSupported:
