@@ -61,9 +61,13 @@ class DetectionTests(SynchronousTestCase):
         self.assertIn("?dialect=rabbitmq or ?dialect=activemq", str(caught.exception))
 
     def test_option(self) -> None:
-        """Who says it is believed."""
+        """Who says it is believed, but for what the broker contradicts."""
         self.assertIsInstance(self.detect("", "rabbitmq"), RabbitMQDialect)
-        self.assertIsInstance(self.detect("RabbitMQ/4", "activemq"), ActiveMQDialect)
+        self.assertIsInstance(self.detect("Fork/4", "activemq"), ActiveMQDialect)
+        self.assertIsInstance(self.detect("RabbitMQ/4", "rabbitmq"), RabbitMQDialect)
+        for server, option in (("RabbitMQ/4", "activemq"), ("ActiveMQ/5", "rabbitmq")):
+            with self.assertRaisesRegex(ConnectError, f"{server}.*leave .dialect= out"):
+                self.detect(server, option)
 
 
 @implementer(IStreamClientEndpoint)

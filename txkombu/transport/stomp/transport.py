@@ -64,6 +64,12 @@ def dialect_of(server: str, parameters: Parameters, place: str) -> Dialect:
     product, _, version = server.partition(" ")[0].partition("/")
     wanted = parameters.dialect
     for kind in _DIALECTS:
+        if kind.product == product and wanted not in (None, kind.name):
+            raise ConnectError(
+                f"{place} calls itself {server!r}, which does not speak the dialect "
+                f"{wanted}: leave ?dialect= out of the URL"
+            )
+    for kind in _DIALECTS:
         if kind.name == wanted or (not wanted and kind.product == product):
             return kind(version, parameters.userid)
     said = f"calls itself {server!r}" if server else "does not say what it is"
