@@ -96,6 +96,7 @@ class StompSession:
         self.capabilities = dialect.capabilities
         self.sockets = SessionSockets(self._connector, socket, self._end)
         self._state = _State.OPEN
+        self._log.debug("logged in at {place}", place=self._connector.place)
         return self
 
     # --- channels ------------------------------------------------------------

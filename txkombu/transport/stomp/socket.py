@@ -316,7 +316,6 @@ class StompSocket(EndingProtocol):
         self._heartbeat.start(agreed.sends, agreed.hears, TOLERANCE)
         self._state = _OPEN
         self.transport.registerProducer(self, True)
-        self._log.debug("logged in at {place}", place=self._place)
         self.login.callback(self)
 
     def _take(self, data: bytes) -> None:
