@@ -107,5 +107,8 @@ def _fate(message: Message) -> str:
     if message.no_ack:
         return "dropped, its consumer needs no acks"
     if message.dead_letter_exchange is None:
-        return "dropped, no dead letter exchange"
+        # Of those that the broker's administrator sets we know nothing.
+        return (
+            "dropped, no dead letter exchange, unless the broker's own policies keep it"
+        )
     return f"rejected to the dead letter exchange {message.dead_letter_exchange!r}"
