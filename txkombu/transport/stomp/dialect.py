@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...exceptions import BrokerError, NotSupported
 from ...interfaces import Capability, Delivery, Properties, QueueDeclareOk
-from .frames import Frame, encode_frame
+from .frames import Frame
 from .parser import BODY_MOST
 
 if TYPE_CHECKING:
@@ -292,19 +292,6 @@ class Dialect(ABC):
         message is taken by it.  Only where exclusive queues work.
         """
         raise self.unsupported("an exclusive queue")
-
-    async def seen(self, socket: StompSocket) -> None:
-        """
-        Wait until the broker has done all that was written to a socket, and has
-        sent what was ready for the subscriptions on it.
-        """
-        receipt, seen = socket.receipt()
-        fence = [("transaction", "fence")]
-        socket.write(
-            encode_frame("BEGIN", fence)
-            + encode_frame("ABORT", [*fence, ("receipt", receipt)])
-        )
-        await seen
 
     # --- recipes -------------------------------------------------------------
     # Entities were checked, and what is missing in C{capabilities} refused.

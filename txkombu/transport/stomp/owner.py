@@ -23,7 +23,7 @@ from .dialect import Bound, Consuming, Dialect, Source
 from .frames import Frame, encode_frame
 from .holding import Holder
 from .socket import StompSocket
-from .sockets import SessionSockets
+from .sockets import SessionSockets, fence
 
 if TYPE_CHECKING:
     from ...entity import Queue
@@ -74,7 +74,7 @@ class Owner:
         """Have a subscription for one more who consumes or gets."""
         if consuming.prefetch_count in self.idle:
             self.idle.remove(consuming.prefetch_count)
-            await dialect.seen(self.socket)
+            await fence(self.socket)
         else:
             [source] = dialect.sources(queue, [], consuming)
             await self.subscribe(source)
@@ -85,7 +85,7 @@ class Owner:
             await self.feed(queue, _ONE, dialect)
             self.idle.append(_ONE.prefetch_count)
         if not self.kept:
-            await dialect.seen(self.socket)
+            await fence(self.socket)
         return self.kept.popleft() if self.kept else None
 
     def purge(self, dialect: Dialect) -> int:
