@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError
 
 from txkombu.entity import Exchange, Queue, binding
 from txkombu.exceptions import (
+    AccessRefused,
     ConsumerCancelled,
     NotFound,
     NotSupported,
@@ -245,6 +246,19 @@ class DeliveryTests(ConsumerTestCase):
         socket.answer_all()
         self.assertDone(bound)
         socket.deliver("s2")
+        self.assertEqual(len(self.inbox.bodies), 1)
+
+    def test_bound_again(self) -> None:
+        """A source that was refused is tried again when its queue is bound again."""
+        socket = self.start()
+        refused = Probe(self.channel.queue_bind(Queue("q"), FEED, "late", {}))
+        socket.refuse("2", AccessRefused("not you"))
+        self.assertIsInstance(refused.outcome, AccessRefused)
+        bound = Probe(self.channel.queue_bind(Queue("q"), FEED, "late", {}))
+        self.assertIn("destination:late\nid:s3\n", socket.frames[-1])
+        socket.answer_all()
+        self.assertDone(bound)
+        socket.deliver("s3")
         self.assertEqual(len(self.inbox.bodies), 1)
 
 

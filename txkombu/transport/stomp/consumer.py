@@ -25,10 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...exceptions import SessionLost
@@ -99,6 +101,7 @@ class Consumer(Holder):
         self._paused = False
         self._ended_by: Exception | None = None
         self._subscribed: dict[str, str] = {}
+        self._ids = count(1)
         self._limit = 0
         self.gone: Waiters[None] = Waiters()
 
@@ -154,7 +157,7 @@ class Consumer(Holder):
     def _subscribe_to(self, source: Source) -> Deferred[None]:
         socket = self.socket
         assert socket is not None
-        id = f"s{len(self._subscribed) + 1}"
+        id = f"s{next(self._ids)}"
         self._subscribed[id] = source.destination
         socket.subscribe(id, self._on_message, self._cancelled)
         receipt, subscribed = socket.receipt()
@@ -169,7 +172,14 @@ class Consumer(Holder):
                 ],
             )
         )
-        return subscribed
+        return subscribed.addErrback(self._refused, id)
+
+    def _refused(self, failure: Failure, id: str) -> Failure:
+        """A subscription did not come about: it may be tried again."""
+        self._subscribed.pop(id, None)
+        if self.socket is not None:
+            self.socket.unsubscribe(id)
+        return failure
 
     # --- what comes ----------------------------------------------------------
 
