@@ -717,9 +717,9 @@ class EndTests(Case):
 class HeartbeatTests(SynchronousTestCase):
     """Heart-beats, by direction."""
 
-    def log_in(self, theirs: str, ours: float) -> Peer:
+    def log_in(self, theirs: str, ours: float, tolerance: float | None = None) -> Peer:
         """Agree on heart-beats."""
-        peer = Peer(Parameters("stomp", heartbeat=ours))
+        peer = Peer(Parameters("stomp", heartbeat=ours, heartbeat_tolerance=tolerance))
         peer.log_in(heart_beat=theirs)
         self.addCleanup(self.finish, peer)
         return peer
@@ -767,6 +767,15 @@ class HeartbeatTests(SynchronousTestCase):
             self.assertTrue(peer.wire.aborted)
             (reason,) = peer.owner.journal.all("socket_lost")
             self.assertIn("heart-beat", str(reason))
+
+    def test_tolerance(self) -> None:
+        """After how many intervals it is dead can be told."""
+        for tolerance in (1.25, 1.5, 4):
+            peer = self.log_in("4000,0", 4, tolerance)
+            self.beats(peer, 4 * tolerance)
+            self.assertTrue(peer.socket.alive, tolerance)
+            self.beats(peer, 1)
+            self.assertFalse(peer.socket.alive, tolerance)
 
     def test_two_intervals_are_fine(self) -> None:
         """ActiveMQ may say nothing for two of its intervals."""

@@ -219,6 +219,9 @@ BAD = {
     "stomp://h?dialect=artemis": "dialect must be rabbitmq or activemq, not 'artemis'",
     "stomp://h?dialect=": "the option 'dialect' has no value",
     "amqp://h?dialect=rabbitmq": "the amqp transport has no dialects",
+    "stomp://h?heartbeat_tolerance=1": "heartbeat_tolerance must be more than 1",
+    "stomp://h?heartbeat_tolerance=x": "heartbeat_tolerance must be a number, not 'x'",
+    "amqp://h?heartbeat_tolerance=3": "the amqp transport has no heartbeat_tolerance",
 }
 
 
@@ -351,6 +354,14 @@ class WriteTests(SynchronousTestCase):
         self.assertEqual(found.dialect, "rabbitmq")
         self.assertIsNone(parse_url("stomp://h").dialect)
 
+    def test_heartbeat_tolerance(self) -> None:
+        """How many heartbeats may be missing is read and written, on STOMP alone."""
+        url = "stomp://a:**@h:1//?heartbeat_tolerance=1.5"
+        self.assertEqual(parse_url(url).as_uri(), url)
+        found = parse_url("stomp+ssl://h?heartbeat=10&heartbeat_tolerance=4")
+        self.assertEqual((found.heartbeat, found.heartbeat_tolerance), (10, 4))
+        self.assertIsNone(parse_url("stomp://h").heartbeat_tolerance)
+
     def test_numbers_without_exponent(self) -> None:
         """Tiny and huge numbers are written so that they can be read."""
         found = Parameters(heartbeat=1e-7, connect_timeout=1e17)
@@ -366,6 +377,7 @@ hosts = st.one_of(
     st.ip_addresses().map(str),
 )
 dialects = st.sampled_from([None, "rabbitmq", "activemq"])
+tolerances = st.none() | st.floats(1, 1e9, exclude_min=True)
 certificates = st.one_of(
     st.just((None, None)), words.map(lambda c: (c, None)), st.tuples(words, words)
 )
@@ -401,6 +413,7 @@ def parameters(draw: st.DrawFn) -> Parameters:
         draw(st.none() | words),
         tls,
         draw(dialects) if scheme.startswith("stomp") else None,
+        draw(tolerances) if scheme.startswith("stomp") else None,
     )
 
 
@@ -461,6 +474,17 @@ class ParametersTests(SynchronousTestCase):
             ({"tls": True}, TypeError, "tls must be a TLSOptions"),
             ({"dialect": 5}, TypeError, "dialect must be a str"),
             ({"dialect": "rabbitmq"}, ValueError, "amqp transport has no dialects"),
+            ({"heartbeat_tolerance": 2}, ValueError, "amqp transport has no heartbeat"),
+            (
+                {"transport": "stomp", "heartbeat_tolerance": "2"},
+                TypeError,
+                "heartbeat_tolerance must be a number",
+            ),
+            (
+                {"transport": "stomp", "heartbeat_tolerance": float("inf")},
+                ValueError,
+                "heartbeat_tolerance must be more than 1",
+            ),
             ({"tls": TLSOptions()}, ValueError, "not encrypted; use amqps"),
         ]
         for given_, kind, reason in wrong:

@@ -84,6 +84,8 @@ class Parameters:
     @ivar tls: C{None} where nothing is encrypted.
     @ivar dialect: over STOMP, which broker to expect, C{"rabbitmq"} or
         C{"activemq"}, for one that does not tell; by default it is asked.
+    @ivar heartbeat_tolerance: over STOMP, after how many of its intervals without
+        a byte the broker is taken for dead; more than 1, by default 2.5.
     """
 
     transport: str = attrs.field(default="amqp")
@@ -99,6 +101,7 @@ class Parameters:
     connection_name: str | None = None
     tls: TLSOptions | None = None
     dialect: str | None = None
+    heartbeat_tolerance: float | None = None
 
     def __attrs_post_init__(self) -> None:
         scheme = self.scheme
@@ -118,6 +121,7 @@ class Parameters:
         _optional_str("connection_name", self.connection_name)
         self._settle("tls", _check_tls(self.tls, scheme))
         _check_dialect(self.dialect, scheme)
+        _check_tolerance(self.heartbeat_tolerance, scheme)
 
     def _settle(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
@@ -201,6 +205,17 @@ def _check_dialect(dialect: object, scheme: Scheme) -> None:
         raise ValueError(f"dialect must be {known}, not {dialect!r}")
 
 
+def _check_tolerance(value: object, scheme: Scheme) -> None:
+    if value is None:
+        return
+    if not scheme.tolerance:
+        raise ValueError(f"the {scheme.name} transport has no heartbeat_tolerance")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"heartbeat_tolerance must be a number, not {value!r}")
+    if not 1 < value < float("inf"):
+        raise ValueError(f"heartbeat_tolerance must be more than 1, not {value}")
+
+
 def secure_hint(scheme: Scheme) -> str:
     """Name the scheme that encrypts, to end a sentence with."""
     near = {"stomp": "stomp+ssl", "memory": ""}.get(scheme.name, f"{scheme.name}s")
@@ -232,8 +247,10 @@ def _path(of: Parameters) -> str:
 
 
 def _query(of: Parameters) -> str:
+    tolerance = of.heartbeat_tolerance
     options = {
         "heartbeat": None if of.heartbeat == 60 else _decimal(of.heartbeat),
+        "heartbeat_tolerance": None if tolerance is None else _decimal(tolerance),
         "connection_timeout": (
             None if of.connect_timeout == 10 else _decimal(of.connect_timeout, 1000)
         ),

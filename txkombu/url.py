@@ -50,15 +50,9 @@ _TLS_OPTIONS = {
     "verify": "verify",
     "server_name_indication": "server_name",
 }
-_TLS_OPTIONS = {
-    "cacertfile": "cacertfile",
-    "certfile": "certfile",
-    "keyfile": "keyfile",
-    "verify": "verify",
-    "server_name_indication": "server_name",
-}
 _OPTIONS = {
     "heartbeat": "heartbeat",
+    "heartbeat_tolerance": "heartbeat_tolerance",
     "connection_timeout": "connect_timeout",
     "channel_max": "channel_max",
     "auth_mechanism": "auth_mechanism",
@@ -216,7 +210,7 @@ def _unknown_option(option: str) -> str:
 def _read_option(option: str, value: str) -> object:
     if not value:
         raise InvalidURL(f"the option {option!r} has no value")
-    if option == "heartbeat":
+    if option in ("heartbeat", "heartbeat_tolerance"):
         return float(_number(option, value))
     if option == "connection_timeout":
         return float(_number(option, value) / 1000)

@@ -52,6 +52,7 @@ class Scheme:
     @ivar local: whether it needs no host, no user and no password.
     @ivar extra: the extra that installs the library it needs, or C{""}.
     @ivar dialects: the kinds of brokers that it can be told to expect.
+    @ivar tolerance: whether it can be told how many heartbeats may be missing.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Scheme:
     local: bool = False
     extra: str = ""
     dialects: tuple[str, ...] = ()
+    tolerance: bool = False
 
 
 _PACKAGE = __name__
@@ -80,8 +82,8 @@ _TABLE: Final = {
         Scheme("txamqps", _TXAMQP, 5671, tls=True),
         Scheme("pika", _PIKA, 5672, tls=False, extra="pika"),
         Scheme("pikas", _PIKA, 5671, tls=True, extra="pika"),
-        Scheme("stomp", _STOMP, 61613, tls=False, dialects=_DIALECTS),
-        Scheme("stomp+ssl", _STOMP, 61614, tls=True, dialects=_DIALECTS),
+        Scheme("stomp", _STOMP, 61613, False, dialects=_DIALECTS, tolerance=True),
+        Scheme("stomp+ssl", _STOMP, 61614, True, dialects=_DIALECTS, tolerance=True),
         Scheme("memory", _MEMORY, tls=False, local=True),
     )
 }

@@ -61,9 +61,10 @@ __all__ = ["TOLERANCE", "ISocketOwner", "StompSocket"]
 
 TOLERANCE: Final = 2.5
 """
-The broker is dead after so many of its intervals without a byte.  ActiveMQ looks
-once an interval whether it wrote since it last looked, and so may say nothing for
-two of them, which it does right after a login.
+The broker is dead after so many of its intervals without a byte, unless the
+parameters say otherwise.  ActiveMQ looks once an interval whether it wrote since it
+last looked, and so may say nothing for two of them, which it does right after a
+login.
 """
 
 _DOUBT_SECONDS: Final = 1.0
@@ -313,7 +314,8 @@ class StompSocket(EndingProtocol):
 
     def _open(self, agreed: Agreed) -> None:
         self.server = agreed.server
-        self._heartbeat.start(agreed.sends, agreed.hears, TOLERANCE)
+        tolerance = self._parameters.heartbeat_tolerance or TOLERANCE
+        self._heartbeat.start(agreed.sends, agreed.hears, tolerance)
         self._state = _OPEN
         self.transport.registerProducer(self, True)
         self.login.callback(self)
