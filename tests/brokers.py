@@ -55,6 +55,7 @@ ssl_cert_login_from = common_name
 auth_mechanisms.1 = PLAIN
 auth_mechanisms.2 = EXTERNAL
 stomp.listeners.tcp.1 = {host}:{stomp_port}
+stomp.listeners.ssl.1 = {host}:{stomp_tls_port}
 log.console = false
 disk_free_limit.absolute = 1MB
 {more}
@@ -110,6 +111,7 @@ class RabbitMQ(Node):
     @ivar amqp_port: where it speaks AMQP 0-9-1.
     @ivar stomp_port: where it speaks STOMP.
     @ivar tls_port: where it speaks AMQP 0-9-1 over TLS.
+    @ivar stomp_tls_port: where it speaks STOMP over TLS.
     @ivar authority: what signed its certificate, and may sign clients', who
         are then known by their common name.
     """
@@ -127,7 +129,8 @@ class RabbitMQ(Node):
         @param beside: a running node, with which this one can form a cluster.
         """
         self._installation = installation
-        self.amqp_port, self.stomp_port, self.tls_port, self._dist_port = free_ports(4)
+        self.amqp_port, self.stomp_port, self._dist_port = free_ports(3)
+        self.tls_port, self.stomp_tls_port = free_ports(2)
         self._shares_epmd = beside is not None
         self._epmd_port: int = beside._epmd_port if beside else free_ports(1)[0]
         cookie = f"TXKOMBU{os.urandom(12).hex()}"
@@ -155,9 +158,16 @@ class RabbitMQ(Node):
         """Where clients connect by STOMP."""
         return f"stomp://guest:guest@{HOST}:{self.stomp_port}"
 
+    @property
+    def stomp_tls_url(self) -> str:
+        """Where clients connect by STOMP and TLS; as L{tls_url}."""
+        ca = self.authority.cacertfile
+        place = f"guest:guest@{TLS_HOST}:{self.stomp_tls_port}"
+        return f"stomp+ssl://{place}?cacertfile={ca}"
+
     def ports(self) -> tuple[int, ...]:
         """Where it listens once it is up."""
-        return (self.amqp_port, self.tls_port, self.stomp_port)
+        return (self.amqp_port, self.tls_port, self.stomp_port, self.stomp_tls_port)
 
     def _logs(self) -> tuple[Path, ...]:
         return (*super()._logs(), self._log)
@@ -170,6 +180,7 @@ class RabbitMQ(Node):
                 host=HOST,
                 amqp_port=self.amqp_port,
                 stomp_port=self.stomp_port,
+                stomp_tls_port=self.stomp_tls_port,
                 tls_port=self.tls_port,
                 cacertfile=inside(self.authority.cacertfile),
                 certfile=inside(self.authority.sign(TLS_HOST)),

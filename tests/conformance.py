@@ -890,10 +890,12 @@ class Recovery(Conformance):
 CASES = (Routing, Content, Consuming, Verdicts, Refusals, Recovery)
 
 
-def cases(setup: type, module: str) -> dict[str, type]:
-    """@return: the suite's cases for one broker, by name."""
+def cases(
+    setup: type, module: str, wanted: tuple[type[Conformance], ...] = CASES
+) -> dict[str, type]:
+    """@return: the suite's cases, or some, for one broker, by name."""
     found = {}
-    for case in fitting(CASES, getattr(setup, "abilities", Conformance.abilities)):
+    for case in fitting(wanted, getattr(setup, "abilities", Conformance.abilities)):
         name = f"{setup.__name__}{case.__name__}Tests"
         found[name] = type(name, (setup, case), {"__module__": module})
     return found

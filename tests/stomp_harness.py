@@ -209,8 +209,12 @@ class ConformingOnRabbitMQ(Conformance):
         """Where it runs."""
         return rabbitmq()
 
+    def address(self) -> str:
+        """The URL of it."""
+        return self.broker().stomp_url
+
     def setUp(self) -> None:
-        self.url = self.broker().stomp_url
+        self.url = self.address()
         super().setUp()
 
     def missing_exchange(self) -> Exchange:
@@ -227,8 +231,12 @@ class ConformingOnActiveMQ(Conformance):
 
     abilities = STOMP_ACTIVEMQ
 
+    def address(self) -> str:
+        """The URL of it."""
+        return activemq().stomp_url
+
     def setUp(self) -> None:
-        self.url = activemq().stomp_url
+        self.url = self.address()
         super().setUp()
 
     async def sweep(self) -> None:

@@ -1,0 +1,163 @@
+"""
+STOMP over TLS, on both brokers; their certificates are signed by an authority of
+our own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from OpenSSL import SSL
+from service_identity.exceptions import VerificationError
+from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorTime
+from twisted.trial.unittest import TestCase
+
+from txkombu import BrokerConnection, Consumer, Producer
+from txkombu.exceptions import AuthenticationFailed, ConnectError
+from txkombu.parameters import NO_SERVER_NAME, Parameters, TLSOptions
+from txkombu.url import parse_url
+
+from . import conformance
+from .activemq import activemq
+from .brokers import HOST, rabbitmq
+from .certificates import Authority
+from .conformance import program
+from .stomp_harness import ConformingOnActiveMQ, ConformingOnRabbitMQ
+
+BODY = 5 * 1024 * 1024
+
+
+class OnRabbitMQ(ConformingOnRabbitMQ):
+    """Connects to the RabbitMQ of this run, encrypted."""
+
+    def address(self) -> str:
+        return rabbitmq().stomp_tls_url
+
+
+class OnActiveMQ(ConformingOnActiveMQ):
+    """Connects to the ActiveMQ of this run, encrypted."""
+
+    def address(self) -> str:
+        return activemq().tls_url
+
+
+_WANTED = (conformance.Content, conformance.Recovery)
+
+globals().update(conformance.cases(OnRabbitMQ, __name__, _WANTED))
+globals().update(conformance.cases(OnActiveMQ, __name__, _WANTED))
+
+
+async def large_bodies(case: conformance.Conformance) -> None:
+    """Large bodies arrive whole, both ways at once."""
+    queue = case.queue()
+    bodies = [bytes([n]) * (BODY + n) for n in range(4)]
+    consumer = Consumer(case.connection, queue, callbacks=[case.take], prefetch_count=1)
+    await consumer.consume()
+    await Producer(case.connection).publish_all(bodies, routing_key=queue.name)
+    await case.when_got(len(bodies))
+    case.assertTrue(case.got == bodies)
+
+
+class RabbitMQLargeTests(OnRabbitMQ):
+    """Much at once."""
+
+    @program
+    async def test_large_bodies(self) -> None:
+        """Large bodies arrive whole, both ways at once, from RabbitMQ."""
+        await large_bodies(self)
+
+
+class ActiveMQLargeTests(OnActiveMQ):
+    """Much at once."""
+
+    @program
+    async def test_large_bodies(self) -> None:
+        """Large bodies arrive whole, both ways at once, from ActiveMQ."""
+        await large_bodies(self)
+
+
+class RabbitMQTrustTests(TestCase):
+    """Who trusts whom."""
+
+    timeout = 60
+
+    def url(self) -> str:
+        """Where the broker is."""
+        return rabbitmq().stomp_tls_url
+
+    def connection(
+        self, host: str = "localhost", password: str = "guest", **tls: Any
+    ) -> BrokerConnection:
+        """Make a connection that trusts its authority, unless told otherwise."""
+        right = parse_url(self.url())
+        options = attrs.evolve(right.tls or TLSOptions(), **tls)
+        return self.to(
+            attrs.evolve(right, hostname=host, password=password, tls=options)
+        )
+
+    def to(self, parameters: Parameters) -> BrokerConnection:
+        """Make a connection that is closed at the end."""
+        connection = BrokerConnection(
+            parameters.as_uri(include_password=True), reactor=IReactorTime(reactor)
+        )
+        self.addCleanup(connection.close)
+        return connection
+
+    async def refused(self, connection: BrokerConnection) -> ConnectError:
+        """What connecting fails with."""
+        try:
+            await connection.connect()
+        except ConnectError as error:
+            return error
+        raise AssertionError("it connected")
+
+    async def test_accepted(self) -> None:
+        """A broker whose authority is given is accepted."""
+        connection = await self.connection().connect()
+        self.assertTrue(connection.connected)
+
+    async def test_unknown_authority(self) -> None:
+        """Without its authority it is refused, and the error says what to give."""
+        error = await self.refused(self.connection(cacertfile=None))
+        self.assertIsInstance(error.__cause__, SSL.Error)
+        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
+
+    async def test_another_authority(self) -> None:
+        """So it is with the authority of somebody else."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        stranger = Authority(folder)
+        error = await self.refused(self.connection(cacertfile=stranger.cacertfile))
+        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
+
+    async def test_wrong_host(self) -> None:
+        """
+        A certificate for another host is refused, and the error says so; the
+        name to expect can be given.
+        """
+        error = await self.refused(self.connection(HOST))
+        self.assertIsInstance(error.__cause__, VerificationError)
+        self.assertRegex(str(error), f"{HOST}.*not for that host.*server_name")
+        await self.connection(HOST, server_name="localhost").connect()
+        await self.connection(HOST, server_name=NO_SERVER_NAME).connect()
+
+    async def test_plain_to_tls(self) -> None:
+        """No TLS where the broker speaks nothing else is an error."""
+        right = parse_url(self.url())
+        plain = attrs.evolve(right, transport="stomp", tls=None)
+        await self.refused(self.to(plain))
+
+    async def test_wrong_password(self) -> None:
+        """Under TLS a refused login is still one."""
+        error = await self.refused(self.connection(password="wrong"))
+        self.assertIsInstance(error, AuthenticationFailed)
+
+
+class ActiveMQTrustTests(RabbitMQTrustTests):
+    """So it is with ActiveMQ."""
+
+    def url(self) -> str:
+        return activemq().tls_url
