@@ -78,7 +78,6 @@ class StompSession:
         self._listener = listener
         self._state = _State.LOGIN
         self._channels: dict[StompChannel, None] = {}
-        self._opening: dict[Deferred[ISessionChannel], None] = {}
         self._full: dict[StompChannel, None] = {}
         self._changing: dict[str, Waiters[None]] = {}
         self._closed: Waiters[None] = Waiters()
