@@ -23,6 +23,7 @@ from txkombu.exceptions import (
 from txkombu.policy import Backoff
 
 from .brokers import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
+from .closing import shorten_closing
 from .conformance import Conformance, program
 from .contract_harness import Probe
 from .fault_proxy import FaultProxy, Way
@@ -452,3 +453,20 @@ class NodeTests(Faults):
         self.broker.thaw()
         await sent
         await self.all_received(range(50))
+
+    @program
+    async def test_closing_while_frozen(self) -> None:
+        """A node that hangs holds up nobody who closes, whatever is on its way."""
+        shorten_closing(self)
+        queue = self.queue()
+        producer = Producer(self.connection)
+        await queue(self.connection).declare()
+        await self.publish(producer, queue, 0)
+        self.broker.freeze()
+        self.addCleanup(self.broker.thaw)
+        sent = [Probe(producer.publish(n, queue.name)) for n in range(3)]
+        began = self.clock.seconds()
+        await self.connection.close()
+        self.assertLess(self.clock.seconds() - began, 5)
+        for each in sent:
+            self.assertIsInstance(each.outcome, OutcomeUnknown)

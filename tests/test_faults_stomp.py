@@ -21,7 +21,9 @@ from txkombu.url import parse_url
 from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ
 from .activemq import ActiveMQ, activemq, fragile_activemq
 from .brokers import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
+from .closing import shorten_closing
 from .conformance import Conformance, program
+from .contract_harness import Probe
 from .fault_proxy import FaultProxy, Link
 
 WINDOW = 400
@@ -324,6 +326,23 @@ class NodeCases(Faults):
         self.broker.thaw()
         await sent
         await self.all_received(range(50))
+
+    @program
+    async def test_closing_while_frozen(self) -> None:
+        """A broker that hangs holds up nobody who closes, whatever is on its way."""
+        shorten_closing(self)
+        queue = await self.consuming(self.connect())
+        connection = self.connect()
+        producer = Producer(connection)
+        await self.publish(producer, queue, 0)
+        self.broker.freeze()
+        self.addCleanup(self.broker.thaw)
+        sent = [Probe(producer.publish(n, queue.name)) for n in range(1, 4)]
+        began = self.clock.seconds()
+        await connection.close()
+        self.assertLess(self.clock.seconds() - began, 5)
+        for each in sent:
+            self.assertIsInstance(each.outcome, OutcomeUnknown)
 
 
 def _until_fired(numbers: list[int], event: Deferred[None]) -> Iterator[int]:

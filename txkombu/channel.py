@@ -234,9 +234,9 @@ class Channel(ConsumingChannel):
         End the consumers, wait for the verdicts on what was published, flush
         settlements, and close the channel.
 
-        @return: fires when it is closed; never fails.  A broker that answers
-            nothing is given 5 s for the consumers and 5 s for the channel, and
-            verdicts as long as an operation.
+        @return: fires when it is closed; never fails.  Each answer of the broker
+            is waited for 5 s, and verdicts as long as an operation, if every 5 s
+            it is found to answer at all.
         """
         return self.close_because(
             ChannelClosed("the channel was closed by this program")
@@ -257,8 +257,7 @@ class Channel(ConsumingChannel):
         self._give_up_blocked()
         answers = yield self._cancel_all()
         if answers and self._session_channel is not None:
-            verdicts = self.publisher.when_idle()
-            yield bounded(verdicts, self._clock, self._timeout, "close", otherwise=None)
+            answers = yield self._await_verdicts()
         channel, self._session_channel = self._session_channel, None
         self._give_up_inbox()
         self.publisher.close(error)
@@ -274,6 +273,24 @@ class Channel(ConsumingChannel):
         cancels = [self.basic_cancel(tag) for tag in list(self._subscriptions)]
         together = DeferredList(cancels, consumeErrors=True)
         return (yield self._in_time(together)) is not None
+
+    @inlineCallbacks
+    def _await_verdicts(self) -> Generator[Deferred[Any], Any, bool]:
+        """
+        Wait for the verdicts on what was published: no longer than an operation
+        may take, nor for a broker that answers nothing.
+
+        @return: whether the broker still answers, as far as can be told.
+        """
+        deadline = self._clock.seconds() + self._timeout
+        while (left := deadline - self._clock.seconds()) > 0:
+            idle = self.publisher.when_idle().addCallback(lambda _: True)
+            slice_ = min(left, CLOSE_TIMEOUT)
+            if (yield bounded(idle, self._clock, slice_, "close", otherwise=False)):
+                break
+            if not (yield self.connection.answers()):
+                return False
+        return True
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
         """Wait for the broker's answer; C{None} if it comes not in time."""

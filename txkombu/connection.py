@@ -5,18 +5,23 @@ BrokerConnection: the front door.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-from weakref import WeakSet
 
-from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    fail,
+    inlineCallbacks,
+    succeed,
+)
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from .bounded import bounded
 from .channel import Channel
+from .draining import Draining
 from .exceptions import (
     ChannelClosed,
     ChannelError,
@@ -29,11 +34,12 @@ from .exceptions import (
 from .interfaces import IBrokerTransport, ISession
 from .keeper import SessionKeeper
 from .lifecycle import State
+from .pulse import answers
 from .topology import Topology
 from .transport import transport_for
 from .url import Parameters, TLSOptions, parameters_for
 from .validation import check_seconds
-from .waiters import Once, Waiters
+from .waiters import Once
 
 if TYPE_CHECKING:
     from .consumer import Consumer
@@ -114,8 +120,7 @@ class BrokerConnection:
         self._keeper: SessionKeeper | None = None
         self._default_channel: Channel | None = None
         self._channels: list[Channel] = []
-        self._consumers: WeakSet[_Consumer] = WeakSet()
-        self._handled: Waiters[None] = Waiters()
+        self._draining = Draining()
         self._end = Once(self._close)
         self.topology = Topology(self._queue_renamed)
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
@@ -219,6 +224,11 @@ class BrokerConnection:
         """Whether broker and socket take messages now."""
         return self._keeper is None or self._keeper.may_publish
 
+    def answers(self) -> Deferred[bool]:
+        """@return: fires with whether the broker answers at all; never fails."""
+        session = self.keeper.session
+        return succeed(False) if session is None else answers(session, self.clock)
+
     def close(self) -> Deferred[None]:
         """
         Close all channels, as L{Channel.close} does, and the connection.
@@ -233,7 +243,7 @@ class BrokerConnection:
         channels = list(self._channels)
         yield DeferredList([each.close_because(_closed()) for each in channels])
         yield self.keeper.close()
-        self._handled.fail(_closed())
+        self._draining.close(_closed())
 
     release = close
 
@@ -333,9 +343,7 @@ class BrokerConnection:
         """Forget a channel that was closed, and tell its consumers."""
         if channel in self._channels:
             self._channels.remove(channel)
-        for consumer in list(self._consumers):
-            if consumer.channel is channel:
-                consumer.channel_closed()
+        self._draining.channel_closed(channel)
 
     @property
     def default_channel(self) -> Channel:
@@ -382,20 +390,18 @@ class BrokerConnection:
         """
         return [
             *(what for each in self._channels for what in each.left_undone()),
-            *(what for each in self._consumers for what in each.left_undone()),
-            *["drain_events still waits"] * len(self._handled.waiting),
+            *self._draining.left_undone(),
         ]
 
     # --- drain_events -------------------------------------------------------
 
     def add_consumer(self, consumer: _Consumer) -> None:
         """Have L{drain_events} start this consumer, if nobody else does."""
-        self._consumers.add(consumer)
+        self._draining.add(consumer)
 
     def message_handled(self) -> None:
         """Note that the callbacks of one message have finished."""
-        if self._handled.waiting:
-            self._handled.fire(None)
+        self._draining.message_handled()
 
     def drain_events(self, timeout: float | None = None) -> Deferred[None]:
         """
@@ -412,11 +418,7 @@ class BrokerConnection:
         """
         if self._end.begun:
             return fail(_closed())
-        handled = self._handled.wait()
-
-        for consumer in list(self._consumers):
-            starting = consumer.start_if_untouched()
-            starting.addErrback(partial(self._handled.fail_one, handled))
+        handled = self._draining.wait()
         if timeout is None:
             return handled
         return bounded(handled, self.clock, timeout, "drain_events")

@@ -18,7 +18,6 @@ from twisted.internet.defer import (
     maybeDeferred,
 )
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from .entity import Exchange, Queue
 from .exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
@@ -26,10 +25,9 @@ from .interfaces import (
     Capability,
     ISession,
     ISessionChannel,
-    ISessionChannelListener,
     QueueDeclareOk,
-    Returned,
 )
+from .pulse import NoListener
 
 _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """What is wrong with one declaration, and no reason to give up the others."""
@@ -245,7 +243,7 @@ class Topology:
         @param strict: fail with the first refusal.
         """
         while steps:
-            channel: ISessionChannel = yield session.open_channel(_NoListener())
+            channel: ISessionChannel = yield session.open_channel(NoListener())
             began = [maybeDeferred(step.take, channel) for step in steps]
             results = yield DeferredList(began, consumeErrors=True)
             # Not waited for, so that a broker that says nothing holds up nobody.
@@ -270,17 +268,6 @@ class Topology:
             what=step.what,
             error=error,
         )
-
-
-@implementer(ISessionChannelListener)
-class _NoListener:
-    """For a channel whose operations all say themselves how they ended."""
-
-    def channel_lost(self, error: Exception) -> None:
-        pass
-
-    def returned(self, message: Returned) -> None:
-        pass
 
 
 def _may_be_taken_again(error: Exception) -> bool:
