@@ -22,6 +22,7 @@ from txkombu.service.consumers import SHUTDOWN_TIMEOUT
 from .processes import TWIST, TWISTD, Running, run_python
 
 MODULE = """
+import os
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from txkombu import BrokerConnection, Consumer, Exchange, Producer, Queue
@@ -31,16 +32,20 @@ NUMBERS = Queue("numbers", Exchange("numbers"), "numbers")
 
 class Slow(Consumer):
     queues = NUMBERS
-    seconds = 0.5
 
     async def receive(self, number, message):
         print("begin", number)
-        await deferLater(reactor, self.seconds)
+        while not os.path.exists("enough"):
+            await deferLater(reactor, 0.01)
         print("end", number, await message.ack())
 
 
-class Endless(Slow):
-    seconds = 3600
+class Endless(Consumer):
+    queues = NUMBERS
+
+    async def receive(self, number, message):
+        print("begin", number)
+        await deferLater(reactor, 3600)
 
 
 def publish():
@@ -259,6 +264,8 @@ class ProcessCase(ModuleCase):
         """A SIGTERM lets the handler at work end; gives the exit code."""
         running.wait_for("begin 1")
         running.process.terminate()
+        running.wait_for("Received SIGTERM")
+        self.home.joinpath("enough").touch()
         code = running.wait()
         before, signalled, after = running.output.partition("Received SIGTERM")
         self.assertTrue(signalled)
@@ -484,8 +491,8 @@ class ShellTests(ModuleCase):
         code, lines, errors = self.shell(
             "import os, signal",
             "from twisted.internet.defer import Deferred",
-            "_ = reactor.callLater(0.1, os.kill, os.getpid(), signal.SIGINT)",
-            "await Deferred()",
+            "signal_us = lambda: os.kill(os.getpid(), signal.SIGINT)",
+            "_ = reactor.callLater(0, signal_us); await Deferred()",
             "'after'",
         )
         self.assertEqual((code, lines), (0, ["'after'"]), errors)
