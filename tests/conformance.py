@@ -73,7 +73,7 @@ class Conformance(TestCase):
     url = ""
     abilities: Abilities = AMQP
     carried: Mapping[str, Any] = PROPERTIES
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         self.clock = IReactorTime(reactor)
@@ -152,7 +152,7 @@ class Conformance(TestCase):
             waiter.callback(None)
         else:
             self.waiting.append((count, waiter))
-        return waiter.addTimeout(20, self.clock)
+        return waiter.addTimeout(60, self.clock)
 
     async def fails(self, kind: type[E], awaitable: Awaitable[Any]) -> E:
         """@return: what it failed with, which is of that kind."""
@@ -169,6 +169,18 @@ class Conformance(TestCase):
         while (message := await bound.get(no_ack=True)) is not None:
             found.append(message.payload)
         return found
+
+    async def returned(self, queue: Queue, count: int) -> list[Any]:
+        """Take all messages of a queue, of which so many are there, or come back."""
+        bound = queue(self.connection)
+        found: list[Any] = []
+        while len(found) < count:
+            message = await bound.get(no_ack=True)
+            if message is None:
+                await self.pause(0.02)
+            else:
+                found.append(message.payload)
+        return found + await self.drained(queue)
 
     async def pause(self, seconds: float) -> None:
         """Let time pass."""
@@ -520,8 +532,9 @@ class Consuming(Conformance):
         assert messages[1] is not None and messages[2] is not None
         await messages[1].nack(multiple=True)
         self.assertIs(await messages[2].ack(), Settlement.SENT)
-        left = await self.drained(queue)
-        ordered = self.can(Nature.REQUEUE_IN_PLACE)
+        left = await self.returned(queue, 2)
+        # Counts are asked for on the channel that settled, as the messages are.
+        ordered = self.can(Nature.REQUEUE_IN_PLACE, Can.QUEUE_COUNTS)
         self.assertEqual(left if ordered else sorted(left), [0, 1])
 
     @needs(Can.QUEUE_ARGUMENTS)
@@ -559,8 +572,7 @@ class Consuming(Conformance):
                 if message.payload == 1:
                     break
                 await message.ack()
-        await self.pause(0.1)
-        self.assertEqual(await self.drained(queue), [1, 2])
+        self.assertEqual(sorted(await self.returned(queue, 2)), [1, 2])
 
     @program
     async def test_get(self) -> None:
@@ -827,12 +839,18 @@ class Recovery(Conformance):
     async def test_durable_consumers_come_back(self) -> None:
         """After a loss every consumer is there again, and nothing was lost."""
         queue = self.queue(self.exchange("topic"), "a.*")
-        consumer = Consumer(self.connection, queue, callbacks=[self.take])
+
+        def take(payload: Any, message: Message) -> None:
+            message.ack()
+            # The ack may have been on its way when the connection was lost.
+            if not (message.redelivered and payload in self.got):
+                self.note(payload)
+
+        consumer = Consumer(self.connection, queue, callbacks=[take])
         await consumer.consume()
         producer = Producer(self.connection, queue.exchange)
         await producer.publish("before", "a.b")
         await self.when_got(1)
-        await self.pause(0.1)  # until its ack is away
         self.connection.drop()
         await Producer(self.connect(), queue.exchange).publish("meanwhile", "a.b")
         await self.when_got(2)
