@@ -41,7 +41,7 @@ from txkombu.exceptions import ConnectionClosed
 from txkombu.serialization import registry
 from txkombu.transport.memory import forget_brokers
 
-SECONDS = 5.0
+SECONDS = 30.0
 """How long one snippet, or what it prints, may take."""
 
 _STEP = 0.005

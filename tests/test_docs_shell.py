@@ -28,7 +28,7 @@ from .brokers import rabbitmq
 from .snippets import parse
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def typed(section: str) -> str:
@@ -99,7 +99,7 @@ class Shell(ProcessProtocol):
 class ShellTests(TestCase):
     """C{python -m txkombu shell}, twice, with RabbitMQ between."""
 
-    timeout = 60
+    timeout = 180
 
     def shell(self) -> Shell:
         """Start a shell, which does not outlive the test."""
