@@ -4,7 +4,7 @@ BrokerConnection: the front door.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,17 +28,18 @@ from .exceptions import (
     ConnectError,
     ConnectionClosed,
     ConnectionErrorReply,
+    NotSupported,
     ProtocolError,
     SessionLost,
 )
-from .interfaces import IBrokerTransport, ISession
+from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .keeper import SessionKeeper
 from .lifecycle import State
 from .pulse import answers
+from .settings import Settings
 from .topology import Topology
-from .transport import transport_for
-from .url import Parameters, TLSOptions, parameters_for
-from .validation import check_seconds
+from .url import TLSOptions, parameters_for
+from .validation import check_short_string
 from .waiters import Once
 
 if TYPE_CHECKING:
@@ -52,10 +53,8 @@ if TYPE_CHECKING:
 OPERATION_TIMEOUT = 30.0
 """Seconds that an operation may take, the wait for a connection included."""
 
-_EXCHANGE_TYPES = frozenset({"direct", "fanout", "topic", "headers"})
 
-
-class BrokerConnection:
+class BrokerConnection(Settings):
     """
     A connection to a broker, which comes back by itself when it is lost.
 
@@ -101,8 +100,8 @@ class BrokerConnection:
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        scheme, self._given_transport = _transport(transport)
-        self._alternates = parameters_for(
+        scheme, given_transport = _transport(transport)
+        alternates = parameters_for(
             hostname,
             userid,
             password,
@@ -114,9 +113,9 @@ class BrokerConnection:
             tls=tls,
             connection_name=name,
         )
-        self.operation_timeout = check_seconds("operation_timeout", operation_timeout)
-        self._endpoint = endpoint
-        self._reactor = reactor
+        super().__init__(
+            alternates, given_transport, endpoint, reactor, operation_timeout
+        )
         self._keeper: SessionKeeper | None = None
         self._default_channel: Channel | None = None
         self._channels: list[Channel] = []
@@ -140,15 +139,6 @@ class BrokerConnection:
     # --- its parts ----------------------------------------------------------
 
     @property
-    def clock(self) -> IReactorTime:
-        """The reactor, looked up on first use if none was given."""
-        if self._reactor is None:
-            from twisted.internet import reactor
-
-            self._reactor = IReactorTime(reactor)
-        return self._reactor
-
-    @property
     def keeper(self) -> SessionKeeper:
         """What holds the session."""
         if self._keeper is None:
@@ -161,9 +151,6 @@ class BrokerConnection:
                 self._flow,
             )
         return self._keeper
-
-    def _transport_of(self, parameters: Parameters) -> IBrokerTransport:
-        return self._given_transport or transport_for(parameters.transport)
 
     def _restore(self, session: ISession) -> Deferred[None]:
         replay = self.topology.replay(session)
@@ -224,6 +211,35 @@ class BrokerConnection:
         """Whether broker and socket take messages now."""
         return self._keeper is None or self._keeper.may_publish
 
+    def update_secret(self, secret: str, reason: str = "renewed") -> Deferred[None]:
+        """
+        Log in with another password or token from now on, and tell the broker
+        of it, before the old one expires (RabbitMQ's connection.update-secret).
+
+        @param secret: for all alternates.
+        @param reason: for the broker's log.
+        @return: fires when the broker has taken it; at once while there is no
+            session, as the next login tells it.  Fails with the broker's refusal,
+            which ends the session, or with L{txkombu.exceptions.NotSupported}
+            where a live session cannot be told: then it is for the next.
+        @raise TypeError: one of the two is no str.
+        """
+        if not isinstance(secret, str):
+            raise TypeError("secret must be a str")  # and is not shown
+        check_short_string("reason", reason)
+        self._set_password(secret)
+        if self.state in (State.IDLE, State.WAITING):
+            return succeed(None)
+
+        def tell(session: ISession) -> Deferred[None]:
+            if IRenewableSession.providedBy(session):
+                return IRenewableSession(session).update_secret(secret, reason)
+            hint = "the next session logs in with it"
+            raise NotSupported("update_secret", self.transport_name, hint)
+
+        telling = self.when_up().addCallback(tell)
+        return bounded(telling, self.clock, self.operation_timeout, "update_secret")
+
     def answers(self) -> Deferred[bool]:
         """@return: fires with whether the broker answers at all; never fails."""
         session = self.keeper.session
@@ -267,46 +283,11 @@ class BrokerConnection:
             endpoint=self._endpoint,
             reactor=self._reactor,
         )
-        twin._alternates = self._alternates
+        twin._alternates = list(self._alternates)
         return twin
 
     def heartbeat_check(self, rate: int = 2) -> None:
         """Do nothing: heartbeats run by themselves."""
-
-    # --- what it says of itself ---------------------------------------------
-
-    @property
-    def transport_name(self) -> str:
-        """The URL scheme."""
-        return self._alternates[0].transport
-
-    def info(self) -> Mapping[str, object]:
-        """The settings by name; the password is not among them."""
-        first = self._alternates[0]
-        return {
-            "transport": first.transport,
-            "hostname": first.hostname,
-            "port": first.port,
-            "userid": first.userid,
-            "virtual_host": first.virtual_host,
-            "heartbeat": first.heartbeat,
-            "connect_timeout": first.connect_timeout,
-            "operation_timeout": self.operation_timeout,
-            "alternates": [each.as_uri() for each in self._alternates],
-        }
-
-    def as_uri(self, include_password: bool = False) -> str:
-        """The URL of the first alternate, C{**} for its password."""
-        return self._alternates[0].as_uri(include_password)
-
-    def supports_exchange_type(self, type: str) -> bool:
-        """
-        Whether exchanges of this type are worth asking for.  A broker's own
-        types are: it says so itself if it does not have one.
-        """
-        if self.transport_name.startswith("stomp"):
-            return type in _EXCHANGE_TYPES - {"headers"}
-        return bool(type)
 
     def __repr__(self) -> str:
         return f"<BrokerConnection {self.as_uri()}, {self.state.value}>"

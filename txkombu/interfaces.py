@@ -275,6 +275,20 @@ class ISession(Interface):
         """
 
 
+class IRenewableSession(ISession):
+    """A session whose broker can be told of new credentials while it lives."""
+
+    def update_secret(secret: str, reason: str) -> Deferred[None]:
+        """
+        Give the broker a new password or token before the old one expires
+        (RabbitMQ's connection.update-secret).
+
+        @param reason: for the broker's log.
+        @return: fires when it was taken; fails with the broker's refusal, which
+            ends the session, or with L{txkombu.exceptions.SessionLost}.
+        """
+
+
 class ISessionListener(Interface):
     """
     What a session tells its owner.  Called from the reactor, never from

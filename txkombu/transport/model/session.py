@@ -47,6 +47,7 @@ from ...exceptions import (
 )
 from ...interfaces import (
     Capability,
+    IRenewableSession,
     ISession,
     ISessionChannel,
     ISessionChannelListener,
@@ -81,7 +82,7 @@ class _State(Enum):
 OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
 
 
-@implementer(ISession, IPushProducer)
+@implementer(IRenewableSession, IPushProducer)
 class Session(Wire):
     """
     One connection to one broker.
@@ -235,14 +236,6 @@ class Session(Wire):
         return Channel(self, number, listener)
 
     def update_secret(self, secret: str, reason: str) -> Deferred[None]:
-        """
-        Give the broker a new password or token before the old one expires
-        (RabbitMQ's connection.update-secret).
-
-        @param reason: for the broker's log.
-        @return: fires when it was taken; fails with the broker's refusal, which
-            ends the session, or with L{SessionLost}.
-        """
         method = _Connection.UpdateSecret
         packet = self.pack(0, method, new_secret=secret, reason=reason)
         if self._state is not _State.OPEN:
