@@ -777,6 +777,26 @@ class Refusals(Conformance):
         consuming = Consumer(self.connect(), queue, auto_declare=False).consume()
         await self.fails(ResourceLocked, consuming)
 
+    @needs(Can.EXCLUSIVE_QUEUE, Can.QUEUE_ARGUMENTS)
+    @program
+    async def test_exclusive_queue_declared_otherwise(self) -> None:
+        """
+        Nor can its own connection declare it with other properties; it stays as
+        it is, with its messages.
+        """
+        queue = self.queue(exclusive=True)
+        await queue(self.connection).declare()
+        await Producer(self.connection).publish_all(["a", "b"], routing_key=queue.name)
+        for kind, other in (
+            (PreconditionFailed, Queue(queue.name, exclusive=True, max_length=7)),
+            (ResourceLocked, Queue(queue.name)),
+        ):
+            error = await self.fails(kind, other(self.connection).queue_declare())
+            self.assertIn(queue.name, str(error))
+        transient = Queue(queue.name, exclusive=True, durable=False)
+        await transient(self.connection).queue_declare()
+        self.assertEqual(await self.drained(queue), ["a", "b"])
+
     @needs(Can.CONSUMER_EXCLUSIVE)
     @program
     async def test_exclusive_consumer(self) -> None:

@@ -11,10 +11,13 @@ from txkombu.exceptions import (
     ConnectError,
     ConsumerCancelled,
     NotFound,
+    PreconditionFailed,
     ResourceError,
+    ResourceLocked,
     SessionLost,
 )
 from txkombu.interfaces import ISession
+from txkombu.transport.stomp.dialect import Bound, Source
 from txkombu.transport.stomp.socket import ISocketOwner
 
 from .contract_harness import ChannelWatcher, Inbox, Probe, consume, publish
@@ -207,12 +210,80 @@ class OwnerTests(StompTestCase):
 
     def test_declared_again_in_vain(self) -> None:
         """Giving up a second declaration does no harm to the queue."""
+        queue = Queue("r", exclusive=True)
+        channels = [self.channel, self.open_channel()]
+        self.connector.prompt = False
+        first, second = [each.queue_declare(queue, False) for each in channels]
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.connector.prompt = True
+        self.connector.accept()
+        self.assertEqual(self.successResultOf(first).queue, "r")
+        self.assertFalse(self.last.left)
+
+    def test_declared_otherwise(self) -> None:
+        """
+        Declaring it again with other properties is refused, with the codes of
+        AMQP, before anything is sent that would cost it.
+        """
+        self.consume()
+        others = {
+            Queue("q"): ResourceLocked,
+            Queue("q", exclusive=True, expires=9): PreconditionFailed,
+        }
+        self.dialect.recipes.clear()
+        before = list(self.owner.frames)
+        for channel in (self.channel, self.open_channel()):
+            for queue, kind in others.items():
+                declared = channel.queue_declare(queue, False)
+                error = self.failureResultOf(declared, kind).value
+                self.assertIn("'q' of this session was declared with", str(error))
+                self.assertEqual(error.about, "q")
+        self.assertEqual((self.owner.frames, self.dialect.recipes), (before, []))
+        self.owner.deliver("o1", b"1")
+        self.assertEqual(self.inbox.bodies, [b"1"])
+
+    def test_bound_otherwise(self) -> None:
+        """It is bound as it was declared, whatever the binding says it is."""
+        seen: list[Queue] = []
+        source = self.dialect.binding_source
+
+        def binding_source(queue: Queue, bound: Bound) -> Source:
+            seen.append(queue)
+            return source(queue, bound)
+
+        self.dialect.binding_source = binding_source  # type: ignore[method-assign]
+        bound = self.channel.queue_bind(Queue("q", expires=9), FEED, "a", {})
+        self.successResultOf(bound)
+        self.assertEqual(seen, [self.queue])
+
+    def test_deleted_while_declared(self) -> None:
+        """Deleting one that another channel declares waits for that."""
+        queue = Queue("r", exclusive=True)
+        other = self.open_channel()
         self.dialect.waits = True
-        declaring = self.channel.queue_declare(self.queue, False)
+        declared = Probe(self.channel.queue_declare(queue, False))
+        socket = self.last
+        deleted = Probe(other.queue_delete(queue, False, False))
+        self.assertFalse(deleted.fired)
+        self.dialect.next[0].callback(None)
+        self.assertEqual(declared.outcome.queue, "r")
+        self.assertIsNone(deleted.outcome)
+        self.assertTrue(socket.left)
+        self.assertEqual(list(self.session.sockets.owners), ["q"])
+
+    def test_given_up(self) -> None:
+        """Giving up its declaration leaves no socket, and the name is free again."""
+        queue = Queue("r", exclusive=True)
+        self.dialect.waits = True
+        declaring = self.channel.queue_declare(queue, False)
+        socket = self.last
         declaring.cancel()
         self.failureResultOf(declaring, CancelledError)
-        self.assertFalse(self.owner.left)
-        self.assertIn("q", self.session.sockets.owners)
+        self.assertTrue(socket.left)
+        self.dialect.waits = False
+        self.successResultOf(self.channel.queue_declare(queue, False))
+        self.assertIsNot(self.last, socket)
 
     def test_looked_up(self) -> None:
         """It is known to be there as long as its socket is."""

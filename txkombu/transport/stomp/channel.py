@@ -212,8 +212,8 @@ class StompChannel(DeclaringChannel):
         if self._consumers.get(consumer.tag) is consumer:
             del self._consumers[consumer.tag]
 
-    async def _own(self, queue: Queue) -> bool:
-        return await self._session.own(queue.name)
+    async def _own(self, queue: Queue) -> None:
+        await self._session.own(queue)
 
     def _disown(self, queue: Queue) -> Deferred[None]:
         return self._session.disown(queue.name)

@@ -53,12 +53,8 @@ class DeclaringChannel(ABC):
         """
 
     @abstractmethod
-    async def _own(self, queue: Queue) -> bool:
-        """
-        Open the socket that an exclusive queue lives on.
-
-        @return: whether there was none.
-        """
+    async def _own(self, queue: Queue) -> None:
+        """Declare an exclusive queue on a socket that it lives on, if it has none."""
 
     @abstractmethod
     def _disown(self, queue: Queue) -> Deferred[None]:
@@ -129,17 +125,12 @@ class DeclaringChannel(ABC):
             self._warn_of(queue)
 
         async def declare() -> QueueDeclareOk:
-            if queue.name in self._sockets.owners and passive:
-                return QueueDeclareOk(queue.name, None, None)
-            if not queue.exclusive or passive:
+            owned = queue.name in self._sockets.owners
+            if not passive and (owned or queue.exclusive):
+                await self._own(queue)
+            elif not owned:
                 return await dialect.declare_queue(queue, passive, self._sockets)
-            is_new = await self._own(queue)
-            try:
-                return await dialect.declare_queue(queue, passive, self._sockets)
-            except BaseException:
-                if is_new:
-                    self._disown(queue)
-                raise
+            return QueueDeclareOk(queue.name, None, None)
 
         return self._operate(declare, queue.name, declares=True)
 
@@ -193,8 +184,9 @@ class DeclaringChannel(ABC):
         if owner is None:
             await self._dialect.bind_queue(queue, bound, self._sockets)
         else:
-            await self._dialect.probe_binding(queue, bound, self._sockets)
-            await owner.subscribe(self._dialect.binding_source(queue, bound))
+            # As it was declared: other properties would cost the queue.
+            await self._dialect.probe_binding(owner.queue, bound, self._sockets)
+            await owner.subscribe(self._dialect.binding_source(owner.queue, bound))
 
     def queue_unbind(
         self,

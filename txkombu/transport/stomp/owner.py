@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
+from ...exceptions import PreconditionFailed, ResourceLocked, broker_error
 from .consumer import Consumer, State
 from .dialect import Bound, Consuming, Dialect, Source
 from .frames import Frame, encode_frame
@@ -30,25 +31,53 @@ if TYPE_CHECKING:
 
 _ONE: Final = Consuming(prefetch_count=1)
 
+_PROPERTIES: Final = {
+    "exclusive": ResourceLocked.default_code,
+    "arguments": PreconditionFailed.default_code,
+}
+"""
+What has to be the same when it is declared again, and the code if it is not.  To
+RabbitMQ no exclusive queue is durable, whatever its declaration says.
+"""
+
 
 class Owner:
     """
     Owns one exclusive queue, which goes with its last consumer.
 
+    @ivar queue: as it was declared.
     @ivar kept: messages that nobody had room for, oldest first.
     @ivar idle: the prefetch counts of the subscriptions without a consumer.
     """
 
-    def __init__(self, socket: StompSocket, unused: Callable[[Owner], object]) -> None:
+    def __init__(
+        self, queue: Queue, socket: StompSocket, unused: Callable[[Owner], object]
+    ) -> None:
         """
         @param unused: called when the last consumer has ended.
         """
+        self.queue = queue
         self.socket = socket
         self._unused = unused
         self.kept: deque[Frame] = deque()
         self.idle: list[int] = []
         self._ids = 0
         self._consumers: deque[OwnedConsumer] = deque()
+
+    def check(self, queue: Queue) -> None:
+        """
+        @raise BrokerError: to declare it like that would be refused, with the code
+            that AMQP has for it.
+        """
+        for field, code in _PROPERTIES.items():
+            was, wanted = getattr(self.queue, field), getattr(queue, field)
+            if was != wanted:
+                raise broker_error(
+                    code,
+                    f"queue {queue.name!r} of this session was declared with "
+                    f"{field}={was!r}, not {wanted!r}",
+                    about=queue.name,
+                )
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[StompSocket]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import (
     Deferred,
@@ -41,6 +41,9 @@ from .known import Known
 from .owner import Owner
 from .socket import ISocketOwner, StompSocket
 from .sockets import Quiet, SessionSockets
+
+if TYPE_CHECKING:
+    from ...entity import Queue
 
 
 class _State(Enum):
@@ -128,26 +131,37 @@ class StompSession:
         for channel in list(self._channels):
             await channel.add_sources(queue)
 
-    async def own(self, name: str) -> bool:
+    async def own(self, queue: Queue) -> None:
         """
-        Open the socket that an exclusive queue lives on, unless there is one.
+        Declare an exclusive queue on a socket that it lives on.  If this session
+        has one of that name, nothing is sent: a refusal would cost the queue.
 
-        @return: whether there was none.
+        @raise BrokerError: it is there already, and another.
         """
+        name = queue.name
         while name in self._changing:
             await self._changing[name].wait()
-        if name in self.sockets.owners:
-            return False
+        owner = self.sockets.owners.get(name)
+        if owner is not None:
+            owner.check(queue)
+            return
         self._changing[name] = Waiters()
         try:
-            quiet = Quiet()
-            socket = await self.sockets.open(quiet)
-            owner = Owner(socket, lambda _: self.disown(name))
-            self.sockets.owners[name] = owner
-            quiet.lost = lambda reason: self._owner_lost(name, owner, reason)
-        finally:
-            self._changing.pop(name).fire(None)
-        return True
+            await self._declare_owned(queue)
+        except BaseException:
+            owner = self.sockets.owners.pop(name, None)
+            self._left(name, None if owner is None else owner.socket)
+            raise
+        self._changing.pop(name).fire(None)
+
+    async def _declare_owned(self, queue: Queue) -> None:
+        name = queue.name
+        quiet = Quiet()
+        socket = await self.sockets.open(quiet)
+        owner = Owner(queue, socket, lambda _: self.disown(name))
+        self.sockets.owners[name] = owner
+        quiet.lost = lambda reason: self._owner_lost(name, owner, reason)
+        await self.dialect.declare_queue(queue, False, self.sockets)
 
     def disown(self, name: str) -> Deferred[None]:
         """
@@ -155,6 +169,9 @@ class StompSession:
 
         @return: fires when it is gone; never fails.
         """
+        if name in self._changing:
+            changed = self._changing[name].wait()
+            return changed.addCallback(lambda _: self.disown(name))
         owner = self.sockets.owners.pop(name, None)
         if owner is None:
             return succeed(None)
@@ -162,12 +179,17 @@ class StompSession:
         waiters = self._changing[name] = Waiters()
         gone = waiters.wait()
         owner.lost(ConsumerCancelled(f"queue {name!r} was deleted"))
+        self._left(name, owner.socket)
+        return gone
+
+    def _left(self, name: str, socket: StompSocket | None) -> None:
+        """Leave the socket of a queue; another may be declared when it is gone."""
 
         def left(_: object) -> None:
             self._changing.pop(name).fire(None)
 
-        self.sockets.leave(owner.socket).addCallback(left)
-        return gone
+        gone = succeed(None) if socket is None else self.sockets.leave(socket)
+        gone.addCallback(left)
 
     def _owner_lost(self, name: str, owner: Owner, reason: Exception) -> None:
         """
