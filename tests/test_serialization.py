@@ -10,6 +10,7 @@ import sys
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import yaml
@@ -153,6 +154,50 @@ class EncodeTests(RegistryTestCase):
             for word in words:
                 self.assertIn(word, str(error))
             self.assertIsInstance(error.__cause__, Exception)
+
+    def test_where(self) -> None:
+        """The error says which part of the body it is that cannot be encoded."""
+        bad = timedelta(1)
+        for body, where in [
+            ({"a": [1, 2, 3, bad]}, ", at body['a'][3]: "),
+            ([{"fine": 1}, {"b": (1, {"c": {bad}})}], ", at body[1]['b'][1]['c']: "),
+            ({"a": {(1, 2): "a key"}}, ", at body['a']: "),
+            ({"x": {"__type__": 1, "__value__": 2}}, ", at body['x']: "),
+            ({"k" * 50: bad}, f", at body['{'k' * 39}…]: "),
+            (bad, "encode this timedelta: "),
+        ]:
+            error = self.assertRaises(EncodeError, self.registry.encode, body)
+            self.assertIn(where, str(error))
+        for serializer, part in [("yaml", Point(1)), ("msgpack", 2**70)]:
+            error = self.assertRaises(
+                EncodeError, self.registry.encode, {"a": [0, part]}, serializer
+            )
+            self.assertIn(", at body['a'][1]: ", str(error))
+
+    def test_contains_itself(self) -> None:
+        """What contains itself has an end here, and so has what is very deep."""
+        body: dict[str, Any] = {"a": [1]}
+        body["a"].append(body)
+        error = self.assertRaises(EncodeError, self.registry.encode, body)
+        self.assertIn(", at body['a'][1]: ", str(error))
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        error = self.assertRaises(EncodeError, self.registry.encode, deep)
+        self.assertIn(f", at body{'[0]' * 20}: ", str(error))
+
+    def test_where_in_others_formats(self) -> None:
+        """What an encoder of somebody else makes of a part is not asked."""
+        asked: list[object] = []
+
+        def encoder(value: object) -> str:
+            asked.append(value)
+            raise ValueError("no")
+
+        self.registry.register("theirs", encoder, None, "x/theirs")
+        error = self.assertRaises(EncodeError, self.registry.dumps, [1], "theirs")
+        self.assertIn("this list: ValueError: no", str(error))
+        self.assertEqual(asked, [[1]])
 
     def test_unknown_serializer(self) -> None:
         """The error names the nearest serializer, and all."""

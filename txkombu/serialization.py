@@ -12,6 +12,7 @@ import codecs
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from .culprit import path_to_culprit
 from .exceptions import (
     ContentDisallowed,
     DecodeError,
@@ -335,7 +336,7 @@ def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
     except Exception as error:
         raise EncodeError(
             f"the serializer {codec.name!r} cannot encode this "
-            f"{type(body).__name__}: {_say(error)}"
+            f"{type(body).__name__}{_where(codec, encoder, body)}: {_say(error)}"
         ) from error
     if not isinstance(data, bytes):
         raise EncodeError(
@@ -343,6 +344,12 @@ def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
             f"{type(data).__name__}, neither str nor bytes"
         )
     return data
+
+
+def _where(codec: Codec, encoder: Encoder, body: object) -> str:
+    """Which part; what encoders of others make of one is not known."""
+    path = path_to_culprit(encoder, body) if codec in BUILT_IN else ""
+    return f", at body{path}" if path else ""
 
 
 def _deserialize(codec: Codec | None, body: bytes, encoding: str) -> object:

@@ -1,0 +1,52 @@
+"""
+Which part of a value cannot be serialized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+_DEEPEST = 20
+_KEY_SHOWN = 40
+
+
+def path_to_culprit(encoder: Callable[[object], object], value: object) -> str:
+    """
+    Find it by encoding each part by itself, and each part of the first that
+    fails: for errors only, as it takes the time of some encodings.
+
+    @return: such as C{"['a'][3]"}; C{""} if it is the value itself, or cannot
+        be told.
+    """
+    path: list[str] = []
+    seen = {id(value)}
+    while len(path) < _DEEPEST:
+        found = next((part for part in _parts(value) if _fails(encoder, part[1])), None)
+        if found is None:
+            break
+        key, value = found
+        path.append(f"[{_shown(key)}]")
+        if id(value) in seen:
+            break
+        seen.add(id(value))
+    return "".join(path)
+
+
+def _parts(value: object) -> Iterator[tuple[object, object]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+
+
+def _fails(encoder: Callable[[object], object], part: object) -> bool:
+    try:
+        encoder(part)
+    except Exception:
+        return True
+    return False
+
+
+def _shown(key: object) -> str:
+    shown = repr(key)
+    return shown if len(shown) <= _KEY_SHOWN else f"{shown[:_KEY_SHOWN]}…"
