@@ -39,7 +39,7 @@ class Faults(Conformance):
     @ivar verdicts: how often a publish ended in each way.
     """
 
-    timeout = 60
+    timeout = 300
 
     def setUp(self) -> None:
         self.broker: Any = self.start_broker()
@@ -61,7 +61,7 @@ class Faults(Conformance):
 
     async def until(self, holds: Any, what: str) -> None:
         """Wait until something holds, for a long time if need be."""
-        for _ in range(2000):
+        for _ in range(6000):
             if holds():
                 return
             await self.pause(0.02)
@@ -147,10 +147,14 @@ class LinkCases(Faults):
         self.connections.append(connection)
         return connection
 
-    async def new_links(self, before: list[Link]) -> list[Link]:
+    async def new_links(self, before: list[Link], count: int) -> list[Link]:
         """The links that have come to stay, when those that come and go have gone."""
-        await self.pause(0.1)
-        return [each for each in self.proxy.links if each not in before]
+
+        def new() -> list[Link]:
+            return [each for each in self.proxy.links if each not in before]
+
+        await self.until(lambda: len(new()) == count, f"{count} links stayed")
+        return new()
 
     @program
     async def test_cut(self) -> None:
@@ -183,7 +187,7 @@ class LinkCases(Faults):
             on_cancel=lambda tag, error: self.ended.append(error),
         )
         await consumer.consume()
-        *_, own = await self.new_links(before)
+        *_, own = await self.new_links(before, 2)
         await self.publish(Producer(connection), queue, 1)
         await self.until(lambda: held, "it had come")
         own.cut()
@@ -206,7 +210,7 @@ class LinkCases(Faults):
         before = self.proxy.links
         producer = Producer(await connection.channel())
         await self.publish(producer, steady, 1)
-        [own] = await self.new_links(before)
+        [own] = await self.new_links(before, 1)
         own.cut()
         await self.publish(producer, steady, 2)
         await self.all_received([1, 2])
@@ -263,8 +267,9 @@ class LinkCases(Faults):
     @program
     async def test_closing_while_frozen(self) -> None:
         """Closing ends, whether the broker answers or not."""
-        connection = self.through(operation_timeout=1)
+        connection = self.through()
         queue = await self.consuming(connection)
+        connection.operation_timeout = 1.0
         self.proxy.freeze()
         publishing = Producer(connection).publish(1, queue.name)
         publishing.addErrback(lambda reason: self.note(reason.value))
