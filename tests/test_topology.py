@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
+from copy import copy
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu import Exchange, Queue
+from txkombu import BrokerConnection, Exchange, Queue
+from txkombu.channel import Channel
 from txkombu.entity import as_exchange
 from txkombu.exceptions import (
     AccessRefused,
@@ -22,7 +28,7 @@ from txkombu.exceptions import (
 from txkombu.interfaces import Capability, QueueDeclareOk
 from txkombu.topology import Bound, Topology
 
-from .fakes import FakeChannel, FakeSession
+from .fakes import FakeChannel, FakeSession, FakeTransport
 
 MEDIA = Exchange("media", "topic")
 ARCHIVE = Exchange("archive", "fanout")
@@ -215,6 +221,42 @@ class RecordTests(TopologyTestCase):
             Bound(Queue("video"), Exchange("media"), "a", {"y": [2], "x": 1})
         )
         self.assertEqual(len(self.replay()), 1)
+
+    def test_only_declarations(self) -> None:
+        """
+        A record keeps no channel, nor what is bound to one: they go with who
+        used them.
+        """
+        connection = BrokerConnection(transport=FakeTransport(), reactor=Clock())
+        records = [self.record_queue, self.record_server_named]
+        for record in records:
+            channel = connection.new_channel()
+            bound = record(channel)
+            left: list[Callable[[], object]] = [ref(channel), ref(bound)]
+            self.successResultOf(channel.close())
+            del channel, bound
+            gc.collect()
+            self.assertEqual([each() for each in left], [None, None])
+        self.assertEqual(len(self.topology._queues), 2)
+
+    def record_queue(self, channel: Channel) -> Queue:
+        """Declare a queue with two bindings, and an exchange."""
+        exchange = MEDIA(channel)
+        bindings = [exchange.binding("a"), exchange.binding("b")]
+        queue = Queue("video", bindings=bindings)(channel)
+        self.topology.exchange_declared(exchange)
+        self.topology.queue_declared(queue, False)
+        for each in queue.bindings:
+            self.topology.bound(Bound(queue, each.exchange, each.routing_key, {}))
+        return queue
+
+    def record_server_named(self, channel: Channel) -> Queue:
+        """The same with one that the broker named."""
+        queue = Queue("", MEDIA)(channel)
+        queue.name = NAMED
+        self.topology.queue_declared(queue, True)
+        self.topology.bound(Bound(queue, MEDIA(channel), "a", {}))
+        return queue
 
     def test_namesakes(self) -> None:
         """A queue and an exchange of one name have each their binding."""
@@ -415,9 +457,10 @@ class ServerNamedTests(TopologyTestCase):
 
     def test_new_name(self) -> None:
         """It is declared without a name, and all that is recorded has the new one."""
-        other = Queue(NAMED)
+        other, again = Queue(NAMED), copy(self.queue)
         self.bound(self.queue, "a")
         self.bound(other, "b")
+        self.bound(again, "b")
         self.bound(Queue("video"), "c")
         self.assertEqual(
             self.replay(),
@@ -428,7 +471,8 @@ class ServerNamedTests(TopologyTestCase):
                 ("queue_bind", "video", "media", "c", {}),
             ],
         )
-        self.assertEqual((self.queue.name, other.name), ("amq.gen-2", "amq.gen-2"))
+        names = [each.name for each in (self.queue, other, again)]
+        self.assertEqual(names, ["amq.gen-2"] * 3)
         self.assertEqual(self.renamed, [(NAMED, "amq.gen-2")])
 
     def test_again(self) -> None:
@@ -576,7 +620,7 @@ class OneQueueTests(TopologyTestCase):
         self.topology.exchange_declared(as_exchange("media"))
         self.replay(self.video)
         [call] = self.session.channels[0].called("exchange_declare")
-        self.assertIs(call.arguments[0], MEDIA)
+        self.assertEqual(call.arguments[0], MEDIA)
 
     def test_not_there(self) -> None:
         """If that one is not there, it fails with the broker's refusal."""

@@ -39,6 +39,12 @@ class Entity:
         bound._channel = channel_of(channel)
         return bound
 
+    def unbound(self: _E) -> _E:
+        """Return a copy bound to no channel: what is declared, and no more."""
+        twin = copy(self)
+        twin._channel = None
+        return twin
+
     def maybe_bind(self: _E, channel: Channelish | None) -> _E:
         """Return this if it is bound or there is no channel, else a bound copy."""
         return self if channel is None or self.is_bound else self.bind(channel)

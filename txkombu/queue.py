@@ -162,6 +162,16 @@ class Queue(Entity):
         bound._attach(channel_of(channel))
         return bound
 
+    def unbound(self) -> Queue:
+        """Return a copy bound to no channel, its exchanges neither."""
+        twin = super().unbound()
+        twin.exchange = self.exchange and self.exchange.unbound()
+        twin.bindings = tuple(
+            binding(each.exchange.unbound(), each.routing_key, each.arguments)
+            for each in self.bindings
+        )
+        return twin
+
     def _attach(self, channel: Channel) -> None:
         self._channel = channel
         if self.exchange is not None:

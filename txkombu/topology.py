@@ -3,6 +3,9 @@ What this connection declared, and how to declare it again.
 
 The order is exchanges, queues, bindings.  A queue that the broker named gets a
 new name each time; everything recorded about it is rewritten.
+
+What is recorded is unbound copies, so that a channel that was closed does not
+live on for what was declared by it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from copy import copy
 from typing import Any, NamedTuple
+from weakref import ref
 
 from twisted.internet.defer import (
     Deferred,
@@ -73,7 +77,7 @@ class Topology:
         self._renamed = renamed
         self._exchanges: dict[str, Exchange] = {}
         self._queues: dict[str, Queue] = {}
-        self._server_named: set[str] = set()
+        self._server_named: dict[str, list[ref[Queue]]] = {}
         self._bindings: dict[tuple[object, ...], Bound] = {}
 
     def __bool__(self) -> bool:
@@ -84,7 +88,7 @@ class Topology:
     def exchange_declared(self, exchange: Exchange) -> None:
         """Remember an exchange; a mere name adds nothing to one that is known."""
         if not exchange.by_name or exchange.name not in self._exchanges:
-            self._exchanges[exchange.name] = exchange
+            self._exchanges[exchange.name] = exchange.unbound()
 
     def exchange_deleted(self, name: str) -> None:
         """Forget an exchange, and the bindings from and to it."""
@@ -101,9 +105,17 @@ class Topology:
 
     def queue_declared(self, queue: Queue, server_named: bool) -> None:
         """Remember a queue, which has its name by now."""
-        self._queues[queue.name] = queue
+        self._queues[queue.name] = queue.unbound()
         if server_named:
-            self._server_named.add(queue.name)
+            self._server_named[queue.name] = []
+            self._note_user(queue)
+
+    def _note_user(self, queue: Queue) -> None:
+        """It is to be renamed with what is recorded, as long as anyone has it."""
+        users = self._server_named.get(queue.name)
+        if users is not None:
+            known = {id(each()): each for each in users if each() is not None}
+            users[:] = {**known, id(queue): ref(queue)}.values()
 
     def is_server_named(self, queue: Queue) -> bool:
         """Whether the broker made its name, and makes another one next time."""
@@ -112,7 +124,7 @@ class Topology:
     def queue_deleted(self, name: str) -> None:
         """Forget a queue and its bindings."""
         self._queues.pop(name, None)
-        self._server_named.discard(name)
+        self._server_named.pop(name, None)
         self._drop_bindings(
             lambda bound: (
                 isinstance(bound.destination, Queue) and bound.destination.name == name
@@ -121,7 +133,10 @@ class Topology:
 
     def bound(self, bound: Bound) -> None:
         """Remember a binding."""
-        self._bindings[bound.key()] = bound
+        if isinstance(bound.destination, Queue):
+            self._note_user(bound.destination)
+        destination, source = bound.destination.unbound(), bound.source.unbound()
+        self._bindings[bound.key()] = Bound(destination, source, *bound[2:])
 
     def unbound(self, bound: Bound) -> None:
         """Forget a binding."""
@@ -225,8 +240,9 @@ class Topology:
         bindings = self._bindings_of(old)
         queue.name = new
         self._queues = {each.name: each for each in self._queues.values()}
-        self._server_named.discard(old)
-        self._server_named.add(new)
+        users = self._server_named[new] = self._server_named.pop(old)
+        for each in filter(None, [user() for user in users]):
+            each.name = new
         for bound in bindings:
             bound.destination.name = new
         self._bindings = {bound.key(): bound for bound in self._bindings.values()}
