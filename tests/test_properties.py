@@ -53,6 +53,18 @@ class PropertiesTests(SynchronousTestCase):
     def test_reply_to_queue(self) -> None:
         """A queue to reply to stands for its name."""
         self.assertEqual(self.check(reply_to=Queue("answers")), {"reply_to": "answers"})
+
+    def test_reply_to_nameless_queue(self) -> None:
+        """A queue that the broker has not named yet is no address; it says so."""
+        nameless = Queue(exclusive=True)
+        error = self.assertRaises(ValueError, self.check, reply_to=nameless)
+        self.assertEqual(
+            str(error),
+            f"reply_to is {nameless!r}, which has no name yet: declare it before, on "
+            "a bound copy, and pass that; the broker then has named it",
+        )
+        nameless.name = "amq.gen-1"
+        self.assertEqual(self.check(reply_to=nameless), {"reply_to": "amq.gen-1"})
         self.refuse(TypeError, correlation_id=Queue("answers"))
 
     def test_unknown(self) -> None:

@@ -35,19 +35,29 @@ def check_properties(properties: dict[str, object]) -> None:
     C{reply_to} stands for its name, a timestamp becomes a datetime in UTC.
 
     @raise TypeError: one is not known, or of a wrong type.
-    @raise ValueError: one is too long, or out of range.
+    @raise ValueError: one is too long, or out of range; or the queue has no
+        name, as it was not declared yet.
     """
     for name, value in list(properties.items()):
         if value is None and (name in SHORT_STRINGS or name == "timestamp"):
             del properties[name]
         elif name == "reply_to" and isinstance(value, Queue):
-            properties[name] = check_short_string(name, value.name)
+            properties[name] = _name_of(value)
         elif name in SHORT_STRINGS:
             check_short_string(name, value)
         elif name == "timestamp":
             properties[name] = _timestamp(value)
         else:
             raise TypeError(_unknown(name))
+
+
+def _name_of(queue: Queue) -> str:
+    if not queue.name:
+        raise ValueError(
+            f"reply_to is {queue!r}, which has no name yet: declare it before, on "
+            "a bound copy, and pass that; the broker then has named it"
+        )
+    return check_short_string("reply_to", queue.name)
 
 
 def _timestamp(value: object) -> datetime:
