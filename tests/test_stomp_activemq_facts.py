@@ -21,7 +21,7 @@ from txkombu.transport.stomp.activemq.mapping import (
 from txkombu.transport.stomp.dialect import Bound
 
 from .activemq import READER, STRANGER, activemq, fragile_activemq
-from .stomp_raw import QUIET, Raw, RawFrame, encode
+from .stomp_raw import LIMIT, QUIET, Raw, RawFrame, encode
 from .test_stomp_activemq_mapping import ODD
 
 _counter = count(1)
@@ -43,17 +43,19 @@ class FactsCase(SynchronousTestCase):
         self.addCleanup(raw.close)
         return raw
 
-    def arrived(self, raw: Raw | None = None) -> list[RawFrame]:
-        """What has come, and comes in a moment."""
+    def arrived(self, least: int = 0, raw: Raw | None = None) -> list[RawFrame]:
+        """What has come, and so much more as has to, and what comes in a moment."""
         raw = raw or self.raw
         found, raw.inbox[:] = raw.inbox[:], []
+        while len(found) < least:
+            found.append(raw.next_frame())
         while (frame := raw.next_frame_within(QUIET)) is not None:
             found.append(frame)
         return found
 
-    def bodies(self, raw: Raw | None = None) -> list[bytes]:
-        """Of what has come, and comes in a moment."""
-        return [frame.body for frame in self.arrived(raw)]
+    def bodies(self, least: int, raw: Raw | None = None) -> list[bytes]:
+        """As L{arrived}."""
+        return [frame.body for frame in self.arrived(least, raw)]
 
     def declare(self, destination: str) -> None:
         """Make a physical queue."""
@@ -89,7 +91,7 @@ class NameTests(FactsCase):
         self.declare(f"{self.queue}b")
         self.raw.publish(f"{self.queue}a,{self.queue}b")
         self.raw.subscribe(f"{self.queue}b")
-        self.assertEqual(len(self.arrived()), 1)
+        self.assertEqual(len(self.arrived(1)), 1)
 
     def test_wildcard(self) -> None:
         """A wildcard stands for other queues."""
@@ -101,13 +103,13 @@ class NameTests(FactsCase):
         """What comes after a question mark is no part of the name."""
         self.raw.publish(f"{self.queue}?a=b")
         self.raw.subscribe(self.queue)
-        self.assertEqual(len(self.arrived()), 1)
+        self.assertEqual(len(self.arrived(1)), 1)
 
     def test_trimmed(self) -> None:
         """Blanks at the end are no part of the name."""
         self.raw.publish(f"{self.queue} ")
         self.raw.subscribe(self.queue)
-        self.assertEqual(len(self.arrived()), 1)
+        self.assertEqual(len(self.arrived(1)), 1)
 
     def test_dot(self) -> None:
         """A dot in the name of a consumer makes another virtual topic of it."""
@@ -130,7 +132,8 @@ class NameTests(FactsCase):
             self.raw.subscribe(name, str(number))
         for number, name in enumerate(names):
             self.raw.publish(name, b"%d" % number)
-        found = sorted((frame["subscription"], frame.body) for frame in self.arrived())
+        came = self.arrived(len(names))
+        found = sorted((frame["subscription"], frame.body) for frame in came)
         each = sorted((str(number), b"%d" % number) for number in range(len(names)))
         self.assertEqual(found, each)
 
@@ -158,7 +161,8 @@ class NameTests(FactsCase):
         for exchange, key in dict.fromkeys(bindings.values()):
             address = publish_destination(exchange, key)
             self.raw.publish(address, f"{exchange.name} {key}".encode())
-        found = {frame["subscription"]: frame.body.decode() for frame in self.arrived()}
+        came = self.arrived(len(bindings))
+        found = {frame["subscription"]: frame.body.decode() for frame in came}
         self.assertEqual(
             found,
             {
@@ -193,7 +197,7 @@ class TopicTests(FactsCase):
         self.declare(name)
         self.raw.publish(f"/topic/VirtualTopic.{self.unique}", b"1")
         self.raw.subscribe(name)
-        self.assertEqual(self.bodies(), [b"1"])
+        self.assertEqual(self.bodies(1), [b"1"])
 
     def test_declaring(self) -> None:
         """Declaring takes no message, and marks none as redelivered."""
@@ -227,8 +231,8 @@ class TopicTests(FactsCase):
             raw.subscribe(name, queue, **{PREFETCH: 1})
         for number in range(2):
             self.raw.publish(f"/topic/VirtualTopic.{self.unique}", b"%d" % number)
-        arrived = [(frame["subscription"], frame.body) for frame in self.arrived()]
-        arrived += [("b", body) for body in self.bodies(other)]
+        arrived = [(frame["subscription"], frame.body) for frame in self.arrived(2)]
+        arrived += [("b", body) for body in self.bodies(1, other)]
         self.assertEqual(sorted(arrived), [("a", b"0"), ("b", b"0"), ("b", b"1")])
 
     def test_patterns(self) -> None:
@@ -256,20 +260,21 @@ class TopicTests(FactsCase):
             self.raw.subscribe(name, str(number))
         for key in keys:
             self.raw.publish(publish_destination(exchange, key), key.encode())
-        found = {(frame["subscription"], frame.body) for frame in self.arrived()}
         expected = {
             (str(number), key.encode())
             for number, pattern in enumerate(patterns)
             for key in keys
             if matches(_split(pattern), _split(key))
         }
+        came = self.arrived(len(expected))
+        found = {(frame["subscription"], frame.body) for frame in came}
         self.assertEqual(found, expected)
 
     def test_hash_within(self) -> None:
         """What would be a hash within a pattern matches too much."""
         self.subscribe(".a.>.c")
         self.raw.publish(f"/topic/VirtualTopic.{self.unique}.a.b")
-        self.assertEqual(len(self.arrived()), 1)
+        self.assertEqual(len(self.arrived(1)), 1)
 
     def test_overlap(self) -> None:
         """Two bindings of a queue that match one message have it twice."""
@@ -277,7 +282,7 @@ class TopicTests(FactsCase):
             name = f"/queue/Consumer.q.VirtualTopic.{self.unique}{pattern}"
             self.raw.subscribe(name, str(number))
         self.raw.publish(f"/topic/VirtualTopic.{self.unique}.a.b")
-        found = sorted(frame["subscription"] for frame in self.arrived())
+        found = sorted(frame["subscription"] for frame in self.arrived(2))
         self.assertEqual(found, ["0", "1"])
 
     def test_apart(self) -> None:
@@ -287,7 +292,8 @@ class TopicTests(FactsCase):
             self.raw.subscribe(name, str(number))
         for key in ("a.x", "b.b.c", "c.x", "b.c.d"):
             self.raw.publish(f"/topic/VirtualTopic.{self.unique}.{key}", key.encode())
-        found = sorted((frame["subscription"], frame.body) for frame in self.arrived())
+        came = self.arrived(4)
+        found = sorted((frame["subscription"], frame.body) for frame in came)
         each = [("0", b"a.x"), ("1", b"b.b.c"), ("2", b"c.x"), ("3", b"b.c.d")]
         self.assertEqual(found, each)
 
@@ -415,7 +421,7 @@ class HeaderTests(FactsCase):
         self.raw.publish(self.queue, b"old", expires=int(time.time() * 1000) - 1)
         self.raw.publish(self.queue, b"new", expires=int(time.time() * 1000) + 60_000)
         self.raw.subscribe(self.queue)
-        self.assertEqual(self.bodies(), [b"new"])
+        self.assertEqual(self.bodies(1), [b"new"])
 
     def test_no_length(self) -> None:
         """What is sent without a length has none when it comes."""
@@ -486,11 +492,11 @@ class SettlingTests(FactsCase):
         """A copy sent in the transaction of its ACK takes its place."""
         frame = self.one()
         self.assertEqual(self.requeue(self.raw, frame).command, "RECEIPT")
-        self.assertEqual(self.bodies(), [b"copy"])
+        self.assertEqual(self.bodies(1), [b"copy"])
         self.raw.close()
         other = self.connect()
         other.subscribe(self.queue)
-        self.assertEqual(self.bodies(other), [b"copy"])
+        self.assertEqual(self.bodies(1, other), [b"copy"])
 
     def test_refused_copy(self) -> None:
         """If the copy is refused the whole transaction is: nothing is lost."""
@@ -503,7 +509,7 @@ class SettlingTests(FactsCase):
         self.assertIn("marked rollback only", "".join(texts))
         reader.close()
         self.raw.subscribe(self.queue)
-        self.assertEqual(self.bodies(), [b"first"])
+        self.assertEqual(self.bodies(1), [b"first"])
 
     def test_lost_transaction(self) -> None:
         """A transaction that was not committed did nothing."""
@@ -515,7 +521,7 @@ class SettlingTests(FactsCase):
         self.raw.close()
         other = self.connect()
         other.subscribe(self.queue)
-        self.assertEqual(self.bodies(other), [b"x"])
+        self.assertEqual(self.bodies(1, other), [b"x"])
 
     def test_own_original(self) -> None:
         """A copy can say where its message was published to."""
@@ -538,7 +544,7 @@ class ConsumingTests(FactsCase):
         self.raw.subscribe(self.queue, **{PREFETCH: 2})
         first, _ = self.raw.messages(2)
         self.raw.request("ACK", {"id": first["ack"]})
-        self.assertEqual(self.bodies(), [b"2"])
+        self.assertEqual(self.bodies(1), [b"2"])
 
     def test_no_prefetch(self) -> None:
         """With a prefetch of 0 nothing is ever delivered."""
@@ -559,11 +565,11 @@ class ConsumingTests(FactsCase):
         """
         self.fill_fast()
         self.raw.subscribe(self.queue, **{PREFETCH: 2**31 - 1})
-        frames = self.arrived()
+        frames = self.arrived(200)
         self.assertTrue(200 <= len(frames) < 3000, len(frames))
         for frame in frames:
             self.raw.send("ACK", {"id": frame["ack"]})
-        rest = self.arrived()
+        rest = self.arrived(201)
         self.assertGreater(len(rest), 200)
 
     def test_any_prefetch(self) -> None:
@@ -578,7 +584,7 @@ class ConsumingTests(FactsCase):
         """What settles nothing is given all, whatever its prefetch."""
         self.fill_fast()
         self.raw.subscribe(self.queue, ack="auto", **{PREFETCH: 1})
-        self.assertEqual(len(self.arrived()), 3000)
+        self.assertEqual(len(self.arrived(3000)), 3000)
 
     def test_unsubscribed(self) -> None:
         """What was unsubscribed gives its messages back, and settles none of them."""
@@ -596,14 +602,14 @@ class ConsumingTests(FactsCase):
         self.raw.messages(2)
         other = self.connect()
         other.subscribe(self.queue, ack="auto", browser="true")
-        *seen, end = self.arrived(other)
+        *seen, end = self.arrived(4, other)
         self.assertEqual([frame.body for frame in seen], [b"0", b"1", b"2"])
         self.assertEqual(end["browser"], "end")
 
     def test_browser_of_nothing(self) -> None:
         """A browser of an empty queue is told so, and can be unsubscribed."""
         self.raw.subscribe(self.queue, ack="auto", browser="true")
-        (end,) = self.arrived()
+        (end,) = self.arrived(1)
         self.assertEqual(end["browser"], "end")
         answer = self.raw.request("UNSUBSCRIBE", {"id": "s"})
         self.assertEqual(answer.command, "RECEIPT")
@@ -623,7 +629,7 @@ class ConsumingTests(FactsCase):
         self.declare(f"/queue/Consumer.{self.unique}.{topic}")
         self.raw.subscribe(f"/queue/Consumer.{self.unique}.>")
         self.raw.publish(f"/topic/{topic}")
-        self.assertEqual(len(self.arrived()), 2)
+        self.assertEqual(len(self.arrived(2)), 2)
 
 
 class DurabilityTests(SynchronousTestCase):
@@ -662,5 +668,16 @@ class DurabilityTests(SynchronousTestCase):
         queue = "/queue/Consumer.new.VirtualTopic.durable"
         with Raw(fragile_activemq().stomp_port) as raw:
             raw.subscribe(queue, **{PREFETCH: 0})
-        time.sleep(1.5)
+        self.wait_for_checkpoint()
         self.assertEqual(self.restarted(1, queue), [b"new"])
+
+    def wait_for_checkpoint(self) -> None:
+        """Wait until a checkpoint that began after this has been written."""
+        limit = time.monotonic() + LIMIT
+        # One may be under way.  Each writes its log, and then its pages.
+        for name in ("db.redo", "db.data") * 2:
+            path = fragile_activemq().folder / "data" / "kahadb" / name
+            before = path.stat().st_mtime_ns
+            while path.stat().st_mtime_ns == before:
+                self.assertLess(time.monotonic(), limit, "no checkpoint")
+                time.sleep(0.005)
