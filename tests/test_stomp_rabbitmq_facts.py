@@ -41,7 +41,7 @@ HELD = (("ack", "client-individual"), ("prefetch-count", "1"))
 class Case(TestCase):
     """Has a queue, and sockets to send anything by."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]
         return Deferred.fromCoroutine(self.prepare())
@@ -336,7 +336,9 @@ class QueueTests(Case):
         ):
             socket = await self.connect()
             await self.declare(self.name(), *DURABLE, argument, socket=socket)
-            await self.assertFailure(fence_after(self.reactor, socket), SessionLost)
+            while socket.alive:
+                await self.pause()
+            await self.assertFailure(fence(socket), SessionLost)
 
     async def test_disconnect_hides_refusals(self) -> None:
         """A refused declaration is not told before the receipt of a DISCONNECT."""
@@ -460,8 +462,3 @@ class ExclusiveTests(Case):
         socket.write(encode_frame("SUBSCRIBE", headers))
         error: Any = await self.assertFailure(done, BrokerError)
         self.assertIn("RESOURCE_LOCKED", str(error))
-
-
-def fence_after(reactor: Any, socket: StompSocket) -> Deferred[None]:
-    """A fence, once the broker had time to take offence."""
-    return deferLater(reactor, 0.3).addCallback(lambda _: fence(socket))
