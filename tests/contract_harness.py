@@ -48,7 +48,7 @@ _counter = count(1)
 
 STEP = 0.02
 """Seconds between two looks at what comes by itself."""
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds in which it has to."""
 
 PROPERTIES: Mapping[str, Any] = {
@@ -222,7 +222,7 @@ class Harness(TestCase):
     @cvar immediate: those of L{OPERATIONS} that may need no word of the broker.
     """
 
-    timeout = 30
+    timeout = 120
 
     abilities: Abilities = AMQP
     transport: IBrokerTransport

@@ -10,7 +10,7 @@ from txkombu import BrokerConnection, Message, Queue
 
 from .stomp_harness import ConformingOnRabbitMQ
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds."""
 
 

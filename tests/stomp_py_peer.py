@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from .node import HOST
 
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds to wait for what has to come."""
 USER = "guest"
 

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from .node import HOST
 
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds to wait for what has to come."""
 QUIET = 0.25
 """Seconds after which nothing more is expected of an idle broker."""

@@ -85,7 +85,7 @@ class _Servers(Factory):
 class ClosingTests(TestCase):
     """Closing, on TCP."""
 
-    timeout = 20
+    timeout = 120
 
     def setUp(self) -> None:
         from twisted.internet import reactor

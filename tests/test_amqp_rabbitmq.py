@@ -39,7 +39,7 @@ from .contract_harness import (
 class RabbitMQTests(TestCase):
     """RabbitMQ."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         from twisted.internet import reactor

@@ -107,7 +107,7 @@ class UpdateSecretTests(SynchronousTestCase):
 class RabbitMQTests(TestCase):
     """On RabbitMQ."""
 
-    timeout = 30
+    timeout = 120
 
     async def test_update(self) -> None:
         """It takes a new secret, and the session goes on."""

@@ -270,7 +270,7 @@ class ServerTLS:
 class TLSTests(TestCase):
     """TLS with a server whose authority is our own."""
 
-    timeout = 20
+    timeout = 120
 
     def setUp(self) -> None:
         from twisted.internet import reactor

@@ -34,7 +34,7 @@ globals().update(programs(PIKA, __name__))
 class SessionTests(Harness):
     """Sessions with a real broker."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.broker = rabbitmq()

@@ -59,7 +59,7 @@ class LargeTests(TLS, conformance.Conformance):
 class TrustTests(TestCase):
     """Who trusts whom."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.broker: RabbitMQ = rabbitmq()
