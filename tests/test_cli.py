@@ -75,6 +75,13 @@ a_number = 42
 """
 
 
+NO_PIKA = """\
+import runpy, sys
+sys.modules["pika"] = None
+runpy.run_module("txkombu", run_name="__main__", alter_sys=True)
+"""
+
+
 class ModuleCase(SynchronousTestCase):
     """Has a folder with a module of consumers, and is in it."""
 
@@ -347,6 +354,17 @@ class ServeTests(ProcessCase):
         running = self.start(*self.serve, consumer="broken")
         self.assertEqual(running.wait(), 1)
         self.assertIn("RuntimeError: it is broken", running.output)
+
+    def test_library_is_missing(self) -> None:
+        """A transport whose library is not installed gives exit code 1, at once."""
+        done = run_python(
+            *("-c", NO_PIKA, "serve", "--broker", "pika://127.0.0.1:1"),
+            *("--consumer", f"{self.module}:Slow"),
+            cwd=self.home,
+        )
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("#critical] The service halts", done.stderr)
+        self.assertIn("pip install txkombu[pika]", done.stderr)
 
     def test_reactor_stopped(self) -> None:
         """A program that stops the reactor itself has its service stopped."""

@@ -29,6 +29,7 @@ from txkombu.exceptions import (
     InvalidURL,
     PreconditionFailed,
     SessionLost,
+    TransportNotAvailable,
 )
 from txkombu.service import ConsumerService
 from txkombu.service.consumers import SHUTDOWN_TIMEOUT
@@ -605,6 +606,21 @@ class HaltTests(ServiceCase):
         """A consumer that could only hoard messages halts the service."""
         self.service = self.make(lambda channel: Consumer(channel, WORK))
         self.assert_halts(ValueError, "<Consumer of 'work'> cannot handle messages")
+
+    def test_library_is_missing(self) -> None:
+        """A transport whose library is not installed halts the service."""
+        error = TransportNotAvailable("not available here: no module named 'pika'")
+        error.__cause__ = ImportError("no module named 'pika'")
+        self.broker.refuse(error)
+        self.assert_halts(TransportNotAvailable, "no module named 'pika'")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_transport_fails(self) -> None:
+        """One that cannot be used for another reason is tried again."""
+        self.broker.refuse(TransportNotAvailable("not available here: a fault"))
+        self.start()
+        self.assertTrue(self.service.running)
+        self.assertIsNone(self.service.halted)
 
     def test_halt(self) -> None:
         """A program may halt the service; starting it again forgets why."""

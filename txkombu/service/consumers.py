@@ -35,8 +35,9 @@ class ConsumerService(Service):
     Each consumer has a channel of its own.  The connection is for consumers
     only: a handler that publishes does so on a connection of its own.
 
-    A consumer that cannot be made halts the service: it stops, and tells so by
-    L{halted} and a critical line of the log.
+    A consumer that cannot be made halts the service, and so does a transport
+    whose library is not installed: it stops, and tells so by L{halted} and a
+    critical line of the log.
 
     @param broker: a URL, or a connection, which the service closes when it
         stops.
@@ -123,7 +124,7 @@ class ConsumerService(Service):
         if self._hosting is not None:
             self.connection = self.connection.clone()
         hosting = self._hosting = Hosting(
-            self.connection, lambda: self._started.fire(None)
+            self.connection, lambda: self._started.fire(None), self.halt
         )
         try:
             for factory in self._factories:

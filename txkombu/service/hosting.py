@@ -27,7 +27,7 @@ from ..connection import BrokerConnection
 from ..interfaces import ISession
 from ..waiters import Waiters
 from .hosted import Hosted
-from .persistence import persist
+from .persistence import is_hopeless, persist
 
 
 class Hosting:
@@ -35,6 +35,7 @@ class Hosting:
     Consumers on a connection.
 
     @param on_started: called when all consumers have been started.
+    @param on_hopeless: called with why they never will be.
     @ivar started: whether they have been.
     @ivar ended: whether nothing of it is left.
     """
@@ -42,13 +43,17 @@ class Hosting:
     _log = Logger()
 
     def __init__(
-        self, connection: BrokerConnection, on_started: Callable[[], None]
+        self,
+        connection: BrokerConnection,
+        on_started: Callable[[], None],
+        on_hopeless: Callable[[Exception], object],
     ) -> None:
         self.connection = connection
         self.consumers: list[Hosted] = []
         self.started = False
         self.ended = False
         self._on_started = on_started
+        self._on_hopeless = on_hopeless
         self._starting: Deferred[None] = succeed(None)
         self._connect_error: Exception | None = None
         self._ending = False
@@ -95,7 +100,10 @@ class Hosting:
         self._connect_error = error
 
     def _not_started(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
+        error = failure.value
+        if isinstance(error, Exception) and is_hopeless(error):
+            self._on_hopeless(error)
+        elif not failure.check(CancelledError):
             self._log.failure("Fault while starting", failure)
 
     # --- ending -------------------------------------------------------------

@@ -45,6 +45,15 @@ def is_permanent(error: Exception) -> bool:
     return isinstance(error, _PERMANENT) or not isinstance(error, KombuError)
 
 
+def is_hopeless(error: Exception) -> bool:
+    """
+    Whether nothing that may happen while this program runs can help: a library
+    that the transport needs is not installed.
+    """
+    cause = error.__cause__
+    return isinstance(error, TransportNotAvailable) and isinstance(cause, ImportError)
+
+
 @inlineCallbacks
 def persist(
     clock: IReactorTime,
@@ -58,7 +67,8 @@ def persist(
 
     @param what: what is attempted, for the log: "connecting to ...".
     @param on_failure: called with each error.
-    @return: fires when an attempt has worked; fails only when cancelled.
+    @return: fires when an attempt has worked; fails only when cancelled, or with
+        what is hopeless.
     """
     backoff = Backoff()
     while True:
@@ -69,6 +79,8 @@ def persist(
             raise
         except Exception as error:
             on_failure(error)
+            if is_hopeless(error):
+                raise
             delay = _tell(what, error, backoff)
         yield pause(clock, delay)
 
