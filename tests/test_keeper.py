@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
@@ -252,6 +253,52 @@ class AlternatesTests(KeeperTestCase):
         self.keeper._transport_for = missing
         self.keeper.when_up()
         self.assertEqual(self.hosts(), ["two"])
+
+    def test_most_hopeful(self) -> None:
+        """
+        What fails as a whole fails with what time may mend, if one does; the
+        others are told in the log.
+        """
+        cases: list[tuple[list[Any], int]] = [
+            (["down", AuthenticationFailed("no"), TransportNotAvailable("none")], 0),
+            ([AuthenticationFailed("no"), "down", AuthenticationFailed("no")], 1),
+            ([TransportNotAvailable("none"), "down", "slow"], 2),
+            ([TransportNotAvailable("no"), "x", AuthenticationFailed("no")], 1),
+            ([AuthenticationFailed("a")] * 2 + [TransportNotAvailable("b")], 2),
+        ]
+        for errors, told in cases:
+            failures = [
+                ConnectError(each) if isinstance(each, str) else each for each in errors
+            ]
+            waiting = self.keeper.when_up()
+            with capturedLogs() as events:
+                for each in failures:
+                    self.attempt.fail(each)
+            self.assertIs(self.failureResultOf(waiting).value, failures[told])
+            self.assertEqual(
+                {event["error"] for event in events} | {failures[told]}, {*failures}
+            )
+
+    def test_refused_by_some(self) -> None:
+        """Only where all refuse the login does the next attempt come slowly."""
+        self.keeper.when_up()
+        self.accept()
+        self.lose()
+        self.clock.advance(1)
+        for error in (
+            AuthenticationFailed("no"),
+            ConnectError("down"),
+            AuthenticationFailed("no"),
+        ):
+            self.attempt.fail(error)
+        self.clock.advance(2)
+        self.assertEqual(len(self.hosts()), 5)
+        for _ in range(3):
+            self.attempt.fail(AuthenticationFailed("no"))
+        self.clock.advance(29)
+        self.assertEqual(len(self.hosts()), 7)
+        self.clock.advance(1)
+        self.assertEqual(len(self.hosts()), 8)
 
     def test_after_a_loss(self) -> None:
         """After a loss all are tried again from the first."""

@@ -20,12 +20,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .exceptions import AuthenticationFailed, ConnectionClosed, SessionLost
+from .exceptions import (
+    AuthenticationFailed,
+    ConnectionClosed,
+    SessionLost,
+    TransportNotAvailable,
+)
 from .interfaces import IBrokerTransport, ISession, ISessionListener
 from .lifecycle import Event, Lifecycle, State
 from .policy import Backoff
 from .url import Parameters
 from .waiters import Waiters
+
+_PERMANENT = (AuthenticationFailed, TransportNotAvailable)
+"""What no wait mends."""
 
 
 @implementer(ISessionListener)
@@ -162,25 +170,39 @@ class SessionKeeper:
     @inlineCallbacks
     def _try_alternates(self) -> Generator[Deferred[Any], Any, ISession]:
         session: ISession
-        *others, last = self._alternates
-        for parameters in others:
+        failed: list[tuple[Parameters, Exception]] = []
+        for parameters in list(self._alternates):
             try:
                 session = yield self._open(parameters)
                 break
             except Exception as error:
                 if self.state is not State.CONNECTING:
                     raise
-                self._log.warn(
-                    "Connecting to {url} failed: {error}",
-                    url=parameters.as_uri(),
-                    error=error,
-                )
+                failed.append((parameters, error))
+                if len(failed) < len(self._alternates):
+                    self._log_failed(parameters, error)
         else:
-            session = yield self._open(last)
+            raise self._most_hopeful(failed)
         self._live = session
         self._lifecycle.step(Event.SESSION)
         yield self._restore(session)
         return session
+
+    def _log_failed(self, parameters: Parameters, error: Exception) -> None:
+        self._log.warn(
+            "Connecting to {url} failed: {error}", url=parameters.as_uri(), error=error
+        )
+
+    def _most_hopeful(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
+        """What all failed with: the last that time may mend, if there is one."""
+        told = last = failed[-1]
+        for each in failed:
+            if not isinstance(each[1], _PERMANENT):
+                told = each
+        if told is not last:
+            self._log_failed(*last)
+        self._place, error = told
+        return error
 
     def _open(self, parameters: Parameters) -> Deferred[ISession]:
         self._place = parameters
