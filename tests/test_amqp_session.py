@@ -505,6 +505,68 @@ class HeartbeatTests(SynchronousTestCase):
         peer.log_in(heartbeat=0)
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
+    def stall(self, seconds: float) -> None:
+        """Have the reactor not run for so long after it last was to do something."""
+        self.peer.clock.advance(10)
+        self.sent()
+        self.peer.clock.rightNow += 10 + seconds
+
+    def reason(self) -> str:
+        """Why the session was lost."""
+        (reason,) = self.peer.journal.all("session_lost")
+        return str(reason)
+
+    def test_lost_for_a_stall(self) -> None:
+        """
+        A loss says for how long the reactor had not run before, if the heartbeat
+        it owed the broker is overdue, whether the loss is seen before its timers
+        run again or after.
+        """
+        note = (
+            "; before that the reactor had not run for 95 s, longer than the "
+            "heartbeat of 40 s: something in this program blocked it, or the "
+            "machine slept"
+        )
+        for later in ([], [0], [0, 39]):
+            self.setUp()
+            self.stall(95)
+            self.peer.clock.pump(later)
+            self.peer.lose()
+            self.assertTrue(self.reason().endswith(note), self.reason())
+
+    def test_silent_after_a_stall(self) -> None:
+        """A peer that is silent then is dead after two intervals all the same."""
+        self.stall(95)
+        self.peer.clock.advance(0)
+        self.advance(60)
+        self.assertFalse(self.peer.wire.aborted)
+        self.advance(20)
+        self.assertTrue(self.peer.wire.aborted)
+        self.assertNotIn("reactor", self.reason())
+
+    def test_lost_for_other_reasons(self) -> None:
+        """Of a stall that was short, or is long past, nothing is said."""
+        for seconds, later in ((40, []), (40, [0, 5]), (95, [0, 41]), (0, [])):
+            self.setUp()
+            self.stall(seconds)
+            self.peer.clock.pump(later)
+            self.peer.lose()
+            self.assertNotIn("reactor", self.reason())
+
+    def test_lost_without_heartbeats(self) -> None:
+        """Without heartbeats a stall is no reason for a loss."""
+        self.peer = Peer(Parameters(heartbeat=0))
+        self.peer.log_in(heartbeat=0)
+        self.stall(1000)
+        self.peer.lose()
+        self.assertNotIn("reactor", self.reason())
+
+    def test_sent_after_a_stall(self) -> None:
+        """A heartbeat that is overdue goes out at once."""
+        self.stall(95)
+        self.peer.clock.advance(0)
+        self.assertEqual(self.sent(), [8])
+
     def test_stopped_by_sending(self) -> None:
         """Sending a heartbeat may end the connection, and with it the watch."""
         calls: list[str] = []

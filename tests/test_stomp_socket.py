@@ -768,6 +768,15 @@ class HeartbeatTests(SynchronousTestCase):
             (reason,) = peer.owner.journal.all("socket_lost")
             self.assertIn("heart-beat", str(reason))
 
+    def test_lost_for_a_stall(self) -> None:
+        """A loss says so if the reactor had not run for longer than our interval."""
+        for theirs, told in (("0,4000", True), ("0,20000", False), ("4000,0", False)):
+            peer = self.log_in(theirs, 4)
+            peer.clock.advance(12)
+            peer.lose()
+            (reason,) = peer.owner.journal.all("socket_lost")
+            self.assertEqual("had not run for" in str(reason), told, str(reason))
+
     def test_tolerance(self) -> None:
         """After how many intervals it is dead can be told."""
         for tolerance in (1.25, 1.5, 4):

@@ -63,10 +63,14 @@ def again(error: BrokerError, about: str = "") -> BrokerError:
     )
 
 
-def lost_by(reason: BaseException) -> SessionLost:
-    """For a connection that went away by itself."""
+def lost_by(reason: BaseException, note: str = "") -> SessionLost:
+    """
+    For a connection that went away by itself.
+
+    @param note: what else is known, to end the sentence with.
+    """
     why = str(reason).rstrip(".")
-    return caused(SessionLost(f"the connection was lost: {why}"), reason)
+    return caused(SessionLost(f"the connection was lost: {why}{note}"), reason)
 
 
 def ended(reason: Exception) -> ChannelClosed | SessionLost:

@@ -5,6 +5,9 @@ One is sent when half the interval passed without a write; the peer is taken
 for dead after some intervals without a byte.  The clock strikes four times in
 an interval and counts how often nothing was written or heard since; so neither
 writing nor reading ever asks for the time.
+
+A strike that comes late tells that the reactor did not run.  That is no silence
+of the peer; but to the peer it was one of ours, and it may have given us up.
 """
 
 from __future__ import annotations
@@ -35,9 +38,13 @@ class Heartbeat:
         "_clock",
         "_dead",
         "_dead_after",
+        "_due",
         "_every",
+        "_interval",
         "_send",
         "_send_after",
+        "_stall",
+        "_stall_ended",
         "idle",
         "silence",
         "suspended",
@@ -56,7 +63,9 @@ class Heartbeat:
         self._clock = clock
         self._send = send
         self._dead = dead
-        self._every = 0.0
+        self._every = self._due = 0.0
+        self._interval = inf
+        self._stall = self._stall_ended = 0.0
         self._send_after = self._dead_after = inf
         self._call: IDelayedCall | None = None
         self.silence = self.idle = 0
@@ -80,10 +89,11 @@ class Heartbeat:
             return
         every = self._every = min(interval or hears, hears or interval) / _STRIKES
         if interval:
+            self._interval = interval
             self._send_after = interval / every / 2
         if hears:
             self._dead_after = hears / every * tolerance
-        self._call = self._clock.callLater(every, self._strike)
+        self._await_strike()
 
     def stop(self) -> None:
         """Leave no timer behind."""
@@ -91,8 +101,38 @@ class Heartbeat:
         if call is not None:
             call.cancel()
 
-    def _strike(self) -> None:
+    def note_of_stall(self) -> str:
+        """
+        Say, to end a sentence about a loss with, for how long the reactor had
+        not run: if it was longer than the peer bears, and just now; else C{""}.
+        """
+        now = self._clock.seconds()
+        stall = now - self._due
+        if stall <= self._interval and now - self._stall_ended <= self._interval:
+            stall = self._stall
+        if stall <= self._interval or not self._every:
+            return ""
+        return (
+            f"; before that the reactor had not run for {stall:.0f} s, longer than "
+            f"the heartbeat of {self._interval:g} s: something in this program "
+            "blocked it, or the machine slept"
+        )
+
+    def _await_strike(self) -> None:
+        self._due = self._clock.seconds() + self._every
         self._call = self._clock.callLater(self._every, self._strike)
+
+    def _note_lateness(self) -> None:
+        """A heartbeat that is overdue for that goes out at once."""
+        now = self._clock.seconds()
+        late = now - self._due
+        if late > self._interval:
+            self._stall, self._stall_ended = late, now
+            self.idle += int(late / self._every)
+
+    def _strike(self) -> None:
+        self._note_lateness()
+        self._await_strike()
         self.idle += 1
         self.silence = 0 if self.suspended else self.silence + 1
         if self.silence > self._dead_after:

@@ -163,7 +163,7 @@ class Session(Wire):
         if self._state is _State.LOGIN:
             self._end(connect_error(self._place, cause))
         else:
-            self._end(lost_by(cause))
+            self._end(lost_by(cause, self._heartbeat.note_of_stall()))
         self._vanish()
 
     def pauseProducing(self) -> None:
@@ -381,7 +381,8 @@ class Session(Wire):
             self._log.failure("{callback} failed", callback=callback)
 
     def _silent(self) -> None:
-        self._end(SessionLost("nothing came from the broker for two heartbeats"))
+        note = self._heartbeat.note_of_stall()
+        self._end(SessionLost(f"nothing came from the broker for two heartbeats{note}"))
         self._drop()
 
     # --- the end -------------------------------------------------------------

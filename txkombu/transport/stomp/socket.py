@@ -163,7 +163,8 @@ class StompSocket(EndingProtocol):
         if self._state is _State.LOGIN:
             self._end(connect_error(self._place, cause))
         else:
-            self._end(self._doubt or lost_by(cause))
+            note = self._heartbeat.note_of_stall()
+            self._end(self._doubt or lost_by(cause, note))
         self._vanish()
 
     def pauseProducing(self) -> None:
@@ -403,7 +404,8 @@ class StompSocket(EndingProtocol):
         self.write(HEARTBEAT)
 
     def _silent(self) -> None:
-        self._end(SessionLost("nothing came from the broker for its heart-beat"))
+        note = self._heartbeat.note_of_stall()
+        self._end(SessionLost(f"nothing came from the broker for its heart-beat{note}"))
         self._drop()
 
     def _tell(self, callback: Callable[..., object], *what: object) -> None:
