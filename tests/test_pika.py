@@ -11,6 +11,8 @@ from struct import pack
 from typing import Any
 
 from pamqp import body, commands, header
+from pika.adapters.twisted_connection import TwistedProtocolConnection
+from pika.frame import Method
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.entity import Exchange, Queue
@@ -172,6 +174,42 @@ class FaultTests(SynchronousTestCase):
             self.peer.names(),
             ["Queue.Declare", "Queue.Purge", "Basic.Publish", "Basic.Get", "Basic.Get"],
         )
+
+
+class ConnectionTests(SynchronousTestCase):
+    """Which code the bytes pass through."""
+
+    def test_bytes_pass_through_pika(self) -> None:
+        """What comes and goes does so through pika's own protocol and frames."""
+        peer = Peer()
+        peer.log_in(heartbeat=0)
+        channel = peer.channel()
+        protocol = peer.session._protocol
+        self.assertIsInstance(protocol, TwistedProtocolConnection)
+        came: list[bytes] = []
+        framed: list[Any] = []
+        received, marshal = TwistedProtocolConnection.dataReceived, Method.marshal
+
+        def receive(self: Any, data: bytes) -> None:
+            came.append(data)
+            received(self, data)
+
+        def pack(self: Any) -> bytes:
+            framed.append(marshal(self))
+            return bytes(framed[-1])
+
+        self.patch(TwistedProtocolConnection, "dataReceived", receive)
+        self.patch(Method, "marshal", pack)
+        before = protocol._impl.bytes_sent
+        declared = Probe(channel.queue_declare(QUEUE, False))
+        reply = commands.Queue.DeclareOk("q", 1, 2)
+        peer.send(1, reply)
+        self.assertEqual(declared.outcome, ("q", 1, 2))
+        self.assertEqual(len(came), 1)
+        self.assertIn(reply.marshal(), came[0])
+        self.assertEqual(b"".join(framed), peer.wire.value())
+        self.assertEqual(protocol._impl.bytes_sent - before, len(peer.wire.value()))
+        peer.lose()
 
 
 class ImportTests(SynchronousTestCase):

@@ -25,6 +25,7 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import Delivery
 from txkombu.transport.amqp.frames import BODY, HEADER, METHOD, frame
+from txkombu.transport.amqp.methods import decode_method
 from txkombu.transport.amqp.properties import decode_properties, encode_properties
 from txkombu.transport.ending import CLOSE_SECONDS
 from txkombu.transport.model.content import header as content_header
@@ -125,7 +126,7 @@ class FaultsOfTxAMQPTests(Case):
             Connection.Blocked,
             Connection.UpdateSecret,
         ):
-            self.assertTrue(hasattr(session_channel, method_name(kind)), kind)
+            self.assertTrue(hasattr(session_channel, method_name(kind.name)), kind)
         self.assertIs(load(), load())
 
     def test_rabbitmqs_extensions(self) -> None:
@@ -145,7 +146,11 @@ class FaultsOfTxAMQPTests(Case):
         """The length of a string is that of its UTF-8, wherever it stands."""
         Probe(self.channel.queue_bind(QUEUE, Exchange(NAME), NAME, {NAME: NAME}))
         publish(self.channel, Exchange(NAME), NAME, confirm=False, message_id=NAME)
-        (_, bind), (_, published) = self.peer.taken()
+        frames = self.peer.frames()
+        (listed,) = [payload[12:] for kind, _, payload in frames if kind == HEADER]
+        self.assertEqual(decode_properties(listed), {"message_id": NAME})
+        methods: list[Any] = [decode_method(each[2]) for each in frames if each[0] == 1]
+        bind, published = methods
         self.assertEqual((bind.exchange, bind.routing_key), (NAME, NAME))
         self.assertEqual(bind.arguments, {NAME: NAME})
         self.assertEqual((published.exchange, published.routing_key), (NAME, NAME))
@@ -175,6 +180,17 @@ class FaultsOfTxAMQPTests(Case):
             self.assertIs(type(read), type(value))
             self.tearDown()
             self.setUp()
+
+    def test_rare_types_in_arrays_and_tables(self) -> None:
+        """Nor does it matter how deep in a table they are."""
+        raw = b"".join(raw for raw, _ in READ_ONLY)
+        array = b"A" + pack(">I", len(raw)) + raw
+        inner = b"\x01a" + array
+        table = b"\x01a" + array + b"\x01t" + b"F" + pack(">I", len(inner)) + inner
+        delivery = self.delivered(b"\x20\x00" + pack(">I", len(table)) + table)
+        values = [value for _, value in READ_ONLY]
+        expected = {"a": values, "t": {"a": values}}
+        self.assertEqual(delivery.properties["headers"], expected)
 
     def test_unreadable_table(self) -> None:
         """A table that cannot be read costs its message, not the connection."""
@@ -277,6 +293,15 @@ class FaultsOfTxAMQPTests(Case):
         self.assertEqual(self.peer.names(), [])
         Probe(self.channel.queue_purge(QUEUE))
         self.assertEqual(self.peer.names(), ["Queue.Purge"])
+
+    def test_frames_of_a_closed_channel(self) -> None:
+        """What comes for a channel that has ended is refused from its first frame."""
+        closing = Probe(self.channel.close())
+        self.peer.send(1, Channel.CloseOk())
+        self.assertIsNone(closing.outcome)
+        self.peer.send(1, Basic.Deliver("tag", 1, False, "", "q"))
+        (reason,) = self.peer.journal.all("session_lost")
+        self.assertRegex(str(reason), "channel 1, which is not open")
 
     def test_too_large(self) -> None:
         """A frame that is larger than agreed ends the session, typed."""

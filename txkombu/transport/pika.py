@@ -19,20 +19,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib import import_module
-from struct import Struct
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from pamqp import commands
 from pamqp.base import Frame as Method
+from pamqp.constants import FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD
 from twisted.internet.interfaces import IReactorTime
 
 from ..exceptions import ProtocolError
 from ..interfaces import ISessionChannelListener, ISessionListener, Properties
-from .errors import no_frame
 from .model.channel import Channel
-from .model.content import Assembler, Content
+from .model.content import Content, assembler
+from .model.frames import parts, pieces
 from .model.login import client_properties
 from .model.session import Session
 from .model.transport import Transport
@@ -45,21 +45,13 @@ if TYPE_CHECKING:
 _Basic = commands.Basic
 
 _ADAPTER: Final = "pika.adapters.twisted_connection"
-_METHOD: Final = 1
-_HEADER: Final = 2
-_BODY: Final = 3
-_HEARTBEAT: Final = 8
 _PAYLOADS: Final = {
-    _METHOD: "method",
-    _HEADER: "properties",
-    _BODY: "fragment",
-    _HEARTBEAT: "NAME",
+    FRAME_METHOD: "method",
+    FRAME_HEADER: "properties",
+    FRAME_BODY: "fragment",
+    FRAME_HEARTBEAT: "NAME",
 }
 """What pika calls what is in a frame of each type."""
-_OVERHEAD: Final = 8
-"""The bytes of a frame around its payload."""
-_HEAD: Final = Struct(">BHI")
-_END: Final = b"\xce"
 _KEPT: Final = 500
 """How many of a channel's publishes are kept, less content."""
 
@@ -87,7 +79,7 @@ class PikaSession(Session):
         settings = _settings(self._pika, parameters)
         self._protocol = adapter.TwistedProtocolConnection(settings, clock)
         self._connection = connection = self._protocol._impl
-        self._assemblers: dict[int, Assembler] = {}
+        self._assemblers = {0: assembler(0, _method)}
         self._arrived: Any = None
         self._take_by_pika = connection._process_frame
         connection._process_frame = self._take_frame
@@ -95,7 +87,7 @@ class PikaSession(Session):
         connection._create_heartbeat_checker = lambda: None
 
     def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
-        self._assemblers[number] = Assembler(_method)
+        self._assemblers[number] = assembler(number, _method)
         return super()._new_channel(number, listener)
 
     def publisher(self, number: int) -> Publisher:
@@ -130,9 +122,8 @@ class PikaSession(Session):
         listed = _encoded(_Basic.frame_id, encode_properties(properties))
         frame = self._pika.frame
         header = self.checked(frame.Header(number, len(body), listed).marshal())
-        most = self.frame_max - _OVERHEAD
-        cuts = range(0, len(body), most)
-        bodies = [frame.Body(number, body[at : at + most]).marshal() for at in cuts]
+        cut = pieces(body, self.frame_max)
+        bodies = [frame.Body(number, piece).marshal() for piece in cut]
         publish = method(
             exchange=exchange, routing_key=routing_key, mandatory=mandatory
         )
@@ -160,33 +151,18 @@ class PikaSession(Session):
         data: bytes = self._connection._frame_buffer
         if self.over:
             return 0, None
-        if data[0] not in _PAYLOADS:
-            raise no_frame(data)
-        if len(data) < _HEAD.size:
-            return 0, None
-        kind, number, size = _HEAD.unpack_from(data)
-        whole, most = size + _OVERHEAD, self._handshake.tuning.frame_max
-        if whole > most:
-            raise ProtocolError(f"a frame of {whole} bytes is larger than {most}")
-        if kind != _HEADER or data[whole - 1 : whole] != _END:
+        size = self.frame_size(data)
+        if data[0] != FRAME_HEADER or not 0 < size <= len(data):
             return _read(self._pika.frame.decode_frame, data)
-        payload = data[_HEAD.size : whole - 1]
-        return whole, self._pika.frame.Header(number, 0, payload)
+        _, number, payload = parts(data[:size])
+        return size, self._pika.frame.Header(number, 0, payload)
 
     def _take_frame(self, frame: Any) -> None:
         """Take what pika would look at and hand to its channels."""
         number, kind = frame.channel_number, frame.frame_type
+        self.check_channel(number)
         payload = getattr(frame, _PAYLOADS[kind])
-        if number:
-            self._take_of_channel(number, kind, payload)
-        elif kind == _METHOD:
-            self._arrived = frame
-            self.take_method(0, _method(payload))
-        elif kind != _HEARTBEAT:
-            raise ProtocolError(f"a frame of type {kind} for the whole connection")
-
-    def _take_of_channel(self, number: int, kind: int, payload: Any) -> None:
-        self._channel(number)
+        self._arrived = frame
         found = self._assemblers[number].take(kind, payload)
         if isinstance(found, Content):
             assert found.listed is not None

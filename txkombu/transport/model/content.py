@@ -26,6 +26,7 @@ _BASIC: Final = commands.Basic.frame_id
 _METHOD: Final = constants.FRAME_METHOD
 _HEADER: Final = constants.FRAME_HEADER
 _BODY: Final = constants.FRAME_BODY
+_HEARTBEAT: Final = constants.FRAME_HEARTBEAT
 
 
 def header(size: int, listed: bytes) -> bytes:
@@ -96,6 +97,27 @@ class Content:
         return not self._missing
 
 
+class ConnectionAssembler:
+    """Makes methods of the frames of the connection itself, which has no contents."""
+
+    def __init__(self, decode: Callable[[bytes], Method]) -> None:
+        """See L{Assembler.__init__}."""
+        self._decode = decode
+
+    def take(self, kind: int, payload: bytes) -> Method | None:
+        """
+        Take one frame.
+
+        @return: the method it holds; C{None} if it is a heartbeat.
+        @raise ProtocolError: it is neither.
+        """
+        if kind == _HEARTBEAT:
+            return None
+        if kind != _METHOD:
+            raise ProtocolError(f"a frame of type {kind} for the whole connection")
+        return self._decode(payload)
+
+
 class Assembler:
     """
     Makes methods and contents of the frames of one channel.
@@ -147,3 +169,13 @@ class Assembler:
 
 def _unexpected(kind: int) -> ProtocolError:
     return ProtocolError(f"a frame of type {kind} came without a method")
+
+
+def assembler(
+    number: int, decode: Callable[[bytes], Any]
+) -> Assembler | ConnectionAssembler:
+    """
+    @param number: the channel's; 0 is the connection.
+    @param decode: makes a method of what is in its frame.
+    """
+    return (Assembler if number else ConnectionAssembler)(decode)

@@ -56,6 +56,7 @@ from ...interfaces import (
 from ..endpoints import connect_error
 from ..errors import caused, ended, error_of, lost_by
 from .channel import Channel
+from .frames import frame_size
 from .login import Answers, Login, Tuning
 from .numbers import ChannelNumbers
 from .refusals import channels_refused
@@ -281,6 +282,10 @@ class Session(Wire):
 
     # --- what comes ----------------------------------------------------------
 
+    def frame_size(self, data: bytes) -> int:
+        """See L{frames.frame_size}; what is too large was agreed on."""
+        return frame_size(data, self._handshake.tuning.frame_max)
+
     def take_method(self, number: int, method: Method) -> None:
         """
         Take a method that no content follows.
@@ -299,6 +304,13 @@ class Session(Wire):
     ) -> None:
         """See L{Channel.take_content}."""
         self._channel(number).take_content(method, listed, body)
+
+    def check_channel(self, number: int) -> None:
+        """
+        @raise ProtocolError: it is not open; 0, the connection, always is.
+        """
+        if number:
+            self._channel(number)
 
     def _channel(self, number: int) -> Channel:
         channel = self._channels.get(number)

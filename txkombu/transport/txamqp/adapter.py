@@ -19,62 +19,42 @@ Connecting imports Twisted's reactor: txAMQP's queues do, for timeouts not used 
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Any, Final
+from math import inf
+from typing import Any
 
-from pamqp import constants
 from pamqp.base import Frame as Method
-from pamqp.body import ContentBody
-from pamqp.frame import frame_parts, marshal
+from pamqp.constants import FRAME_BODY, FRAME_HEADER, FRAME_METHOD
 from pamqp.header import ProtocolHeader
 from pamqp.heartbeat import Heartbeat
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IReactorTime
 from txamqp.client import TwistedDelegate
 from txamqp.connection import Frame
 from txamqp.content import Content
 from txamqp.message import Message
 from txamqp.protocol import AMQChannel, AMQClient
-from zope.interface import implementer
 
-from ...exceptions import ProtocolError
-from ...interfaces import ISession, ISessionChannelListener, Properties
-from ..errors import no_frame
-from ..model import content as contents
+from ...interfaces import ISessionChannelListener
 from ..model.channel import Channel
-from ..model.login import FRAME_MAX
+from ..model.content import Content as Arrived
+from ..model.content import assembler, header
+from ..model.frames import frame, parts, pieces
 from ..model.session import Session
 from ..model.transport import Transport
 from ..model.values import decode_method, encode_method, encode_properties
 from ..model.wire import Publisher
 from .specification import load, method_name
 
-_HEAD: Final = Struct(">BHI")
-_OVERHEAD: Final = 8
-"""The bytes of a frame around its payload."""
-_NO_LIMIT: Final = 2**32
-_KINDS: Final = (
-    constants.FRAME_METHOD,
-    constants.FRAME_HEADER,
-    constants.FRAME_BODY,
-    constants.FRAME_HEARTBEAT,
-)
-
 
 class TxAMQPDelegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
     """Hands on what comes, logging in included."""
 
-    def __init__(self, session: TxAMQPSession) -> None:
-        super().__init__()
-        self.session = session
-
     def dispatch(self, channel: Any, message: Any) -> None:
         """Take a method, and the content that followed it."""
-        method, content = message.method, message.content
+        method, content, session = message.method, message.content, self.client.session
         if content is None:
-            self.session.take_method(channel.id, method)
+            session.take_method(channel.id, method)
         else:
-            listed, body = content.properties, content.body
-            self.session.take_content(channel.id, method, listed, body)
+            session.take_content(channel.id, method, content.listed, content.body)
 
 
 class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
@@ -82,7 +62,7 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
 
     def __init__(self, number: int, outgoing: Any, client: TxAMQPClient) -> None:
         super().__init__(number, outgoing, client)
-        self._assembler = contents.Assembler(decode_method)
+        self._assembler = assembler(number, decode_method)
 
     def invoke(self, method: Any, args: Any, content: Any = None) -> Any:
         """
@@ -93,20 +73,17 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
         """
         kind = method.command
         arguments = dict(zip(kind.attributes(), args, strict=True))
-        packed = self._pack(constants.FRAME_METHOD, encode_method(kind, arguments))
+        packed = self._pack(FRAME_METHOD, encode_method(kind, arguments))
         if content is None:
             return packed
-        body, most = content.body, self.client.MAX_LENGTH - _OVERHEAD
-        header = contents.header(len(body), encode_properties(content.properties))
-        frames = [packed, self._pack(constants.FRAME_HEADER, header)]
-        for at in range(0, len(body), most):
-            frames.append(marshal(ContentBody(body[at : at + most]), self.id))
+        body, listed = content.body, encode_properties(content.properties)
+        frames = [packed, self._pack(FRAME_HEADER, header(len(body), listed))]
+        for piece in pieces(body, self.client.session.frame_max):
+            frames.append(self._pack(FRAME_BODY, piece))
         return b"".join(frames)
 
     def _pack(self, kind: int, payload: bytes) -> Any:
-        head = _HEAD.pack(kind, self.id, len(payload))
-        frame = b"".join((head, payload, constants.FRAME_END_CHAR))
-        return self.client.delegate.session.checked(frame)
+        return self.client.session.checked(frame(kind, self.id, payload))
 
     def dispatch(self, frame: Any, work: object) -> None:
         """
@@ -114,25 +91,27 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
 
         @raise ProtocolError: it was not due.
         """
-        kind, payload = frame.payload
-        if not self.id and kind != constants.FRAME_METHOD:
-            if kind != constants.FRAME_HEARTBEAT:
-                raise ProtocolError(f"a frame of type {kind} for the whole connection")
-            return
-        found = self._assembler.take(kind, payload)
-        if isinstance(found, contents.Content):
-            content = Content(found.body, properties=found.listed)
-            message = Message(found.method, (), content)
-            self.client.delegate.dispatch(self, message)
+        found = self._assembler.take(*frame.payload)
+        if isinstance(found, Arrived):
+            self.client.delegate.dispatch(self, Message(found.method, (), found))
         elif found is not None:
             self.client.delegate.dispatch(self, Message(found, ()))
 
 
 class TxAMQPClient(AMQClient):  # type: ignore[misc]
-    """Cuts what comes into frames; writes what is packed."""
+    """
+    Cuts what comes into frames; writes what is packed.
+
+    @ivar session: whom it works for.
+    """
 
     channelClass = TxAMQPChannel
-    MAX_LENGTH = FRAME_MAX
+    MAX_LENGTH = inf  # a frame that is too large is found out when it begins
+
+    def __init__(self, session: TxAMQPSession, clock: IReactorTime) -> None:
+        super().__init__(TxAMQPDelegate(), "", load(), clock=clock)
+        self.session = session
+        self.add_channel(0)
 
     def add_channel(self, number: int) -> None:
         """Make the channel of that number, instead of one before it."""
@@ -140,11 +119,11 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]
 
     def send_init_string(self) -> None:
         """Say what is spoken here."""
-        self.transport.write(marshal(ProtocolHeader(), 0))
+        self.transport.write(ProtocolHeader().marshal())
 
     def send_frame(self, packed: bytes) -> None:
         """Write frames."""
-        self.delegate.session.write(packed)
+        self.session.write(packed)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -154,42 +133,24 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]
         """
         super().dataReceived(data)
         rest = self._FrameReceiver__buffer
-        if rest and not self.delegate.session.over:
-            self._check(rest)
-
-    def _check(self, data: bytes) -> None:
-        """Whether a frame may begin so; txAMQP calls it, and has it not."""
-        if data[0] not in _KINDS:
-            raise no_frame(data)
-        size = (frame_parts(data)[2] or 0) + _OVERHEAD
-        if size > self.MAX_LENGTH:
-            raise ProtocolError(
-                f"a frame of {size} bytes is larger than {self.MAX_LENGTH}, the size "
-                "agreed on"
-            )
-
-    frameLengthExceeded = _check
+        if rest and not self.session.over:
+            self.session.frame_size(rest)
 
     def _unpack_frame(self, data: bytes) -> Any:
-        self._check(data)
-        kind, number, size = frame_parts(data)
-        if data[-1] != constants.FRAME_END:
-            raise ProtocolError(f"a frame of {size} bytes lacks its end")
-        return Frame(number, (kind, data[constants.FRAME_HEADER_SIZE : -1]))
+        self.session.frame_size(data)
+        kind, number, payload = parts(data)
+        return Frame(number, (kind, payload))
 
     def frame_received(self, frame: Any) -> Any:
         """
         @return: whether to go no further.
+        @raise ProtocolError: it was not due.
         """
-        channel = self.channels.get(frame.channel)
-        if channel is None:
-            number = frame.channel
-            raise ProtocolError(f"a frame for channel {number}, which is not open")
-        channel.dispatch(frame, self.work)
-        return self.delegate.session.over
+        self.session.check_channel(frame.channel)
+        self.channels[frame.channel].dispatch(frame, self.work)
+        return self.session.over
 
 
-@implementer(ISession, IPushProducer)
 class TxAMQPSession(Session):
     """One connection to one broker; see L{ISession}."""
 
@@ -197,43 +158,28 @@ class TxAMQPSession(Session):
         self._client.add_channel(number)
         return super()._new_channel(number, listener)
 
-    # --- what is written -----------------------------------------------------
-
     def _begin(self) -> None:
-        delegate = TxAMQPDelegate(self)
-        self._client = TxAMQPClient(delegate, "", load(), clock=self._clock)
-        self._client.add_channel(0)
+        self._client = TxAMQPClient(self, self._clock)
         self._client.makeConnection(self.transport)
 
     def pack(self, number: int, kind: type[Method], **arguments: object) -> Any:
         channel = self._client.channels[number]
-        return getattr(channel, method_name(kind))(**arguments)
+        return getattr(channel, method_name(kind.name))(**arguments)
 
     def publisher(self, number: int) -> Publisher:
         publish = self._client.channels[number].basic_publish
-
-        def pack(
-            body: bytes,
-            properties: Properties,
-            exchange: str,
-            routing_key: str,
-            mandatory: bool,
-        ) -> Any:
-            content = Content(body, properties=properties)
-            return publish(0, exchange, routing_key, mandatory, False, content)
-
-        return pack
+        return lambda body, properties, exchange, routing_key, mandatory: publish(
+            exchange=exchange,
+            routing_key=routing_key,
+            mandatory=mandatory,
+            content=Content(body, properties=properties),
+        )
 
     def put(self, packet: bytes) -> None:
         self._client.outgoing.put(packet)
 
     def _beat(self) -> None:
-        self.put(marshal(Heartbeat(), 0))
-
-    def _limit(self, frame_max: int) -> None:
-        self._client.MAX_LENGTH = frame_max or _NO_LIMIT
-
-    # --- what comes ----------------------------------------------------------
+        self.put(Heartbeat().marshal())
 
     def _feed(self, data: bytes) -> None:
         self._client.dataReceived(data)
