@@ -8,7 +8,6 @@ own: STOMP alone, with and without TLS, and a store on disk.
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,7 +16,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from .certificates import Authority
-from .node import HOST, TLS_HOST, Node, Nodes, free_ports, missing, revived
+from .node import (
+    HOST,
+    TLS_HOST,
+    Child,
+    Node,
+    Nodes,
+    alive,
+    free_ports,
+    missing,
+    revived,
+)
 
 USER = "guest"
 """May do everything; this is its password, too."""
@@ -139,7 +148,7 @@ class ActiveMQ(Node):
             )
         )
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> Child:
         return self._spawn(
             "java",
             "-Xmx512m",
@@ -182,7 +191,7 @@ def activemq() -> ActiveMQ:
     @raise SkipTest: it is not installed, and this is not CI.
     @raise BrokerFailed: it does not start.
     """
-    return _require("shared")
+    return alive(_require("shared"))
 
 
 def fragile_activemq() -> ActiveMQ:

@@ -20,9 +20,10 @@ from .node import (
     HOST,
     TLS_HOST,
     BrokerFailed,
+    Child,
     Node,
     Nodes,
-    end,
+    alive,
     free_ports,
     missing,
     revived,
@@ -140,7 +141,7 @@ class RabbitMQ(Node):
         self.node = f"txkombu{self.amqp_port}@localhost"
         self._log = self.folder / "node.log"
         self._environment = self._write_files(config)
-        self._epmd: subprocess.Popen[bytes] | None = None
+        self._epmd: Child | None = None
 
     @property
     def url(self) -> str:
@@ -220,13 +221,14 @@ class RabbitMQ(Node):
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> Child:
         command = self._installation.command
         if self._epmd is None and not self._shares_epmd:
             # Our own port mapper, or the node would start one that stays.
             port = str(self._epmd_port)
             epmd = command("epmd", "-address", HOST, "-port", port)
             self._epmd = self._spawn(*epmd)
+            self._wait_for(self._epmd, self._epmd_port)
         return self._spawn(*command(str(_SCRIPTS / "rabbitmq-server")))
 
     def ctl(self, *arguments: str) -> str:
@@ -253,7 +255,8 @@ class RabbitMQ(Node):
     def stop(self) -> None:
         """Kill what was started; nothing it kept is of use to anyone."""
         super().stop()
-        end(self._epmd)
+        if self._epmd is not None:
+            self._epmd.end()
         self._epmd = None
 
 
@@ -267,7 +270,7 @@ def rabbitmq() -> RabbitMQ:
     @raise SkipTest: it is not installed, and this is not CI.
     @raise BrokerFailed: it does not start.
     """
-    return _require("shared")
+    return alive(_require("shared"))
 
 
 def fragile_rabbitmq() -> RabbitMQ:

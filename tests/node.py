@@ -2,29 +2,34 @@
 One process of a broker, as the tests run it.
 
 It listens on free ports of the loopback interface, keeps its data in a
-temporary folder, and ends with the process that started it.
+temporary folder, and ends with the process that started it, however that ends.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NoReturn, TypeVar
 from unittest import SkipTest
+
+from .processes import Guard
 
 HOST = "127.0.0.1"
 TLS_HOST = "localhost"
 """The host that a broker's certificate is for."""
 
 _BOOT_SECONDS = 120.0
+_PORTS = range(20_000, 32_768)
+"""Ports that Linux gives to nobody who does not ask for them."""
 
 
 class BrokerFailed(Exception):
@@ -32,15 +37,25 @@ class BrokerFailed(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports of the loopback interface on which nothing listens."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """
+    Find ports of the loopback interface on which nothing listens, and on which
+    nothing will: a broker that is started again has those it had.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(_PORTS)
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as each:
+        try:
+            each.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def _listens(port: int) -> bool:
@@ -49,6 +64,44 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class Child:
+    """
+    A process that does not outlive this one.
+
+    @ivar pid: its number.
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        """
+        @param folder: where it runs, and what it prints goes; goes with us, too.
+        """
+        with (folder / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        self._guard = Guard(self.pid, folder)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is there, frozen or not."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """Kill it, and wait for its end."""
+        self._process.kill()
+        self._process.wait()
+        self._guard.leave()
 
 
 class Node(ABC):
@@ -64,7 +117,7 @@ class Node(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._environment: dict[str, str] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         atexit.register(self.stop)
 
     @abstractmethod
@@ -72,7 +125,7 @@ class Node(ABC):
         """Where it listens once it is up."""
 
     @abstractmethod
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> Child:
         """Start its process."""
 
     @property
@@ -83,7 +136,7 @@ class Node(ABC):
     @property
     def is_running(self) -> bool:
         """Whether its process is there, frozen or not."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.is_running
 
     def start(self) -> None:
         """
@@ -93,25 +146,23 @@ class Node(ABC):
         @raise BrokerFailed: it does not.
         """
         process = self._process = self._launch()
+        self._wait_for(process, *self.ports())
+
+    def _wait_for(self, process: Child, *ports: int) -> None:
         limit = time.monotonic() + _BOOT_SECONDS
-        while not all(map(_listens, self.ports())):
-            if process.poll() is not None or time.monotonic() > limit:
-                text = f"{self.product} did not start; its log ends:\n{self.tail()}"
+        while not all(map(_listens, ports)):
+            if not process.is_running or time.monotonic() > limit:
+                error = self.failure("did not start")
                 self.stop()
-                raise BrokerFailed(text)
+                raise error
             time.sleep(0.1)
 
-    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        with (self.folder / "output").open("ab") as output:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environment,
-                cwd=self.folder,
-                start_new_session=True,
-            )
+    def failure(self, what: str) -> BrokerFailed:
+        """An error with the tail of the log."""
+        return BrokerFailed(f"{self.product} {what}; its log ends:\n{self.tail()}")
+
+    def _spawn(self, *command: str) -> Child:
+        return Child(command, self.folder, self._environment)
 
     def _logs(self) -> tuple[Path, ...]:
         return (self.folder / "output",)
@@ -125,7 +176,8 @@ class Node(ABC):
 
     def kill(self) -> None:
         """Kill the node as a loss of power would; L{start} starts it again."""
-        end(self._process)
+        if self._process is not None:
+            self._process.end()
 
     def freeze(self) -> None:
         """Stop the node's process: it keeps its sockets, and does nothing."""
@@ -138,16 +190,9 @@ class Node(ABC):
     def stop(self) -> None:
         """Kill what was started; nothing it kept is of use to anyone."""
         atexit.unregister(self.stop)
-        end(self._process)
+        self.kill()
         self._process = None
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def end(process: subprocess.Popen[bytes] | None) -> None:
-    """Kill a process of ours, and wait for its end."""
-    if process is not None:
-        process.kill()
-        process.wait()
 
 
 _N = TypeVar("_N", bound=Node)
@@ -179,6 +224,17 @@ def _started(make: Callable[[], Node]) -> Node | BrokerFailed:
         node.start()
     except BrokerFailed as error:
         return error
+    return node
+
+
+def alive(node: _N) -> _N:
+    """
+    The node, which no test kills.
+
+    @raise BrokerFailed: it has ended by itself.
+    """
+    if not node.is_running:
+        raise node.failure("has ended")
     return node
 
 

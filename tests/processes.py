@@ -19,6 +19,30 @@ TWIST = "from twisted.application.twist._twist import Twist; Twist.main()"
 TRIAL = "from twisted.scripts.trial import run; run()"
 
 
+_GUARD = 'read -r _; kill -9 "$1"; shift; rm -rf "$@"; sleep 1; rm -rf "$@"'
+
+
+class Guard:
+    """Kills a process when this one has ended, however it did."""
+
+    def __init__(self, pid: int, *folders: Path) -> None:
+        """
+        @param folders: what goes with it.
+        """
+        self._process = subprocess.Popen(
+            ["sh", "-c", _GUARD, "sh", str(pid), *map(str, folders)],
+            stdin=subprocess.PIPE,  # whose other end closes with us
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def leave(self) -> None:
+        """The process has ended: its number may be another's soon."""
+        self._process.kill()
+        self._process.communicate()
+
+
 def environment(**changes: str) -> dict[str, str]:
     """Where the tests find modules, their children find them."""
     kept = {key: os.environ[key] for key in os.environ if not key.startswith("DEMO_")}
@@ -56,6 +80,7 @@ class Running:
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
+        self._guard = Guard(self.process.pid)
 
     @property
     def output(self) -> str:
@@ -85,4 +110,5 @@ class Running:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self._guard.leave()
         self._output.close()
