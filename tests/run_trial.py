@@ -30,6 +30,9 @@ Warnings of dependencies that we cannot mend: a pattern for the beginning of
 the text, and the category.
 """
 
+REASON = 3000
+"""Characters of a failure's reason that are shown again at the end."""
+
 
 @implementer(ILogObserver)
 class Unhandled:
@@ -101,6 +104,16 @@ def list_skips(result: Any) -> None:
         print(f"skipped {times}: {reason}")
 
 
+def list_failures(result: Any) -> None:
+    """Say what failed and why, once for each reason: the end is what is read."""
+    reasons: dict[str, list[str]] = {}
+    for test, failure in (*result.failures, *result.errors):
+        reasons.setdefault(failure.getErrorMessage(), []).append(test.id())
+    for reason, tests in reasons.items():
+        more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+        print(f"failed: {tests[0]}{more}: {reason[-REASON:]}")
+
+
 def main(names: list[str]) -> int:
     """Run, report, and give the exit code."""
     strict_warnings()
@@ -111,6 +124,7 @@ def main(names: list[str]) -> int:
     for text in unhandled.seen:
         print(f"Unhandled error in Deferred:\n{text}")
     list_skips(result)
+    list_failures(result)
     in_ci = os.environ.get("CI") == "true"
     if in_ci and result.skips:
         print("with CI=true no test may be skipped")

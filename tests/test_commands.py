@@ -126,6 +126,14 @@ class Failing(SynchronousTestCase):
         self.addCleanup(self.fail, "again")
         raise RuntimeError("and again")
 
+class Alike(SynchronousTestCase):
+    def setUp(self):
+        raise RuntimeError("no broker today")
+    def test_one(self):
+        pass
+    def test_two(self):
+        pass
+
 class Warning(SynchronousTestCase):
     def test_warns(self):
         warnings.warn("old", DeprecationWarning)
@@ -175,6 +183,19 @@ class RunnerTests(SynchronousTestCase):
         """A test that fails counts once, whatever else breaks in it."""
         code, lines = self.run_tests("Good", "Failing")
         self.assertEqual((code, lines[-1]), (1, "2 passed, 2 failed, 0 skipped"))
+
+    def test_reasons(self) -> None:
+        """Each reason to fail stands at the end, once."""
+        _, lines = self.run_tests("Failing", "Alike")
+        self.assertEqual(
+            sorted(lines[-5:-1]),
+            [
+                "failed: samples.Alike.test_one and 1 more: no broker today",
+                "failed: samples.Failing.test_fails: so it is",
+                "failed: samples.Failing.test_fails_twice: again",
+                "failed: samples.Failing.test_fails_twice: and again",
+            ],
+        )
 
     def test_no_such_test(self) -> None:
         """What cannot be loaded is a failure."""
