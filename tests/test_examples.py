@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
 from io import StringIO
@@ -12,8 +13,9 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from txkombu import BrokerConnection, Queue
@@ -23,7 +25,7 @@ from .processes import TRIAL, Running, run_python
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 BROKER = "memory://examples"
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 def load(name: str) -> Any:
@@ -53,12 +55,17 @@ class ExampleCase(TestCase):
 
     async def printed(self, pattern: str) -> re.Match[str]:
         """Wait until this has been printed."""
+        await self.until(lambda: re.search(pattern, self.screen.getvalue()))
+        found = re.search(pattern, self.screen.getvalue())
+        assert found, f"{pattern!r} not in {self.screen.getvalue()!r}"
+        return found
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so, or for a long time."""
         for _ in range(round(SECONDS / 0.005)):
-            found = re.search(pattern, self.screen.getvalue())
-            if found:
-                return found
+            if condition():
+                return
             await deferLater(reactor, 0.005)
-        raise AssertionError(f"{pattern!r} not in {self.screen.getvalue()!r}")
 
     async def interrupt(self, running: Deferred[None]) -> None:
         """End an example that runs until it is interrupted; nothing is left."""
@@ -98,8 +105,10 @@ class FeedTests(ExampleCase):
             await producer.publish({"action": "paint_feed"})
             await producer.import_feed("http://after/")
         await self.printed("for: http://after/\n")
-        await deferLater(reactor, 0.01)
         queue = broker_named("examples").queue("feed")
+        await self.until(
+            lambda: not (queue.waiting or any(each.held for each in queue.consumers))
+        )
         self.assertEqual(len(queue.waiting), 0)
         texts = [str(each.value) for each in self.flushLoggedErrors(Exception)]
         self.assertEqual(texts, ["Unknown action: paint_feed"] * 2)
@@ -107,13 +116,21 @@ class FeedTests(ExampleCase):
 
 
 class LineClient(Protocol):
-    """Collects what the server answers."""
+    """
+    Collects what the server answers.
+
+    @ivar left: fires when the server has closed the connection.
+    """
 
     def __init__(self) -> None:
         self.received = b""
+        self.left: Deferred[None] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.left.callback(None)
 
 
 class LinePublisherTests(ExampleCase):
@@ -129,17 +146,13 @@ class LinePublisherTests(ExampleCase):
 
     async def answers(self, client: LineClient, count: int) -> list[bytes]:
         """Wait for so many lines from the server."""
-        for _ in range(round(SECONDS / 0.005)):
-            if client.received.count(b"\n") >= count:
-                break
-            await deferLater(reactor, 0.005)
+        await self.until(lambda: client.received.count(b"\n") >= count)
         return client.received.splitlines()
 
     async def leave(self, client: LineClient, serving: Deferred[None]) -> None:
-        """Disconnect, and end the server."""
-        assert client.transport is not None
-        client.transport.loseConnection()
-        await deferLater(reactor, 0.02)
+        """Say that no more comes, at which the server closes, and end it."""
+        client.transport.loseWriteConnection()  # type: ignore[union-attr]
+        await client.left
         await self.interrupt(serving)
 
     async def test_lines(self) -> None:
