@@ -341,6 +341,8 @@ class CancelledTests(SubscriptionTestCase):
         self.cancel_by_broker()
         self.clock.advance(1)
         self.assertFalse(self.channel.is_consuming)
+        # This refusal ended no channel, so it needs none for itself.
+        self.assertEqual(self.connection._channels, [self.channel])
         self.own.answers["basic_consume"] = None
         self.clock.advance(2)
         self.assertConsumes()

@@ -8,7 +8,7 @@ up to its timeout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import (
@@ -110,17 +110,21 @@ class Channel(ConsumingChannel):
     @property
     def unsettled_count(self) -> int:
         """How many messages it handed out await settlement."""
-        return 0 if self._inbox is None else len(self._inbox.unsettled)
+        return len(self._own_unsettled) + len(self._apart.unsettled)
 
     @property
     def unsettled(self) -> list[Message]:
         """The messages it handed out that await settlement, oldest first."""
-        return [] if self._inbox is None else list(self._inbox.unsettled.values())
+        return [*self._own_unsettled.values(), *self._apart.unsettled]
+
+    @property
+    def _own_unsettled(self) -> Mapping[int, Message]:
+        return {} if self._inbox is None else self._inbox.unsettled
 
     def left_undone(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
         return [
-            *(f"{message!r} was not settled" for message in self.unsettled),
+            *(f"{each!r} was not settled" for each in self._own_unsettled.values()),
             *["an operation waits for the connection"] * len(self._open.waiting),
             *["a message waits to be published"] * self.publisher.waiting,
         ]
@@ -255,7 +259,9 @@ class Channel(ConsumingChannel):
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()
+        apart = self._apart.close_because(error)
         answers = yield self._cancel_all()
+        yield apart
         if answers and self._session_channel is not None:
             answers = yield self._await_verdicts()
         channel, self._session_channel = self._session_channel, None
@@ -389,7 +395,8 @@ class Channel(ConsumingChannel):
                     message.settled_by_other("requeued")
             return channel.basic_recover()
 
-        return self.call("recover", recover)
+        recovering = self.call("recover", recover)
+        return self._apart.also(recovering, lambda each: each.basic_recover())
 
     # --- publishing ---------------------------------------------------------
 
@@ -415,7 +422,7 @@ class Channel(ConsumingChannel):
             return succeed(Settlement.STALE)
         flushed = channel.when_flushed()
         channel.flush()
-        return flushed
+        return self._apart.also(flushed, lambda each: each.flush())
 
     # --- returned messages --------------------------------------------------
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
+from .apart import Apart
 from .bounded import bounded
 from .entity import Queue
-from .exceptions import KombuError, SerializerNotInstalled
+from .exceptions import ChannelError, KombuError, SerializerNotInstalled
 from .inbox import Inbox
 from .interfaces import ISessionChannel
 from .operations import EntityOperations
@@ -22,6 +24,7 @@ from .subscription import Subscription
 from .validation import check_count, check_short_string
 
 if TYPE_CHECKING:
+    from .channel import Channel
     from .connection import BrokerConnection
     from .message import Message
 
@@ -42,6 +45,9 @@ class ConsumingChannel(EntityOperations):
         self._subscriptions: dict[str, Subscription] = {}
         self._tags = 0
         self._paused_by: set[object] = set()
+        self._apart = Apart()
+        self._is_apart = False
+        self._refused: set[str] = set()
 
     @abstractmethod
     def when_open(self) -> Deferred[ISessionChannel]:
@@ -50,7 +56,13 @@ class ConsumingChannel(EntityOperations):
     @property
     def is_consuming(self) -> bool:
         """Whether every consumer that was started is running at the broker."""
-        return all(each.running for each in self._subscriptions.values())
+        running = all(each.running for each in self._subscriptions.values())
+        return running and self._apart.is_consuming
+
+    @property
+    def has_consumers(self) -> bool:
+        """Whether consumers share it."""
+        return bool(self._subscriptions)
 
     def consume(
         self,
@@ -77,7 +89,7 @@ class ConsumingChannel(EntityOperations):
         @raise ValueError: the tag is taken.
         """
         tag = check_short_string("consumer_tag", consumer_tag or self._tag(tag_prefix))
-        if tag in self._subscriptions:
+        if tag in self._subscriptions or tag in self._apart:
             raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
         check_count("prefetch_count", prefetch_count, 0, 65535)
         if self._closed is not None:
@@ -86,8 +98,10 @@ class ConsumingChannel(EntityOperations):
             accepted = accept_set(accept)
         except SerializerNotInstalled:
             return fail()
+        apart = self._new_apart() if self._is_to_be_apart(queue) else None
+        where = self if apart is None else apart
         subscription = Subscription(
-            self,
+            where,
             queue,
             callback,
             tag=tag,
@@ -102,16 +116,50 @@ class ConsumingChannel(EntityOperations):
         def started(_: object) -> str:
             if self._closed is not None:
                 raise self._closed
-            self._subscriptions[tag] = subscription
+            where._subscriptions[tag] = subscription
+            if apart is not None:
+                self._apart.add(tag, apart)
             return tag
 
-        return self.call(
-            f"consuming from queue {queue.name!r}", subscription.start
-        ).addCallback(started)
+        def failed(failure: Failure) -> Failure:
+            if apart is not None:
+                apart.close()
+            elif failure.check(ChannelError):
+                self._refused.add(queue.name)
+            return failure
+
+        what = f"consuming from queue {queue.name!r}"
+        starting = where.call(what, subscription.start).addCallback(started)
+        return starting.addErrback(failed)
+
+    def _is_to_be_apart(self, queue: Queue) -> bool:
+        """Whether another refusal would end a channel that others use."""
+        return queue.name in self._refused and self.has_consumers
 
     def _tag(self, prefix: str) -> str:
         self._tags += 1
         return f"{prefix or self.connection.tag_prefix}{self._tags}"
+
+    def set_apart(self, subscription: Subscription) -> ConsumingChannel:
+        """
+        Give a consumer that was refused a channel of its own, unless this is it.
+
+        @return: the channel it is to use.
+        """
+        if self._is_apart or self._closed is not None:
+            return self
+        channel = self._new_apart()
+        self._refused.add(subscription.queue.name)
+        tag = subscription.tag
+        channel._subscriptions[tag] = self._subscriptions.pop(tag)
+        self._apart.add(tag, channel)
+        return channel
+
+    def _new_apart(self) -> Channel:
+        channel = self.connection.new_channel()
+        channel._is_apart = True
+        channel._paused_by.update(self._paused_by)
+        return channel
 
     def basic_cancel(self, consumer_tag: str) -> Deferred[None]:
         """
@@ -119,6 +167,9 @@ class ConsumingChannel(EntityOperations):
 
         @return: fires when no more of its messages come; never fails.
         """
+        if consumer_tag in self._apart:
+            return self._apart.cancel(consumer_tag)
+        self._apart.close_settled()
         subscription = self._subscriptions.pop(consumer_tag, None)
         if subscription is None:
             return succeed(None)
@@ -158,11 +209,15 @@ class ConsumingChannel(EntityOperations):
         """Read no more deliveries until C{who} calls L{resume}."""
         first = not self._paused_by
         self._paused_by.add(who)
+        for channel in self._apart:
+            channel.pause(who)
         if first and self._session_channel is not None:
             self._session_channel.pause_delivery()
 
     def resume(self, who: object) -> None:
         """Undo L{pause}."""
+        for channel in self._apart:
+            channel.resume(who)
         if who in self._paused_by:
             self._paused_by.discard(who)
             if not self._paused_by and self._session_channel is not None:

@@ -15,9 +15,10 @@ from twisted.internet.defer import (
     inlineCallbacks,
     succeed,
 )
+from twisted.python.failure import Failure
 
 from .entity import Queue
-from .exceptions import ChannelClosed, SessionLost
+from .exceptions import ChannelClosed, ChannelError, SessionLost
 from .message import Message
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Intake:
         self._tags: dict[str, tuple[Queue, bool]] = {}
         self.ending: set[str] = set()
         self._declared: list[Queue] = []
+        self._refused: list[Queue] = []
         self._lock = DeferredLock()
         self._cancels = 0
         self.queues: list[Queue] = []
@@ -97,11 +99,41 @@ class Intake:
         that goes with its last consumer may be gone each time.
         """
         wanted = self._settings.auto_declare
-        if not wanted or any(each is queue for each in self._declared):
+        if not wanted or _has(self._declared, queue):
             return succeed(None)
-        passive = wanted == "passive"
-        began = queue.queue_declare(passive=True) if passive else queue.declare()
-        return began.addCallback(lambda _: self._note_declared(queue))
+        if self._channel.has_consumers and _has(self._refused, queue):
+            return self._declare_apart(queue)
+        return self._declare_on(queue, self._channel)
+
+    def _declare_on(self, queue: Queue, channel: Channel) -> Deferred[Any]:
+        passive = self._settings.auto_declare == "passive"
+        began: Deferred[Any] = (
+            queue.queue_declare(passive=True, channel=channel)
+            if passive
+            else queue.declare(channel=channel)
+        )
+        return began.addCallbacks(
+            lambda _: self._note_declared(queue),
+            lambda failure: self._note_refused(queue, failure),
+        )
+
+    def _declare_apart(self, queue: Queue) -> Deferred[Any]:
+        """
+        On a channel of its own: one more refusal must not end the channel of the
+        consumers that run.
+        """
+        channel = self._channel.connection.new_channel()
+
+        def close(result: Any) -> Any:
+            channel.close()
+            return result
+
+        return self._declare_on(queue, channel).addBoth(close)
+
+    def _note_refused(self, queue: Queue, failure: Failure) -> Failure:
+        if failure.check(ChannelError) and not _has(self._refused, queue):
+            self._refused.append(queue)
+        return failure
 
     def _note_declared(self, queue: Queue) -> None:
         if not queue.auto_delete:
@@ -246,6 +278,12 @@ class Intake:
     def cancel_queue(self, name: str) -> list[str]:
         """Drop a queue; @return: the tags that have to be cancelled for it."""
         self.queues[:] = [each for each in self.queues if each.name != name]
-        self._declared[:] = [each for each in self._declared if each.name != name]
+        for noted in (self._declared, self._refused):
+            noted[:] = [each for each in noted if each.name != name]
         tag = self.tag_of(name)
         return [] if tag is None else [tag]
+
+
+def _has(queues: list[Queue], queue: Queue) -> bool:
+    """Whether it is one of them: itself, not only an equal one."""
+    return any(each is queue for each in queues)

@@ -14,7 +14,12 @@ from twisted.python.failure import Failure
 from .awaiting import tell
 from .bounded import bounded, pause
 from .entity import Queue
-from .exceptions import ChannelClosed, ConsumerCancelled, SessionLost
+from .exceptions import (
+    ChannelClosed,
+    ChannelError,
+    ConsumerCancelled,
+    SessionLost,
+)
 from .inbox import Inbox
 from .interfaces import Delivery, ISessionChannel
 from .message import Message
@@ -115,7 +120,8 @@ class Subscription:
     ) -> Generator[Deferred[Any], Any, None]:
         """
         Start on a new session channel; one that was refused keeps trying by
-        itself, and looks at its queue first, to end no more channels.
+        itself, looks at its queue first, and has a channel of its own if it had
+        ended one, to end no more of others.
         """
         if self._restarting is not None or self._stopped:
             return
@@ -126,7 +132,13 @@ class Subscription:
         except CancelledError:
             raise
         except Exception:
+            self._refused_on(opened)
             self._failed(Failure())
+
+    def _refused_on(self, opened: ISessionChannel) -> None:
+        """Leave the channel to others if the refusal has ended it."""
+        if not self._stopped and self._channel._session_channel is not opened:
+            self._channel = self._channel.set_apart(self)
 
     def _cancelled(self, error: Exception) -> None:
         """
@@ -167,7 +179,11 @@ class Subscription:
         replay = connection.topology.replay_queue(session, self.queue)
         yield self._bounded(replay, "declare")
         opened = yield self._channel.when_open()
-        yield self._bounded(self.start(opened), "consume")
+        try:
+            yield self._bounded(self.start(opened), "consume")
+        except ChannelError:
+            self._refused_on(opened)
+            raise
         self._restarting = None
         self._log.info(
             "Consumer {tag!r} consumes from queue {queue!r} again",

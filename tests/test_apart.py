@@ -1,0 +1,278 @@
+"""Consumers that are refused again and again, and those that share a channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from txkombu import BrokerConnection, Consumer, Message, Queue
+from txkombu.channel import Channel
+from txkombu.exceptions import AccessRefused, PreconditionFailed
+from txkombu.interfaces import Settlement
+from txkombu.testing import BrokerTestCase
+
+WORK = Queue("work")
+TAKEN = Queue("taken")
+"""One that somebody else may consume from alone, so that nobody else can."""
+
+
+class ApartTestCase(BrokerTestCase):
+    """A channel with two consumers, of which one can be refused."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.got: list[Message] = []
+        self.channel = self.result_of(self.connection.channel())
+        self.declared = self.result_of(self.connect().channel())
+        for queue in (WORK, TAKEN):
+            self.result_of(queue(self.declared).declare())
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.flush()
+
+    def consuming(self, queue: Queue, channel: Channel | None = None) -> Consumer:
+        """A running consumer, which settles nothing."""
+        consumer = Consumer(
+            channel or self.channel, queue, on_message=self.got.append, concurrency=9
+        )
+        self.result_of(consumer.consume())
+        return consumer
+
+    def take_away(self) -> BrokerConnection:
+        """Have somebody else consume alone."""
+        other = self.connect()
+        alone = Consumer(other, TAKEN, exclusive=True, on_message=print)
+        self.result_of(alone.consume())
+        return other
+
+    def lose_it_to_another(self) -> BrokerConnection:
+        """Lose the session, and the queue to another connection meanwhile."""
+        self.connection.drop()
+        self.flush()
+        other = self.take_away()
+        self.wait(5)
+        return other
+
+    def publish(self, body: object, queue: Queue = WORK) -> None:
+        """Publish to a queue."""
+        self.result_of(
+            self.connect().Producer(auto_declare=False).publish(body, queue.name)
+        )
+
+    def received(self) -> list[Any]:
+        """Ack what came since the last time; give the payloads."""
+        payloads = [each.payload for each in self.got]
+        for message in self.got:
+            self.result_of(message.ack())
+        self.got.clear()
+        return payloads
+
+
+class RefusedTests(ApartTestCase):
+    """One is refused after a loss."""
+
+    def test_the_other_goes_on(self) -> None:
+        """
+        However often it tries, the other one's messages stay with that, and can
+        be settled.
+        """
+        self.consuming(WORK)
+        self.consuming(TAKEN)
+        self.lose_it_to_another()
+        self.publish("once")
+        self.assertFalse(self.channel.is_consuming)
+        self.wait(120)
+        [message] = self.got
+        self.assertEqual(self.result_of(message.ack()), Settlement.SENT)
+
+    def test_comes_back(self) -> None:
+        """It consumes as soon as it may; its messages are settled as any."""
+        self.consuming(WORK)
+        taken = self.consuming(TAKEN)
+        other = self.lose_it_to_another()
+        self.result_of(other.close())
+        self.wait(31)
+        self.assertTrue(self.channel.is_consuming)
+        self.publish("a", TAKEN)
+        self.publish("b")
+        self.assertEqual(len(self.got), 2)
+        self.assertEqual({*self.channel.unsettled}, {*self.got})
+        self.assertEqual(self.channel.unsettled_count, 2)
+        for message in self.got:
+            self.assertEqual(self.result_of(message.ack()), Settlement.SENT)
+        self.assertEqual(self.result_of(self.channel.flush()), Settlement.SENT)
+        self.assertTrue(taken.consuming_from("taken"))
+
+    def test_comes_back_after_the_next_loss(self) -> None:
+        """It stays apart, and comes back with the next session too."""
+        self.consuming(WORK)
+        self.consuming(TAKEN)
+        other = self.lose_it_to_another()
+        self.result_of(other.close())
+        self.wait(31)
+        self.connection.drop()
+        self.wait(5)
+        self.assertTrue(self.channel.is_consuming)
+        self.publish("again", TAKEN)
+        self.assertEqual(self.received(), ["again"])
+
+    def test_refused_for_the_next_session(self) -> None:
+        """While it is refused a loss does not end the others' channel twice."""
+        self.consuming(WORK)
+        self.consuming(TAKEN)
+        self.lose_it_to_another()
+        self.connection.drop()
+        self.wait(2)
+        self.publish("once")
+        self.wait(60)
+        self.assertEqual(self.received(), ["once"])
+
+    def test_no_channels_are_left(self) -> None:
+        """It has one more channel, however often it tries, and none when closed."""
+        self.consuming(WORK)
+        self.consuming(TAKEN)
+        self.lose_it_to_another()
+        self.wait(100)
+        self.assertEqual(len(self.connection._channels), 2)
+        self.result_of(self.channel.close())
+        self.assertEqual(self.connection._channels, [])
+        self.wait(100)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelled_while_refused(self) -> None:
+        """Cancelling it ends its attempts, and its channel; its tag is free."""
+        self.consuming(WORK)
+        taken = self.consuming(TAKEN)
+        [tag] = taken._intake.tags
+        self.lose_it_to_another()
+        self.assertRaises(
+            ValueError, self.channel.consume, WORK, print, consumer_tag=tag
+        )
+        self.result_of(taken.cancel())
+        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertTrue(self.channel.is_consuming)
+        self.result_of(self.channel.consume(WORK, print, consumer_tag=tag))
+
+    def come_back(self) -> Consumer:
+        """Have one consume on a channel of its own, and hold a message."""
+        self.consuming(WORK)
+        taken = self.consuming(TAKEN)
+        other = self.lose_it_to_another()
+        self.result_of(other.close())
+        self.wait(31)
+        self.publish("held", TAKEN)
+        return taken
+
+    def test_cancelled_while_at_work(self) -> None:
+        """Cancelled, what it holds can still be settled; its channel goes after."""
+        taken = self.come_back()
+        self.result_of(taken.cancel())
+        [message] = self.got
+        self.assertEqual(self.result_of(message.ack()), Settlement.SENT)
+        self.result_of(taken.consume())
+        self.result_of(taken.cancel())
+        self.assertEqual(self.connection._channels, [self.channel])
+
+    def test_recover(self) -> None:
+        """What it holds is handed back with the rest."""
+        self.come_back()
+        self.result_of(self.channel.basic_recover())
+        self.assertEqual([each.redelivered for each in self.got], [False, True])
+        self.got.pop(0)
+        self.received()
+
+    def test_paused(self) -> None:
+        """It pauses with the others."""
+        self.come_back()
+        self.received()
+        self.channel.pause(self)
+        self.publish("later", TAKEN)
+        self.assertEqual(self.got, [])
+        self.channel.resume(self)
+        self.flush()
+        self.assertEqual(self.received(), ["later"])
+
+    def test_paused_before(self) -> None:
+        """It is paused if its channel was when it was set apart."""
+        self.consuming(TAKEN)
+        self.channel.pause(self)
+        self.result_of(self.lose_it_to_another().close())
+        self.wait(31)
+        self.publish("later", TAKEN)
+        self.assertEqual(self.got, [])
+        self.channel.resume(self)
+        self.flush()
+        self.assertEqual(self.received(), ["later"])
+
+
+class StartingTests(ApartTestCase):
+    """One is refused when it is first started, and tried again by its owner."""
+
+    def test_consuming(self) -> None:
+        """Only the first time takes the other one's messages away."""
+        self.take_away()
+        self.consuming(WORK)
+        self.publish("at work")
+        consumer = Consumer(self.channel, TAKEN, on_message=self.got.append)
+        for _ in range(3):
+            self.failureResultOf(self.started(consumer), AccessRefused)
+            self.wait(31)
+        self.assertEqual([each.redelivered for each in self.got], [False, True])
+        self.assertEqual(self.connection._channels, [self.channel])
+        self.got.pop(0)
+        self.received()
+
+    def started(self, consumer: Consumer) -> Any:
+        """Try to start it."""
+        starting = consumer.consume()
+        self.flush()
+        return starting
+
+    def test_consumes_then(self) -> None:
+        """It consumes once it may, on a channel of its own."""
+        other = self.take_away()
+        self.consuming(WORK)
+        consumer = Consumer(self.channel, TAKEN, on_message=self.got.append)
+        self.failureResultOf(self.started(consumer), AccessRefused)
+        self.result_of(other.close())
+        self.result_of(consumer.consume())
+        self.publish("a", TAKEN)
+        self.publish("b")
+        self.assertEqual(self.received(), ["a", "b"])
+        self.connection.drop()
+        self.wait(5)
+        self.publish("c", TAKEN)
+        self.assertEqual(self.received(), ["c"])
+        self.result_of(consumer.close())
+        self.assertEqual(self.connection._channels, [self.channel])
+
+    def test_closed_meanwhile(self) -> None:
+        """Nothing is left of one that is being started when all is closed."""
+        self.take_away()
+        self.consuming(WORK)
+        consumer = Consumer(self.channel, TAKEN, on_message=self.got.append)
+        self.failureResultOf(self.started(consumer), AccessRefused)
+        again = consumer.consume()
+        again.addErrback(lambda failure: None)
+        self.result_of(self.channel.close())
+        self.assertEqual(self.connection._channels, [])
+
+    def test_declaring(self) -> None:
+        """The same where it is its declaration that is refused."""
+        self.consuming(WORK)
+        self.publish("at work")
+        other = Queue("taken", max_length=3)
+        consumer = Consumer(self.channel, other, on_message=self.got.append)
+        for _ in range(3):
+            self.failureResultOf(self.started(consumer), PreconditionFailed)
+            self.wait(31)
+        self.assertEqual([each.redelivered for each in self.got], [False, True])
+        self.got.pop(0)
+        self.received()
+        self.result_of(TAKEN(self.declared).delete())
+        self.result_of(consumer.consume())
+        self.publish("a", TAKEN)
+        self.assertEqual(self.received(), ["a"])
+        self.assertEqual(self.connection._channels, [self.channel])
