@@ -256,7 +256,7 @@ class ProgramsTests(SynchronousTestCase):
     def test_stomp_work_undone(self) -> None:
         """A program that leaves messages over is found out on ActiveMQ, too."""
         port = activemq().stomp_port
-        admin = ActiveMQAdmin(port)
+        admin = ActiveMQAdmin(port, patience=0.0)
         job = Job("consume", port, DESTINATIONS["ActiveMQ"], 200, MESSAGES)
         admin.prepare(job)
         error = self.assertRaises(AssertionError, admin.check, job)
