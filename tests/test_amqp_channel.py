@@ -152,6 +152,17 @@ class ConsumerTests(ChannelCase):
         self.send(Basic.ConsumeOk("tag"))
         self.assertIsNone(again.outcome)
 
+    def test_same_tag_told_to_end_and_cancelled_while_waiting(self) -> None:
+        """Who awaits the end of one that waits for its tag hears when it is gone."""
+        self.consume()
+        Probe(self.channel.basic_cancel("tag"))
+        waiting = Probe(consume(self.channel, QUEUE))
+        ended = Probe(self.channel.basic_cancel("tag"))
+        self.assertFalse(ended.fired)
+        waiting.deferred.cancel()
+        self.assertIsInstance(waiting.outcome, CancelledError)
+        self.assertIsNone(ended.outcome)
+
     def test_same_tag_lost_while_waiting(self) -> None:
         """One that waits for its tag fails when the channel ends."""
         self.consume()

@@ -180,6 +180,9 @@ class Channel(ChannelLife):
             self._write_cancel(consumer)
 
     def _abandon(self, consumer: Consumer) -> None:
+        if self._consumers.discard(consumer):
+            consumer.gone.fire(None)
+            return
         consumer.abandoned = True
         self._finish(consumer)
 

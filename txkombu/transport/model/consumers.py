@@ -113,12 +113,22 @@ class Consumers:
         if known is None or known[0] is not consumer:
             return None
         known.popleft()
-        while known and known[0].abandoned:
-            known.popleft()
         if known:
             return known[0]
         del self._by_tag[consumer.tag]
         return None
+
+    def discard(self, consumer: Consumer) -> bool:
+        """
+        Forget it, if it was not told to start yet.
+
+        @return: whether it was forgotten.
+        """
+        known = self._by_tag.get(consumer.tag)
+        if not known or consumer not in known or known[0] is consumer:
+            return False
+        known.remove(consumer)
+        return True
 
     def drain(self) -> tuple[list[Consumer], list[Consumer]]:
         """
