@@ -37,7 +37,7 @@ from txkombu.exceptions import KombuError, NotSupported
 from txkombu.policy import requeue_once
 from txkombu.service import ConsumerService
 
-PAUSE = 0.03
+PAUSE = 0.05
 """Seconds between two feeds."""
 
 
