@@ -145,7 +145,7 @@ class OtherTransportTests(BrokerTestCase):
 class RabbitMQTests(TestCase):
     """On RabbitMQ."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.patch(Backoff, "first", 0.1)

@@ -82,7 +82,7 @@ class ActiveMQLargeTests(OnActiveMQ):
 class RabbitMQTrustTests(TestCase):
     """Who trusts whom."""
 
-    timeout = 60
+    timeout = 120
 
     def url(self) -> str:
         """Where the broker is."""
