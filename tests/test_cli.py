@@ -403,11 +403,12 @@ class MainTests(ModuleCase):
     """C{python -m txkombu}"""
 
     def test_version(self) -> None:
-        """--version shows the version."""
-        done = run_python("-m", "txkombu", "--version", cwd=self.home)
-        self.assertEqual(
-            (done.returncode, done.stdout), (0, f"txkombu {__version__}\n")
-        )
+        """--version shows the version, of each command too."""
+        for command in ([], ["serve"], ["shell"]):
+            done = run_python("-m", "txkombu", *command, "--version", cwd=self.home)
+            self.assertEqual(
+                (done.returncode, done.stdout), (0, f"txkombu {__version__}\n")
+            )
 
     def test_help(self) -> None:
         """--help shows the commands, and that of serve its options."""
@@ -417,8 +418,17 @@ class MainTests(ModuleCase):
         self.assertRegex(done.stdout, r"(?m)^ +shell +A Python prompt")
         done = run_python("-m", "txkombu", "serve", "--help", cwd=self.home)
         self.assertEqual(done.returncode, 0)
-        for option in ("--broker=", "--consumer=", "--shutdown-timeout="):
-            self.assertIn(option, done.stdout)
+        said = " ".join(done.stdout.split())
+        for words in (
+            "Usage: python -m txkombu serve --broker URL --consumer",
+            "--broker= URL of the broker, as amqp://user:password@host:5672/vhost,",
+            "--consumer= What to consume with, as package.module:Name:",
+            "--shutdown-timeout= Seconds that handlers at work may take to finish "
+            "when it is stopped. [default: 30]",
+        ):
+            self.assertIn(words, said)
+        self.assertEqual(said.count("Required"), 2)
+        self.assertNotRegex(done.stdout, r"(?m)^ {27}.*\S {3}")
 
     def test_reactor(self) -> None:
         """Importing the commands and the service imports no reactor."""

@@ -5,11 +5,10 @@ C{python -m txkombu}: the commands, where no plugin is needed.
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 from twisted.python import usage
 
-from . import __version__
+from .cli.options import CommandOptions
 from .cli.serve import serve
 from .cli.shell import ShellOptions, shell
 from .cli.twistd import Options as ServeOptions
@@ -17,20 +16,23 @@ from .cli.twistd import Options as ServeOptions
 _USAGE_ERROR = 2
 
 
-class Options(usage.Options):
+class Options(CommandOptions):
     """The commands."""
 
-    synopsis = "Usage: python -m txkombu COMMAND [options]"
-    longdesc = "Kombu's messaging model, native to Twisted."
+    longdesc = (
+        "Kombu's messaging model, native to Twisted.  Each command has a --help "
+        "of its own."
+    )
     subCommands = (
         ("serve", None, ServeOptions, "Host consumers until a signal comes."),
         ("shell", None, ShellOptions, "A Python prompt with await."),
     )
 
-    def opt_version(self) -> NoReturn:
-        """Show the version of txkombu."""
-        print(f"txkombu {__version__}")
-        raise SystemExit(0)
+    @property
+    def synopsis(self) -> str:
+        """How it is called; that of a command goes on where this ends."""
+        program = "Usage: python -m txkombu"
+        return program if self.subCommand else f"{program} COMMAND [options]"
 
     def postOptions(self) -> None:
         """Insist on a command."""

@@ -18,10 +18,10 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import blockingCallFromThread
-from twisted.python import usage
 
 import txkombu
 
+from .options import CommandOptions
 from .serve import log_to_stderr
 
 BANNER = f"""\
@@ -29,7 +29,7 @@ txkombu {txkombu.__version__}: the reactor runs, and "await" works here.
 Known are {", ".join(txkombu.__all__)} and reactor."""
 
 
-class ShellOptions(usage.Options):
+class ShellOptions(CommandOptions):
     """There are none."""
 
     synopsis = ""

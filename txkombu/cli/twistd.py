@@ -14,9 +14,10 @@ from ..service import ConsumerFactory, ConsumerService
 from ..service.consumers import SHUTDOWN_TIMEOUT
 from ..validation import check_seconds
 from .names import BadName, consumer_named
+from .options import CommandOptions
 
 
-class Options(usage.Options):
+class Options(CommandOptions):
     """
     What to consume, and from where.
 
@@ -27,16 +28,25 @@ class Options(usage.Options):
 
     synopsis = "--broker URL --consumer package.module:Name [options]"
     longdesc = (
-        "Hosts consumers of messages.  They are looked for in the current "
-        "directory first."
+        "Consumes from the queues of the named consumers until it is stopped, and "
+        "connects again whenever the connection is lost.  Modules are looked for in "
+        "the current directory first.  The URL can be read by everyone who may list "
+        "this machine's processes, its password included."
     )
     optParameters = (
-        ("broker", "b", None, "The broker's URL; several, with ';' between them."),
+        (
+            "broker",
+            "b",
+            None,
+            "URL of the broker, as amqp://user:password@host:5672/vhost, stomp://host "
+            "or memory://name; or several with ';' between them, tried in turn.  "
+            "Required.",
+        ),
         (
             "shutdown-timeout",
             None,
             f"{SHUTDOWN_TIMEOUT:g}",
-            "Seconds that handlers at work are given when it stops.",
+            "Seconds that handlers at work may take to finish when it is stopped.",
         ),
     )
 
@@ -48,8 +58,14 @@ class Options(usage.Options):
         self.shutdown_timeout = SHUTDOWN_TIMEOUT
 
     def opt_consumer(self, name: str) -> None:
-        """A Consumer subclass, or what makes one for a channel; repeatable."""
         self._names.append(name)
+
+    # Twisted shows it as it is, line breaks and all.
+    opt_consumer.__doc__ = (
+        "What to consume with, as package.module:Name: a subclass of "
+        "txkombu.Consumer, or a function that takes a channel and returns a "
+        "consumer.  Required; may be given more than once."
+    )
 
     opt_c = opt_consumer
 

@@ -1,0 +1,20 @@
+"""
+What the options of all commands share.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from twisted.python import usage
+
+from .. import __version__
+
+
+class CommandOptions(usage.Options):
+    """Tells our own version, not Twisted's."""
+
+    def opt_version(self) -> NoReturn:
+        """Show the version of txkombu, and exit."""
+        print(f"txkombu {__version__}")
+        raise SystemExit(0)
