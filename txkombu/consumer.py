@@ -8,12 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import (
-    Deferred,
-    fail,
-    gatherResults,
-    succeed,
-)
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,9 +17,9 @@ from .callbacks import Callback, as_callbacks, run_callbacks
 from .consuming import PREFETCH
 from .dispatch import Dispatcher
 from .entity import Queue
-from .exceptions import ChannelClosed, DecodeError, NotSupported
+from .exceptions import DecodeError, NotSupported
 from .intake import Intake, IntakeSettings
-from .iteration import MessageIterator, Taken
+from .iteration import Taking, consumer_closed, no_channel
 from .message import Message
 from .policy import FailurePolicy, requeue_once
 from .serialization import accept_set
@@ -41,7 +36,7 @@ _CALLED_WITH = {"on_message": 1, "on_decode_error": 2, "on_failure": 2, "on_canc
 """How many arguments each is given."""
 
 
-class Consumer:
+class Consumer(Taking):
     """
     Receives messages from one or more queues.
 
@@ -151,7 +146,7 @@ class Consumer:
         wanted = [named] if isinstance(named, Queue) else named
         self._intake = Intake(self.channel, wanted, settings)
         self.queues = self._intake.queues
-        self._taken = Taken()
+        super().__init__()
         self._touched = False
         self._told_unsettled = False
         self._end = Once(self._close)
@@ -271,7 +266,7 @@ class Consumer:
         """
         self._touched = True
         if self._end.begun:
-            return fail(_closed())
+            return fail(consumer_closed())
         return self._intake.start(no_ack)
 
     def declare(self) -> Deferred[None]:
@@ -390,7 +385,7 @@ class Consumer:
 
     def _release(self) -> Deferred[None] | None:
         self._taken.hand_back()
-        self._dispatcher.fail_takers(_closed())
+        self._dispatcher.fail_takers(consumer_closed())
         if not self._owned:
             return None
         if not self._dispatcher.running:
@@ -400,7 +395,7 @@ class Consumer:
 
     def channel_closed(self) -> None:
         """Its channel was closed: tell who waits for a message that none comes."""
-        self._dispatcher.fail_takers(_no_channel())
+        self._dispatcher.fail_takers(no_channel())
 
     @property
     def running(self) -> int:
@@ -409,11 +404,9 @@ class Consumer:
 
     def left_undone(self) -> list[str]:
         """Say how many handlers are at work, and how many wait for a message."""
-        counts = {
-            f"{self!r} still handles %d messages": self.running,
-            f"{self!r} still waits for %d messages": self._dispatcher.wanted,
-        }
-        return [what % count for what, count in counts.items() if count]
+        counts = {"handles": self.running, "waits for": self._dispatcher.wanted}
+        told = [f"{what} {count} messages" for what, count in counts.items() if count]
+        return [f"{self!r} still {each}" for each in told]
 
     def when_idle(self) -> Deferred[None]:
         """@return: fires when no handler is at work."""
@@ -429,7 +422,7 @@ class Consumer:
             refusal.
         """
         self._touched = True
-        return fail(_closed()) if self._end.begun else self._intake.get(no_ack)
+        return fail(consumer_closed()) if self._end.begun else self._intake.get(no_ack)
 
     def purge(self) -> Deferred[int]:
         """
@@ -438,35 +431,6 @@ class Consumer:
         @return: fires with their number; fails as L{Queue.purge} does.
         """
         return self._intake.purge()
-
-    def take(self) -> Deferred[Message]:
-        """
-        @return: fires with the next message, for a consumer without handlers;
-            fails with ChannelClosed once it is closed, or its channel.
-        """
-        if self._end.begun:
-            return fail(_closed())
-        if self.channel.closed:
-            return fail(_no_channel())
-        return self._dispatcher.take().addCallback(self._handed_out)
-
-    def take_now(self) -> Message | None:
-        """As L{take}, but only one that is here already."""
-        message = self._dispatcher.take_now()
-        return None if message is None else self._handed_out(message)
-
-    def _handed_out(self, message: Message) -> Message:
-        self._taken.add(message)
-        self._maybe_resume()
-        return message
-
-    def __aiter__(self) -> MessageIterator:
-        if self.can_handle:
-            raise TypeError(
-                f"{self!r} hands its messages to callbacks; "
-                "iterate over a consumer that has none"
-            )
-        return MessageIterator(self.take)
 
     async def __aenter__(self: _C) -> _C:
         await self.consume()
@@ -483,11 +447,3 @@ class Consumer:
     def __repr__(self) -> str:
         names = ", ".join(repr(queue.name) for queue in self._intake.queues)
         return f"<{type(self).__name__} of {names or 'no queue'}>"
-
-
-def _closed() -> ChannelClosed:
-    return ChannelClosed("the consumer was closed; make a new one")
-
-
-def _no_channel() -> ChannelClosed:
-    return ChannelClosed("the channel of the consumer was closed")
