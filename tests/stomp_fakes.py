@@ -49,6 +49,7 @@ class FakeSocket:
     def __init__(self, owner: Any, prompt: bool) -> None:
         self.owner = owner
         self.prompt = prompt
+        self.name = f"fake{id(self)}"
         self.errors_are_fatal = True
         self.server = "Toy/1.0"
         self.alive = True

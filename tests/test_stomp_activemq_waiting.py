@@ -41,6 +41,9 @@ class OneSocket:
     def short(self) -> Any:
         raise NotImplementedError
 
+    def declaring(self, name: str = "") -> Any:
+        raise NotImplementedError
+
     def of(self, queue: Queue) -> Any:
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
@@ -18,6 +18,7 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import Capability, ISessionChannel, Settlement
 from txkombu.transport.stomp.frames import Frame
+from txkombu.transport.stomp.sockets import SPARE_SECONDS
 
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish
 from .stomp_fakes import FakeSocket, StompTestCase
@@ -95,6 +96,7 @@ class OperationTests(ChannelTestCase):
         self.go_on()
         self.go_on()
         self.assertTrue(second.fired)
+        self.clock.advance(SPARE_SECONDS)
         self.assertTrue(self.last.left)
 
     def test_cancelled_in_line(self) -> None:
@@ -104,14 +106,72 @@ class OperationTests(ChannelTestCase):
         self.go_on()
         self.assertEqual(self.dialect.recipes, ["exchange feed topic", "bind video a"])
 
-    def test_short_sockets(self) -> None:
-        """A recipe's socket is left when it is over, whatever came of it."""
-        for error in (None, NotFound("no")):
-            declared = Probe(self.channel.queue_declare(VIDEO, False))
-            turn = self.dialect.next.pop(0)
-            turn.callback(None) if error is None else turn.errback(error)
-            self.assertTrue(declared.fired)
-            self.assertTrue(self.last.left)
+    def declare(self, name: str, error: Exception | None = None) -> FakeSocket:
+        """Declare a queue; what it was declared on."""
+        declared = Probe(self.channel.queue_declare(Queue(name), False))
+        turn = self.dialect.next.pop(0)
+        turn.callback(None) if error is None else turn.errback(error)
+        self.assertTrue(declared.fired)
+        return self.last
+
+    def test_spare_socket(self) -> None:
+        """A socket serves several declarations, one soon after the other."""
+        socket = self.declare("a")
+        for name in "bcd":
+            self.clock.advance(SPARE_SECONDS - 0.01)
+            self.assertIs(self.declare(name), socket)
+        self.assertFalse(socket.left)
+        self.clock.advance(SPARE_SECONDS)
+        self.assertTrue(socket.left)
+        self.assertIsNot(self.declare("e"), socket)
+
+    def test_spare_socket_once(self) -> None:
+        """It declares a queue only once, and is left if it has to be another."""
+        socket = self.declare("a")
+        self.assertIs(self.declare("b"), socket)
+        other = self.declare("a")
+        self.assertIsNot(other, socket)
+        self.assertTrue(socket.left)
+        self.assertIs(self.declare("b"), other)
+
+    def test_spare_socket_refused(self) -> None:
+        """It is left when something was refused on it."""
+        socket = self.declare("a")
+        self.assertIs(self.declare("b", NotFound("no")), socket)
+        self.assertTrue(socket.left)
+        self.assertIsNot(self.declare("c"), socket)
+
+    def test_spare_socket_dead(self) -> None:
+        """One that died while it was spare serves nobody."""
+        socket = self.declare("a")
+        socket.lose()
+        self.assertIsNot(self.declare("b"), socket)
+        self.assertEqual(self.names(), [])
+
+    def test_spare_sockets(self) -> None:
+        """What is declared at the same time has sockets of its own."""
+        other = self.open_channel()
+        first = Probe(self.channel.queue_declare(VIDEO, False))
+        second = Probe(other.queue_declare(Queue("audio"), False))
+        self.assertEqual(len(self.connector.sockets), 5)
+        self.go_on()
+        self.go_on()
+        self.assertTrue(first.fired and second.fired)
+        spare = self.connector.sockets[3:]
+        self.successResultOf(self.session.close())
+        self.assertEqual([each.left for each in spare], [True, True])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_socket_of_the_end(self) -> None:
+        """One that was given back behind the end of the session is not kept."""
+
+        async def declare() -> None:
+            async with self.session.sockets.declaring():
+                self.session.abort()
+
+        Deferred.fromCoroutine(declare())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertTrue(self.last.dropped)
 
     def test_callback_begins_another(self) -> None:
         """What is begun from a callback has its turn."""

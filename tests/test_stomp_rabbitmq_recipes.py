@@ -20,6 +20,7 @@ from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import (
     AccessRefused,
     BrokerError,
+    InternalError,
     KombuError,
     NotFound,
     PreconditionFailed,
@@ -34,7 +35,7 @@ from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
 from txkombu.transport.stomp.sockets import Quiet, SessionSockets, fence
 from txkombu.url import Parameters, parse_url
 
-from .brokers import rabbitmq
+from .brokers import RabbitMQ, rabbitmq
 from .contract_harness import (
     ChannelWatcher,
     Inbox,
@@ -53,9 +54,14 @@ _USERS = "rabbit_auth_backend_internal"
 
 
 class Case(TestCase):
-    """Has sockets to RabbitMQ, and an AMQP channel to look at it."""
+    """
+    Has sockets to RabbitMQ, and an AMQP channel to look at it.
+
+    @cvar permits_transient: whether queues may be neither durable nor exclusive.
+    """
 
     timeout = 120
+    permits_transient = True
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]
         return Deferred.fromCoroutine(self.prepare())
@@ -65,7 +71,7 @@ class Case(TestCase):
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
-        self.broker = rabbitmq()
+        self.broker = self.node()
         self.parameters = parse_url(self.broker.stomp_url)
         self.sockets = await self.connect(self.parameters)
         self.dialect = RabbitMQDialect("", "guest")
@@ -75,6 +81,10 @@ class Case(TestCase):
         self.addCleanup(session.close)
         self.amqp_session = session
         self.amqp = await self.channel()
+
+    def node(self) -> RabbitMQ:
+        """Where it runs."""
+        return rabbitmq()
 
     async def connect(self, parameters: Parameters) -> SessionSockets:
         """The sockets of one more session."""
@@ -134,6 +144,16 @@ class Case(TestCase):
         """A queue comes to have so many messages, and nobody to take them."""
         await self.until(lambda: self.counts(queue), (messages, 0))
 
+    async def is_fresh(self, queue: Queue, messages: int = 1) -> None:
+        """A queue has messages, none of which was handed out."""
+        await self.has(queue, messages)
+        for _ in range(messages):
+            delivery = await self.amqp.basic_get(queue, True)
+            assert delivery is not None
+            self.assertFalse(delivery.redelivered)
+            headers: Any = delivery.properties.get("headers", {})
+            self.assertEqual(headers.get("x-delivery-count", 0), 0)
+
     async def has_arrived(self, queue: Queue, *bodies: bytes) -> None:
         """A queue has these messages."""
         for body in bodies:
@@ -174,8 +194,8 @@ class Case(TestCase):
 
     @property
     def left(self) -> int:
-        """How many sockets recipes have left open."""
-        return len(self.sockets._open)
+        """How many sockets recipes have left open, and not for further ones."""
+        return len(self.sockets._open) - len(self.sockets._spare)
 
     async def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl."""
@@ -253,8 +273,12 @@ class DeclareTests(Case):
         await self.amqp.queue_declare(queue, False)
 
     async def test_transient(self) -> None:
-        """A queue need not be durable."""
+        """A queue need not be durable, where the broker permits that."""
         queue = self.queue(durable=False)
+        if not self.permits_transient:
+            error = await self.refusal(InternalError, self.declare(queue))
+            self.assertIn("transient_nonexcl_queues", error.text)
+            return
         await self.declare(queue)
         await self.amqp.queue_declare(queue, False)
 
@@ -294,12 +318,36 @@ class DeclareTests(Case):
         )
         await self.refusal(NotFound, self.declare(queue, passive=True))
 
+    async def test_rights(self) -> None:
+        """To declare one takes the right to configure it, to look for it to read."""
+        queue = self.queue()
+        sockets = await self.limited(write="^$", read="^$")
+        await self.dialect.declare_queue(queue, False, sockets)
+        reader = await self.limited(write="^$", configure="^$")
+        await self.dialect.declare_queue(queue, True, reader)
+
     async def test_passive(self) -> None:
         """One that is there is found, and keeps what it has."""
         queue = await self.full()
         found = await self.declare(queue, passive=True)
         self.assertEqual(found, (queue.name, None, None))
         await self.has(queue, 3)
+
+    async def test_declared_again(self) -> None:
+        """One that was declared by this session, and is gone, comes to be again."""
+        queue = await self.full()
+        for _ in range(3):
+            await self.remove(queue)
+            await self.declare(queue)
+            self.assertEqual(await self.counts(queue), (0, 0))
+
+    async def test_passive_takes_nothing(self) -> None:
+        """Looking for a queue does not mark its messages as handed out."""
+        for kind in ("classic", "quorum"):
+            queue = await self.full(b"1", queue_type=kind)
+            for _ in range(3):
+                await self.declare(queue, passive=True)
+            await self.is_fresh(queue)
 
     async def test_passive_missing(self) -> None:
         """One that is not there is told, and does not come to be."""
@@ -416,7 +464,10 @@ class BindTests(Case):
     async def test_arguments(self) -> None:
         """A queue with arguments is bound as it was declared."""
         queue = await self.full(
-            expires=600, max_priority=5, durable=False, queue_type="classic"
+            expires=600,
+            max_priority=5,
+            durable=not self.permits_transient,
+            queue_type="classic",
         )
         await self.bind(queue, Exchange("media"), "video")
         await self.has(queue, 3)
@@ -434,6 +485,39 @@ class BindTests(Case):
             await publish(self.amqp, DIRECT, key, b"%d" % number)
         await self.until(lambda: self.counts(queue), (6, 0))
 
+    async def test_takes_nothing(self) -> None:
+        """Binding a queue does not mark its messages as handed out."""
+        for kind in ("classic", "quorum"):
+            queue = await self.full(b"1", b"2", queue_type=kind)
+            for number in range(25):
+                await self.bind(queue, Exchange(self.name()), f"k{number}")
+            await self.is_fresh(queue, 2)
+
+    async def test_consumer_beside(self) -> None:
+        """It takes nothing from those who consume the queue meanwhile."""
+        queue = await self.full()
+        come: list[tuple[bytes, bool]] = []
+        await self.amqp.basic_consume(
+            queue,
+            "beside",
+            True,
+            False,
+            {},
+            0,
+            lambda delivery: come.append((delivery.body, delivery.redelivered)),
+            lambda _: None,
+        )
+        name = self.name()
+        for number in range(10):
+            await self.bind(queue, Exchange(name), f"k{number}")
+            await publish(self.amqp, Exchange(""), queue.name, b"%d" % (number + 4))
+
+        async def count() -> int:
+            return len(come)
+
+        await self.until(count, 13)
+        self.assertEqual(come, [(b"%d" % n, False) for n in range(1, 14)])
+
     async def test_durable(self) -> None:
         """A binding of a durable queue is durable."""
         queue = await self.full()
@@ -441,6 +525,11 @@ class BindTests(Case):
         await self.bind(queue, Exchange(name), "key")
         listed = await self.ctl("list_bindings", "routing_key", "destination_name")
         self.assertIn(f"txkombu.{name}.key\t{queue.name}", listed)
+        if self.permits_transient:
+            await self.is_durable(name)
+
+    async def is_durable(self, name: str) -> None:
+        """A binding is in the table of those that are kept."""
         found = await self.ctl(
             "eval",
             "length(ets:match(rabbit_durable_route, {route, {binding, '_', "
@@ -760,7 +849,8 @@ class DeleteTests(Case):
 
     async def test_delete(self) -> None:
         """A queue goes with its messages; again, it is no error."""
-        for options in ({}, {"durable": False}, {"max_priority": 3}):
+        transient = {"durable": not self.permits_transient}
+        for options in ({}, transient, {"max_priority": 3}):
             queue = await self.full(**options)
             for _ in range(2):
                 self.assertIsNone(await self.dialect.delete_queue(queue, self.sockets))
@@ -800,8 +890,12 @@ class CancelTests(Case):
                 else:
                     if isinstance(result, Got):
                         await self.sockets.leave(result.socket)
-                self.assertEqual(self.left, 0)
+                await self.until(self.still_left, 0)
         await self.has(queue, 3)
+
+    async def still_left(self) -> int:
+        """How many sockets are left; one that does not fit is going."""
+        return self.left
 
     async def test_cancelled_while_idle(self) -> None:
         """A purge that waits whether more comes can be given up."""

@@ -1,10 +1,11 @@
 """
-The conformance suite and the contract on RabbitMQ 4, over STOMP.
+The conformance suite, the contract and the recipes on RabbitMQ 4, over STOMP.
 """
 
 from __future__ import annotations
 
 from tests import conformance, contract
+from tests import test_stomp_rabbitmq_recipes as recipes
 from tests.brokers import RabbitMQ
 from tests.stomp_harness import ConformingOnRabbitMQ, StompOnRabbitMQ
 
@@ -29,8 +30,23 @@ class Contracting(StompOnRabbitMQ):
         return roots.rabbitmq_of(self.suite)
 
 
+class Recipes(recipes.Case):
+    """The same, for what declares, binds and deletes."""
+
+    suite: str
+    permits_transient = False  # see roots.DENYING
+
+    def node(self) -> RabbitMQ:
+        return roots.rabbitmq_of(self.suite)
+
+
+_RECIPES = (recipes.DeclareTests, recipes.BindTests, recipes.DeleteTests)
+
 for suite in roots.SUITES:
     told = {"suite": suite, "__module__": __name__}
     name = suite.title()
     globals().update(conformance.cases(type(name, (Conforming,), told), __name__))
     globals().update(contract.cases(type(name, (Contracting,), told), __name__))
+    for case in _RECIPES:
+        title = f"{name}{case.__name__}"
+        globals()[title] = type(title, (Recipes, case), told)

@@ -28,7 +28,7 @@ from enum import Enum
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -41,7 +41,7 @@ from .dialect import Bound, Consuming, Dialect, Source
 from .frames import Frame, encode_frame
 from .holding import Holder, Holdings
 from .socket import ISocketOwner, StompSocket
-from .sockets import SessionSockets, fence
+from .sockets import SessionSockets, all_of, fence
 
 if TYPE_CHECKING:
     from ...entity import Queue
@@ -149,10 +149,7 @@ class Consumer(Holder):
         waiting = [self._subscribe_to(source) for source in fresh]
         if len(self._subscribed) > 1:
             self._limit = self._consuming.prefetch_count
-        try:
-            await gatherResults(waiting, consumeErrors=True)
-        except FirstError as error:
-            error.subFailure.raiseException()
+        await all_of(waiting)
 
     def _subscribe_to(self, source: Source) -> Deferred[None]:
         socket = self.socket

@@ -96,10 +96,18 @@ class Sockets(Protocol):
         being cancelled drops it.
         """
 
+    def declaring(self, name: str = "") -> AbstractAsyncContextManager[StompSocket]:
+        """
+        As L{short}, but it may have served others, and may serve more: nothing
+        may come by it, and nothing that others would notice may be left on it.
+
+        @param name: it did not serve this before.
+        """
+
     def of(self, queue: Queue) -> AbstractAsyncContextManager[StompSocket]:
         """
         The socket that owns an exclusive queue, which lives on; for any other
-        queue as L{short}.
+        queue as L{declaring}, for its name.
         """
 
     def open(self) -> Deferred[StompSocket]:
@@ -288,8 +296,8 @@ class Dialect(ABC):
 
     def binding_source(self, queue: Queue, bound: Bound) -> Source:
         """
-        What binds an exclusive queue, on the socket that owns it: at most one
-        message is taken by it.  Only where exclusive queues work.
+        What binds an exclusive queue, on the socket that owns it; no message is
+        taken by it.  Only where exclusive queues work.
         """
         raise self.unsupported("an exclusive queue")
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
@@ -92,6 +93,7 @@ class StompSocket(EndingProtocol):
 
     @ivar login: fires with the socket once it is open, or fails with why not;
         does not fire if it is aborted before.
+    @ivar name: one that no other has.
     @ivar server: what the broker says it is, as C{"RabbitMQ/3.10.8"}; C{""} if
         it hides that.
     @ivar errors_are_fatal: whether every ERROR ends the socket; else one that
@@ -114,6 +116,7 @@ class StompSocket(EndingProtocol):
         """
         super().__init__(clock)
         self.login: Deferred[StompSocket] = Deferred()
+        self.name = uuid4().hex
         self.errors_are_fatal = True
         self._parameters = parameters
         self._place = place

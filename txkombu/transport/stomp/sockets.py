@@ -4,7 +4,7 @@ The sockets of one session: one stands for it, the others come and go.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -12,9 +12,11 @@ from twisted.internet.defer import (
     CancelledError,
     Deferred,
     DeferredList,
+    FirstError,
     fail,
+    gatherResults,
 )
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
     from .connector import Connector
     from .owner import Owner
 
+SPARE_SECONDS: Final = 0.2
+"""
+How long a socket waits for the next declaration: to open one takes as long as to
+declare something.
+"""
+
 _FENCE: Final = encode_frame("BEGIN", [("transaction", "fence")])
 
 
@@ -41,6 +49,18 @@ def fence(socket: StompSocket) -> Deferred[None]:
     headers = [("transaction", "fence"), ("receipt", receipt)]
     socket.write(_FENCE + encode_frame("ABORT", headers))
     return seen
+
+
+async def all_of(waiting: Sequence[Deferred[None]]) -> None:
+    """
+    Wait until all have fired.
+
+    @raise Exception: what the first that failed did fail with.
+    """
+    try:
+        await gatherResults(waiting, consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
 
 
 @implementer(ISocketOwner)
@@ -90,6 +110,8 @@ class SessionSockets:
         self._open: dict[StompSocket, Any] = {}
         self._checking: Waiters[bool] = Waiters()
         self._over = False
+        self._spare: dict[StompSocket, set[str]] = {}
+        self._call: IDelayedCall | None = None
         self.owners: dict[str, Owner] = {}
 
     # --- opening -------------------------------------------------------------
@@ -166,10 +188,54 @@ class SessionSockets:
             raise
         await self.leave(socket)
 
+    @asynccontextmanager
+    async def declaring(self, name: str = "") -> AsyncIterator[StompSocket]:
+        """See L{Sockets}."""
+        socket, declared = await self._spare_or_new(name)
+        try:
+            yield socket
+        except (CancelledError, GeneratorExit):
+            self.drop(socket)
+            raise
+        except BaseException:
+            await self.leave(socket)
+            raise
+        self._keep(socket, {*declared, name})
+
+    async def _spare_or_new(self, name: str) -> tuple[StompSocket, set[str]]:
+        while self._spare:
+            socket, declared = self._spare.popitem()
+            if socket.alive and not (name and name in declared):
+                return socket, declared
+            self.leave(socket)
+        return await self.open(), set()
+
+    def _keep(self, socket: StompSocket, declared: set[str]) -> None:
+        if self._over or not socket.alive:
+            self.drop(socket)
+            return
+        self._spare[socket] = declared
+        if self._call is None:
+            self._call = self.clock.callLater(SPARE_SECONDS, self._leave_spare)
+        else:
+            self._call.reset(SPARE_SECONDS)
+
+    def _leave_spare(self) -> None:
+        for socket in self._forget_spare():
+            self.leave(socket)
+
+    def _forget_spare(self) -> list[StompSocket]:
+        """Keep none for further declarations."""
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+        spare, self._spare = list(self._spare), {}
+        return spare
+
     def of(self, queue: Queue) -> AbstractAsyncContextManager[StompSocket]:
         """See L{Sockets}."""
         owner = self.owners.get(queue.name)
-        return self.short() if owner is None else owner.lent()
+        return self.declaring(queue.name) if owner is None else owner.lent()
 
     # --- ending --------------------------------------------------------------
 
@@ -195,6 +261,7 @@ class SessionSockets:
     def end(self) -> None:
         """Drop all, and open none any more."""
         self._over = True
+        self._forget_spare()
         self.stop_opening()
         for socket in list(self._open):
             self.drop(socket)
@@ -207,6 +274,7 @@ class SessionSockets:
 
     def end_in_order(self) -> Deferred[Any]:
         """Disconnect all."""
+        self._forget_spare()
         return DeferredList([self.leave(socket) for socket in list(self._open)])
 
 

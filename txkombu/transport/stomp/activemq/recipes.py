@@ -7,13 +7,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ..dialect import Got
 from ..frames import Frame, encode_frame
+from ..sockets import all_of
 from . import settling
 
 if TYPE_CHECKING:
@@ -50,8 +52,10 @@ async def declare(destination: str, sockets: Sockets) -> None:
 
     It is made by a consumer that takes no messages, and stays when that is gone.
     """
-    async with sockets.short() as socket:
-        await _subscribe(socket, "d", destination, BY_THE_CLIENT, (PREFETCH, "0"))
+    async with sockets.declaring() as socket:
+        id = f"d-{uuid4().hex}"
+        await _subscribe(socket, id, destination, BY_THE_CLIENT, (PREFETCH, "0"))
+        socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
 
 
 async def purge(destinations: Sequence[str], sockets: Sockets) -> int:
@@ -142,10 +146,7 @@ class Arrivals:
             self._socket.subscribe(id, self._arrived, _never_cancelled)
             headers = (ack, (PREFETCH, str(prefetch)))
             started.append(_subscribe(self._socket, id, destination, *headers))
-        try:
-            await gatherResults(started, consumeErrors=True)
-        except FirstError as error:
-            error.subFailure.raiseException()
+        await all_of(started)
 
     def browse(self, destinations: Sequence[str]) -> None:
         """

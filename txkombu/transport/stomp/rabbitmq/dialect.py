@@ -188,12 +188,6 @@ class RabbitMQDialect(Dialect):
     ) -> None:
         if bound.arguments:
             raise self.unsupported("a binding with arguments")
-        if queue_type(queue) == _QUORUM:
-            raise self.unsupported(
-                "binding a quorum queue",
-                "STOMP takes a message each time, and the broker drops one that "
-                f"was taken too often; {_AS_A_WHOLE}",
-            )
         self.check_exchange(bound.exchange)
         destination_of(binding_route(bound.exchange, bound.routing_key))
 

@@ -4,9 +4,10 @@ STOMP has no command for any of it.
 
 What the plugin does, found out by trying, and why the recipes are as they are:
 
- - A SEND declares its queue, also one that a transaction takes back.  The broker
-   answers late, and even a DISCONNECT's receipt may come before the refusal; a
-   SUBSCRIBE behind it has the refusal first.
+ - A SEND declares its queue, also one that a transaction takes back, and is the
+   first to that queue on its socket.  The broker answers late, and even a
+   DISCONNECT's receipt may come before the refusal; a SUBSCRIBE behind it has the
+   refusal first.
 
  - B{A SUBSCRIBE that binds a queue and is refused deletes the queue, with all
    messages}, whoever declared it: if the exchange is missing, if the user may not
@@ -14,20 +15,29 @@ What the plugin does, found out by trying, and why the recipes are as they are:
    somebody consumes the queue exclusively.  So all of that is tried before, on
    another socket: the queue is read, and a queue of which nothing is lost is bound.
 
+ - Such a SUBSCRIBE takes messages from the queue, as does one that looks whether a
+   queue is there.  What it took goes back, but as redelivered, and a quorum queue
+   counts it.  With a C{prefetch-count} below 0 it takes nothing: the plugin hands
+   the number on as it is, and a consumer whose credit is not above 0 has none; 0
+   itself is no limit.  So it is in 3.10, 4.0 and 4.3, with quorum queues, too.
+
  - Ending a subscription while messages are on their way is an error for each of
    them.  It is replaced by one of the same name where nothing comes, in one write.
    A message has the same id with C{ack} and C{message-id}, if it has both.
 
 Helper queues have the queue's name in front, so that permissions by its beginning
-cover them.  They are exclusive, and go when they are left or with their socket.
+cover them.  They are exclusive, and go when they are left or with their socket: to
+make one takes longer than all the rest.  They keep nothing of what comes to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -36,7 +46,7 @@ from ....validation import SHORT_STRING_BYTES
 from ..dialect import Got, Sockets
 from ..frames import Frame, encode_frame, encode_header
 from ..socket import StompSocket
-from ..sockets import fence
+from ..sockets import all_of, fence
 from .mapping import Route, destination_of, queue_destination
 
 if TYPE_CHECKING:
@@ -56,18 +66,24 @@ _GET: Final = "get"
 
 INDIVIDUAL: Final = ("ack", "client-individual")
 AUTO: Final = ("ack", "auto")
+_NONE: Final = ("prefetch-count", "-1")
 _ONE: Final = ("prefetch-count", "1")
 _ALL: Final = ("prefetch-count", "0")
 _FLEETING: Final = (
     ("durable", "false"),
     ("auto-delete", "true"),
     ("exclusive", "true"),
+    ("x-max-length", "0"),
 )
 
 
-def helper_name(queue: str) -> str:
-    """A name that begins as a queue's does, and that nothing else has."""
-    tail = f"{_MARK}{uuid4().hex}"
+def helper_name(queue: str, unique: str = "") -> str:
+    """
+    A name that begins as a queue's does, and that nothing else has.
+
+    @param unique: what makes it so; by default something new.
+    """
+    tail = f"{_MARK}{unique or uuid4().hex}"
     head = queue.encode()[: SHORT_STRING_BYTES - len(tail)]
     return head.decode("utf-8", "ignore") + tail
 
@@ -91,7 +107,7 @@ def dead_end(name: str, id: str, headers: Headers) -> bytes:
     @param name: the queue's.
     """
     destination = queue_destination(helper_name(name), declaring=True)
-    return subscribe_frame(destination, id, [*headers, _ONE, *_FLEETING])
+    return subscribe_frame(destination, id, [*headers, _NONE, *_FLEETING])
 
 
 def replace_frames(id: str, headers: Headers = ()) -> bytes:
@@ -100,6 +116,38 @@ def replace_frames(id: str, headers: Headers = ()) -> bytes:
     to requests that nobody made.  That needs no permission.
     """
     return unsubscribe_frame(id) + subscribe_frame(_REPLIES, id, [AUTO, *headers])
+
+
+class _Request(NamedTuple):
+    """A frame that was not written yet, and what fires when it is answered."""
+
+    id: str
+    frame: bytes
+    done: Deferred[None]
+
+
+def _subscribing(socket: StompSocket, destination: str, headers: Headers) -> _Request:
+    """Subscribe, by an id that the socket never had."""
+    receipt, done = socket.receipt()
+    id = f"{socket.name}-{receipt}"
+    all_headers = [*headers, ("receipt", receipt)]
+    return _Request(id, subscribe_frame(destination, id, all_headers), done)
+
+
+def _ending(socket: StompSocket, subscribed: _Request) -> _Request:
+    """
+    End a subscription that took no messages, and has its receipt: if it was
+    refused, this would be too, and perhaps be heard of first.
+    """
+    receipt, done = socket.receipt()
+    frame = unsubscribe_frame(subscribed.id, [("receipt", receipt)])
+    return _Request(subscribed.id, frame, done)
+
+
+async def _all(socket: StompSocket, *requests: _Request) -> None:
+    """Write them at once, and wait for all answers."""
+    socket.write(b"".join(each.frame for each in requests))
+    await all_of([each.done for each in requests])
 
 
 async def _subscribe(
@@ -127,7 +175,7 @@ async def declare(queue: Queue, described: Headers, sockets: Sockets) -> None:
             encode_frame("BEGIN", [within])
             + encode_frame("SEND", [("destination", destination), within, *described])
             + encode_frame("ABORT", [within])
-            + dead_end(queue.name, id, [AUTO, ("receipt", receipt)])
+            + subscribe_frame(_REPLIES, id, [AUTO, ("receipt", receipt)])
         )
         await done
         socket.write(unsubscribe_frame(id))
@@ -137,25 +185,30 @@ async def look_for_queue(name: str, sockets: Sockets) -> None:
     """
     @raise NotFound: there is no such queue.
     """
-    async with sockets.short() as socket:
-        await _subscribe(socket, queue_destination(name), "look", [INDIVIDUAL, _ONE])
+    async with sockets.declaring() as socket:
+        look = _subscribing(socket, queue_destination(name), [INDIVIDUAL, _NONE])
+        await _all(socket, look)
+        await _all(socket, _ending(socket, look))
 
 
 async def look_for_exchange(name: str, sockets: Sockets) -> None:
     """
     @raise NotFound: there is no such exchange.
     """
-    async with sockets.short() as socket:
+    async with sockets.declaring() as socket:
         # No queue's name may begin with "amq.".
         helper = helper_name(name.removeprefix("amq."))
-        await _try_binding(socket, Route(name, helper), helper)
+        attempt = _binding_to(socket, Route(name, helper), helper, _FLEETING)
+        with _explained(helper):
+            await _all(socket, attempt)
+        await _all(socket, _ending(socket, attempt))
 
 
-async def _try_binding(socket: StompSocket, route: Route, helper: str) -> None:
-    """Bind a helper queue.  What comes to it are copies."""
-    headers = [AUTO, _ONE, ("x-queue-name", helper), *_FLEETING]
+@contextmanager
+def _explained(helper: str) -> Iterator[None]:
+    """Say what a helper queue is for, if that is what is refused."""
     try:
-        await _subscribe(socket, destination_of(route), "try", headers)
+        yield
     except AccessRefused as error:
         if helper not in error.text:
             raise
@@ -165,17 +218,32 @@ async def _try_binding(socket: StompSocket, route: Route, helper: str) -> None:
         ) from error
 
 
-async def probe_binding(queue: Queue, route: Route, sockets: Sockets) -> None:
+async def _probe(socket: StompSocket, queue: Queue, route: Route) -> list[_Request]:
     """
     Try all that may go wrong when a queue is bound.
 
+    @return: what has to end on the socket, and keeps others from consuming the
+        queue exclusively until then.
     @raise BrokerError: it would be refused, and the queue deleted.
     """
-    async with sockets.short() as socket:
-        if not queue.exclusive:
-            source = queue_destination(queue.name)
-            await _subscribe(socket, source, "look", [INDIVIDUAL, _ONE])
-        await _try_binding(socket, route, helper_name(queue.name))
+    helper = helper_name(queue.name, socket.name)
+    attempt = _binding_to(socket, route, helper, _FLEETING)
+    looks = []
+    if not queue.exclusive:
+        source = queue_destination(queue.name)
+        looks.append(_subscribing(socket, source, [INDIVIDUAL, _NONE]))
+    with _explained(helper):
+        await _all(socket, *looks, attempt)
+    return looks
+
+
+async def probe_binding(queue: Queue, route: Route, sockets: Sockets) -> None:
+    """
+    @raise BrokerError: a binding would be refused, and the queue deleted.
+    """
+    async with sockets.declaring() as socket:
+        looks = await _probe(socket, queue, route)
+        await _all(socket, *(_ending(socket, look) for look in looks))
 
 
 async def bind(
@@ -186,15 +254,23 @@ async def bind(
 
     @param described: as for L{declare}.
     """
-    await probe_binding(queue, route, sockets)
-    async with sockets.short() as socket:
-        headers = binding_headers(queue.name, described)
-        await _subscribe(socket, destination_of(route), "bind", headers)
+    async with sockets.declaring() as socket:
+        looks = await _probe(socket, queue, route)
+        binding = _binding_to(socket, route, queue.name, described)
+        await _all(socket, binding)
+        await _all(socket, *(_ending(socket, each) for each in (*looks, binding)))
+
+
+def _binding_to(
+    socket: StompSocket, route: Route, name: str, described: Headers
+) -> _Request:
+    headers = binding_headers(name, described)
+    return _subscribing(socket, destination_of(route), headers)
 
 
 def binding_headers(name: str, described: Headers) -> list[tuple[str, str]]:
     """What a SUBSCRIBE that binds a queue has beside its destination."""
-    return [INDIVIDUAL, _ONE, ("x-queue-name", name), *described]
+    return [INDIVIDUAL, _NONE, ("x-queue-name", name), *described]
 
 
 # --- deleting and emptying ------------------------------------------------------
