@@ -6,7 +6,7 @@ Every name that is declared is new, so that tests may share one broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timezone
 from itertools import count
 from typing import Any, TypeVar
@@ -333,25 +333,40 @@ class Harness(TestCase):
         assert declared.message_count is not None
         return declared.message_count
 
+    async def consumers(self, channel: ISessionChannel, queue: Queue) -> int:
+        """How many consumers a queue has."""
+        declared = await channel.queue_declare(queue, True)
+        assert declared.consumer_count is not None
+        return declared.consumer_count
+
     async def check_ready(
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
-        """A queue has so many messages ready, now."""
-        self.assertEqual(await self.ready(channel, queue), number)
+        """
+        A queue has so many messages ready, once the broker has seen to what it
+        was told: RabbitMQ's queues answer this first, and then do the rest.
+        """
+        await self._wait_for(number, lambda: self.ready(channel, queue))
 
     async def check_consumers(
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
-        """A queue has so many consumers, now."""
-        declared = await channel.queue_declare(queue, True)
-        self.assertEqual(declared.consumer_count, number)
+        """A queue has so many consumers, as L{check_ready}."""
+        await self._wait_for(number, lambda: self.consumers(channel, queue))
+
+    async def _wait_for(self, wanted: int, ask: Callable[[], Awaitable[int]]) -> None:
+        limit = self.clock.seconds() + PATIENCE
+        while (found := await ask()) != wanted:
+            if self.clock.seconds() > limit:
+                self.assertEqual(found, wanted)
+            await deferLater(self.clock, STEP)
 
     async def check_cancelled(
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
         """The only consumer of a queue is gone, what was meant for it is ready."""
-        declared = await channel.queue_declare(queue, True)
-        self.assertEqual(declared, (queue.name, number, 0))
+        await self.check_ready(channel, queue, number)
+        await self.check_consumers(channel, queue, 0)
 
     async def check_empty(self, channel: ISessionChannel, queue: Queue) -> None:
         """There is nothing to get from a queue, now."""

@@ -7,11 +7,10 @@ socket is closed, so that a test waits for what it expects, for a while.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Container
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from txkombu import BrokerConnection
 from txkombu.entity import Exchange, Queue
@@ -32,8 +31,6 @@ from .activemq import activemq
 from .brokers import RabbitMQ, rabbitmq
 from .conformance import Conformance
 from .contract_harness import (
-    PATIENCE,
-    STEP,
     ChannelWatcher,
     Harness,
     Journal,
@@ -58,30 +55,6 @@ class Stomp(Harness):
 
     def protocols(self, session: ISession) -> list[object]:
         return [session.socket]  # type: ignore[attr-defined]
-
-    async def ready(self, channel: ISessionChannel, queue: Queue) -> int:
-        raise NotImplementedError
-
-    async def consumers(self, channel: ISessionChannel, queue: Queue) -> int:
-        """How many consumers a queue has."""
-        raise NotImplementedError
-
-    async def check_ready(
-        self, channel: ISessionChannel, queue: Queue, number: int
-    ) -> None:
-        await self._wait_for(number, lambda: self.ready(channel, queue))
-
-    async def check_consumers(
-        self, channel: ISessionChannel, queue: Queue, number: int
-    ) -> None:
-        await self._wait_for(number, lambda: self.consumers(channel, queue))
-
-    async def _wait_for(self, wanted: int, ask: Callable[[], Awaitable[int]]) -> None:
-        limit = self.clock.seconds() + PATIENCE
-        while (found := await ask()) != wanted:
-            if self.clock.seconds() > limit:
-                self.assertEqual(found, wanted)
-            await deferLater(self.clock, STEP)
 
     async def check_cancelled(
         self, channel: ISessionChannel, queue: Queue, number: int
