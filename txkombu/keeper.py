@@ -308,9 +308,10 @@ class SessionKeeper:
         self._flow(self.may_publish)
 
     def write_paused(self) -> None:
-        """The socket is full."""
-        self._write_paused = True
-        self._flow(False)
+        """The socket is full; it says so with each write that it takes then."""
+        if not self._write_paused:
+            self._write_paused = True
+            self._flow(False)
 
     def write_resumed(self) -> None:
         """The socket has room."""
