@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 from weakref import ref
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import BrokerConnection, Exchange, Queue
+from txkombu.bounded import all_over_in_time
 from txkombu.channel import Channel
 from txkombu.entity import as_exchange
 from txkombu.exceptions import (
@@ -22,12 +23,14 @@ from txkombu.exceptions import (
     ChannelClosed,
     NotFound,
     NotSupported,
+    OperationTimeout,
     PreconditionFailed,
     SessionLost,
 )
 from txkombu.interfaces import Capability, QueueDeclareOk
 from txkombu.topology import Bound, Topology
 
+from .contract_harness import Probe
 from .fakes import FakeChannel, FakeSession, FakeTransport
 
 MEDIA = Exchange("media", "topic")
@@ -444,6 +447,55 @@ class LossTests(TopologyTestCase):
         replaying = self.topology.replay(self.session)
         replaying.cancel()
         self.failureResultOf(replaying, CancelledError)
+
+
+class SlowTests(TopologyTestCase):
+    """A broker that takes its time, and one that never answers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.slow = FakeSession(prompt=False)
+
+    def begin(self) -> Probe:
+        """Begin to declare again."""
+        return Probe(self.topology.replay(self.slow, self.in_time))
+
+    def in_time(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
+        """Give up when nothing was over for 30 s."""
+        return all_over_in_time(began, self.clock, 30, "restoring")
+
+    def answer(self) -> bool:
+        """Answer what was asked first, after 2 s; whether anything was."""
+        self.clock.advance(2)
+        for channel in self.slow.channels:
+            for call in channel.outstanding():
+                if call.name != "close":
+                    call.succeed(QueueDeclareOk("q", 0, 0))
+                    return True
+        return False
+
+    def test_many(self) -> None:
+        """However many there are, what counts is that each is answered in time."""
+        for number in range(50):
+            self.topology.queue_declared(Queue(f"q{number}"), False)
+        replaying = self.begin()
+        while self.answer():
+            pass
+        self.assertEqual(replaying.outcomes, [None])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_silent(self) -> None:
+        """It is given up when there is no answer for as long as one may take."""
+        for number in range(50):
+            self.topology.queue_declared(Queue(f"q{number}"), False)
+        replaying = self.begin()
+        self.answer()
+        self.clock.advance(29)
+        self.assertEqual(replaying.outcomes, [])
+        self.clock.advance(1)
+        self.assertIsInstance(replaying.outcome, OperationTimeout)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class ServerNamedTests(TopologyTestCase):

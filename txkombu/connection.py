@@ -19,7 +19,7 @@ from twisted.internet.defer import (
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from .bounded import bounded
+from .bounded import all_over_in_time, bounded
 from .channel import Channel
 from .draining import Draining
 from .exceptions import (
@@ -153,8 +153,12 @@ class BrokerConnection(Settings):
         return self._keeper
 
     def _restore(self, session: ISession) -> Deferred[None]:
-        replay = self.topology.replay(session)
-        return bounded(replay, self.clock, self.operation_timeout, "restoring")
+        return self.topology.replay(session, self._all_restored)
+
+    def _all_restored(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
+        """Thousands of declarations may take long; each one may not."""
+        timeout = self.operation_timeout
+        return all_over_in_time(began, self.clock, timeout, "restoring")
 
     def _flow(self, allowed: bool) -> None:
         for channel in list(self._channels):

@@ -10,19 +10,15 @@ live on for what was declared by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 from weakref import ref
 
-from twisted.internet.defer import (
-    Deferred,
-    DeferredList,
-    inlineCallbacks,
-    maybeDeferred,
-)
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 
+from .bounded import all_over
 from .entity import Exchange, Queue
 from .exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
 from .interfaces import (
@@ -54,6 +50,10 @@ class Bound(NamedTuple):
             self.routing_key,
             repr(sorted(self.arguments.items())),
         )
+
+
+Wait = Callable[[Sequence[Deferred[Any]]], Deferred[list[tuple[bool, Any]]]]
+"""Waits for all of some Deferreds, as L{all_over} does."""
 
 
 class Step(NamedTuple):
@@ -165,19 +165,23 @@ class Topology:
     # --- replaying ----------------------------------------------------------
 
     @inlineCallbacks
-    def replay(self, session: ISession) -> Generator[Deferred[Any], Any, None]:
+    def replay(
+        self, session: ISession, wait: Wait = all_over
+    ) -> Generator[Deferred[Any], Any, None]:
         """
         Declare everything again.
 
         What the broker refuses is logged and left out, the rest is declared.
 
+        @param wait: waits for some declarations, as L{all_over} does.
         @return: fails only when the session is lost.
         """
-        yield self._run(session, [_declares(each) for each in self._exchanges.values()])
-        yield self._run(
-            session, [self._redeclares(each) for each in self._queues.values()]
-        )
-        yield self._run(session, [_binds(each) for each in self._bindings.values()])
+        exchanges = [_declares(each) for each in self._exchanges.values()]
+        yield self._run(session, exchanges, wait)
+        queues = [self._redeclares(each) for each in self._queues.values()]
+        yield self._run(session, queues, wait)
+        bindings = [_binds(each) for each in self._bindings.values()]
+        yield self._run(session, bindings, wait)
 
     @inlineCallbacks
     def replay_queue(
@@ -250,7 +254,11 @@ class Topology:
 
     @inlineCallbacks
     def _run(
-        self, session: ISession, steps: list[Step], strict: bool = False
+        self,
+        session: ISession,
+        steps: list[Step],
+        wait: Wait = all_over,
+        strict: bool = False,
     ) -> Generator[Deferred[Any], Any, None]:
         """
         Take all steps at once, on a channel of their own.  A refusal ends that
@@ -259,9 +267,11 @@ class Topology:
         @param strict: fail with the first refusal.
         """
         while steps:
-            channel: ISessionChannel = yield session.open_channel(NoListener())
+            [(opened, channel)] = yield wait([session.open_channel(NoListener())])
+            if not opened:
+                channel.raiseException()
             began = [maybeDeferred(step.take, channel) for step in steps]
-            results = yield DeferredList(began, consumeErrors=True)
+            results = yield wait(began)
             # Not waited for, so that a broker that says nothing holds up nobody.
             channel.close()
             failed = [
