@@ -185,6 +185,32 @@ class ConnectTests(KeeperTestCase):
         session = self.accept()
         self.assertIs(self.successResultOf(stays), session)
 
+    def test_all_cancelled(self) -> None:
+        """When all have given up asking, the attempt is given up; one may ask again."""
+        first, second = self.keeper.when_up(), self.keeper.when_up()
+        first.cancel()
+        second.cancel()
+        for each in (first, second):
+            self.failureResultOf(each, CancelledError)
+        self.assertTrue(self.attempt.cancelled)
+        self.assertEqual(len(self.transport.attempts), 1)
+        self.assertIs(self.keeper.state, State.IDLE)
+        again = self.keeper.when_up()
+        session = self.accept()
+        self.assertIs(self.successResultOf(again), session)
+
+    def test_cancelled_after_a_loss(self) -> None:
+        """A session that was lost is got back, whoever waits for that or not."""
+        self.up()
+        self.lose()
+        self.clock.advance(1)
+        waiting = self.keeper.when_up()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertFalse(self.attempt.cancelled)
+        self.accept()
+        self.assertIs(self.keeper.state, State.CONNECTED)
+
     def test_at_once(self) -> None:
         """A transport may connect before it returns."""
         session = FakeSession()
@@ -308,6 +334,15 @@ class AlternatesTests(KeeperTestCase):
         self.lose()
         self.clock.advance(1)
         self.assertEqual(self.hosts(), ["one", "two", "one"])
+
+    def test_cancelled_between(self) -> None:
+        """What is given up tries no other."""
+        waiting = self.keeper.when_up()
+        self.attempt.fail(ConnectError("no"))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.hosts(), ["one", "two"])
+        self.assertIs(self.keeper.state, State.IDLE)
 
     def test_closed_between(self) -> None:
         """A close stops it at whatever it tries, also if that fails oddly."""

@@ -177,7 +177,8 @@ class BrokerConnection(Settings):
         @return: fires with this connection; fails with
             L{txkombu.exceptions.ConnectError} and its kinds if the first
             attempt, at every alternate, fails; when a session was lost it
-            waits for the next.
+            waits for the next.  Cancelling gives up a first attempt that nobody
+            else waits for.
         """
         return self.when_up().addCallback(lambda _: self)
 

@@ -101,7 +101,8 @@ class SessionKeeper:
 
         @return: fires with the restored session; fails with
             L{ConnectionClosed} once closed, or with what the first attempt
-            to connect failed with.
+            to connect failed with.  When all who asked have cancelled, that
+            attempt is given up.
         """
         if self.session is not None:
             return succeed(self.session)
@@ -110,7 +111,15 @@ class SessionKeeper:
             self._up.fail(ConnectionClosed("the connection was closed; make a new one"))
         elif self.state is State.IDLE:
             self._connect()
-        return waiter
+        return waiter.addErrback(self._cancelled)
+
+    def _cancelled(self, failure: Failure) -> Failure:
+        """End a first attempt that nobody waits for any more."""
+        nobody = failure.check(CancelledError) and not self._up
+        if nobody and self.state is State.CONNECTING and self._lost_at is None:
+            self._lifecycle.step(Event.REFUSED)
+            self._stop_trying()
+        return failure
 
     @inlineCallbacks
     def close(self) -> Generator[Deferred[Any], Any, None]:

@@ -6,8 +6,9 @@ each of its URLs.  With a session it is I{restoring} the exchanges, queues and
 bindings that were declared before, and then I{connected}.  When the session is
 lost, or an attempt to get it back fails, it is I{waiting} for the next
 attempt.  An attempt that fails before there ever was a session leads back to
-idle, and whoever asked is told.  The user's close wins from every state:
-I{closing}, and at last I{closed}, for ever.
+idle, and whoever asked is told; so does one that nobody waits for any more.
+The user's close wins from every state: I{closing}, and at last I{closed}, for
+ever.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Event(Enum):
     RESTORED = "restored"
     """What had been declared stands again."""
     REFUSED = "refused"
-    """The first attempt failed."""
+    """The first attempt failed, or was given up."""
     LOST = "lost"
     """The session ended, or an attempt to get it back failed."""
     CLOSE = "close"
