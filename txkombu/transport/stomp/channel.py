@@ -170,11 +170,32 @@ class StompChannel(DeclaringChannel):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
         if not 0 <= prefetch_count < 2**16:
             raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
+        consuming = Consuming(
+            0 if no_ack else prefetch_count, no_ack, exclusive, arguments
+        )
+        consumer = self._make_consumer(tag, queue, consuming, on_delivery, on_cancelled)
+        if self._state is not _OPEN:
+            return fail(closed(self._reason))
+        try:
+            self._check_consuming(consuming)
+            consumer.sources(self._bindings_of(queue))
+        except NotSupported as error:
+            return fail(error)
+        return self._start(consumer)
+
+    def _make_consumer(
+        self,
+        tag: str,
+        queue: Queue,
+        consuming: Consuming,
+        on_delivery: Callable[[Delivery], None],
+        on_cancelled: Callable[[Exception], None],
+    ) -> Consumer:
         owned = queue.exclusive or queue.name in self._sockets.owners
-        consumer = (OwnedConsumer if owned else Consumer)(
+        return (OwnedConsumer if owned else Consumer)(
             tag,
             queue,
-            Consuming(0 if no_ack else prefetch_count, no_ack, exclusive, arguments),
+            consuming,
             on_delivery,
             on_cancelled,
             dialect=self._dialect,
@@ -182,23 +203,22 @@ class StompChannel(DeclaringChannel):
             holdings=self._holdings,
             released=self._release,
         )
-        if self._state is not _OPEN:
-            return fail(closed(self._reason))
-        try:
-            if exclusive:
-                self._need(Capability.CONSUMER_EXCLUSIVE, "an exclusive consumer")
-            if arguments:
-                self._need(Capability.CONSUMER_ARGUMENTS, "arguments of a consumer")
-            consumer.sources(self._bindings_of(queue))
-        except NotSupported as error:
-            return fail(error)
-        self._consumers[tag] = consumer
+
+    def _check_consuming(self, consuming: Consuming) -> None:
+        if consuming.exclusive:
+            self._need(Capability.CONSUMER_EXCLUSIVE, "an exclusive consumer")
+        if consuming.arguments:
+            self._need(Capability.CONSUMER_ARGUMENTS, "arguments of a consumer")
+
+    def _start(self, consumer: Consumer) -> Deferred[None]:
+        """Start a consumer when its turn comes."""
+        self._consumers[consumer.tag] = consumer
         if self._paused:
             consumer.pause()
         return self._begin(
             Operation(
-                lambda: consumer.start(self._bindings_of(queue)),
-                queue.name,
+                lambda: consumer.start(self._bindings_of(consumer.queue)),
+                consumer.queue.name,
                 lambda _: self._abandon(consumer),
                 retracted=lambda: self._abandon(consumer),
             )

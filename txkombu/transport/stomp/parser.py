@@ -83,20 +83,10 @@ class FrameParser:
         @raise ProtocolError: this is no stream of STOMP frames that a broker
             sends, or one is too large; the stream is of no more use.
         """
-        if self._frame is not None:
-            self._kept += data
-            frame = self._frame
-            rest = self._finish(frame)
-            if rest is None:
-                return
-            yield frame
-            data = rest
-        elif self._kept:
-            self._kept += data
-            if not self._has_head():
-                return
-            data = bytes(self._kept)
-            self._kept.clear()
+        if self._kept or self._frame is not None:
+            frame, data = self._resume(data)
+            if frame is not None:
+                yield frame
         start, end = 0, len(data)
         while True:
             while start < end and data[start] in _ENDS_OF_LINE:
@@ -109,20 +99,46 @@ class FrameParser:
                     yield Frame(RECEIPT, {"receipt-id": number.decode()})
                 start = receipts.end()
                 continue
-            begin, stop = self._head(data, start)
-            if not begin:
-                self._keep_head(data[start:])
+            frame, start = self._cut(data, start)
+            if frame is None:
                 return
-            frame = _frame_of(data[start:stop])
-            length = self._length_of(frame)
-            stop = data.find(b"\0", begin) if length is None else begin + length
-            if not 0 <= stop < end:
-                self._keep_body(frame, length, data[begin:])
-                return
-            self._check_end(data[stop], stop - begin)
-            frame.body = data[begin:stop]
-            start = stop + 1
             yield frame
+
+    def _resume(self, data: bytes) -> tuple[Frame | None, bytes]:
+        """
+        Go on with a frame of which a part was kept.
+
+        @return: it, if it is there by now; and what is to be cut next.
+        """
+        self._kept += data
+        if self._frame is not None:
+            return self._finish(self._frame)
+        if not self._has_head():
+            return None, b""
+        data = bytes(self._kept)
+        self._kept.clear()
+        return None, data
+
+    def _cut(self, data: bytes, start: int) -> tuple[Frame | None, int]:
+        """
+        Cut one frame, or keep what is there of it.
+
+        @return: the frame, if it is there; and where the next begins.
+        """
+        begin, stop = self._head(data, start)
+        if not begin:
+            self._keep_head(data[start:])
+            return None, start
+        frame = _frame_of(data[start:stop])
+        length = self._length_of(frame)
+        stop = data.find(b"\0", begin) if length is None else begin + length
+        if not 0 <= stop < len(data):
+            self._keep_body(frame, length, data[begin:])
+            return None, start
+        if data[stop] or stop - begin > self._body_most:
+            self._check_end(data[stop], stop - begin)
+        frame.body = data[begin:stop]
+        return frame, stop + 1
 
     def _head(self, data: bytes | bytearray, start: int) -> tuple[int, int]:
         """
@@ -197,11 +213,11 @@ class FrameParser:
         if size > self._body_most:
             raise ProtocolError(f"a body is larger than {self._body_most} bytes")
 
-    def _finish(self, frame: Frame) -> bytes | None:
+    def _finish(self, frame: Frame) -> tuple[Frame | None, bytes]:
         """
         Give a frame its body, if that is there by now.
 
-        @return: what comes after it; C{None} if more must come.
+        @return: as that of L{_resume}.
         """
         kept = self._kept
         stop = self._length
@@ -210,14 +226,14 @@ class FrameParser:
         if not 0 <= stop < len(kept):
             self._seek = len(kept)
             self._check_size(self._seek)
-            return None
+            return None, b""
         self._check_end(kept[stop], stop)
         with memoryview(kept) as view:
             frame.body = bytes(view[:stop])
             rest = bytes(view[stop + 1 :])
         kept.clear()
         self._frame = None
-        return rest
+        return frame, rest
 
 
 def check_begin(begin: bytes, *commands: str) -> None:
