@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 TLS_HOST = "localhost"
 """The host that a broker's certificate is for."""
 
-_BOOT_SECONDS = 120.0
+_BOOT_SECONDS = 240.0
 _PORTS = range(20_000, 32_768)
 """Ports that Linux gives to nobody who does not ask for them."""
 
@@ -140,11 +140,12 @@ class Node(ABC):
 
     def start(self) -> None:
         """
-        Start the node, again if it was killed, and wait until it takes
+        Start the node, again if it has ended, and wait until it takes
         connections, which blocks.
 
         @raise BrokerFailed: it does not.
         """
+        self.kill()
         process = self._process = self._launch()
         self._wait_for(process, *self.ports())
 
