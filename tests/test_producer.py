@@ -457,7 +457,7 @@ class VerdictTests(ProducerTestCase):
         self.result_of(producer.publish(0))
         [session] = self.broker.sessions
         session.write_paused()
-        sent = producer.publish(1, confirm=False)
+        sent = producer.publish(1)
         closing = producer.close()
         self.flush()
         self.assertNoResult(closing)
@@ -472,7 +472,7 @@ class VerdictTests(ProducerTestCase):
         self.result_of(producer.publish(0))
         [session] = self.broker.sessions
         session.write_paused()
-        sent = producer.publish(1, timeout=1000, confirm=False)
+        sent = producer.publish(1, timeout=1000)
         closing = producer.close()
         self.broker.block("alarm")
         self.flush()

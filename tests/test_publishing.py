@@ -20,7 +20,6 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.publishing import (
-    FULL_BYTES,
     MAX_PENDING,
     MAX_PENDING_BYTES,
     TURN,
@@ -664,42 +663,6 @@ class FlowTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"1", b"2"])
         self.assertNoResult(waiting[0])
         self.successResultOf(waiting[1])
-
-    def test_full(self) -> None:
-        """What is confirmed goes out to a full socket, but overtakes nothing."""
-        self.up()
-        self.publisher.flow(True, full=True)
-        self.publish(b"1")
-        self.assertFalse(self.publisher.is_ready)
-        waiting = self.publish(b"2", confirm=False)
-        self.publish(b"3")
-        self.assertEqual(self.sent, [b"1"])
-        self.assertNoResult(waiting)
-        self.publisher.flow(True)
-        self.assertEqual(self.sent, [b"1", b"2", b"3"])
-        self.successResultOf(waiting)
-
-    def test_too_full(self) -> None:
-        """It takes 4 MiB; what is given up by then is still in it."""
-        self.up()
-        self.publisher.flow(True, full=True)
-        given_up = [self.publish(b"x" * MIB, timeout=5) for _ in range(4)]
-        waiting = self.publish(b"waits")
-        self.clock.advance(5)
-        for each in given_up:
-            self.assertPhase(each, "outcome is unknown")
-        self.assertEqual(len(self.sent), FULL_BYTES // MIB)
-        self.publisher.flow(True)
-        self.assertEqual(self.sent[-1], b"waits")
-        self.assertNoResult(waiting)
-
-    def test_full_and_blocked(self) -> None:
-        """A broker that takes nothing is sent nothing, full socket or not."""
-        self.up()
-        for full in (True, False):
-            self.publisher.flow(False, full)
-            self.publish()
-        self.assertEqual(self.sent, [])
 
     def test_verdicts_still_come(self) -> None:
         """Verdicts that come meanwhile send nothing."""

@@ -84,7 +84,7 @@ class Channel(ConsumingChannel):
         self._end = Once(self._close)
         self._on_return: dict[object, Callable[[Returned], None]] = {}
         self.publisher = Publisher(self._clock, self._waits_for)
-        self.flow(connection.may_publish)
+        self.publisher.flow(connection.may_publish)
 
     # --- its life -----------------------------------------------------------
 
@@ -303,8 +303,8 @@ class Channel(ConsumingChannel):
         return bounded(answer, self._clock, CLOSE_TIMEOUT, "close", otherwise=None)
 
     def flow(self, allowed: bool) -> None:
-        """Broker and socket take messages, or one of them takes none for now."""
-        self.publisher.flow(not self.connection.blocked_reason, full=not allowed)
+        """Broker and socket take messages, or take none for now."""
+        self.publisher.flow(allowed)
         if self._closed is not None:
             self._give_up_blocked()
 

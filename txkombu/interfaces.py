@@ -310,10 +310,7 @@ class ISessionListener(Interface):
         """It takes them again."""
 
     def write_paused() -> None:
-        """
-        The socket's buffer is full: publish little or no more until
-        C{write_resumed}.  May be called again for what is written meanwhile.
-        """
+        """The socket's buffer is full: publish no more until C{write_resumed}."""
 
     def write_resumed() -> None:
         """The socket has room again."""
@@ -401,9 +398,9 @@ class ISessionChannel(Interface):
         """
         Write one message to the broker, at once.
 
-        The layer above holds publishes back while C{blocked}, and all but a few MiB
-        while C{write_paused}; a transport never queues one for later, unless it
-        must not overtake a declaration that is under way on another connection, and
+        The layer above holds publishes back while C{blocked} or
+        C{write_paused}; a transport never queues one for later, unless it must
+        not overtake a declaration that is under way on another connection, and
         never delivers to a consumer from within this call.  TypeError and ValueError
         are raised for properties that the wire cannot carry.
 

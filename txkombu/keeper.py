@@ -317,7 +317,7 @@ class SessionKeeper:
         self._flow(self.may_publish)
 
     def write_paused(self) -> None:
-        """The socket is full; it says so with each write that it takes then."""
+        """The socket is full, which it may say at each write."""
         if not self._write_paused:
             self._write_paused = True
             self._flow(False)

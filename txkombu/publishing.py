@@ -6,9 +6,6 @@ the window of unconfirmed messages has room.  Otherwise it waits its turn here,
 up to C{max_pending}; what is here when its deadline passes is never sent.  What
 is here when the session is lost was never sent, and its publish says so; what
 comes while there is no session waits for the next one.
-
-A socket that calls itself full, as Twisted's do at 64 KiB, still takes some more of
-what is confirmed: to wait here costs half as much again as to be sent.
 """
 
 from __future__ import annotations
@@ -37,9 +34,6 @@ WINDOW = 1000
 """Unconfirmed messages on their way, per channel."""
 WINDOW_BYTES = 16 * 1024 * 1024
 """Bytes of unconfirmed bodies on their way, per channel."""
-FULL_BYTES = 4 * 1024 * 1024
-"""Bytes of confirmed bodies that a full socket still takes, per channel: as much as
-Linux may hold of it, too."""
 MAX_PENDING = 10_000
 """Messages that may wait here."""
 MAX_PENDING_BYTES = 64 * 1024 * 1024
@@ -103,7 +97,6 @@ class Publisher:
     """
 
     __slots__ = (
-        "_blocked",
         "_channel",
         "_clock",
         "_closed",
@@ -112,7 +105,6 @@ class Publisher:
         "_flowing",
         "_idle",
         "_next_turn",
-        "_overfull",
         "_pending",
         "_pending_bytes",
         "_phase",
@@ -131,9 +123,7 @@ class Publisher:
     ) -> None:
         self._clock = clock
         self._phase = phase
-        self._blocked = False
         self._flowing = True
-        self._overfull = 0
         self._resuming = False
         self._channel: ISessionChannel | None = None
         self._pending: deque[Outgoing] = deque()
@@ -212,18 +202,14 @@ class Publisher:
         )
 
     def _has_room(self, message: Outgoing) -> bool:
-        if self._channel is None or self._blocked or message.held:
+        if self._channel is None or not self._flowing or message.held:
             return False
         if message.confirm:
-            return (
-                self._unconfirmed < WINDOW
-                and (self._flowing or self._overfull < FULL_BYTES)
-                and (
-                    self._unconfirmed_bytes + len(message.body) <= WINDOW_BYTES
-                    or not self._unconfirmed
-                )
+            return self._unconfirmed < WINDOW and (
+                self._unconfirmed_bytes + len(message.body) <= WINDOW_BYTES
+                or not self._unconfirmed
             )
-        return self._flowing and self._turn < TURN and self._turn_bytes < TURN_BYTES
+        return self._turn < TURN and self._turn_bytes < TURN_BYTES
 
     def _send(self, message: Outgoing) -> Deferred[None]:
         assert self._channel is not None
@@ -238,8 +224,6 @@ class Publisher:
         if message.confirm:
             self._unconfirmed += 1
             self._unconfirmed_bytes += len(message.body)
-            if not self._flowing:
-                self._overfull += len(message.body)
             if message.done is None:
                 self._deadlines.add(message, message.timeout)
             inner.addBoth(self._confirmed, message)
@@ -305,15 +289,10 @@ class Publisher:
             bool(self._pending) and size > MAX_PENDING_BYTES
         )
 
-    def flow(self, allowed: bool, full: bool = False) -> None:
-        """
-        @param allowed: whether the broker takes messages now.
-        @param full: whether the socket has as much to write as it likes.
-        """
-        self._blocked = not allowed
-        self._flowing = allowed and not full
-        if self._flowing:
-            self._overfull = 0
+    def flow(self, allowed: bool) -> None:
+        """Broker and socket take messages, or take none for now."""
+        self._flowing = allowed
+        if allowed:
             self.resume()
 
     def resume(self) -> None:
