@@ -54,7 +54,7 @@ class Tuning:
     What both sides agreed on (AMQP 0-9-1, connection.tune).
 
     @ivar channel_max: the highest channel number.
-    @ivar frame_max: the size of a whole frame at most; 0 is no limit.
+    @ivar frame_max: the size of a whole frame at most, in bytes.
     @ivar heartbeat: seconds; 0 is none.
     """
 

@@ -23,7 +23,8 @@ class Wire(EndingProtocol):
     """
     Knows methods and contents from bytes.
 
-    @ivar frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
+    @ivar frame_max: the size of a whole frame at most, in bytes; 0 until that was
+        agreed on.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
