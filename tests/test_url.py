@@ -212,6 +212,9 @@ BAD = {
     "amqp://h?auth_mechanism=MD5": "auth_mechanism must be PLAIN or EXTERNAL",
     "amqps://h?verify=yes": "verify must be verify_peer or verify_none, not 'yes'",
     "amqps://h?keyfile=/k": "keyfile is of no use without certfile",
+    "amqp://h?verify=verify_peer&keyfile=/k&certfile=/c&cacertfile=/ca": (
+        "verify, keyfile, certfile, cacertfile cannot be had"
+    ),
     "amqp://h?cacertfile=/ca": "cacertfile cannot be had: the amqp transport is not "
     "encrypted; use amqps",
     "stomp://h?verify=verify_none": "not encrypted; use stomp+ssl",

@@ -172,10 +172,10 @@ def _read_query(query: str, scheme: Scheme) -> dict[str, Any]:
             raise InvalidURL(_unknown_option(option))
     if tls:
         if scheme.tls is False:
+            asked = [each for each in _options(query) if each in _TLS_OPTIONS]
             raise InvalidURL(
-                f"{', '.join(_options(query).keys() & _TLS_OPTIONS.keys())} "
-                f"cannot be had: the {scheme.name} transport is not encrypted"
-                f"{secure_hint(scheme)}"
+                f"{', '.join(asked)} cannot be had: the {scheme.name} transport is "
+                f"not encrypted{secure_hint(scheme)}"
             )
         given["tls"] = _read_tls(tls)
     return given
