@@ -344,6 +344,21 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(self.hosts(), ["one", "two"])
         self.assertIs(self.keeper.state, State.IDLE)
 
+    def test_given_up_again_and_again(self) -> None:
+        """Who never waits for the last one gets to it all the same."""
+        for _ in range(4):
+            waiting = self.keeper.when_up()
+            waiting.cancel()
+            self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.hosts(), ["one", "two", "three", "one"])
+        waiting = self.keeper.when_up()
+        for _ in range(3):
+            self.attempt.fail(ConnectError("no"))
+        self.failureResultOf(waiting, ConnectError)
+        self.assertEqual(self.hosts()[4:], ["two", "three", "one"])
+        self.keeper.when_up()
+        self.assertEqual(self.hosts()[7:], ["one"])
+
     def test_closed_between(self) -> None:
         """A close stops it at whatever it tries, also if that fails oddly."""
         for error in (None, ConnectError("aborted")):

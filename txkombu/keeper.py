@@ -64,6 +64,7 @@ class SessionKeeper:
     ) -> None:
         self._alternates = alternates
         self._place = alternates[0]
+        self._first = self._tried = 0
         self._transport_for = transport_for
         self._endpoint = endpoint
         self._clock = clock
@@ -119,6 +120,8 @@ class SessionKeeper:
         if nobody and self.state is State.CONNECTING and self._lost_at is None:
             self._lifecycle.step(Event.REFUSED)
             self._stop_trying()
+            # Who gives up each time before the last is tried shall get there too.
+            self._first = self._tried + 1
         return failure
 
     @inlineCallbacks
@@ -180,7 +183,8 @@ class SessionKeeper:
     def _try_alternates(self) -> Generator[Deferred[Any], Any, ISession]:
         session: ISession
         failed: list[tuple[Parameters, Exception]] = []
-        for parameters in list(self._alternates):
+        for number in self._in_turn():
+            self._tried, parameters = number, self._alternates[number]
             try:
                 session = yield self._open(parameters)
                 break
@@ -196,6 +200,12 @@ class SessionKeeper:
         self._lifecycle.step(Event.SESSION)
         yield self._restore(session)
         return session
+
+    def _in_turn(self) -> list[int]:
+        """Which alternates to try, from the first on, or from where it was given up."""
+        first, self._first = self._first, 0
+        count = len(self._alternates)
+        return [(first + each) % count for each in range(count)]
 
     def _log_failed(self, parameters: Parameters, error: Exception) -> None:
         self._log.warn(
