@@ -348,6 +348,16 @@ class CancelledTests(SubscriptionTestCase):
         self.assertConsumes()
         self.end()
 
+    def test_refused_and_asked_again(self) -> None:
+        """Who asks again after a refusal that ended nothing asks on the channel."""
+        self.consume()
+        for _ in range(2):
+            self.own.answers["basic_consume"] = AccessRefused("no")
+            refused = self.channel.consume(Queue("audio"), print)
+            self.failureResultOf(refused, AccessRefused)
+        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertEqual(len(self.session.channels), 1)
+
     def test_again_after_a_long_life(self) -> None:
         """One that ran for five seconds has a short wait the next time."""
         self.consume()

@@ -124,7 +124,7 @@ class ConsumingChannel(EntityOperations):
         def failed(failure: Failure) -> Failure:
             if apart is not None:
                 apart.close()
-            elif failure.check(ChannelError):
+            elif failure.check(ChannelError) and subscription.has_ended_channel:
                 self._refused.add(queue.name)
             return failure
 

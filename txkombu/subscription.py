@@ -65,11 +65,13 @@ class Subscription:
         self._backoff = Backoff()
         self._since = 0.0
         self._restarting: Deferred[None] | None = None
+        self._began_on: ISessionChannel | None = None
         self._stopped = False
         self.running = False
 
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
         """@return: fails with the broker's refusal."""
+        self._began_on = session_channel
         inbox = self._channel._inbox
         assert inbox is not None
         handle = self._handler(inbox)
@@ -132,12 +134,16 @@ class Subscription:
         except CancelledError:
             raise
         except Exception:
-            self._refused_on(opened)
+            self._leave_to_others()
             self._failed(Failure())
 
-    def _refused_on(self, opened: ISessionChannel) -> None:
-        """Leave the channel to others if the refusal has ended it."""
-        if not self._stopped and self._channel._session_channel is not opened:
+    @property
+    def has_ended_channel(self) -> bool:
+        """Whether the session channel that it was refused on is gone with that."""
+        return self._channel._session_channel is not self._began_on
+
+    def _leave_to_others(self) -> None:
+        if self.has_ended_channel and not self._stopped:
             self._channel = self._channel.set_apart(self)
 
     def _cancelled(self, error: Exception) -> None:
@@ -182,7 +188,7 @@ class Subscription:
         try:
             yield self._bounded(self.start(opened), "consume")
         except ChannelError:
-            self._refused_on(opened)
+            self._leave_to_others()
             raise
         self._restarting = None
         self._log.info(
