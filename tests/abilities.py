@@ -35,7 +35,6 @@ class Nature(Enum):
     TYPED_HEADERS = "headers other than text, from txkombu to txkombu"
     OWN_PROPERTIES = "only the properties that were published"
     REQUEUE_IN_PLACE = "requeueing to the place a message had"
-    CANCEL_HOLDING = "cancelling a consumer that still holds messages at once"
     DEATH_HISTORY = "the history of dead letters (x-death)"
     CHANNEL_ERRORS = "mistakes that end a channel"
     SESSION_ERRORS = "mistakes that end a session"
@@ -174,10 +173,6 @@ STOMP_ACTIVEMQ = Abilities(
         _N.ANY_BINDING: "each binding is a queue of ActiveMQ, and # only its last word",
         _N.OWN_PROPERTIES: "ActiveMQ gives every message an id, a time, a priority",
         _N.REQUEUE_IN_PLACE: "a copy goes to the end of the queue, in a transaction",
-        _N.CANCEL_HOLDING: (
-            "a subscription that ended settles nothing more: so it goes on, and is "
-            "sent further messages, until it has settled what it was given"
-        ),
         _N.CHANNEL_ERRORS: "a mistake fails only the frame that has it",
     },
 )

@@ -232,6 +232,7 @@ class ToyDialect(Dialect):
 
     def __init__(self) -> None:
         super().__init__("1.0")
+        self.rejecting: list[Deferred[None]] = []
         self.recipes: list[str] = []
         self.waits = False
         self.next: list[Deferred[None]] = []
@@ -269,6 +270,21 @@ class ToyDialect(Dialect):
 
     def reject(self, frame: Frame, requeue: bool) -> bytes:
         return b"REJECT %b %d\0" % (frame.body, requeue)
+
+    def keep(self, frame: Frame) -> bytes:
+        return b"KEEP %b\0" % frame.body
+
+    def ack_kept(self, frame: Frame) -> bytes:
+        return b"ACK KEPT %b\0" % frame.body
+
+    def give_back_kept(self, frame: Frame) -> bytes:
+        return b"GIVE BACK %b\0" % frame.body
+
+    async def reject_kept(self, frame: Frame, socket: Any, clock: Any) -> None:
+        socket.write(b"REJECT KEPT %b\0" % frame.body)
+        over: Deferred[None] = Deferred()
+        self.rejecting.append(over)
+        await over
 
     def check_exchange(self, exchange: Exchange) -> None:
         if exchange.type == "headers":

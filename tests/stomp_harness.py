@@ -26,7 +26,7 @@ from txkombu.transport.stomp import StompTransport
 from txkombu.transport.stomp.dialect import Consuming
 from txkombu.url import parse_url
 
-from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ, Nature
+from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ
 from .activemq import activemq
 from .brokers import RabbitMQ, rabbitmq
 from .conformance import Conformance
@@ -60,8 +60,7 @@ class Stomp(Harness):
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
         """What it holds may keep a subscription alive that is sent no more."""
-        if self.can(Nature.CANCEL_HOLDING):
-            await self.check_ready(channel, queue, number)
+        await self.check_ready(channel, queue, number)
 
     async def take(
         self, channel: ISessionChannel, queue: Queue, no_ack: bool = False

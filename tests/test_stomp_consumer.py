@@ -320,6 +320,82 @@ class CancelTests(ConsumerTestCase):
         self.assertTrue(socket.left)
         self.assertEqual(self.inbox.bodies, [b"1"])
 
+    def kept(self, *bodies: bytes) -> FakeSocket:
+        """One that was cancelled with messages, which are kept."""
+        self.dialect.keeps = True  # type: ignore[misc]
+        socket = self.start()
+        for body in bodies:
+            socket.deliver("s1", body)
+        self.assertDone(self.cancel())
+        kept = [f"KEEP {body.decode()}" for body in bodies]
+        self.assertEqual(socket.frames, [*kept, "UNSUBSCRIBE\nid:s1\n\n"])
+        socket.frames.clear()
+        return socket
+
+    def test_kept(self) -> None:
+        """
+        Where what it holds can be kept, it is, and its subscriptions end; it stays
+        until all is settled.
+        """
+        socket = self.kept(b"1", b"2", b"3")
+        socket.deliver("s1", b"4")
+        self.assertIs(self.channel.ack(1, False), SENT)
+        self.assertIs(self.channel.nack(2, False, True), SENT)
+        self.turn()
+        self.assertEqual(socket.frames, ["ACK KEPT 1", "GIVE BACK 2"])
+        self.assertFalse(socket.left)
+        self.assertIs(self.channel.reject(3, True), SENT)
+        self.turn()
+        self.assertEqual(socket.frames[-1], "GIVE BACK 3")
+        self.assertTrue(socket.left)
+        self.assertEqual(self.inbox.bodies, [b"1", b"2", b"3"])
+
+    def test_kept_and_rejected(self) -> None:
+        """A rejection takes its time, and the socket stays until it is over."""
+        socket = self.kept(b"1", b"2")
+        self.channel.reject(1, False)
+        self.channel.ack(2, False)
+        self.turn()
+        self.assertEqual(socket.frames, ["REJECT KEPT 1", "ACK KEPT 2"])
+        self.assertFalse(socket.left)
+        self.dialect.rejecting[0].callback(None)
+        self.assertTrue(socket.left)
+
+    def test_kept_and_rejected_first(self) -> None:
+        """It is not left as long as something else is held."""
+        socket = self.kept(b"1", b"2")
+        self.channel.reject(1, False)
+        self.dialect.rejecting[0].callback(None)
+        self.turn()
+        self.assertFalse(socket.left)
+        self.channel.ack(2, False)
+        self.turn()
+        self.assertTrue(socket.left)
+
+    def test_channel_closed_while_rejecting(self) -> None:
+        """A channel that closes waits for it."""
+        self.kept(b"1")
+        self.channel.reject(1, False)
+        self.connector.prompt = True
+        for socket in self.connector.sockets:
+            socket.prompt = True
+        closing = Probe(self.channel.close())
+        self.assertFalse(closing.fired)
+        self.dialect.rejecting[0].callback(None)
+        self.assertDone(closing)
+
+    def test_lost_while_rejecting(self) -> None:
+        """A rejection is given up when the socket is lost, or the channel ends."""
+        socket = self.kept(b"1")
+        self.channel.reject(1, False)
+        socket.lose()
+        self.assertTrue(self.dialect.rejecting[0].called)
+        socket = self.kept(b"2")
+        self.channel.reject(2, False)
+        self.own.lose()
+        self.assertTrue(self.dialect.rejecting[1].called)
+        self.assertTrue(socket.left)
+
     def test_settled_last(self) -> None:
         """What was settled in the turn that ends it is not forgotten."""
         self.dialect.stops = True

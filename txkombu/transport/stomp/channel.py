@@ -424,6 +424,7 @@ class StompChannel(DeclaringChannel):
         for consumer in list(self._consumers.values()):
             consumer.end()
         self._consumers.clear()
+        self._holdings.give_up()
         self._sockets.drop(self._socket)
         self._publishing.drain(reason)
         self._closed.fire(None)

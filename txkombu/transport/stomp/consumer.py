@@ -2,10 +2,9 @@
 One consumer, on a socket of its own.
 
 A consumer that was cancelled keeps its socket until the messages it holds are
-settled: the end of a subscription would hand them to others (ActiveMQ), or make
-them impossible to settle (RabbitMQ).  Where the broker does not know how to stop
-a subscription alone, it sends what the prefetch allows until the socket ends,
-and has that back then.  A consumer lives once::
+settled.  The end of a subscription would make them impossible to settle on
+RabbitMQ, where it is replaced by another; on ActiveMQ it would hand them to others,
+so they are kept by transactions that are open until then.  A consumer lives once::
 
     state      event                              then
     WAITING    its turn comes                     STARTING
@@ -268,12 +267,19 @@ class Consumer(Holder):
         if None not in frames and (no_ack or self.unsettled):
             self._stop_by(b"".join(frame for frame in frames if frame))
             return
-        self._give_up_subscriptions()
-        if self.unsettled:
+        self._keep()
+        self._stopped(None)
+
+    def _keep(self) -> None:
+        """End its subscriptions, and keep what it holds."""
+        if not (self._dialect.keeps and self.unsettled):
             self.lingers = True
-            self.gone.fire(None)
-        else:
-            self._leave()
+            return
+        assert self.socket is not None
+        self.keeps = True
+        frames = [self._dialect.keep(each) for each in self._holdings.held_by(self)]
+        ends = [encode_frame("UNSUBSCRIBE", [("id", id)]) for id in self._subscribed]
+        self.socket.write(b"".join(frames + ends))
 
     def _stop_by(self, frames: bytes) -> None:
         """Stop its subscriptions, and take what is under way."""

@@ -141,6 +141,8 @@ class Dialect(ABC):
     @cvar body_most: the most bytes of a body.
     @cvar settles_by_itself: the broker settles what it sends to a consumer with
         no_ack; otherwise that is acked when it is handed out.
+    @cvar keeps: what a consumer holds can be kept when its subscriptions end by
+        UNSUBSCRIBE; otherwise that can be settled on, or by L{stop_frames}.
     @ivar version: the broker's, as it tells it; C{""} if it hides it.
     @ivar userid: who logs in.
     @ivar exchange_named: gives an exchange that was declared in this session.
@@ -153,6 +155,7 @@ class Dialect(ABC):
     capabilities: ClassVar[frozenset[Capability]]
     reads_bindings: ClassVar[bool] = False
     settles_by_itself: ClassVar[bool] = True
+    keeps: ClassVar[bool] = False
     body_most: ClassVar[int] = BODY_MOST
 
     def __init__(
@@ -229,6 +232,26 @@ class Dialect(ABC):
     @abstractmethod
     def reject(self, frame: Frame, requeue: bool) -> bytes:
         """The frames that reject a MESSAGE, which could not be handled."""
+
+    # --- what a consumer holds that ends, if it can be kept -------------------
+
+    def keep(self, frame: Frame) -> bytes:
+        """The frames that keep a MESSAGE though its subscription ends."""
+        raise self.unsupported("keeping messages")
+
+    def ack_kept(self, frame: Frame) -> bytes:
+        """As L{ack}, for one that was kept."""
+        raise self.unsupported("keeping messages")
+
+    def give_back_kept(self, frame: Frame) -> bytes:
+        """As L{nack} with C{requeue}, for one that was kept."""
+        raise self.unsupported("keeping messages")
+
+    async def reject_kept(
+        self, frame: Frame, socket: StompSocket, clock: IReactorTime
+    ) -> None:
+        """As L{reject} without C{requeue}, for one that was kept."""
+        raise self.unsupported("keeping messages")
 
     # --- checking, before anything is sent -----------------------------------
 

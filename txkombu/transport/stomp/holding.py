@@ -38,6 +38,8 @@ class Holder:
     @ivar ending: it gets no more; when none awaits settlement its socket is
         left, and the broker has back what was not settled.
     @ivar lingers: it gets no more, but the broker does not know.
+    @ivar keeps: its subscriptions have ended, and what it holds was kept.
+    @ivar rejecting: how many of those are being rejected.
     @ivar frames: what is to be written next.
     """
 
@@ -48,6 +50,8 @@ class Holder:
         self.backlog: deque[Frame] = deque()
         self.ending = False
         self.lingers = False
+        self.keeps = False
+        self.rejecting = 0
         self.frames: list[bytes] = []
 
     def write(self) -> None:
@@ -65,7 +69,8 @@ class Holder:
     @property
     def is_done(self) -> bool:
         """Whether it has no use for its socket any more."""
-        return self.ending and not self.unsettled and self.socket is not None
+        busy = self.unsettled or self.rejecting
+        return self.ending and not busy and self.socket is not None
 
     def refill(self) -> None:
         """Hand out of the backlog what may be."""
@@ -104,6 +109,7 @@ class Holdings:
         "_leaving",
         "_left",
         "_over",
+        "_rejecting",
         "_tag",
         "_to_refill",
         "_unwritten",
@@ -121,6 +127,7 @@ class Holdings:
         self._to_refill: dict[Holder, None] = {}
         self._giving_back: dict[Holder, None] = {}
         self._leaving = 0
+        self._rejecting: dict[Deferred[None], Holder] = {}
         self._left: Waiters[None] = Waiters()
         self._flushed: Waiters[Settlement] = Waiters()
         self.held: dict[int, tuple[Holder, Frame]] = {}
@@ -166,7 +173,8 @@ class Holdings:
             return _STALE
         holder, frame = found
         holder.unsettled -= 1
-        holder.frames.append(self._ack(frame))
+        ack = self._dialect.ack_kept if holder.keeps else self._ack
+        holder.frames.append(ack(frame))
         self._unwritten[holder] = None
         if self._call is None:
             self._call = self._clock.callLater(0, self._turn_over)
@@ -200,7 +208,9 @@ class Holdings:
             holder, frame = found
             holder.unsettled -= 1
             # Room for another would only bring one that nobody takes.
-            if not (requeue and holder.lingers):
+            if holder.keeps:
+                self._give_back_kept(holder, frame, requeue)
+            elif not (requeue and holder.lingers):
                 holder.frames.append(encode(frame))
                 self._giving_back[holder] = None
             self._unwritten[holder] = None
@@ -208,6 +218,33 @@ class Holdings:
             return _STALE
         self._turn_over_soon()
         return _SENT
+
+    def _give_back_kept(self, holder: Holder, frame: Frame, requeue: bool) -> None:
+        if requeue:
+            holder.frames.append(self._dialect.give_back_kept(frame))
+            self._giving_back[holder] = None
+            return
+        socket = holder.socket
+        assert socket is not None
+        rejecting = Deferred.fromCoroutine(
+            self._dialect.reject_kept(frame, socket, self._clock)
+        )
+
+        def rejected(_: object) -> None:
+            del self._rejecting[rejecting]
+            holder.rejecting -= 1
+            if holder.is_done and holder not in self._unwritten:
+                self.leave(holder)
+            self._one_left()
+
+        self._leaving += 1
+        holder.rejecting += 1
+        self._rejecting[rejecting] = holder
+        rejecting.addBoth(rejected)
+
+    def held_by(self, holder: Holder) -> list[Frame]:
+        """What a holder was handed and has not settled."""
+        return [frame for who, frame in self.held.values() if who is holder]
 
     def recover(self) -> None:
         """Give all back."""
@@ -253,13 +290,13 @@ class Holdings:
         @return: fires when that is gone; never fails.
         """
 
-        def left(_: object) -> None:
-            self._leaving -= 1
-            if not self._leaving:
-                self._left.fire(None)
-
         self._leaving += 1
-        return holder.leave().addCallback(left)
+        return holder.leave().addCallback(lambda _: self._one_left())
+
+    def _one_left(self) -> None:
+        self._leaving -= 1
+        if not self._leaving:
+            self._left.fire(None)
 
     async def given_back(self) -> None:
         """Wait until the broker has back what was given back so far."""
@@ -283,8 +320,15 @@ class Holdings:
             waiting.pop(holder, None)
         holder.unsettled = 0
         holder.backlog.clear()
+        self.give_up(holder)
         for tag in [tag for tag, (who, _) in self.held.items() if who is holder]:
             del self.held[tag]
+
+    def give_up(self, holder: Holder | None = None) -> None:
+        """Wait no more until a rejection is over: of one holder, or of all."""
+        for rejecting, who in list(self._rejecting.items()):
+            if holder in (None, who):
+                rejecting.cancel()
 
     def end(self) -> list[Holder]:
         """

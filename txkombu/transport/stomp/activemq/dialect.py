@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.interfaces import IReactorTime
+
 from ....exceptions import BrokerError
 from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
 from ....validation import check_short_string
@@ -23,6 +25,7 @@ from .properties import (
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
+    from ..socket import StompSocket
 
 _NO_LIMIT: Final = 2**31 - 1
 
@@ -41,6 +44,7 @@ class ActiveMQDialect(Dialect):
     errors_are_fatal = False
     reads_bindings = True
     settles_by_itself = False
+    keeps = True
     # What is beyond it would be read as frames.
     body_most = 100 * 1024 * 1024
     capabilities = frozenset(
@@ -96,6 +100,20 @@ class ActiveMQDialect(Dialect):
 
     def reject(self, frame: Frame, requeue: bool) -> bytes:
         return self.nack(frame, requeue)
+
+    def keep(self, frame: Frame) -> bytes:
+        return settling.keep(frame)
+
+    def ack_kept(self, frame: Frame) -> bytes:
+        return settling.ack_kept(frame)
+
+    def give_back_kept(self, frame: Frame) -> bytes:
+        return settling.give_back_kept(frame)
+
+    async def reject_kept(
+        self, frame: Frame, socket: StompSocket, clock: IReactorTime
+    ) -> None:
+        await recipes.dead_letter_kept(frame, socket, clock)
 
     # --- checking ------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -27,6 +27,9 @@ IDLE_SECONDS: Final = 0.5
 When nothing came for so long, there is nothing for us: ActiveMQ does not tell that
 others have the rest.
 """
+
+_AGAIN_SECONDS: Final = 2.0
+"""What was given back to ourselves comes at once, or not at all."""
 
 PREFETCH: Final = "activemq.prefetchSize"
 BY_THE_CLIENT: Final = ("ack", "client-individual")
@@ -100,6 +103,38 @@ async def get(
     if no_ack:
         socket.write(settling.ack(frame))
     return Got(frame, socket)
+
+
+async def dead_letter_kept(
+    frame: Frame, socket: StompSocket, clock: IReactorTime
+) -> None:
+    """
+    Make a dead letter of a message that was kept: give it back to ourselves, who
+    come before all others, and reject it.
+
+    If it goes to somebody else all the same, or has expired, that is all.
+    """
+    id = f"k-{uuid4().hex}"
+    come: Deferred[Frame] = Deferred()
+    socket.subscribe(id, come.callback, _never_cancelled)
+    name = frame.headers.get("message-id", "").replace("'", "''")
+    about = [
+        ("destination", frame.headers.get("destination", "")),
+        ("id", id),
+        ("selector", f"JMSMessageID='{name}'"),
+        ("activemq.priority", "127"),
+        BY_THE_CLIENT,
+        (PREFETCH, "1"),
+    ]
+    socket.write(encode_frame("SUBSCRIBE", about) + settling.give_back_kept(frame))
+    try:
+        again = await come.addTimeout(_AGAIN_SECONDS, clock)
+        socket.write(settling.dead_letter(again))
+    except TimeoutError:
+        pass
+    finally:
+        socket.unsubscribe(id)
+        socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
 
 
 def _is_end(frame: Frame) -> bool:

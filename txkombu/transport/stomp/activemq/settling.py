@@ -7,6 +7,10 @@ back, so that is a transaction of our own: a copy is sent to the queue the messa
 came from, and the message is acknowledged.  If the copy is refused the broker
 takes back the whole transaction; if the connection is lost, too.  The copy comes
 last in its queue.
+
+The end of a subscription gives back what was not acknowledged, and that cannot be
+settled any more.  What was acknowledged in a transaction that is not over stays: to
+commit it settles the message, to abort it gives the message back.
 """
 
 from __future__ import annotations
@@ -62,6 +66,26 @@ def requeue(frame: Frame) -> bytes:
             _COMMIT,
         )
     )
+
+
+def keep(frame: Frame) -> bytes:
+    """It is ours whatever becomes of the subscription, until one of the next two."""
+    within = _kept(frame)
+    return b"BEGIN\n%b\n\0ACK\n%b%b\n\0" % (within, _id(frame), within)
+
+
+def ack_kept(frame: Frame) -> bytes:
+    """What was kept was handled."""
+    return b"COMMIT\n%b\n\0" % _kept(frame)
+
+
+def give_back_kept(frame: Frame) -> bytes:
+    """Somebody shall have what was kept."""
+    return b"ABORT\n%b\n\0" % _kept(frame)
+
+
+def _kept(frame: Frame) -> bytes:
+    return _line("transaction", f"kept {frame.headers.get('ack', '')}")
 
 
 def _copy(frame: Frame) -> bytes:
