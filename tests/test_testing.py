@@ -7,7 +7,7 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -215,6 +215,19 @@ class BrokerTests(BrokerTestCase):
         self.broker.release_confirms()
         self.successResultOf(first)
         self.failureResultOf(second, OutcomeUnknown)
+
+    def test_cancelled_by_who_lost_a_verdict(self) -> None:
+        """Who hears that a verdict is lost may cancel another publish."""
+        producer = Producer(self.connection, EXCHANGE)
+        self.result_of(producer.publish(0))
+        self.broker.hold_confirms()
+        first, second = producer.publish(1), producer.publish(2)
+        first.addErrback(lambda _: second.cancel())
+        self.flush()
+        self.broker.drop()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+        self.broker.release_confirms()
 
     def test_cancel_consumers(self) -> None:
         """The consumers of one queue end; what was on its way comes before."""

@@ -196,8 +196,9 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         self._gone = True
         if self in self._session.channels:
             self._session.channels.remove(self)
-        held, self._held = self._held, {}
-        for each in held:
+        while self._held:  # who hears of one may cancel another
+            each = next(iter(self._held))
+            del self._held[each]
             unknown = OutcomeUnknown("the session ended before the verdict came")
             unknown.__cause__ = error
             each.errback(Failure(unknown))
