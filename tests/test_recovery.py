@@ -501,6 +501,25 @@ class SettingsTests(RecoveryTestCase):
         with self.assertRaises(self.connection.connection_errors):
             raise SessionLost("gone")
 
+    def test_publishing_errors_for_kombu_users(self) -> None:
+        """What a publish fails with when the session is lost is among them."""
+        producer = Producer(self.connection)
+        self.result_of(producer.publish(0, "q"))
+        self.broker.hold_confirms()
+        unknown, late = producer.publish(1, "q"), producer.publish(2, "q", timeout=1)
+        self.wait(1)
+        [session] = self.broker.sessions
+        session.write_paused()
+        unsent = producer.publish(3, "q")
+        self.broker.drop()
+        self.broker.refuse(ConnectError("down"))
+        waiting = producer.publish(4, "q", timeout=2)
+        self.wait(3)
+        for publish in (unknown, late, unsent, waiting):
+            error = self.failureResultOf(publish).value
+            self.assertIsInstance(error, self.connection.connection_errors)
+        self.broker.release_confirms()
+
     def test_supports_exchange_type(self) -> None:
         """Types of the broker's own are worth asking for."""
         self.assertTrue(self.connection.supports_exchange_type("headers"))

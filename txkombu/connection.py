@@ -28,7 +28,10 @@ from .exceptions import (
     ConnectError,
     ConnectionClosed,
     ConnectionErrorReply,
+    NotSent,
     NotSupported,
+    OperationTimeout,
+    OutcomeUnknown,
     ProtocolError,
     SessionLost,
 )
@@ -128,10 +131,13 @@ class BrokerConnection(Settings):
         ConnectError,
         ConnectionClosed,
         ConnectionErrorReply,
+        NotSent,
+        OperationTimeout,
+        OutcomeUnknown,
         ProtocolError,
         SessionLost,
     )
-    """What operations fail with when the connection is at fault."""
+    """What operations fail with when the connection is at fault; see each."""
 
     channel_errors: tuple[type[Exception], ...] = (ChannelError, ChannelClosed)
     """What operations fail with when the broker refused something."""
