@@ -240,7 +240,8 @@ class Publisher:
             assert message.inner is not None
             message.inner.addBoth(self._fail_doomed)
             self._await_turn()
-        if self._pending or self._ready.waiting or self._idle.waiting:
+        pending = self._pending and self._flowing
+        if pending or self._ready.waiting or self._idle.waiting:
             self.resume()
         if message.expired and isinstance(result, Failure):
             phase = "waiting for the broker's word on it; its outcome is unknown"
