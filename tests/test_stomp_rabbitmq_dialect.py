@@ -194,7 +194,8 @@ class QueueTests(Case):
 
     def test_names(self) -> None:
         """A name that cannot be expressed is refused."""
-        self.assertRaises(ValueError, self.dialect.check_queue, Queue("a%2Fb"))
+        for name in ("a%2Fb", "a\nb", "a\0b"):
+            self.assertRaises(ValueError, self.dialect.check_queue, Queue(name))
 
     def test_argument_values(self) -> None:
         """Arguments are of the type and in the range that the broker takes."""
@@ -209,6 +210,7 @@ class QueueTests(Case):
             ("x-max-priority", True, TypeError),
             ("x-queue-type", 1, TypeError),
             ("x-dead-letter-routing-key", 1, TypeError),
+            ("x-dead-letter-routing-key", "a\0b", ValueError),
         ):
             queue = Queue("q", queue_arguments={name: value})
             error = self.assertRaises(kind, self.dialect.check_queue, queue)
@@ -309,6 +311,11 @@ class BindingTests(Case):
         )
         self.assertRaises(ValueError, self.check, Queue("q"), exchange, "a%2Fb")
         self.assertRaises(ValueError, self.check, Queue("q"), Exchange("e"), "k" * 250)
+
+    def test_zero_byte(self) -> None:
+        """A key cannot have what ends a frame, mapped or not."""
+        for exchange in (Exchange("e"), Exchange("amq.direct")):
+            self.assertRaises(ValueError, self.check, Queue("q"), exchange, "a\0b")
 
     def test_quorum(self) -> None:
         """So may quorum queues be bound, from which it takes nothing."""

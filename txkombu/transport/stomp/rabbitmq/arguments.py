@@ -58,7 +58,9 @@ def argument_headers(
             headers.append((name, str(value)))
     for name in _TEXTS:
         if name in arguments:
-            check_short_string(f"queue argument {name}", arguments[name])
+            text = check_short_string(f"queue argument {name}", arguments[name])
+            if "\0" in text:
+                raise ValueError(f"queue argument {name} has a zero byte: {text!r}")
     if queue_type(queue):
         headers.append((QUEUE_TYPE, queue_type(queue)))
     return headers + _dead_letter_headers(queue, exchange_named)

@@ -170,6 +170,8 @@ def _part(name: str) -> str:
             f"{name!r} cannot be expressed: RabbitMQ's STOMP plugin takes the "
             f"{_SLASH} in it for a slash"
         )
+    if "\0" in name:
+        raise ValueError(f"{name!r} cannot be expressed: its zero byte ends a frame")
     return name.replace("/", _SLASH)
 
 
