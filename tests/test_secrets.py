@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from txkombu import BrokerConnection
-from txkombu.exceptions import ConnectionClosed, NotSupported
+from txkombu.exceptions import AuthenticationFailed, ConnectionClosed, NotSupported
 from txkombu.interfaces import IRenewableSession
 from txkombu.lifecycle import State
 from txkombu.policy import Backoff
@@ -95,6 +95,32 @@ class UpdateSecretTests(SynchronousTestCase):
         self.successResultOf(self.connection.update_secret("newer"))
         self.clock.advance(1)
         self.assertEqual(self.passwords(), ["new", "newer"])
+
+    def test_refused_login(self) -> None:
+        """While the broker refuses the old one, the new one is tried at once."""
+        self.connection.connect()
+        self.up()
+        self.connection.drop()
+        self.clock.advance(1)
+        for _ in range(2):
+            self.transport.attempts[-1].fail(AuthenticationFailed("expired"))
+        self.clock.advance(1)
+        self.assertEqual(self.passwords(), ["old", "old", "old"])
+        self.successResultOf(self.connection.update_secret("new"))
+        self.clock.advance(0)
+        self.assertEqual(self.passwords()[3:], ["new"])
+        self.up()
+        self.assertTrue(self.connection.connected)
+
+    def test_broker_is_down(self) -> None:
+        """A broker that is down is not tried sooner for it."""
+        self.connection.connect()
+        self.up()
+        self.connection.drop()
+        self.successResultOf(self.connection.update_secret("new"))
+        self.clock.advance(0)
+        self.assertEqual(self.passwords(), ["old"])
+        self.successResultOf(self.connection.close())
 
     def test_login_under_way(self) -> None:
         """A login that is under way with the old one is told afterwards."""

@@ -239,6 +239,8 @@ class BrokerConnection(Settings):
             raise TypeError("secret must be a str")  # and is not shown
         check_short_string("reason", reason)
         self._set_password(secret)
+        if self.state is State.WAITING:
+            self.keeper.credentials_changed()
         if self.state in (State.IDLE, State.WAITING):
             return succeed(None)
 

@@ -283,6 +283,13 @@ class SessionKeeper:
         )
         self._timer = self._clock.callLater(delay, self._connect)
 
+    def credentials_changed(self) -> None:
+        """Wait no longer if it was for them that the login was refused."""
+        if self._timer is not None and isinstance(
+            self.last_error, AuthenticationFailed
+        ):
+            self._timer.reset(0)
+
     def _stop_trying(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
