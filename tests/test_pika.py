@@ -19,8 +19,9 @@ from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import NotSent, ProtocolError, Unroutable
 from txkombu.transport.amqp.frames import frame
 from txkombu.transport.model.values import encode_properties
+from txkombu.url import Parameters
 
-from .amqp_peer import Basic, Channel
+from .amqp_peer import START, Basic, Channel, Connection
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish
 from .pika_peer import PIKA
 from .processes import run_python
@@ -210,6 +211,24 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(b"".join(framed), peer.wire.value())
         self.assertEqual(protocol._impl.bytes_sent - before, len(peer.wire.value()))
         peer.lose()
+
+    def test_agreement(self) -> None:
+        """What pika tells the broker was agreed on by both, not by pika alone."""
+        asked = Parameters(heartbeat=7, channel_max=5)
+        for offer, agreed in (
+            (Connection.Tune(2047, 8192, 60), (5, 8192, 7)),
+            (Connection.Tune(3, 0, 2), (3, 131072, 2)),
+            (Connection.Tune(0, 262144, 0), (5, 131072, 7)),
+        ):
+            peer = Peer(asked)
+            peer.connect()
+            peer.send(0, START)
+            peer.taken()
+            peer.send(0, offer)
+            (_, told), _ = peer.taken()
+            found = told.channel_max, told.frame_max, told.heartbeat
+            self.assertEqual(found, agreed)
+            peer.lose()
 
 
 class ImportTests(SynchronousTestCase):

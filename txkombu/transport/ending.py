@@ -50,6 +50,8 @@ class EndingProtocol(Protocol):
         self._limit_close()
 
     def _limit_close(self) -> None:
+        if self._gone:  # writing may have called back
+            return
         if self._close_call is not None:
             self._close_call.cancel()
         self._close_call = self._clock.callLater(CLOSE_SECONDS, self._late)

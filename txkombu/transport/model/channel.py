@@ -162,6 +162,7 @@ class Channel(ChannelLife):
         return deferred
 
     def _start(self, consumer: Consumer) -> None:
+        self._requests.add(consumer.request, consumer.tag)
         self.flush()
         if not self._open:
             return
@@ -171,7 +172,6 @@ class Channel(ChannelLife):
             self._prefetch = count
             self._quietly(_Basic.Qos)
             packets.insert(0, self._pack(_Basic.Qos, prefetch_count=count))
-        self._requests.add(consumer.request, consumer.tag)
         self._session.put_all(packets)
 
     def _started(self, consumer: Consumer) -> None:
