@@ -168,6 +168,16 @@ class ConsumingTests(Case):
         self.assertEqual(self.peer.names(), ["Basic.Ack"])
         self.assertIsInstance(starting.outcome, SessionLost)
 
+    def test_dropped_while_told_to_end(self) -> None:
+        """Nor does it matter when that is while one is told to end."""
+        self.started()
+
+        def write(data: bytes) -> None:
+            self.peer.session.abort()
+
+        self.patch(self.peer.wire, "write", write)
+        self.assertIsNone(Probe(self.channel.basic_cancel("tag")).outcome)
+
     def test_largest_prefetch(self) -> None:
         """A prefetch that does not fit leaves nothing behind."""
         with self.assertRaisesRegex(ValueError, "0 to 65535, not 65536"):

@@ -207,8 +207,9 @@ class Channel(ChannelLife):
         consumer = self._consumers.newest(tag)
         if consumer is None or not self._open:
             return succeed(None)
+        gone = consumer.gone.wait().addErrback(nothing)
         self._finish(consumer)
-        return consumer.gone.wait().addErrback(nothing)
+        return gone
 
     def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
         def read(reply: object) -> Delivery | None:
