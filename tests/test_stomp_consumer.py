@@ -372,6 +372,20 @@ class CancelTests(ConsumerTestCase):
         self.turn()
         self.assertTrue(socket.left)
 
+    def test_kept_and_rejected_in_line(self) -> None:
+        """What is rejected is so one by one; what waits can be given up, too."""
+        socket = self.kept(b"1", b"2", b"3")
+        for tag in (1, 2, 3):
+            self.channel.reject(tag, False)
+        self.turn()
+        self.assertEqual(socket.frames, ["REJECT KEPT 1"])
+        self.dialect.rejecting[0].callback(None)
+        self.assertEqual(socket.frames[1:], ["REJECT KEPT 2"])
+        self.own.lose()
+        self.assertTrue(self.dialect.rejecting[1].called)
+        self.assertEqual(socket.frames[2:], [])
+        self.assertTrue(socket.left)
+
     def test_channel_closed_while_rejecting(self) -> None:
         """A channel that closes waits for it."""
         self.kept(b"1")

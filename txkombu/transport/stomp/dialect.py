@@ -250,7 +250,7 @@ class Dialect(ABC):
     async def reject_kept(
         self, frame: Frame, socket: StompSocket, clock: IReactorTime
     ) -> None:
-        """As L{reject} without C{requeue}, for one that was kept."""
+        """As L{reject} without C{requeue}, for one that was kept; one by one."""
         raise self.unsupported("keeping messages")
 
     # --- checking, before anything is sent -----------------------------------

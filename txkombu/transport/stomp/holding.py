@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, succeed
 
 from ...interfaces import Settlement
 from ...waiters import Waiters
@@ -108,6 +108,7 @@ class Holdings:
         "_giving_back",
         "_leaving",
         "_left",
+        "_one_by_one",
         "_over",
         "_rejecting",
         "_tag",
@@ -129,6 +130,7 @@ class Holdings:
         self._leaving = 0
         self._rejecting: dict[Deferred[None], Holder] = {}
         self._left: Waiters[None] = Waiters()
+        self._one_by_one = DeferredLock()
         self._flushed: Waiters[Settlement] = Waiters()
         self.held: dict[int, tuple[Holder, Frame]] = {}
 
@@ -226,8 +228,9 @@ class Holdings:
             return
         socket = holder.socket
         assert socket is not None
-        rejecting = Deferred.fromCoroutine(
-            self._dialect.reject_kept(frame, socket, self._clock)
+        reject = self._dialect.reject_kept
+        rejecting = self._one_by_one.run(
+            lambda: Deferred.fromCoroutine(reject(frame, socket, self._clock))
         )
 
         def rejected(_: object) -> None:
@@ -326,7 +329,8 @@ class Holdings:
 
     def give_up(self, holder: Holder | None = None) -> None:
         """Wait no more until a rejection is over: of one holder, or of all."""
-        for rejecting, who in list(self._rejecting.items()):
+        # Those that wait first, or their turn would come.
+        for rejecting, who in reversed(list(self._rejecting.items())):
             if holder in (None, who):
                 rejecting.cancel()
 

@@ -112,21 +112,24 @@ async def dead_letter_kept(
     Make a dead letter of a message that was kept: give it back to ourselves, who
     come before all others, and reject it.
 
-    If it goes to somebody else all the same, or has expired, that is all.
+    If it goes to somebody else all the same, or has expired, that is all.  The
+    broker hands out by lists of consumers that may be a moment old; so it has to
+    answer before something is given back.  Of 300 that were rejected all at once 6
+    came to somebody else, of 400 one by one none.
     """
     id = f"k-{uuid4().hex}"
     come: Deferred[Frame] = Deferred()
     socket.subscribe(id, come.callback, _never_cancelled)
     name = frame.headers.get("message-id", "").replace("'", "''")
-    about = [
-        ("destination", frame.headers.get("destination", "")),
-        ("id", id),
-        ("selector", f"JMSMessageID='{name}'"),
-        ("activemq.priority", "127"),
-        BY_THE_CLIENT,
-        (PREFETCH, "1"),
-    ]
-    socket.write(encode_frame("SUBSCRIBE", about) + settling.give_back_kept(frame))
+    only = ("selector", f"JMSMessageID='{name}'")
+    first = ("activemq.priority", "127")
+    source = frame.headers.get("destination", "")
+    try:
+        await _subscribe(
+            socket, id, source, only, first, BY_THE_CLIENT, (PREFETCH, "1")
+        )
+    finally:
+        socket.write(settling.give_back_kept(frame))
     try:
         again = await come.addTimeout(_AGAIN_SECONDS, clock)
         socket.write(settling.dead_letter(again))
