@@ -349,6 +349,16 @@ class DeclareTests(Case):
                 await self.declare(queue, passive=True)
             await self.is_fresh(queue)
 
+    async def test_passive_consumed_alone(self) -> None:
+        """One that somebody consumes alone is found, too."""
+        queue = await self.full()
+        await self.amqp.basic_consume(
+            queue, "alone", False, True, {}, 1, lambda _: None, lambda _: None
+        )
+        for _ in range(2):
+            await self.declare(queue, passive=True)
+        self.assertEqual(await self.counts(queue), (2, 1))
+
     async def test_passive_missing(self) -> None:
         """One that is not there is told, and does not come to be."""
         queue = self.queue()

@@ -60,6 +60,7 @@ A queue from which nothing has come for so long is empty.  Classic queues need n
 such time; quorum queues hand out later than they answer.
 """
 
+_CONSUMED_ALONE: Final = " in exclusive use"
 _MARK: Final = ".txkombu-"
 _REPLIES: Final = queue_destination("amq.rabbitmq.reply-to")
 _GET: Final = "get"
@@ -185,10 +186,15 @@ async def look_for_queue(name: str, sockets: Sockets) -> None:
     """
     @raise NotFound: there is no such queue.
     """
-    async with sockets.declaring() as socket:
-        look = _subscribing(socket, queue_destination(name), [INDIVIDUAL, _NONE])
-        await _all(socket, look)
-        await _all(socket, _ending(socket, look))
+    try:
+        async with sockets.declaring() as socket:
+            look = _subscribing(socket, queue_destination(name), [INDIVIDUAL, _NONE])
+            await _all(socket, look)
+            await _all(socket, _ending(socket, look))
+    except AccessRefused as error:
+        # Who consumes it alone keeps us out, and not from knowing of it.
+        if not error.text.endswith(_CONSUMED_ALONE):
+            raise
 
 
 async def look_for_exchange(name: str, sockets: Sockets) -> None:
