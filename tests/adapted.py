@@ -29,6 +29,7 @@ from . import (
     test_amqp_sweep,
     test_amqp_transport,
     test_faults_rabbitmq,
+    test_model_channel,
     test_tls_rabbitmq,
 )
 
@@ -129,6 +130,7 @@ _BORROWED: Final[dict[ModuleType, tuple[str, ...]]] = {
     test_amqp_sweep: ("SweepTests",),
     test_amqp_transport: ("AttemptTests", "TLSTests"),
     test_faults_rabbitmq: ("ProxyTests",),
+    test_model_channel: ("SessionTests", "ClosingTests", "ConsumingTests"),
     test_tls_rabbitmq: ("TrustTests",),
 }
 

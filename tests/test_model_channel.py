@@ -137,6 +137,20 @@ class ClosingTests(Case):
         self.peer.send(1, Basic.QosOk(), Basic.ConsumeOk("tag"))
         self.assertEqual(self.peer.names(), [])
 
+    def test_crossing_contents(self) -> None:
+        """What was on its way as both closed at once is nobody's, and no mistake."""
+        getting = Probe(self.channel.basic_get(QUEUE, False))
+        Probe(self.channel.close())
+        self.peer.send(1, Channel.Close(404, "NOT_FOUND", 0, 0))
+        self.assertIsInstance(getting.outcome, ChannelClosed)
+        self.peer.taken()
+        self.peer.send_content(1, Basic.GetOk(1, False, "", "q", 0), b"got")
+        self.peer.send_content(1, Basic.Return(312, "NO_ROUTE", "", "key"), b"back")
+        self.peer.send_content(1, Basic.Deliver("tag", 2, False, "", "q"), b"late")
+        self.peer.send(1, Channel.CloseOk())
+        self.assertEqual(self.peer.names(), [])
+        self.assertEqual(self.peer.journal.entries, [])
+
     def test_pausing_afterwards(self) -> None:
         """A channel that is over cannot stop the reading of the others."""
         Probe(self.channel.close())
