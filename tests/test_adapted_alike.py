@@ -24,6 +24,8 @@ from .pika_peer import PIKA
 from .txamqp_peer import TXAMQP
 
 QUEUE, EXCHANGE = Queue("q"), Exchange("e")
+Step = tuple[str, int, bool]
+"""What is done, which one of several, and how."""
 CHANNELS: Final = 2
 TAGS: Final = ("one", "two")
 BODIES: Final = (b"", b"text", bytes(range(256)) * 40)
@@ -62,7 +64,7 @@ class Life:
         self.published = [0] * CHANNELS
         self.seen: list[object] = []
 
-    def play(self, script: list[tuple[str, int, bool]]) -> None:
+    def play(self, script: list[Step]) -> None:
         """Take each step, and then lose the connection."""
         for name, number, flag in script:
             getattr(self, name)(number % CHANNELS, number // CHANNELS, flag)
@@ -89,9 +91,13 @@ class Life:
     def begin(self, act: Callable[[], Deferred[Any]]) -> None:
         """Begin an operation, unless it is a mistake."""
         try:
-            self.probes.append(Probe(act()))
+            self.watch(act())
         except ValueError as error:
             self.seen.append(str(error))
+
+    def watch(self, begun: Deferred[Any]) -> None:
+        """Note what becomes of an operation."""
+        self.probes.append(Probe(begun))
 
     # --- what is asked -------------------------------------------------------
 
@@ -105,10 +111,11 @@ class Life:
         options = {"message_id": f"m{number % 2}", "headers": {"f": 0.5, "n": [None]}}
         body = BODIES[number % len(BODIES)]
         to = (EXCHANGE, DEFAULT)[number % 2]
-        act = publish(
-            self.channels[at], to, "key", body, flag, number % 4 != 3, **options
+        self.watch(
+            publish(
+                self.channels[at], to, "key", body, flag, number % 4 != 3, **options
+            )
         )
-        self.probes.append(Probe(act))
 
     def start(self, at: int, number: int, flag: bool) -> None:
         """Start a consumer."""
@@ -222,7 +229,7 @@ def _all_of(entry: tuple[str, object]) -> tuple[str, object]:
 
 _OFTEN: Final = ("ask", "send", "start", "deliver", "settle", *["answer"] * 3)
 _SELDOM: Final = ("stop", "cancel", "turn", "give_back", "tell", "refuse", "close")
-_steps = st.tuples(
+steps = st.tuples(
     st.sampled_from((*_OFTEN * 2, *_SELDOM, "err")), st.integers(0, 60), st.booleans()
 )
 
@@ -230,7 +237,7 @@ _steps = st.tuples(
 class AlikeTests(SynchronousTestCase):
     """The same script for each."""
 
-    def lived(self, peer: Peer, script: list[tuple[str, int, bool]]) -> list[object]:
+    def lived(self, peer: Peer, script: list[Step]) -> list[object]:
         """Play it; everything has fired then, and nothing is left to do."""
         life = Life(peer)
         life.play(script)
@@ -240,9 +247,9 @@ class AlikeTests(SynchronousTestCase):
         return life.seen
 
     @settings(max_examples=60, deadline=None)
-    @given(st.lists(_steps, min_size=15, max_size=60))
+    @given(st.lists(steps, min_size=15, max_size=60))
     @example([("start", 0, False), ("answer", 0, True), ("answer", 0, True)])
-    def test_alike(self, script: list[tuple[str, int, bool]]) -> None:
+    def test_alike(self, script: list[Step]) -> None:
         """Bytes, outcomes and what is told are the same after each step."""
         native = self.lived(Peer(), script)
         for adapter in (TXAMQP, PIKA):
