@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .exchange import Exchange, binding
+
 if TYPE_CHECKING:
-    from .entity import Exchange, Queue, binding
+    from .queue import Queue
 
 _EXCHANGE_OPTIONS = {
     "exchange_type": "type",
@@ -48,8 +50,6 @@ def _spread(given: dict[str, Any]) -> None:
 
 
 def _exchange(given: dict[str, Any]) -> Exchange | None:
-    from .entity import Exchange
-
     exchange = given.pop("exchange", None)
     flat = {
         name: given.pop(option)
@@ -68,8 +68,6 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _binding(each: binding | Mapping[str, Any]) -> binding:
-    from .entity import Exchange, binding
-
     if not isinstance(each, Mapping):
         return each
     options = _given(each)

@@ -74,7 +74,7 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from .entity import Exchange, Queue
-    from .url import Parameters
+    from .parameters import Parameters
 
 Properties = Mapping[str, object]
 """

@@ -28,8 +28,8 @@ from .exceptions import (
 )
 from .interfaces import IBrokerTransport, ISession, ISessionListener
 from .lifecycle import Event, Lifecycle, State
+from .parameters import Parameters
 from .policy import Backoff
-from .url import Parameters
 from .waiters import Waiters
 
 _PERMANENT = (AuthenticationFailed, TransportNotAvailable)

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 
 from .awaiting import tell
 from .bindable import Entity, channel_of
+from .entitydict import queue_from_dict
 from .exchange import Exchange, as_exchange, binding
 from .validation import (
     check_arguments,
@@ -361,8 +362,6 @@ class Queue(Entity):
 
         @raise TypeError: an option is not known.
         """
-        from .entitydict import queue_from_dict
-
         return queue_from_dict(cls, queue, options)
 
     def __repr__(self) -> str:

@@ -10,8 +10,8 @@ import attrs
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from .interfaces import IBrokerTransport
+from .parameters import Parameters
 from .transport import transport_for
-from .url import Parameters
 from .validation import check_seconds
 
 _EXCHANGE_TYPES = frozenset({"direct", "fanout", "topic", "headers"})

@@ -25,7 +25,7 @@ from ..exceptions import InvalidURL, TransportNotAvailable
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
 
 if TYPE_CHECKING:
-    from ..url import Parameters
+    from ..parameters import Parameters
 
 __all__ = [
     "ENTRY_POINT_GROUP",

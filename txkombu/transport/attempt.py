@@ -20,7 +20,7 @@ from ..exceptions import ConnectError, KombuError, OperationTimeout
 from .endpoints import connect_error, endpoint_for, place_of
 
 if TYPE_CHECKING:
-    from ..url import Parameters
+    from ..parameters import Parameters
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..exceptions import AuthenticationFailed
 
 if TYPE_CHECKING:
-    from ..url import Parameters
+    from ..parameters import Parameters
 
 
 def check_credentials(parameters: Parameters) -> None:

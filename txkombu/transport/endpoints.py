@@ -34,7 +34,7 @@ from zope.interface import implementer
 from ..exceptions import ConnectError
 
 if TYPE_CHECKING:
-    from ..url import Parameters, TLSOptions
+    from ..parameters import Parameters, TLSOptions
 
 _NO_SERVER_NAME: Final = "disable"
 _T = TypeVar("_T")

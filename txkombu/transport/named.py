@@ -14,7 +14,7 @@ from ..interfaces import IBrokerTransport, ISession, ISessionListener
 from .memory import broker_named
 
 if TYPE_CHECKING:
-    from ..url import Parameters
+    from ..parameters import Parameters
 
 
 @implementer(IBrokerTransport)

@@ -40,7 +40,7 @@ from .model.values import encode_arguments, encode_properties
 from .model.wire import Publisher
 
 if TYPE_CHECKING:
-    from ..url import Parameters
+    from ..parameters import Parameters
 
 _Basic = commands.Basic
 

@@ -24,7 +24,7 @@ from .parser import DELIVERY, FrameParser
 from .publishes import PublishWriter
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 
 @implementer(ISession, IPushProducer)

@@ -26,7 +26,7 @@ from ...exceptions import AuthenticationFailed, ConnectError, ProtocolError
 from ..errors import caused, error_of
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 _Connection = commands.Connection
 

@@ -65,7 +65,7 @@ from .topology import nothing
 from .wire import Wire
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 _Connection = commands.Connection
 

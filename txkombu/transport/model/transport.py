@@ -18,7 +18,7 @@ from ..endpoints import place_of
 from .session import Session
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 
 @implementer(IBrokerTransport)

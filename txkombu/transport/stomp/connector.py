@@ -16,7 +16,7 @@ from ..endpoints import place_of
 from .socket import ISocketOwner, StompSocket
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 
 class Connector:

@@ -26,7 +26,7 @@ from ..errors import caused
 from .frames import Frame
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 _CODES: Final = {
     "content_too_large": 311,

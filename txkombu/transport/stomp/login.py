@@ -20,7 +20,7 @@ from .library import StompError, StompParser, connected, negotiateHeartBeat
 from .parser import check_begin
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 VERSION: Final = "1.2"
 _ANSWER_MOST: Final = 32 * 1024

@@ -56,7 +56,7 @@ from .parser import ERROR, MESSAGE, RECEIPT, FrameParser
 from .receipts import Receipts, Waiter
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 __all__ = ["TOLERANCE", "ISocketOwner", "StompSocket"]
 

@@ -20,7 +20,7 @@ from .session import StompSession
 from .socket import StompSocket
 
 if TYPE_CHECKING:
-    from ...url import Parameters
+    from ...parameters import Parameters
 
 _DIALECTS: Final[tuple[type[Dialect], ...]] = (RabbitMQDialect, ActiveMQDialect)
 
