@@ -178,29 +178,28 @@ class SessionSockets:
     async def short(self) -> AsyncIterator[StompSocket]:
         """See L{Sockets}."""
         socket = await self.open()
-        try:
+        async with self._ended_by_errors(socket):
             yield socket
-        except (CancelledError, GeneratorExit):
-            self.drop(socket)
-            raise
-        except BaseException:
-            await self.leave(socket)
-            raise
         await self.leave(socket)
 
     @asynccontextmanager
     async def declaring(self, name: str = "") -> AsyncIterator[StompSocket]:
         """See L{Sockets}."""
         socket, declared = await self._spare_or_new(name)
-        try:
+        async with self._ended_by_errors(socket):
             yield socket
+        self._keep(socket, {*declared, name})
+
+    @asynccontextmanager
+    async def _ended_by_errors(self, socket: StompSocket) -> AsyncIterator[None]:
+        try:
+            yield
         except (CancelledError, GeneratorExit):
             self.drop(socket)
             raise
         except BaseException:
             await self.leave(socket)
             raise
-        self._keep(socket, {*declared, name})
 
     async def _spare_or_new(self, name: str) -> tuple[StompSocket, set[str]]:
         while self._spare:
