@@ -4,22 +4,17 @@ RabbitMQ over TLS, its certificate signed by an authority of our own.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
-from service_identity.exceptions import VerificationError
 from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTime
-from twisted.trial.unittest import TestCase
 
 from txkombu import BrokerConnection, Consumer, Producer
-from txkombu.exceptions import AccessRefused, AuthenticationFailed, ConnectError
-from txkombu.parameters import NO_SERVER_NAME, TLSOptions
+from txkombu.exceptions import AccessRefused, AuthenticationFailed
+from txkombu.parameters import TLSOptions
 
-from . import conformance
-from .brokers import HOST, RabbitMQ, rabbitmq
-from .certificates import Authority
+from . import conformance, trust
+from .brokers import RabbitMQ, rabbitmq
 from .conformance import program
 
 BODY = 5 * 1024 * 1024
@@ -56,10 +51,8 @@ class LargeTests(TLS, conformance.Conformance):
         self.assertTrue(self.got == bodies)
 
 
-class TrustTests(TestCase):
+class TrustTests(trust.Trust):
     """Who trusts whom."""
-
-    timeout = 120
 
     def setUp(self) -> None:
         self.broker: RabbitMQ = rabbitmq()
@@ -77,39 +70,6 @@ class TrustTests(TestCase):
         )
         self.addCleanup(connection.close)
         return connection
-
-    async def refused(self, connection: BrokerConnection) -> ConnectError:
-        """What connecting fails with."""
-        error = await self.assertFailure(connection.connect(), ConnectError)
-        assert isinstance(error, ConnectError)
-        return error
-
-    async def test_accepted(self) -> None:
-        """A broker whose authority is given is accepted."""
-        connection = await self.connection().connect()
-        self.assertTrue(connection.connected)
-
-    async def test_unknown_authority(self) -> None:
-        """Without its authority it is refused, and the error says what to give."""
-        error = await self.refused(self.connection(cacertfile=None))
-        self.assertIsInstance(error.__cause__, SSL.Error)
-        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
-
-    async def test_another_authority(self) -> None:
-        """So it is with the authority of somebody else."""
-        error = await self.refused(self.connection(cacertfile=self.stranger.cacertfile))
-        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
-
-    async def test_wrong_host(self) -> None:
-        """
-        A certificate for another host is refused, and the error says so; the
-        name to expect can be given.
-        """
-        error = await self.refused(self.connection(HOST))
-        self.assertIsInstance(error.__cause__, VerificationError)
-        self.assertRegex(str(error), f"{HOST}.*not for that host.*server_name")
-        await self.connection(HOST, server_name="localhost").connect()
-        await self.connection(HOST, server_name=NO_SERVER_NAME).connect()
 
     async def test_plain_port(self) -> None:
         """TLS where RabbitMQ speaks none is an error that says so."""
@@ -152,10 +112,3 @@ class TrustTests(TestCase):
         certfile = self.stranger.sign("guest")
         error = await self.refused(self.connection(certfile=certfile))
         self.assertRegex(str(error), "alert|closed the connection")
-
-    @property
-    def stranger(self) -> Authority:
-        """An authority that nobody trusts."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        return Authority(folder)

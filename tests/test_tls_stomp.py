@@ -5,25 +5,20 @@ our own.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import attrs
-from OpenSSL import SSL
-from service_identity.exceptions import VerificationError
 from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTime
-from twisted.trial.unittest import TestCase
 
 from txkombu import BrokerConnection, Consumer, Producer
-from txkombu.exceptions import AuthenticationFailed, ConnectError
-from txkombu.parameters import NO_SERVER_NAME, Parameters, TLSOptions
+from txkombu.exceptions import AuthenticationFailed
+from txkombu.parameters import Parameters, TLSOptions
 from txkombu.url import parse_url
 
-from . import conformance
+from . import conformance, trust
 from .activemq import activemq
-from .brokers import HOST, rabbitmq
-from .certificates import Authority
+from .brokers import rabbitmq
 from .conformance import program
 from .stomp_harness import ConformingOnActiveMQ, ConformingOnRabbitMQ
 
@@ -79,10 +74,8 @@ class ActiveMQLargeTests(OnActiveMQ):
         await large_bodies(self)
 
 
-class RabbitMQTrustTests(TestCase):
+class RabbitMQTrustTests(trust.Trust):
     """Who trusts whom."""
-
-    timeout = 120
 
     def url(self) -> str:
         """Where the broker is."""
@@ -105,44 +98,6 @@ class RabbitMQTrustTests(TestCase):
         )
         self.addCleanup(connection.close)
         return connection
-
-    async def refused(self, connection: BrokerConnection) -> ConnectError:
-        """What connecting fails with."""
-        try:
-            await connection.connect()
-        except ConnectError as error:
-            return error
-        raise AssertionError("it connected")
-
-    async def test_accepted(self) -> None:
-        """A broker whose authority is given is accepted."""
-        connection = await self.connection().connect()
-        self.assertTrue(connection.connected)
-
-    async def test_unknown_authority(self) -> None:
-        """Without its authority it is refused, and the error says what to give."""
-        error = await self.refused(self.connection(cacertfile=None))
-        self.assertIsInstance(error.__cause__, SSL.Error)
-        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
-
-    async def test_another_authority(self) -> None:
-        """So it is with the authority of somebody else."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        stranger = Authority(folder)
-        error = await self.refused(self.connection(cacertfile=stranger.cacertfile))
-        self.assertRegex(str(error), "certificate verify failed.*cacertfile")
-
-    async def test_wrong_host(self) -> None:
-        """
-        A certificate for another host is refused, and the error says so; the
-        name to expect can be given.
-        """
-        error = await self.refused(self.connection(HOST))
-        self.assertIsInstance(error.__cause__, VerificationError)
-        self.assertRegex(str(error), f"{HOST}.*not for that host.*server_name")
-        await self.connection(HOST, server_name="localhost").connect()
-        await self.connection(HOST, server_name=NO_SERVER_NAME).connect()
 
     async def test_plain_to_tls(self) -> None:
         """No TLS where the broker speaks nothing else is an error."""
