@@ -587,6 +587,55 @@ class Consuming(Conformance):
         await message.ack()
         self.assertIsNone(await consumer.get())
 
+    @needs(Can.EXCLUSIVE_QUEUE)
+    @program
+    async def test_get_exclusive(self) -> None:
+        """All messages of an exclusive queue are got, settled or not, each time."""
+        queue = self.queue(exclusive=True)
+        bound = queue(self.connection)
+        await bound.declare()
+        bodies = ["a", "b", "c"]
+        producer = Producer(self.connection)
+        await producer.publish_all(bodies, routing_key=queue.name)
+        messages = [await bound.get() for _ in bodies]
+        self.assertEqual([each and each.payload for each in messages], bodies)
+        self.assertIsNone(await bound.get())
+        for message in messages:
+            assert message is not None
+            await message.requeue()
+        self.assertEqual(sorted(await self.returned(queue, len(bodies))), bodies)
+        for _ in range(20):
+            await producer.publish_all(bodies, routing_key=queue.name)
+            self.assertEqual(await self.drained(queue), bodies)
+
+    @needs(Can.EXCLUSIVE_QUEUE)
+    @program
+    async def test_held_by_a_cancelled_consumer(self) -> None:
+        """What one holds that was cancelled takes no room from the next one."""
+        queue = self.queue(exclusive=True)
+        held: list[Message] = []
+
+        def hold(payload: Any, message: Message) -> None:
+            held.append(message)
+            self.note(payload)
+
+        first, second, third = (
+            Consumer(self.connection, queue, callbacks=[hold], prefetch_count=1)
+            for _ in range(3)
+        )
+        await first.consume()
+        await second.consume()
+        await Producer(self.connection).publish_all(
+            ["a", "b", "c"], routing_key=queue.name
+        )
+        await self.when_got(2)
+        await first.cancel()
+        await third.consume()
+        await self.when_got(3)
+        self.assertEqual(sorted(self.got), ["a", "b", "c"])
+        for message in held:
+            await message.ack()
+
     @program
     async def test_simple_queue(self) -> None:
         """SimpleQueue puts and gets."""

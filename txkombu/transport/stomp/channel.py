@@ -281,6 +281,7 @@ class StompChannel(DeclaringChannel):
             return None
         if no_ack:
             owner.socket.write(self._dialect.ack(frame))
+            owner.free()
             number = self._holdings.next_tag()
         else:
             number = self._holdings.expect(Borrower(self._sockets, owner), frame)

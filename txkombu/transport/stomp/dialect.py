@@ -324,6 +324,13 @@ class Dialect(ABC):
         """
         raise self.unsupported("an exclusive queue")
 
+    async def catch_up(self, queue: Queue, socket: StompSocket) -> None:
+        """
+        Wait until all has come that an exclusive queue may hand out by now, on the
+        socket that owns it.
+        """
+        raise self.unsupported("an exclusive queue")
+
     # --- recipes -------------------------------------------------------------
     # Entities were checked, and what is missing in C{capabilities} refused.
 

@@ -47,7 +47,8 @@ class Owner:
 
     @ivar queue: as it was declared.
     @ivar kept: messages that nobody had room for, oldest first.
-    @ivar idle: the prefetch counts of the subscriptions without a consumer.
+    @ivar idle: the prefetch counts of the subscriptions that nobody has a message
+        of, or waits for one.
     """
 
     def __init__(
@@ -100,22 +101,29 @@ class Owner:
         await subscribed
 
     async def feed(self, queue: Queue, consuming: Consuming, dialect: Dialect) -> None:
-        """Have a subscription for one more who consumes or gets."""
+        """Have a subscription for one more who consumes or gets; see L{free}."""
         if consuming.prefetch_count in self.idle:
             self.idle.remove(consuming.prefetch_count)
-            await fence(self.socket)
         else:
             [source] = dialect.sources(queue, [], consuming)
             await self.subscribe(source)
 
     async def get(self, queue: Queue, dialect: Dialect) -> Frame | None:
-        """Take one message, if there is one."""
-        if not self.kept:
-            await self.feed(queue, _ONE, dialect)
-            self.idle.append(_ONE.prefetch_count)
-        if not self.kept:
-            await fence(self.socket)
-        return self.kept.popleft() if self.kept else None
+        """Take one message, if there is one; L{free} has to follow."""
+        await self.feed(queue, _ONE, dialect)
+        frame = None
+        try:
+            if not self.kept:
+                await dialect.catch_up(queue, self.socket)
+            frame = self.kept.popleft() if self.kept else None
+        finally:
+            if frame is None:
+                self.free()
+        return frame
+
+    def free(self, prefetch_count: int = _ONE.prefetch_count) -> None:
+        """Somebody holds nothing any more, and waits for nothing."""
+        self.idle.append(prefetch_count)
 
     def purge(self, dialect: Dialect) -> int:
         """Throw away what is kept; say how many messages that was."""
@@ -129,12 +137,11 @@ class Owner:
         self._consumers.append(consumer)
         self.pump()
 
-    def detach(self, consumer: OwnedConsumer, prefetch_count: int) -> None:
+    def detach(self, consumer: OwnedConsumer) -> None:
         """Hand out no more to one."""
         if consumer not in self._consumers:
             return
         self._consumers.remove(consumer)
-        self.idle.append(prefetch_count)
         if not self._consumers:
             self._unused(self)
 
@@ -163,6 +170,22 @@ class Owner:
                 full += 1
 
 
+def _leave(holder: Holder) -> Deferred[None]:
+    """
+    Have a holder let go of the socket.
+
+    @return: fires when the broker has seen what it settled; never fails.
+    """
+    holder.write()
+    socket = holder.socket
+    holder.drop()
+    return succeed(None) if socket is None else fence(socket).addErrback(_ignore)
+
+
+def _ignore(_: object) -> None:
+    """The socket is over."""
+
+
 class Borrower(Holder):
     """Holds a message that was got from an exclusive queue."""
 
@@ -171,9 +194,16 @@ class Borrower(Holder):
     def __init__(self, sockets: SessionSockets, owner: Owner) -> None:
         super().__init__(sockets)
         self.socket = owner.socket
+        self.ending = True
+        self._owner = owner
+
+    def leave(self) -> Deferred[None]:
+        return _leave(self)
 
     def drop(self) -> None:
-        self.socket = None
+        if self.socket is not None:
+            self.socket = None
+            self._owner.free()
 
 
 class OwnedConsumer(Consumer):
@@ -195,7 +225,7 @@ class OwnedConsumer(Consumer):
             await super().start(bindings)
             return
         self._state = State.STARTING
-        self._owner, self.socket = owner, owner.socket
+        self._owner = owner
         self.backlog = owner.kept
         try:
             # What is kept has to be settled, whoever gets it.
@@ -205,6 +235,7 @@ class OwnedConsumer(Consumer):
             self.end()
             self._released(self)
             raise
+        self.socket = owner.socket
         if self._state is State.STARTING:
             owner.attach(self)
             self._started()
@@ -236,28 +267,28 @@ class OwnedConsumer(Consumer):
             super()._stop()
             return
         self._resume_reading()
-        self._give_up_subscriptions()
-        self.gone.fire(None)
+        self._stopped(None)
 
     def _give_up_subscriptions(self) -> None:
         if self._owner is None:
             super()._give_up_subscriptions()
             return
         self._state = State.OVER
+        self.ending = True
         self.backlog = deque()
-        self._owner.detach(self, self._consuming.prefetch_count)
+        self._owner.detach(self)
 
     def leave(self) -> Deferred[None]:
         if self._owner is None:
             return super().leave()
-        self.write()
-        self.drop()
-        return succeed(None)
+        return _leave(self)
 
     def drop(self) -> None:
         if self._owner is None:
             super().drop()
             return
         self.backlog = deque()
-        self.socket = None
-        self._owner.detach(self, self._consuming.prefetch_count)
+        self._owner.detach(self)
+        if self.socket is not None:
+            self.socket = None
+            self._owner.free(self._consuming.prefetch_count)

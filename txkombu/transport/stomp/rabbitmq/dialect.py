@@ -28,6 +28,7 @@ from .properties import ROUTING_HEADERS, vocabulary
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
     from ..frames import Frame
+    from ..socket import StompSocket
 
 _QUORUM: Final = "quorum"
 _KEPT: Final = 1000
@@ -218,6 +219,9 @@ class RabbitMQDialect(Dialect):
         to = binding_route(bound.exchange, bound.routing_key)
         headers = recipes.binding_headers(queue.name, self._described(queue))
         return Source(destination_of(to), tuple(headers))
+
+    async def catch_up(self, queue: Queue, socket: StompSocket) -> None:
+        await recipes.look(queue.name, socket)
 
     # --- recipes -------------------------------------------------------------
 

@@ -182,15 +182,24 @@ async def declare(queue: Queue, described: Headers, sockets: Sockets) -> None:
         socket.write(unsubscribe_frame(id))
 
 
+async def look(name: str, socket: StompSocket) -> None:
+    """
+    Look at a queue.  What it had to hand out on that socket has come then.
+
+    @raise NotFound: there is no such queue.
+    """
+    looking = _subscribing(socket, queue_destination(name), [INDIVIDUAL, _NONE])
+    await _all(socket, looking)
+    await _all(socket, _ending(socket, looking))
+
+
 async def look_for_queue(name: str, sockets: Sockets) -> None:
     """
     @raise NotFound: there is no such queue.
     """
     try:
         async with sockets.declaring() as socket:
-            look = _subscribing(socket, queue_destination(name), [INDIVIDUAL, _NONE])
-            await _all(socket, look)
-            await _all(socket, _ending(socket, look))
+            await look(name, socket)
     except AccessRefused as error:
         # Who consumes it alone keeps us out, and not from knowing of it.
         if not error.text.endswith(_CONSUMED_ALONE):
