@@ -19,6 +19,7 @@ from txkombu.exceptions import (
     OutcomeUnknown,
     SessionLost,
 )
+from txkombu.outgoing import Outgoing
 from txkombu.publishing import (
     MAX_PENDING,
     MAX_PENDING_BYTES,
@@ -26,7 +27,6 @@ from txkombu.publishing import (
     TURN_BYTES,
     WINDOW,
     WINDOW_BYTES,
-    Outgoing,
     Publisher,
 )
 
@@ -105,7 +105,7 @@ class SendingTests(PublisherTestCase):
     def test_at_once(self) -> None:
         """It goes out within the call, with everything that belongs to it."""
         self.up()
-        properties = {"message_id": "7"}
+        properties: dict[str, object] = {"message_id": "7"}
         message = Outgoing(b"body", properties, EXCHANGE, "key", True, True, 30.0)
         publishing = self.publisher.publish(message)
         [call] = self.verdicts

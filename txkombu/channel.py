@@ -42,8 +42,9 @@ from .interfaces import (
     Settlement,
 )
 from .message import Message
+from .outgoing import Outgoing
 from .policy import Backoff
-from .publishing import Outgoing, Publisher
+from .publishing import Publisher
 from .serialization import accept_set
 from .validation import check_count
 from .waiters import Once, Waiters
@@ -436,7 +437,7 @@ class Channel(ConsumingChannel):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open" if self.is_open else "not open"
-        return f"<Channel of {self.connection.as_uri()}, {state}>"
+        return f"<Channel of {self.connection.current_uri()}, {state}>"
 
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from .coupling import Coupling, Pausable
 from .entity import Exchange, Queue, as_exchange
 from .exceptions import KombuError, NotSupported, Unroutable
 from .interfaces import Returned
+from .outgoing import Outgoing
 from .properties import check_properties
-from .publishing import Outgoing
 from .serialization import encode
 from .validation import (
     check_arguments,
@@ -173,7 +173,9 @@ class Producer:
             properties["expiration"] = str(milliseconds("expiration", expiration))
         if mandatory and properties.get("message_id") is None:
             properties["message_id"] = next(self._message_ids)
+        reply_to = None
         if properties:
+            reply_to = properties.get("reply_to")
             check_properties(properties)
         if routing_key is None:
             routing_key = self.routing_key
@@ -213,6 +215,8 @@ class Producer:
             sent.update(properties)
         message = Outgoing(data, sent, target, routing_key, mandatory, confirm, limit)
         message.held = bool(entities) or not self._declared
+        if isinstance(reply_to, Queue):
+            message.reply_to = reply_to
         done = self.channel.publish(message)
         if message.held and not done.called:
             self._declare_for(message, entities)

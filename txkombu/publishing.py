@@ -18,7 +18,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from .deadlines import Deadlines
-from .entity import Exchange
 from .exceptions import (
     BackpressureError,
     ChannelClosed,
@@ -27,7 +26,8 @@ from .exceptions import (
     OperationTimeout,
     SessionLost,
 )
-from .interfaces import ISessionChannel, Properties
+from .interfaces import ISessionChannel
+from .outgoing import Outgoing
 from .waiters import Waiters
 
 WINDOW = 1000
@@ -42,50 +42,6 @@ TURN = 200
 """Messages without confirm that go out in one turn of the reactor."""
 TURN_BYTES = 64 * 1024
 """Bytes of bodies without confirm that go out in one turn of the reactor."""
-
-
-class Outgoing:
-    """
-    One message on its way out.
-
-    @ivar held: whether something has to be declared first; it keeps its place.
-    """
-
-    __slots__ = (
-        "body",
-        "confirm",
-        "done",
-        "exchange",
-        "expired",
-        "held",
-        "inner",
-        "mandatory",
-        "properties",
-        "routing_key",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        body: bytes,
-        properties: Properties,
-        exchange: Exchange,
-        routing_key: str,
-        mandatory: bool,
-        confirm: bool,
-        timeout: float,
-    ) -> None:
-        self.body = body
-        self.properties = properties
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.mandatory = mandatory
-        self.confirm = confirm
-        self.timeout = timeout
-        self.done: Deferred[None] | None = None
-        self.inner: Deferred[None] | None = None
-        self.expired = False
-        self.held = False
 
 
 class Publisher:
@@ -213,6 +169,8 @@ class Publisher:
 
     def _send(self, message: Outgoing) -> Deferred[None]:
         assert self._channel is not None
+        if message.reply_to is not None:
+            message.properties["reply_to"] = message.reply_to.name
         inner = message.inner = self._channel.basic_publish(
             message.body,
             message.properties,
