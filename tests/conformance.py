@@ -904,6 +904,24 @@ class Recovery(Conformance):
         await self.when_got(2)
         self.assertEqual(self.got, ["before", "after"])
 
+    @needs(Can.SERVER_NAMED_QUEUE)
+    @program
+    async def test_reply_to_after_a_loss(self) -> None:
+        """A message that waits for the next session tells the queue's new name."""
+        requests = self.queue()
+        await requests(self.connection).declare()
+        replies = Queue("", exclusive=True)(self.connection)
+        await replies.declare()
+        before = replies.name
+        self.connection.drop()
+        await Producer(self.connection).publish(
+            "question", requests.name, reply_to=replies
+        )
+        self.assertNotEqual(replies.name, before)
+        message = await requests(self.connection).get(no_ack=True)
+        assert message is not None
+        self.assertEqual(message.properties["reply_to"], replies.name)
+
     @program
     async def test_durable_consumers_come_back(self) -> None:
         """After a loss every consumer is there again, and nothing was lost."""

@@ -321,6 +321,9 @@ class ToyDialect(Dialect):
     def binding_source(self, queue: Queue, bound: Bound) -> Source:
         return Source(f"{bound.exchange.name}/{bound.routing_key}", ())
 
+    async def catch_up(self, queue: Queue, socket: Any) -> None:
+        await self._recipe(f"catch up with {queue.name}")
+
     async def declare_exchange(
         self, exchange: Exchange, passive: bool, sockets: Sockets
     ) -> None:

@@ -213,6 +213,7 @@ class OptionTests(ModuleCase):
         """A broker is needed, and its URL must be one."""
         consumer = self.good[2:]
         self.assert_refused(consumer, "no --broker given")
+        self.assert_refused(["--broker", "", *consumer], "no --broker given")
         for url, text in (
             ("memry://cli", "--broker: unknown transport 'memry'"),
             ("amqp://me:s3cret@host:port", "--broker: the port is no number"),

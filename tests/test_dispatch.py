@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.logger import (
+    LegacyLogObserverWrapper,
+    globalLogPublisher,
+)
 from twisted.python.failure import Failure
+from twisted.python.log import textFromEventDict
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.awaiting import as_deferred
@@ -331,6 +336,24 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.channel.settled, [("ack", 1, False)])
         self.assertEqual(self.errors(), ["too late"])
         self.assertEqual(self.handled, 1)
+
+    def test_named_in_the_log(self) -> None:
+        """Logs of the older kind name the message, too."""
+        told: list[str | None] = []
+        observer = LegacyLogObserverWrapper(
+            cast("ILogObserver", lambda event: told.append(textFromEventDict(event)))
+        )
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+        def handle(message: Message) -> None:
+            message.ack()
+            raise Refused("too late")
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1)
+        self.assertEqual(self.errors(), ["too late"])
+        self.assertRegex(str(told), "Handling <Message .* failed after it was settled")
 
     def test_on_failure_raises(self) -> None:
         """If on_failure itself raises, the message is rejected and it is logged."""

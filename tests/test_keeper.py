@@ -11,6 +11,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from txkombu import BrokerConnection
 from txkombu.exceptions import (
     AuthenticationFailed,
     ConnectError,
@@ -258,6 +259,18 @@ class AlternatesTests(KeeperTestCase):
         session = self.accept()
         self.assertEqual(self.hosts(), ["one", "two"])
         self.assertIs(self.successResultOf(waiting), session)
+
+    def test_named(self) -> None:
+        """A connection is named after the broker that it is connected to."""
+        connection = BrokerConnection(
+            "memory://one;memory://two", transport=self.transport, reactor=self.clock
+        )
+        self.assertIn("memory://one", repr(connection))
+        connecting = connection.connect()
+        self.attempt.fail(ConnectError("no"))
+        self.accept()
+        self.successResultOf(connecting)
+        self.assertIn("memory://two", repr(connection))
 
     def test_all_fail(self) -> None:
         """When the last one failed, who asked is told, with its error."""

@@ -7,6 +7,7 @@ from twisted.internet.defer import CancelledError
 from txkombu.entity import Exchange, Queue, as_exchange
 from txkombu.exceptions import (
     AccessRefused,
+    ContentTooLarge,
     NotFound,
     NotSent,
     NotSupported,
@@ -59,8 +60,13 @@ class WriteTests(StompTestCase):
         """What the broker cannot be told raises, and nothing is written."""
         with self.assertRaises(ValueError):
             publish(self.channel, FEED, "impossible")
-        with self.assertRaisesRegex(ValueError, "a body may have"):
-            publish(self.channel, FEED, "a", _Huge())
+        self.assertEqual(self.own.frames, [])
+
+    def test_too_large(self) -> None:
+        """What is larger than the broker takes fails, and nothing is written."""
+        sent = Probe(publish(self.channel, FEED, "a", _Huge()))
+        self.assertIsInstance(sent.outcome, ContentTooLarge)
+        self.assertIn("a body may have", str(sent.outcome))
         self.assertEqual(self.own.frames, [])
 
     def test_not_supported(self) -> None:

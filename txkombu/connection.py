@@ -299,11 +299,15 @@ class BrokerConnection(Settings):
         twin._alternates = list(self._alternates)
         return twin
 
+    def current_uri(self) -> str:
+        """The URL of the alternate in use, or tried last, C{**} for its password."""
+        return self.as_uri() if self._keeper is None else self._keeper.place.as_uri()
+
     def heartbeat_check(self, rate: int = 2) -> None:
         """Do nothing: heartbeats run by themselves."""
 
     def __repr__(self) -> str:
-        return f"<BrokerConnection {self.as_uri()}, {self.state.value}>"
+        return f"<BrokerConnection {self.current_uri()}, {self.state.value}>"
 
     # --- channels and what uses them ----------------------------------------
 

@@ -194,9 +194,7 @@ class Dispatcher:
     def _failed(self, failure: Failure, message: Message) -> None:
         if message.acknowledged:
             self._log.failure(
-                "Handling message {message!r} failed after it was settled",
-                failure,
-                message=message,
+                "Handling {what!r} failed after it was settled", failure, what=message
             )
             self._over()
             return
@@ -215,9 +213,9 @@ class Dispatcher:
 
     def _policy_failed(self, failure: Failure, message: Message) -> None:
         self._log.failure(
-            "on_failure itself failed for message {message!r}; it is rejected",
+            "on_failure itself failed for {what!r}; it is rejected",
             failure,
-            message=message,
+            what=message,
         )
         if not message.acknowledged:
             message.reject()

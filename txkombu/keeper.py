@@ -90,6 +90,11 @@ class SessionKeeper:
         return self._lifecycle.state
 
     @property
+    def place(self) -> Parameters:
+        """Where it is connected to, or tried to connect last."""
+        return self._place
+
+    @property
     def may_publish(self) -> bool:
         """Whether broker and socket take messages now."""
         return not self.blocked_reason and not self._write_paused

@@ -95,7 +95,7 @@ class Options(CommandOptions):
             raise usage.UsageError(f"--consumer: {error}") from error
 
     def _connection(self) -> BrokerConnection:
-        if self["broker"] is None:
+        if not self["broker"]:
             raise usage.UsageError("no --broker given, such as amqp://user@host/vhost")
         try:
             return BrokerConnection(self["broker"])

@@ -89,7 +89,7 @@ class Hosting:
         what = f"connecting to {connection.as_uri()}"
         yield persist(connection.clock, what, connection.connect, self._not_connected)
         self._connect_error = None
-        self._log.info("Connected to {url}", url=connection.as_uri())
+        self._log.info("Connected to {url}", url=connection.current_uri())
         starts = [each.start() for each in self.consumers]
         yield DeferredList(starts, consumeErrors=True)
         if not self._ending:
@@ -168,7 +168,7 @@ class Hosting:
     def _abort(self, session: ISession) -> None:
         self._log.warn(
             "The connection to {url} does not close within {timeout:g} s; aborting it",
-            url=self.connection.as_uri(),
+            url=self.connection.current_uri(),
             timeout=CLOSE_TIMEOUT,
         )
         session.abort()

@@ -161,7 +161,8 @@ def _describe(place: str, reason: BaseException) -> str:
     if isinstance(reason, VerificationError | CertificateError):
         return (
             f"TLS with {place} failed: its certificate is not for that host; if it "
-            "is the right broker, name it with server_name"
+            "is the right broker, name it with server_name (in a URL: "
+            "server_name_indication)"
         )
     if isinstance(reason, SSL.Error):
         return f"TLS with {place} failed: {_openssl(reason)}"

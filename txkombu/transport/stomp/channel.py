@@ -26,7 +26,7 @@ from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ...exceptions import ChannelClosed, NotSupported
+from ...exceptions import ChannelClosed, ContentTooLarge, NotSupported
 from ...interfaces import (
     Capability,
     Delivery,
@@ -146,7 +146,7 @@ class StompChannel(DeclaringChannel):
             if mandatory:
                 self._need(Capability.MANDATORY, "a mandatory message")
             publish = publishing.prepare(body, properties, exchange, routing_key)
-        except NotSupported as error:
+        except (NotSupported, ContentTooLarge) as error:
             return fail(error)
         if self._operations.declaring:
             later = self._operations.add_call

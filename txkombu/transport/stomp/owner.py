@@ -267,7 +267,10 @@ class OwnedConsumer(Consumer):
             super()._stop()
             return
         self._resume_reading()
-        self._stopped(None)
+        self._give_up_subscriptions()
+        if not self.unsettled:
+            self.drop()
+        self.gone.fire(None)
 
     def _give_up_subscriptions(self) -> None:
         if self._owner is None:

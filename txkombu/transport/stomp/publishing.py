@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ...exceptions import BrokerError
+from ...exceptions import BrokerError, ContentTooLarge
 from ...interfaces import Properties
 from ...waiters import Waiters
 from ..errors import again, not_sent, outcome_unknown
@@ -110,11 +110,13 @@ class Publishing:
         @return: a message to be sent or held.
         @raise TypeError: a property is not known, or cannot be expressed.
         @raise ValueError: something is too long or out of range.
+        @raise ContentTooLarge: the broker takes no such body.
         @raise NotSupported: the broker does not take it.
         """
         most = self._dialect.body_most
         if len(body) > most:
-            raise ValueError(f"a body may have {most} bytes, not {len(body)}")
+            text = f"a body may have {most} bytes, not {len(body)}"
+            raise ContentTooLarge(text, about=exchange.name)
         ready = exchange.passive or exchange.no_declare
         key = (exchange.name, exchange.type, ready, routing_key)
         known = self._destinations.get(key)
