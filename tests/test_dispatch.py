@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import (
+    ILogObserver,
     LegacyLogObserverWrapper,
     globalLogPublisher,
 )
