@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import (
-    ILogObserver,
     LegacyLogObserverWrapper,
     globalLogPublisher,
 )
@@ -342,7 +341,7 @@ class FailureTests(DispatcherTestCase):
         """Logs of the older kind name the message, too."""
         told: list[str | None] = []
         observer = LegacyLogObserverWrapper(
-            cast("ILogObserver", lambda event: told.append(textFromEventDict(event)))
+            cast("Any", lambda event: told.append(textFromEventDict(event)))
         )
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
