@@ -527,7 +527,7 @@ class ConsumingTests(RecipesCase):
         """A body that is larger than ActiveMQ reads is refused before it is sent."""
         channel = await self.channel()
         sent = publish(channel, DEFAULT, self.name(), bytes(100 * 1024 * 1024 + 1))
-        error = await self.assertFailure(sent, ContentTooLarge)
+        error = await self.refusal(ContentTooLarge, sent)
         self.assertIn("104857600 bytes, not 104857601", str(error))
 
     async def test_tls(self) -> None:
