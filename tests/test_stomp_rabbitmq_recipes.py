@@ -25,6 +25,7 @@ from txkombu.exceptions import (
     NotFound,
     PreconditionFailed,
     ResourceLocked,
+    Unroutable,
 )
 from txkombu.interfaces import ISessionChannel, QueueDeclareOk
 from txkombu.transport.amqp import AmqpTransport
@@ -470,6 +471,29 @@ class BindTests(Case):
             await self.bind(queue, exchange, key)
             await publish(self.amqp, declared, key, key.encode())
         await self.has_arrived(queue, b"before", b"a/b c", b"")
+
+    async def test_nothing_else_is_bound(self) -> None:
+        """
+        Once a queue is bound nothing else gets what is published: RabbitMQ 4.3
+        nacks what is on its way to a queue that goes, such as one of ours.
+        """
+        native = Exchange(self.name(), "topic", passive=True)
+        await self.amqp.exchange_declare(Exchange(native.name, "topic"), False)
+        self.addCleanup(self.amqp.exchange_delete, native, False)
+        for exchange in (
+            Exchange(self.name(), "direct"),
+            Exchange(self.name(), "topic"),
+            Exchange(self.name(), "fanout"),
+            native,
+        ):
+            queue = await self.full()
+            await self.bind(queue, exchange, "key")
+            await self.amqp.queue_delete(queue, False, False)
+            to = self.dialect.destination(exchange, "key").split("/")
+            returned = self.amqp.basic_publish(
+                b"", {}, Exchange(to[2]), to[3], mandatory=True, confirm=True
+            )
+            await self.assertFailure(returned, Unroutable)
 
     async def test_arguments(self) -> None:
         """A queue with arguments is bound as it was declared."""

@@ -28,6 +28,10 @@ What the plugin does, found out by trying, and why the recipes are as they are:
 Helper queues have the queue's name in front, so that permissions by its beginning
 cover them.  They are exclusive, and go when they are left or with their socket: to
 make one takes longer than all the rest.  They keep nothing of what comes to them.
+
+RabbitMQ 4.3 nacks what is on its way to a queue that goes, whatever other queues
+have it, and the plugin ends the socket of who published it.  So where it can be
+done a helper is bound by a key that nobody else has, and else it goes at once.
 """
 
 from __future__ import annotations
@@ -62,6 +66,8 @@ such time; quorum queues hand out later than they answer.
 
 _CONSUMED_ALONE: Final = " in exclusive use"
 _MARK: Final = ".txkombu-"
+_KEYS_ALIKE: Final = "amq.direct"
+"""Whoever may bind to it may bind by any key; to a topic exchange perhaps not."""
 _REPLIES: Final = queue_destination("amq.rabbitmq.reply-to")
 _GET: Final = "get"
 
@@ -237,19 +243,25 @@ async def _probe(socket: StompSocket, queue: Queue, route: Route) -> list[_Reque
     """
     Try all that may go wrong when a queue is bound.
 
-    @return: what has to end on the socket, and keeps others from consuming the
-        queue exclusively until then.
+    @return: what has to end on the socket before anything is published, and keeps
+        others from consuming the queue exclusively until then.
     @raise BrokerError: it would be refused, and the queue deleted.
     """
-    helper = helper_name(queue.name, socket.name)
-    attempt = _binding_to(socket, route, helper, _FLEETING)
-    looks = []
+    to_end = []
     if not queue.exclusive:
         source = queue_destination(queue.name)
-        looks.append(_subscribing(socket, source, [INDIVIDUAL, _NONE]))
+        to_end.append(_subscribing(socket, source, [INDIVIDUAL, _NONE]))
+    if route.exchange == _KEYS_ALIKE:
+        helper = helper_name(queue.name, socket.name)
+        attempt = _binding_to(socket, Route(_KEYS_ALIKE, helper), helper, _FLEETING)
+        requests = [*to_end, attempt]
+    else:
+        helper = helper_name(queue.name)
+        to_end.append(_binding_to(socket, route, helper, _FLEETING))
+        requests = to_end
     with _explained(helper):
-        await _all(socket, *looks, attempt)
-    return looks
+        await _all(socket, *requests)
+    return to_end
 
 
 async def probe_binding(queue: Queue, route: Route, sockets: Sockets) -> None:
@@ -257,8 +269,8 @@ async def probe_binding(queue: Queue, route: Route, sockets: Sockets) -> None:
     @raise BrokerError: a binding would be refused, and the queue deleted.
     """
     async with sockets.declaring() as socket:
-        looks = await _probe(socket, queue, route)
-        await _all(socket, *(_ending(socket, look) for look in looks))
+        to_end = await _probe(socket, queue, route)
+        await _all(socket, *(_ending(socket, each) for each in to_end))
 
 
 async def bind(
@@ -270,10 +282,10 @@ async def bind(
     @param described: as for L{declare}.
     """
     async with sockets.declaring() as socket:
-        looks = await _probe(socket, queue, route)
+        to_end = await _probe(socket, queue, route)
         binding = _binding_to(socket, route, queue.name, described)
         await _all(socket, binding)
-        await _all(socket, *(_ending(socket, each) for each in (*looks, binding)))
+        await _all(socket, *(_ending(socket, each) for each in (*to_end, binding)))
 
 
 def _binding_to(
