@@ -53,7 +53,7 @@ class Client(Protocol):
         """Set by who subscribes."""
 
     def send(self, frame: Any) -> None:
-        self.transport.write(bytes(frame))  # type: ignore[union-attr]
+        self.transport.write(bytes(frame))  # type: ignore[union-attr]  # set when it was connected
 
     def receipt(self) -> tuple[str, Deferred[None]]:
         """What names a receipt, and fires with it."""
@@ -93,7 +93,7 @@ async def consume(job: Job, client: Client) -> None:
         if not left:
             done.callback(None)
 
-    client.on_message = handle  # type: ignore[method-assign]
+    client.on_message = handle  # type: ignore[method-assign]  # each job handles its own way
     headers = {"id": "1", "ack": "client-individual", prefetch_of(job): str(WINDOW)}
     watch = Stopwatch()
     frame, _ = commands.subscribe(job.queue, headers, version=_VERSION)

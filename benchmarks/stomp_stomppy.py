@@ -32,7 +32,7 @@ class Published(stomp.ConnectionListener):  # type: ignore[misc]  # it has no ty
             self.done.set()
 
 
-class Acking(stomp.ConnectionListener):  # type: ignore[misc]
+class Acking(stomp.ConnectionListener):  # type: ignore[misc]  # it has no types
     """Acks each message in the thread that read it."""
 
     def __init__(self, count: int, connection: Any) -> None:

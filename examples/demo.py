@@ -268,7 +268,7 @@ async def main(reactor: Any, *arguments: str) -> None:
         await produce(reactor, broker, own_queue(arguments[1]))
         return
     globalLogBeginner.beginLoggingTo([tell], redirectStandardIO=False)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper where it is run
     name = f"txkombu-demo-{uuid4().hex[:8]}"
     local = broker.startswith("memory:")
     if local:

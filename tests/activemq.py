@@ -174,7 +174,7 @@ def _key_store(pem: bytes) -> bytes:
     encryption = serialization.BestAvailableEncryption(_STORE_PASSWORD.encode())
     return pkcs12.serialize_key_and_certificates(
         b"broker",
-        key,  # type: ignore[arg-type]
+        key,  # type: ignore[arg-type]  # RSA
         certificate,
         None,
         encryption,

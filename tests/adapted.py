@@ -108,7 +108,7 @@ class Borrowed:
     def assertRegex(self, text: str, pattern: str, msg: object = None) -> None:
         """What it cannot read it says in words of its own."""
         expected = self.adapter.words.get(pattern, pattern)
-        super().assertRegex(text, expected, msg)  # type: ignore[misc]
+        super().assertRegex(text, expected, msg)  # type: ignore[misc]  # the case's
 
 
 _BORROWED: Final[dict[ModuleType, tuple[str, ...]]] = {

@@ -266,7 +266,7 @@ class Harness(TestCase):
 
     def lose(self, session: ISession) -> None:
         """Cut the connection, so that C{connectionLost} comes soon."""
-        session.transport.abortConnection()  # type: ignore[attr-defined]
+        session.transport.abortConnection()  # type: ignore[attr-defined]  # what it is here has it
 
     def check_reply(
         self, error: BrokerError, about: str, text: str, method: tuple[int, int]

@@ -194,7 +194,7 @@ class Link:
     def made(self, end: _End) -> None:
         """One end is connected: the client's first."""
         self._open.append(end)
-        end.transport.setTcpNoDelay(True)  # type: ignore[union-attr]
+        end.transport.setTcpNoDelay(True)  # type: ignore[union-attr]  # what it is here has it
         if end is self.client:
             self._connect()
         else:

@@ -216,7 +216,7 @@ class Nodes:
             known = self._known[which] = _started(make)
         if isinstance(known, BrokerFailed):
             raise known
-        return known  # type: ignore[return-value]
+        return known  # type: ignore[return-value]  # as it was made
 
 
 def _started(make: Callable[[], Node]) -> Node | BrokerFailed:

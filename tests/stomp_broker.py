@@ -17,7 +17,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txkombu.transport.stomp.library import StompParser
+from txkombu.transport.stomp.stompest_core import StompParser
 
 from .stomp_peer import Wire, frame, message, receipt
 
@@ -91,7 +91,7 @@ class ScriptedBroker:
         self._passed = passed
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        protocol = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]
+        protocol = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]  # no address is needed
         self.lines.append(Line(protocol))
         assert protocol is not None
         return succeed(protocol)

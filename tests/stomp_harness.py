@@ -51,10 +51,10 @@ class Stomp(Harness):
     )
 
     def lose(self, session: ISession) -> None:
-        session.socket.transport.abortConnection()  # type: ignore[attr-defined]
+        session.socket.transport.abortConnection()  # type: ignore[attr-defined]  # what it is here has it
 
     def protocols(self, session: ISession) -> list[object]:
-        return [session.socket]  # type: ignore[attr-defined]
+        return [session.socket]  # type: ignore[attr-defined]  # what it is here has it
 
     async def check_cancelled(
         self, channel: ISessionChannel, queue: Queue, number: int

@@ -414,7 +414,7 @@ class PublishTests(ChannelCase):
             with self.assertRaises((TypeError, ValueError)):
                 publish(self.channel, DEFAULT, "q", **arguments)
         with self.assertRaises(TypeError):
-            publish(self.channel, DEFAULT, "q", "text")  # type: ignore[arg-type]
+            publish(self.channel, DEFAULT, "q", "text")  # type: ignore[arg-type]  # wrong on purpose
         self.assertEqual(self.names(), [])
         one = Probe(publish(self.channel, DEFAULT, "q"))
         self.assertEqual(self.names(), ["Select", "Publish"])

@@ -117,14 +117,14 @@ class ClosingTests(TestCase):
         while self.servers.servers:
             for each in self.servers.servers:
                 assert each.transport is not None
-                each.transport.resumeProducing()  # type: ignore[attr-defined]
+                each.transport.resumeProducing()  # type: ignore[attr-defined]  # what it is here has it
             await deferLater(self.reactor, 0.01)
 
     async def stuffed(self, session: ISession) -> ISessionChannel:
         """Have the peer read nothing, and publish until the socket is full."""
         channel = await session.open_channel(ChannelWatcher(Journal()))
         for each in self.servers.servers:
-            each.transport.pauseProducing()  # type: ignore[union-attr]
+            each.transport.pauseProducing()  # type: ignore[union-attr]  # what it is here has it
         while not self.journal.all("write_paused"):
             for _ in range(50):
                 publish(channel, DEFAULT, "q", b"x" * 65536, confirm=False)
@@ -173,7 +173,7 @@ class ClosingTests(TestCase):
         session = await self.connect()
         await self.stuffed(session)
         for each in self.servers.servers:
-            each.transport.write(b"garbage")  # type: ignore[union-attr]
+            each.transport.write(b"garbage")  # type: ignore[union-attr]  # what it is here has it
         await self.journal.first("session_lost")
         await session.close()
         await self.gone()

@@ -159,7 +159,7 @@ class TableTests(SynchronousTestCase):
             ({"a": Decimal(1).scaleb(-256)}, ValueError, "cannot be expressed"),
         ):
             with self.assertRaisesRegex(kind, text):
-                encode_table(table)  # type: ignore[arg-type]
+                encode_table(table)  # type: ignore[arg-type]  # wrong on purpose
 
     def test_naive_time_is_utc(self) -> None:
         """A time without a zone is taken for UTC."""

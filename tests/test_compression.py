@@ -203,7 +203,7 @@ class NamesTests(CompressorsTestCase):
             self.addCleanup(sys.modules.pop, name, None)
         else:
             self.addCleanup(sys.modules.__setitem__, name, before)
-        sys.modules[name] = module  # type: ignore[assignment]
+        sys.modules[name] = module  # type: ignore[assignment]  # stands for a library
 
     def test_unknown(self) -> None:
         """The error names the nearest method, in both directions."""
@@ -241,7 +241,7 @@ class NamesTests(CompressorsTestCase):
     def test_old_brotli(self) -> None:
         """A brotli that cannot be limited is not used to decompress."""
         old = ModuleType("brotli")
-        old.Decompressor = object  # type: ignore[attr-defined]
+        old.Decompressor = object  # type: ignore[attr-defined]  # stands for a library
         self.replace("brotli", old)
         error = self.assertRaises(
             SerializerNotInstalled, self.methods.decompress, BODY, "brotli"

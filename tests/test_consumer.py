@@ -100,7 +100,7 @@ class CallbackTests(ConsumerTestCase):
         """Registering something else is a TypeError that shows it."""
         consumer = Consumer(self.connection, QUEUE)
         with self.assertRaisesRegex(TypeError, "'no function'"):
-            consumer.register_callback("no function")  # type: ignore[arg-type]
+            consumer.register_callback("no function")  # type: ignore[arg-type]  # wrong on purpose
 
     def test_callbacks_are_checked(self) -> None:
         """What cannot be called is refused when it is given."""
@@ -110,11 +110,11 @@ class CallbackTests(ConsumerTestCase):
                 Consumer(self.connection, QUEUE, callbacks=callbacks)
         for name in ("on_message", "on_decode_error", "on_failure", "on_cancel"):
             with self.assertRaisesRegex(TypeError, name):
-                Consumer(self.connection, QUEUE, **{name: "f"})  # type: ignore[arg-type]
+                Consumer(self.connection, QUEUE, **{name: "f"})  # type: ignore[arg-type]  # wrong on purpose
             with self.assertRaisesRegex(TypeError, name):
-                Consumer(self.connection, QUEUE, **{name: lambda: None})  # type: ignore[arg-type]
+                Consumer(self.connection, QUEUE, **{name: lambda: None})  # type: ignore[arg-type]  # wrong on purpose
         with self.assertRaisesRegex(TypeError, "'video'"):
-            Consumer(self.connection, "video")  # type: ignore[arg-type]
+            Consumer(self.connection, "video")  # type: ignore[arg-type]  # wrong on purpose
 
     def test_on_message_gets_the_undecoded_message(self) -> None:
         """With on_message, nothing is decoded and no callback runs."""
@@ -603,7 +603,7 @@ class EndingTests(ConsumerTestCase):
     def test_add_queue_takes_queues_only(self) -> None:
         """A name is no queue."""
         with self.assertRaisesRegex(TypeError, "'feed'"):
-            Consumer(self.connection, []).add_queue("feed")  # type: ignore[arg-type]
+            Consumer(self.connection, []).add_queue("feed")  # type: ignore[arg-type]  # wrong on purpose
 
     def test_use_after_close(self) -> None:
         """A closed consumer says so."""

@@ -167,7 +167,7 @@ class DeclaringTests(CornerTestCase):
         self.result_of(producer.publish("first"))
         for wrong in (5, "feed", ["feed"], QUEUE, [QUEUE, None]):
             with self.assertRaisesRegex(TypeError, "list of exchanges and queues"):
-                producer.publish("refused", declare=wrong)  # type: ignore[arg-type]
+                producer.publish("refused", declare=wrong)  # type: ignore[arg-type]  # wrong on purpose
         self.result_of(producer.publish("next", declare=[]))
         self.assertEqual([each.payload for each in self.published], ["first", "next"])
 

@@ -151,7 +151,7 @@ class LinePublisherTests(ExampleCase):
 
     async def leave(self, client: LineClient, serving: Deferred[None]) -> None:
         """Say that no more comes, at which the server closes, and end it."""
-        client.transport.loseWriteConnection()  # type: ignore[union-attr]
+        client.transport.loseWriteConnection()  # type: ignore[union-attr]  # what it is here has it
         await client.left
         await self.interrupt(serving)
 

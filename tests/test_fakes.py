@@ -39,7 +39,7 @@ class FakesTests(SynchronousTestCase):
         """A channel that dies fails what is outstanding, then tells its owner."""
         listener = FakeChannelListener()
         channel = FakeChannel(listener)
-        purging = channel.queue_purge(None)  # type: ignore[arg-type]
+        purging = channel.queue_purge(None)  # type: ignore[arg-type]  # wrong on purpose
         closing = channel.close()
         told = channel.when_flushed()
         purging.addErrback(lambda failure: listener.names())
@@ -56,7 +56,7 @@ class FakesTests(SynchronousTestCase):
         channel = FakeChannel()
         channel.die()
         self.failureResultOf(channel.basic_qos(1), ChannelClosed)
-        publish = channel.basic_publish(b"", {}, None, "", False, True)  # type: ignore[arg-type]
+        publish = channel.basic_publish(b"", {}, None, "", False, True)  # type: ignore[arg-type]  # wrong on purpose
         self.failureResultOf(publish, NotSent)
         self.assertIs(channel.ack(1, False), Settlement.STALE)
         self.assertIs(self.successResultOf(channel.when_flushed()), Settlement.STALE)

@@ -75,7 +75,7 @@ class ExchangeTests(MeetingTests):
             exchange = self.exchange(type)
             await exchange(self.amqp).declare()
             for options in ({"passive": True}, {"no_declare": True}):
-                known = Exchange(exchange.name, type, **options)  # type: ignore[arg-type]
+                known = Exchange(exchange.name, type, **options)  # type: ignore[arg-type]  # options of several types
                 await self.check_shared(known, key, key)
 
     @program

@@ -220,11 +220,11 @@ class ConnectTests(KeeperTestCase):
         connect = transport.connect
 
         def at_once(*arguments: object) -> Deferred[ISession]:
-            connecting = connect(*arguments)  # type: ignore[arg-type]
+            connecting = connect(*arguments)  # type: ignore[arg-type]  # the same arguments
             transport.attempts[-1].succeed(session)
             return connecting
 
-        transport.connect = at_once  # type: ignore[method-assign, assignment]
+        transport.connect = at_once  # type: ignore[method-assign, assignment]  # in its place, for this test
         self.assertIs(self.successResultOf(self.keeper.when_up()), session)
         self.lose()
         self.assertIs(self.keeper.state, State.WAITING)
@@ -760,7 +760,7 @@ class DropTests(KeeperTestCase):
             session.aborted = True
             self.lose()
 
-        session.abort = abort  # type: ignore[method-assign]
+        session.abort = abort  # type: ignore[method-assign]  # in its place, for this test
         self.keeper.drop(lambda error: None)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 

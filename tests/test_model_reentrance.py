@@ -35,7 +35,7 @@ class Interrupted(Life):
         self._steps = steps
         self._depth = 0
         self._write = peer.wire.write
-        peer.wire.write = self.write  # type: ignore[method-assign]
+        peer.wire.write = self.write  # type: ignore[method-assign]  # in its place, for this test
 
     def write(self, data: bytes) -> None:
         """Take what is written, and call back."""

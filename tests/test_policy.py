@@ -96,7 +96,7 @@ class PolicyTests(SynchronousTestCase):
     def apply(self, policy: object, message: Message) -> str:
         """Apply a policy; return what was logged."""
         with capturedLogs() as self.events:
-            policy(message, self.failure)  # type: ignore[operator]
+            policy(message, self.failure)  # type: ignore[operator]  # wrong on purpose
         return self.logged()
 
     def test_requeue_once(self) -> None:

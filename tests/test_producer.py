@@ -219,7 +219,7 @@ class BadInputTests(ProducerTestCase):
             ("exchange", 7),
         ):
             with self.assertRaisesRegex(TypeError, "(?i)" + name):
-                self.producer().publish(1, **{name: value})  # type: ignore[arg-type]
+                self.producer().publish(1, **{name: value})  # type: ignore[arg-type]  # wrong on purpose
 
     def test_out_of_range(self) -> None:
         """A property out of range is a ValueError that names it."""
@@ -237,7 +237,7 @@ class BadInputTests(ProducerTestCase):
             ("content_type", "x" * 256),
         ):
             with self.assertRaisesRegex(ValueError, name):
-                self.producer().publish(1, **{name: value})  # type: ignore[arg-type]
+                self.producer().publish(1, **{name: value})  # type: ignore[arg-type]  # wrong on purpose
 
     def test_encode_errors_are_failures(self) -> None:
         """What cannot be serialized or compressed fails the Deferred."""
@@ -250,7 +250,7 @@ class BadInputTests(ProducerTestCase):
     def test_what_is_not_there(self) -> None:
         """retry and immediate fail with NotSupported, named."""
         for option in ("retry", "immediate"):
-            failing = self.producer().publish(1, **{option: True})  # type: ignore[arg-type]
+            failing = self.producer().publish(1, **{option: True})  # type: ignore[arg-type]  # wrong on purpose
             self.assertIn(
                 option, str(self.failureResultOf(failing, NotSupported).value)
             )
@@ -263,7 +263,7 @@ class BadInputTests(ProducerTestCase):
     def test_no_channel(self) -> None:
         """What is no channel is a TypeError that says where to get one."""
         with self.assertRaisesRegex(TypeError, "connection.channel"):
-            Producer("amqp://", EXCHANGE)  # type: ignore[arg-type]
+            Producer("amqp://", EXCHANGE)  # type: ignore[arg-type]  # wrong on purpose
 
 
 class VerdictTests(ProducerTestCase):

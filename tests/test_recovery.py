@@ -161,7 +161,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
     def test_server_named_queue_gets_a_new_name(self) -> None:
         """Its bindings and consumers follow it."""
         consumer = self.consuming(Queue("", EXCHANGE, "importer", exclusive=True))
-        [queue] = consumer.queues  # type: ignore[misc]
+        [queue] = consumer.queues  # type: ignore[misc]  # a list by now
         first = queue.name
         self.assertTrue(first.startswith("amq.gen-"))
         self.broker.drop()
@@ -487,12 +487,12 @@ class SettingsTests(RecoveryTestCase):
     def test_transport_is_checked(self) -> None:
         """What is neither a scheme nor a transport is a TypeError."""
         with self.assertRaisesRegex(TypeError, "IBrokerTransport"):
-            BrokerConnection(transport=object())  # type: ignore[arg-type]
+            BrokerConnection(transport=object())  # type: ignore[arg-type]  # wrong on purpose
 
     def test_unknown_keyword(self) -> None:
         """A keyword that is not known is refused."""
         with self.assertRaisesRegex(TypeError, "pasword"):
-            BrokerConnection(pasword="x")  # type: ignore[call-arg]
+            BrokerConnection(pasword="x")  # type: ignore[call-arg]  # wrong on purpose
 
     def test_errors_for_kombu_users(self) -> None:
         """connection_errors and channel_errors can be caught."""

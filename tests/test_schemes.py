@@ -69,7 +69,7 @@ class PigeonTransport:
         listener: ISessionListener,
     ) -> Deferred[ISession]:
         result: Deferred[ISession] = Deferred()
-        result.callback((parameters, endpoint, clock, listener))  # type: ignore[arg-type]
+        result.callback((parameters, endpoint, clock, listener))  # type: ignore[arg-type]  # stands for a session
         return result
 
 

@@ -599,7 +599,7 @@ class HaltTests(ServiceCase):
 
     def test_factory_makes_something_else(self) -> None:
         """A factory that gives no Consumer halts the service."""
-        self.service = self.make(lambda channel: 42)  # type: ignore[arg-type,return-value]
+        self.service = self.make(lambda channel: 42)  # type: ignore[arg-type,return-value]  # wrong on purpose
         self.assert_halts(TypeError, "made 42, which is no Consumer")
 
     def test_consumer_without_handler(self) -> None:

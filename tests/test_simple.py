@@ -94,7 +94,7 @@ class SimpleQueueTests(BrokerTestCase):
     def test_qsize_untold(self) -> None:
         """Where a queue cannot be looked up, its size is not known."""
         self.result_of(self.simple.put(1))
-        self.simple.channel.queue_declare = (  # type: ignore[method-assign]
+        self.simple.channel.queue_declare = (  # type: ignore[method-assign]  # in its place, for this test
             lambda queue, passive=False: fail(NotSupported("it", "stomp"))
         )
         self.assertIsNone(self.result_of(self.simple.qsize()))

@@ -186,7 +186,7 @@ class OperationTests(ChannelTestCase):
 
     def test_not_supported(self) -> None:
         """What the broker cannot do fails, and nothing is begun."""
-        self.dialect.capabilities = frozenset()  # type: ignore[misc]
+        self.dialect.capabilities = frozenset()  # type: ignore[misc]  # for this test, on the instance
         channel, headers = self.channel, Exchange("h", "headers")
         for begun in (
             channel.exchange_declare(FEED, True),
@@ -213,7 +213,7 @@ class OperationTests(ChannelTestCase):
 
     def test_conditions(self) -> None:
         """Deleting on a condition is another ability than deleting."""
-        self.dialect.capabilities = frozenset({Capability.QUEUE_DELETE})  # type: ignore[misc]
+        self.dialect.capabilities = frozenset({Capability.QUEUE_DELETE})  # type: ignore[misc]  # for this test, on the instance
         for conditions in ((True, False), (False, True)):
             deleted = Probe(self.channel.queue_delete(VIDEO, *conditions))
             self.assertIsInstance(deleted.outcome, NotSupported)
@@ -356,7 +356,7 @@ class SettleTests(ChannelTestCase):
     def test_one_write(self) -> None:
         """Settlements of one turn leave together, in their order."""
         writes: list[bytes] = []
-        self.socket.write = writes.append  # type: ignore[assignment,method-assign]
+        self.socket.write = writes.append  # type: ignore[assignment,method-assign]  # in its place, for this test
         self.channel.ack(2, False)
         self.channel.reject(1, True)
         self.channel.ack(4, False)

@@ -123,7 +123,7 @@ class StartTests(ConsumerTestCase):
 
     def test_not_supported(self) -> None:
         """What the broker cannot do fails before a socket is opened."""
-        self.dialect.capabilities = frozenset()  # type: ignore[misc]
+        self.dialect.capabilities = frozenset()  # type: ignore[misc]  # for this test, on the instance
         probes = [self.begin(Queue("impossible")), self.begin(exclusive=True)]
         arguments: dict[str, object] = {"x-priority": 1}
         on_delivery, on_cancelled = self.inbox.on_delivery, self.inbox.on_cancelled
@@ -322,7 +322,7 @@ class CancelTests(ConsumerTestCase):
 
     def kept(self, *bodies: bytes) -> FakeSocket:
         """One that was cancelled with messages, which are kept."""
-        self.dialect.keeps = True  # type: ignore[misc]
+        self.dialect.keeps = True  # type: ignore[misc]  # for this test, on the instance
         socket = self.start()
         for body in bodies:
             socket.deliver("s1", body)
@@ -450,7 +450,7 @@ class CancelTests(ConsumerTestCase):
         Where the broker does not settle by itself, each is acked when it is handed
         out, and what was not goes back.
         """
-        self.dialect.settles_by_itself = False  # type: ignore[misc]
+        self.dialect.settles_by_itself = False  # type: ignore[misc]  # for this test, on the instance
         socket = self.start(no_ack=True)
         socket.deliver("s1", b"1")
         self.assertIs(self.channel.ack(1, False), STALE)

@@ -19,9 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from txkombu.exceptions import BrokerError, KombuError, ProtocolError, SessionLost
 from txkombu.transport.ending import CLOSE_SECONDS
 from txkombu.transport.stomp.frames import Frame, encode_frame, encode_header
-from txkombu.transport.stomp.library import StompError, StompParser
 from txkombu.transport.stomp.login import login_frame
 from txkombu.transport.stomp.parser import FrameParser
+from txkombu.transport.stomp.stompest_core import StompError, StompParser
 from txkombu.url import Parameters
 
 from .contract_harness import Probe

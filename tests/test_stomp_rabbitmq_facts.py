@@ -43,7 +43,7 @@ class Case(TestCase):
 
     timeout = 120
 
-    def setUp(self) -> Deferred[None]:  # type: ignore[override]
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         return Deferred.fromCoroutine(self.prepare())
 
     async def prepare(self) -> None:

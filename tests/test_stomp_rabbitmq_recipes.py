@@ -64,7 +64,7 @@ class Case(TestCase):
     timeout = 120
     permits_transient = True
 
-    def setUp(self) -> Deferred[None]:  # type: ignore[override]
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         return Deferred.fromCoroutine(self.prepare())
 
     async def prepare(self) -> None:

@@ -161,7 +161,7 @@ class SessionTests(StompTestCase):
         def fail(_: Exception) -> None:
             raise ZeroDivisionError
 
-        self.session._listener.session_lost = fail  # type: ignore[method-assign,assignment]
+        self.session._listener.session_lost = fail  # type: ignore[method-assign,assignment]  # in its place, for this test
         self.main.lose()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
@@ -179,7 +179,7 @@ class OwnerTests(StompTestCase):
     def consume(self, tag: str = "t", **options: object) -> None:
         """Start a consumer."""
         options.setdefault("inbox", self.inbox)
-        started = consume(self.channel, self.queue, tag, **options)  # type: ignore[arg-type]
+        started = consume(self.channel, self.queue, tag, **options)  # type: ignore[arg-type]  # options of several types
         self.successResultOf(started)
 
     def subscriptions(self) -> list[str]:
@@ -252,7 +252,7 @@ class OwnerTests(StompTestCase):
             seen.append(queue)
             return source(queue, bound)
 
-        self.dialect.binding_source = binding_source  # type: ignore[method-assign]
+        self.dialect.binding_source = binding_source  # type: ignore[method-assign]  # for this test, on the instance
         bound = self.channel.queue_bind(Queue("q", expires=9), FEED, "a", {})
         self.successResultOf(bound)
         self.assertEqual(seen, [self.queue])
@@ -315,7 +315,7 @@ class OwnerTests(StompTestCase):
         self.assertEqual(self.dialect.recipes[-1], "probe a")
         self.assertEqual(self.subscriptions(), ["feed/a"])
         self.owner.deliver("o1", b"1")
-        self.dialect.reads_bindings = False  # type: ignore[misc]
+        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
         got = self.successResultOf(self.channel.basic_get(self.queue, False))
         self.assertEqual(got.body, b"1")
         self.channel.ack(got.tag, False)
@@ -325,7 +325,7 @@ class OwnerTests(StompTestCase):
 
     def test_get(self) -> None:
         """A get subscribes once, and finds nothing if nothing comes."""
-        self.dialect.reads_bindings = False  # type: ignore[misc]
+        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
         for _ in range(2):
             got = self.channel.basic_get(self.queue, False)
             self.assertIsNone(self.successResultOf(got))
@@ -445,7 +445,7 @@ class OwnerTests(StompTestCase):
     def test_gone_before(self) -> None:
         """A consumer of one that is gone is as any other."""
         self.owner.lose(NotFound("gone"))
-        self.dialect.reads_bindings = False  # type: ignore[misc]
+        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
         self.consume()
         self.last.deliver("s1", b"1")
         self.assertEqual(self.inbox.bodies, [b"1"])

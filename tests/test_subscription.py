@@ -210,7 +210,7 @@ class SessionTests(SubscriptionTestCase):
             self.transport.attempts[-1].succeed(session)
             return session
 
-        self.accept = refusing  # type: ignore[method-assign]
+        self.accept = refusing  # type: ignore[method-assign]  # in its place, for this test
         self.addCleanup(setattr, self, "accept", accept)
 
     def stop_refusing(self) -> None:
@@ -236,9 +236,9 @@ class SessionTests(SubscriptionTestCase):
     def lose_to_silence(self) -> FakeSession:
         """Lose the session for one whose channels do not answer."""
         accept = self.accept
-        self.accept = lambda prompt=True: accept(False)  # type: ignore[method-assign]
+        self.accept = lambda prompt=True: accept(False)  # type: ignore[method-assign]  # in its place, for this test
         session = self.lose()
-        self.accept = accept  # type: ignore[method-assign]
+        self.accept = accept  # type: ignore[method-assign]  # in its place, for this test
         return session
 
 

@@ -391,7 +391,7 @@ class RefusalTests(TopologyTestCase):
             opened.append(channel)
             return opening
 
-        self.session.open_channel = never_closes  # type: ignore[method-assign]
+        self.session.open_channel = never_closes  # type: ignore[method-assign]  # in its place, for this test
         self.successResultOf(self.topology.replay(self.session))
         self.assertEqual([each.names()[-1] for each in opened], ["close"])
 
@@ -403,7 +403,7 @@ class LossTests(TopologyTestCase):
         super().setUp()
         for name in ("a", "b"):
             self.topology.exchange_declared(Exchange(name))
-        self.session = FakeSession(prompt=False)  # type: ignore[assignment]
+        self.session = FakeSession(prompt=False)  # type: ignore[assignment]  # in its place, for this test
 
     def test_lost(self) -> None:
         """A loss ends it with that error."""
@@ -443,7 +443,7 @@ class LossTests(TopologyTestCase):
             opening.append(FakeSession.begin(FakeSession(), "open_channel"))
             return opening[0]
 
-        self.session.open_channel = open_channel  # type: ignore[method-assign]
+        self.session.open_channel = open_channel  # type: ignore[method-assign]  # in its place, for this test
         replaying = self.topology.replay(self.session)
         replaying.cancel()
         self.failureResultOf(replaying, CancelledError)

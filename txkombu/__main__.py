@@ -47,9 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     @param arguments: those of the command line, if not given.
     @return: the exit code.
     """
-    options = Options()  # type: ignore[no-untyped-call]
+    options = Options()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     try:
-        options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]
+        options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     except usage.UsageError as error:
         print(f"python -m txkombu: {error}", file=sys.stderr)
         return _USAGE_ERROR

@@ -105,12 +105,12 @@ class Message:
         properties = self._delivery.properties
         headers = properties.get("headers")
         body = self._delivery.body
-        if headers and "compression" in headers:  # type: ignore[operator]
+        if headers and "compression" in headers:  # type: ignore[operator]  # a table
             body = self.body
         return serialization.decode(
             body,
-            properties.get("content_type"),  # type: ignore[arg-type]
-            properties.get("content_encoding"),  # type: ignore[arg-type]
+            properties.get("content_type"),  # type: ignore[arg-type]  # text
+            properties.get("content_encoding"),  # type: ignore[arg-type]  # text
             self._accept,
         )
 

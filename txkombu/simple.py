@@ -54,7 +54,7 @@ class SimpleQueue:
         queue = name if isinstance(name, Queue) else _queue_named(name)
         self._consumer = Consumer(channel, queue, no_ack=no_ack, accept=accept)
         self.channel = self._consumer.channel
-        [self.queue] = self._consumer.queues  # type: ignore[misc]
+        [self.queue] = self._consumer.queues  # type: ignore[misc]  # a list by now
         self._producer = Producer(
             self.channel,
             self.queue.exchange,

@@ -51,7 +51,7 @@ class Options(CommandOptions):
     )
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
         self._names: list[str] = []
         self.connection: BrokerConnection
         self.consumers: list[ConsumerFactory] = []
@@ -77,7 +77,7 @@ class Options(CommandOptions):
             Twisted 26 twistd told of a usage error and exited with 0.
         """
         try:
-            super().parseOptions(options)  # type: ignore[no-untyped-call]
+            super().parseOptions(options)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
         except usage.UsageError as error:
             if isinstance(getattr(self, "parent", None), ServerOptions):
                 raise SystemExit(f"twistd kombu: {error}") from None

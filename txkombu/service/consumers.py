@@ -119,7 +119,7 @@ class ConsumerService(Service):
         """Begin to connect and to consume; returns at once."""
         if self.running:
             return
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
         self.halted = None
         if self._hosting is not None:
             self.connection = self.connection.clone()
@@ -145,7 +145,7 @@ class ConsumerService(Service):
 
         @return: fires when nothing is left; never fails.
         """
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
         hosting = self._hosting
         if hosting is None:
             return succeed(None)

@@ -51,7 +51,7 @@ class BrokerMixin:
         self.flush()
         super().tearDown()  # type: ignore[misc]  # the test case's
         if left:
-            self.fail("; ".join(left))  # type: ignore[attr-defined]
+            self.fail("; ".join(left))  # type: ignore[attr-defined]  # the case's
 
     def _left_undone(self) -> list[str]:
         left = self.broker.under_way()
@@ -91,7 +91,7 @@ class BrokerMixin:
         if failures:
             failures[0].raiseException()
         if not outcome:
-            raise self.failureException(  # type: ignore[attr-defined]
+            raise self.failureException(  # type: ignore[attr-defined]  # the case's
                 f"no result yet of {awaitable!r}: if it waits for time to pass, as "
                 "reconnecting does, advance the clock; if its connection is not one "
                 "of this test's broker, make it with self.connect()"

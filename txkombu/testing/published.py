@@ -37,4 +37,4 @@ class Published(NamedTuple):
         kind = self.properties.get("content_type")
         encoding = self.properties.get("content_encoding")
         accepted = None if kind is None else frozenset({str(kind)})
-        return decode(body, kind, encoding, accepted)  # type: ignore[arg-type]
+        return decode(body, kind, encoding, accepted)  # type: ignore[arg-type]  # text

@@ -108,7 +108,7 @@ class _Attempt(Generic[_T]):
 
     def _refused(self, reason: Failure) -> None:
         if self._timer.active():
-            cause: BaseException = reason.value  # type: ignore[assignment]
+            cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
             error: ConnectError = connect_error(self._place, cause)
             self._failed(Failure(error))
 

@@ -56,7 +56,7 @@ class AmqpDelivery(Delivery):
         self.exchange = exchange
         self.routing_key = routing_key
         self.body = body
-        self._properties = listed  # type: ignore[assignment]
+        self._properties = listed  # type: ignore[assignment]  # until asked for
 
     @property
     def properties(self) -> Properties:
@@ -64,7 +64,7 @@ class AmqpDelivery(Delivery):
         known: object = self._properties
         if isinstance(known, bytes):
             self._properties = known = decode_properties(known)
-        return known  # type: ignore[return-value]
+        return known  # type: ignore[return-value]  # decoded by now
 
 
 def delivery_of(content: Content) -> AmqpDelivery:

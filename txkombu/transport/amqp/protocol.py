@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class AmqpSession(Session):
     """One connection to one broker; see L{ISession}."""
 
-    _channels: dict[int, AmqpChannel]  # type: ignore[assignment]
+    _channels: dict[int, AmqpChannel]  # type: ignore[assignment]  # its own kind
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class MemoryBroker:
             self.pump.clock = clock
         vhost = self.vhost(parameters.virtual_host)
         session = MemorySession(self, vhost, parameters.userid, listener)
-        session.makeConnection(session.wire)  # type: ignore[no-untyped-call]
+        session.makeConnection(session.wire)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
         return session.begin()
 
     def flush(self) -> None:

@@ -160,7 +160,7 @@ class Session(Wire):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._gone:
             return
-        cause: BaseException = reason.value  # type: ignore[assignment]
+        cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
         if self._state is _State.LOGIN:
             self._end(connect_error(self._place, cause))
         else:

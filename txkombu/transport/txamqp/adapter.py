@@ -57,7 +57,7 @@ class TxAMQPDelegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
             session.take_content(channel.id, method, content.listed, content.body)
 
 
-class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
+class TxAMQPChannel(AMQChannel):  # type: ignore[misc]  # it has no types
     """Packs what is sent; puts together what comes."""
 
     def __init__(self, number: int, outgoing: Any, client: TxAMQPClient) -> None:
@@ -98,7 +98,7 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]
             self.client.delegate.dispatch(self, Message(found, ()))
 
 
-class TxAMQPClient(AMQClient):  # type: ignore[misc]
+class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
     """
     Cuts what comes into frames; writes what is packed.
 

@@ -116,7 +116,7 @@ def encode_properties(properties: Properties, now: float) -> bytes:
     expiration = properties.get("expiration")
     if expiration is not None:
         # Checked by now.
-        lines += b"expires:%d\n" % (now * 1000 + int(expiration))  # type: ignore[call-overload]
+        lines += b"expires:%d\n" % (now * 1000 + int(expiration))  # type: ignore[call-overload]  # a str, as was checked
     return lines
 
 
