@@ -17,7 +17,7 @@ from txkombu.exceptions import (
     ConnectError,
     ProtocolError,
 )
-from txkombu.transport.stomp import library
+from txkombu.transport.stomp import stompest_core
 from txkombu.transport.stomp.login import Agreed, Login, login_frame
 from txkombu.url import Parameters
 
@@ -204,7 +204,7 @@ class ImportTests(SynchronousTestCase):
     def test_warnings_are_errors(self) -> None:
         """It works where warnings are errors and nothing was compiled yet."""
         with tempfile.TemporaryDirectory() as folder:
-            run = f"import runpy; runpy.run_path({library.__file__!r})"
+            run = f"import runpy; runpy.run_path({stompest_core.__file__!r})"
             options = ["-W", "error", "-X", f"pycache_prefix={folder}"]
             done = [
                 subprocess.run(

@@ -16,8 +16,8 @@ from ...exceptions import ConnectError, ProtocolError
 from ..errors import caused
 from .errors import login_error
 from .frames import Frame, encode_frame
-from .library import StompError, StompParser, connected, negotiateHeartBeat
 from .parser import check_begin
+from .stompest_core import StompError, StompParser, connected, negotiateHeartBeat
 
 if TYPE_CHECKING:
     from ...parameters import Parameters
