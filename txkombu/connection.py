@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from .producer import Producer
     from .simple import SimpleQueue
 
-    _Consumer = Consumer  # inside the class, Consumer is a method
-
 OPERATION_TIMEOUT = 30.0
 """Seconds that an operation may take, the wait for a connection included."""
 
@@ -122,7 +120,7 @@ class BrokerConnection(Settings):
         self._keeper: SessionKeeper | None = None
         self._default_channel: Channel | None = None
         self._channels: list[Channel] = []
-        self._draining = Draining()
+        self.draining = Draining()
         self._end = Once(self._close)
         self.topology = Topology(self._queue_renamed)
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
@@ -272,7 +270,7 @@ class BrokerConnection(Settings):
         channels = list(self._channels)
         yield DeferredList([each.close_because(_closed()) for each in channels])
         yield self.keeper.close()
-        self._draining.close(_closed())
+        self.draining.close(_closed())
 
     release = close
 
@@ -341,7 +339,7 @@ class BrokerConnection(Settings):
         """Forget a channel that was closed, and tell its consumers."""
         if channel in self._channels:
             self._channels.remove(channel)
-        self._draining.channel_closed(channel)
+        self.draining.channel_closed(channel)
 
     @property
     def default_channel(self) -> Channel:
@@ -388,18 +386,10 @@ class BrokerConnection(Settings):
         """
         return [
             *(what for each in self._channels for what in each.left_undone()),
-            *self._draining.left_undone(),
+            *self.draining.left_undone(),
         ]
 
     # --- drain_events -------------------------------------------------------
-
-    def add_consumer(self, consumer: _Consumer) -> None:
-        """Have L{drain_events} start this consumer, if nobody else does."""
-        self._draining.add(consumer)
-
-    def message_handled(self) -> None:
-        """Note that the callbacks of one message have finished."""
-        self._draining.message_handled()
 
     def drain_events(self, timeout: float | None = None) -> Deferred[None]:
         """
@@ -416,7 +406,7 @@ class BrokerConnection(Settings):
         """
         if self._end.begun:
             return fail(_closed())
-        handled = self._draining.wait()
+        handled = self.draining.wait()
         if timeout is None:
             return handled
         return bounded(handled, self.clock, timeout, "drain_events")

@@ -155,7 +155,7 @@ class Consumer(Taking):
             limit, self._on_failure, self._on_handled, self._on_unsettled
         )
         self._choose_handler()
-        self.channel.connection.add_consumer(self)
+        self.channel.connection.draining.add(self)
 
     def _check(self) -> None:
         check_auto_declare(self.auto_declare)
@@ -221,7 +221,7 @@ class Consumer(Taking):
     def _on_handled(self) -> None:
         if self._intake.has_no_ack:
             self._maybe_resume()
-        self.channel.connection.message_handled()
+        self.channel.connection.draining.message_handled()
 
     def _on_unsettled(self) -> None:
         """Tell once when nothing more will come, as nobody settles."""

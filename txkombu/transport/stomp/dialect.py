@@ -141,8 +141,8 @@ class Dialect(ABC):
     @cvar body_most: the most bytes of a body.
     @cvar settles_by_itself: the broker settles what it sends to a consumer with
         no_ack; otherwise that is acked when it is handed out.
-    @cvar keeps: what a consumer holds can be kept when its subscriptions end by
-        UNSUBSCRIBE; otherwise that can be settled on, or by L{stop_frames}.
+    @cvar keeps: what a consumer holds has to be kept, by L{keep}, when its
+        subscriptions end; otherwise it can be settled after L{stop_frames}.
     @ivar version: the broker's, as it tells it; C{""} if it hides it.
     @ivar userid: who logs in.
     @ivar exchange_named: gives an exchange that was declared in this session.

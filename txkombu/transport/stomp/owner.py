@@ -3,9 +3,9 @@ The socket that an exclusive queue lives and dies with.
 
 The queue goes with the connection that declared it, and no other can use it.
 So all that is done with it is done on this socket: bindings are subscriptions
-that take a message each, and those messages are kept for whoever consumes or
-gets.  A consumer that ends leaves its subscription behind, for the next one:
-ending one loses step over messages that are under way.
+that take no message, and what comes by the others is kept for whoever consumes
+or gets.  Who is done leaves a subscription behind, for the next one: ending one
+loses step over messages that are under way.
 """
 
 from __future__ import annotations
@@ -235,8 +235,8 @@ class OwnedConsumer(Consumer):
             self.end()
             self._released(self)
             raise
-        self.socket = owner.socket
         if self._state is State.STARTING:
+            self.socket = owner.socket
             owner.attach(self)
             self._started()
 
