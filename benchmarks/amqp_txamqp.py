@@ -19,7 +19,7 @@ from txamqp.spec import Constant, Field
 from benchmarks.job import HOST, PROPERTIES, USER, WINDOW, Job
 from benchmarks.report import Stopwatch
 from benchmarks.window import Window
-from txkombu.transport.txamqp.specification import load, method_name
+from txkombu.transport.amqp.adapters.txamqp_spec import load, method_name
 
 _KINDS = {"method": 1, "header": 2, "body": 3, "heartbeat": 8}
 

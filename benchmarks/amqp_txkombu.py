@@ -12,15 +12,8 @@ from twisted.internet.task import react
 from benchmarks.job import HOST, WINDOW, Job
 from benchmarks.report import Stopwatch
 from benchmarks.window import Window
-from txkombu import (
-    BrokerConnection,
-    Consumer,
-    Exchange,
-    Message,
-    Producer,
-    Queue,
-)
-from txkombu.channel import Channel
+from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
+from txkombu.core.channel import Channel
 
 TRANSIENT = Exchange("", delivery_mode="transient")
 

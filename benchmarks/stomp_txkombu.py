@@ -12,7 +12,7 @@ from benchmarks.job import HOST, USER, WINDOW, Job
 from benchmarks.report import Stopwatch
 from benchmarks.window import Window
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
-from txkombu.channel import Channel
+from txkombu.core.channel import Channel
 
 
 async def publish_bytes(job: Job, channel: Channel) -> None:

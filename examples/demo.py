@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
-from txkombu.channel import Channel
+from txkombu.core.channel import Channel
 from txkombu.exceptions import KombuError, NotSupported
 from txkombu.policy import requeue_once
 from txkombu.service import ConsumerService

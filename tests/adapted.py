@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 import attrs
 
 from txkombu import BrokerConnection
-from txkombu.transport.model.session import Session
-from txkombu.transport.model.transport import Transport
+from txkombu.transport.amqp.session import Session
+from txkombu.transport.amqp.transport import Transport
 
 from . import (
     amqp_peer,

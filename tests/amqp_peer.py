@@ -15,12 +15,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from txkombu.transport.amqp.frames import METHOD, PROTOCOL_HEADER
-from txkombu.transport.amqp.methods import decode_method
-from txkombu.transport.amqp.parser import FrameParser
-from txkombu.transport.amqp.protocol import AmqpSession
-from txkombu.transport.model.channel import Channel as SessionChannel
-from txkombu.transport.model.session import Session
+from txkombu.transport.amqp.channel import Channel as SessionChannel
+from txkombu.transport.amqp.native import AmqpSession
+from txkombu.transport.amqp.session import Session
+from txkombu.transport.amqp.wire.frames import METHOD, PROTOCOL_HEADER
+from txkombu.transport.amqp.wire.methods import decode_method
+from txkombu.transport.amqp.wire.parser import FrameParser
 from txkombu.url import Parameters
 
 from .contract_harness import ChannelWatcher, Journal, Probe, SessionWatcher

@@ -20,12 +20,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from txkombu.entity import Exchange, Queue
-from txkombu.exceptions import (
-    BrokerError,
-    CommandInvalid,
-    OutcomeUnknown,
-    PublishError,
-)
+from txkombu.exceptions import BrokerError, CommandInvalid, OutcomeUnknown, PublishError
 from txkombu.interfaces import (
     Capability,
     Delivery,

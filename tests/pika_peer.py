@@ -4,7 +4,7 @@ pika's adapter, for the tests.
 
 from __future__ import annotations
 
-from txkombu.transport.pika import PikaTransport
+from txkombu.transport.amqp.adapters.pika import PikaTransport
 
 from .adapted import Adapter
 

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from tests.contract_harness import Probe
 from txkombu import BrokerConnection, Consumer, Exchange, Producer, Queue
-from txkombu.channel import Channel
+from txkombu.core.channel import Channel
 from txkombu.message import Message
 from txkombu.testing import RecordingBroker
 

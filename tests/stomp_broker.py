@@ -17,7 +17,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txkombu.transport.stomp.stompest_core import StompParser
+from txkombu.transport.stomp.wire.stompest_core import StompParser
 
 from .stomp_peer import Wire, frame, message, receipt
 

@@ -13,14 +13,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from txkombu._util.waiters import Waiters
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import ConnectError, SessionLost
-from txkombu.interfaces import (
-    Capability,
-    Delivery,
-    Properties,
-    QueueDeclareOk,
-)
+from txkombu.interfaces import Capability, Delivery, Properties, QueueDeclareOk
 from txkombu.transport.stomp.dialect import (
     Bound,
     Consuming,
@@ -29,9 +25,8 @@ from txkombu.transport.stomp.dialect import (
     Sockets,
     Source,
 )
-from txkombu.transport.stomp.frames import Frame
 from txkombu.transport.stomp.session import StompSession
-from txkombu.waiters import Waiters
+from txkombu.transport.stomp.wire.frames import Frame
 
 from .contract_harness import ChannelWatcher, Journal, Probe, SessionWatcher
 

@@ -15,12 +15,7 @@ from twisted.internet.defer import Deferred
 from txkombu import BrokerConnection
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import BrokerError, NotSent
-from txkombu.interfaces import (
-    Delivery,
-    ISession,
-    ISessionChannel,
-    QueueDeclareOk,
-)
+from txkombu.interfaces import Delivery, ISession, ISessionChannel, QueueDeclareOk
 from txkombu.transport.amqp import AmqpTransport
 from txkombu.transport.stomp import StompTransport
 from txkombu.transport.stomp.dialect import Consuming

@@ -16,8 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
-from txkombu.transport.stomp.socket import ISocketOwner, StompSocket
-from txkombu.transport.stomp.stompest_core import StompParser
+from txkombu.transport.stomp.protocol import ISocketOwner, StompSocket
+from txkombu.transport.stomp.wire.stompest_core import StompParser
 from txkombu.url import Parameters
 
 from .contract_harness import Journal, Probe

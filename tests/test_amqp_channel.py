@@ -19,7 +19,7 @@ from txkombu.exceptions import (
     PreconditionFailed,
 )
 from txkombu.interfaces import Settlement
-from txkombu.transport.model.channel import Channel as SessionChannel
+from txkombu.transport.amqp.channel import Channel as SessionChannel
 
 from .amqp_peer import Basic, Channel, Peer
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish

@@ -14,10 +14,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
 from txkombu.interfaces import ISession, ISessionChannel
-from txkombu.transport import ending
+from txkombu.transport import closing as ending
 from txkombu.transport.amqp import AmqpTransport
-from txkombu.transport.amqp.methods import decode_method
-from txkombu.transport.amqp.parser import FrameParser
+from txkombu.transport.amqp.wire.methods import decode_method
+from txkombu.transport.amqp.wire.parser import FrameParser
 from txkombu.url import Parameters, TLSOptions
 
 from .amqp_peer import START, Connection, reply_to

@@ -12,14 +12,14 @@ from pamqp.heartbeat import Heartbeat
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import ProtocolError
-from txkombu.transport.amqp.frames import (
+from txkombu.transport.amqp.wire.frames import (
     BODY,
     HEARTBEAT_FRAME,
     METHOD,
     body_frames,
     frame,
 )
-from txkombu.transport.amqp.parser import FrameParser
+from txkombu.transport.amqp.wire.parser import FrameParser
 
 _frames = st.lists(
     st.tuples(

@@ -25,8 +25,8 @@ from txkombu.exceptions import (
     ProtocolError,
     SessionLost,
 )
-from txkombu.transport.amqp.frames import frame
-from txkombu.transport.ending import CLOSE_SECONDS
+from txkombu.transport.amqp.wire.frames import frame
+from txkombu.transport.closing import CLOSE_SECONDS
 
 from .amqp_peer import START, Basic, Channel, Connection, Peer
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish

@@ -20,11 +20,11 @@ from txkombu.exceptions import (
     Unroutable,
 )
 from txkombu.interfaces import Returned
-from txkombu.transport.confirms import Confirms
-from txkombu.transport.errors import exchange_named_in, refuses
-from txkombu.transport.ledger import Ledger
-from txkombu.transport.model.numbers import ChannelNumbers
-from txkombu.transport.model.requests import Request, Requests
+from txkombu.transport.amqp.channel_numbers import ChannelNumbers
+from txkombu.transport.amqp.confirms import Confirms
+from txkombu.transport.amqp.requests import Request, Requests
+from txkombu.transport.amqp.unacked import Ledger
+from txkombu.transport.amqp.wire.errors import exchange_named_in, refuses
 
 from .contract_harness import Probe
 

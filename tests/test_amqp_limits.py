@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import InternalError, ProtocolError, ResourceError, SessionLost
 from txkombu.transport.amqp import AmqpTransport
-from txkombu.transport.amqp.frames import BODY
-from txkombu.transport.amqp.protocol import AmqpSession
+from txkombu.transport.amqp.native import AmqpSession
+from txkombu.transport.amqp.wire.frames import BODY
 from txkombu.url import Parameters
 
 from .amqp_peer import Channel, Connection, Peer, Wire

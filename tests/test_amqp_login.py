@@ -18,7 +18,7 @@ from txkombu.exceptions import (
     NotAllowed,
     ProtocolError,
 )
-from txkombu.transport.model.login import tune
+from txkombu.transport.amqp.wire.login import tune
 from txkombu.url import Parameters
 
 from .amqp_peer import START, Connection, Peer

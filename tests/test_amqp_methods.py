@@ -17,14 +17,14 @@ from pamqp.header import ContentHeader
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import DecodeError, ProtocolError
-from txkombu.transport.amqp.methods import Method, decode_method, encode_method
-from txkombu.transport.amqp.parser import FrameParser
-from txkombu.transport.amqp.properties import (
+from txkombu.transport.amqp.wire.content import read_header
+from txkombu.transport.amqp.wire.methods import Method, decode_method, encode_method
+from txkombu.transport.amqp.wire.parser import FrameParser
+from txkombu.transport.amqp.wire.properties import (
     _common,
     decode_properties,
     encode_properties,
 )
-from txkombu.transport.model.content import read_header
 
 _SAMPLES: dict[str, tuple[Any, ...]] = {
     "bit": (True, False),

@@ -15,13 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import ProtocolError
 from txkombu.interfaces import Delivery
-from txkombu.transport.amqp.deliveries import delivery_of
-from txkombu.transport.amqp.frames import BODY, HEADER, METHOD
-from txkombu.transport.amqp.methods import decode_method
-from txkombu.transport.amqp.parser import DELIVERY, FrameParser
-from txkombu.transport.amqp.publishes import PublishWriter
-from txkombu.transport.amqp.settlements import ack_frame, nack_frame, reject_frame
-from txkombu.transport.model.content import Content
+from txkombu.transport.amqp.wire.ack_frames import ack_frame, nack_frame, reject_frame
+from txkombu.transport.amqp.wire.content import Content
+from txkombu.transport.amqp.wire.delivery_reader import delivery_of
+from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD
+from txkombu.transport.amqp.wire.methods import decode_method
+from txkombu.transport.amqp.wire.parser import DELIVERY, FrameParser
+from txkombu.transport.amqp.wire.publish_writer import PublishWriter
 
 Basic = commands.Basic
 

@@ -16,7 +16,7 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.transport.amqp import AmqpTransport
-from txkombu.transport.amqp.protocol import AmqpSession
+from txkombu.transport.amqp.native import AmqpSession
 from txkombu.url import Parameters, parse_url
 
 from .amqp_peer import Connection, Peer

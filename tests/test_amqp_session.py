@@ -21,7 +21,7 @@ from txkombu.exceptions import (
     ResourceError,
     SessionLost,
 )
-from txkombu.transport.ending import CLOSE_SECONDS
+from txkombu.transport.closing import CLOSE_SECONDS
 from txkombu.transport.heartbeat import Heartbeat as Watch
 from txkombu.url import Parameters
 

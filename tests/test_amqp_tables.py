@@ -15,7 +15,7 @@ from pamqp import decode
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import ProtocolError
-from txkombu.transport.amqp.tables import Reader, encode_table, short_string
+from txkombu.transport.amqp.wire.tables import Reader, encode_table, short_string
 
 _moment = datetime(2024, 2, 29, 1, 2, 3, tzinfo=timezone.utc)
 

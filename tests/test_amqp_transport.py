@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from txkombu.exceptions import ConnectError, OperationTimeout
 from txkombu.transport.amqp import AmqpTransport
-from txkombu.transport.amqp.frames import PROTOCOL_HEADER
+from txkombu.transport.amqp.wire.frames import PROTOCOL_HEADER
 from txkombu.transport.endpoints import endpoint_for, place_of
 from txkombu.url import NO_SERVER_NAME, Parameters, TLSOptions, parse_url
 

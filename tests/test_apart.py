@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from txkombu import BrokerConnection, Consumer, Message, Queue
-from txkombu.channel import Channel
+from txkombu.core.channel import Channel
 from txkombu.exceptions import AccessRefused, PreconditionFailed
 from txkombu.interfaces import Settlement
 from txkombu.testing import BrokerTestCase

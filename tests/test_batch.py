@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.batch import END, Batch, each_body
 from txkombu.exceptions import Nacked, NotSent
+from txkombu.messaging.publish_batch import END, Batch, each_body
 
 
 class BatchTests(SynchronousTestCase):

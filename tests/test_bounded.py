@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.bounded import bounded, pause
+from txkombu._util.timeouts import bounded, pause
 from txkombu.exceptions import OperationTimeout
 
 

@@ -14,10 +14,10 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Consumer, __version__
-from txkombu.cli.names import BadName, consumer_named
-from txkombu.cli.twistd import Options, makeService
+from txkombu.cli.consumer_loader import BadName, consumer_named
+from txkombu.cli.tap import Options, makeService
 from txkombu.service import ConsumerService
-from txkombu.service.consumers import SHUTDOWN_TIMEOUT
+from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
 
 from .processes import TWIST, TWISTD, Running, run_python
 
@@ -434,7 +434,7 @@ class MainTests(ModuleCase):
     def test_reactor(self) -> None:
         """Importing the commands and the service imports no reactor."""
         program = (
-            "import sys, txkombu.service, txkombu.cli.twistd, txkombu.__main__; "
+            "import sys, txkombu.service, txkombu.cli.tap, txkombu.__main__; "
             "sys.exit('twisted.internet.reactor' in sys.modules)"
         )
         done = run_python("-c", program, cwd=self.home)

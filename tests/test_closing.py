@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.contract_harness import Probe
 from tests.fakes import Call, FakeChannel, FakeSession, FakeTransport
 from txkombu import BrokerConnection, Exchange, Producer
+from txkombu.core.publish_queue import WINDOW
 from txkombu.exceptions import NotSent, OutcomeUnknown, ResourceError
-from txkombu.publishing import WINDOW
 
 ANSWER = 5
 """Seconds that a broker is given for an answer."""

@@ -5,7 +5,7 @@ The contract on a real RabbitMQ, over pika.
 from __future__ import annotations
 
 from txkombu.interfaces import IBrokerTransport
-from txkombu.transport.pika import PikaTransport
+from txkombu.transport.amqp.adapters.pika import PikaTransport
 from txkombu.url import Parameters, parse_url
 
 from . import contract

@@ -5,7 +5,7 @@ The contract on a real RabbitMQ, with txAMQP's client.
 from __future__ import annotations
 
 from txkombu.interfaces import IBrokerTransport
-from txkombu.transport.txamqp import TxAMQPTransport
+from txkombu.transport.amqp.adapters.txamqp import TxAMQPTransport
 from txkombu.url import Parameters, parse_url
 
 from . import contract

@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.contract_harness import Probe
 from tests.fakes import FakeSession, FakeTransport
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
-from txkombu.channel import Channel
+from txkombu.core.channel import Channel
+from txkombu.core.publish_queue import Publisher
 from txkombu.exceptions import (
     ChannelClosed,
     ConnectionClosed,
@@ -24,7 +25,6 @@ from txkombu.exceptions import (
     SerializerNotInstalled,
     SessionLost,
 )
-from txkombu.publishing import Publisher
 from txkombu.testing import BrokerTestCase
 
 EXCHANGE = Exchange("feed", type="direct")

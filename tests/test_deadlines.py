@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.deadlines import Deadlines
+from txkombu._util.deadlines import Deadlines
 
 
 class DeadlinesTests(SynchronousTestCase):

@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 from twisted.python.log import textFromEventDict
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.awaiting import as_deferred
-from txkombu.dispatch import Dispatcher
-from txkombu.inbox import Inbox
+from txkombu._util.awaitables import as_deferred
+from txkombu.core.unacked import Inbox
 from txkombu.message import Message
+from txkombu.messaging.dispatcher import Dispatcher
 
 from .fakes import FakeChannel, delivery
 

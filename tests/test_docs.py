@@ -12,19 +12,15 @@ from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import SynchronousTestCase
 
 import txkombu
-from txkombu import (
-    BrokerConnection,
-    compression,
-    consuming,
-    exceptions,
-    policy,
-    producer,
-    publishing,
-    yamlcodec,
-)
-from txkombu.lifecycle import State
-from txkombu.transport import _TABLE, _provider, known_schemes
-from txkombu.url import _OPTIONS, _TLS_OPTIONS
+from txkombu import BrokerConnection, compression, exceptions, policy
+from txkombu.core import consumers as consuming
+from txkombu.core import publish_queue as publishing
+from txkombu.core.lifecycle import State
+from txkombu.messaging import producer
+from txkombu.serialization import yaml_codec as yamlcodec
+from txkombu.transport.registry import _provider
+from txkombu.url.parser import _OPTIONS, _TLS_OPTIONS
+from txkombu.url.schemes import SCHEMES, known_schemes
 
 from . import abilities_table
 from .brokers import rabbitmq
@@ -328,11 +324,11 @@ class TableTests(SynchronousTestCase):
 
     def test_schemes(self) -> None:
         """Every scheme is listed, with its port, and whether it is available."""
-        schemes = first_columns("transports.rst", "transports")[: len(_TABLE)]
-        self.assertEqual(words_in(schemes), set(_TABLE))
-        self.assertLessEqual(set(_TABLE), set(known_schemes()))
+        schemes = first_columns("transports.rst", "transports")[: len(SCHEMES)]
+        self.assertEqual(words_in(schemes), set(SCHEMES))
+        self.assertLessEqual(set(SCHEMES), set(known_schemes()))
         for name, port, state, _ in schemes:
-            self.assertEqual(port or "0", str(_TABLE[name].port))
+            self.assertEqual(port or "0", str(SCHEMES[name].port))
             self.assertEqual(state, "available" if _is_available(name) else "not yet")
 
     def test_url_options(self) -> None:
@@ -402,7 +398,7 @@ class TableTests(SynchronousTestCase):
 
 def _is_available(scheme: str) -> bool:
     try:
-        _provider(_TABLE[scheme])()
+        _provider(SCHEMES[scheme])()
     except ImportError:
         return False
     return True

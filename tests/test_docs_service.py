@@ -10,9 +10,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.bounded import CLOSE_TIMEOUT
-from txkombu.cli.twistd import Options
-from txkombu.service.consumers import SHUTDOWN_TIMEOUT
+from txkombu._util.timeouts import CLOSE_TIMEOUT
+from txkombu.cli.tap import Options
+from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
 
 from .processes import TWIST, TWISTD, Running
 from .snippets import PageTestCase, snippets_of

@@ -14,13 +14,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
-from txkombu.exceptions import (
-    KombuError,
-    NotSent,
-    OperationTimeout,
-    OutcomeUnknown,
-)
-from txkombu.policy import Backoff
+from txkombu._util.backoff import Backoff
+from txkombu.exceptions import KombuError, NotSent, OperationTimeout, OutcomeUnknown
 
 from .brokers import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
 from .closing import shorten_closing

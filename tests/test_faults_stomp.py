@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
+from txkombu._util.backoff import Backoff
 from txkombu.exceptions import NotSent, OutcomeUnknown, SessionLost
-from txkombu.policy import Backoff
 from txkombu.url import parse_url
 
 from .abilities import STOMP_ACTIVEMQ, STOMP_RABBITMQ

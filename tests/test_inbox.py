@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
+from txkombu.core.unacked import Inbox
 from txkombu.exceptions import MessageStateError
-from txkombu.inbox import Inbox
 from txkombu.interfaces import Settlement
 from txkombu.message import Message
 

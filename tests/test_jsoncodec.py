@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.jsoncodec import dumps, loads
+from txkombu.serialization.json_codec import dumps, loads
 
 TYPED: list[tuple[object, object]] = [
     (

@@ -12,6 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txkombu import BrokerConnection
+from txkombu.core.lifecycle import State
+from txkombu.core.reconnector import SessionKeeper
 from txkombu.exceptions import (
     AuthenticationFailed,
     ConnectError,
@@ -20,8 +22,6 @@ from txkombu.exceptions import (
     TransportNotAvailable,
 )
 from txkombu.interfaces import IBrokerTransport, ISession, ISessionListener
-from txkombu.keeper import SessionKeeper
-from txkombu.lifecycle import State
 from txkombu.url import Parameters, parameters_for
 
 from .fakes import Attempt, FakeSession, FakeTransport

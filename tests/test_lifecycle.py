@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.lifecycle import TABLE, Event, IllegalStep, Lifecycle, State
+from txkombu.core.lifecycle import TABLE, Event, IllegalStep, Lifecycle, State
 
 
 class LifecycleTests(SynchronousTestCase):

@@ -9,17 +9,18 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu import Queue, serialization
+from txkombu import Queue
 from txkombu.compression import LIMIT
+from txkombu.core.unacked import Inbox
 from txkombu.exceptions import (
     ContentDisallowed,
     DecodeError,
     MessageStateError,
     SerializerNotInstalled,
 )
-from txkombu.inbox import Inbox
 from txkombu.interfaces import Settlement
 from txkombu.message import Message
+from txkombu.serialization import serializers as serialization
 
 from .fakes import FakeChannel, delivery
 

@@ -12,13 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
 from txkombu.entity import Exchange, Queue
-from txkombu.exceptions import (
-    AccessRefused,
-    ChannelClosed,
-    ProtocolError,
-    SessionLost,
-)
-from txkombu.transport.model.numbers import ChannelNumbers
+from txkombu.exceptions import AccessRefused, ChannelClosed, ProtocolError, SessionLost
+from txkombu.transport.amqp.channel_numbers import ChannelNumbers
 
 from .amqp_peer import Basic, Channel, Connection, Peer
 from .contract_harness import Inbox, Probe, consume, publish

@@ -11,15 +11,15 @@ from pamqp.frame import marshal
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import ProtocolError
-from txkombu.transport.model.content import Content, assembler
-from txkombu.transport.model.frames import (
+from txkombu.transport.amqp.wire.adapter_codec import decode_method
+from txkombu.transport.amqp.wire.adapter_frames import (
     OVERHEAD,
     frame,
     frame_size,
     parts,
     pieces,
 )
-from txkombu.transport.model.values import decode_method
+from txkombu.transport.amqp.wire.content import Content, assembler
 
 DELIVER = marshal(commands.Basic.Deliver("tag", 1, False, "", "q"), 1)
 

@@ -14,17 +14,17 @@ from pamqp.base import Frame as Method
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import DecodeError, ProtocolError
-from txkombu.transport.amqp import properties as native_properties
-from txkombu.transport.amqp.frames import OVERHEAD
-from txkombu.transport.amqp.methods import encode_method
-from txkombu.transport.amqp.tables import Reader, encode_table
-from txkombu.transport.model.values import (
+from txkombu.transport.amqp.wire import properties as native_properties
+from txkombu.transport.amqp.wire.adapter_codec import (
     decode_method,
     decode_properties,
     encode_arguments,
     encode_properties,
 )
-from txkombu.transport.model.values import encode_method as encode_model
+from txkombu.transport.amqp.wire.adapter_codec import encode_method as encode_model
+from txkombu.transport.amqp.wire.frames import OVERHEAD
+from txkombu.transport.amqp.wire.methods import encode_method
+from txkombu.transport.amqp.wire.tables import Reader, encode_table
 
 from .test_amqp_tables import _keys, _values
 

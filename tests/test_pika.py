@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import NotSent, ProtocolError, Unroutable
-from txkombu.transport.amqp.frames import frame
-from txkombu.transport.model.values import encode_properties
+from txkombu.transport.amqp.wire.adapter_codec import encode_properties
+from txkombu.transport.amqp.wire.frames import frame
 from txkombu.url import Parameters
 
 from .amqp_peer import START, Basic, Channel, Connection
@@ -243,7 +243,7 @@ class ImportTests(SynchronousTestCase):
     def test_no_reactor_and_no_pika(self) -> None:
         """Importing the library, and this transport, imports neither."""
         printed = self.run_lines(
-            "import sys, txkombu, txkombu.transport.pika",
+            "import sys, txkombu, txkombu.transport.amqp.adapters.pika",
             "from txkombu import BrokerConnection",
             "from txkombu.transport import transport_for",
             "transport_for('pika')",

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from txkombu.exceptions import OperationTimeout, SessionLost
-from txkombu.transport.pika import PikaTransport
+from txkombu.transport.amqp.adapters.pika import PikaTransport
 from txkombu.url import parse_url
 
 from .adapted_rabbitmq import programs

@@ -8,11 +8,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Queue
+from txkombu._util.backoff import STABLE, Backoff
+from txkombu.core.unacked import Inbox
 from txkombu.exceptions import DecodeError
-from txkombu.inbox import Inbox
 from txkombu.interfaces import Delivery
 from txkombu.message import Message
-from txkombu.policy import STABLE, Backoff, drop, reject, requeue_once
+from txkombu.policy import drop, reject, requeue_once
 
 from .fakes import FakeChannel
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Queue
-from txkombu.properties import SHORT_STRINGS, check_properties
+from txkombu.messaging.properties import SHORT_STRINGS, check_properties
 
 UTC = timezone.utc
 

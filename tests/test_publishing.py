@@ -10,6 +10,16 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Exchange
+from txkombu.core.publish_queue import (
+    MAX_PENDING,
+    MAX_PENDING_BYTES,
+    TURN,
+    TURN_BYTES,
+    WINDOW,
+    WINDOW_BYTES,
+    Publisher,
+)
+from txkombu.core.publish_request import Outgoing
 from txkombu.exceptions import (
     BackpressureError,
     ChannelClosed,
@@ -18,16 +28,6 @@ from txkombu.exceptions import (
     OperationTimeout,
     OutcomeUnknown,
     SessionLost,
-)
-from txkombu.outgoing import Outgoing
-from txkombu.publishing import (
-    MAX_PENDING,
-    MAX_PENDING_BYTES,
-    TURN,
-    TURN_BYTES,
-    WINDOW,
-    WINDOW_BYTES,
-    Publisher,
 )
 
 from .fakes import Call, FakeChannel

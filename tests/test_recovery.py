@@ -11,6 +11,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import implementer
 
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
+from txkombu.core.lifecycle import State
 from txkombu.exceptions import (
     ChannelClosed,
     ConnectError,
@@ -20,7 +21,6 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.interfaces import Settlement
-from txkombu.lifecycle import State
 from txkombu.testing import BrokerTestCase
 from txkombu.transport.memory import MemoryBroker
 

@@ -13,10 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from txkombu import BrokerConnection
+from txkombu._util.backoff import Backoff
+from txkombu.core.lifecycle import State
 from txkombu.exceptions import AuthenticationFailed, ConnectionClosed, NotSupported
 from txkombu.interfaces import IRenewableSession
-from txkombu.lifecycle import State
-from txkombu.policy import Backoff
 from txkombu.testing import BrokerTestCase
 
 from .brokers import HOST, rabbitmq

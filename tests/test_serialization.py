@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu import serialization
 from txkombu.exceptions import (
     ContentDisallowed,
     DecodeError,
@@ -26,6 +25,7 @@ from txkombu.exceptions import (
     SerializerNotInstalled,
 )
 from txkombu.serialization import Encoded, Registry
+from txkombu.serialization import serializers as serialization
 
 JSON = "application/json"
 YAML = "application/x-yaml"

@@ -11,16 +11,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
-from txkombu import (
-    BrokerConnection,
-    Consumer,
-    Exchange,
-    Message,
-    Producer,
-    Queue,
-)
-from txkombu.bounded import CLOSE_TIMEOUT
-from txkombu.channel import Channel
+from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
+from txkombu._util.timeouts import CLOSE_TIMEOUT
+from txkombu.core.channel import Channel
 from txkombu.exceptions import (
     AccessRefused,
     AuthenticationFailed,
@@ -32,7 +25,7 @@ from txkombu.exceptions import (
     TransportNotAvailable,
 )
 from txkombu.service import ConsumerService
-from txkombu.service.consumers import SHUTDOWN_TIMEOUT
+from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
 from txkombu.testing import BrokerTestCase
 
 WORK = Queue("work", Exchange("work", type="direct"), "work")

@@ -11,12 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import DecodeError, NotSupported
 from txkombu.transport.stomp.activemq import ActiveMQDialect
+from txkombu.transport.stomp.activemq.acks import ack, dead_letter, requeue
 from txkombu.transport.stomp.activemq.properties import (
     decode_properties,
     encode_properties,
 )
-from txkombu.transport.stomp.activemq.settling import ack, dead_letter, requeue
-from txkombu.transport.stomp.frames import Frame
+from txkombu.transport.stomp.wire.frames import Frame
 
 NOW = 1_700_000_000.25
 TIME = datetime(2020, 2, 29, 12, tzinfo=timezone.utc)

@@ -14,7 +14,7 @@ from txkombu import Queue
 from txkombu.exceptions import AccessRefused, SessionLost
 from txkombu.transport.stomp.activemq import recipes
 from txkombu.transport.stomp.dialect import Got
-from txkombu.transport.stomp.socket import StompSocket
+from txkombu.transport.stomp.protocol import StompSocket
 
 from .contract_harness import Probe
 from .stomp_peer import Peer, frame, message, receipt

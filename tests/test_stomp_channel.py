@@ -17,8 +17,8 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.interfaces import Capability, ISessionChannel, Settlement
-from txkombu.transport.stomp.frames import Frame
-from txkombu.transport.stomp.sockets import SPARE_SECONDS
+from txkombu.transport.stomp.connections import SPARE_SECONDS
+from txkombu.transport.stomp.wire.frames import Frame
 
 from .contract_harness import DEFAULT, Inbox, Probe, consume, publish
 from .stomp_fakes import FakeSocket, StompTestCase

@@ -28,8 +28,8 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.transport.stomp.connector import Connector
-from txkombu.transport.stomp.frames import Frame, encode_frame
-from txkombu.transport.stomp.socket import StompSocket
+from txkombu.transport.stomp.protocol import StompSocket
+from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import Parameters, TLSOptions, parse_url
 
 from .activemq import STRANGER, activemq

@@ -19,13 +19,13 @@ from txkombu.exceptions import (
     ResourceError,
     ResourceLocked,
 )
-from txkombu.transport.stomp.errors import (
+from txkombu.transport.stomp.wire.errors import (
     cancellation_of,
     error_of,
     is_provisional,
     login_error,
 )
-from txkombu.transport.stomp.frames import Frame
+from txkombu.transport.stomp.wire.frames import Frame
 from txkombu.url import Parameters
 
 TRACE = (

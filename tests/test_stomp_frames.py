@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.transport.stomp.frames import Frame, encode_frame, encode_header
-from txkombu.transport.stomp.stompest_core import StompParser
+from txkombu.transport.stomp.wire.frames import Frame, encode_frame, encode_header
+from txkombu.transport.stomp.wire.stompest_core import StompParser
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 values = st.text(st.characters(codec="utf-8", exclude_characters="\0"))

@@ -10,8 +10,8 @@ from decimal import Decimal
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import DecodeError
-from txkombu.transport.stomp.frames import Frame
-from txkombu.transport.stomp.headers import (
+from txkombu.transport.stomp.wire.frames import Frame
+from txkombu.transport.stomp.wire.properties import (
     COMMON_FIELDS,
     FRAME_HEADERS,
     MOST_BYTES,

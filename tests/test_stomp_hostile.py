@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import BrokerError, KombuError, ProtocolError, SessionLost
-from txkombu.transport.ending import CLOSE_SECONDS
-from txkombu.transport.stomp.frames import Frame, encode_frame, encode_header
-from txkombu.transport.stomp.login import login_frame
-from txkombu.transport.stomp.parser import FrameParser
-from txkombu.transport.stomp.stompest_core import StompError, StompParser
+from txkombu.transport.closing import CLOSE_SECONDS
+from txkombu.transport.stomp.wire.frames import Frame, encode_frame, encode_header
+from txkombu.transport.stomp.wire.login import login_frame
+from txkombu.transport.stomp.wire.parser import FrameParser
+from txkombu.transport.stomp.wire.stompest_core import StompError, StompParser
 from txkombu.url import Parameters
 
 from .contract_harness import Probe

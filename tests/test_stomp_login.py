@@ -12,13 +12,9 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.exceptions import (
-    AuthenticationFailed,
-    ConnectError,
-    ProtocolError,
-)
-from txkombu.transport.stomp import stompest_core
-from txkombu.transport.stomp.login import Agreed, Login, login_frame
+from txkombu.exceptions import AuthenticationFailed, ConnectError, ProtocolError
+from txkombu.transport.stomp.wire import stompest_core
+from txkombu.transport.stomp.wire.login import Agreed, Login, login_frame
 from txkombu.url import Parameters
 
 from .stomp_peer import SERVER, frame

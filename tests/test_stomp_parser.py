@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import ProtocolError
-from txkombu.transport.stomp.frames import Frame, encode_frame
-from txkombu.transport.stomp.parser import BODY_MOST, HEAD_MOST, FrameParser
-from txkombu.transport.stomp.stompest_core import StompParser
+from txkombu.transport.stomp.wire.frames import Frame, encode_frame
+from txkombu.transport.stomp.wire.parser import BODY_MOST, HEAD_MOST, FrameParser
+from txkombu.transport.stomp.wire.stompest_core import StompParser
 
 from .stomp_peer import message, receipt
 

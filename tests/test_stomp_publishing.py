@@ -14,7 +14,7 @@ from txkombu.exceptions import (
     OutcomeUnknown,
     SessionLost,
 )
-from txkombu.transport.stomp.parser import BODY_MOST
+from txkombu.transport.stomp.wire.parser import BODY_MOST
 
 from .contract_harness import DEFAULT, Probe, publish
 from .stomp_fakes import StompTestCase

@@ -18,10 +18,10 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import Capability
 from txkombu.transport.stomp.dialect import Bound, Consuming, Source
-from txkombu.transport.stomp.frames import Frame
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
 from txkombu.transport.stomp.rabbitmq.arguments import argument_headers
 from txkombu.transport.stomp.rabbitmq.recipes import helper_name
+from txkombu.transport.stomp.wire.frames import Frame
 
 EXCHANGES = {
     "dlx": Exchange("dlx", "direct"),

@@ -19,11 +19,11 @@ from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import BrokerError, KombuError, NotFound, SessionLost
 from txkombu.interfaces import ISessionChannel
 from txkombu.transport.amqp import AmqpTransport
+from txkombu.transport.stomp.connections import Quiet, fence
 from txkombu.transport.stomp.connector import Connector
-from txkombu.transport.stomp.frames import Frame, encode_frame
+from txkombu.transport.stomp.protocol import StompSocket
 from txkombu.transport.stomp.rabbitmq.mapping import destination_of, origin_of, route
-from txkombu.transport.stomp.socket import StompSocket
-from txkombu.transport.stomp.sockets import Quiet, fence
+from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import parse_url
 
 from .brokers import rabbitmq

@@ -29,11 +29,11 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import ISessionChannel, QueueDeclareOk
 from txkombu.transport.amqp import AmqpTransport
+from txkombu.transport.stomp.connections import Quiet, SessionSockets, fence
 from txkombu.transport.stomp.connector import Connector
 from txkombu.transport.stomp.dialect import Bound, Got
-from txkombu.transport.stomp.frames import Frame, encode_frame
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
-from txkombu.transport.stomp.sockets import Quiet, SessionSockets, fence
+from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import Parameters, parse_url
 
 from .brokers import RabbitMQ, rabbitmq

@@ -18,7 +18,7 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import ISession
 from txkombu.transport.stomp.dialect import Bound, Source
-from txkombu.transport.stomp.socket import ISocketOwner
+from txkombu.transport.stomp.protocol import ISocketOwner
 
 from .contract_harness import ChannelWatcher, Inbox, Probe, consume, publish
 from .stomp_fakes import FakeSocket, StompTestCase

@@ -23,9 +23,9 @@ from txkombu.exceptions import (
     ProtocolError,
     SessionLost,
 )
-from txkombu.transport.ending import CLOSE_SECONDS
-from txkombu.transport.stomp.frames import Frame, encode_frame
-from txkombu.transport.stomp.socket import TOLERANCE, ISocketOwner
+from txkombu.transport.closing import CLOSE_SECONDS
+from txkombu.transport.stomp.protocol import TOLERANCE, ISocketOwner
+from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import Parameters
 
 from .contract_harness import Probe

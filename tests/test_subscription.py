@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import BrokerConnection, Queue
+from txkombu.core.subscription import Subscription
 from txkombu.exceptions import (
     AccessRefused,
     ChannelClosed,
@@ -18,7 +19,6 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import ISession, QueueDeclareOk
 from txkombu.message import Message
-from txkombu.subscription import Subscription
 
 from .fakes import Call, FakeChannel, FakeSession, FakeTransport, delivery
 

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from txkombu import BrokerConnection, Consumer, Producer
 from txkombu.exceptions import AccessRefused, AuthenticationFailed
-from txkombu.parameters import TLSOptions
+from txkombu.url.parameters import TLSOptions
 
 from . import conformance, trust
 from .brokers import RabbitMQ, rabbitmq

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from txkombu import BrokerConnection, Consumer, Producer
 from txkombu.exceptions import AuthenticationFailed
-from txkombu.parameters import Parameters, TLSOptions
 from txkombu.url import parse_url
+from txkombu.url.parameters import Parameters, TLSOptions
 
 from . import conformance, trust
 from .activemq import activemq

@@ -14,8 +14,9 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import BrokerConnection, Exchange, Queue
-from txkombu.bounded import all_over_in_time
-from txkombu.channel import Channel
+from txkombu._util.timeouts import all_over_in_time
+from txkombu.core.channel import Channel
+from txkombu.core.topology import Bound, Topology
 from txkombu.entity import as_exchange
 from txkombu.exceptions import (
     AccessRefused,
@@ -28,7 +29,6 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.interfaces import Capability, QueueDeclareOk
-from txkombu.topology import Bound, Topology
 
 from .contract_harness import Probe
 from .fakes import FakeChannel, FakeSession, FakeTransport

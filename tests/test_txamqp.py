@@ -24,12 +24,12 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.interfaces import Delivery
-from txkombu.transport.amqp.frames import BODY, HEADER, METHOD, frame
-from txkombu.transport.amqp.methods import decode_method
-from txkombu.transport.amqp.properties import decode_properties, encode_properties
-from txkombu.transport.ending import CLOSE_SECONDS
-from txkombu.transport.model.content import header as content_header
-from txkombu.transport.txamqp.specification import load, method_name
+from txkombu.transport.amqp.adapters.txamqp_spec import load, method_name
+from txkombu.transport.amqp.wire.content import header as content_header
+from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD, frame
+from txkombu.transport.amqp.wire.methods import decode_method
+from txkombu.transport.amqp.wire.properties import decode_properties, encode_properties
+from txkombu.transport.closing import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 from .amqp_peer import START, Basic, Channel, Connection
@@ -412,7 +412,7 @@ class ClientTests(Case):
     def test_no_reactor(self) -> None:
         """Importing it installs no reactor, and imports nothing of the native one."""
         lines = (
-            "import sys, txkombu.transport.txamqp",
+            "import sys, txkombu.transport.amqp.adapters.txamqp",
             "print([m for m in sys.modules if m == 'twisted.internet.reactor'",
             "       or m.startswith('txkombu.transport.amqp')])",
         )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.validation import (
+from txkombu._util.validation import (
     check_arguments,
     check_auto_declare,
     check_bool,

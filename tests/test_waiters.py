@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.waiters import Once, Waiters
+from txkombu._util.waiters import Once, Waiters
 
 
 class WaitersTests(SynchronousTestCase):

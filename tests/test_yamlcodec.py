@@ -8,8 +8,14 @@ from typing import Any
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu import yamlcodec
-from txkombu.yamlcodec import YAML_DEPTH, YAML_LIMIT, dumps, guarded, loads
+from txkombu.serialization import yaml_codec as yamlcodec
+from txkombu.serialization.yaml_codec import (
+    YAML_DEPTH,
+    YAML_LIMIT,
+    dumps,
+    guarded,
+    loads,
+)
 
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 10)}]\n"
@@ -66,8 +72,13 @@ class YAMLTests(SynchronousTestCase):
     def test_too_deep(self) -> None:
         """Nesting in any notation is refused when it is too deep."""
         for piece in ("- ", "[", "? ", "{a: "):
-            error = self.assertRaises(yaml.YAMLError, self.load, piece * 20_000)
+            error = self.assertRaises(yaml.YAMLError, self.load, piece * YAML_DEPTH * 2)
             self.assertIn(f"deeper than {YAML_DEPTH}", str(error))
+
+    def test_far_too_deep(self) -> None:
+        """Nesting that the parser itself may refuse, in its own words, is refused."""
+        for piece in ("- ", "[", "? ", "{a: "):
+            self.assertRaises(yaml.YAMLError, self.load, piece * 20_000)
 
     def test_deep_enough(self) -> None:
         """As deep as is allowed can be read, and depth is not length."""

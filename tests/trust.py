@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from txkombu import BrokerConnection
 from txkombu.exceptions import ConnectError
-from txkombu.parameters import NO_SERVER_NAME
+from txkombu.url.parameters import NO_SERVER_NAME
 
 from .certificates import Authority
 from .node import HOST

@@ -4,7 +4,7 @@ txAMQP's client, for the tests.
 
 from __future__ import annotations
 
-from txkombu.transport.txamqp import TxAMQPTransport
+from txkombu.transport.amqp.adapters.txamqp import TxAMQPTransport
 
 from .adapted import Adapter
 

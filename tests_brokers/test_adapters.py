@@ -10,8 +10,8 @@ from typing import Any
 from tests import contract
 from tests.abilities import PIKA, TXAMQP
 from txkombu.interfaces import IBrokerTransport
-from txkombu.transport.pika import PikaTransport
-from txkombu.transport.txamqp import TxAMQPTransport
+from txkombu.transport.amqp.adapters.pika import PikaTransport
+from txkombu.transport.amqp.adapters.txamqp import TxAMQPTransport
 from txkombu.url import parse_url
 
 from . import roots

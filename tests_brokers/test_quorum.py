@@ -9,9 +9,9 @@ from typing import Any
 
 from tests.conformance import Conformance, program
 from txkombu import Consumer, Message, Producer, Queue
+from txkombu._util.backoff import Backoff
 from txkombu.exceptions import ConsumerCancelled, InternalError
 from txkombu.interfaces import Settlement
-from txkombu.policy import Backoff
 
 from . import roots
 

@@ -15,9 +15,9 @@ from tests.contract_harness import Harness, Inbox, consume
 from txkombu.entity import Queue
 from txkombu.exceptions import InternalError, PreconditionFailed
 from txkombu.interfaces import IBrokerTransport, ISessionChannel
-from txkombu.parameters import Parameters
 from txkombu.transport.amqp import AmqpTransport
 from txkombu.url import parse_url
+from txkombu.url.parameters import Parameters
 
 from . import roots
 

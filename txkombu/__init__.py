@@ -4,10 +4,10 @@ txkombu: Kombu's messaging model, native to Twisted.
 
 from ._version import __version__
 from .connection import BrokerConnection
-from .consumer import Consumer
 from .entity import Exchange, Queue, binding
 from .message import Message
-from .producer import Producer
+from .messaging.consumer import Consumer
+from .messaging.producer import Producer
 
 Connection = BrokerConnection
 """Kombu's later name for it."""

@@ -11,7 +11,7 @@ from twisted.python import usage
 from .cli.options import CommandOptions
 from .cli.serve import serve
 from .cli.shell import ShellOptions, shell
-from .cli.twistd import Options as ServeOptions
+from .cli.tap import Options as ServeOptions
 
 _USAGE_ERROR = 2
 

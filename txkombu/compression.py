@@ -14,8 +14,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
+from ._util.suggestions import not_installed
 from .exceptions import DecodeError, EncodeError, SerializerNotInstalled
-from .nearest import not_installed
 
 __all__ = ["LIMIT", "Compressors", "compress", "decompress", "register_compression"]
 

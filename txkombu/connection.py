@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from twisted.internet.defer import (
@@ -19,9 +19,18 @@ from twisted.internet.defer import (
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from .bounded import all_over_in_time, bounded
-from .channel import Channel
-from .draining import Draining
+from . import simple
+from ._util.timeouts import all_over_in_time, bounded
+from ._util.validation import check_short_string
+from ._util.waiters import Once
+from .core.channel import Channel
+from .core.drain_events import Draining
+from .core.lifecycle import State
+from .core.liveness import answers
+from .core.reconnector import SessionKeeper
+from .core.settings import Settings
+from .core.topology import Topology
+from .entity import Queue
 from .exceptions import (
     ChannelClosed,
     ChannelError,
@@ -36,20 +45,8 @@ from .exceptions import (
     SessionLost,
 )
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
-from .keeper import SessionKeeper
-from .lifecycle import State
-from .pulse import answers
-from .settings import Settings
-from .topology import Topology
-from .url import TLSOptions, parameters_for
-from .validation import check_short_string
-from .waiters import Once
-
-if TYPE_CHECKING:
-    from .consumer import Consumer
-    from .entity import Queue
-    from .producer import Producer
-    from .simple import SimpleQueue
+from .messaging import consumer, producer
+from .url.parser import TLSOptions, parameters_for
 
 OPERATION_TIMEOUT = 30.0
 """Seconds that an operation may take, the wait for a connection included."""
@@ -192,7 +189,7 @@ class BrokerConnection(Settings):
 
     @property
     def state(self) -> State:
-        """Where the connection is; see L{txkombu.lifecycle}."""
+        """Where the connection is; see L{txkombu.core.lifecycle}."""
         return State.IDLE if self._keeper is None else self._keeper.state
 
     @property
@@ -356,28 +353,24 @@ class BrokerConnection(Settings):
         """Whether a consumer of this connection reads the queue of that name."""
         return any(channel.consumes_from(queue) for channel in self._channels)
 
-    def Producer(self, channel: Channel | None = None, **options: Any) -> Producer:
+    def Producer(
+        self, channel: Channel | None = None, **options: Any
+    ) -> producer.Producer:
         """Make a L{txkombu.Producer} on a channel, by default one of its own."""
-        from .producer import Producer
-
-        return Producer(channel or self, **options)
+        return producer.Producer(channel or self, **options)
 
     def Consumer(
         self,
         queues: Queue | Iterable[Queue] | None = None,
         channel: Channel | None = None,
         **options: Any,
-    ) -> Consumer:
+    ) -> consumer.Consumer:
         """Make a L{txkombu.Consumer} on a channel, by default one of its own."""
-        from .consumer import Consumer
+        return consumer.Consumer(channel or self, queues, **options)
 
-        return Consumer(channel or self, queues, **options)
-
-    def SimpleQueue(self, name: str | Queue, **options: Any) -> SimpleQueue:
+    def SimpleQueue(self, name: str | Queue, **options: Any) -> simple.SimpleQueue:
         """Make a L{txkombu.simple.SimpleQueue} on a channel of its own."""
-        from .simple import SimpleQueue
-
-        return SimpleQueue(self, name, **options)
+        return simple.SimpleQueue(self, name, **options)
 
     def left_undone(self) -> list[str]:
         """

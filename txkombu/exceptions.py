@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from .interfaces import Returned
+    from ._types import Returned
 
 
 class KombuError(Exception):

@@ -3,7 +3,7 @@ The contract between the channel that users hold and a transport.
 
 This is the document a transport's author works from.  It has two layers of
 channels.  A I{session} is one live login at a broker; its I{session channels}
-die once and know nothing of recovery.  The L{txkombu.channel.Channel} that
+die once and know nothing of recovery.  The L{txkombu.core.channel.Channel} that
 users hold survives: it replaces its session channel after a loss.  Everything
 about reconnecting, replaying and retrying is above this contract; nothing of
 it belongs in a transport.
@@ -71,7 +71,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from zope.interface import Attribute, Interface
 
-from .crossing import (
+from ._types import (
     Capability,
     Delivery,
     Properties,
@@ -82,7 +82,7 @@ from .crossing import (
 
 if TYPE_CHECKING:
     from .entity import Exchange, Queue
-    from .parameters import Parameters
+    from .url.parameters import Parameters
 
 __all__ = [
     "Capability",

@@ -5,24 +5,47 @@ A received message: decoded once, settled once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from . import serialization
+from ._types import Delivery, Settlement
 from .compression import decompress
-from .exceptions import (
-    DecodeError,
-    MessageStateError,
-    SerializerNotInstalled,
-)
-from .interfaces import Delivery, Settlement
-
-if TYPE_CHECKING:
-    from .entity import Queue
-    from .inbox import Inbox
+from .exceptions import DecodeError, MessageStateError, SerializerNotInstalled
+from .serialization import serializers as serialization
 
 _UNDECODED = object()
+
+
+class SourceQueue(Protocol):
+    """What a message asks of the queue it came from."""
+
+    name: str
+
+    @property
+    def arguments(self) -> Mapping[str, object]:
+        """The arguments it is declared with."""
+
+
+class Settler(Protocol):
+    """
+    Settles messages on the session channel they came by.
+
+    @ivar gone: whether that channel is.
+    @ivar unsettled: the messages that await settlement, by delivery tag.
+    """
+
+    gone: bool
+    unsettled: dict[int, Message]
+
+    def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
+        """Settle as handled."""
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
+        """Settle as not attempted."""
+
+    def reject(self, tag: int, requeue: bool) -> Deferred[Settlement]:
+        """Settle as failed."""
 
 
 class Message:
@@ -52,8 +75,8 @@ class Message:
     def __init__(
         self,
         delivery: Delivery,
-        inbox: Inbox | None,
-        queue: Queue | None = None,
+        inbox: Settler | None,
+        queue: SourceQueue | None = None,
         accept: frozenset[str] | None = None,
     ) -> None:
         self._delivery = delivery
@@ -265,7 +288,7 @@ class Message:
             )
         self._state = state
 
-    def move_to(self, inbox: Inbox) -> None:
+    def move_to(self, inbox: Settler) -> None:
         """It is settled elsewhere from now on."""
         self._inbox = inbox
 

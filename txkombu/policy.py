@@ -4,16 +4,15 @@ What to do when something fails: how long to wait, what becomes of a message.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
     from .message import Message
+
 
 FailurePolicy = Callable[["Message", Failure], object]
 """
@@ -21,45 +20,8 @@ Called with a message whose handling failed and that is not settled.  It
 settles it, or leaves it unsettled on purpose; it may return a Deferred.
 """
 
-STABLE = 5.0
-"""Seconds after which a session or channel counts as stable."""
 
 _log = Logger()
-
-
-class Backoff:
-    """
-    Growing waits between attempts: 0 at first if allowed, then 1 s doubling to
-    30 s, each with up to a quarter taken off at random.
-
-    @param eager: whether the first wait is none at all.
-    @param jitter: gives numbers from 0 to 1.
-    """
-
-    first = 1.0
-    most = 30.0
-
-    def __init__(
-        self, eager: bool = False, jitter: Callable[[], float] = random.random
-    ) -> None:
-        self._eager = eager
-        self._jitter = jitter
-        self._next = 0.0 if eager else self.first
-
-    def delay(self) -> float:
-        """@return: how many seconds to wait before the next attempt."""
-        base = self._next
-        self._next = min(self.most, max(self.first, base * 2))
-        return base * (1 - self._jitter() / 4)
-
-    def reset(self) -> None:
-        """Begin anew, since things went well for some time."""
-        self._next = 0.0 if self._eager else self.first
-
-    def note_life(self, clock: IReactorTime, since: float) -> None:
-        """Reset if what began at C{since} lived long enough to count as stable."""
-        if clock.seconds() - since >= STABLE:
-            self.reset()
 
 
 def requeue_once(message: Message, failure: Failure) -> None:

@@ -6,22 +6,18 @@ from __future__ import annotations
 
 from queue import Empty
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
-from .bounded import bounded
-from .consumer import Consumer
+from ._util.timeouts import bounded
+from .core.channel import ChannelLender
 from .entity import Exchange, Queue
 from .exceptions import NotSupported, OperationTimeout
 from .message import Message
-from .producer import Producer
-
-if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
-    from .channel import Channel
-    from .connection import BrokerConnection
+from .messaging.consumer import Consumer
+from .messaging.producer import Producer
 
 __all__ = ["Empty", "SimpleQueue"]
 
@@ -44,7 +40,7 @@ class SimpleQueue:
 
     def __init__(
         self,
-        channel: Channel | BrokerConnection,
+        channel: ChannelLender,
         name: str | Queue,
         no_ack: bool | None = None,
         serializer: str | None = None,

@@ -4,7 +4,7 @@ from twisted.application.service import ServiceMaker
 
 txkombu = ServiceMaker(
     "Kombu consumers",
-    "txkombu.cli.twistd",
+    "txkombu.cli.tap",
     "Host consumers of messages from a broker.",
     "kombu",
 )

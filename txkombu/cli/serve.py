@@ -22,7 +22,7 @@ from twisted.logger import (
 )
 
 from ..service import ConsumerService
-from .twistd import Options, makeService
+from .tap import Options, makeService
 
 
 def serve(options: Options) -> int:

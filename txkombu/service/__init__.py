@@ -2,7 +2,7 @@
 Hosting consumers: a Twisted service that keeps them consuming.
 """
 
-from .consumers import ConsumerService
-from .hosted import ConsumerFactory
+from .consumer_service import ConsumerService
+from .hosted_consumer import ConsumerFactory
 
 __all__ = ["ConsumerFactory", "ConsumerService"]

@@ -13,8 +13,8 @@ from zope.interface import implementer
 
 from ..exceptions import ConnectError, SessionLost
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
-from ..parameters import Parameters
 from ..transport.memory import MemoryBroker
+from ..url.parameters import Parameters
 from .faults import FaultyChannel, FaultySession
 from .published import Published
 

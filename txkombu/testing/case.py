@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ..awaiting import as_deferred
+from .._util.awaitables import as_deferred
 from ..connection import BrokerConnection
 from .broker import RecordingBroker
 from .published import Published

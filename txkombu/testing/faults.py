@@ -4,7 +4,7 @@ Sessions and channels of the memory broker with something in between.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.components import proxyForInterface
@@ -23,8 +23,14 @@ from ..interfaces import (
 )
 from .published import Published
 
-if TYPE_CHECKING:
-    from .broker import RecordingBroker
+
+class FaultSource(Protocol):
+    """What tells sessions and channels which faults to make, and is told."""
+
+    published: list[Published]
+    sessions: list[FaultySession]
+    holds_confirms: bool
+
 
 _Session: Any = proxyForInterface(ISession)
 _Channel: Any = proxyForInterface(ISessionChannel)
@@ -41,7 +47,7 @@ class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run tim
 
     original: ISession
 
-    def __init__(self, broker: RecordingBroker, listener: ISessionListener) -> None:
+    def __init__(self, broker: FaultSource, listener: ISessionListener) -> None:
         self.broker = broker
         self.listener = listener
         self.channels: list[FaultyChannel] = []

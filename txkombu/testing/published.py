@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..compression import decompress
-from ..serialization import decode
+from ..serialization.serializers import decode
 
 
 class Published(NamedTuple):

@@ -2,6 +2,6 @@
 C{amqp://}: the native Twisted transport for AMQP 0-9-1.
 """
 
-from .transport import AmqpTransport
+from .native import AmqpTransport
 
 __all__ = ["AmqpTransport"]

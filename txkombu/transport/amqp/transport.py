@@ -1,14 +1,49 @@
 """
-C{amqp://} and C{amqps://}: connecting to a broker that speaks AMQP 0-9-1.
+Connecting to brokers that speak AMQP 0-9-1, whatever reads and writes the bytes.
 """
 
 from __future__ import annotations
 
-from ..model.transport import Transport
-from .protocol import AmqpSession
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from zope.interface import implementer
+
+from ...exceptions import ConnectError
+from ...interfaces import IBrokerTransport, ISession, ISessionListener
+from ..connect import check_credentials, connect
+from ..endpoints import place_of
+from .session import Session
+
+if TYPE_CHECKING:
+    from ...url.parameters import Parameters
 
 
-class AmqpTransport(Transport):
-    """The native transport; see L{IBrokerTransport}."""
+@implementer(IBrokerTransport)
+class Transport:
+    """
+    Connects; see L{IBrokerTransport}.
 
-    session = AmqpSession
+    @cvar session: the kind of its sessions.
+    """
+
+    session: type[Session]
+
+    def __init__(self) -> None:
+        self._warned: set[str] = set()
+
+    def connect(
+        self,
+        parameters: Parameters,
+        endpoint: IStreamClientEndpoint | None,
+        clock: IReactorTime,
+        listener: ISessionListener,
+    ) -> Deferred[ISession]:
+        try:
+            check_credentials(parameters)
+        except ConnectError as error:
+            return fail(error)
+        place = place_of(parameters, endpoint)
+        session = self.session(parameters, place, clock, listener, self._warned)
+        return connect(session, parameters, endpoint, clock)

@@ -22,7 +22,7 @@ from .session import MemorySession
 from .vhost import VirtualHost
 
 if TYPE_CHECKING:
-    from ...parameters import Parameters
+    from ...url.parameters import Parameters
 
 
 @implementer(IBrokerTransport)

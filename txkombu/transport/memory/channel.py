@@ -13,17 +13,13 @@ from zope.interface import implementer
 
 from ...entity import Queue
 from ...exceptions import ConsumerCancelled
-from ...interfaces import (
-    Delivery,
-    ISessionChannel,
-    ISessionChannelListener,
-    Settlement,
-)
-from .consumer import MemoryConsumer
+from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Settlement
+from .consumer import Handout, MemoryConsumer
 from .errors import Refused, named, type_name
-from .events import Handout, Notice, Parting
+from .events import Notice, Parting
+from .interfaces import SessionHost, Source
 from .message import Message
-from .methods import (
+from .method_ids import (
     BASIC_ACK,
     BASIC_CONSUME,
     BASIC_GET,
@@ -36,7 +32,6 @@ from .publishing import PublishingChannel
 
 if TYPE_CHECKING:
     from .queue import MemoryQueue
-    from .session import MemorySession
 
 
 @implementer(ISessionChannel)
@@ -52,9 +47,7 @@ class MemoryChannel(PublishingChannel):
     @ivar seen: the highest delivery tag that has reached the owner.
     """
 
-    def __init__(
-        self, session: MemorySession, listener: ISessionChannelListener
-    ) -> None:
+    def __init__(self, session: SessionHost, listener: ISessionChannelListener) -> None:
         super().__init__(session, listener)
         self.unsettled: dict[int, Handout] = {}
         self.consumers: dict[str, MemoryConsumer] = {}
@@ -304,7 +297,7 @@ class MemoryChannel(PublishingChannel):
             handout.queue.run()
 
     def _requeue(self, handouts: list[Handout]) -> None:
-        queues: dict[MemoryQueue, list[Message]] = {}
+        queues: dict[Source, list[Message]] = {}
         for handout in handouts:
             queues.setdefault(handout.queue, []).append(handout.message)
         for queue, messages in queues.items():

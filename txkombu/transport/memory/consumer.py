@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from ...interfaces import Delivery
+from .events import Death, _log
+from .interfaces import ConsumerHost, Source
 
 if TYPE_CHECKING:
-    from .channel import MemoryChannel
-    from .queue import MemoryQueue
+    from .message import Message
+
 
 WINDOW: Final = 256
 """How many deliveries without a prefetch count may be on their way at once."""
@@ -47,11 +49,11 @@ class MemoryConsumer:
         "windowed",
     )
 
-    queue: MemoryQueue
+    queue: Source
 
     def __init__(
         self,
-        channel: MemoryChannel,
+        channel: ConsumerHost,
         tag: str,
         no_ack: bool,
         exclusive: bool,
@@ -130,3 +132,60 @@ class Rotation:
 
     def __iter__(self) -> Iterator[MemoryConsumer]:
         return (each for lane in self._lanes.values() for each in lane)
+
+
+class Handout:
+    """
+    A message on its way to a consumer, and from then on until it is settled.
+
+    @ivar consumer: who it is for; None if it was got.
+    """
+
+    __slots__ = ("consumer", "message", "queue", "tag")
+
+    def __init__(
+        self,
+        queue: Source,
+        consumer: MemoryConsumer | None,
+        tag: int,
+        message: Message,
+    ) -> None:
+        self.queue = queue
+        self.consumer = consumer
+        self.tag = tag
+        self.message = message
+
+    def delivery(self) -> Delivery:
+        """What the client is given."""
+        message = self.message
+        consumer = self.consumer
+        return Delivery(
+            self.tag,
+            "" if consumer is None else consumer.tag,
+            message.redelivered,
+            message.exchange,
+            message.routing_key,
+            message.body,
+            message.read_counted if self.queue.meaning.quorum else message.read,
+        )
+
+    def fire(self) -> None:
+        consumer = self.consumer
+        assert consumer is not None, "what is got is no event"
+        if consumer.windowed:
+            consumer.released()
+            consumer.queue.run()
+        channel = consumer.channel
+        channel.seen = self.tag
+        if not channel.wants(self):
+            return
+        if consumer.abandoned:
+            channel.nack(self.tag, False, True)
+            return
+        try:
+            consumer.on_delivery(self.delivery())
+        except Exception:
+            _log.failure("on_delivery of {consumer} failed", consumer=consumer)
+
+    def fail(self, death: Death) -> None:
+        """It went back to its queue when the channel died."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
+from .interfaces import Due
+
 if TYPE_CHECKING:
     from .pump import Pump
-    from .queue import MemoryQueue
 
 
 class Deadlines:
@@ -26,7 +27,7 @@ class Deadlines:
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
-        self._heap: list[tuple[float, int, MemoryQueue]] = []
+        self._heap: list[tuple[float, int, Due]] = []
         self._order = count()
         self._call: IDelayedCall | None = None
         self._awake = False
@@ -39,7 +40,7 @@ class Deadlines:
         clock = self._pump.clock
         return 0.0 if clock is None else clock.seconds()
 
-    def add(self, when: float, queue: MemoryQueue) -> None:
+    def add(self, when: float, queue: Due) -> None:
         """Have a queue's C{check} called once its C{check_at} has come."""
         heappush(self._heap, (when, next(self._order), queue))
         if self._awake and self._as_of is None:

@@ -22,15 +22,11 @@ from ...exceptions import (
     OutcomeUnknown,
     SessionLost,
 )
-from ...interfaces import Delivery
-from .methods import BASIC_PUBLISH
+from .method_ids import BASIC_PUBLISH
 
 if TYPE_CHECKING:
-    from .consumer import MemoryConsumer
-    from .message import Message
     from .pump import Pump
-    from .queue import MemoryQueue
-    from .served import ServedChannel
+
 
 T = TypeVar("T")
 _log: Final = Logger()
@@ -175,86 +171,6 @@ class Verdict:
 
     def fail(self, death: Death) -> None:
         self._deferred.errback(death.for_publish(self._exchange))
-
-
-class Refusal:
-    """The broker refused an operation, which ends the channel or the session."""
-
-    __slots__ = ("_channel", "_deferred", "_error")
-
-    def __init__(
-        self,
-        channel: ServedChannel,
-        error: BrokerError,
-        deferred: Deferred[Any] | None,
-    ) -> None:
-        self._channel = channel
-        self._error = error
-        self._deferred = deferred
-
-    def fire(self) -> None:
-        self._channel.ended(self._error, self._deferred)
-
-    def fail(self, death: Death) -> None:
-        if self._deferred is not None:
-            self._deferred.errback(death.for_operation())
-
-
-class Handout:
-    """
-    A message on its way to a consumer, and from then on until it is settled.
-
-    @ivar consumer: who it is for; None if it was got.
-    """
-
-    __slots__ = ("consumer", "message", "queue", "tag")
-
-    def __init__(
-        self,
-        queue: MemoryQueue,
-        consumer: MemoryConsumer | None,
-        tag: int,
-        message: Message,
-    ) -> None:
-        self.queue = queue
-        self.consumer = consumer
-        self.tag = tag
-        self.message = message
-
-    def delivery(self) -> Delivery:
-        """What the client is given."""
-        message = self.message
-        consumer = self.consumer
-        return Delivery(
-            self.tag,
-            "" if consumer is None else consumer.tag,
-            message.redelivered,
-            message.exchange,
-            message.routing_key,
-            message.body,
-            message.read_counted if self.queue.meaning.quorum else message.read,
-        )
-
-    def fire(self) -> None:
-        consumer = self.consumer
-        assert consumer is not None, "what is got is no event"
-        if consumer.windowed:
-            consumer.released()
-            consumer.queue.run()
-        channel = consumer.channel
-        channel.seen = self.tag
-        if not channel.wants(self):
-            return
-        if consumer.abandoned:
-            channel.nack(self.tag, False, True)
-            return
-        try:
-            consumer.on_delivery(self.delivery())
-        except Exception:
-            _log.failure("on_delivery of {consumer} failed", consumer=consumer)
-
-    def fail(self, death: Death) -> None:
-        """It went back to its queue when the channel died."""
 
 
 class Notice:

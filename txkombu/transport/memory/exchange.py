@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .errors import Refused, named, shown, type_name
+from .interfaces import Destination
 from .routing import Binding, Router
 
 if TYPE_CHECKING:
     from ...entity import Exchange
     from ...interfaces import Properties
-    from .queue import MemoryQueue
 
 
 class MemoryExchange:
@@ -75,7 +75,7 @@ class MemoryExchange:
             self.router.discard(binding)
             self.chained -= isinstance(binding.destination, MemoryExchange)
 
-    def unbind_all(self, destination: MemoryQueue | MemoryExchange) -> bool:
+    def unbind_all(self, destination: Destination) -> bool:
         """Remove the bindings to one destination; whether there were any."""
         gone = [each for each in self.bindings if each.destination is destination]
         for each in gone:
@@ -166,12 +166,12 @@ def route(
     first: MemoryExchange,
     key: str,
     properties: Properties,
-) -> list[MemoryQueue]:
+) -> list[Destination]:
     """
     The queues a message goes to, each once, whatever the bindings between
     exchanges; cycles among them are harmless.
     """
-    queues: dict[MemoryQueue, None] = {}
+    queues: dict[Destination, None] = {}
     seen = {first: None}
     todo = [first]
     while todo:

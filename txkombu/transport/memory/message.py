@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from ..._util.validation import check_short_string
 from ...interfaces import Properties
-from ...validation import check_short_string
 
 Table = dict[str, object]
 

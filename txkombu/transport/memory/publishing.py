@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from ..._util.validation import check_short_string
 from ...entity import Exchange
 from ...exceptions import Nacked, NotSent, Unroutable
 from ...interfaces import Properties, Returned
-from ...validation import check_short_string
 from .errors import Refused
 from .events import Notice, Verdict
 from .message import check_properties, snapshot
-from .methods import BASIC_PUBLISH
+from .method_ids import BASIC_PUBLISH
 from .topology import TopologyChannel
 
 

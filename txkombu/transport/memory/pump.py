@@ -5,12 +5,11 @@ The pump: what drives a memory broker, once per turn of the reactor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-if TYPE_CHECKING:
-    from .events import EventStream
+from .interfaces import Stream
 
 MOST_ROUNDS: Final = 100_000
 """How often it may run without any time passing; only a test's clock stands."""
@@ -31,13 +30,13 @@ class Pump:
 
     def __init__(self, clock: IReactorTime | None) -> None:
         self.clock = clock
-        self._streams: list[EventStream] = []
+        self._streams: list[Stream] = []
         self._call: IDelayedCall | None = None
         self._rounds = 0
         self._round_time: float | None = None
         self._running = False
 
-    def note(self, stream: EventStream) -> None:
+    def note(self, stream: Stream) -> None:
         """A stream has events."""
         self._streams.append(stream)
         if self._call is None:

@@ -19,15 +19,22 @@ from typing import TYPE_CHECKING
 from .arguments import CHECKS, QueueArguments, read_arguments
 from .backlog import Backlog, PriorityBacklog
 from .consumer import MemoryConsumer, Rotation
-from .deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, bury
+from .dead_letter import (
+    DELIVERY_LIMIT,
+    EXPIRED,
+    MAXLEN,
+    REJECTED,
+    _dead,
+    _deaths,
+    _goes_round,
+)
 from .errors import Refused, named
 from .exchange import check_arguments, check_field
+from .interfaces import QueueHost
 from .message import Message
 
 if TYPE_CHECKING:
     from ...entity import Queue
-    from .session import MemorySession
-    from .vhost import VirtualHost
 
 
 class MemoryQueue:
@@ -62,12 +69,12 @@ class MemoryQueue:
 
     def __init__(
         self,
-        vhost: VirtualHost,
+        vhost: QueueHost,
         name: str,
         declared: Queue,
-        owner: MemorySession | None,
+        owner: object,
     ) -> None:
-        self.vhost = vhost
+        self.vhost: QueueHost = vhost
         self.name = name
         self.durable = declared.durable and owner is None
         self.auto_delete = declared.auto_delete
@@ -304,3 +311,22 @@ class MemoryQueue:
 
     def __repr__(self) -> str:
         return f"<queue {self.name!r}: {len(self.waiting)} waiting>"
+
+
+def bury(queue: MemoryQueue, message: Message, reason: str) -> None:
+    """Route a dropped message through its queue's dead letter exchange, if any."""
+    arguments = queue.meaning
+    if arguments.dead_letter_exchange is None:
+        return
+    exchanges = queue.vhost.exchanges
+    exchange = exchanges.get(arguments.dead_letter_exchange)
+    if exchange is None:
+        return
+    dead = _dead(queue, message, reason)
+    found: dict[MemoryQueue, None] = {}
+    for key in (dead.routing_key, *dead.copies):
+        found.update(dict.fromkeys(queue.vhost.route(exchange, key, dead.properties)))
+    deaths = _deaths(dead.properties)
+    for target in found:
+        if not _goes_round(target.name, deaths, reason):
+            target.publish(dead.twin())

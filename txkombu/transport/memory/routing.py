@@ -9,18 +9,15 @@ remembered until a binding changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import attrs
 
 from ...interfaces import Properties
 from .errors import Refused
+from .interfaces import Destination
 from .message import headers_of
 from .topic import TopicTrie
-
-if TYPE_CHECKING:
-    from .exchange import MemoryExchange
-    from .queue import MemoryQueue
 
 _REMEMBERED = 1000
 """Keys a topic exchange remembers the outcome of."""
@@ -37,7 +34,7 @@ class Binding:
     """
 
     source: str
-    destination: MemoryQueue | MemoryExchange
+    destination: Destination
     key: str
     arguments: Mapping[str, object] = attrs.field(factory=dict, hash=False)
 
@@ -55,15 +52,13 @@ class Router(Protocol):
     def discard(self, binding: Binding) -> None:
         """Forget a binding that was added."""
 
-    def match(
-        self, key: str, properties: Properties
-    ) -> Sequence[MemoryQueue | MemoryExchange]:
+    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
         """The destinations that want a message, each once."""
 
 
 def _destinations(
     bindings: Iterable[Binding],
-) -> tuple[MemoryQueue | MemoryExchange, ...]:
+) -> tuple[Destination, ...]:
     return tuple(dict.fromkeys(each.destination for each in bindings))
 
 
@@ -72,7 +67,7 @@ class DirectRouter:
 
     def __init__(self) -> None:
         self._bindings: dict[str, dict[Binding, None]] = {}
-        self._known: dict[str, tuple[MemoryQueue | MemoryExchange, ...]] = {}
+        self._known: dict[str, tuple[Destination, ...]] = {}
 
     def _key(self, key: str) -> str:
         return key
@@ -90,9 +85,7 @@ class DirectRouter:
         if not bindings:
             del self._bindings[key]
 
-    def match(
-        self, key: str, properties: Properties
-    ) -> Sequence[MemoryQueue | MemoryExchange]:
+    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
         key = self._key(key)
         found = self._known.get(key)
         if found is None:
@@ -114,7 +107,7 @@ class TopicRouter:
 
     def __init__(self) -> None:
         self._trie: TopicTrie[Binding] = TopicTrie()
-        self._known: dict[str, tuple[MemoryQueue | MemoryExchange, ...]] = {}
+        self._known: dict[str, tuple[Destination, ...]] = {}
 
     def add(self, binding: Binding) -> None:
         self._trie.add(binding.key, binding)
@@ -124,9 +117,7 @@ class TopicRouter:
         self._trie.discard(binding.key, binding)
         self._known.clear()
 
-    def match(
-        self, key: str, properties: Properties
-    ) -> Sequence[MemoryQueue | MemoryExchange]:
+    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _REMEMBERED:
@@ -160,9 +151,7 @@ class HeadersRouter:
     def discard(self, binding: Binding) -> None:
         del self._bindings[binding]
 
-    def match(
-        self, key: str, properties: Properties
-    ) -> Sequence[MemoryQueue | MemoryExchange]:
+    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
         headers = headers_of(properties)
         return _destinations(
             each for each in self._bindings if _wanted(each.arguments, headers)
@@ -202,9 +191,7 @@ class CustomRouter:
     def discard(self, binding: Binding) -> None:
         del self._bindings[binding]
 
-    def match(
-        self, key: str, properties: Properties
-    ) -> Sequence[MemoryQueue | MemoryExchange]:
+    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
         return _destinations(self._function(list(self._bindings), key, properties))
 
 

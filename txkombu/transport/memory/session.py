@@ -25,11 +25,11 @@ from ...interfaces import (
 )
 from .channel import MemoryChannel
 from .events import Closing, Death, EventStream, Notice, Pending, Reply
-from .wire import MemoryWire
+from .interfaces import BrokerHost
+from .loopback import MemoryWire
 
 if TYPE_CHECKING:
-    from .broker import MemoryBroker
-    from .served import ServedChannel
+    from .channel_state import ServedChannel
     from .vhost import VirtualHost
 
 
@@ -49,7 +49,7 @@ class MemorySession(Protocol):
 
     def __init__(
         self,
-        broker: MemoryBroker,
+        broker: BrokerHost,
         vhost: VirtualHost,
         userid: str,
         listener: ISessionListener,

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, fail
 from ...entity import Exchange, Queue
 from ...exceptions import NotSupported
 from ...interfaces import QueueDeclareOk
-from .methods import (
+from .channel_state import ServedChannel
+from .method_ids import (
     EXCHANGE_BIND,
     EXCHANGE_DECLARE,
     EXCHANGE_DELETE,
@@ -23,7 +24,6 @@ from .methods import (
     QUEUE_UNBIND,
 )
 from .queue import MemoryQueue
-from .served import ServedChannel
 
 
 class TopologyChannel(ServedChannel):
@@ -81,7 +81,8 @@ class TopologyChannel(ServedChannel):
     # --- queues --------------------------------------------------------------
 
     def _queue(self, queue: Queue) -> MemoryQueue:
-        return self._vhost.queue(queue.name, self.session)
+        found: MemoryQueue = self._vhost.queue(queue.name, self.session)
+        return found
 
     def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
         if queue.arguments.get("x-queue-type") == "stream" and not passive:

@@ -22,7 +22,6 @@ from .routing import Binding, Router
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .session import MemorySession
 
 _PREDECLARED: Final = (
     ("", "direct"),
@@ -143,7 +142,7 @@ class VirtualHost:
         source: str,
         key: str,
         arguments: Mapping[str, object],
-        session: MemorySession,
+        session: object,
     ) -> None:
         """Undo L{bind}, if it was done and all that it names is there."""
         if not source:
@@ -159,7 +158,7 @@ class VirtualHost:
 
     # --- queues --------------------------------------------------------------
 
-    def queue(self, name: str, session: MemorySession) -> MemoryQueue:
+    def queue(self, name: str, session: object) -> MemoryQueue:
         """Find a queue that a session may use."""
         found = self.queues.get(name)
         if found is None:
@@ -167,7 +166,7 @@ class VirtualHost:
         self._check_access(found, session)
         return found
 
-    def _check_access(self, queue: MemoryQueue, session: MemorySession) -> None:
+    def _check_access(self, queue: MemoryQueue, session: object) -> None:
         if queue.owner is not None and queue.owner is not session:
             raise self._locked(queue.name)
 
@@ -182,7 +181,7 @@ class VirtualHost:
         )
 
     def declare_queue(
-        self, declared: Queue, passive: bool, session: MemorySession
+        self, declared: Queue, passive: bool, session: object
     ) -> QueueDeclareOk:
         """Make sure that a queue exists as described."""
         name = declared.name
@@ -200,7 +199,7 @@ class VirtualHost:
         queue.touch()
         return QueueDeclareOk(queue.name, len(queue.waiting), len(queue.consumers))
 
-    def _add_queue(self, declared: Queue, session: MemorySession) -> MemoryQueue:
+    def _add_queue(self, declared: Queue, session: object) -> MemoryQueue:
         name = declared.name
         _check_reserved("queue", name)
         if not name:
@@ -211,7 +210,7 @@ class VirtualHost:
         return queue
 
     def delete_queue(
-        self, name: str, if_unused: bool, if_empty: bool, session: MemorySession
+        self, name: str, if_unused: bool, if_empty: bool, session: object
     ) -> int:
         """Delete a queue, if it is there; the number of messages lost with it."""
         if name not in self.queues:
@@ -243,7 +242,8 @@ class VirtualHost:
         if not exchange.chained and exchange.alternate is None:
             # Then all of them are queues.
             return cast("Sequence[MemoryQueue]", exchange.router.match(key, properties))
-        return route(self.exchanges, exchange, key, properties)
+        found = route(self.exchanges, exchange, key, properties)
+        return cast("Sequence[MemoryQueue]", found)
 
     def publish(
         self, body: bytes, properties: Properties, exchange_name: str, key: str

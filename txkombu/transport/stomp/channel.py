@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ..._util.waiters import Waiters
 from ...exceptions import ChannelClosed, ContentTooLarge, NotSupported
 from ...interfaces import (
     Capability,
@@ -35,22 +36,21 @@ from ...interfaces import (
     Properties,
     Settlement,
 )
-from ...waiters import Waiters
-from ..ending import CLOSE_SECONDS
+from ..closing import CLOSE_SECONDS
 from ..errors import closed, ended, not_sent
+from .connections import SessionSockets, fence
 from .consumer import Consumer
-from .declaring import DeclaringChannel
-from .dialect import Consuming, Got
-from .holding import Holder, Holdings
-from .operations import Operation, Operations, Work
-from .owner import Borrower, OwnedConsumer, Owner
-from .publishing import Publishing
-from .socket import ISocketOwner, StompSocket
-from .sockets import fence
+from .declarations import Known
+from .dialect import Consuming, Dialect, Got
+from .exclusive_queue import Borrower, OwnedConsumer, Owner
+from .operation_queue import Operation, Operations, Work
+from .protocol import ISocketOwner, StompSocket
+from .publisher import Publishing
+from .topology import DeclaringChannel
+from .unacked import Holder, Holdings
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
-    from .session import StompSession
 
 _T = TypeVar("_T")
 
@@ -65,15 +65,39 @@ _OPEN: Final = _State.OPEN
 _STALE: Final = Settlement.STALE
 
 
+class ChannelHost(Protocol):
+    """The session of a channel."""
+
+    dialect: Dialect
+    sockets: SessionSockets
+    known: Known
+
+    async def own(self, queue: Queue) -> None:
+        """Declare an exclusive queue on a socket that it lives on."""
+
+    def disown(self, name: str) -> Deferred[None]:
+        """Let go of an exclusive queue."""
+
+    async def bound(self, queue: Any) -> None:
+        """Have all consumers of a queue receive what was bound to it."""
+
+    def release(self, channel: Any) -> None:
+        """A channel is over."""
+
+    def write_paused_by(self, channel: Any) -> None:
+        """A channel's socket is full."""
+
+    def write_resumed_by(self, channel: Any) -> None:
+        """A channel's socket has room again, or is gone."""
+
+
 @implementer(ISessionChannel, ISocketOwner)
 class StompChannel(DeclaringChannel):
     """One channel of one session; see L{ISessionChannel}."""
 
     _log = Logger()
 
-    def __init__(
-        self, session: StompSession, listener: ISessionChannelListener
-    ) -> None:
+    def __init__(self, session: ChannelHost, listener: ISessionChannelListener) -> None:
         self._session = session
         self._listener = listener
         self._dialect = session.dialect

@@ -10,13 +10,12 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from ...exceptions import AuthenticationFailed, ConnectError
-from ..attempt import connect
-from ..credentials import check_credentials
+from ..connect import check_credentials, connect
 from ..endpoints import place_of
-from .socket import ISocketOwner, StompSocket
+from .protocol import ISocketOwner, StompSocket
 
 if TYPE_CHECKING:
-    from ...parameters import Parameters
+    from ...url.parameters import Parameters
 
 
 class Connector:

@@ -32,15 +32,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.waiters import Waiters
 from ...exceptions import SessionLost
 from ...interfaces import Delivery
-from ...waiters import Waiters
-from ..ending import CLOSE_SECONDS
+from ..closing import CLOSE_SECONDS
+from .connections import SessionSockets, all_of, fence
 from .dialect import Bound, Consuming, Dialect, Source
-from .frames import Frame, encode_frame
-from .holding import Holder, Holdings
-from .socket import ISocketOwner, StompSocket
-from .sockets import SessionSockets, all_of, fence
+from .protocol import ISocketOwner, StompSocket
+from .unacked import Holder, Holdings
+from .wire.frames import Frame, encode_frame
 
 if TYPE_CHECKING:
     from ...entity import Queue

@@ -24,12 +24,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...exceptions import BrokerError, NotSupported
 from ...interfaces import Capability, Delivery, Properties, QueueDeclareOk
-from .frames import Frame
-from .parser import BODY_MOST
+from .wire.frames import Frame
+from .wire.parser import BODY_MOST
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
-    from .socket import StompSocket
+    from .protocol import StompSocket
 
 __all__ = ["Bound", "Consuming", "Dialect", "Got", "Sockets", "Source"]
 

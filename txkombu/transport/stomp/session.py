@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.waiters import Waiters
 from ...exceptions import ConsumerCancelled, SessionLost
 from ...interfaces import (
     ISession,
@@ -31,16 +32,15 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
-from ...waiters import Waiters
-from ..ending import CLOSE_SECONDS
+from ..closing import CLOSE_SECONDS
 from ..errors import caused
 from .channel import StompChannel
+from .connections import Quiet, SessionSockets
 from .connector import Connector
+from .declarations import Known
 from .dialect import Dialect
-from .known import Known
-from .owner import Owner
-from .socket import ISocketOwner, StompSocket
-from .sockets import Quiet, SessionSockets
+from .exclusive_queue import Owner
+from .protocol import ISocketOwner, StompSocket
 
 if TYPE_CHECKING:
     from ...entity import Queue

@@ -15,12 +15,12 @@ from ...interfaces import IBrokerTransport, ISession, ISessionListener
 from .activemq import ActiveMQDialect
 from .connector import Connector
 from .dialect import Dialect
+from .protocol import StompSocket
 from .rabbitmq import RabbitMQDialect
 from .session import StompSession
-from .socket import StompSocket
 
 if TYPE_CHECKING:
-    from ...parameters import Parameters
+    from ...url.parameters import Parameters
 
 _DIALECTS: Final[tuple[type[Dialect], ...]] = (RabbitMQDialect, ActiveMQDialect)
 

@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from ...._util.validation import check_short_string
 from ....exceptions import BrokerError
 from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
-from ....validation import check_short_string
 from ..dialect import Bound, Consuming, Dialect, Got, Sockets, Source
-from ..frames import Frame, encode_header
-from ..headers import ROUTING_KEY
-from . import mapping, recipes, settling
-from .properties import (
-    ORIGINAL,
-    decode_properties,
-    encode_properties,
-    is_redelivered,
-)
+from ..wire.frames import Frame, encode_header
+from ..wire.properties import ROUTING_KEY
+from . import acks as settling
+from . import mapping, recipes
+from .properties import ORIGINAL, decode_properties, encode_properties, is_redelivered
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
-    from ..socket import StompSocket
+    from ..protocol import StompSocket
 
 _NO_LIMIT: Final = 2**31 - 1
 

@@ -27,8 +27,8 @@ from re import compile as pattern
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from ...._util.validation import check_short_string
 from ....exceptions import NotSupported
-from ....validation import check_short_string
 
 if TYPE_CHECKING:
     from ....entity import Exchange

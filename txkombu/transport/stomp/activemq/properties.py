@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...._util.validation import check_short_string
 from ....exceptions import DecodeError
 from ....interfaces import Properties
-from ....validation import check_short_string
-from ..frames import Frame
-from ..headers import (
+from ..wire.frames import Frame
+from ..wire.properties import (
     COMMON_FIELDS,
     Field,
     Vocabulary,

@@ -13,14 +13,14 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from ..connections import all_of
 from ..dialect import Got
-from ..frames import Frame, encode_frame
-from ..sockets import all_of
-from . import settling
+from ..wire.frames import Frame, encode_frame
+from . import acks as settling
 
 if TYPE_CHECKING:
     from ..dialect import Sockets
-    from ..socket import StompSocket
+    from ..protocol import StompSocket
 
 IDLE_SECONDS: Final = 0.5
 """

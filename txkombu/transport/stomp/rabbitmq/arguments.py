@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ....validation import check_count, check_short_string
+from ...._util.validation import check_count, check_short_string
 from .mapping import is_native, route
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from .properties import ROUTING_HEADERS, vocabulary
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
-    from ..frames import Frame
-    from ..socket import StompSocket
+    from ..protocol import StompSocket
+    from ..wire.frames import Frame
 
 _QUORUM: Final = "quorum"
 _KEPT: Final = 1000

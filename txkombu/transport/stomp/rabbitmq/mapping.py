@@ -23,7 +23,7 @@ from re import compile as pattern
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
-from ....validation import SHORT_STRING_BYTES, check_short_string
+from ...._util.validation import SHORT_STRING_BYTES, check_short_string
 
 if TYPE_CHECKING:
     from ....entity import Exchange

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ....validation import check_short_string
-from ..headers import (
+from ...._util.validation import check_short_string
+from ..wire.properties import (
     COMMON_FIELDS,
     Field,
     Vocabulary,

@@ -45,12 +45,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from ...._util.validation import SHORT_STRING_BYTES
 from ....exceptions import AccessRefused
-from ....validation import SHORT_STRING_BYTES
+from ..connections import all_of, fence
 from ..dialect import Got, Sockets
-from ..frames import Frame, encode_frame, encode_header
-from ..socket import StompSocket
-from ..sockets import all_of, fence
+from ..protocol import StompSocket
+from ..wire.frames import Frame, encode_frame, encode_header
 from .mapping import Route, destination_of, queue_destination
 
 if TYPE_CHECKING:

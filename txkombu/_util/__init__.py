@@ -1,0 +1,3 @@
+"""
+Helpers that know nothing of messaging: timeouts, waiters, deadlines, validation.
+"""

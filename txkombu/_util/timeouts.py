@@ -1,0 +1,90 @@
+"""
+Deferreds with an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ..exceptions import OperationTimeout
+
+T = TypeVar("T")
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a broker is given for each answer when something closes."""
+
+_FAIL: Any = object()
+
+
+def bounded(
+    began: Deferred[T],
+    clock: IReactorTime,
+    timeout: float,
+    what: str,
+    otherwise: T = _FAIL,
+) -> Deferred[T]:
+    """
+    Cancel an operation that is not over in time.
+
+    @param timeout: seconds.
+    @param otherwise: what it fires with then; by default it fails with
+        L{OperationTimeout}.
+    """
+    if began.called and not began.paused and began.result.__class__ is not Deferred:
+        return began
+
+    def over(result: T | Failure, seconds: float) -> T:
+        if otherwise is _FAIL:
+            raise OperationTimeout(what, timeout)
+        return otherwise
+
+    return began.addTimeout(timeout, clock, onTimeoutCancel=over)
+
+
+def all_over(began: Sequence[Deferred[Any]]) -> Deferred[list[tuple[bool, Any]]]:
+    """Wait for all; fires with each one's (success, result), and never fails."""
+    return DeferredList(began, consumeErrors=True)
+
+
+def all_over_in_time(
+    began: Sequence[Deferred[Any]], clock: IReactorTime, timeout: float, what: str
+) -> Deferred[list[tuple[bool, Any]]]:
+    """
+    As L{all_over}, but cancel all, and fail with L{OperationTimeout}, once none
+    of them has been over for so many seconds.
+    """
+    late: list[bool] = []
+
+    def give_up() -> None:
+        late.append(True)
+        together.cancel()
+
+    def goes_on(result: T) -> T:
+        if timer.active():
+            timer.reset(timeout)
+        return result
+
+    def over(results: list[tuple[bool, Any]]) -> list[tuple[bool, Any]]:
+        if timer.active():
+            timer.cancel()
+        if late:
+            raise OperationTimeout(what, timeout)
+        return results
+
+    timer = clock.callLater(timeout, give_up)
+    for each in began:
+        each.addBoth(goes_on)
+    together = all_over(began)
+    return together.addCallback(over)
+
+
+def pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
+    """@return: fires after some seconds; cancelling ends the timer."""
+    paused: Deferred[None] = Deferred(lambda _: timer.cancel())
+    timer = clock.callLater(seconds, paused.callback, None)
+    return paused

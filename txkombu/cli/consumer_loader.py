@@ -1,0 +1,77 @@
+"""
+Consumers by name, as the command line gives them: C{package.module:Name}.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from traceback import extract_tb
+from types import ModuleType
+
+from ..service import ConsumerFactory
+from ..service.hosted_consumer import check_factory
+
+
+class BadName(ValueError):
+    """A name leads to no consumer; the text is one line and says why."""
+
+
+def consumer_named(name: str) -> ConsumerFactory:
+    """
+    Import a consumer, or what makes one; the current directory is looked in
+    first, as C{python -m} does.
+
+    @param name: C{package.module:Name}.
+    @raise BadName: it leads to no consumer.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not attribute or not module_name.strip("."):
+        raise BadName(f"{name!r} is not of the form package.module:Name")
+    module = _module(module_name)
+    try:
+        found = getattr(module, attribute)
+    except AttributeError:
+        raise BadName(_no_attribute(module, attribute)) from None
+    try:
+        return check_factory(name, found)
+    except TypeError as error:
+        raise BadName(str(error)) from None
+
+
+def _module(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return import_module(name)
+    except Exception as error:
+        raise BadName(_not_imported(name, error)) from error
+
+
+def _not_imported(name: str, error: Exception) -> str:
+    """A module that is missing is told from one that fails to import."""
+    missing = (isinstance(error, ModuleNotFoundError) and error.name) or ""
+    if missing and f"{name}.".startswith(f"{missing}."):
+        return f"there is no module {missing!r}"
+    reason = " ".join(str(error).split())
+    return (
+        f"module {name!r} cannot be imported: {type(error).__name__}: {reason}"
+        f"{_where(error)}"
+    )
+
+
+def _where(error: Exception) -> str:
+    """The innermost line at fault; a SyntaxError names its own."""
+    frames = extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:
+        return ""
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})"
+
+
+def _no_attribute(module: ModuleType, attribute: str) -> str:
+    near = get_close_matches(attribute, dir(module), 1)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return f"module {module.__name__!r} has no {attribute!r}{guess}"

@@ -1,0 +1,3 @@
+"""
+What survives a loss: channels, consumers, declarations and waiting publishes.
+"""

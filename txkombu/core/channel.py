@@ -1,0 +1,461 @@
+"""
+The channel that users hold.
+
+It survives: when its session channel dies, by itself or with the session, it
+opens another and starts its consumers again.  What is called meanwhile waits,
+up to its timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    fail,
+    inlineCallbacks,
+    succeed,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .._util.backoff import Backoff
+from .._util.timeouts import CLOSE_TIMEOUT, bounded, pause
+from .._util.validation import check_count
+from .._util.waiters import Once, Waiters
+from ..entity import Queue
+from ..entity.base import no_channel
+from ..exceptions import (
+    ChannelClosed,
+    ConnectionClosed,
+    KombuError,
+    NotSupported,
+    SerializerNotInstalled,
+    SessionLost,
+)
+from ..interfaces import (
+    Delivery,
+    ISessionChannel,
+    ISessionChannelListener,
+    Returned,
+    Settlement,
+)
+from ..message import Message
+from ..serialization.serializers import accept_set
+from .consumers import ConsumingChannel
+from .interfaces import ChannelHost
+from .publish_queue import Publisher
+from .publish_request import Outgoing
+from .unacked import Inbox
+
+T = TypeVar("T")
+
+
+@implementer(ISessionChannelListener)
+class Channel(ConsumingChannel):
+    """
+    Declares, publishes, consumes, on one connection.
+
+    Made by C{connection.channel()}; L{close} ends it.  Most programs use
+    L{txkombu.Producer}, L{txkombu.Consumer} and bound entities, which call
+    the methods here.
+
+    Every Deferred fails with L{txkombu.exceptions.OperationTimeout} after the
+    connection's C{operation_timeout} seconds, with
+    L{txkombu.exceptions.ChannelClosed} or
+    L{txkombu.exceptions.ConnectionClosed} after a close, and with
+    L{txkombu.exceptions.SessionLost} if the session ends meanwhile.
+    """
+
+    _log = Logger()
+
+    def __init__(self, connection: ChannelHost) -> None:
+        super().__init__(connection, connection.clock)
+        self._session_channel: ISessionChannel | None = None
+        self._inbox: Inbox | None = None
+        self._bringing_up: Deferred[None] | None = None
+        self._open: Waiters[ISessionChannel] = Waiters()
+        self._backoff = Backoff(eager=True)
+        self._up_since = 0.0
+        self._closed: KombuError | None = None
+        self._end = Once(self._close)
+        self._on_return: dict[object, Callable[[Returned], None]] = {}
+        self.publisher = Publisher(self._clock, self._waits_for)
+        self.publisher.flow(connection.may_publish)
+
+    # --- its life -----------------------------------------------------------
+
+    @property
+    def default_channel(self) -> Channel:
+        """Itself: what takes a channel also takes a connection."""
+        return self
+
+    def lend_channel(self) -> tuple[Channel, bool]:
+        """Itself, not to be closed by who uses it."""
+        return self, False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session channel now."""
+        return self._session_channel is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether L{close} was called, here or on the connection."""
+        return self._closed is not None
+
+    @property
+    def unsettled_count(self) -> int:
+        """How many messages it handed out await settlement."""
+        return len(self._own_unsettled) + len(self._apart.unsettled)
+
+    @property
+    def unsettled(self) -> list[Message]:
+        """The messages it handed out that await settlement, oldest first."""
+        return [*self._own_unsettled.values(), *self._apart.unsettled]
+
+    @property
+    def _own_unsettled(self) -> Mapping[int, Message]:
+        return {} if self._inbox is None else self._inbox.unsettled
+
+    def left_undone(self) -> list[str]:
+        """Say which messages await settlement, and what waits for the broker."""
+        return [
+            *(f"{each!r} was not settled" for each in self._own_unsettled.values()),
+            *["an operation waits for the connection"] * len(self._open.waiting),
+            *["a message waits to be published"] * self.publisher.waiting,
+        ]
+
+    def when_open(self) -> Deferred[ISessionChannel]:
+        """
+        Open it if need be, connecting first.
+
+        @return: fires with its session channel; fails with what connecting
+            failed with.
+        """
+        if self._session_channel is not None:
+            return succeed(self._session_channel)
+        if self._closed is not None:
+            return fail(self._closed)
+        waiter = self._open.wait()
+        self._ensure_coming_up()
+        return waiter
+
+    def _ensure_coming_up(self) -> None:
+        if self._bringing_up is None and self._closed is None:
+            began = self._bring_up()
+            if not began.called:
+                self._bringing_up = began
+            began.addErrback(self._coming_up_failed)
+
+    @inlineCallbacks
+    def _bring_up(self) -> Generator[Deferred[Any], Any, None]:
+        """Open a session channel and start the consumers on it; again if lost."""
+        delay = self._backoff.delay() if self._subscriptions else 0.0
+        if delay:
+            yield pause(self._clock, delay)
+        while True:
+            session = yield self.connection.when_up()
+            opening = session.open_channel(self)
+            try:
+                opened = yield bounded(
+                    opening, self._clock, self._timeout, "opening a channel"
+                )
+            except SessionLost:
+                continue
+            self._channel_up(opened)
+            yield self._start_all(opened)
+            break
+        self._bringing_up = None
+        if self._session_channel is None and (self._is_needed or self._open):
+            self._ensure_coming_up()
+
+    @property
+    def _is_needed(self) -> bool:
+        """Whether it has to be open though no operation waits for that."""
+        return bool(self._subscriptions) or self.publisher.is_waiting
+
+    def _coming_up_failed(self, failure: Failure) -> None:
+        self._bringing_up = None
+        if self._closed is not None:
+            return
+        error = failure.value
+        assert isinstance(error, Exception)
+        self._open.fail(error)
+        self.publisher.give_up(error)
+        if self._subscriptions and not isinstance(error, ConnectionClosed):
+            self._log.failure("Channel cannot be opened; trying again", failure)
+            self._ensure_coming_up()
+
+    def _channel_up(self, opened: ISessionChannel) -> None:
+        self._session_channel = opened
+        self._inbox = Inbox(opened)
+        self._up_since = self._clock.seconds()
+        if self._paused_by:
+            opened.pause_delivery()
+        self._open.fire(opened)
+        if self._session_channel is opened:
+            self.publisher.channel_up(opened)
+
+    @inlineCallbacks
+    def _start_all(
+        self, opened: ISessionChannel
+    ) -> Generator[Deferred[Any], Any, None]:
+        """Start all consumers in order; who cannot be started tries by itself."""
+        for subscription in list(self._subscriptions.values()):
+            if self._session_channel is not opened:
+                return
+            yield subscription.start_again(opened)
+
+    def channel_lost(self, error: Exception) -> None:
+        """Called by the session channel; part of L{ISessionChannelListener}."""
+        self._session_channel = None
+        self._give_up_inbox()
+        self._backoff.note_life(self._clock, self._up_since)
+        for subscription in self._subscriptions.values():
+            subscription.channel_lost()
+        self.publisher.channel_down(error)
+        if self._is_needed:
+            if not isinstance(error, SessionLost):
+                self._log.warn("Channel lost, opening another: {error}", error=error)
+            self._ensure_coming_up()
+
+    def _give_up_inbox(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.die()
+
+    def returned(self, message: Returned) -> None:
+        """Called by the session channel; part of L{ISessionChannelListener}."""
+        for tell in list(self._on_return.values()):
+            tell(message)
+
+    def close(self) -> Deferred[None]:
+        """
+        End the consumers, wait for the verdicts on what was published, flush
+        settlements, and close the channel.
+
+        @return: fires when it is closed; never fails.  Each answer of the broker
+            is waited for 5 s, and verdicts as long as an operation, if every 5 s
+            it is found to answer at all.
+        """
+        return self.close_because(
+            ChannelClosed("the channel was closed by this program")
+        )
+
+    def close_because(self, error: KombuError) -> Deferred[None]:
+        """L{close}, with what later calls fail with."""
+        if self._closed is None:
+            self._closed = error
+        return self._end.wait()
+
+    @inlineCallbacks
+    def _close(self) -> Generator[Deferred[Any], Any, None]:
+        error = self._closed
+        assert error is not None
+        self._open.fail(error)
+        self._stop_coming_up()
+        self._give_up_blocked()
+        apart = self._apart.close_because(error)
+        answers = yield self._cancel_all()
+        yield apart
+        if answers and self._session_channel is not None:
+            answers = yield self._await_verdicts()
+        channel, self._session_channel = self._session_channel, None
+        self._give_up_inbox()
+        self.publisher.close(error)
+        self.connection.channel_closed(self)
+        if channel is not None:
+            closing = self._in_time(channel.close())
+            if answers:
+                yield closing
+
+    @inlineCallbacks
+    def _cancel_all(self) -> Generator[Deferred[Any], Any, bool]:
+        """@return: whether the broker still answers, as far as can be told."""
+        cancels = [self.basic_cancel(tag) for tag in list(self._subscriptions)]
+        together = DeferredList(cancels, consumeErrors=True)
+        return (yield self._in_time(together)) is not None
+
+    @inlineCallbacks
+    def _await_verdicts(self) -> Generator[Deferred[Any], Any, bool]:
+        """
+        Wait for the verdicts on what was published: no longer than an operation
+        may take, nor for a broker that answers nothing.
+
+        @return: whether the broker still answers, as far as can be told.
+        """
+        deadline = self._clock.seconds() + self._timeout
+        while (left := deadline - self._clock.seconds()) > 0:
+            idle = self.publisher.when_idle().addCallback(lambda _: True)
+            slice_ = min(left, CLOSE_TIMEOUT)
+            if (yield bounded(idle, self._clock, slice_, "close", otherwise=False)):
+                break
+            if not (yield self.connection.answers()):
+                return False
+        return True
+
+    def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
+        """Wait for the broker's answer; C{None} if it comes not in time."""
+        return bounded(answer, self._clock, CLOSE_TIMEOUT, "close", otherwise=None)
+
+    def flow(self, allowed: bool) -> None:
+        """Broker and socket take messages, or take none for now."""
+        self.publisher.flow(allowed)
+        if self._closed is not None:
+            self._give_up_blocked()
+
+    def _give_up_blocked(self) -> None:
+        """A closing channel waits for no end of the broker's alarm."""
+        if self.connection.blocked_reason:
+            reason = f"{self._waits_for()}, and the channel closes"
+            self.publisher.fail_pending(ChannelClosed(reason))
+
+    def _stop_coming_up(self) -> None:
+        bringing_up, self._bringing_up = self._bringing_up, None
+        if bringing_up is not None:
+            bringing_up.cancel()
+
+    def _waits_for(self) -> str:
+        if self.connection.blocked_reason:
+            return f"the broker is blocked: {self.connection.blocked_reason}"
+        if self._session_channel is None:
+            return "waiting for the connection"
+        return "waiting for room"
+
+    # --- operations ---------------------------------------------------------
+
+    @property
+    def _timeout(self) -> float:
+        return self.connection.operation_timeout
+
+    def call(
+        self, what: str, operate: Callable[[ISessionChannel], Deferred[T]]
+    ) -> Deferred[T]:
+        """Run an operation on the session channel, or on the next one."""
+        channel = self._session_channel
+        if channel is not None:
+            began = operate(channel)
+        else:
+            began = self.when_open().addCallback(operate)
+        return bounded(began, self._clock, self._timeout, what)
+
+    def basic_get(
+        self, queue: Queue, no_ack: bool = False, accept: Iterable[str] | None = None
+    ) -> Deferred[Message | None]:
+        """
+        Take one message, or C{None} if none is ready (AMQP 0-9-1, basic.get).
+
+        @param accept: what may be decoded; see L{txkombu.Consumer}.
+        """
+        try:
+            accepted = accept_set(accept)
+        except SerializerNotInstalled:
+            return fail()
+
+        def get(channel: ISessionChannel) -> Deferred[Message | None]:
+            inbox = None if no_ack else self._inbox
+
+            def got(delivery: Delivery | None) -> Message | None:
+                if delivery is None:
+                    return None
+                return Message(delivery, inbox, queue, accepted)
+
+            return channel.basic_get(queue, no_ack).addCallback(got)
+
+        return self.call(f"getting from queue {queue.name!r}", get)
+
+    def basic_qos(self, prefetch_count: int) -> Deferred[None]:
+        """
+        Bound the unsettled messages of all consumers here together; 0 is no
+        limit.  It holds until the session channel is lost.
+        """
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+        return self.call("qos", lambda channel: channel.basic_qos(prefetch_count))
+
+    def basic_recover(self, requeue: bool = True) -> Deferred[None]:
+        """
+        Hand all unsettled messages of this channel back to their queues.
+
+        @return: fails with NotSupported for C{requeue=False}, which brokers
+            do not have.
+        """
+        if not requeue:
+            return fail(
+                NotSupported("recover(requeue=False)", self.connection.transport_name)
+            )
+
+        def recover(channel: ISessionChannel) -> Deferred[None]:
+            inbox = self._inbox
+            if inbox is not None:
+                for message in inbox.forget():
+                    message.settled_by_other("requeued")
+            return channel.basic_recover()
+
+        recovering = self.call("recover", recover)
+        return self._apart.also(recovering, lambda each: each.basic_recover())
+
+    # --- publishing ---------------------------------------------------------
+
+    def publish(self, message: Outgoing) -> Deferred[None]:
+        """Send a message, now or when there is room; see L{Publisher.publish}."""
+        if self._closed is not None:
+            return fail(self._closed)
+        sending = self.publisher.publish(message)
+        if self._session_channel is None:
+            self._ensure_coming_up()
+        return sending
+
+    def when_ready(self) -> Deferred[None]:
+        """@return: fires when a message would be sent at once."""
+        return self.when_open().addCallback(lambda _: self.publisher.when_ready())
+
+    # --- settling -----------------------------------------------------------
+
+    def flush(self) -> Deferred[Settlement]:
+        """@return: fires when all settlements so far were handed to the socket."""
+        channel = self._session_channel
+        if channel is None:
+            return succeed(Settlement.STALE)
+        flushed = channel.when_flushed()
+        channel.flush()
+        return self._apart.also(flushed, lambda each: each.flush())
+
+    # --- returned messages --------------------------------------------------
+
+    def add_on_return(self, who: object, tell: Callable[[Returned], None]) -> None:
+        """Have C{tell} called with each message that came back."""
+        self._on_return[who] = tell
+
+    def remove_on_return(self, who: object) -> None:
+        """Undo L{add_on_return}."""
+        self._on_return.pop(who, None)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open" if self.is_open else "not open"
+        return f"<Channel of {self.connection.current_uri()}, {state}>"
+
+
+class ChannelLender(Protocol):
+    """A channel, or a connection, which opens one for who asks."""
+
+    def lend_channel(self) -> tuple[Channel, bool]:
+        """@return: a channel, and whether it has to be closed with what uses it."""
+
+
+def lent_channel(channel: ChannelLender) -> tuple[Channel, bool]:
+    """
+    What a producer or consumer works on: the channel it was given, or a new
+    one of the connection it was given.
+
+    @return: the channel, and whether it has to be closed with what uses it.
+    @raise TypeError: it is neither.
+    """
+    lend = getattr(channel, "lend_channel", None)
+    if lend is None:
+        raise no_channel(channel)
+    found: tuple[Channel, bool] = lend()
+    return found

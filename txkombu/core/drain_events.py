@@ -1,0 +1,61 @@
+"""
+What drain_events waits for: the consumers of a connection, and their callbacks.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from weakref import WeakSet
+
+from twisted.internet.defer import Deferred
+
+from .._util.waiters import Waiters
+from .interfaces import DrainedConsumer
+
+
+class Draining:
+    """The consumers of one connection, and who waits for one of their messages."""
+
+    def __init__(self) -> None:
+        self._consumers: WeakSet[DrainedConsumer] = WeakSet()
+        self._handled: Waiters[None] = Waiters()
+
+    def add(self, consumer: DrainedConsumer) -> None:
+        """One more consumer."""
+        self._consumers.add(consumer)
+
+    def message_handled(self) -> None:
+        """The callbacks of one message have finished."""
+        if self._handled.waiting:
+            self._handled.fire(None)
+
+    def wait(self) -> Deferred[None]:
+        """
+        Start the consumers that can handle messages and on which nothing was
+        called yet.
+
+        @return: fires when the callbacks of one message have finished, from now
+            on; fails with what starting a consumer failed with.
+        """
+        handled = self._handled.wait()
+        for consumer in list(self._consumers):
+            starting = consumer.start_if_untouched()
+            starting.addErrback(partial(self._handled.fail_one, handled))
+        return handled
+
+    def channel_closed(self, channel: object) -> None:
+        """Tell the consumers of a channel that it was closed."""
+        for consumer in list(self._consumers):
+            if consumer.channel is channel:
+                consumer.channel_closed()
+
+    def close(self, error: Exception) -> None:
+        """No message comes any more."""
+        self._handled.fail(error)
+
+    def left_undone(self) -> list[str]:
+        """Say which handlers are at work, and what waits for a message."""
+        return [
+            *(what for each in self._consumers for what in each.left_undone()),
+            *["drain_events still waits"] * len(self._handled.waiting),
+        ]

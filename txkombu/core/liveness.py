@@ -1,0 +1,40 @@
+"""
+Whether a broker answers at all.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from .._util.timeouts import CLOSE_TIMEOUT, bounded
+from ..interfaces import ISession, ISessionChannel, ISessionChannelListener, Returned
+
+
+@implementer(ISessionChannelListener)
+class NoListener:
+    """For a channel whose operations all say themselves how they ended."""
+
+    def channel_lost(self, error: Exception) -> None:
+        pass
+
+    def returned(self, message: Returned) -> None:
+        pass
+
+
+def answers(session: ISession, clock: IReactorTime) -> Deferred[bool]:
+    """
+    Ask, by opening a channel, which every broker can do and which changes nothing.
+
+    @return: fires with whether an answer came in time; never fails.
+    """
+    opening: Deferred[bool] = session.open_channel(NoListener()).addCallbacks(
+        _opened, lambda _: True
+    )
+    return bounded(opening, clock, CLOSE_TIMEOUT, "an answer", otherwise=False)
+
+
+def _opened(channel: ISessionChannel) -> bool:
+    channel.close()
+    return True

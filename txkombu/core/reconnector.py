@@ -1,0 +1,350 @@
+"""
+Keeps one session alive: connects, notices the loss, connects again.
+
+Who needs a session asks for L{SessionKeeper.when_up} and is told when one is
+there, restored.  The states are those of L{txkombu.core.lifecycle}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, succeed
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .._util.backoff import Backoff
+from .._util.waiters import Waiters
+from ..exceptions import (
+    AuthenticationFailed,
+    ConnectionClosed,
+    SessionLost,
+    TransportNotAvailable,
+)
+from ..interfaces import IBrokerTransport, ISession, ISessionListener
+from ..url.parameters import Parameters
+from .lifecycle import Event, Lifecycle, State
+
+_PERMANENT = (AuthenticationFailed, TransportNotAvailable)
+"""What no wait mends."""
+
+
+@implementer(ISessionListener)
+class SessionKeeper:
+    """
+    @param alternates: the broker's URLs, tried in turn.
+    @param transport_for: gives the transport of one of them.
+    @param endpoint: where to connect instead of their hosts and ports.
+    @param restore: called with each new session; when its Deferred fires the
+        session counts as up.
+    @param flow: called with C{False} when publishing has to pause, and with
+        C{True} when it may go on.
+
+    @ivar session: the session while it is up, else C{None}.
+    @ivar blocked_reason: why the broker takes no publishes now, or C{""}.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        alternates: Sequence[Parameters],
+        transport_for: Callable[[Parameters], IBrokerTransport],
+        endpoint: IStreamClientEndpoint | None,
+        clock: IReactorTime,
+        restore: Callable[[ISession], Deferred[None]],
+        flow: Callable[[bool], None],
+    ) -> None:
+        self._alternates = alternates
+        self._place = alternates[0]
+        self._first = self._tried = 0
+        self._transport_for = transport_for
+        self._endpoint = endpoint
+        self._clock = clock
+        self._restore = restore
+        self._flow = flow
+        self._lifecycle = Lifecycle()
+        self._backoff = Backoff()
+        self._up: Waiters[ISession] = Waiters()
+        self._closed: Waiters[None] = Waiters()
+        self._attempt: Deferred[Any] | None = None
+        self._timer: IDelayedCall | None = None
+        self._live: ISession | None = None
+        self._up_since = 0.0
+        self._lost_at: float | None = None
+        self._write_paused = False
+        self.session: ISession | None = None
+        self.blocked_reason = ""
+        self.last_error: Exception | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the connection is."""
+        return self._lifecycle.state
+
+    @property
+    def place(self) -> Parameters:
+        """Where it is connected to, or tried to connect last."""
+        return self._place
+
+    @property
+    def may_publish(self) -> bool:
+        """Whether broker and socket take messages now."""
+        return not self.blocked_reason and not self._write_paused
+
+    # --- what others ask for ------------------------------------------------
+
+    def when_up(self) -> Deferred[ISession]:
+        """
+        Connect if need be.
+
+        @return: fires with the restored session; fails with
+            L{ConnectionClosed} once closed, or with what the first attempt
+            to connect failed with.  When all who asked have cancelled, that
+            attempt is given up.
+        """
+        if self.session is not None:
+            return succeed(self.session)
+        waiter = self._up.wait()
+        if self.state in (State.CLOSING, State.CLOSED):
+            self._up.fail(ConnectionClosed("the connection was closed; make a new one"))
+        elif self.state is State.IDLE:
+            self._connect()
+        return waiter.addErrback(self._cancelled)
+
+    def _cancelled(self, failure: Failure) -> Failure:
+        """End a first attempt that nobody waits for any more."""
+        nobody = failure.check(CancelledError) and not self._up
+        if nobody and self.state is State.CONNECTING and self._lost_at is None:
+            self._lifecycle.step(Event.REFUSED)
+            self._stop_trying()
+            # Who gives up each time before the last is tried shall get there too.
+            self._first = self._tried + 1
+        return failure
+
+    @inlineCallbacks
+    def close(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        End whatever is under way and close the session.
+
+        @return: fires when nothing is left; never fails.  Cancelling drops
+            the session at once.
+        """
+        if self.state is State.CLOSED:
+            return
+        if self.state is State.CLOSING:
+            yield self._closed.wait()
+            return
+        self._lifecycle.step(Event.CLOSE)
+        live, self._live, self.session = self._live, None, None
+        self._stop_trying()
+        self._up.fail(ConnectionClosed("the connection was closed"))
+        try:
+            if live is not None:
+                yield live.close()
+        except CancelledError:
+            assert live is not None
+            live.abort()
+            raise
+        finally:
+            self._lifecycle.step(Event.GONE)
+            self._closed.fire(None)
+
+    def drop(self, tell_channels: Callable[[Exception], None]) -> None:
+        """
+        Abort the session as if it had been lost, and get it back.
+
+        @param tell_channels: called before it is aborted, as an aborted
+            session does not tell its channels.
+        """
+        live = self._live
+        if live is not None:
+            lost = SessionLost("the session was dropped by this program")
+            self.session_lost(lost)
+            tell_channels(lost)
+            live.abort()
+
+    # --- connecting ---------------------------------------------------------
+
+    def _connect(self) -> None:
+        self._timer = None
+        self._lifecycle.step(Event.CONNECT)
+        self._attempt = attempt = self._try_alternates()
+        attempt.addCallbacks(
+            self._session_up,
+            self._attempt_failed,
+            callbackArgs=(attempt,),
+            errbackArgs=(attempt,),
+        )
+
+    @inlineCallbacks
+    def _try_alternates(self) -> Generator[Deferred[Any], Any, ISession]:
+        session: ISession
+        failed: list[tuple[Parameters, Exception]] = []
+        for number in self._in_turn():
+            self._tried, parameters = number, self._alternates[number]
+            try:
+                session = yield self._open(parameters)
+                break
+            except Exception as error:
+                if self.state is not State.CONNECTING:
+                    raise
+                failed.append((parameters, error))
+                if len(failed) < len(self._alternates):
+                    self._log_failed(parameters, error)
+        else:
+            raise self._most_hopeful(failed)
+        self._live = session
+        self._lifecycle.step(Event.SESSION)
+        yield self._restore(session)
+        return session
+
+    def _in_turn(self) -> list[int]:
+        """Which alternates to try, from the first on, or from where it was given up."""
+        first, self._first = self._first, 0
+        count = len(self._alternates)
+        return [(first + each) % count for each in range(count)]
+
+    def _log_failed(self, parameters: Parameters, error: Exception) -> None:
+        self._log.warn(
+            "Connecting to {url} failed: {error}", url=parameters.as_uri(), error=error
+        )
+
+    def _most_hopeful(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
+        """What all failed with: the last that time may mend, if there is one."""
+        told = last = failed[-1]
+        for each in failed:
+            if not isinstance(each[1], _PERMANENT):
+                told = each
+        if told is not last:
+            self._log_failed(*last)
+        self._place, error = told
+        return error
+
+    def _open(self, parameters: Parameters) -> Deferred[ISession]:
+        self._place = parameters
+        transport = self._transport_for(parameters)
+        return transport.connect(parameters, self._endpoint, self._clock, self)
+
+    def _session_up(self, session: ISession, attempt: Deferred[Any]) -> None:
+        if self._attempt is not attempt:
+            return
+        self._attempt = None
+        self._lifecycle.step(Event.RESTORED)
+        self.session = session
+        self.last_error = None
+        self._up_since = self._clock.seconds()
+        self._flow(self.may_publish)
+        self._tell_up()
+        self._up.fire(session)
+
+    def _tell_up(self) -> None:
+        if self._lost_at is None:
+            return
+        self._log.info(
+            "reconnected in {seconds:.2f} s to {url}",
+            seconds=self._up_since - self._lost_at,
+            url=self._place.as_uri(),
+        )
+        self._lost_at = None
+
+    def _attempt_failed(self, failure: Failure, attempt: Deferred[Any]) -> None:
+        if self._attempt is not attempt:
+            return
+        self._attempt = None
+        live, self._live = self._live, None
+        if live is not None:
+            live.abort()
+            self._forget_flow()
+        error = failure.value
+        assert isinstance(error, Exception)
+        self.last_error = error
+        if self._lost_at is None and self.state is State.CONNECTING:
+            self._lifecycle.step(Event.REFUSED)
+            self._up.fail(error)
+        else:
+            self._wait(error)
+
+    def _wait(self, error: Exception) -> None:
+        """Try again after a while; what is permanent is tried again slowly."""
+        self._lifecycle.step(Event.LOST)
+        if self._lost_at is None:
+            self._lost_at = self._clock.seconds()
+        delay = self._backoff.delay()
+        if isinstance(error, AuthenticationFailed):
+            delay = self._backoff.most
+        self._log.warn(
+            "No connection to {url}: {error}; next attempt in {delay:.1f} s",
+            url=self._place.as_uri(),
+            error=error,
+            delay=delay,
+        )
+        self._timer = self._clock.callLater(delay, self._connect)
+
+    def credentials_changed(self) -> None:
+        """Wait no longer if it was for them that the login was refused."""
+        if self._timer is not None and isinstance(
+            self.last_error, AuthenticationFailed
+        ):
+            self._timer.reset(0)
+
+    def _stop_trying(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+
+    # --- ISessionListener ---------------------------------------------------
+
+    def session_lost(self, reason: Exception) -> None:
+        """The session is gone: get another."""
+        if self._live is None:
+            return
+        self._live = self.session = None
+        self._forget_flow()
+        self.last_error = reason
+        if self.state is State.CONNECTED:
+            self._backoff.note_life(self._clock, self._up_since)
+        self._stop_trying()
+        if self.state in (State.RESTORING, State.CONNECTED):
+            self._wait(reason)
+
+    def _forget_flow(self) -> None:
+        """
+        What the session that is gone could not take, the next one can: to be
+        told when that is up, as the channels may not know of the loss yet.
+        """
+        self.blocked_reason = ""
+        self._write_paused = False
+
+    def blocked(self, reason: str) -> None:
+        """The broker is in alarm."""
+        self._log.warn("The broker blocks publishing: {reason}", reason=reason)
+        self.blocked_reason = reason or "no reason given"
+        self._flow(False)
+
+    def unblocked(self) -> None:
+        """The alarm is over."""
+        self._log.info("The broker takes messages again")
+        self.blocked_reason = ""
+        self._flow(self.may_publish)
+
+    def write_paused(self) -> None:
+        """The socket is full, which it may say at each write."""
+        if not self._write_paused:
+            self._write_paused = True
+            self._flow(False)
+
+    def write_resumed(self) -> None:
+        """The socket has room."""
+        self._write_paused = False
+        self._flow(self.may_publish)

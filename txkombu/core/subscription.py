@@ -1,0 +1,212 @@
+"""
+One consumer of a channel, as it is recorded and started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .._util.awaitables import tell
+from .._util.backoff import Backoff
+from .._util.timeouts import bounded, pause
+from ..entity import Queue
+from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
+from ..interfaces import Delivery, ISessionChannel
+from ..message import Message
+from .interfaces import SubscriptionHost
+from .unacked import Inbox
+
+
+class Subscription:
+    """
+    Starts one consumer on the channel's session channel, as often as needed.
+
+    @ivar running: whether the broker has it now.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        channel: SubscriptionHost,
+        queue: Queue,
+        callback: Callable[[Message], object],
+        *,
+        tag: str,
+        no_ack: bool,
+        exclusive: bool,
+        arguments: Mapping[str, object],
+        prefetch_count: int,
+        accept: frozenset[str] | None,
+        on_cancel: Callable[[str, Exception], object] | None,
+    ) -> None:
+        self._channel = channel
+        self.queue = queue
+        self._callback = callback
+        self.tag = tag
+        self._no_ack = no_ack
+        self._exclusive = exclusive
+        self._arguments = arguments
+        self._prefetch_count = prefetch_count
+        self._accept = accept
+        self._on_cancel = on_cancel
+        self._backoff = Backoff()
+        self._since = 0.0
+        self._restarting: Deferred[None] | None = None
+        self._began_on: ISessionChannel | None = None
+        self._stopped = False
+        self.running = False
+
+    def start(self, session_channel: ISessionChannel) -> Deferred[None]:
+        """@return: fails with the broker's refusal."""
+        self._began_on = session_channel
+        inbox = self._channel.inbox
+        assert inbox is not None
+        handle = self._handler(inbox)
+        return session_channel.basic_consume(
+            self.queue,
+            self.tag,
+            self._no_ack,
+            self._exclusive,
+            self._arguments,
+            self._prefetch_count,
+            handle,
+            self._cancelled,
+        ).addCallback(self._started)
+
+    def _handler(self, inbox: Inbox) -> Callable[[Delivery], None]:
+        """Make what is called for each delivery: the hot path, so a closure."""
+        callback, queue, accept = self._callback, self.queue, self._accept
+        settles = None if self._no_ack else inbox
+
+        def handle(delivery: Delivery) -> None:
+            callback(Message(delivery, settles, queue, accept))
+
+        return handle
+
+    def _started(self, _: object) -> None:
+        self.running = True
+        self._since = self._channel.connection.clock.seconds()
+
+    def channel_lost(self) -> None:
+        """Its session channel is gone; it will be started on the next."""
+        if self.running:
+            self._backoff.note_life(self._channel.connection.clock, self._since)
+        self.running = False
+
+    def stop(self) -> None:
+        """It is not wanted any more."""
+        self._stopped = True
+        self.running = False
+        restarting, self._restarting = self._restarting, None
+        if restarting is not None:
+            restarting.cancel()
+
+    # --- starting again -----------------------------------------------------
+
+    @inlineCallbacks
+    def start_again(
+        self, opened: ISessionChannel
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Start on a new session channel; one that was refused keeps trying by
+        itself, looks at its queue first, and has a channel of its own if it had
+        ended one, to end no more of others.
+        """
+        if self._restarting is not None or self._stopped:
+            return
+        try:
+            yield self._bounded(self.start(opened), "consume")
+        except (SessionLost, ChannelClosed):
+            return
+        except CancelledError:
+            raise
+        except Exception:
+            self._leave_to_others()
+            self._failed(Failure())
+
+    @property
+    def has_ended_channel(self) -> bool:
+        """Whether the session channel that it was refused on is gone with that."""
+        return self._channel.session_channel is not self._began_on
+
+    def _leave_to_others(self) -> None:
+        if self.has_ended_channel and not self._stopped:
+            self._channel = self._channel.set_apart(self)
+
+    def _cancelled(self, error: Exception) -> None:
+        """
+        The broker ended it, or it lost a connection of its own: tell the user, and
+        start it again after a while.
+        """
+        self.running = False
+        inbox = self._channel.inbox
+        if inbox is not None and not isinstance(error, ConsumerCancelled):
+            inbox.lose(self.tag)
+        if self._stopped:
+            return
+        self._backoff.note_life(self._channel.connection.clock, self._since)
+        self._log.warn(
+            "Consumer {tag!r} of queue {queue!r} was ended: {error}",
+            tag=self.tag,
+            queue=self.queue.name,
+            error=error,
+        )
+        if self._on_cancel is not None:
+            tell("on_cancel", self._on_cancel, self.tag, error)
+        self._restart_later()
+
+    def _restart_later(self) -> None:
+        if self._stopped or self._restarting is not None:
+            return
+        restarting = self._restart()
+        if not restarting.called:
+            self._restarting = restarting
+        restarting.addErrback(self._restart_failed)
+
+    @inlineCallbacks
+    def _restart(self) -> Generator[Deferred[Any], Any, None]:
+        """Wait, declare the queue again, and consume again."""
+        connection = self._channel.connection
+        yield pause(connection.clock, self._backoff.delay())
+        session = yield connection.when_up()
+        replay = connection.topology.replay_queue(session, self.queue)
+        yield self._bounded(replay, "declare")
+        opened = yield self._channel.when_open()
+        try:
+            yield self._bounded(self.start(opened), "consume")
+        except ChannelError:
+            self._leave_to_others()
+            raise
+        self._restarting = None
+        self._log.info(
+            "Consumer {tag!r} consumes from queue {queue!r} again",
+            tag=self.tag,
+            queue=self.queue.name,
+        )
+
+    def _restart_failed(self, failure: Failure) -> None:
+        if self._stopped:
+            return
+        self._restarting = None
+        self._failed(failure)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.error(
+            "Consumer {tag!r} cannot consume from queue {queue!r}: {error}; "
+            "it tries again",
+            tag=self.tag,
+            queue=self.queue.name,
+            error=failure.value,
+        )
+        self._restart_later()
+
+    def _bounded(self, began: Deferred[Any], what: str) -> Deferred[Any]:
+        connection = self._channel.connection
+        what = f"{what} for consumer {self.tag!r} of queue {self.queue.name!r}"
+        return bounded(began, connection.clock, connection.operation_timeout, what)

@@ -1,0 +1,320 @@
+"""
+What this connection declared, and how to declare it again.
+
+The order is exchanges, queues, bindings.  A queue that the broker named gets a
+new name each time; everything recorded about it is rewritten.
+
+What is recorded is unbound copies, so that a channel that was closed does not
+live on for what was declared by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+from weakref import ref
+
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.logger import Logger
+
+from .._util.timeouts import all_over
+from ..entity import Exchange, Queue
+from ..exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
+from ..interfaces import Capability, ISession, ISessionChannel, QueueDeclareOk
+from .liveness import NoListener
+
+_REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
+"""What is wrong with one declaration, and no reason to give up the others."""
+
+
+class Bound(NamedTuple):
+    """One binding: into a queue, or into an exchange."""
+
+    destination: Queue | Exchange
+    source: Exchange
+    routing_key: str
+    arguments: Mapping[str, object]
+
+    def key(self) -> tuple[object, ...]:
+        """What tells it from others, whatever objects it was made with."""
+        return (
+            type(self.destination).__name__,
+            self.destination.name,
+            self.source.name,
+            self.routing_key,
+            repr(sorted(self.arguments.items())),
+        )
+
+
+Wait = Callable[[Sequence[Deferred[Any]]], Deferred[list[tuple[bool, Any]]]]
+"""Waits for all of some Deferreds, as L{all_over} does."""
+
+
+class Step(NamedTuple):
+    """One declaration: what it is about, and how to make it."""
+
+    what: str
+    take: Callable[[ISessionChannel], Deferred[Any]]
+
+
+class Topology:
+    """
+    The record of one connection's declarations.
+
+    @param renamed: called with (old, new) when the broker gave a queue that
+        it names itself another name.
+    """
+
+    _log = Logger()
+
+    def __init__(self, renamed: Callable[[str, str], None]) -> None:
+        self._renamed = renamed
+        self._exchanges: dict[str, Exchange] = {}
+        self._queues: dict[str, Queue] = {}
+        self._server_named: dict[str, list[ref[Queue]]] = {}
+        self._bindings: dict[tuple[object, ...], Bound] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._exchanges or self._queues or self._bindings)
+
+    # --- recording ----------------------------------------------------------
+
+    def exchange_declared(self, exchange: Exchange) -> None:
+        """Remember an exchange; a mere name adds nothing to one that is known."""
+        if not exchange.by_name or exchange.name not in self._exchanges:
+            self._exchanges[exchange.name] = exchange.unbound()
+
+    def exchange_deleted(self, name: str) -> None:
+        """Forget an exchange, and the bindings from and to it."""
+        self._exchanges.pop(name, None)
+        self._drop_bindings(
+            lambda bound: (
+                bound.source.name == name
+                or (
+                    isinstance(bound.destination, Exchange)
+                    and bound.destination.name == name
+                )
+            )
+        )
+
+    def queue_declared(self, queue: Queue, server_named: bool) -> None:
+        """Remember a queue, which has its name by now."""
+        self._queues[queue.name] = queue.unbound()
+        if server_named:
+            self._server_named[queue.name] = []
+            self._note_user(queue)
+
+    def _note_user(self, queue: Queue) -> None:
+        """It is to be renamed with what is recorded, as long as anyone has it."""
+        users = self._server_named.get(queue.name)
+        if users is not None:
+            known = {id(each()): each for each in users if each() is not None}
+            users[:] = {**known, id(queue): ref(queue)}.values()
+
+    def is_server_named(self, queue: Queue) -> bool:
+        """Whether the broker made its name, and makes another one next time."""
+        return queue.name in self._server_named
+
+    def queue_deleted(self, name: str) -> None:
+        """Forget a queue and its bindings."""
+        self._queues.pop(name, None)
+        self._server_named.pop(name, None)
+        self._drop_bindings(
+            lambda bound: (
+                isinstance(bound.destination, Queue) and bound.destination.name == name
+            )
+        )
+
+    def bound(self, bound: Bound) -> None:
+        """Remember a binding."""
+        if isinstance(bound.destination, Queue):
+            self._note_user(bound.destination)
+        destination, source = bound.destination.unbound(), bound.source.unbound()
+        self._bindings[bound.key()] = Bound(destination, source, *bound[2:])
+
+    def unbound(self, bound: Bound) -> None:
+        """Forget a binding."""
+        self._bindings.pop(bound.key(), None)
+
+    def knows(self, entity: Exchange | Queue) -> bool:
+        """
+        Whether this connection declared just this exchange, or just this queue
+        with its bindings.
+        """
+        if isinstance(entity, Exchange):
+            return self._exchanges.get(entity.name) == entity
+        bindings = (
+            Bound(entity, each.exchange, each.routing_key, each.arguments)
+            for each in entity.all_bindings()
+        )
+        return self._queues.get(entity.name) == entity and all(
+            bound.key() in self._bindings for bound in bindings
+        )
+
+    def _drop_bindings(self, gone: Callable[[Bound], bool]) -> None:
+        self._bindings = {
+            key: bound for key, bound in self._bindings.items() if not gone(bound)
+        }
+
+    # --- replaying ----------------------------------------------------------
+
+    @inlineCallbacks
+    def replay(
+        self, session: ISession, wait: Wait = all_over
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Declare everything again.
+
+        What the broker refuses is logged and left out, the rest is declared.
+
+        @param wait: waits for some declarations, as L{all_over} does.
+        @return: fails only when the session is lost.
+        """
+        exchanges = [_declares(each) for each in self._exchanges.values()]
+        yield self._run(session, exchanges, wait)
+        queues = [self._redeclares(each) for each in self._queues.values()]
+        yield self._run(session, queues, wait)
+        bindings = [_binds(each) for each in self._bindings.values()]
+        yield self._run(session, bindings, wait)
+
+    @inlineCallbacks
+    def replay_queue(
+        self, session: ISession, queue: Queue
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Declare one queue again, with the exchanges it is bound to; one this
+        connection did not declare is only looked up, where brokers can do that.
+
+        @return: fails with the broker's refusal.
+        """
+        recorded = self._queues.get(queue.name)
+        if recorded is None:
+            if Capability.QUEUE_PASSIVE in session.capabilities:
+                yield self._run(session, [_looks_up(queue)], strict=True)
+            return
+        if recorded.name in self._server_named:
+            # By its name it can be found again, but not made again.
+            try:
+                yield self._run(session, [_looks_up(recorded)], strict=True)
+                return
+            except NotFound:
+                pass
+        sources = {bound.source.name for bound in self._bindings_of(recorded.name)}
+        known = [each for name, each in self._exchanges.items() if name in sources]
+        steps = [_declares(each) for each in known] + [self._redeclares(recorded)]
+        yield self._run(session, steps, strict=True)
+        bindings = self._bindings_of(recorded.name)
+        yield self._run(session, [_binds(each) for each in bindings], strict=True)
+
+    def _bindings_of(self, queue: str) -> list[Bound]:
+        return [
+            bound
+            for bound in self._bindings.values()
+            if isinstance(bound.destination, Queue) and bound.destination.name == queue
+        ]
+
+    def _redeclares(self, queue: Queue) -> Step:
+        if queue.name not in self._server_named:
+            return Step(
+                repr(queue),
+                lambda channel: channel.queue_declare(queue, False).addCallback(
+                    queue.declared
+                ),
+            )
+        nameless = copy(queue)
+        nameless.name = ""
+
+        def redeclared(ok: QueueDeclareOk) -> None:
+            self._rename(queue, ok.queue)
+            queue.declared(ok)
+
+        def redeclare(channel: ISessionChannel) -> Deferred[None]:
+            return channel.queue_declare(nameless, False).addCallback(redeclared)
+
+        return Step(repr(queue), redeclare)
+
+    def _rename(self, queue: Queue, new: str) -> None:
+        old = queue.name
+        bindings = self._bindings_of(old)
+        queue.name = new
+        self._queues = {each.name: each for each in self._queues.values()}
+        users = self._server_named[new] = self._server_named.pop(old)
+        for each in filter(None, [user() for user in users]):
+            each.name = new
+        for bound in bindings:
+            bound.destination.name = new
+        self._bindings = {bound.key(): bound for bound in self._bindings.values()}
+        self._renamed(old, new)
+
+    @inlineCallbacks
+    def _run(
+        self,
+        session: ISession,
+        steps: list[Step],
+        wait: Wait = all_over,
+        strict: bool = False,
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Take all steps at once, on a channel of their own.  A refusal ends that
+        channel: what came behind it is taken again on another.
+
+        @param strict: fail with the first refusal.
+        """
+        while steps:
+            [(opened, channel)] = yield wait([session.open_channel(NoListener())])
+            if not opened:
+                channel.raiseException()
+            began = [maybeDeferred(step.take, channel) for step in steps]
+            results = yield wait(began)
+            # Not waited for, so that a broker that says nothing holds up nobody.
+            channel.close()
+            failed = [
+                (step, result.value)
+                for step, (fine, result) in zip(steps, results, strict=True)
+                if not fine
+            ]
+            steps = [step for step, error in failed if _may_be_taken_again(error)]
+            for step, error in failed:
+                if not _may_be_taken_again(error):
+                    self._refused(step, error, strict)
+            if steps and len(steps) == len(results):
+                raise failed[0][1]
+
+    def _refused(self, step: Step, error: Exception, strict: bool) -> None:
+        if strict or not isinstance(error, _REFUSALS):
+            raise error
+        self._log.error(
+            "The broker refused to restore {what}: {error}",
+            what=step.what,
+            error=error,
+        )
+
+
+def _may_be_taken_again(error: Exception) -> bool:
+    """Whether a step failed only because another one had ended the channel."""
+    return isinstance(error, ChannelClosed)
+
+
+def _declares(exchange: Exchange) -> Step:
+    return Step(
+        repr(exchange), lambda channel: channel.exchange_declare(exchange, False)
+    )
+
+
+def _looks_up(queue: Queue) -> Step:
+    return Step(repr(queue), lambda channel: channel.queue_declare(queue, True))
+
+
+def _binds(bound: Bound) -> Step:
+    destination, source, key, arguments = bound
+    what = f"binding of {destination.name!r} to {source.name!r} by {key!r}"
+    if isinstance(destination, Queue):
+        queue = destination
+        return Step(
+            what, lambda channel: channel.queue_bind(queue, source, key, arguments)
+        )
+    exchange = destination
+    return Step(
+        what, lambda channel: channel.exchange_bind(exchange, source, key, arguments)
+    )

@@ -1,0 +1,76 @@
+"""
+Queues from dicts: what C{Queue.as_dict} gives, and Kombu's flat options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from .exchange import Exchange, binding
+
+_Q = TypeVar("_Q")
+
+_EXCHANGE_OPTIONS = {
+    "exchange_type": "type",
+    "exchange_durable": "durable",
+    "exchange_auto_delete": "auto_delete",
+    "exchange_arguments": "arguments",
+    "delivery_mode": "delivery_mode",
+}
+
+
+def queue_from_dict(
+    cls: Callable[..., _Q], queue: str | Mapping[str, object], options: dict[str, Any]
+) -> _Q:
+    """Make a queue; see L{txkombu.Queue.from_dict}."""
+    if isinstance(queue, Mapping):
+        options = {**queue, **options}
+        queue = options.get("name") or ""
+    options.pop("name", None)
+    given = _given(options)
+    _spread(given)
+    exchange = _exchange(given)
+    bindings = [_binding(each) for each in given.pop("bindings", ())]
+    return cls(queue, exchange, bindings=bindings, **given)
+
+
+def _spread(given: dict[str, Any]) -> None:
+    """Kombu's options that mean both exchange and queue, and its aliases."""
+    for shared in ("durable", "auto_delete"):
+        for prefix in ("exchange", "queue"):
+            if shared in given and not isinstance(given.get("exchange"), Mapping):
+                given.setdefault(f"{prefix}_{shared}", given[shared])
+        if f"queue_{shared}" in given:
+            given[shared] = given.pop(f"queue_{shared}")
+    binding_key = given.pop("binding_key", None)
+    if binding_key:
+        given["routing_key"] = binding_key
+
+
+def _exchange(given: dict[str, Any]) -> Exchange | None:
+    exchange = given.pop("exchange", None)
+    flat = {
+        name: given.pop(option)
+        for option, name in _EXCHANGE_OPTIONS.items()
+        if option in given
+    }
+    if isinstance(exchange, Exchange):
+        return exchange
+    if isinstance(exchange, Mapping):
+        return Exchange(**_given(exchange))
+    return None if exchange is None else Exchange(exchange, **flat)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _binding(each: binding | Mapping[str, Any]) -> binding:
+    if not isinstance(each, Mapping):
+        return each
+    options = _given(each)
+    exchange = options.pop("exchange", "")
+    if isinstance(exchange, Mapping):
+        exchange = Exchange(**_given(exchange))
+    return binding(exchange, **options)

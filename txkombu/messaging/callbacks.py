@@ -1,0 +1,49 @@
+"""
+Running the callbacks of a consumer, in order, each awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from inspect import isawaitable
+from typing import Any
+
+from .._util.validation import check_callable
+from ..message import Message
+
+Callback = Callable[[Any, Message], object]
+"""Called with (payload, message); plain, Deferred-returning or a coroutine
+function."""
+
+
+def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    """@raise TypeError: one of them cannot be called with (payload, message)."""
+    if callable(callbacks):
+        raise TypeError(f"callbacks must be a list of callbacks, not {callbacks!r}")
+    return [check_callable("a callback", each, 2) for each in callbacks]
+
+
+def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> object:
+    """
+    Call them in order.
+
+    @return: something to await as soon as one has to be awaited; else nothing
+        that matters.
+    """
+    if len(callbacks) == 1:
+        return callbacks[0](body, message)
+    for position, callback in enumerate(callbacks):
+        result = callback(body, message)
+        if isawaitable(result):
+            return _await_all(result, callbacks[position + 1 :], body, message)
+    return None
+
+
+async def _await_all(
+    first: Awaitable[Any], callbacks: list[Callback], body: Any, message: Message
+) -> None:
+    await first
+    for callback in callbacks:
+        result = callback(body, message)
+        if isawaitable(result):
+            await result

@@ -1,0 +1,445 @@
+"""
+Consumer: receives messages from queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .._util.validation import check_auto_declare, check_callable, check_count
+from .._util.waiters import Once
+from ..core.channel import ChannelLender, lent_channel
+from ..core.consumers import PREFETCH
+from ..entity import Queue
+from ..exceptions import DecodeError, NotSupported
+from ..message import Message
+from ..policy import FailurePolicy, requeue_once
+from ..serialization.serializers import accept_set
+from .callbacks import Callback, as_callbacks, run_callbacks
+from .dispatcher import Dispatcher
+from .iteration import Taking, consumer_closed, no_channel
+from .queue_subscriptions import Intake, IntakeSettings
+
+_C = TypeVar("_C", bound="Consumer")
+
+_CALLED_WITH = {"on_message": 1, "on_decode_error": 2, "on_failure": 2, "on_cancel": 2}
+"""How many arguments each is given."""
+
+
+class Consumer(Taking):
+    """
+    Receives messages from one or more queues.
+
+    Subclasses may set the arguments as class attributes, and override
+    L{receive}.
+
+    @param channel: a channel, or a connection, on which it opens its own.
+    @param queues: a L{Queue} or several.
+    @param no_ack: the broker takes messages for handled when it sends them;
+        they can be lost.  C{None} leaves it to each queue.
+    @param auto_declare: whether to declare the queues, with their exchanges
+        and bindings, before consuming: C{True} (default), C{False}, or
+        C{"passive"} to only look them up.
+    @param callbacks: called in order, each awaited, with (payload, message).
+    @param on_decode_error: called with (message, error) for a message that
+        cannot be decoded, instead of C{on_failure}.
+    @param on_message: called with the undecoded message, instead of
+        C{callbacks}.
+    @param accept: serializers' names or content types that may be decoded; by
+        default json, msgpack, yaml, text and bytes.
+    @param prefetch_count: how many unsettled messages each of its queues may
+        have handed out; default 100, 0 for no limit.
+    @param tag_prefix: begins its consumer tags.
+    @param on_failure: called with (message, failure) when handling a message
+        failed and it is not settled; default L{requeue_once}.
+    @param concurrency: how many messages are handled at the same time;
+        default as many as are handed out.
+    @param exclusive: be the only consumer of its queues.
+    @param priority: receive before consumers of lower priority (RabbitMQ's
+        x-priority).
+    @param on_cancel: called with (tag, error) when the broker ends one of its
+        consumers, which is then started again with growing waits.
+    """
+
+    queues: Sequence[Queue] | Queue = ()
+    no_ack: bool | None = None
+    auto_declare: bool | str = True
+    callbacks: Sequence[Callback] = ()
+    on_decode_error: Callable[[Message, Exception], object] | None = None
+    on_message: Callable[[Message], object] | None = None
+    accept: Iterable[str] | None = None
+    prefetch_count: int = PREFETCH
+    on_failure: FailurePolicy = staticmethod(requeue_once)
+    concurrency: int | None = None
+    exclusive: bool = False
+    priority: int | None = None
+    on_cancel: Callable[[str, Exception], object] | None = None
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        channel: ChannelLender,
+        queues: Queue | Iterable[Queue] | None = None,
+        no_ack: bool | None = None,
+        auto_declare: bool | str | None = None,
+        callbacks: Iterable[Callback] | None = None,
+        on_decode_error: Callable[[Message, Exception], object] | None = None,
+        on_message: Callable[[Message], object] | None = None,
+        accept: Iterable[str] | None = None,
+        prefetch_count: int | None = None,
+        tag_prefix: str = "",
+        *,
+        on_failure: FailurePolicy | None = None,
+        concurrency: int | None = None,
+        exclusive: bool | None = None,
+        priority: int | None = None,
+        on_cancel: Callable[[str, Exception], object] | None = None,
+    ) -> None:
+        self.channel, self._owned = lent_channel(channel)
+        given = {
+            "no_ack": no_ack,
+            "auto_declare": auto_declare,
+            "on_decode_error": on_decode_error,
+            "on_message": on_message,
+            "accept": accept,
+            "prefetch_count": prefetch_count,
+            "on_failure": on_failure,
+            "concurrency": concurrency,
+            "exclusive": exclusive,
+            "priority": priority,
+            "on_cancel": on_cancel,
+        }
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, name, value)
+        self._check()
+        self._callbacks = as_callbacks(
+            self.callbacks if callbacks is None else callbacks
+        )
+        self.callbacks = self._callbacks
+        self._accepted = accept_set(self.accept)
+        settings = IntakeSettings(
+            on_message=self._on_message,
+            no_ack=self.no_ack,
+            auto_declare=self.auto_declare,
+            tag_prefix=tag_prefix,
+            exclusive=self.exclusive,
+            priority=self.priority,
+            prefetch_count=self.prefetch_count,
+            accept=self._accepted,
+            on_cancel=self.on_cancel,
+        )
+        named = self.queues if queues is None else queues
+        if isinstance(named, str | bytes):
+            raise TypeError(f"queues must be Queue objects, not {named!r}")
+        wanted = [named] if isinstance(named, Queue) else named
+        self._intake = Intake(self.channel, wanted, settings)
+        self.queues = self._intake.queues
+        super().__init__()
+        self._touched = False
+        self._told_unsettled = False
+        self._end = Once(self._close)
+        limit = self.prefetch_count if self.concurrency is None else self.concurrency
+        self._dispatcher = Dispatcher(
+            limit, self._on_failure, self._on_handled, self._on_unsettled
+        )
+        self._choose_handler()
+        self.channel.connection.draining.add(self)
+
+    def _check(self) -> None:
+        check_auto_declare(self.auto_declare)
+        check_count("prefetch_count", self.prefetch_count, 0, 65535)
+        check_count("concurrency", self.concurrency, 1)
+        for what, arguments in _CALLED_WITH.items():
+            if getattr(self, what) is not None:
+                check_callable(what, getattr(self, what), arguments)
+        check_count("priority", self.priority, -(2**31), 2**31 - 1)
+
+    # --- handling -----------------------------------------------------------
+
+    def register_callback(self, callback: Callback) -> None:
+        """
+        Have C{callback(payload, message)} called with each message, after
+        those registered before.
+        """
+        self._callbacks.append(check_callable("a callback", callback, 2))
+        self._choose_handler()
+
+    def receive(self, body: Any, message: Message) -> object:
+        """
+        Handle one decoded message: run the callbacks, in order.  Subclasses
+        may override it.
+
+        @param body: the payload.
+        @return: anything; what can be awaited is awaited.
+        """
+        return run_callbacks(self._callbacks, body, message)
+
+    @property
+    def can_handle(self) -> bool:
+        """Whether it knows what to do with a message."""
+        overridden = type(self).receive is not Consumer.receive
+        return bool(self.on_message or self._callbacks or overridden)
+
+    def _choose_handler(self) -> None:
+        if self.can_handle:
+            self._dispatcher.set_handler(self.on_message or self._decode_and_receive)
+
+    def _decode_and_receive(self, message: Message) -> object:
+        if self.on_decode_error is None:
+            return self.receive(message.payload, message)
+        try:
+            payload = message.payload
+        except DecodeError as error:
+            return self.on_decode_error(message, error)
+        return self.receive(payload, message)
+
+    def _on_failure(self, message: Message, failure: Failure) -> object:
+        return self.on_failure(message, failure)
+
+    def _on_message(self, message: Message) -> None:
+        """Called by the channel with each message."""
+        intake = self._intake
+        if intake.ending and intake.is_late(message):
+            message.nack()
+            return
+        self._dispatcher.deliver(message)
+        if intake.has_no_ack and intake.tags and self._dispatcher.load >= self._most:
+            self.channel.pause(self)
+
+    def _on_handled(self) -> None:
+        if self._intake.has_no_ack:
+            self._maybe_resume()
+        self.channel.connection.draining.message_handled()
+
+    def _on_unsettled(self) -> None:
+        """Tell once when nothing more will come, as nobody settles."""
+        limit = self.prefetch_count
+        if self._told_unsettled or not limit or self._dispatcher.load > 1:
+            return
+        if self.channel.unsettled_count < limit:
+            return
+        tags = self._intake.tags
+        held = sum(each.consumer_tag in tags for each in self.channel.unsettled)
+        if held >= limit * len(tags):
+            self._told_unsettled = True
+            self._log.warn(
+                "{consumer!r}: {held} messages are unsettled though their handlers "
+                "have returned; nothing more comes; is an ack() missing?",
+                consumer=self,
+                held=held,
+            )
+
+    def _maybe_resume(self) -> None:
+        if self._dispatcher.load <= self._most // 2:
+            self.channel.resume(self)
+
+    @property
+    def _most(self) -> int:
+        return self.prefetch_count or PREFETCH
+
+    # --- consuming ----------------------------------------------------------
+
+    def consume(self, no_ack: bool | None = None) -> Deferred[None]:
+        """
+        Declare the queues and start to receive from them; those that are
+        received from already are left alone.
+
+        @param no_ack: instead of the consumer's own setting.
+        @return: fires when the broker has all consumers; fails with its
+            refusal, such as L{txkombu.exceptions.NotFound},
+            L{txkombu.exceptions.AccessRefused} or
+            L{txkombu.exceptions.ResourceLocked}; what was started runs on.
+            Fails with L{txkombu.exceptions.ChannelClosed} if it was closed,
+            or cancelled meanwhile.
+        """
+        self._touched = True
+        if self._end.begun:
+            return fail(consumer_closed())
+        return self._intake.start(no_ack)
+
+    def declare(self) -> Deferred[None]:
+        """
+        Declare the queues, as C{auto_declare} says, without consuming.
+
+        @return: fails as L{Queue.declare} does.
+        """
+        began = [self._intake.declare(queue) for queue in self._intake.queues]
+        return gatherResults(began, consumeErrors=True).addCallbacks(
+            lambda _: None, lambda failure: failure.value.subFailure
+        )
+
+    def add_queue(self, queue: Queue) -> Queue:
+        """
+        Add a queue; L{consume} starts to receive from it.
+
+        @return: the bound copy.
+        """
+        return self._intake.add(queue)
+
+    def consuming_from(self, queue: Queue | str) -> bool:
+        """Whether it receives from this queue."""
+        return self._intake.tag_of(queue) is not None
+
+    def start_if_untouched(self) -> Deferred[None]:
+        """Start it if nothing was called yet and it can handle messages."""
+        if self._touched or not self.can_handle:
+            return succeed(None)
+        return self.consume()
+
+    # --- changing and ending ------------------------------------------------
+
+    def cancel(self) -> Deferred[None]:
+        """
+        Stop receiving.  Messages no handler has begun with are handed back.
+
+        @return: fires when no more come; never fails.
+        """
+        self._touched = True
+        self._intake.stop_starting()
+        return self._cancel_tags(self._intake.tags)
+
+    def cancel_by_queue(self, queue: Queue | str) -> Deferred[None]:
+        """
+        Stop receiving from one queue, and drop it from L{queues}.
+
+        @return: as that of L{cancel}.
+        """
+        name = queue.name if isinstance(queue, Queue) else queue
+        return self._cancel_tags(self._intake.cancel_queue(name))
+
+    def _cancel_tags(self, tags: list[str]) -> Deferred[None]:
+        cancelling = self._intake.cancel(tags)
+        # Now: a handler that ends meanwhile must not make room for one of them.
+        for message in self._dispatcher.give_back(set(tags)):
+            message.nack()
+        if not self._intake.tags:
+            self.channel.resume(self)
+        return cancelling
+
+    def qos(
+        self,
+        prefetch_size: int = 0,
+        prefetch_count: int = 0,
+        apply_global: bool = False,
+    ) -> Deferred[None]:
+        """
+        Change how many unsettled messages may be handed out; 0 is no limit.
+
+        A running consumer is started again with the new limit; messages it
+        handed out stay as they are.
+
+        @param prefetch_size: in bytes; brokers do not have it.
+        @param apply_global: bound all consumers of the channel together.
+        @return: fails with NotSupported for a prefetch_size.
+        """
+        if prefetch_size:
+            name = self.channel.connection.transport_name
+            return fail(NotSupported("prefetch_size", name, "use prefetch_count"))
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+        if apply_global:
+            return self.channel.basic_qos(prefetch_count)
+        self.prefetch_count = prefetch_count
+        if self.concurrency is None:
+            self._dispatcher.set_limit(prefetch_count)
+        return self._intake.set_prefetch(prefetch_count)
+
+    def flow(self, active: bool) -> Deferred[None]:
+        """
+        Stop receiving for a while, and go on: as L{cancel} and L{consume}.
+        """
+        return self.consume() if active else self.cancel()
+
+    def recover(self, requeue: bool = False) -> Deferred[None]:
+        """
+        Hand all unsettled messages of the channel back to their queues.
+
+        @return: fails with NotSupported for C{requeue=False}, which brokers
+            do not have.
+        """
+        return self.channel.basic_recover(requeue)
+
+    def close(self) -> Deferred[None]:
+        """
+        Stop receiving, for ever.  Messages that were handed out by iteration
+        and are not settled are handed back too.  A channel of its own is
+        closed when no handler is at work any more.
+
+        @return: fires when no more messages come; never fails.
+        """
+        return self._end.wait()
+
+    def _close(self) -> Deferred[None]:
+        return self.cancel().addCallback(lambda _: self._release())
+
+    def _release(self) -> Deferred[None] | None:
+        self._taken.hand_back()
+        self._dispatcher.fail_takers(consumer_closed())
+        if not self._owned:
+            return None
+        if not self._dispatcher.running:
+            return self.channel.close()
+        self._dispatcher.when_idle().addCallback(lambda _: self.channel.close())
+        return None
+
+    def channel_closed(self) -> None:
+        """Its channel was closed: tell who waits for a message that none comes."""
+        self._dispatcher.fail_takers(no_channel())
+
+    @property
+    def running(self) -> int:
+        """How many messages its handlers are at work on."""
+        return self._dispatcher.running
+
+    def left_undone(self) -> list[str]:
+        """Say how many handlers are at work, and how many wait for a message."""
+        counts = {"handles": self.running, "waits for": self._dispatcher.wanted}
+        told = [f"{what} {count} messages" for what, count in counts.items() if count]
+        return [f"{self!r} still {each}" for each in told]
+
+    def when_idle(self) -> Deferred[None]:
+        """@return: fires when no handler is at work."""
+        return self._dispatcher.when_idle()
+
+    # --- without callbacks --------------------------------------------------
+
+    def get(self, no_ack: bool | None = None) -> Deferred[Message | None]:
+        """
+        Take one message from the first queue that has one.
+
+        @return: fires with it, or with C{None}; fails with the broker's
+            refusal.
+        """
+        self._touched = True
+        return fail(consumer_closed()) if self._end.begun else self._intake.get(no_ack)
+
+    def purge(self) -> Deferred[int]:
+        """
+        Throw away the ready messages of its queues.
+
+        @return: fires with their number; fails as L{Queue.purge} does.
+        """
+        return self._intake.purge()
+
+    async def __aenter__(self: _C) -> _C:
+        await self.consume()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        names = ", ".join(repr(queue.name) for queue in self._intake.queues)
+        return f"<{type(self).__name__} of {names or 'no queue'}>"

@@ -1,0 +1,250 @@
+"""
+From a message to its handlers: how many at once, in what order, and what if
+one fails.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from inspect import isawaitable, isgenerator
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .._util.awaitables import as_deferred
+from .._util.waiters import Waiters
+from ..message import Message
+from ..policy import FailurePolicy
+
+Handler = Callable[[Message], object]
+"""Handles a message: plain, returning a Deferred, or a coroutine function."""
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+_NO_LIMIT = 1 << 30
+
+
+class Dispatcher:
+    """
+    Hands messages to one handler, at most C{limit} at a time; more wait here.
+
+    Without a handler they wait until there is one, or until L{take} asks.
+
+    @param limit: how many are handled at the same time; 0 is no limit.
+    @param on_failure: called for a message whose handling failed and that is
+        not settled.
+    @param on_handled: called after each message.
+    @param on_unsettled: called after one that its handler has left unsettled.
+    """
+
+    __slots__ = (
+        "_handing_on",
+        "_idle",
+        "_limit",
+        "_on_failure",
+        "_on_handled",
+        "_on_unsettled",
+        "_takers",
+        "_waiting",
+        "handler",
+        "running",
+    )
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        limit: int,
+        on_failure: FailurePolicy,
+        on_handled: Callable[[], None],
+        on_unsettled: Callable[[], None] = _nothing,
+    ) -> None:
+        self._limit = limit or _NO_LIMIT
+        self._on_failure = on_failure
+        self._on_handled = on_handled
+        self._on_unsettled = on_unsettled
+        self._waiting: deque[Message] = deque()
+        self._takers: deque[Deferred[Message]] = deque()
+        self._idle: Waiters[None] = Waiters()
+        self._handing_on = False
+        self.handler: Handler | None = None
+        self.running = 0
+
+    @property
+    def load(self) -> int:
+        """How many messages are here, handled or waiting."""
+        self._drop_returned()
+        return self.running + len(self._waiting)
+
+    @property
+    def wanted(self) -> int:
+        """How many messages are asked for by L{take} and not here."""
+        return len(self._takers)
+
+    def deliver(self, message: Message) -> None:
+        """Take a message from the channel."""
+        free = self.handler is not None and self.running < self._limit
+        if free and not self._waiting:
+            self._handle(message)
+        elif self._takers:
+            self._takers.popleft().callback(message)
+        else:
+            self._drop_returned()
+            self._waiting.append(message)
+            if free:
+                self._next()
+
+    def _drop_returned(self) -> None:
+        """
+        The broker has the messages of a lost channel again: those that wait
+        here would be handled twice, and pile up with each loss.
+        """
+        while self._waiting and self._waiting[0].is_back:
+            self._waiting.popleft()
+
+    def set_handler(self, handler: Handler) -> None:
+        """Handle messages from now on, those that wait first."""
+        self.handler = handler
+        self._next()
+
+    def take(self) -> Deferred[Message]:
+        """@return: fires with the next message that no handler has."""
+        message = self.take_now()
+        if message is not None:
+            return succeed(message)
+        taker: Deferred[Message] = Deferred(self._forget_taker)
+        self._takers.append(taker)
+        return taker
+
+    def _forget_taker(self, taker: Deferred[Message]) -> None:
+        if taker in self._takers:
+            self._takers.remove(taker)
+
+    def take_now(self) -> Message | None:
+        """@return: the next message that no handler has, if one is here."""
+        self._drop_returned()
+        return self._waiting.popleft() if self._waiting else None
+
+    def set_limit(self, limit: int) -> None:
+        """Handle that many at the same time from now on."""
+        self._limit = limit or _NO_LIMIT
+        self._next()
+
+    def give_back(self, tags: set[str]) -> list[Message]:
+        """
+        Give up the messages of these consumers that no handler has begun
+        with, but for those that the broker would not take back.
+        """
+        back: list[Message] = []
+        kept: deque[Message] = deque()
+        for message in self._waiting:
+            returnable = message.consumer_tag in tags and not message.no_ack
+            (back if returnable else kept).append(message)
+        self._waiting = kept
+        return back
+
+    def fail_takers(self, error: Exception) -> None:
+        """No more messages will come."""
+        takers, self._takers = self._takers, deque()
+        for taker in takers:
+            if not taker.called:
+                taker.errback(Failure(error))
+
+    def when_idle(self) -> Deferred[None]:
+        """@return: fires when no handler is at work."""
+        return self._idle.wait() if self.running else succeed(None)
+
+    # --- one message --------------------------------------------------------
+
+    def _handle(self, message: Message) -> None:
+        assert self.handler is not None
+        self.running += 1
+        try:
+            result = self.handler(message)
+        except BaseException:
+            # Also SystemExit: it is the handler's, and not the reactor's to obey.
+            self._failed(Failure(), message)
+        else:
+            if result is None:
+                self._done(message)
+            else:
+                self._watch(result, message)
+
+    def _watch(self, result: object, message: Message) -> None:
+        if isgenerator(result):
+            error = TypeError(
+                f"{self.handler!r} returned a generator: is @inlineCallbacks missing?"
+            )
+            self._failed(Failure(error), message)
+            return
+        if not isawaitable(result):
+            self._done(message)
+            return
+        watched = as_deferred(result)
+        watched.addCallbacks(
+            lambda _: self._done(message), self._failed, errbackArgs=(message,)
+        )
+        watched.addErrback(self._log_fault)
+
+    def _failed(self, failure: Failure, message: Message) -> None:
+        if message.acknowledged:
+            self._log.failure(
+                "Handling {what!r} failed after it was settled", failure, what=message
+            )
+            self._over()
+            return
+        try:
+            result = self._on_failure(message, failure)
+        except BaseException:
+            self._policy_failed(Failure(), message)
+        else:
+            if isawaitable(result):
+                deciding = as_deferred(result)
+                deciding.addErrback(self._policy_failed, message)
+                deciding.addBoth(lambda _: self._over())
+                deciding.addErrback(self._log_fault)
+                return
+        self._over()
+
+    def _policy_failed(self, failure: Failure, message: Message) -> None:
+        self._log.failure(
+            "on_failure itself failed for {what!r}; it is rejected",
+            failure,
+            what=message,
+        )
+        if not message.acknowledged:
+            message.reject()
+
+    def _done(self, message: Message) -> None:
+        if not message.acknowledged and not message.no_ack:
+            self._on_unsettled()
+        self._over()
+
+    def _over(self) -> None:
+        self.running -= 1
+        self._on_handled()
+        if self._waiting or self._idle.waiting:
+            self._next()
+
+    def _next(self) -> None:
+        """Handle what waits; a loop, as many may be over at once."""
+        if self._handing_on:
+            return
+        self._handing_on = True
+        try:
+            while self._waiting and self.handler and self.running < self._limit:
+                message = self._waiting.popleft()
+                if not message.is_back:
+                    self._handle(message)
+        finally:
+            self._handing_on = False
+        if self._idle and not self.running:
+            self._idle.fire(None)
+
+    def _log_fault(self, failure: Failure) -> None:
+        self._log.failure("Fault while ending the handling of a message", failure)

@@ -1,0 +1,403 @@
+"""
+Producer: publishes messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from itertools import count
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.python.failure import Failure
+
+from .._util.awaitables import tell
+from .._util.validation import (
+    check_arguments,
+    check_auto_declare,
+    check_count,
+    check_delivery_mode,
+    check_seconds,
+    check_short_string,
+    milliseconds,
+)
+from .._util.waiters import Waiters
+from ..compression import compress
+from ..core.channel import ChannelLender, lent_channel
+from ..core.publish_request import Outgoing
+from ..entity import Exchange, Queue, as_exchange
+from ..exceptions import KombuError, NotSupported, Unroutable
+from ..interfaces import Returned
+from ..serialization.serializers import encode
+from .flow_control import Coupling, Pausable
+from .properties import check_properties
+from .publish_batch import END, Batch, each_body
+
+PUBLISH_TIMEOUT = 30.0
+"""Seconds from the call to the broker's verdict, by default."""
+
+OnReturn = Callable[[Exception, str, str, Returned], object]
+"""Called with (error, exchange, routing_key, message) for each message that
+came back."""
+
+
+class Producer:
+    """
+    Publishes messages to an exchange.
+
+    Subclasses may set C{exchange}, C{routing_key}, C{serializer},
+    C{compression}, C{auto_declare} and C{on_return} as class attributes.
+
+    @param channel: a channel, or a connection, on which it opens its own.
+    @param exchange: an L{Exchange} or its name; the default one if not given.
+    @param routing_key: the default for L{publish}.
+    @param serializer: the default for L{publish}; C{None} sends str and bytes
+        as they are and the rest as json.
+    @param auto_declare: whether the first publish declares the exchange:
+        C{True} (default), C{False}, or C{"passive"} to only check it.
+    @param compression: the default for L{publish}.
+    @param on_return: called with (error, exchange, routing_key, message) for
+        each mandatory message that no queue would have had.
+    """
+
+    exchange: Exchange | str | None = None
+    routing_key: str = ""
+    serializer: str | None = None
+    compression: str | None = None
+    auto_declare: bool | str = True
+    on_return: OnReturn | None = None
+
+    def __init__(
+        self,
+        channel: ChannelLender,
+        exchange: Exchange | str | None = None,
+        routing_key: str | None = None,
+        serializer: str | None = None,
+        auto_declare: bool | str | None = None,
+        compression: str | None = None,
+        on_return: OnReturn | None = None,
+    ) -> None:
+        self.channel, self._owned = lent_channel(channel)
+        given = self.exchange if exchange is None else exchange
+        self._exchange = as_exchange(given or "").bind(self.channel)
+        self.exchange = self._exchange
+        if routing_key is not None:
+            self.routing_key = check_short_string("routing_key", routing_key)
+        self.serializer = serializer or self.serializer
+        self.compression = compression or self.compression
+        self.on_return = on_return or self.on_return
+        if auto_declare is not None:
+            self.auto_declare = auto_declare
+        check_auto_declare(self.auto_declare)
+        self._declared = not self.auto_declare or self._exchange.is_predeclared
+        self._declaring: Waiters[None] = Waiters()
+        self._coupling = Coupling(self._is_ready, self.when_ready)
+        self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
+        if self.on_return is not None:
+            self.channel.add_on_return(self, self._returned)
+
+    # --- publishing ---------------------------------------------------------
+
+    def publish(
+        self,
+        body: object,
+        routing_key: str | None = None,
+        delivery_mode: int | str | None = None,
+        mandatory: bool = False,
+        immediate: bool = False,
+        priority: int = 0,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        serializer: str | None = None,
+        headers: Mapping[str, object] | None = None,
+        compression: str | None = None,
+        exchange: Exchange | str | None = None,
+        retry: bool = False,
+        retry_policy: Mapping[str, object] | None = None,
+        declare: Iterable[Exchange | Queue] | None = None,
+        expiration: float | None = None,
+        timeout: float | None = None,
+        confirm: bool = True,
+        **properties: object,
+    ) -> Deferred[None]:
+        """
+        Publish one message.  Nothing that is passed in is changed.
+
+        @param body: str and bytes go as they are, the rest is serialized.
+        @param routing_key: default is the producer's.
+        @param delivery_mode: 2 or C{"persistent"}, 1 or C{"transient"};
+            default is the exchange's.
+        @param mandatory: have it come back if no queue would have it.
+        @param immediate: brokers do not have it any more: not supported.
+        @param priority: 0 to 255; for queues with C{max_priority}.
+        @param content_type: with it, body must be str or bytes and goes as is.
+        @param content_encoding: goes with C{content_type}.
+        @param serializer: default is the producer's.
+        @param headers: the application's own.
+        @param compression: such as C{"gzip"}; default is the producer's.
+        @param exchange: instead of the producer's; not declared.
+        @param retry: not supported yet.
+        @param declare: exchanges and queues to declare before.
+        @param expiration: seconds after which a queue may drop it.
+        @param timeout: seconds from this call to the verdict; default 30.
+        @param confirm: wait for the broker's verdict; without, the Deferred
+            fires when the socket has taken the message.
+        @param properties: further ones of AMQP 0-9-1: correlation_id,
+            reply_to, message_id, timestamp, type, user_id, app_id, cluster_id.
+        @return: fires when the broker has taken the message over.  Fails with
+            L{txkombu.exceptions.Unroutable}, L{txkombu.exceptions.Nacked} or
+            the broker's refusal; with L{txkombu.exceptions.NotSent} or
+            L{txkombu.exceptions.OutcomeUnknown} if the session is lost; with
+            L{txkombu.exceptions.OperationTimeout} at the deadline, after which
+            it is never sent; with L{txkombu.exceptions.BackpressureError} if
+            too many wait; with L{txkombu.exceptions.EncodeError}.
+        @raise TypeError: a property is not known, or of a wrong type.
+        @raise ValueError: something is out of range.
+        """
+        if immediate or retry:
+            return fail(self._not_supported("immediate" if immediate else "retry=True"))
+        if expiration is not None:
+            properties["expiration"] = str(milliseconds("expiration", expiration))
+        if mandatory and properties.get("message_id") is None:
+            properties["message_id"] = next(self._message_ids)
+        reply_to = None
+        if properties:
+            reply_to = properties.get("reply_to")
+            check_properties(properties)
+        if routing_key is None:
+            routing_key = self.routing_key
+        else:
+            check_short_string("routing_key", routing_key)
+        if priority != 0:
+            priority = check_count("priority", priority, 0, 255) or 0
+        if content_type is not None:
+            check_short_string("content_type", content_type)
+            check_short_string("content_encoding", content_encoding or "")
+        target = self._exchange if exchange is None else self._target(exchange)
+        mode = target.delivery_mode
+        if delivery_mode is not None:
+            mode = check_delivery_mode(delivery_mode) or mode
+        limit = (
+            PUBLISH_TIMEOUT if timeout is None else check_seconds("timeout", timeout)
+        )
+        sent_headers = {} if headers is None else check_arguments("headers", headers)
+        entities = [] if declare is None else _checked_entities(declare)
+        try:
+            kind, encoding, data = encode(
+                body, serializer or self.serializer, content_type, content_encoding
+            )
+            method = self.compression if compression is None else compression
+            if method:
+                data, sent_headers["compression"] = compress(data, method)
+        except KombuError:
+            return fail(Failure())
+        sent = {
+            "content_type": kind,
+            "content_encoding": encoding,
+            "headers": sent_headers,
+            "delivery_mode": mode,
+            "priority": priority,
+        }
+        if properties:
+            sent.update(properties)
+        message = Outgoing(data, sent, target, routing_key, mandatory, confirm, limit)
+        message.held = bool(entities) or not self._declared
+        if isinstance(reply_to, Queue):
+            message.reply_to = reply_to
+        done = self.channel.publish(message)
+        if message.held and not done.called:
+            self._declare_for(message, entities)
+        if self._coupling:
+            self._coupling.check()
+        return done.addErrback(self._told_on_return) if mandatory else done
+
+    def send(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
+        """The same as L{publish}."""
+        return self.publish(body, *args, **options)
+
+    def _target(self, exchange: Exchange | str) -> Exchange:
+        """An exchange given by name has the delivery mode of our own."""
+        if isinstance(exchange, str) and exchange == self._exchange.name:
+            return self._exchange
+        if isinstance(exchange, str):
+            named = as_exchange(exchange)
+            named.delivery_mode = self._exchange.delivery_mode
+            return named
+        return as_exchange(exchange)
+
+    def _not_supported(self, what: str) -> NotSupported:
+        return NotSupported(what, self.channel.connection.transport_name)
+
+    # --- declaring ----------------------------------------------------------
+
+    def declare(self) -> Deferred[None]:
+        """
+        Declare the exchange now, or check it, as C{auto_declare} says.
+
+        @return: fails as L{Exchange.declare} does.
+        """
+        return self._exchange.declare(passive=self.auto_declare == "passive" or None)
+
+    def _declare_for(self, message: Outgoing, entities: list[Exchange | Queue]) -> None:
+        publisher = self.channel.publisher
+        self._declare_all(entities).addCallbacks(
+            lambda _: publisher.release(message),
+            lambda failure: publisher.refuse(message, failure),
+        )
+
+    @inlineCallbacks
+    def _declare_all(
+        self, entities: list[Exchange | Queue]
+    ) -> Generator[Deferred[Any], Any, None]:
+        if not self._declared:
+            yield self._when_declared()
+        for entity in entities:
+            if not self.channel.connection.topology.knows(entity):
+                yield entity.declare(channel=self.channel)
+
+    def _when_declared(self) -> Deferred[None]:
+        """Declare the exchange once, however many publishes wait for it."""
+        first = not self._declaring
+        waiter = self._declaring.wait()
+        if first:
+            self.declare().addCallbacks(self._exchange_declared, self._not_declared)
+        return waiter
+
+    def _exchange_declared(self, _: object) -> None:
+        self._declared = True
+        self._declaring.fire(None)
+
+    def _not_declared(self, failure: Failure) -> None:
+        error = failure.value
+        assert isinstance(error, Exception)
+        self._declaring.fail(error)
+
+    # --- what came back -----------------------------------------------------
+
+    def _told_on_return(self, failure: Failure) -> Failure:
+        error = failure.value
+        if isinstance(error, Unroutable):
+            self._returned(error.returned)
+        return failure
+
+    def _returned(self, message: Returned) -> None:
+        if self.on_return is None:
+            return
+        tell(
+            "on_return",
+            self.on_return,
+            Unroutable(message),
+            message.exchange,
+            message.routing_key,
+            message,
+        )
+
+    # --- room ---------------------------------------------------------------
+
+    def _is_ready(self) -> bool:
+        return self.channel.publisher.is_ready
+
+    def when_ready(self) -> Deferred[None]:
+        """
+        @return: fires when a message would be sent at once; fails if the
+            connection cannot be made or was closed.
+        """
+        return self.channel.when_ready()
+
+    def registerProducer(self, socket: Pausable) -> None:
+        """
+        Pause a socket of yours while messages cannot go out, so that TCP holds
+        its peer back instead of memory filling up.
+
+        @param socket: a transport, or anything with C{pauseProducing} and
+            C{resumeProducing}; several may be registered.
+        """
+        self._coupling.add(socket)
+
+    def unregisterProducer(self, socket: Pausable) -> None:
+        """Undo L{registerProducer}, as when the socket is closed."""
+        self._coupling.remove(socket)
+
+    @inlineCallbacks
+    def publish_all(
+        self, bodies: Iterable[object] | AsyncIterable[object], **options: Any
+    ) -> Generator[Deferred[Any], Any, int]:
+        """
+        Publish many messages, no faster than the broker takes them.
+
+        @param bodies: what to publish; taken one by one as there is room.
+        @param options: as for L{publish}, the same for all.
+        @return: fires with their number when all are confirmed.  At the first
+            failure it takes no more, waits for those on their way, and fails
+            with that.
+        """
+        batch = Batch()
+        filling = self._fill(batch, each_body(bodies), options)
+        yield filling.addErrback(batch.failed)
+        if isinstance(bodies, AsyncGenerator):
+            yield Deferred.fromCoroutine(bodies.aclose())
+        total: int = yield batch.when_done()
+        return total
+
+    @inlineCallbacks
+    def _fill(
+        self, batch: Batch, next_body: Callable[[], Any], options: dict[str, Any]
+    ) -> Generator[Deferred[Any], Any, None]:
+        yield self._declare_all([])
+        while batch.failure is None:
+            body = next_body()
+            if isinstance(body, Deferred):
+                body = yield body
+            if body is END:
+                break
+            if not self.channel.publisher.is_ready:
+                yield self.when_ready()
+            if batch.failure is None:
+                batch.add(self.publish(body, **options))
+
+    # --- its end ------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        """
+        Release the channel, and close it if it is the producer's own: then
+        after the verdicts on what was published.
+
+        @return: fires when done; never fails.
+        """
+        self.channel.remove_on_return(self)
+        return self.channel.close() if self._owned else succeed(None)
+
+    release = close
+
+    async def __aenter__(self) -> Producer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self._exchange!r}>"
+
+
+def _checked_entities(declare: object) -> list[Exchange | Queue]:
+    """@raise TypeError: it is no collection of exchanges and queues."""
+    entities: list[Any] = list(declare) if isinstance(declare, Iterable) else [None]
+    if not all(isinstance(each, Exchange | Queue) for each in entities):
+        raise TypeError(
+            f"declare must be a list of exchanges and queues, not {declare!r}"
+        )
+    return entities

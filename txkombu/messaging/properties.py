@@ -1,0 +1,86 @@
+"""
+The properties of a message, as AMQP 0-9-1 lists them (section 1.8, basic).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from difflib import get_close_matches
+
+from .._util.validation import check_short_string
+from ..entity import Queue
+
+SHORT_STRINGS = frozenset(
+    {
+        "correlation_id",
+        "reply_to",
+        "expiration",
+        "message_id",
+        "type",
+        "user_id",
+        "app_id",
+        "cluster_id",
+    }
+)
+"""Those that are short strings, beyond what has an argument of its own."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TIMESTAMP_LIMIT = 253_402_300_800
+"""The year 10000 in seconds since 1970."""
+
+
+def check_properties(properties: dict[str, object]) -> None:
+    """
+    Check further properties in place: None is taken out, a queue as
+    C{reply_to} stands for its name, a timestamp becomes a datetime in UTC.
+
+    @raise TypeError: one is not known, or of a wrong type.
+    @raise ValueError: one is too long, or out of range; or the queue has no
+        name, as it was not declared yet.
+    """
+    for name, value in list(properties.items()):
+        if value is None and (name in SHORT_STRINGS or name == "timestamp"):
+            del properties[name]
+        elif name == "reply_to" and isinstance(value, Queue):
+            properties[name] = _name_of(value)
+        elif name in SHORT_STRINGS:
+            check_short_string(name, value)
+        elif name == "timestamp":
+            properties[name] = _timestamp(value)
+        else:
+            raise TypeError(_unknown(name))
+
+
+def _name_of(queue: Queue) -> str:
+    if not queue.name:
+        raise ValueError(
+            f"reply_to is {queue!r}, which has no name yet: declare it before, on "
+            "a bound copy, and pass that; the broker then has named it"
+        )
+    return check_short_string("reply_to", queue.name)
+
+
+def _timestamp(value: object) -> datetime:
+    """Whole seconds in UTC, which is what the wire can carry."""
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        if aware < _EPOCH:
+            raise ValueError(f"timestamp is before 1970: {value}")
+        try:
+            return aware.astimezone(timezone.utc).replace(microsecond=0)
+        except OverflowError as error:
+            raise ValueError(f"timestamp is out of range: {value}") from error
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(
+            f"timestamp must be a datetime or whole seconds since 1970, not {value!r}"
+        )
+    if not 0 <= value < _TIMESTAMP_LIMIT:
+        raise ValueError(f"timestamp is out of range: {value}")
+    return datetime.fromtimestamp(value, timezone.utc)
+
+
+def _unknown(name: str) -> str:
+    known = sorted(SHORT_STRINGS | {"timestamp"})
+    near = get_close_matches(name, [*known, "headers", "serializer", "mandatory"], 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"AMQP has {', '.join(known)}"
+    return f"publish has no argument or property {name!r}; {hint}"

@@ -1,0 +1,289 @@
+"""
+The queues that a consumer receives from: declared, started, cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    DeferredLock,
+    inlineCallbacks,
+    succeed,
+)
+from twisted.python.failure import Failure
+
+from ..entity import Queue
+from ..exceptions import ChannelClosed, ChannelError, SessionLost
+from ..message import Message
+
+if TYPE_CHECKING:
+    from ..core.channel import Channel
+
+
+@attrs.define
+class IntakeSettings:
+    """How its consumers are started; see L{txkombu.Consumer}."""
+
+    on_message: Callable[[Message], None]
+    no_ack: bool | None
+    auto_declare: bool | str
+    tag_prefix: str
+    exclusive: bool
+    priority: int | None
+    prefetch_count: int
+    accept: frozenset[str] | None
+    on_cancel: Callable[[str, Exception], object] | None
+
+
+class Intake:
+    """
+    Starts and ends one consumer at the broker for each queue.
+
+    Starting is done one call after the other; ending does not wait for it,
+    and what is still being started is then ended as soon as it runs.
+
+    @ivar ending: the tags of consumers that are being ended.
+    @ivar queues: bound to the channel; in the order they were given.
+    @ivar has_no_ack: whether a queue is read with no_ack.
+    """
+
+    def __init__(
+        self, channel: Channel, queues: Iterable[Queue], settings: IntakeSettings
+    ) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._tags: dict[str, tuple[Queue, bool]] = {}
+        self.ending: set[str] = set()
+        self._declared: list[Queue] = []
+        self._refused: list[Queue] = []
+        self._lock = DeferredLock()
+        self._cancels = 0
+        self.queues: list[Queue] = []
+        self.has_no_ack = False
+        for queue in queues:
+            self.add(queue)
+
+    def add(self, queue: Queue) -> Queue:
+        """@return: the bound copy of one more queue."""
+        if not isinstance(queue, Queue):
+            raise TypeError(f"queues must be Queue objects, not {queue!r}")
+        bound = queue.bind(self._channel)
+        self.queues.append(bound)
+        return bound
+
+    def tag_of(self, queue: Queue | str) -> str | None:
+        """The tag of the consumer that reads a queue, if there is one."""
+        name = queue.name if isinstance(queue, Queue) else queue
+        found = (tag for tag, (each, _) in self._tags.items() if each.name == name)
+        return next(found, None)
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of all consumers that run."""
+        return list(self._tags)
+
+    def is_late(self, message: Message) -> bool:
+        """Whether its consumer is being ended, and the broker takes it back."""
+        return message.consumer_tag in self.ending and not message.no_ack
+
+    # --- declaring and starting ---------------------------------------------
+
+    def declare(self, queue: Queue) -> Deferred[Any]:
+        """
+        Declare a queue once; what was declared is restored after a loss.  One
+        that goes with its last consumer may be gone each time.
+        """
+        wanted = self._settings.auto_declare
+        if not wanted or _has(self._declared, queue):
+            return succeed(None)
+        if self._channel.has_consumers and _has(self._refused, queue):
+            return self._declare_apart(queue)
+        return self._declare_on(queue, self._channel)
+
+    def _declare_on(self, queue: Queue, channel: Channel) -> Deferred[Any]:
+        passive = self._settings.auto_declare == "passive"
+        began: Deferred[Any] = (
+            queue.queue_declare(passive=True, channel=channel)
+            if passive
+            else queue.declare(channel=channel)
+        )
+        return began.addCallbacks(
+            lambda _: self._note_declared(queue),
+            lambda failure: self._note_refused(queue, failure),
+        )
+
+    def _declare_apart(self, queue: Queue) -> Deferred[Any]:
+        """
+        On a channel of its own: one more refusal must not end the channel of the
+        consumers that run.
+        """
+        channel = self._channel.connection.new_channel()
+
+        def close(result: Any) -> Any:
+            channel.close()
+            return result
+
+        return self._declare_on(queue, channel).addBoth(close)
+
+    def _note_refused(self, queue: Queue, failure: Failure) -> Failure:
+        if failure.check(ChannelError) and not _has(self._refused, queue):
+            self._refused.append(queue)
+        return failure
+
+    def _note_declared(self, queue: Queue) -> None:
+        if not queue.auto_delete:
+            self._declared.append(queue)
+
+    def start(self, no_ack: bool | None) -> Deferred[None]:
+        """
+        Start what does not run.
+
+        @return: fails with the broker's refusal.
+        """
+        return self._lock.run(self._start_all, no_ack, self._cancels)
+
+    @inlineCallbacks
+    def _start_all(
+        self, no_ack: bool | None, cancels: int
+    ) -> Generator[Deferred[Any], Any, None]:
+        for queue in list(self.queues):
+            if self._wants(queue, cancels) and self.tag_of(queue) is None:
+                yield self.declare(queue)
+                yield self._start(queue, self.reads_no_ack(queue, no_ack), cancels)
+
+    def reads_no_ack(self, queue: Queue, no_ack: bool | None) -> bool:
+        """Whether a queue is read with no_ack: the call, the consumer, the queue."""
+        wanted = self._settings.no_ack if no_ack is None else no_ack
+        return queue.no_ack if wanted is None else wanted
+
+    @inlineCallbacks
+    def _start(
+        self, queue: Queue, no_ack: bool, cancels: int
+    ) -> Generator[Deferred[Any], Any, None]:
+        """@return: fails with ChannelClosed if all was cancelled meanwhile."""
+        self._check_wanted(cancels)
+        if not self._wants(queue, cancels):
+            return
+        settings = self._settings
+        self.has_no_ack = self.has_no_ack or no_ack
+        priority = settings.priority
+        tag: str = yield self._channel.consume(
+            queue,
+            settings.on_message,
+            tag_prefix=settings.tag_prefix,
+            no_ack=no_ack,
+            exclusive=settings.exclusive,
+            arguments={} if priority is None else {"x-priority": priority},
+            prefetch_count=settings.prefetch_count,
+            accept=settings.accept,
+            on_cancel=settings.on_cancel,
+        )
+        if self._wants(queue, cancels):
+            self._tags[tag] = queue, no_ack
+            return
+        self.ending.add(tag)
+        yield self._channel.basic_cancel(tag)
+        self.ending.discard(tag)
+        self._check_wanted(cancels)
+
+    def _wants(self, queue: Queue, cancels: int) -> bool:
+        dropped = all(each is not queue for each in self.queues)
+        return self._cancels == cancels and not dropped
+
+    def _check_wanted(self, cancels: int) -> None:
+        if self._cancels != cancels:
+            raise ChannelClosed("the consumer was cancelled while it was starting")
+
+    # --- without starting ---------------------------------------------------
+
+    @inlineCallbacks
+    def get(self, no_ack: bool | None) -> Generator[Deferred[Any], Any, Message | None]:
+        """Take one message from the first queue that has one."""
+        for queue in self.queues:
+            yield self.declare(queue)
+            message: Message | None = yield self._channel.basic_get(
+                queue, self.reads_no_ack(queue, no_ack), self._settings.accept
+            )
+            if message is not None:
+                return message
+        return None
+
+    @inlineCallbacks
+    def purge(self) -> Generator[Deferred[Any], Any, int]:
+        """Throw away the ready messages of all queues, and count them."""
+        total = 0
+        for queue in self.queues:
+            total += yield queue.purge()
+        return total
+
+    # --- changing -----------------------------------------------------------
+
+    def set_prefetch(self, prefetch_count: int) -> Deferred[None]:
+        """Start all consumers again with another prefetch count."""
+        self._settings.prefetch_count = prefetch_count
+        return self._lock.run(self._restart_all, self._cancels)
+
+    @inlineCallbacks
+    def _restart_all(self, cancels: int) -> Generator[Deferred[Any], Any, None]:
+        for tag, (queue, no_ack) in list(self._tags.items()):
+            if self._settings.exclusive:
+                yield self._replace(tag, queue, no_ack, cancels)
+            else:
+                # The old one ends last, so that an auto-delete queue stays.
+                yield self._start(queue, no_ack, cancels)
+                yield self._channel.basic_cancel(tag)
+                self._tags.pop(tag, None)
+
+    @inlineCallbacks
+    def _replace(
+        self, tag: str, queue: Queue, no_ack: bool, cancels: int
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        An exclusive one has to end before the next can start.  Nothing restores
+        it in between, so a loss is no reason to give up.
+        """
+        self._tags.pop(tag, None)
+        yield self._channel.basic_cancel(tag)
+        while not self.tag_of(queue):
+            try:
+                yield self.declare(queue)
+                yield self._start(queue, no_ack, cancels)
+                return
+            except (SessionLost, ChannelClosed):
+                self._check_wanted(cancels)
+                if self._channel.closed:
+                    raise
+
+    # --- ending -------------------------------------------------------------
+
+    def stop_starting(self) -> None:
+        """End what is being started as soon as it runs."""
+        self._cancels += 1
+
+    @inlineCallbacks
+    def cancel(self, tags: list[str]) -> Generator[Deferred[Any], Any, None]:
+        """@return: fires when no more of their messages come; never fails."""
+        for tag in tags:
+            self._tags.pop(tag, None)
+        self.ending.update(tags)
+        cancels = [self._channel.basic_cancel(tag) for tag in tags]
+        yield DeferredList(cancels, consumeErrors=True)
+        self.ending.difference_update(tags)
+
+    def cancel_queue(self, name: str) -> list[str]:
+        """Drop a queue; @return: the tags that have to be cancelled for it."""
+        self.queues[:] = [each for each in self.queues if each.name != name]
+        for noted in (self._declared, self._refused):
+            noted[:] = [each for each in noted if each.name != name]
+        tag = self.tag_of(name)
+        return [] if tag is None else [tag]
+
+
+def _has(queues: list[Queue], queue: Queue) -> bool:
+    """Whether it is one of them: itself, not only an equal one."""
+    return any(each is queue for each in queues)

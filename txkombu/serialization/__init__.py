@@ -1,0 +1,31 @@
+"""
+Serializers: from what a program publishes to bytes, and back.
+"""
+
+from __future__ import annotations
+
+from .serializers import (
+    Encoded,
+    Registry,
+    accept_set,
+    decode,
+    dumps,
+    encode,
+    loads,
+    register,
+    registry,
+    unregister,
+)
+
+__all__ = [
+    "Encoded",
+    "Registry",
+    "accept_set",
+    "decode",
+    "dumps",
+    "encode",
+    "loads",
+    "register",
+    "registry",
+    "unregister",
+]

@@ -1,0 +1,381 @@
+"""
+Bodies: from what a program publishes to bytes, and back.
+
+Which decoder reads a body is decided by its content type alone, so a consumer
+needs no setting to read what any producer wrote.  Names, content types and
+bytes are Kombu 5's.  Importing this loads no serializer but json.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from .._util.suggestions import not_installed
+from ..exceptions import (
+    ContentDisallowed,
+    DecodeError,
+    EncodeError,
+    SerializerNotInstalled,
+)
+from .codecs import BUILT_IN, PICKLE_TYPE, Codec, Decoder, Encoder, is_binary
+from .diagnosis import path_to_culprit
+
+__all__ = [
+    "Encoded",
+    "Registry",
+    "accept_set",
+    "decode",
+    "dumps",
+    "encode",
+    "loads",
+    "register",
+    "registry",
+    "unregister",
+]
+
+DEFAULT: Final = "json"
+RAW: Final = "raw"
+TEXT_TYPE: Final = "text/plain"
+DATA_TYPE: Final = "application/data"
+
+ALWAYS_ACCEPTED: Final = frozenset({TEXT_TYPE, DATA_TYPE})
+"""Text and bytes, which nothing has to decode."""
+NEVER_BY_DEFAULT: Final = frozenset({PICKLE_TYPE})
+"""What runs the sender's code: accepted only where it is asked for."""
+
+_BYTES: Final = (bytes, bytearray, memoryview)
+# codecs that take quadratic time, and are no encodings of a text
+_NO_CHARSETS: Final = frozenset({"idna", "punycode"})
+
+
+class Encoded(NamedTuple):
+    """A body ready to be sent, and how it is labelled."""
+
+    content_type: str
+    content_encoding: str
+    body: bytes
+
+
+class Registry:
+    """
+    Serializers by name and by content type.
+
+    A new one knows json, yaml, msgpack and pickle.  The functions of this
+    module are those of L{registry}, the one that producers and consumers use.
+    """
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Codec] = {}
+        self._by_type: dict[str, Codec] = {}
+        for codec in BUILT_IN:
+            self.register(*codec)
+
+    def register(
+        self,
+        name: str,
+        encoder: Encoder | None,
+        decoder: Decoder | None,
+        content_type: str,
+        content_encoding: str = "utf-8",
+    ) -> None:
+        """
+        Add a serializer, or replace the one of that name.
+
+        Of several for one content type, the last one registered decodes.
+
+        @param encoder: takes the value, returns str or bytes; C{None} if
+            nothing can be published with it.
+        @param decoder: takes what the encoder returned, and returns the
+            value: bytes if C{content_encoding} is C{"binary"}, otherwise str;
+            C{None} leaves bodies of this type as they are.
+        @param content_type: marks the bodies; matched exactly.
+        @param content_encoding: C{"binary"}, or the character set of the text.
+        @raise TypeError: an argument is of the wrong type.
+        @raise ValueError: the name is taken by L{txkombu} itself (C{raw}), or
+            the encoding is unknown.
+        """
+        _check(name, encoder, decoder, content_type, content_encoding)
+        self._by_name.pop(name, None)
+        self._by_name[name] = Codec(
+            name, encoder, decoder, content_type, content_encoding
+        )
+        self._index()
+
+    def unregister(self, name: str) -> None:
+        """
+        Remove a serializer.
+
+        @raise SerializerNotInstalled: there is none of that name.
+        """
+        if name not in self._by_name:
+            raise self._not_installed(name)
+        del self._by_name[name]
+        self._index()
+
+    def _index(self) -> None:
+        self._by_type = {
+            codec.content_type: codec
+            for codec in self._by_name.values()
+            if codec.decoder is not None
+        }
+
+    # --- encoding ---
+
+    def encode(
+        self,
+        body: object,
+        serializer: str | None = None,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+    ) -> Encoded:
+        """
+        Turn what is published into bytes.
+
+        With a C{content_type} the body, str or bytes, is sent as it is,
+        labelled so.  Otherwise C{serializer} is used; without one str and
+        bytes are sent as they are, and everything else as json.
+
+        @param content_encoding: only looked at with C{content_type}; the
+            default is utf-8 for str, binary for bytes.
+        @raise SerializerNotInstalled: there is no such serializer.
+        @raise EncodeError: it cannot hold this body.
+        """
+        if content_type:
+            return _as_labelled(body, content_type, content_encoding)
+        if not serializer:
+            if isinstance(body, str):
+                return Encoded(TEXT_TYPE, "utf-8", _to_bytes(body, "utf-8"))
+            if isinstance(body, _BYTES):
+                return Encoded(DATA_TYPE, "binary", bytes(body))
+            serializer = DEFAULT
+        elif serializer == RAW:
+            return _as_labelled(body, DATA_TYPE, None)
+        codec = self._by_name.get(serializer)
+        if codec is None or codec.encoder is None:
+            raise self._not_installed(serializer)
+        data = _serialize(codec, codec.encoder, body)
+        return Encoded(codec.content_type, codec.content_encoding, data)
+
+    def dumps(self, data: object, serializer: str | None = None) -> Encoded:
+        """
+        Turn a value into C{(content_type, content_encoding, bytes)}.
+
+        @raise SerializerNotInstalled: there is no such serializer.
+        @raise EncodeError: it cannot hold this value.
+        """
+        return self.encode(data, serializer)
+
+    # --- decoding ---
+
+    def accept_set(self, accept: Iterable[str] | None) -> frozenset[str] | None:
+        """
+        Find out the content types that a consumer accepts; do this once.
+
+        @param accept: names of serializers or content types; nothing else is
+            accepted then but text and bytes.  C{None} is everything that is
+            safe: all but pickle.
+        @return: what L{decode} takes.
+        @raise SerializerNotInstalled: a name is unknown.
+        @raise TypeError: it is no collection of str.
+        """
+        if accept is None:
+            return None
+        if isinstance(accept, str | bytes):
+            raise TypeError(f"accept must be a list of names, not {accept!r}")
+        return ALWAYS_ACCEPTED.union(map(self._type_named, accept))
+
+    def _type_named(self, name: str) -> str:
+        if not isinstance(name, str):
+            raise TypeError(f"accept must hold names, not {name!r}")
+        if "/" in name:
+            return name
+        if name == RAW:
+            return DATA_TYPE
+        if name not in self._by_name:
+            raise self._not_installed(name)
+        return self._by_name[name].content_type
+
+    def decode(
+        self,
+        body: bytes,
+        content_type: str | None,
+        content_encoding: str | None,
+        accepted: frozenset[str] | None = None,
+    ) -> object:
+        """
+        Turn received bytes into what was published.
+
+        A content type that nothing is registered for comes back as text, or
+        as bytes if its encoding is C{binary}.
+
+        @param content_type: C{None} is C{application/data}.
+        @param content_encoding: C{None} is C{utf-8}.
+        @param accepted: what L{accept_set} returned.
+        @raise ContentDisallowed: the content type is not accepted.
+        @raise DecodeError: the body is not what its labels say.
+        """
+        kind = content_type or DATA_TYPE
+        encoding = content_encoding or "utf-8"
+        if kind in NEVER_BY_DEFAULT if accepted is None else kind not in accepted:
+            raise self._disallowed(kind)
+        codec = self._by_type.get(kind)
+        try:
+            return _deserialize(codec, body, encoding)
+        except SerializerNotInstalled:
+            raise
+        except Exception as error:
+            raise DecodeError(
+                f"a body of {len(body)} bytes cannot be decoded as content type "
+                f"{kind!r}, encoding {encoding!r}: {_say(error)}"
+            ) from error
+
+    def loads(
+        self,
+        body: bytes,
+        content_type: str | None,
+        content_encoding: str | None,
+        accept: Iterable[str] | None = None,
+    ) -> object:
+        """
+        Turn bytes into a value; like L{decode}, with names in C{accept}.
+
+        @raise ContentDisallowed: the content type is not accepted.
+        @raise DecodeError: the body is not what its labels say.
+        @raise SerializerNotInstalled: a name in C{accept} is unknown.
+        @raise TypeError: the body is not bytes.
+        """
+        if not isinstance(body, bytes):
+            raise TypeError(f"a body must be bytes, not {type(body).__name__}")
+        accepted = self.accept_set(accept)
+        return self.decode(body, content_type, content_encoding, accepted)
+
+    # --- errors ---
+
+    def _not_installed(self, name: str) -> SerializerNotInstalled:
+        if name in self._by_name:
+            return SerializerNotInstalled(
+                f"the serializer {name!r} has no encoder: it only decodes"
+            )
+        if not isinstance(name, str):
+            raise TypeError(f"a serializer is named by a str, not {name!r}")
+        return not_installed("serializer", name, [*self._by_name, RAW])
+
+    def _disallowed(self, kind: str) -> ContentDisallowed:
+        codec = self._by_type.get(kind)
+        name = kind if codec is None else codec.name
+        why = "runs code that the sender chose" if kind in NEVER_BY_DEFAULT else ""
+        return ContentDisallowed(
+            f"content type {kind!r} is not accepted{why and ': it ' + why}; "
+            f"to accept it give the consumer accept=[{name!r}, …]"
+        )
+
+
+def _check(
+    name: object, encoder: object, decoder: object, kind: object, encoding: object
+) -> None:
+    texts = {"name": name, "content_type": kind, "content_encoding": encoding}
+    for what, value in texts.items():
+        if not isinstance(value, str) or not value:
+            raise TypeError(f"{what} must be a str that is not empty, not {value!r}")
+    for what, function in {"encoder": encoder, "decoder": decoder}.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{what} must be callable or None, not {function!r}")
+    if name == RAW:
+        raise ValueError("the name 'raw' stands for bodies that are not serialized")
+    assert isinstance(encoding, str)
+    if not is_binary(encoding):
+        _charset(encoding)
+
+
+def _charset(encoding: str) -> str:
+    """@raise ValueError: it is no character set that is known."""
+    try:
+        name = codecs.lookup(encoding).name
+        "a".encode(name)  # there are codecs from str to str, and bytes to bytes
+    except LookupError as error:
+        raise ValueError(f"the encoding {encoding!r} is unknown") from error
+    if name in _NO_CHARSETS:
+        raise ValueError(f"{encoding!r} is no encoding of a text")
+    return name
+
+
+def _text(body: bytes, encoding: str) -> str:
+    return body.decode("utf-8" if encoding == "utf-8" else _charset(encoding))
+
+
+def _as_labelled(body: object, kind: str, encoding: str | None) -> Encoded:
+    if isinstance(body, str):
+        encoding = encoding or "utf-8"
+        return Encoded(kind, encoding, _to_bytes(body, encoding))
+    if isinstance(body, _BYTES):
+        return Encoded(kind, encoding or "binary", bytes(body))
+    raise EncodeError(
+        f"a body of type {type(body).__name__} cannot be sent unserialized as "
+        f"{kind!r}: pass str or bytes, or name a serializer and no content_type"
+    )
+
+
+def _to_bytes(text: str, encoding: str) -> bytes:
+    try:
+        return text.encode(encoding)
+    except (LookupError, UnicodeError) as error:
+        raise EncodeError(
+            f"a str cannot be encoded as {encoding!r}: {_say(error)}"
+        ) from error
+
+
+def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
+    try:
+        data = encoder(body)
+        if isinstance(data, str):
+            data = data.encode(codec.content_encoding)
+    except SerializerNotInstalled:
+        raise
+    except Exception as error:
+        raise EncodeError(
+            f"the serializer {codec.name!r} cannot encode this "
+            f"{type(body).__name__}{_where(codec, encoder, body)}: {_say(error)}"
+        ) from error
+    if not isinstance(data, bytes):
+        raise EncodeError(
+            f"the encoder of the serializer {codec.name!r} returned "
+            f"{type(data).__name__}, neither str nor bytes"
+        )
+    return data
+
+
+def _where(codec: Codec, encoder: Encoder, body: object) -> str:
+    """Which part; what encoders of others make of one is not known."""
+    path = path_to_culprit(encoder, body) if codec in BUILT_IN else ""
+    return f", at body{path}" if path else ""
+
+
+def _deserialize(codec: Codec | None, body: bytes, encoding: str) -> object:
+    if codec is None or codec.decoder is None:
+        return body if is_binary(encoding) else _text(body, encoding)
+    if encoding == codec.content_encoding == "utf-8":  # nearly all messages
+        return codec.decoder(body.decode("utf-8"))
+    if codec.binary:
+        return codec.decoder(body)
+    if is_binary(encoding):
+        encoding = codec.content_encoding
+    return codec.decoder(_text(body, encoding))
+
+
+def _say(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+registry: Final = Registry()
+"""The serializers that producers and consumers use."""
+
+register = registry.register
+unregister = registry.unregister
+dumps = registry.dumps
+loads = registry.loads
+encode = registry.encode
+decode = registry.decode
+accept_set = registry.accept_set

@@ -1,0 +1,117 @@
+"""
+One consumer of a service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..connection import BrokerConnection
+from ..core.channel import Channel
+from ..entity import Exchange, Queue
+from ..messaging.consumer import Consumer
+from .retry import persist
+
+ConsumerFactory = Callable[[Channel], Consumer]
+"""A L{Consumer} subclass, or what else makes a consumer for a channel."""
+
+
+def check_factory(what: str, factory: object) -> ConsumerFactory:
+    """
+    @param what: how the error calls it.
+    @raise TypeError: it makes no consumers.
+    """
+    if isinstance(factory, type):
+        fine = issubclass(factory, Consumer)
+    else:
+        # Exchanges and queues take a channel too, and give bound copies.
+        fine = (
+            callable(factory)
+            and not isinstance(factory, Exchange | Queue)
+            and _takes_one(factory)
+        )
+    if not fine:
+        raise TypeError(
+            f"{what} is no consumer: it must be a subclass of txkombu.Consumer, "
+            "or a function that takes a channel and returns a Consumer"
+        )
+    made: Any = factory
+    return made  # type: ignore[no-any-return]  # checked above
+
+
+def _takes_one(function: Callable[..., object]) -> bool:
+    try:
+        signature(function).bind(object())
+    except TypeError:
+        return False
+    except ValueError:  # built in, and does not tell
+        return True
+    return True
+
+
+class Hosted:
+    """
+    A consumer on a channel of its own, started until it runs.
+
+    @ivar consumer: what the factory made.
+    @ivar last_error: why it could not be started, None once it was.
+    @raise TypeError: the factory made something else.
+    @raise ValueError: the consumer has no queues, or would not know what to
+        do with a message.
+    """
+
+    _log = Logger()
+
+    def __init__(self, connection: BrokerConnection, factory: ConsumerFactory) -> None:
+        self._clock = connection.clock
+        made: object = factory(connection.new_channel())
+        if not isinstance(made, Consumer):
+            raise TypeError(f"{factory!r} made {made!r}, which is no Consumer")
+        if not made.can_handle:
+            raise ValueError(
+                f"{made!r} cannot handle messages: override receive(), "
+                "register a callback or set on_message"
+            )
+        if not made.queues:
+            raise ValueError(f"{made!r} has no queues to receive from: give it some")
+        self.consumer = made
+        self.last_error: Exception | None = None
+
+    def start(self) -> Deferred[None]:
+        """@return: fires when it consumes; fails only when cancelled."""
+        what = f"consuming with {self.consumer!r}"
+        starting = persist(self._clock, what, self.consumer.consume, self._failed)
+        return starting.addCallback(self._started)
+
+    def _failed(self, error: Exception) -> None:
+        self.last_error = error
+
+    def _started(self, _: object) -> None:
+        self.last_error = None
+        self._log.info("{consumer!r} consumes", consumer=self.consumer)
+
+    def close(self) -> Deferred[None]:
+        """
+        Receive no more, and hand back what no handler has begun with.
+
+        @return: fires when no more comes; never fails.
+        """
+        closing = maybeDeferred(self.consumer.close)
+        return closing.addErrback(self._not_closed)
+
+    def _not_closed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # nobody waits any more
+        self._log.failure(
+            "Closing {consumer!r} failed", failure, consumer=self.consumer
+        )
+
+    def when_idle(self) -> Deferred[None]:
+        """@return: fires when no handler is at work."""
+        return self.consumer.when_idle()

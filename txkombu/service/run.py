@@ -1,0 +1,195 @@
+"""
+One life of a service, from its start to its stop.
+
+It connects, once, and from then on the connection keeps itself; then it starts
+each consumer, and from then on the channels keep them.  Its end can come at
+any point in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    inlineCallbacks,
+    succeed,
+)
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .._util.timeouts import CLOSE_TIMEOUT, bounded
+from .._util.waiters import Waiters
+from ..connection import BrokerConnection
+from ..interfaces import ISession
+from .hosted_consumer import Hosted
+from .retry import is_hopeless, persist
+
+
+class Hosting:
+    """
+    Consumers on a connection.
+
+    @param on_started: called when all consumers have been started.
+    @param on_hopeless: called with why they never will be.
+    @ivar started: whether they have been.
+    @ivar ended: whether nothing of it is left.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        on_started: Callable[[], None],
+        on_hopeless: Callable[[Exception], object],
+    ) -> None:
+        self.connection = connection
+        self.consumers: list[Hosted] = []
+        self.started = False
+        self.ended = False
+        self._on_started = on_started
+        self._on_hopeless = on_hopeless
+        self._starting: Deferred[None] = succeed(None)
+        self._connect_error: Exception | None = None
+        self._ending = False
+        self._ended: Waiters[None] = Waiters()
+
+    @property
+    def consuming(self) -> bool:
+        """Whether every consumer runs at the broker now."""
+        return (
+            not self._ending
+            and self.started
+            and self.connection.connected
+            and self.connection.is_consuming
+        )
+
+    @property
+    def last_error(self) -> Exception | None:
+        """What is wrong now, if anything is."""
+        errors = [self._connect_error, *(each.last_error for each in self.consumers)]
+        found = (error for error in errors if error is not None)
+        return next(found, self.connection.last_error)
+
+    # --- starting -----------------------------------------------------------
+
+    def begin(self) -> None:
+        """Connect and consume, for as long as it takes."""
+        self._starting = self._start()
+        self._starting.addErrback(self._not_started)
+
+    @inlineCallbacks
+    def _start(self) -> Generator[Deferred[Any], Any, None]:
+        connection = self.connection
+        what = f"connecting to {connection.as_uri()}"
+        yield persist(connection.clock, what, connection.connect, self._not_connected)
+        self._connect_error = None
+        self._log.info("Connected to {url}", url=connection.current_uri())
+        starts = [each.start() for each in self.consumers]
+        yield DeferredList(starts, consumeErrors=True)
+        if not self._ending:
+            self.started = True
+            self._on_started()
+
+    def _not_connected(self, error: Exception) -> None:
+        self._connect_error = error
+
+    def _not_started(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, Exception) and is_hopeless(error):
+            self._on_hopeless(error)
+        elif not failure.check(CancelledError):
+            self._log.failure("Fault while starting", failure)
+
+    # --- ending -------------------------------------------------------------
+
+    def end(self, timeout: float) -> Deferred[None]:
+        """
+        Stop in order; a second call waits for the first.
+
+        @param timeout: seconds that handlers at work are given.
+        @return: fires when nothing is left; never fails.
+        """
+        if self.ended:
+            return succeed(None)
+        ended = self._ended.wait()
+        if not self._ending:
+            self._ending = True
+            self._end(timeout).addErrback(self._not_ended).addCallback(self._over)
+        return ended
+
+    @inlineCallbacks
+    def _end(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
+        clock = self.connection.clock
+        deadline = clock.seconds() + timeout
+        self._starting.cancel()
+        self._tell_working(timeout)
+        soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
+        yield _all_by(soon, clock, (each.close() for each in self.consumers))
+        yield _all_by(deadline, clock, (each.when_idle() for each in self.consumers))
+        self._tell_unfinished(timeout)
+        yield self._close()
+
+    def _tell_working(self, timeout: float) -> None:
+        count = sum(each.consumer.running for each in self.consumers)
+        if count:
+            self._log.info(
+                "Stopping: {count} handlers at work are given {timeout:g} s",
+                count=count,
+                timeout=timeout,
+            )
+
+    def _tell_unfinished(self, timeout: float) -> None:
+        for each in self.consumers:
+            if not each.when_idle().called:
+                self._log.warn(
+                    "Handlers of {consumer!r} are still at work after {timeout:g} s; "
+                    "the broker hands their messages out again",
+                    consumer=each.consumer,
+                    timeout=timeout,
+                )
+
+    def _close(self) -> Deferred[None]:
+        """Close channels and connection, or abort what does not close."""
+        clock = self.connection.clock
+        session = self.connection.keeper.session
+        closing = self.connection.close()
+        if session is not None and not closing.called:
+            timer = clock.callLater(CLOSE_TIMEOUT, self._abort, session)
+            closing.addCallback(_end_timer, timer)
+        limit = 2 * CLOSE_TIMEOUT
+        return bounded(closing, clock, limit, "closing", otherwise=None)
+
+    def _abort(self, session: ISession) -> None:
+        self._log.warn(
+            "The connection to {url} does not close within {timeout:g} s; aborting it",
+            url=self.connection.current_uri(),
+            timeout=CLOSE_TIMEOUT,
+        )
+        session.abort()
+
+    def _not_ended(self, failure: Failure) -> None:
+        self._log.failure("Fault while stopping", failure)
+
+    def _over(self, _: object) -> None:
+        self.ended = True
+        self._ended.fire(None)
+
+
+def _end_timer(_: object, timer: IDelayedCall) -> None:
+    if timer.active():
+        timer.cancel()
+
+
+def _all_by(
+    deadline: float, clock: IReactorTime, waits: Iterable[Deferred[None]]
+) -> Deferred[Any]:
+    """Wait for all, but no longer than to the deadline."""
+    together: Deferred[Any] = DeferredList(list(waits), consumeErrors=True)
+    left = max(0.0, deadline - clock.seconds())
+    return bounded(together, clock, left, "stopping", otherwise=None)

@@ -1,0 +1,3 @@
+"""
+AMQP 0-9-1 by other libraries' clients: txAMQP and pika.
+"""

@@ -1,0 +1,125 @@
+"""
+Publishes that await the broker's verdict (RabbitMQ's "Publisher Confirms").
+
+From C{confirm.select} on the broker numbers every publish of the channel, and
+answers each number, or all up to one, with C{basic.ack} or C{basic.nack}.  A
+mandatory message that no queue would have comes back by C{basic.return}, which
+carries no number, before its ack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ...exceptions import Nacked, Unroutable
+from ...interfaces import Returned
+
+_Publish = tuple["Deferred[None]", str, str]
+"""What fires with the verdict, the name of the exchange, the routing key."""
+
+
+class Confirms:
+    """
+    The publishes of one channel that await a verdict, by number.
+
+    A Deferred that was cancelled has failed by then and takes one more verdict
+    without a word: that is what Twisted promises for one without a canceller.
+
+    @ivar selected: whether the broker was told to confirm.
+    """
+
+    __slots__ = ("_mandatory", "_number", "_returned", "_waiting", "selected")
+
+    def __init__(self) -> None:
+        self.selected = False
+        self._number = 0
+        self._waiting: dict[int, _Publish] = {}
+        self._mandatory: dict[int, object] = {}
+        self._returned: dict[int, Returned] = {}
+
+    def count(self) -> None:
+        """One was published whose verdict nobody waits for."""
+        if self.selected:
+            self._number += 1
+
+    def add(self, exchange: str, routing_key: str) -> Deferred[None]:
+        """
+        One was published whose verdict somebody waits for.
+
+        @return: fires with it.
+        """
+        verdict: Deferred[None] = Deferred()
+        self._number += 1
+        self._waiting[self._number] = verdict, exchange, routing_key
+        return verdict
+
+    def may_return(self, message_id: object) -> None:
+        """The last one that was added is mandatory."""
+        self._mandatory[self._number] = message_id
+
+    def settle(self, number: int, multiple: bool, taken: bool) -> None:
+        """Settle one number, or all up to it; 0 is all of them."""
+        numbers = _up_to(number, self._waiting) if multiple else [number]
+        for publish, returned in [self._pop(each) for each in numbers]:
+            if publish is None:
+                continue
+            if returned is not None:
+                publish[0].errback(Failure(Unroutable(returned)))
+            elif taken:
+                publish[0].callback(None)
+            else:
+                publish[0].errback(Failure(_nacked(*publish)))
+
+    def _pop(self, number: int) -> tuple[_Publish | None, Returned | None]:
+        returned = None
+        if self._mandatory or self._returned:
+            self._mandatory.pop(number, None)
+            returned = self._returned.pop(number, None)
+        return self._waiting.pop(number, None), returned
+
+    def give_back(self, message: Returned) -> bool:
+        """
+        Note that a message came back.
+
+        @return: whether its publish is known; if not, nobody waits for it.
+        """
+        wanted = (message.exchange, message.routing_key)
+        message_id = message.properties.get("message_id")
+        for number, mandatory in self._mandatory.items():
+            if mandatory == message_id and self._waiting[number][1:] == wanted:
+                self._returned[number] = message
+                del self._mandatory[number]
+                return True
+        return False
+
+    def drain(self, error_of: Callable[[str, bool], Exception]) -> None:
+        """
+        The channel is over: fail all, in their order.
+
+        @param error_of: gives the error of a publish, told the exchange it went
+            to, and whether it is alone.
+        """
+        waiting = list(self._waiting.values())
+        for kept in (self._waiting, self._mandatory, self._returned):
+            kept.clear()
+        for verdict, exchange, _ in waiting:
+            verdict.errback(Failure(error_of(exchange, len(waiting) == 1)))
+
+
+def _nacked(_: Deferred[None], exchange: str, routing_key: str) -> Nacked:
+    return Nacked(
+        f"the broker did not take a message to exchange {exchange!r} with routing "
+        f"key {routing_key!r}"
+    )
+
+
+def _up_to(number: int, waiting: dict[int, _Publish]) -> list[int]:
+    found = []
+    for each in waiting:
+        if number and each > number:
+            break
+        found.append(each)
+    return found

@@ -1,0 +1,176 @@
+"""
+Deliveries that arrived whole: a method, a header and a body, read in one go.
+
+That is how nearly all of them arrive.  One that did not, or that is not as it
+should be, is left to those who read frame by frame, and say what is wrong.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from pamqp import commands
+
+from ....exceptions import ProtocolError
+from ....interfaces import Delivery, Properties
+from .content import Content
+from .frames import BODY, HEADER
+from .properties import decode_properties
+from .tables import Reader
+
+_TAG: Final = Struct(">QB")
+_HEADER: Final = Struct(">BHIHHQ")
+_BODY: Final = Struct(">BHI")
+_CLASS: Final = commands.Basic.frame_id
+_END: Final = 0xCE
+_SIZES: Final = 12
+"""Bytes in a header before the properties: class, weight, the body's size."""
+_LEAST: Final = _SIZES + 2
+"""Bytes in a header without properties: their flags are always there."""
+_KEPT: Final = 500
+_Kept = dict[bytes, tuple[str, ...]]
+
+
+class AmqpDelivery(Delivery):
+    """A delivery whose properties are decoded when they are asked for."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        tag: int,
+        consumer_tag: str,
+        redelivered: bool,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        listed: bytes,
+    ) -> None:
+        """
+        @param listed: the properties as in a header, from their flags on.
+        """
+        self.tag = tag
+        self.consumer_tag = consumer_tag
+        self.redelivered = redelivered
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.body = body
+        self._properties = listed  # type: ignore[assignment]  # until asked for
+
+    @property
+    def properties(self) -> Properties:
+        """See L{Delivery.properties}."""
+        known: object = self._properties
+        if isinstance(known, bytes):
+            self._properties = known = decode_properties(known)
+        return known  # type: ignore[return-value]  # decoded by now
+
+
+def delivery_of(content: Content) -> AmqpDelivery:
+    """The message of a complete content that was handed out."""
+    method = content.method
+    assert content.listed is not None
+    return AmqpDelivery(
+        method.delivery_tag,
+        getattr(method, "consumer_tag", ""),
+        method.redelivered,
+        method.exchange,
+        method.routing_key,
+        content.body,
+        content.listed,
+    )
+
+
+class DeliveryReader:
+    """
+    Reads the deliveries of one connection.
+
+    The names in them are few: their strings are kept.
+    """
+
+    __slots__ = ("_names", "_tags")
+
+    def __init__(self) -> None:
+        self._tags: _Kept = {}
+        self._names: _Kept = {}
+
+    def read(
+        self, data: bytes, number: int, start: int, stop: int, most: int
+    ) -> tuple[AmqpDelivery, int] | None:
+        """
+        Read a delivery from a stream.
+
+        @param number: the channel it is for.
+        @param start: where the arguments of its method begin.
+        @param stop: where the frame of its method ends.
+        @param most: the size of a frame's payload at most.
+        @return: it, and where the next frame begins; C{None} if it is not all
+            there, or not as it should be.
+        """
+        names = start + 10 + data[start]
+        listed = stop + 1 + _HEADER.size
+        end = len(data)
+        if names + 2 > stop or listed + 2 >= end:
+            return None
+        kind, channel, size, class_id, _, length = _HEADER.unpack_from(data, stop + 1)
+        header_stop = listed + size - _SIZES
+        if (
+            kind != HEADER
+            or channel != number
+            or class_id != _CLASS
+            or not _LEAST <= size <= most
+            or header_stop >= end
+            or data[header_stop] != _END
+        ):
+            return None
+        body = b""
+        after = header_stop + 1
+        if length:
+            begin = after + _BODY.size
+            after = begin + length + 1
+            if (
+                after > end
+                or length > most
+                or _BODY.unpack_from(data, header_stop + 1) != (BODY, number, length)
+                or data[after - 1] != _END
+            ):
+                return None
+            body = data[begin : after - 1]
+        raw_tag = data[start : names - _TAG.size]
+        raw_names = data[names:stop]
+        texts = self._tags.get(raw_tag) or _read(self._tags, raw_tag, 1)
+        more = self._names.get(raw_names) or _read(self._names, raw_names, 2)
+        if texts is None or more is None:
+            return None
+        tag, redelivered = _TAG.unpack_from(data, names - _TAG.size)
+        exchange, routing_key = more
+        delivery = AmqpDelivery(
+            tag,
+            texts[0],
+            bool(redelivered & 1),
+            exchange,
+            routing_key,
+            body,
+            data[listed:header_stop],
+        )
+        return delivery, after
+
+
+def _read(kept: _Kept, raw: bytes, count: int) -> tuple[str, ...] | None:
+    """
+    Read short strings, and keep them.
+
+    @return: C{None} if that is not what these bytes are.
+    """
+    reader = Reader(raw)
+    try:
+        texts = tuple(reader.short_string() for _ in range(count))
+    except ProtocolError:
+        return None
+    if reader.at != len(raw):
+        return None
+    if len(kept) >= _KEPT:
+        kept.clear()
+    kept[raw] = texts
+    return texts

@@ -1,0 +1,90 @@
+"""
+Errors read from a peer's bytes, and what a refusal says of the publish it is about.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from pamqp import commands
+
+from ....exceptions import (
+    BrokerError,
+    ProtocolError,
+    broker_error,
+)
+
+_PUBLISH: Final = commands.Basic.Publish.index
+
+
+_TLS_ALERT: Final = b"\x15\x03"
+_SHOWN: Final = 16
+_EXCHANGE: Final = re.compile(r"exchange '(.*?)(' in vhost |\.\.\.$|$)", re.DOTALL)
+
+
+def error_of(method: Any, about: str = "") -> BrokerError:
+    """
+    The error that a broker closes a channel or connection with.
+
+    @param method: channel.close or connection.close.
+    @param about: the name of the object the operation was about.
+    """
+    return broker_error(
+        method.reply_code,
+        method.reply_text,
+        method.class_id,
+        method.method_id,
+        about,
+    )
+
+
+def is_about_publish(error: BrokerError) -> bool:
+    """Whether it was a publish that the broker refused."""
+    return error.class_id << 16 | error.method_id == _PUBLISH
+
+
+def exchange_named_in(text: str) -> tuple[str, bool] | None:
+    """
+    The exchange that a refusal is about.
+
+    @return: its name, and whether that is only the beginning of it: the text
+        of a reply has at most 255 bytes.
+    """
+    found = _EXCHANGE.search(text)
+    if found is None:
+        return None
+    return found[1], not found[2].startswith("'")
+
+
+def refuses(error: BrokerError, exchange: str, alone: bool) -> bool:
+    """
+    Whether a refused publish was one to this exchange.
+
+    @param alone: no other publish can have been meant.
+    """
+    if not is_about_publish(error):
+        return False
+    named = exchange_named_in(error.text)
+    if named is None:
+        return alone
+    name, cut = named
+    return exchange.startswith(name) if cut else exchange == name
+
+
+def exchange_of(method: Any) -> str:
+    """The exchange that a refused publish went to, as far as its error says."""
+    error = error_of(method)
+    named = exchange_named_in(error.text) if is_about_publish(error) else None
+    return named[0] if named else ""
+
+
+def no_frame(data: bytes) -> ProtocolError:
+    """For what came where a frame of AMQP 0-9-1 was due, and is none."""
+    head = data[:_SHOWN]
+    text = f"no frame of AMQP 0-9-1 begins with {head!r}"
+    if head.startswith(b"AMQP"):
+        text += ", which asks for another version of the protocol"
+    elif head.startswith(_TLS_ALERT):
+        text += ", which is TLS: use a scheme that has it, such as amqps://"
+    return ProtocolError(text)

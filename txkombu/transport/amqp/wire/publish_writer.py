@@ -1,0 +1,138 @@
+"""
+The frames of a publish: a method, a header and a body, in one piece.
+
+Most publishes of a channel differ from the one before in nothing but their
+bodies.  So what was written for an exchange and routing key is kept, and what
+was written for the properties that nearly every message has and no other; only
+the two lengths and the body are put between.  What is not kept is written
+directly, not by pamqp's definitions.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, TypeVar
+
+from pamqp import commands
+
+from ....interfaces import Properties
+from .frames import BODY, HEADER, METHOD, OVERHEAD, body_frames
+from .methods import encode_value
+from .properties import encode_properties
+
+_METHOD: Final = Struct(">BHIIH")
+_HEADER: Final = Struct(">BHIHH")
+_BODY: Final = Struct(">BH")
+_LONGLONG: Final = Struct(">Q")
+_LONG: Final = Struct(">I")
+_PUBLISH: Final = commands.Basic.Publish.index
+_CLASS: Final = commands.Basic.frame_id
+_END: Final = b"\xce"
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_SIZES: Final = 12
+"""Bytes in a header before the properties: class, weight, the body's size."""
+_KEPT: Final = 500
+"""How many of each are kept."""
+_COMMON: Final = 5
+"""Messages have content_type, content_encoding, headers, delivery_mode, priority."""
+
+_Header = tuple[bytes, bytes, bytes]
+"""A header's frame before and after the size of the body, and the latter with
+the beginning of the body's frame."""
+
+
+class PublishWriter:
+    """
+    Writes the publishes of one channel.
+
+    @param number: the channel's.
+    @param frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
+    """
+
+    __slots__ = ("_frame_max", "_headers", "_methods", "_most", "_number")
+
+    def __init__(self, number: int, frame_max: int) -> None:
+        self._number = number
+        self._frame_max = frame_max
+        self._methods: dict[tuple[str, str, bool], bytes] = {}
+        self._headers: dict[tuple[object, ...], _Header] = {}
+        self._most = frame_max - OVERHEAD if frame_max else 2**32 - 1
+
+    def frames(
+        self,
+        body: bytes,
+        properties: Properties,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool,
+    ) -> bytes:
+        """
+        The frames of one publish.
+
+        @raise TypeError: a property is not known, or cannot be expressed.
+        @raise ValueError: something is too long or out of range.
+        """
+        method = self._methods.get((exchange, routing_key, mandatory))
+        if method is None:
+            method = self._method(exchange, routing_key, mandatory)
+        before, after, body_head = self._header(properties)
+        size = len(body)
+        length = _LONGLONG.pack(size)
+        if 0 < size <= self._most:
+            return b"".join(
+                (method, before, length, body_head, _LONG.pack(size), body, _END)
+            )
+        bodies = body_frames(self._number, body, self._frame_max)
+        return b"".join((method, before, length, after, *bodies))
+
+    def _method(self, exchange: str, routing_key: str, mandatory: bool) -> bytes:
+        names = b"".join(
+            encode_value("Basic.Publish.", name, "shortstr", value)
+            for name, value in (("exchange", exchange), ("routing_key", routing_key))
+        )
+        head = _METHOD.pack(METHOD, self._number, len(names) + 7, _PUBLISH, 0)
+        method = head + names + (b"\x01" if mandatory else b"\x00") + _END
+        return _keep(self._methods, (exchange, routing_key, mandatory), method)
+
+    def _header(self, properties: Properties) -> _Header:
+        if len(properties) != _COMMON or properties.get("headers") != {}:
+            return self._new_header(properties)
+        get = properties.get
+        key = (
+            get("content_type"),
+            get("content_encoding"),
+            get("delivery_mode"),
+            get("priority"),
+        )
+        try:
+            known = self._headers.get(key)
+        except TypeError:
+            known = None  # what cannot be hashed cannot be sent either
+        if known is None:
+            known = self._new_header(properties)
+            if None not in key:
+                _keep(self._headers, key, known)
+        return known
+
+    def _new_header(self, properties: Properties) -> _Header:
+        listed = encode_properties(properties)
+        size = _SIZES + len(listed)
+        if self._frame_max and size > self._frame_max - OVERHEAD:
+            raise ValueError(
+                f"the properties take a frame of {size + OVERHEAD} bytes, at most "
+                f"{self._frame_max} were agreed on with the broker"
+            )
+        before = _HEADER.pack(HEADER, self._number, size, _CLASS, 0)
+        after = listed + _END
+        return before, after, after + _BODY.pack(BODY, self._number)
+
+
+def _keep(kept: dict[_K, _V], key: _K, value: _V) -> _V:
+    """Keep one more, but not for ever: names may all differ."""
+    if len(kept) >= _KEPT:
+        kept.clear()
+    kept[key] = value
+    return value

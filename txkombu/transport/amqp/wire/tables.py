@@ -1,0 +1,268 @@
+"""
+Field tables (AMQP 0-9-1, 4.2.5.5, with RabbitMQ's errata).
+
+Written as py-amqp does, since a headers exchange compares types too: C{S} for
+str and bytes, C{I} or C{l} for int, C{t}, C{d}, C{D}, C{T}, C{A}, C{F}, C{V}.
+Every type that RabbitMQ knows is read.
+"""
+
+from __future__ import annotations
+
+from calendar import timegm
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from struct import Struct, error
+from typing import Any, Final
+
+from ....exceptions import ProtocolError
+
+_OCTET: Final = Struct(">B")
+_LONG: Final = Struct(">I")
+_INT32: Final = Struct(">i")
+_INT64: Final = Struct(">q")
+_UINT64: Final = Struct(">Q")
+_DOUBLE: Final = Struct(">d")
+_DECIMAL: Final = Struct(">Bi")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DEEPEST: Final = 100
+"""Tables within tables: beyond this they are taken for an attack."""
+
+
+# --- writing -----------------------------------------------------------------
+
+
+def unsendable(what: str, problem: Exception) -> TypeError | ValueError:
+    """The error that says which value could not be written, and why."""
+    kind = ValueError if isinstance(problem, ValueError | error) else TypeError
+    return kind(f"{what}: {problem}")
+
+
+def short_string(value: str) -> bytes:
+    """
+    @raise ValueError: it has more than 255 bytes of UTF-8.
+    """
+    encoded = value.encode("utf-8")
+    if len(encoded) > 255:
+        raise ValueError(f"{len(encoded)} bytes, at most 255 are allowed: {value!r}")
+    return _OCTET.pack(len(encoded)) + encoded
+
+
+def long_string(value: str | bytes) -> bytes:
+    """Text or bytes, preceded by their length."""
+    encoded = value.encode("utf-8") if isinstance(value, str) else value
+    return _LONG.pack(len(encoded)) + encoded
+
+
+def encode_table(table: Mapping[str, object]) -> bytes:
+    """
+    A table with its length.
+
+    @raise TypeError: a value of it cannot be expressed; its key is named.
+    @raise ValueError: a value or key is out of range.
+    """
+    parts: list[bytes] = []
+    for key, value in table.items():
+        if not isinstance(key, str):
+            raise TypeError(f"a key of a table must be a str, not {key!r}")
+        try:
+            parts += (short_string(key), _encode_value(value))
+        except (TypeError, ValueError) as problem:
+            raise unsendable(repr(key), problem) from problem
+    return long_string(b"".join(parts))
+
+
+def _encode_value(value: object) -> bytes:
+    if isinstance(value, str):
+        return b"S" + long_string(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return b"S" + long_string(bytes(value))
+    if isinstance(value, bool):
+        return b"t\x01" if value else b"t\x00"
+    if isinstance(value, int):
+        return _encode_int(value)
+    if isinstance(value, float):
+        return b"d" + _DOUBLE.pack(value)
+    if value is None:
+        return b"V"
+    return _encode_compound(value)
+
+
+def _encode_int(value: int) -> bytes:
+    if -(2**31) <= value < 2**31:
+        return b"I" + _INT32.pack(value)
+    if -(2**63) <= value < 2**63:
+        return b"l" + _INT64.pack(value)
+    raise ValueError(f"{value} does not fit into 64 bits")
+
+
+def _encode_compound(value: object) -> bytes:
+    if isinstance(value, Mapping):
+        return b"F" + encode_table(value)
+    if isinstance(value, list | tuple):
+        return b"A" + long_string(b"".join(map(_encode_value, value)))
+    if isinstance(value, datetime):
+        return b"T" + encode_timestamp(value)
+    if isinstance(value, Decimal):
+        return b"D" + _encode_decimal(value)
+    raise TypeError(f"a {type(value).__name__} cannot be sent in a table: {value!r}")
+
+
+def encode_timestamp(value: datetime | int | float) -> bytes:
+    """Whole seconds since 1970; a datetime without a zone is taken for UTC."""
+    seconds = timegm(value.utctimetuple()) if isinstance(value, datetime) else value
+    if not 0 <= seconds < 2**64:
+        raise ValueError(f"{value!r} is no timestamp: it lies before 1970")
+    return _UINT64.pack(int(seconds))
+
+
+def _encode_decimal(value: Decimal) -> bytes:
+    _, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or not -255 <= exponent <= len("2147483647"):
+        raise ValueError(f"{value} cannot be expressed as a decimal")
+    places = max(0, -exponent)
+    scaled = int("".join(map(str, digits)) or "0") * 10 ** max(0, exponent)
+    unscaled = -scaled if value.is_signed() else scaled
+    if not -(2**31) <= unscaled < 2**31:
+        raise ValueError(f"{value} has too many digits for a decimal")
+    return _DECIMAL.pack(places, unscaled)
+
+
+# --- reading -----------------------------------------------------------------
+
+
+class Reader:
+    """
+    Reads values one after the other, and checks that they are all there.
+
+    @ivar at: where the next value begins.
+    """
+
+    __slots__ = ("_depth", "_end", "at", "data")
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self.data = data
+        self.at = at
+        self._end = len(data)
+        self._depth = 0
+
+    def number(self, layout: Struct) -> int:
+        """An integer."""
+        return int(self.unpack(layout))
+
+    def unpack(self, layout: Struct) -> Any:
+        """The one value that a layout describes."""
+        at = self.at
+        try:
+            (value,) = layout.unpack_from(self.data, at)
+        except error:
+            raise ProtocolError("a value is cut short") from None
+        self.at = at + layout.size
+        return value
+
+    def take(self, size: int) -> bytes:
+        """So many bytes."""
+        at = self.at
+        if size > self._end - at:
+            raise ProtocolError("a value is cut short")
+        self.at = at + size
+        return self.data[at : at + size]
+
+    def short_string(self) -> str:
+        """Up to 255 bytes of UTF-8."""
+        return self._text(self.take(self.number(_OCTET)))
+
+    def _text(self, raw: bytes) -> str:
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ProtocolError(f"{raw[:40]!r} is not UTF-8") from None
+
+    def long_string(self) -> bytes:
+        """Any number of bytes."""
+        return self.take(self.number(_LONG))
+
+    def text(self) -> str | bytes:
+        """The C{S} of a table: str where it is UTF-8, else bytes."""
+        raw = self.long_string()
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return raw
+
+    def timestamp(self) -> datetime | int:
+        """UTC; the bare seconds where no datetime can be so late."""
+        seconds = self.number(_UINT64)
+        try:
+            return _EPOCH + timedelta(seconds=seconds)
+        except OverflowError:
+            return seconds
+
+    def table(self) -> dict[str, object]:
+        """A table."""
+        end = self._enter()
+        found: dict[str, object] = {}
+        while self.at < end:
+            key = self.short_string()
+            found[key] = self._value()
+        self._leave(end)
+        return found
+
+    def array(self) -> list[object]:
+        """An array."""
+        end = self._enter()
+        found = []
+        while self.at < end:
+            found.append(self._value())
+        self._leave(end)
+        return found
+
+    def _enter(self) -> int:
+        size = self.number(_LONG)
+        self._depth += 1
+        if size > self._end - self.at or self._depth > _DEEPEST:
+            raise ProtocolError("a table is cut short, or nested too deeply")
+        return self.at + size
+
+    def _leave(self, end: int) -> None:
+        if self.at != end:
+            raise ProtocolError("a table is longer than it says")
+        self._depth -= 1
+
+    def _value(self) -> object:
+        tag = self.take(1)
+        read = _READERS.get(tag)
+        if read is None:
+            raise ProtocolError(f"a table has a value of the unknown type {tag!r}")
+        return read(self)
+
+    def _decimal(self) -> Decimal:
+        places = self.number(_OCTET)
+        return Decimal(self.number(_INT32)).scaleb(-places)
+
+
+def _plain(layout: str) -> Callable[[Reader], object]:
+    struct = Struct(layout)
+    return lambda reader: reader.unpack(struct)
+
+
+_READERS: Final[dict[bytes, Callable[[Reader], object]]] = {
+    b"t": _plain(">?"),
+    b"b": _plain(">b"),
+    b"B": _plain(">B"),
+    b"s": _plain(">h"),
+    b"u": _plain(">H"),
+    b"I": _plain(">i"),
+    b"i": _plain(">I"),
+    b"l": _plain(">q"),
+    b"L": _plain(">q"),
+    b"f": _plain(">f"),
+    b"d": _plain(">d"),
+    b"D": Reader._decimal,
+    b"S": Reader.text,
+    b"A": Reader.array,
+    b"T": Reader.timestamp,
+    b"F": Reader.table,
+    b"V": lambda reader: None,
+    b"x": Reader.long_string,
+}

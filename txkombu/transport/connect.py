@@ -1,0 +1,158 @@
+"""
+One attempt to connect: TCP, TLS and login, in bounded time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from ..exceptions import (
+    AuthenticationFailed,
+    ConnectError,
+    KombuError,
+    OperationTimeout,
+)
+from .endpoints import connect_error, endpoint_for, place_of
+
+if TYPE_CHECKING:
+    from ..url.parameters import Parameters
+
+
+_T = TypeVar("_T")
+
+
+class LogsIn(Protocol[_T]):
+    """
+    A Twisted protocol that logs in by itself once it is connected.
+
+    @ivar login: fires with what was wanted, or fails with why not; does not
+        fire after C{abort}.
+    @ivar connected: whether it has a transport.
+    """
+
+    connected: Any
+
+    @property
+    def login(self) -> Deferred[_T]: ...
+
+    def abort(self) -> None:
+        """Drop the connection now; nothing if there is none yet."""
+
+
+def connect(
+    protocol: LogsIn[_T],
+    parameters: Parameters,
+    endpoint: IStreamClientEndpoint | None,
+    clock: IReactorTime,
+) -> Deferred[_T]:
+    """
+    Connect a protocol, and wait for its login.
+
+    @param endpoint: where to connect instead of the host and port of
+        C{parameters}.
+    @return: as that of L{IBrokerTransport.connect}.
+    """
+    place = place_of(parameters, endpoint)
+    try:
+        target = endpoint or endpoint_for(parameters, clock)
+    except Exception as error:
+        return fail(connect_error(place, error))
+    attempt = _Attempt(protocol, place, clock)
+    return attempt.start(target, parameters.connect_timeout)
+
+
+class _OneProtocol(Factory):
+    """Makes the one protocol of one attempt."""
+
+    noisy = False
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._protocol
+
+
+class _Attempt(Generic[_T]):
+    """
+    One attempt, which ends once: with a login, with an error, by its timeout,
+    or by being cancelled.
+    """
+
+    def __init__(self, protocol: LogsIn[_T], place: str, clock: IReactorTime) -> None:
+        self._protocol = protocol
+        self._place = place
+        self._clock = clock
+        self._result: Deferred[_T] = Deferred(self._cancelled)
+
+    def start(self, endpoint: IStreamClientEndpoint, timeout: float) -> Deferred[_T]:
+        """
+        @param timeout: seconds for all of it.
+        """
+        self._seconds = timeout
+        self._timer = self._clock.callLater(timeout, self._late)
+        self._protocol.login.addCallbacks(self._logged_in, self._failed)
+        self._connecting: Deferred[IProtocol] = maybeDeferred(
+            endpoint.connect, _OneProtocol(self._protocol)
+        )
+        self._connecting.addErrback(self._refused)
+        return self._result
+
+    def _logged_in(self, result: _T) -> None:
+        self._timer.cancel()
+        self._result.callback(result)
+
+    def _refused(self, reason: Failure) -> None:
+        if self._timer.active():
+            cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
+            error: ConnectError = connect_error(self._place, cause)
+            self._failed(Failure(error))
+
+    def _failed(self, reason: Failure) -> None:
+        self._give_up()
+        self._result.errback(reason)
+
+    def _late(self) -> None:
+        self._failed(Failure(self._timeout()))
+
+    def _timeout(self) -> KombuError:
+        phase = "login" if self._protocol.connected else "TCP"
+        return OperationTimeout(f"connecting to {self._place}", self._seconds, phase)
+
+    def _cancelled(self, _: Deferred[_T]) -> None:
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        self._protocol.abort()
+        self._connecting.cancel()
+
+
+def check_credentials(parameters: Parameters) -> None:
+    """
+    @raise AuthenticationFailed: they cannot be told to any broker.
+    """
+    for name in ("userid", "password", "connection_name"):
+        value = getattr(parameters, name) or ""
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            # Not the cause: it would show a piece of a password.
+            raise AuthenticationFailed(
+                f"the {name} cannot be written as UTF-8"
+            ) from None
+        if name != "connection_name" and "\0" in value:
+            raise AuthenticationFailed(
+                f"the {name} has a zero byte, which separates the two in a login"
+            )

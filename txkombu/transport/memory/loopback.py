@@ -1,0 +1,73 @@
+"""
+The wire between a session and the memory broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, ITransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .events import EventStream, Notice
+from .interfaces import SessionHost
+
+
+@implementer(IAddress)
+@attrs.frozen
+class MemoryAddress:
+    """Where a memory broker is: nowhere but in this process."""
+
+    name: str
+
+
+@implementer(ITransport)
+class MemoryWire:
+    """
+    A session's transport.  It carries no bytes: the session calls the broker.
+
+    It is of use to end the connection from the broker's side.  The session's
+    C{connectionLost} is then called by the broker's pump, in a later turn.
+    """
+
+    def __init__(self, session: SessionHost) -> None:
+        self._session = session
+        self._stream = EventStream(session.broker.pump)
+        self.disconnecting = False
+
+    def write(self, data: bytes) -> None:
+        """@raise NotImplementedError: always."""
+        raise NotImplementedError("no bytes pass between a session and memory")
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """@raise NotImplementedError: always."""
+        self.write(b"".join(iovec))
+
+    def loseConnection(self) -> None:
+        """End it after what is on its way to the client has arrived."""
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._session.release()
+            self._stream.push(Notice(self._drained, Failure(ConnectionDone())))
+
+    def _drained(self, reason: Failure) -> None:
+        self._session.drain()
+        self._session.connectionLost(reason)
+
+    def abortConnection(self) -> None:
+        """Cut it: what is on its way to the client is lost."""
+        self.disconnecting = True
+        self._session.cut()
+        lost = Failure(ConnectionLost("cut by the broker"))
+        self._stream.push(Notice(self._session.connectionLost, lost))
+
+    def getPeer(self) -> MemoryAddress:
+        """The broker's address."""
+        return MemoryAddress(self._session.broker.name)
+
+    def getHost(self) -> MemoryAddress:
+        """The client's address, which is the same."""
+        return self.getPeer()

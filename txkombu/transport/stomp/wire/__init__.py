@@ -1,0 +1,3 @@
+"""
+STOMP 1.2 as bytes: frames, headers and message properties.  Nothing here does I/O.
+"""

@@ -1,7 +1,0 @@
-"""
-C{txamqp://}: txAMQP's client behind the contract.
-"""
-
-from .adapter import TxAMQPTransport
-
-__all__ = ["TxAMQPTransport"]

@@ -1,0 +1,289 @@
+"""
+The parameters of a connection, checked, and written as a URL.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from ipaddress import IPv6Address
+from re import compile as pattern
+from typing import Final
+from urllib.parse import quote
+
+import attrs
+
+from .._util.validation import (
+    check_bool,
+    check_count,
+    check_seconds,
+    check_short_string,
+)
+from .schemes import Scheme, scheme_named
+
+NO_SERVER_NAME: Final = "disable"
+"""As C{server_name}: send no name, and check only the chain."""
+
+_MECHANISMS = ("PLAIN", "EXTERNAL")
+_BAD_HOST = pattern(r"[\s/?#@\[\]\\]|[^\x20-\x7e\x80-\U0010ffff]")
+ENCODE = "a '%', '@', ':', '/', '?', '#' or ';' in a name or password must be encoded"
+"""What is mostly wrong with a URL that cannot be read."""
+
+
+def _optional_str(what: str, value: object) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise TypeError(f"{what} must be a str that is not empty, not {value!r}")
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class TLSOptions:
+    """
+    How to make sure of the broker, and of us.
+
+    @ivar cacertfile: a file of the authorities to trust, in PEM form, instead
+        of the platform's.
+    @ivar certfile: our certificate, in PEM form.
+    @ivar keyfile: its key, in PEM form; by default in C{certfile} too.
+    @ivar verify: whether the broker's certificate is checked; without it
+        anyone can pose as the broker.
+    @ivar server_name: the name to ask for and to check, instead of the host
+        that is connected to; L{NO_SERVER_NAME} does neither.
+    """
+
+    cacertfile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    verify: bool = True
+    server_name: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for what in ("cacertfile", "certfile", "keyfile", "server_name"):
+            _optional_str(what, getattr(self, what))
+        check_bool("verify", self.verify)
+        if self.keyfile is not None and self.certfile is None:
+            raise ValueError("keyfile is of no use without certfile")
+
+
+def _host_default(parameters: Parameters) -> str:
+    return "" if parameters.scheme.local else "localhost"
+
+
+@attrs.frozen(repr=False)
+class Parameters:
+    """
+    All that is needed to connect to one broker.
+
+    @ivar transport: the URL scheme.
+    @ivar hostname: a name, or an address without brackets; for C{memory} the
+        name of a broker of this process.
+    @ivar userid: C{"guest"} if not given.
+    @ivar password: C{"guest"} if not given; never shown.
+    @ivar virtual_host: C{"/"} if not given or empty.
+    @ivar port: by default, or for 0, the scheme's; 0 if it needs none.
+    @ivar heartbeat: seconds; 0 is none.
+    @ivar connect_timeout: seconds for TCP, TLS and login together.
+    @ivar channel_max: how many channels at most; 0 is no limit.
+    @ivar auth_mechanism: C{"PLAIN"} or C{"EXTERNAL"}; by default EXTERNAL is
+        not used.
+    @ivar connection_name: how the broker lists the connection.
+    @ivar tls: C{None} where nothing is encrypted.
+    @ivar dialect: over STOMP, which broker to expect, C{"rabbitmq"} or
+        C{"activemq"}, for one that does not tell; by default it is asked.
+    @ivar heartbeat_tolerance: over STOMP, after how many of its intervals without
+        a byte the broker is taken for dead; more than 1, by default 2.5.
+    """
+
+    transport: str = attrs.field(default="amqp")
+    hostname: str = attrs.field(default=attrs.Factory(_host_default, takes_self=True))
+    userid: str = "guest"
+    password: str = "guest"
+    virtual_host: str = "/"
+    port: int = 0
+    heartbeat: float = 60.0
+    connect_timeout: float = 10.0
+    channel_max: int = 0
+    auth_mechanism: str | None = None
+    connection_name: str | None = None
+    tls: TLSOptions | None = None
+    dialect: str | None = None
+    heartbeat_tolerance: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        scheme = self.scheme
+        self._settle("transport", scheme.name)
+        _check_host(self.hostname, scheme)
+        for what in ("userid", "password"):
+            if not isinstance(getattr(self, what), str):
+                raise TypeError(f"{what} must be a str")
+        check_short_string("virtual_host", self.virtual_host)
+        self._settle("virtual_host", self.virtual_host or "/")
+        self._settle("port", _count("port", self.port, 65535) or scheme.port)
+        check_seconds("heartbeat", self.heartbeat)
+        if check_seconds("connect_timeout", self.connect_timeout) == 0:
+            raise ValueError("connect_timeout must be more than 0 seconds")
+        _count("channel_max", self.channel_max, 65535)
+        self._settle("auth_mechanism", _mechanism(self.auth_mechanism))
+        _optional_str("connection_name", self.connection_name)
+        self._settle("tls", _check_tls(self.tls, scheme))
+        _check_dialect(self.dialect, scheme)
+        _check_tolerance(self.heartbeat_tolerance, scheme)
+
+    def _settle(self, field: str, value: object) -> None:
+        object.__setattr__(self, field, value)
+
+    @property
+    def scheme(self) -> Scheme:
+        """What is known of the transport's scheme."""
+        return scheme_named(self.transport)
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """
+        These parameters as a URL, options at their defaults left out.
+
+        @param include_password: show the password instead of C{**}; L{parse_url}
+            makes equal parameters of such a URL.
+        """
+        tail = _path(self) + _query(self)
+        return f"{self.transport}://{_authority(self, include_password)}{tail}"
+
+    def __repr__(self) -> str:
+        return f"<Parameters {self.as_uri()}>"
+
+
+# --- checks ------------------------------------------------------------------
+
+
+def _count(what: str, value: object, most: int) -> int:
+    if value is None:
+        raise TypeError(f"{what} must be an int, not None")
+    return check_count(what, value, 0, most) or 0
+
+
+def _check_host(hostname: object, scheme: Scheme) -> None:
+    if not isinstance(hostname, str):
+        raise TypeError(f"hostname must be a str, not {hostname!r}")
+    if scheme.local:
+        return
+    if not hostname:
+        raise ValueError("the host is missing")
+    if ":" in hostname:
+        _check_address(hostname)
+    elif _BAD_HOST.search(hostname):
+        raise ValueError(f"the host has a character that no host's name has; {ENCODE}")
+
+
+def _check_address(hostname: str) -> None:
+    try:
+        IPv6Address(hostname)
+    except ValueError:
+        raise ValueError("the host has a ':' but is no IPv6 address") from None
+
+
+def _mechanism(value: object) -> str | None:
+    if value is None:
+        return None
+    name = value.upper() if isinstance(value, str) else value
+    if name not in _MECHANISMS:
+        raise ValueError(f"auth_mechanism must be PLAIN or EXTERNAL, not {value!r}")
+    return str(name)
+
+
+def _check_tls(tls: object, scheme: Scheme) -> TLSOptions | None:
+    if tls is None:
+        return TLSOptions() if scheme.tls else None
+    if not isinstance(tls, TLSOptions):
+        raise TypeError(f"tls must be a TLSOptions, not {tls!r}")
+    if scheme.tls is False:
+        raise ValueError(
+            f"the {scheme.name} transport is not encrypted{secure_hint(scheme)}"
+        )
+    return tls
+
+
+def _check_dialect(dialect: object, scheme: Scheme) -> None:
+    if _optional_str("dialect", dialect) is None:
+        return
+    if not scheme.dialects:
+        raise ValueError(f"the {scheme.name} transport has no dialects")
+    if dialect not in scheme.dialects:
+        known = " or ".join(scheme.dialects)
+        raise ValueError(f"dialect must be {known}, not {dialect!r}")
+
+
+def _check_tolerance(value: object, scheme: Scheme) -> None:
+    if value is None:
+        return
+    if not scheme.tolerance:
+        raise ValueError(f"the {scheme.name} transport has no heartbeat_tolerance")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"heartbeat_tolerance must be a number, not {value!r}")
+    if not 1 < value < float("inf"):
+        raise ValueError(f"heartbeat_tolerance must be more than 1, not {value}")
+
+
+def secure_hint(scheme: Scheme) -> str:
+    """Name the scheme that encrypts, to end a sentence with."""
+    near = {"stomp": "stomp+ssl", "memory": ""}.get(scheme.name, f"{scheme.name}s")
+    return f"; use {near}" if near else ""
+
+
+# --- writing -----------------------------------------------------------------
+
+
+def _authority(of: Parameters, include_password: bool) -> str:
+    password = quote(of.password, safe="") if include_password else "**"
+    who = f"{quote(of.userid, safe='')}:{password}@"
+    if of.scheme.local and (of.userid, of.password) == ("guest", "guest"):
+        who = ""
+    port = f":{of.port}" if of.port else ""
+    return f"{who}{_host(of)}{port}"
+
+
+def _host(of: Parameters) -> str:
+    if ":" in of.hostname and not of.scheme.local:
+        return f"[{quote(of.hostname, safe=':')}]"
+    return quote(of.hostname, safe="")
+
+
+def _path(of: Parameters) -> str:
+    if of.virtual_host == "/":
+        return "" if of.scheme.local else "//"
+    return "/" + quote(of.virtual_host, safe="")
+
+
+def _query(of: Parameters) -> str:
+    tolerance = of.heartbeat_tolerance
+    options = {
+        "heartbeat": None if of.heartbeat == 60 else _decimal(of.heartbeat),
+        "heartbeat_tolerance": None if tolerance is None else _decimal(tolerance),
+        "connection_timeout": (
+            None if of.connect_timeout == 10 else _decimal(of.connect_timeout, 1000)
+        ),
+        "channel_max": str(of.channel_max) if of.channel_max else None,
+        "auth_mechanism": of.auth_mechanism,
+        "name": of.connection_name,
+        "dialect": of.dialect,
+        **({} if of.tls is None else _tls_options(of.tls)),
+    }
+    text = "&".join(
+        f"{key}={quote(value, safe='/')}"
+        for key, value in options.items()
+        if value is not None
+    )
+    return f"?{text}" if text else ""
+
+
+def _tls_options(tls: TLSOptions) -> dict[str, str | None]:
+    return {
+        "cacertfile": tls.cacertfile,
+        "certfile": tls.certfile,
+        "keyfile": tls.keyfile,
+        "verify": None if tls.verify else "verify_none",
+        "server_name_indication": tls.server_name,
+    }
+
+
+def _decimal(seconds: float, factor: int = 1) -> str:
+    """A number without an exponent, exact, so that reading it gives it back."""
+    text = format(Decimal(repr(seconds)) * factor, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
