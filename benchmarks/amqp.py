@@ -15,7 +15,7 @@ from benchmarks.gates import judge
 from benchmarks.job import Job
 from benchmarks.report import Figures, Samples, paired, run
 from benchmarks.tables import number, rates, table
-from tests.brokers import RabbitMQ
+from tests.support.rabbitmq import RabbitMQ
 
 SIZES = (200, 4096)
 _REQUESTS = 10

@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 from benchmarks.admin import QUEUE, Admin
 from benchmarks.report import LIMIT, TREE, ProgramFailed, module
 from benchmarks.tables import number, table
-from tests.brokers import RabbitMQ
+from tests.support.rabbitmq import RabbitMQ
 
 GROWTH = 32 * 2**20
 """Bytes by which the publisher may grow."""

@@ -16,8 +16,8 @@ from benchmarks.report import Figures, Samples, paired, run
 from benchmarks.stomp_admin import ActiveMQAdmin
 from benchmarks.stomp_job import DESTINATIONS
 from benchmarks.tables import rates, table
-from tests.activemq import ActiveMQ
-from tests.brokers import RabbitMQ
+from tests.support.activemq import ActiveMQ
+from tests.support.rabbitmq import RabbitMQ
 
 SIZES = {200: 1, 20_000: 5}
 """How many times fewer messages there are of each size."""

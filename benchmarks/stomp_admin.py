@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 from benchmarks.job import Job
 from benchmarks.stomp_job import DESTINATIONS, PROPERTIES
-from tests.stomp_raw import LIMIT, QUIET, Raw, RawFrame, encode
+from tests.support.raw_stomp_client import LIMIT, QUIET, Raw, RawFrame, encode
 
 _DESTINATION = DESTINATIONS["ActiveMQ"]
 

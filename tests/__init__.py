@@ -1,1 +1,9 @@
-"""The test suite; run it with trial."""
+"""
+The test suite.
+
+The folders are named as the packages of the library that they test.  Beside them are
+C{brokers}, all tests that need RabbitMQ or ActiveMQ; C{further_brokers}, those that
+need RabbitMQ 4 or a cluster; C{contract} and C{conformance}, the suites that every
+transport has to pass; C{scenarios}, what was recorded from RabbitMQ; C{documentation}
+and C{packaging}; and C{support}, the helpers.
+"""

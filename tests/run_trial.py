@@ -3,18 +3,21 @@ Trial with three rules more: a warning is an error, an error of a Deferred that
 nobody handled fails the run, and with C{CI=true} a skipped test fails it too.
 
 C{python -m tests.run_trial tests}; the last line says how many passed, failed
-and were skipped.
+and were skipped.  C{TXKOMBU_TEST_REPORT} names a file to write that to, too.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 import warnings
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.reporter import TreeReporter
@@ -81,56 +84,98 @@ class Reporter(TreeReporter):
 def run(names: list[str]) -> Any:
     """Run the tests of these modules, and give trial's result."""
     suite = TestLoader().loadByNames(names, recurse=True)
-    return TrialRunner(Reporter, workingDirectory="_trial_temp").run(suite)
+    lane = os.environ.get("TXKOMBU_TEST_LANE", "").partition("/")[0]
+    folder = f"_trial_temp-lane-{lane}" if lane else "_trial_temp"
+    return TrialRunner(Reporter, workingDirectory=folder).run(suite)
 
 
-def failed(result: Any) -> set[str]:
-    """Which tests failed; one with several errors is one test."""
-    bad = [*result.failures, *result.errors, *result.unexpectedSuccesses]
-    return {test.id() for test, *_ in bad}
+@attrs.frozen
+class Report:
+    """
+    What a run came to.
 
+    @ivar passed: how many tests passed.
+    @ivar failed: how many failed; one with several errors counts once.
+    @ivar skips: the reasons to skip, and how many tests each stopped.
+    @ivar failures: the reasons to fail, and the tests that have each.
+    @ivar unhandled: the errors of Deferreds that nobody handled.
+    """
 
-def summary(result: Any) -> str:
-    """The counts, in one line."""
-    bad = failed(result)
-    good = len(result.succeeded - bad) + len(result.expectedFailures)
-    return f"{good} passed, {len(bad)} failed, {len(result.skips)} skipped"
+    passed: int = 0
+    failed: int = 0
+    skips: dict[str, int] = attrs.Factory(dict)
+    failures: dict[str, list[str]] = attrs.Factory(dict)
+    unhandled: list[str] = attrs.Factory(list)
 
+    @classmethod
+    def of(cls, result: Any, unhandled: list[str]) -> Report:
+        """Return the report of trial's result."""
+        bad = [*result.failures, *result.errors]
+        reasons: dict[str, list[str]] = {}
+        for test, failure in bad:
+            reasons.setdefault(failure.getErrorMessage(), []).append(test.id())
+        failed = {test.id() for test, *_ in (*bad, *result.unexpectedSuccesses)}
+        return cls(
+            len(result.succeeded - failed) + len(result.expectedFailures),
+            len(failed),
+            dict(Counter(str(reason) for _, reason in result.skips)),
+            reasons,
+            unhandled,
+        )
 
-def list_skips(result: Any) -> None:
-    """Say which reasons there were to skip, and how often."""
-    reasons = Counter(str(reason) for _, reason in result.skips)
-    for reason, times in reasons.most_common():
-        print(f"skipped {times}: {reason}")
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """Read what L{save} wrote."""
+        return cls(**json.loads(path.read_text()))
 
+    def save(self, path: Path) -> None:
+        """Write it to a file, in one step."""
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(attrs.asdict(self)))
+        part.rename(path)
 
-def list_failures(result: Any) -> None:
-    """Say what failed and why, once for each reason: the end is what is read."""
-    reasons: dict[str, list[str]] = {}
-    for test, failure in (*result.failures, *result.errors):
-        reasons.setdefault(failure.getErrorMessage(), []).append(test.id())
-    for reason, tests in reasons.items():
-        more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
-        print(f"failed: {tests[0]}{more}: {reason[-REASON:]}")
+    def plus(self, other: Report) -> Report:
+        """Return the report of both runs together."""
+        failures = {key: [*tests] for key, tests in self.failures.items()}
+        for reason, tests in other.failures.items():
+            failures.setdefault(reason, []).extend(tests)
+        return Report(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            dict(Counter(self.skips) + Counter(other.skips)),
+            failures,
+            [*self.unhandled, *other.unhandled],
+        )
+
+    def show(self) -> int:
+        """Print it; the last line counts.  Return the exit code."""
+        for text in self.unhandled:
+            print(f"Unhandled error in Deferred:\n{text}")
+        for reason, times in Counter(self.skips).most_common():
+            print(f"skipped {times}: {reason}")
+        for reason, tests in self.failures.items():
+            more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+            print(f"failed: {tests[0]}{more}: {reason[-REASON:]}")
+        skipped = sum(self.skips.values())
+        in_ci = os.environ.get("CI") == "true"
+        if in_ci and skipped:
+            print("with CI=true no test may be skipped")
+        print(f"{self.passed} passed, {self.failed} failed, {skipped} skipped")
+        bad = self.failed or self.unhandled or (in_ci and skipped)
+        return 1 if bad else 0
 
 
 def main(names: list[str]) -> int:
-    """Run, report, and give the exit code."""
+    """Run, report, and return the exit code."""
     strict_warnings()
     unhandled = Unhandled()
     globalLogPublisher.addObserver(unhandled)
     result = run(names or ["tests"])
     gc.collect()
-    for text in unhandled.seen:
-        print(f"Unhandled error in Deferred:\n{text}")
-    list_skips(result)
-    list_failures(result)
-    in_ci = os.environ.get("CI") == "true"
-    if in_ci and result.skips:
-        print("with CI=true no test may be skipped")
-    print(summary(result))
-    good = result.wasSuccessful() and not unhandled.seen
-    return 0 if good and not (in_ci and result.skips) else 1
+    report = Report.of(result, unhandled.seen)
+    if path := os.environ.get("TXKOMBU_TEST_REPORT"):
+        report.save(Path(path))
+    return report.show()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.fakes import FakeChannel, delivery
 from txkombu import Queue
 from txkombu.compression import LIMIT
 from txkombu.core.unacked import Inbox
@@ -21,8 +22,6 @@ from txkombu.exceptions import (
 from txkombu.interfaces import Settlement
 from txkombu.message import Message
 from txkombu.serialization import serializers as serialization
-
-from .fakes import FakeChannel, delivery
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 GZIP = "application/x-gzip"

@@ -4,7 +4,7 @@ What brokers do, as small programs with recorded outcomes.
 The files C{*.txt} here hold the rows of a table: a sentence, and a program in
 the words of L{tests.scenarios.steps}.  The programs run against the contract
 of L{txkombu.interfaces}, whatever the broker.  The outcome that is expected,
-C{expected.json}, was recorded from RabbitMQ by L{tests.record_scenarios}.
+C{expected.json}, was recorded from RabbitMQ by L{tests.scenarios.record}.
 """
 
 from __future__ import annotations
@@ -71,3 +71,9 @@ def store(version: str, outcomes: dict[str, list[str]]) -> None:
         {"recorded_from": version, "rows": outcomes}, indent=1, ensure_ascii=False
     )
     _EXPECTED.write_text(text + "\n", "utf-8")
+
+
+def method_name(row: Row, number: int) -> str:
+    """Return the name of the test method that runs a row."""
+    words = "".join(each if each.isalnum() else " " for each in row.title.lower())
+    return f"test_{row.group}_{number:03}_{'_'.join(words.split())}"

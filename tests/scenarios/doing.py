@@ -12,11 +12,10 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from tests.scenarios.parties import ChannelParty, SessionParty
+from tests.scenarios.words import arguments_in, describe, headers_in
 from txkombu.entity import Exchange, Queue
 from txkombu.interfaces import Delivery, ISession, ISessionChannel
-
-from .parties import ChannelParty, SessionParty
-from .words import arguments_in, describe, headers_in
 
 Text = Generator[Deferred[Any], Any, "str | None"]
 _NUMBERS = ("delivery_mode", "priority")

@@ -30,13 +30,12 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from tests.scenarios import Row
+from tests.scenarios.doing import Doing, Named
+from tests.scenarios.parties import ChannelParty, SessionParty
+from tests.scenarios.words import describe, divide
 from txkombu.exceptions import KombuError
 from txkombu.interfaces import ISession, ISessionListener
-
-from . import Row
-from .doing import Doing, Named
-from .parties import ChannelParty, SessionParty
-from .words import describe, divide
 
 Step = Generator[Deferred[Any], Any, None]
 _QUIET = 0.03

@@ -43,7 +43,7 @@ class Scheme:
 
 
 _PACKAGE = "txkombu.transport"
-_AMQP = f"{_PACKAGE}.amqp:AmqpTransport"
+_AMQP = f"{_PACKAGE}.amqp.native:AmqpTransport"
 _TXAMQP = f"{_PACKAGE}.amqp.adapters.txamqp:TxAMQPTransport"
 _PIKA = f"{_PACKAGE}.amqp.adapters.pika:PikaTransport"
 _STOMP = f"{_PACKAGE}.stomp:StompTransport"

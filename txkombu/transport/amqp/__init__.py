@@ -1,7 +1,3 @@
 """
-C{amqp://}: the native Twisted transport for AMQP 0-9-1.
+AMQP 0-9-1: the native transport, and those that adapt another library's client.
 """
-
-from .native import AmqpTransport
-
-__all__ = ["AmqpTransport"]

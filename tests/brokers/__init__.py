@@ -1,0 +1,3 @@
+"""
+Tests that need RabbitMQ or ActiveMQ, which they start; no other test needs a broker.
+"""

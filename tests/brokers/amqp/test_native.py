@@ -1,0 +1,159 @@
+"""
+The native AMQP transport against RabbitMQ, where the contract says nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from tests.contract.harness import (
+    DEFAULT,
+    ChannelWatcher,
+    Inbox,
+    Journal,
+    SessionWatcher,
+    consume,
+    publish,
+)
+from tests.support.rabbitmq import HOST, free_ports, rabbitmq
+from txkombu.entity import Exchange, Queue
+from txkombu.exceptions import (
+    AccessRefused,
+    AuthenticationFailed,
+    ConnectError,
+    ConnectionForced,
+    NotAllowed,
+    NotFound,
+)
+from txkombu.interfaces import ISession
+from txkombu.transport.amqp.native import AmqpTransport
+from txkombu.url import Parameters, parse_url
+
+
+class RabbitMQTests(TestCase):
+    """RabbitMQ."""
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.broker = rabbitmq()
+        self.parameters = parse_url(self.broker.url)
+        self.journal = Journal()
+
+    async def connect(self, parameters: Parameters) -> ISession:
+        """Connect to the broker."""
+        session = await AmqpTransport().connect(
+            parameters, None, self.reactor, SessionWatcher(self.journal)
+        )
+        self.addCleanup(session.close)
+        return session
+
+    async def refused(self, parameters: Parameters) -> ConnectError:
+        """What connecting fails with."""
+        connecting = AmqpTransport().connect(
+            parameters, None, self.reactor, SessionWatcher(self.journal)
+        )
+        error = await self.assertFailure(connecting, ConnectError)
+        self.assertEqual(self.journal.entries, [])
+        assert isinstance(error, ConnectError)
+        return error
+
+    async def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl."""
+        return await deferToThread(self.broker.ctl, *arguments)
+
+    async def test_wrong_password(self) -> None:
+        """A wrong password is an error of its own that does not show it."""
+        parameters = attrs.evolve(self.parameters, password="wrong-password")
+        error = await self.refused(parameters)
+        self.assertIsInstance(error, AuthenticationFailed)
+        self.assertIsInstance(error.__cause__, AccessRefused)
+        self.assertIn(f"{HOST}:{self.broker.amqp_port}", str(error))
+        self.assertNotIn("wrong-password", str(error))
+
+    async def test_unknown_virtual_host(self) -> None:
+        """So is a virtual host that does not exist."""
+        parameters = attrs.evolve(self.parameters, virtual_host="nowhere")
+        error = await self.refused(parameters)
+        self.assertIsInstance(error, AuthenticationFailed)
+        self.assertIsInstance(error.__cause__, NotAllowed)
+        self.assertIn("'nowhere'", str(error))
+
+    async def test_nobody_listens(self) -> None:
+        """Where nobody listens the error names the place, and has its cause."""
+        (port,) = free_ports(1)
+        error = await self.refused(attrs.evolve(self.parameters, port=port))
+        self.assertIn(f"{HOST}:{port}", str(error))
+        self.assertIn("refused", str(error.__cause__))
+
+    async def test_connection_name(self) -> None:
+        """The broker lists the connection by our name."""
+        name = "app@host:1/of-the-test"
+        session = await self.connect(
+            attrs.evolve(self.parameters, connection_name=name, heartbeat=17.0)
+        )
+        listed = await self.ctl("list_connections", "client_properties", "timeout")
+        line = next(line for line in listed.splitlines() if name in line)
+        self.assertIn("txkombu", line)
+        self.assertTrue(line.endswith("17"), line)
+        self.assertEqual(session.product, "RabbitMQ")
+
+    async def test_channel_max(self) -> None:
+        """A lower limit of channels is agreed on."""
+        session = await self.connect(attrs.evolve(self.parameters, channel_max=1))
+        channel = await session.open_channel(ChannelWatcher(self.journal))
+        await channel.close()
+        await session.open_channel(ChannelWatcher(self.journal))
+
+    async def test_blocked(self) -> None:
+        """
+        A broker that is short of memory says so, and that it has enough again;
+        closing ends while it is short.
+        """
+        session, stuck = (
+            await self.connect(self.parameters),
+            await self.connect(self.parameters),
+        )
+        channel = await session.open_channel(ChannelWatcher(self.journal))
+        other = await stuck.open_channel(ChannelWatcher(Journal()))
+        await self.ctl("set_vm_memory_high_watermark", "0.0001")
+        try:
+            for each in (channel, other):
+                publish(each, DEFAULT, "nowhere").addErrback(lambda reason: None)
+            await self.journal.first("blocked", 2)
+            await stuck.close()
+        finally:
+            await self.ctl("set_vm_memory_high_watermark", "0.4")
+        await self.journal.first("unblocked")
+        await publish(channel, DEFAULT, "nowhere")
+
+    async def test_closed_by_operator(self) -> None:
+        """A connection that an operator closes is lost, typed."""
+        session = await self.connect(self.parameters)
+        channel = await session.open_channel(ChannelWatcher(self.journal))
+        queue = Queue("of-the-operator", exclusive=True)
+        await channel.queue_declare(queue, False)
+        await consume(channel, queue, inbox=Inbox())
+        await self.ctl("close_all_connections", "of the test")
+        (reason,) = await self.journal.first("session_lost")
+        self.assertIsInstance(reason, ConnectionForced)
+        self.assertIn("of the test", reason.text)
+        await session.close()
+
+    async def test_long_name_refused(self) -> None:
+        """A refusal whose text is cut still finds the publishes it is about."""
+        session = await self.connect(self.parameters)
+        channel = await session.open_channel(ChannelWatcher(self.journal))
+        missing = Exchange("x" * 255)
+        refused: Deferred[Any] = publish(channel, missing, "key")
+        self.assertFailure(refused, NotFound)
+        error: NotFound = await refused
+        self.assertTrue(error.text.endswith("..."), error.text)

@@ -1,0 +1,114 @@
+"""
+RabbitMQ over TLS, its certificate signed by an authority of our own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorTime
+
+from tests.brokers import tls_cases
+from tests.conformance import suite as conformance_suite
+from tests.conformance.suite import program
+from tests.support.rabbitmq import RabbitMQ, rabbitmq
+from txkombu import BrokerConnection, Consumer, Producer
+from txkombu.exceptions import AccessRefused, AuthenticationFailed
+from txkombu.url.parameters import TLSOptions
+
+BODY = 5 * 1024 * 1024
+
+
+class TLS:
+    """Connects to the RabbitMQ of this run, encrypted."""
+
+    url: str
+
+    def setUp(self) -> None:
+        self.url = rabbitmq().tls_url
+        super().setUp()  # type: ignore[misc]  # the case's
+
+
+globals().update(conformance_suite.cases(TLS, __name__))
+
+
+class LargeTests(TLS, conformance_suite.Conformance):
+    """Much at once."""
+
+    @program
+    async def test_large_bodies(self) -> None:
+        """Large bodies arrive whole, both ways at once."""
+        queue = self.queue()
+        bodies = [bytes([n]) * (BODY + n) for n in range(4)]
+        consumer = Consumer(
+            self.connection, queue, callbacks=[self.take], prefetch_count=1
+        )
+        await consumer.consume()
+        await Producer(self.connection).publish_all(bodies, routing_key=queue.name)
+        await self.when_got(len(bodies))
+        self.assertEqual([len(each) for each in self.got], [len(b) for b in bodies])
+        self.assertTrue(self.got == bodies)
+
+
+class TrustTests(tls_cases.Trust):
+    """Who trusts whom."""
+
+    def setUp(self) -> None:
+        self.broker: RabbitMQ = rabbitmq()
+        self.clock = IReactorTime(reactor)
+
+    def connection(self, host: str = "localhost", **tls: Any) -> BrokerConnection:
+        """Make a connection with the right authority, unless told otherwise."""
+        options = TLSOptions(**{"cacertfile": self.broker.authority.cacertfile, **tls})
+        connection = BrokerConnection(
+            host,
+            port=self.broker.tls_port,
+            transport="amqps",
+            tls=options,
+            reactor=self.clock,
+        )
+        self.addCleanup(connection.close)
+        return connection
+
+    async def test_plain_port(self) -> None:
+        """TLS where RabbitMQ speaks none is an error that says so."""
+        port = self.broker.amqp_port
+        url = f"amqps://localhost:{port}"
+        connection = BrokerConnection(url, reactor=self.clock)
+        self.addCleanup(connection.close)
+        error = await self.refused(connection)
+        self.assertRegex(str(error), "does not speak TLS there")
+
+    async def test_wrong_password(self) -> None:
+        """Under TLS a refused login is still one."""
+        connection = BrokerConnection(
+            self.broker.tls_url, password="wrong", reactor=self.clock
+        )
+        self.addCleanup(connection.close)
+        error = await self.refused(connection)
+        self.assertIsInstance(error, AuthenticationFailed)
+        self.assertIsInstance(error.__cause__, AccessRefused)
+
+    async def test_client_certificate(self) -> None:
+        """With a certificate of ours we log in without a password."""
+        certfile = self.broker.authority.sign("guest")
+        url = f"{self.broker.tls_url}&certfile={certfile}&auth_mechanism=external"
+        connection = BrokerConnection(
+            url, userid="nobody", password="wrong", reactor=self.clock
+        )
+        self.addCleanup(connection.close)
+        await connection.connect()
+
+    async def test_no_client_certificate(self) -> None:
+        """Without one that way of logging in is refused, typed."""
+        url = f"{self.broker.tls_url}&auth_mechanism=external"
+        connection = BrokerConnection(url, reactor=self.clock)
+        self.addCleanup(connection.close)
+        await self.refused(connection)
+
+    async def test_client_of_a_stranger(self) -> None:
+        """A certificate of ours that the broker does not trust is an error."""
+        certfile = self.stranger.sign("guest")
+        error = await self.refused(self.connection(certfile=certfile))
+        self.assertRegex(str(error), "alert|closed the connection")

@@ -1,0 +1,231 @@
+"""
+The commands of a checkout: C{run}, C{.ci/run}, and the runner of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import run_trial
+from tests.support.paths import CHECKOUT
+
+
+class ScriptTests(SynchronousTestCase):
+    """C{run}, with a plain C{sh}."""
+
+    def setUp(self) -> None:
+        """Copy the script to a folder of its own, where it may make things."""
+        self.home = Path(self.mktemp()).absolute()
+        self.home.mkdir(parents=True)
+        shutil.copy(CHECKOUT / "run", self.home)
+        self.tools = self.home / "bin"
+        self.tools.mkdir()
+        for tool in ("sh", "cat", "dirname", "env", "mktemp", "printf", "rm"):
+            found = shutil.which(tool)
+            if found is not None:
+                self.tools.joinpath(tool).symlink_to(found)
+
+    def tool(self, name: str, text: str) -> None:
+        """Put a program into the only folder that the script finds programs in."""
+        path = self.tools / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def run_script(
+        self, *arguments: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", str(self.home / "run"), *arguments],
+            env={"PATH": str(self.tools), **environment},
+            cwd=self.home.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_syntax(self) -> None:
+        """Both scripts can be parsed by sh, start with it, and are executable."""
+        for name in ("run", ".ci/run"):
+            path = CHECKOUT / name
+            subprocess.run(["sh", "-n", str(path)], check=True)
+            self.assertTrue(path.read_text().startswith("#!/bin/sh\n"))
+            self.assertTrue(os.access(path, os.X_OK), name)
+
+    def test_usage(self) -> None:
+        """C{help} explains each command that there is."""
+        done = self.run_script("help")
+        self.assertEqual(done.returncode, 0)
+        for command in ("demo", "test", "bench", "docs"):
+            self.assertRegex(done.stdout, rf"(?m)^  {command} +\w")
+
+    def test_no_such_command(self) -> None:
+        """No command, or an unknown one, shows the usage as an error."""
+        for arguments in ([], ["frobnicate"]):
+            done = self.run_script(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("usage: ./run COMMAND", done.stderr)
+
+    def test_old_python(self) -> None:
+        """A Python that is too old is refused by a line that says so."""
+        self.tool("python3", "exit 1")
+        done = self.run_script("demo")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Python 3.10 or later is needed", done.stderr)
+
+    def test_line_to_paste(self) -> None:
+        """
+        Without python3-venv, and without the right to install it, the one line
+        that does is printed, and that is all.
+        """
+        self.tool("python3", 'case "$2" in *ensurepip*) exit 1;; esac')
+        self.tool("id", "echo 1000")
+        self.tool("apt-get", "touch called")
+        done = self.run_script("demo")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(
+            "sudo apt-get update && sudo apt-get install -y "
+            "--no-install-recommends python3-venv\n",
+            done.stderr,
+        )
+        self.assertFalse(self.home.joinpath("called").exists())
+
+    def test_python_is_chosen(self) -> None:
+        """C{PYTHON} names another Python."""
+        self.tool("python9", "echo python9 was asked >&2; exit 1")
+        done = self.run_script("demo", PYTHON="python9")
+        self.assertIn("python9 was asked", done.stderr)
+
+
+SUITE = """
+import warnings
+from twisted.internet.defer import Deferred, fail
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+class Good(SynchronousTestCase):
+    def test_one(self):
+        pass
+    def test_two(self):
+        pass
+
+class Skipped(SynchronousTestCase):
+    def test_one(self):
+        self.skipTest("no broker here")
+
+class Failing(SynchronousTestCase):
+    def test_fails(self):
+        self.fail("so it is")
+    def test_fails_twice(self):
+        self.addCleanup(self.fail, "again")
+        raise RuntimeError("and again")
+
+class Alike(SynchronousTestCase):
+    def setUp(self):
+        raise RuntimeError("no broker today")
+    def test_one(self):
+        pass
+    def test_two(self):
+        pass
+
+class Warning(SynchronousTestCase):
+    def test_warns(self):
+        warnings.warn("old", DeprecationWarning)
+
+class Unhandled(SynchronousTestCase):
+    def test_forgets(self):
+        fail(RuntimeError("forgotten"))
+
+class Late(SynchronousTestCase):
+    kept = []
+    def test_keeps(self):
+        self.kept.append(fail(RuntimeError("kept")))
+        self.kept.append(self.kept)
+        type(self).kept = []
+"""
+
+
+class RunnerTests(SynchronousTestCase):
+    """C{tests.run_trial}"""
+
+    def setUp(self) -> None:
+        self.home = Path(self.mktemp()).absolute()
+        self.home.mkdir(parents=True)
+        self.home.joinpath("samples.py").write_text(dedent(SUITE))
+
+    def run_tests(self, *names: str, ci: str = "") -> tuple[int, list[str]]:
+        """Run these; gives the exit code and the lines that were printed."""
+        path = os.pathsep.join([str(self.home), str(CHECKOUT), *sys.path])
+        done = subprocess.run(
+            [sys.executable, str(run_trial.__file__)]
+            + [f"samples.{name}" for name in names],
+            env={**os.environ, "PYTHONPATH": path, "CI": ci},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.stderr, "")
+        return done.returncode, done.stdout.splitlines()
+
+    def test_good(self) -> None:
+        """The last line counts the tests that passed, and the exit code is 0."""
+        code, lines = self.run_tests("Good")
+        self.assertEqual((code, lines[-1]), (0, "2 passed, 0 failed, 0 skipped"))
+
+    def test_failing(self) -> None:
+        """A test that fails counts once, whatever else breaks in it."""
+        code, lines = self.run_tests("Good", "Failing")
+        self.assertEqual((code, lines[-1]), (1, "2 passed, 2 failed, 0 skipped"))
+
+    def test_reasons(self) -> None:
+        """Each reason to fail stands at the end, once."""
+        _, lines = self.run_tests("Failing", "Alike")
+        self.assertEqual(
+            sorted(lines[-5:-1]),
+            [
+                "failed: samples.Alike.test_one and 1 more: no broker today",
+                "failed: samples.Failing.test_fails: so it is",
+                "failed: samples.Failing.test_fails_twice: again",
+                "failed: samples.Failing.test_fails_twice: and again",
+            ],
+        )
+
+    def test_no_such_test(self) -> None:
+        """What cannot be loaded is a failure."""
+        code, lines = self.run_tests("Nothing")
+        self.assertEqual((code, lines[-1]), (1, "0 passed, 1 failed, 0 skipped"))
+
+    def test_skipped(self) -> None:
+        """A skip is no failure, and its reason stands at the end."""
+        code, lines = self.run_tests("Good", "Skipped")
+        self.assertEqual(code, 0)
+        self.assertEqual(lines[-2], "skipped 1: no broker here")
+        self.assertEqual(lines[-1], "2 passed, 0 failed, 1 skipped")
+
+    def test_skipped_in_ci(self) -> None:
+        """With C{CI=true} a skip fails the run."""
+        code, lines = self.run_tests("Good", "Skipped", ci="true")
+        self.assertEqual((code, lines[-1]), (1, "2 passed, 0 failed, 1 skipped"))
+        self.assertIn("with CI=true no test may be skipped", lines)
+
+    def test_warning(self) -> None:
+        """A warning that a test leaves behind is an error."""
+        code, lines = self.run_tests("Warning")
+        self.assertEqual((code, lines[-1]), (1, "0 passed, 1 failed, 0 skipped"))
+
+    def test_unhandled(self) -> None:
+        """An error of a Deferred that nobody handles fails the run."""
+        code, lines = self.run_tests("Unhandled")
+        self.assertEqual((code, lines[-1]), (1, "0 passed, 1 failed, 0 skipped"))
+
+    def test_unhandled_late(self) -> None:
+        """So does one that is found only after the last test."""
+        code, lines = self.run_tests("Late")
+        self.assertEqual(code, 1)
+        self.assertIn("Unhandled error in Deferred:", lines)

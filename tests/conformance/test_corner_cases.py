@@ -1,0 +1,724 @@
+"""
+Corners where several things happen at once, on the memory broker under a Clock.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract.harness import Probe
+from tests.support.fakes import FakeSession, FakeTransport
+from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
+from txkombu.core.channel import Channel
+from txkombu.core.publish_queue import Publisher
+from txkombu.exceptions import (
+    ChannelClosed,
+    ConnectionClosed,
+    OperationTimeout,
+    OutcomeUnknown,
+    SerializerNotInstalled,
+    SessionLost,
+)
+from txkombu.testing import BrokerTestCase
+
+EXCHANGE = Exchange("feed", type="direct")
+QUEUE = Queue("feed", EXCHANGE, "importer")
+
+
+def messages_alive() -> list[Message]:
+    """All messages that somebody keeps."""
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, Message)]
+
+
+class CornerTestCase(BrokerTestCase):
+    """What the cases here share: a handler, and time that passes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.got: list[Any] = []
+
+    def take(self, payload: Any, message: Message) -> None:
+        """A callback that notes the payload and acks."""
+        self.got.append(payload)
+        message.ack()
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.flush()
+
+    def producer(self) -> Producer:
+        """A producer whose exchange is declared."""
+        producer = Producer(self.connection, EXCHANGE, "importer")
+        self.result_of(producer.declare())
+        return producer
+
+    def publish(self, body: object, key: str = "importer") -> None:
+        """Publish over a connection that is not part of the test."""
+        producer = Producer(self.connect(), EXCHANGE)
+        self.result_of(producer.publish(body, key))
+
+
+class PublishingTests(CornerTestCase):
+    """A channel that nobody but publishers uses comes back for them."""
+
+    def test_who_waits_for_room_at_a_loss(self) -> None:
+        """Who waits for room when the session is lost is told of the next one."""
+        producer = self.producer()
+        self.broker.hold_confirms()
+        publishes = [Probe(producer.publish(number)) for number in range(1000)]
+        waiting = producer.when_ready()
+        self.flush()
+        self.assertNoResult(waiting)
+        self.broker.drop()
+        self.assertIsInstance(publishes[0].outcome, OutcomeUnknown)
+        self.assertNoResult(waiting)
+        self.wait(1)
+        self.successResultOf(waiting)
+        self.broker.release_confirms()
+
+    def test_many_at_a_loss(self) -> None:
+        """publish_all ends when the session is lost while it waits for room."""
+        producer = self.producer()
+        self.broker.hold_confirms()
+        publishing = producer.publish_all(range(3000))
+        self.flush()
+        self.broker.drop()
+        self.wait(1)
+        self.failureResultOf(publishing, OutcomeUnknown)
+        self.broker.release_confirms()
+
+    def test_published_when_opened_and_dropped(self) -> None:
+        """Who drops the session when the channel opens, and publishes, waits."""
+        channel = self.connection.new_channel()
+        publishes: list[Probe] = []
+
+        def opened(_: object) -> None:
+            self.connection.drop()
+            publishes.append(Probe(Producer(channel).publish("x", "q")))
+
+        channel.when_open().addCallback(opened)
+        self.wait(2)
+        self.assertEqual([each.outcomes for each in publishes], [[None]])
+
+
+class DeclaringTests(CornerTestCase):
+    """What a publish declares before."""
+
+    def test_a_queue_without_its_bindings(self) -> None:
+        """A queue that was declared alone still gets its bindings."""
+        channel = self.result_of(self.connection.channel())
+        self.result_of(QUEUE(channel).queue_declare())
+        producer = Producer(channel, EXCHANGE, "importer")
+        self.result_of(producer.publish("x", declare=[QUEUE]))
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+
+    def test_an_exchange_that_was_only_checked(self) -> None:
+        """It is not made after a loss; it was never ours."""
+        exchange = Exchange("theirs", passive=True)
+        self.result_of(Exchange("theirs")(self.connect()).declare())
+        self.result_of(exchange(self.connection).declare())
+        self.assertFalse(self.connection.topology)
+
+    def test_on_declared_after_a_loss(self) -> None:
+        """on_declared is told of each declaration, with the name it got."""
+        for name in ("mine", ""):
+            told: list[tuple[object, ...]] = []
+            queue = Queue(name, on_declared=lambda *each, told=told: told.append(each))
+            bound = queue(self.connect())
+            self.result_of(bound.declare())
+            first = bound.name
+            self.broker.drop()
+            self.wait(2)
+            self.assertEqual(told, [(first, 0, 0), (bound.name, 0, 0)])
+            self.assertEqual(first == bound.name, bool(name))
+            self.broker.memory.queue(bound.name)
+
+    def test_on_declared_that_fails(self) -> None:
+        """What on_declared raises is logged, and keeps nothing from coming up."""
+
+        def note(
+            name: str, messages: int | None, consumers: int | None
+        ) -> Deferred[None]:
+            if not messages:
+                raise ZeroDivisionError
+            return fail(ZeroDivisionError())
+
+        queue = Queue("mine", on_declared=note)(self.connection)
+        self.result_of(queue.declare())
+        self.result_of(Producer(self.connection).publish("x", "mine"))
+        self.result_of(queue.declare())
+        self.broker.drop()
+        self.wait(2)
+        self.assertTrue(self.connection.connected)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+
+    def test_what_cannot_be_declared(self) -> None:
+        """It is refused at once, and holds up no message behind it."""
+        producer = self.producer()
+        self.result_of(producer.publish("first"))
+        for wrong in (5, "feed", ["feed"], QUEUE, [QUEUE, None]):
+            with self.assertRaisesRegex(TypeError, "list of exchanges and queues"):
+                producer.publish("refused", declare=wrong)  # type: ignore[arg-type]  # wrong on purpose
+        self.result_of(producer.publish("next", declare=[]))
+        self.assertEqual([each.payload for each in self.published], ["first", "next"])
+
+    def test_accept_of_a_single_operation(self) -> None:
+        """A name that is not known fails the Deferred, as all but misuse does."""
+        queue = QUEUE(self.connection)
+        self.result_of(queue.declare())
+        unknown = queue.get(accept=["jsno"])
+        self.failureResultOf(unknown, SerializerNotInstalled)
+        consuming = queue.channel.consume(queue, self.got.append, accept=["jsno"])
+        self.failureResultOf(consuming, SerializerNotInstalled)
+        self.assertTrue(self.connection.is_consuming)
+
+    def test_a_queue_whose_binding_was_removed(self) -> None:
+        """So does one that lost a binding since; with all it is left alone."""
+        channel = self.result_of(self.connection.channel())
+        queue = QUEUE(channel)
+        self.result_of(queue.declare())
+        self.assertTrue(self.connection.topology.knows(QUEUE))
+        self.result_of(queue.unbind_from(EXCHANGE, "importer"))
+        self.assertFalse(self.connection.topology.knows(QUEUE))
+
+
+class ConsumerTests(CornerTestCase):
+    """The end of consumers, by themselves or with what they are on."""
+
+    def consumer(self, *callbacks: Any, **options: Any) -> Consumer:
+        """A running consumer."""
+        consumer = Consumer(self.connection, QUEUE, callbacks=callbacks, **options)
+        self.result_of(consumer.consume())
+        return consumer
+
+    def test_iteration_ends_with_the_connection(self) -> None:
+        """Who waits for a message is told when the connection closes."""
+        consumer = self.consumer()
+
+        async def program() -> str:
+            async for message in consumer:
+                await message.ack()
+            return "ended"
+
+        done = Deferred.fromCoroutine(program())
+        self.publish(1)
+        self.assertNoResult(done)
+        self.result_of(self.connection.close())
+        self.assertEqual(self.successResultOf(done), "ended")
+
+    def test_iteration_ends_with_the_channel(self) -> None:
+        """And when the channel does, now or before; others' channels matter not."""
+        consumer, other = self.consumer(), self.consumer()
+        waiting, others = consumer.take(), other.take()
+        self.result_of(consumer.channel.close())
+        self.failureResultOf(waiting, ChannelClosed)
+        self.failureResultOf(consumer.take(), ChannelClosed)
+        self.assertNoResult(others)
+        self.result_of(other.close())
+        self.failureResultOf(others, ChannelClosed)
+
+    def test_all_who_close_wait(self) -> None:
+        """A second close fires when the first does; who stops waiting harms none."""
+        consumer = self.consumer(self.take)
+        impatient = Probe(consumer.close())
+        patient = consumer.close()
+        impatient.deferred.cancel()
+        self.assertIsInstance(impatient.outcome, CancelledError)
+        self.assertNoResult(patient)
+        self.flush()
+        self.successResultOf(patient)
+        self.successResultOf(consumer.close())
+        self.assertTrue(consumer.channel.closed)
+
+    def test_cancelled_cancel(self) -> None:
+        """Who stops waiting for a cancel changes nothing about it."""
+        consumer = self.consumer(self.take)
+        cancelling = consumer.cancel()
+        cancelling.cancel()
+        self.assertIsNone(self.successResultOf(cancelling))
+        self.flush()
+        self.publish("kept")
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), ([], 1))
+
+    def slow(self) -> tuple[Consumer, list[tuple[Message, Deferred[None]]]]:
+        """A consumer that handles one after the other, and what it is at."""
+        at_work: list[tuple[Message, Deferred[None]]] = []
+
+        def handle(payload: Any, message: Message) -> Deferred[None]:
+            self.got.append(payload)
+            at_work.append((message, Deferred()))
+            return at_work[-1][1]
+
+        return self.consumer(handle, concurrency=1), at_work
+
+    def finish(self, at_work: list[tuple[Message, Deferred[None]]]) -> None:
+        """Have all be handled and acked."""
+        while at_work:
+            message, handled = at_work.pop(0)
+            if not message.acknowledged:
+                message.ack()
+            handled.callback(None)
+            self.flush()
+
+    def test_what_waits_at_a_loss(self) -> None:
+        """
+        What no handler has begun with when the session is lost comes again
+        from the broker, so it is handled once, and does not pile up here.
+        """
+        consumer, at_work = self.slow()
+        for number in range(5):
+            self.publish(number)
+        for _ in range(3):
+            self.broker.drop()
+            self.wait(20)
+        self.assertEqual(consumer.running, 1)
+        self.finish(at_work)
+        self.assertEqual(self.got, [0, 0, 1, 2, 3, 4])
+
+    def test_what_waits_to_be_taken_at_a_loss(self) -> None:
+        """The same for those who take one after the other."""
+        consumer = self.consumer()
+        for number in range(3):
+            self.publish(number)
+        self.broker.drop()
+        self.wait(2)
+        for number in range(3):
+            message = self.result_of(consumer.take())
+            self.assertEqual((message.payload, message.redelivered), (number, True))
+            message.ack()
+        self.assertFalse(Probe(consumer.take()).fired)
+        self.result_of(consumer.close())
+
+    def test_what_waits_when_recovered(self) -> None:
+        """What recover hands back comes again, and is handled then."""
+        consumer, at_work = self.slow()
+        for number in range(3):
+            self.publish(number)
+        self.result_of(consumer.recover(requeue=True))
+        self.finish(at_work)
+        self.assertEqual(self.got, [0, 0, 1, 2])
+
+    def test_what_waits_when_its_channel_closes(self) -> None:
+        """It is the broker's again, so no handler begins with it."""
+        consumer, at_work = self.slow()
+        for number in range(3):
+            self.publish(number)
+        self.result_of(consumer.channel.close())
+        self.finish(at_work)
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), ([0], 3))
+
+    def test_a_channel_paused_by_what_is_gone(self) -> None:
+        """A channel that was paused by such messages goes on."""
+        consumer, at_work = self.slow()
+        needless = Queue("needless", EXCHANGE, "needless", no_ack=True)
+        self.result_of(consumer.cancel())
+        consumer.qos(prefetch_count=4)
+        consumer.add_queue(needless)
+        self.result_of(consumer.consume())
+        for number in range(5):
+            self.publish(number)
+        self.publish("n", "needless")
+        self.broker.drop()
+        self.wait(2)
+        self.finish(at_work)
+        self.assertEqual(
+            sorted(map(str, self.got)), ["0", "0", "1", "2", "3", "4", "n"]
+        )
+
+    def test_starting_again_on_a_brief_queue(self) -> None:
+        """
+        A queue that went with its last consumer is declared for the next, also
+        one that the broker named, which gets another name.
+        """
+        for name in ("brief", ""):
+            self.got.clear()
+            queue = Queue(name, EXCHANGE, "brief", auto_delete=True)
+            consumer = Consumer(self.connection, queue, callbacks=[self.take])
+            self.result_of(consumer.consume())
+            self.result_of(consumer.flow(False))
+            self.result_of(consumer.flow(True))
+            self.publish("again", "brief")
+            self.assertEqual(self.got, ["again"])
+            self.broker.drop()
+            self.wait(8)
+            self.publish("restored", "brief")
+            self.assertEqual(self.got, ["again", "restored"])
+            self.result_of(consumer.close())
+
+    def test_qos_of_the_only_consumer_of_a_brief_queue(self) -> None:
+        """
+        An exclusive consumer has to end before it starts with another limit,
+        and its queue goes with it.
+        """
+        queue = Queue("brief", EXCHANGE, "brief", auto_delete=True)
+        consumer = Consumer(
+            self.connection, queue, callbacks=[self.take], exclusive=True
+        )
+        self.result_of(consumer.consume())
+        self.result_of(consumer.qos(prefetch_count=3))
+        self.publish("again", "brief")
+        self.assertEqual(self.got, ["again"])
+
+    def test_dropping_a_queue_while_others_start(self) -> None:
+        """Cancelling one queue touches no other, whatever is under way."""
+        one, two = Queue("one", EXCHANGE), Queue("two", EXCHANGE)
+        consumer = Consumer(self.connection, [one, QUEUE, two], callbacks=[self.take])
+        starting = consumer.consume()
+        ending = consumer.cancel_by_queue(QUEUE)
+        self.flush()
+        self.successResultOf(starting)
+        self.successResultOf(ending)
+        names = ("one", "feed", "two")
+        running = [consumer.consuming_from(name) for name in names]
+        self.assertEqual(running, [True, False, True])
+
+    def test_dropping_a_queue_that_is_being_started(self) -> None:
+        """Its consumer ends as soon as it runs; to consume from it is over."""
+        consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
+        self.result_of(consumer.declare())
+        starting = consumer.consume()
+        ending = consumer.cancel_by_queue(QUEUE)
+        self.flush()
+        self.successResultOf(starting)
+        self.successResultOf(ending)
+        self.assertEqual(self.broker.memory.queue("feed").consumers, [])
+
+    def test_dropping_a_queue_during_qos(self) -> None:
+        """The other one is started with the new limit."""
+        other = Queue("other", EXCHANGE, "other")
+        for exclusive in (False, True):
+            consumer = Consumer(self.connection, [QUEUE, other], exclusive=exclusive)
+            self.result_of(consumer.consume())
+            changing = consumer.qos(prefetch_count=7)
+            ending = consumer.cancel_by_queue(QUEUE)
+            self.flush()
+            self.successResultOf(changing)
+            self.successResultOf(ending)
+            self.assertEqual(self.broker.memory.queue("feed").consumers, [])
+            [running] = self.broker.memory.queue("other").consumers
+            self.assertEqual(running.limit, 7)
+            self.result_of(consumer.close())
+
+    def test_a_loss_while_an_exclusive_one_changes(self) -> None:
+        """
+        An exclusive consumer that changes its limit has to end first; a loss
+        of the session or channel then does not end it for good.
+        """
+        lost: list[Callable[[Channel], object]] = [
+            lambda channel: self.broker.drop(),
+            lambda channel: Probe(Queue("?")(channel).queue_declare(passive=True)),
+        ]
+        for lose in lost:
+            consumer = self.consumer(exclusive=True)
+            channel = consumer.channel
+            changing = Probe(consumer.qos(prefetch_count=7))
+            while consumer.consuming_from("feed"):
+                self.clock.advance(0)
+            lose(channel)
+            self.wait(9)
+            self.assertIsNone(changing.outcome)
+            [running] = self.broker.memory.queue("feed").consumers
+            self.assertEqual(running.limit, 7)
+            self.result_of(consumer.close())
+
+    def test_closed_while_an_exclusive_one_changes(self) -> None:
+        """A close, or a refusal, in between is told, and ends it."""
+        consumer = self.consumer(exclusive=True)
+        changing = consumer.qos(prefetch_count=7)
+        closing = consumer.channel.close()
+        self.flush()
+        self.successResultOf(closing)
+        self.failureResultOf(changing, ChannelClosed)
+        self.assertFalse(consumer.consuming_from("feed"))
+
+    def test_a_paused_channel_is_still_paused_after_a_loss(self) -> None:
+        """A slow no_ack consumer is flooded by no new session either."""
+        at_work: list[Deferred[None]] = []
+
+        def handle(payload: Any, message: Message) -> Deferred[None]:
+            self.got.append(payload)
+            at_work.append(Deferred())
+            return at_work[-1]
+
+        self.consumer(handle, no_ack=True, prefetch_count=2)
+        for number in range(10):
+            self.publish(number)
+        self.assertEqual(self.broker.waiting_in("feed"), 8)
+        self.broker.drop()
+        self.wait(2)
+        self.assertEqual(self.broker.waiting_in("feed"), 8)
+        while at_work:
+            at_work.pop(0).callback(None)
+            self.flush()
+        self.assertEqual(self.got, list(range(10)))
+
+    def test_what_needs_no_ack_is_not_kept(self) -> None:
+        """A message that needs no ack is the taker's alone."""
+        before = messages_alive()
+        consumer = self.consumer(no_ack=True)
+        for number in range(5):
+            self.publish(number)
+            self.assertEqual(self.result_of(consumer.take()).payload, number)
+        # Other tests may have left some.
+        known = {id(each) for each in before}
+        kept = [each for each in messages_alive() if id(each) not in known]
+        self.assertEqual(kept, [])
+
+    def test_end_of_one_that_paused_the_channel(self) -> None:
+        """Others on its channel receive again when it is cancelled or closed."""
+        other = Queue("other", EXCHANGE, "other")
+        for end in (Consumer.cancel, Consumer.close):
+            channel = self.result_of(self.connection.channel())
+            slow = Consumer(channel, QUEUE, no_ack=True, prefetch_count=2)
+            beside = Consumer(channel, other, callbacks=[self.take])
+            self.result_of(slow.consume())
+            self.result_of(beside.consume())
+            for number in range(5):
+                self.publish(number)
+            self.publish("first", "other")
+            self.assertEqual(self.got, [])
+            self.result_of(end(slow))
+            self.assertEqual(self.got, ["first"])
+            self.result_of(channel.close())
+            self.got.clear()
+
+    def test_what_comes_after_a_cancel(self) -> None:
+        """Messages that were on their way are handed back unhandled."""
+        consumer = self.consumer(self.take)
+        producer = self.producer()
+        self.result_of(producer.publish("before"))
+        for number in range(3):
+            producer.publish(number)
+        cancelling = consumer.cancel()
+        self.flush()
+        self.successResultOf(cancelling)
+        self.assertEqual((self.got, self.broker.waiting_in("feed")), (["before"], 3))
+
+    def test_what_was_taken_when_it_closes(self) -> None:
+        """What was taken and not settled is handed back, the channel being kept."""
+        channel = self.result_of(self.connection.channel())
+        consumer = Consumer(channel, QUEUE)
+        self.result_of(consumer.consume())
+        for number in range(3):
+            self.publish(number)
+        first, second = (self.result_of(consumer.take()) for _ in range(2))
+        self.result_of(first.ack())
+        self.result_of(consumer.close())
+        self.assertTrue(channel.is_open)
+        self.assertEqual(self.broker.waiting_in("feed"), 2)
+        self.assertTrue(second.acknowledged)
+
+    def test_several_settled_at_once(self) -> None:
+        """None of them is unsettled then, nor the one that did it."""
+        for settle in (Message.ack, Message.nack):
+            channel = self.result_of(self.connection.channel())
+            consumer = Consumer(channel, QUEUE)
+            self.result_of(consumer.consume())
+            for number in range(3):
+                self.publish(number)
+            messages = [self.result_of(consumer.take()) for _ in range(3)]
+            self.result_of(settle(messages[1], multiple=True))
+            self.assertEqual(channel.unsettled[0], messages[2])
+            self.assertTrue(messages[0].acknowledged)
+            self.result_of(channel.close())
+            self.result_of(QUEUE(self.connection).purge())
+
+    def test_get_after_close(self) -> None:
+        """A closed consumer gets nothing, though its channel is open."""
+        channel = self.result_of(self.connection.channel())
+        consumer = Consumer(channel, QUEUE)
+        self.result_of(consumer.close())
+        self.failureResultOf(consumer.get(), ChannelClosed)
+
+
+class ClosingTests(CornerTestCase):
+    """What is begun while the connection closes, or after."""
+
+    def closing(self) -> Deferred[None]:
+        """Close the connection, which waits for a verdict."""
+        producer = self.producer()
+        self.broker.hold_confirms()
+        producer.publish("x")
+        self.flush()
+        closing = self.connection.close()
+        self.flush()
+        self.assertNoResult(closing)
+        return closing
+
+    def test_a_channel_made_meanwhile(self) -> None:
+        """It is closed from the start, as all that is called on it says."""
+        closing = self.closing()
+        opening = self.connection.channel()
+        producer = Producer(self.connection, EXCHANGE)
+        publishing = producer.publish("late")
+        self.failureResultOf(opening, ConnectionClosed)
+        self.failureResultOf(publishing, ConnectionClosed)
+        self.failureResultOf(producer.when_ready(), ConnectionClosed)
+        self.broker.release_confirms()
+        self.flush()
+        self.successResultOf(closing)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_consumer_begun_meanwhile(self) -> None:
+        """A channel that is closing takes no consumer, which would outlive it."""
+        producer = self.producer()
+        queue = QUEUE(producer.channel)
+        self.result_of(queue.declare())
+        self.broker.hold_confirms()
+        publishing = producer.publish("x")
+        before = Probe(queue.consume("before", self.got.append))
+        closing = producer.close()
+        after = queue.consume("after", self.got.append)
+        self.failureResultOf(after, ConnectionClosed, ChannelClosed)
+        self.flush()
+        self.broker.release_confirms()
+        self.flush()
+        self.successResultOf(closing)
+        self.successResultOf(publishing)
+        self.assertIsInstance(before.outcome, ChannelClosed)
+        self.assertTrue(producer.channel.is_consuming)
+
+    def test_published_meanwhile(self) -> None:
+        """It takes no message either, so that those who go on do not keep it."""
+        producer = self.producer()
+        verdicts: list[Probe] = []
+
+        def go_on(_: object = None) -> None:
+            publishing = producer.publish("x")
+            publishing.addCallback(go_on)
+            verdicts.append(Probe(publishing))
+
+        go_on()
+        closing = producer.close()
+        self.flush()
+        self.successResultOf(closing)
+        self.assertIsNone(verdicts[0].outcome)
+        self.failureResultOf(producer.publish("late"), ChannelClosed)
+
+    def test_drain_events(self) -> None:
+        """drain_events fails, as nothing will come."""
+        closing = self.closing()
+        self.failureResultOf(self.connection.drain_events(), ConnectionClosed)
+        self.broker.release_confirms()
+        self.flush()
+        self.successResultOf(closing)
+        self.failureResultOf(self.connection.drain_events(), ConnectionClosed)
+
+
+class ChannelErrorTests(CornerTestCase):
+    """Channels that the broker ends while consumers are on them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.channel = self.result_of(self.connection.channel())
+        consumer = Consumer(self.channel, QUEUE, callbacks=[self.take])
+        self.result_of(consumer.consume())
+
+    def lose(self) -> None:
+        """Have the broker end the channel."""
+        Probe(Queue("?")(self.channel).queue_declare(passive=True))
+        self.flush()
+
+    def test_now_and_then(self) -> None:
+        """Each time it is back at once, if it had been well for a while."""
+        for number in range(6):
+            self.wait(6)
+            self.lose()
+            self.assertTrue(self.channel.is_consuming, number)
+
+    def test_again_and_again(self) -> None:
+        """Those that follow on each other are waited for longer and longer."""
+        self.lose()
+        waits = []
+        for _ in range(3):
+            self.lose()
+            waited = 0
+            while not self.channel.is_consuming:
+                self.wait(1)
+                waited += 1
+            waits.append(waited)
+        self.assertEqual(waits, [1, 2, 4])
+
+    def test_closed_while_it_waits(self) -> None:
+        """A channel that waits to be opened again leaves nothing when it closes."""
+        self.lose()
+        self.lose()
+        self.assertFalse(self.channel.is_open)
+        self.result_of(self.channel.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class SilentTests(SynchronousTestCase):
+    """A broker that says nothing any more."""
+
+    def test_closed_at_last(self) -> None:
+        """
+        A channel whose cancels are not answered is closed without waiting, so
+        that the messages it holds go back should the broker come round.
+        """
+        clock, transport = Clock(), FakeTransport()
+        connection = BrokerConnection(transport=transport, reactor=clock)
+        opening = connection.channel()
+        session = FakeSession()
+        transport.attempts[0].succeed(session)
+        channel = self.successResultOf(opening)
+        self.successResultOf(channel.consume(Queue("q"), lambda message: None))
+        [own] = session.channels
+        for silent in ("basic_cancel", "close"):
+            del own.answers[silent]
+        closing = channel.close()
+        self.assertEqual(own.names()[-1], "basic_cancel")
+        clock.advance(5)
+        self.successResultOf(closing)
+        self.assertEqual(own.names()[-1], "close")
+        self.successResultOf(connection.close())
+        clock.advance(5)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class RestoringTests(SynchronousTestCase):
+    """A broker that says nothing while everything is declared again."""
+
+    def test_it_is_given_up(self) -> None:
+        """After the operation timeout its session is aborted, and another made."""
+        clock, transport = Clock(), FakeTransport()
+        connection = BrokerConnection(
+            transport=transport, reactor=clock, operation_timeout=5
+        )
+        declaring = Queue("q")(connection).declare()
+        transport.attempts[0].succeed(FakeSession())
+        self.successResultOf(declaring)
+        transport.attempts[0].listener.session_lost(SessionLost("cut"))
+        clock.advance(1)
+        silent = FakeSession(prompt=False)
+        transport.attempts[1].succeed(silent)
+        clock.advance(4.9)
+        self.assertFalse(silent.aborted)
+        clock.advance(0.2)
+        self.assertTrue(silent.aborted)
+        self.assertIsInstance(connection.last_error, OperationTimeout)
+        clock.advance(2)
+        transport.attempts[2].succeed(FakeSession())
+        self.assertTrue(connection.connected)
+        self.successResultOf(connection.close())
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class PublisherTests(SynchronousTestCase):
+    """Who waits for room of a channel that cannot be opened."""
+
+    def test_give_up(self) -> None:
+        """They are told why."""
+        publisher = Publisher(Clock(), lambda: "waiting")
+        waiting: Deferred[None] = publisher.when_ready()
+        publisher.give_up(SessionLost("no more"))
+        self.failureResultOf(waiting, SessionLost)

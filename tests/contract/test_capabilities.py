@@ -1,0 +1,99 @@
+"""
+Which tests are made for which transport.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract import suite as contract_suite
+from tests.contract.capabilities import (
+    AMQP,
+    MEMORY,
+    PIKA,
+    TABLE,
+    TXAMQP,
+    Abilities,
+    fitting,
+    needs,
+)
+from tests.contract.unsupported import REFUSED, lacking
+from txkombu.interfaces import Capability
+
+
+class Group:
+    """Two tests, and something else."""
+
+    other = 1
+
+    def test_get(self) -> None:
+        """Everyone can run this."""
+
+    @needs(Capability.GET, Capability.CONFIRM)
+    def test_needing(self) -> None:
+        """Not everyone can run this."""
+
+
+class Needing:
+    """A group that not everyone can run."""
+
+    @needs(Capability.GET)
+    def test_get(self) -> None:
+        """It gets something."""
+
+
+FULL = Abilities("full", "full")
+HOLED = Abilities("holed", "holed", {Capability.GET: "a hole"})
+
+
+class FittingTests(SynchronousTestCase):
+    """Tests that cannot be run are left out."""
+
+    def test_all(self) -> None:
+        """Who can do all runs all, as they are."""
+        self.assertEqual(fitting([Group, Needing], FULL), [Group, Needing])
+
+    def test_some(self) -> None:
+        """Who lacks one of the abilities of a test does not run it."""
+        (left,) = fitting([Group, Needing], HOLED)
+        self.assertEqual(left.__name__, "Group")
+        self.assertTrue(hasattr(left, "test_get") and hasattr(left, "other"))
+        self.assertFalse(hasattr(left, "test_needing"))
+        self.assertTrue(hasattr(Group, "test_needing"))
+
+    def test_capabilities(self) -> None:
+        """A session can do all but what its transport lacks."""
+        self.assertEqual(FULL.capabilities, frozenset(Capability))
+        self.assertEqual(frozenset(Capability) - HOLED.capabilities, {Capability.GET})
+
+    def test_lacking(self) -> None:
+        """For what is lacked there is a test that shows it."""
+        self.assertEqual(lacking(FULL), [])
+        (group,) = lacking(HOLED)
+        tests = [name for name in vars(group) if name.startswith("test_")]
+        self.assertEqual(tests, ["test_get"])
+
+
+class TableTests(SynchronousTestCase):
+    """The table of what transports can do."""
+
+    def test_amqp(self) -> None:
+        """What speaks AMQP, or stands for it, lacks nothing: all tests are run."""
+        for abilities in (MEMORY, AMQP, TXAMQP, PIKA):
+            self.assertEqual(abilities.lacks, {})
+            self.assertEqual(
+                fitting(contract_suite.GROUPS, abilities), [*contract_suite.GROUPS]
+            )
+
+    def test_shown(self) -> None:
+        """Of every operation that a transport lacks it can be shown."""
+        shown = {*REFUSED, Capability.QUEUE_COUNTS}
+        for abilities in TABLE:
+            lacked = {each for each in abilities.lacks if isinstance(each, Capability)}
+            self.assertLessEqual(lacked, shown, abilities.title)
+
+    def test_reasons(self) -> None:
+        """Everything that a transport lacks has a reason."""
+        for abilities in TABLE:
+            for ability, why in abilities.lacks.items():
+                self.assertGreater(len(why), 10, ability)

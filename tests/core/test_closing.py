@@ -1,0 +1,174 @@
+"""Closing a connection with messages on their way, in bounded time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract.harness import Probe
+from tests.support.fakes import Call, FakeChannel, FakeSession, FakeTransport
+from txkombu import BrokerConnection, Exchange, Producer
+from txkombu.core.publish_queue import WINDOW
+from txkombu.exceptions import NotSent, OutcomeUnknown, ResourceError
+
+ANSWER = 5
+"""Seconds that a broker is given for an answer."""
+
+
+class ClosingTestCase(SynchronousTestCase):
+    """A connection with a fake transport, and a producer on it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = FakeTransport()
+        self.connection = BrokerConnection(
+            transport=self.transport, reactor=self.clock, operation_timeout=30
+        )
+        self.producer = Producer(self.connection, Exchange(""), "q")
+        ready = self.producer.when_ready()
+        self.session = FakeSession()
+        self.transport.attempts[0].succeed(self.session)
+        self.successResultOf(ready)
+        self.seconds = 0
+
+    @property
+    def channel(self) -> FakeChannel:
+        """The session channel of the producer."""
+        return self.session.channels[0]
+
+    def publish(self, count: int = 1) -> list[Probe]:
+        """Publish so many."""
+        return [Probe(self.producer.publish("x", timeout=1000)) for _ in range(count)]
+
+    def sent(self) -> list[Call]:
+        """Those that were written."""
+        return self.channel.called("basic_publish")
+
+    def freeze(self) -> None:
+        """From now on the broker answers nothing."""
+        del self.session.answers["close"]
+        for channel in self.session.channels:
+            channel.answers.clear()
+        self.patch(self.session, "open_channel", self.open_never)
+
+    def open_never(self, listener: object) -> Deferred[Any]:
+        """Answer nothing."""
+        return self.session.begin("open_channel", listener)
+
+    def close(self) -> Probe:
+        """Begin to close."""
+        return Probe(self.connection.close())
+
+    def until(self, seconds: int) -> None:
+        """Let time pass."""
+        self.clock.pump([1] * seconds)
+
+    def end_session(self) -> None:
+        """The session gives up too, as sessions do after a while."""
+        self.channel.die()
+        self.session.called("close")[0].succeed()
+
+
+class SilentTests(ClosingTestCase):
+    """A broker that answers nothing."""
+
+    def test_gives_up(self) -> None:
+        """
+        No verdict in 5 s, nor an answer to anything in 5 more: the session is
+        closed without them, and who published hears that the outcome is unknown.
+        """
+        [publish] = self.publish()
+        self.freeze()
+        closing = self.close()
+        self.until(2 * ANSWER - 1)
+        self.assertEqual(self.session.called("close"), [])
+        self.until(1)
+        self.assertEqual(len(self.session.called("close")), 1)
+        self.assertFalse(publish.fired)
+        self.end_session()
+        self.assertIsInstance(publish.outcome, OutcomeUnknown)
+        self.assertEqual(closing.outcomes, [None])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_never_written(self) -> None:
+        """What waited for room was not sent, and says so."""
+        publishes = self.publish(WINDOW + 1)
+        self.freeze()
+        self.close()
+        self.until(2 * ANSWER)
+        self.assertIsInstance(publishes[-1].outcome, NotSent)
+        self.assertFalse(publishes[0].fired)
+        self.end_session()
+        self.assertIsInstance(publishes[0].outcome, OutcomeUnknown)
+
+    def test_freezes_meanwhile(self) -> None:
+        """One that freezes while it is waited for is found out, too."""
+        self.publish()
+        self.close()
+        self.until(2 * ANSWER + 1)
+        self.freeze()
+        self.until(2 * ANSWER)
+        self.assertEqual(len(self.session.called("close")), 1)
+        self.end_session()
+
+    def test_lost_meanwhile(self) -> None:
+        """A session that is lost meanwhile ends the wait at once."""
+        [publish] = self.publish()
+        closing = self.close()
+        self.until(ANSWER + 1)
+        self.channel.die()
+        self.assertIsInstance(publish.outcome, OutcomeUnknown)
+        self.until(ANSWER)
+        self.assertEqual(closing.outcomes, [None])
+
+
+class SlowTests(ClosingTestCase):
+    """A broker that answers, and takes its time for verdicts."""
+
+    def test_waits(self) -> None:
+        """It is waited for, for as long as an operation may take."""
+        [publish] = self.publish()
+        closing = self.close()
+        self.until(25)
+        self.assertEqual((publish.outcomes, closing.outcomes), ([], []))
+        self.sent()[0].succeed()
+        self.assertEqual(publish.outcomes, [None])
+        self.until(ANSWER)
+        self.assertEqual(closing.outcomes, [None])
+
+    def test_asked_seldom(self) -> None:
+        """It is asked once in 5 s, by a channel that is closed at once."""
+        self.publish()
+        self.close()
+        self.until(3 * ANSWER + 1)
+        asked = self.session.channels[1:]
+        self.assertEqual([each.names() for each in asked], [["close"]] * 3)
+
+    def test_not_for_ever(self) -> None:
+        """Then it is closed without them."""
+        self.publish()
+        self.close()
+        self.until(29)
+        self.assertEqual(self.channel.called("close"), [])
+        self.until(1)
+        self.assertEqual(len(self.channel.called("close")), 1)
+
+    def test_refuses_to_open(self) -> None:
+        """A refusal is an answer."""
+        self.publish()
+        self.close()
+        self.session.answers["open_channel"] = ResourceError("no number is left")
+        self.until(29)
+        self.assertEqual(self.session.called("close"), [])
+
+    def test_prompt(self) -> None:
+        """One that tells in time is asked nothing."""
+        self.publish()
+        closing = self.close()
+        self.sent()[0].succeed()
+        self.assertEqual(closing.outcomes, [None])
+        self.assertEqual(len(self.session.channels), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

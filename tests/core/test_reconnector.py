@@ -1,0 +1,914 @@
+"""Keeping one session alive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests.support.fakes import Attempt, FakeSession, FakeTransport
+from txkombu import BrokerConnection
+from txkombu.core.lifecycle import State
+from txkombu.core.reconnector import SessionKeeper
+from txkombu.exceptions import (
+    AuthenticationFailed,
+    ConnectError,
+    ConnectionClosed,
+    SessionLost,
+    TransportNotAvailable,
+)
+from txkombu.interfaces import IBrokerTransport, ISession, ISessionListener
+from txkombu.url import Parameters, parameters_for
+
+
+class KeeperTestCase(SynchronousTestCase):
+    """A keeper with a fake transport, under a clock."""
+
+    urls = "amqp://one"
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = FakeTransport()
+        self.restoring: list[Deferred[None]] = []
+        self.restored: list[ISession] = []
+        self.restore_at_once = True
+        self.flows: list[bool] = []
+        self.keeper = SessionKeeper(
+            parameters_for(self.urls),
+            self.transport_for,
+            None,
+            self.clock,
+            self.restore,
+            self.flows.append,
+        )
+        self.keeper._backoff._jitter = lambda: 0.0
+
+    def transport_for(self, parameters: Parameters) -> IBrokerTransport:
+        """Give the fake transport."""
+        return self.transport
+
+    def restore(self, session: ISession) -> Deferred[None]:
+        """Restore at once, or when the test says so."""
+        self.restored.append(session)
+        if self.restore_at_once:
+            return succeed(None)
+        restoring: Deferred[None] = Deferred()
+        self.restoring.append(restoring)
+        return restoring
+
+    @property
+    def attempt(self) -> Attempt:
+        """The last attempt to connect."""
+        return self.transport.attempts[-1]
+
+    def accept(self) -> FakeSession:
+        """Let the last attempt succeed."""
+        session = FakeSession()
+        self.attempt.succeed(session)
+        return session
+
+    def up(self) -> FakeSession:
+        """Bring the keeper up."""
+        waiting = self.keeper.when_up()
+        session = self.accept()
+        self.successResultOf(waiting)
+        self.flows.clear()
+        return session
+
+    def lose(self) -> None:
+        """Have the session tell that it is lost."""
+        self.attempt.listener.session_lost(SessionLost("cut"))
+
+    def assertNothingLeft(self) -> None:
+        """Assert that it is closed and that nothing of it goes on."""
+        self.assertIs(self.keeper.state, State.CLOSED)
+        self.assertIsNone(self.keeper.session)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        before = len(self.transport.attempts)
+        self.clock.advance(1000)
+        self.assertEqual(len(self.transport.attempts), before)
+
+
+class ConnectTests(KeeperTestCase):
+    """The first session."""
+
+    def test_interface(self) -> None:
+        """A keeper is what hears of sessions."""
+        verifyObject(ISessionListener, self.keeper)
+
+    def test_nothing_by_itself(self) -> None:
+        """Nothing is connected before somebody asks."""
+        self.assertEqual(self.transport.attempts, [])
+        self.assertIs(self.keeper.state, State.IDLE)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_up(self) -> None:
+        """Who asks gets the session once it is restored."""
+        self.restore_at_once = False
+        waiting = self.keeper.when_up()
+        self.assertIs(self.keeper.state, State.CONNECTING)
+        session = self.accept()
+        self.assertIs(self.keeper.state, State.RESTORING)
+        self.assertIsNone(self.keeper.session)
+        self.assertNoResult(waiting)
+        self.restoring[0].callback(None)
+        self.assertIs(self.keeper.state, State.CONNECTED)
+        self.assertIs(self.successResultOf(waiting), session)
+        self.assertIs(self.successResultOf(self.keeper.when_up()), session)
+
+    def test_one_attempt_for_all(self) -> None:
+        """However many ask, there is one attempt."""
+        waiting = [self.keeper.when_up() for _ in range(5)]
+        self.assertEqual(len(self.transport.attempts), 1)
+        session = self.accept()
+        for each in waiting:
+            self.assertIs(self.successResultOf(each), session)
+
+    def test_refused(self) -> None:
+        """If the first attempt fails, all who asked are told, and it ends there."""
+        waiting = [self.keeper.when_up(), self.keeper.when_up()]
+        error = ConnectError("refused")
+        self.attempt.fail(error)
+        for each in waiting:
+            self.assertIs(self.failureResultOf(each).value, error)
+        self.assertIs(self.keeper.state, State.IDLE)
+        self.assertIs(self.keeper.last_error, error)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_refused_and_asked_again(self) -> None:
+        """Who asks again, also when told, causes another attempt."""
+        again: list[Deferred[ISession]] = []
+        waiting = self.keeper.when_up()
+        waiting.addErrback(lambda _: again.append(self.keeper.when_up()))
+        self.attempt.fail(ConnectError("refused"))
+        self.assertEqual(len(self.transport.attempts), 2)
+        session = self.accept()
+        self.assertIs(self.successResultOf(again[0]), session)
+        self.assertIsNone(self.keeper.last_error)
+
+    def test_unexpected_error(self) -> None:
+        """Whatever connecting fails with, who asked is told."""
+        for error in (CancelledError(), ValueError("no such host")):
+            waiting = self.keeper.when_up()
+            self.attempt.fail(error)
+            self.assertIs(self.failureResultOf(waiting).value, error)
+            self.assertIs(self.keeper.state, State.IDLE)
+
+    def test_no_transport(self) -> None:
+        """A transport that cannot be had is a failed attempt."""
+        keeper = SessionKeeper(
+            parameters_for("amqp://one"),
+            self.no_transport,
+            None,
+            self.clock,
+            self.restore,
+            self.flows.append,
+        )
+        self.failureResultOf(keeper.when_up(), TransportNotAvailable)
+        self.assertIs(keeper.state, State.IDLE)
+
+    def no_transport(self, parameters: Parameters) -> IBrokerTransport:
+        """Have none."""
+        raise TransportNotAvailable("not available")
+
+    def test_cancelled_waiter(self) -> None:
+        """Who gives up asking stops nobody else."""
+        gone, stays = self.keeper.when_up(), self.keeper.when_up()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.assertFalse(self.attempt.cancelled)
+        session = self.accept()
+        self.assertIs(self.successResultOf(stays), session)
+
+    def test_all_cancelled(self) -> None:
+        """When all have given up asking, the attempt is given up; one may ask again."""
+        first, second = self.keeper.when_up(), self.keeper.when_up()
+        first.cancel()
+        second.cancel()
+        for each in (first, second):
+            self.failureResultOf(each, CancelledError)
+        self.assertTrue(self.attempt.cancelled)
+        self.assertEqual(len(self.transport.attempts), 1)
+        self.assertIs(self.keeper.state, State.IDLE)
+        again = self.keeper.when_up()
+        session = self.accept()
+        self.assertIs(self.successResultOf(again), session)
+
+    def test_cancelled_after_a_loss(self) -> None:
+        """A session that was lost is got back, whoever waits for that or not."""
+        self.up()
+        self.lose()
+        self.clock.advance(1)
+        waiting = self.keeper.when_up()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertFalse(self.attempt.cancelled)
+        self.accept()
+        self.assertIs(self.keeper.state, State.CONNECTED)
+
+    def test_at_once(self) -> None:
+        """A transport may connect before it returns."""
+        session = FakeSession()
+        transport = FakeTransport()
+        self.transport = transport
+        connect = transport.connect
+
+        def at_once(*arguments: object) -> Deferred[ISession]:
+            connecting = connect(*arguments)  # type: ignore[arg-type]  # the same arguments
+            transport.attempts[-1].succeed(session)
+            return connecting
+
+        transport.connect = at_once  # type: ignore[method-assign, assignment]  # in its place, for this test
+        self.assertIs(self.successResultOf(self.keeper.when_up()), session)
+        self.lose()
+        self.assertIs(self.keeper.state, State.WAITING)
+        self.clock.advance(1)
+        self.assertIs(self.keeper.state, State.CONNECTED)
+
+    def test_what_is_passed_on(self) -> None:
+        """The transport gets the parameters, the clock and the listener."""
+        self.keeper.when_up()
+        self.assertEqual(self.attempt.parameters.hostname, "one")
+        self.assertIs(self.attempt.clock, self.clock)
+        self.assertIs(self.attempt.listener, self.keeper)
+        self.assertIsNone(self.attempt.endpoint)
+
+
+class AlternatesTests(KeeperTestCase):
+    """Several URLs."""
+
+    urls = "amqp://one;amqp://two;amqp://three"
+
+    def hosts(self) -> list[object]:
+        """Where it tried to connect, in order."""
+        return [each.parameters.hostname for each in self.transport.attempts]
+
+    def test_in_order(self) -> None:
+        """One is tried after the other, each after the one before failed."""
+        waiting = self.keeper.when_up()
+        self.assertEqual(self.hosts(), ["one"])
+        self.attempt.fail(ConnectError("no"))
+        self.assertEqual(self.hosts(), ["one", "two"])
+        self.assertNoResult(waiting)
+        session = self.accept()
+        self.assertEqual(self.hosts(), ["one", "two"])
+        self.assertIs(self.successResultOf(waiting), session)
+
+    def test_named(self) -> None:
+        """A connection is named after the broker that it is connected to."""
+        connection = BrokerConnection(
+            "memory://one;memory://two", transport=self.transport, reactor=self.clock
+        )
+        self.assertIn("memory://one", repr(connection))
+        connecting = connection.connect()
+        self.attempt.fail(ConnectError("no"))
+        self.accept()
+        self.successResultOf(connecting)
+        self.assertIn("memory://two", repr(connection))
+
+    def test_all_fail(self) -> None:
+        """When the last one failed, who asked is told, with its error."""
+        waiting = self.keeper.when_up()
+        for name in ("first", "second", "third"):
+            self.attempt.fail(ConnectError(name))
+        self.assertEqual(str(self.failureResultOf(waiting).value), "third")
+        self.assertEqual(self.hosts(), ["one", "two", "three"])
+        self.assertIs(self.keeper.state, State.IDLE)
+
+    def test_one_is_not_available(self) -> None:
+        """One whose transport is missing is passed over."""
+
+        def missing(parameters: Parameters) -> IBrokerTransport:
+            if parameters.hostname == "one":
+                raise TransportNotAvailable("not installed")
+            return self.transport
+
+        self.keeper._transport_for = missing
+        self.keeper.when_up()
+        self.assertEqual(self.hosts(), ["two"])
+
+    def test_most_hopeful(self) -> None:
+        """
+        What fails as a whole fails with what time may mend, if one does; the
+        others are told in the log.
+        """
+        cases: list[tuple[list[Any], int]] = [
+            (["down", AuthenticationFailed("no"), TransportNotAvailable("none")], 0),
+            ([AuthenticationFailed("no"), "down", AuthenticationFailed("no")], 1),
+            ([TransportNotAvailable("none"), "down", "slow"], 2),
+            ([TransportNotAvailable("no"), "x", AuthenticationFailed("no")], 1),
+            ([AuthenticationFailed("a")] * 2 + [TransportNotAvailable("b")], 2),
+        ]
+        for errors, told in cases:
+            failures = [
+                ConnectError(each) if isinstance(each, str) else each for each in errors
+            ]
+            waiting = self.keeper.when_up()
+            with capturedLogs() as events:
+                for each in failures:
+                    self.attempt.fail(each)
+            self.assertIs(self.failureResultOf(waiting).value, failures[told])
+            self.assertEqual(
+                {event["error"] for event in events} | {failures[told]}, {*failures}
+            )
+
+    def test_refused_by_some(self) -> None:
+        """Only where all refuse the login does the next attempt come slowly."""
+        self.keeper.when_up()
+        self.accept()
+        self.lose()
+        self.clock.advance(1)
+        for error in (
+            AuthenticationFailed("no"),
+            ConnectError("down"),
+            AuthenticationFailed("no"),
+        ):
+            self.attempt.fail(error)
+        self.clock.advance(2)
+        self.assertEqual(len(self.hosts()), 5)
+        for _ in range(3):
+            self.attempt.fail(AuthenticationFailed("no"))
+        self.clock.advance(29)
+        self.assertEqual(len(self.hosts()), 7)
+        self.clock.advance(1)
+        self.assertEqual(len(self.hosts()), 8)
+
+    def test_after_a_loss(self) -> None:
+        """After a loss all are tried again from the first."""
+        self.keeper.when_up()
+        self.attempt.fail(ConnectError("no"))
+        self.accept()
+        self.lose()
+        self.clock.advance(1)
+        self.assertEqual(self.hosts(), ["one", "two", "one"])
+
+    def test_cancelled_between(self) -> None:
+        """What is given up tries no other."""
+        waiting = self.keeper.when_up()
+        self.attempt.fail(ConnectError("no"))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.hosts(), ["one", "two"])
+        self.assertIs(self.keeper.state, State.IDLE)
+
+    def test_given_up_again_and_again(self) -> None:
+        """Who never waits for the last one gets to it all the same."""
+        for _ in range(4):
+            waiting = self.keeper.when_up()
+            waiting.cancel()
+            self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.hosts(), ["one", "two", "three", "one"])
+        waiting = self.keeper.when_up()
+        for _ in range(3):
+            self.attempt.fail(ConnectError("no"))
+        self.failureResultOf(waiting, ConnectError)
+        self.assertEqual(self.hosts()[4:], ["two", "three", "one"])
+        self.keeper.when_up()
+        self.assertEqual(self.hosts()[7:], ["one"])
+
+    def test_closed_between(self) -> None:
+        """A close stops it at whatever it tries, also if that fails oddly."""
+        for error in (None, ConnectError("aborted")):
+            self.setUp()
+            waiting = self.keeper.when_up()
+            if error is not None:
+                self.attempt.reply._canceller = lambda reply, error=error: (
+                    reply.errback(error)
+                )
+            self.successResultOf(self.keeper.close())
+            self.failureResultOf(waiting, ConnectionClosed)
+            self.assertEqual(self.hosts(), ["one"])
+            self.assertNothingLeft()
+
+
+class LossTests(KeeperTestCase):
+    """Getting the session back."""
+
+    def test_while_connected(self) -> None:
+        """After a wait another session is got, and restored."""
+        self.up()
+        self.lose()
+        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIsNone(self.keeper.session)
+        self.assertIsInstance(self.keeper.last_error, SessionLost)
+        waiting = self.keeper.when_up()
+        self.clock.advance(0.9)
+        self.assertEqual(len(self.transport.attempts), 1)
+        self.clock.advance(0.1)
+        self.assertIs(self.keeper.state, State.CONNECTING)
+        second = self.accept()
+        self.assertIs(self.successResultOf(waiting), second)
+        self.assertEqual(self.restored[1:], [second])
+        self.assertIsNone(self.keeper.last_error)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_told_twice(self) -> None:
+        """A loss that is told twice is one loss."""
+        self.up()
+        self.lose()
+        self.lose()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(1)
+        self.lose()
+        self.assertEqual(len(self.transport.attempts), 2)
+        self.assertFalse(self.attempt.cancelled)
+        self.accept()
+        self.assertIs(self.keeper.state, State.CONNECTED)
+
+    def test_while_restoring(self) -> None:
+        """A loss while restoring ends that, and another session is got."""
+        self.restore_at_once = False
+        waiting = self.keeper.when_up()
+        self.accept()
+        self.lose()
+        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertTrue(self.restoring[0].called)
+        self.assertNoResult(waiting)
+        self.clock.advance(1)
+        second = self.accept()
+        self.restoring[1].callback(None)
+        self.assertIs(self.successResultOf(waiting), second)
+
+    def test_restoring_fails_first(self) -> None:
+        """Restoring may fail of the loss before the loss is told."""
+        self.restore_at_once = False
+        self.keeper.when_up()
+        session = self.accept()
+        self.restoring[0].errback(SessionLost("cut"))
+        self.assertTrue(session.aborted)
+        self.assertIs(self.keeper.state, State.WAITING)
+        self.lose()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(1)
+        self.assertEqual(len(self.transport.attempts), 2)
+
+    def test_restoring_fails(self) -> None:
+        """A session that cannot be restored is aborted, and another got."""
+        self.restore_at_once = False
+        waiting = self.keeper.when_up()
+        first = self.accept()
+        self.restoring[0].errback(TimeoutError("too long"))
+        self.assertTrue(first.aborted)
+        self.assertIsNone(self.keeper.session)
+        self.assertNoResult(waiting)
+        self.clock.advance(1)
+        self.assertEqual(len(self.transport.attempts), 2)
+
+    def test_restored_too_late(self) -> None:
+        """Restoring that ends after its session was lost brings nothing up."""
+        late: Deferred[None] = Deferred(lambda _: None)
+        uncancelled: Deferred[None] = Deferred()
+        late.addErrback(lambda _: uncancelled)
+        self.restore_at_once = False
+        self.keeper._restore = lambda session: late
+        self.keeper.when_up()
+        self.accept()
+        self.lose()
+        self.assertIs(self.keeper.state, State.WAITING)
+        uncancelled.callback(None)
+        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIsNone(self.keeper.session)
+        self.clock.advance(1)
+        self.assertEqual(len(self.transport.attempts), 2)
+
+    def test_attempts_fail(self) -> None:
+        """Attempts to get it back go on, and who waits goes on waiting."""
+        self.up()
+        self.lose()
+        waiting = self.keeper.when_up()
+        for _ in range(6):
+            self.clock.advance(30)
+            self.attempt.fail(ConnectError("still down"))
+            self.assertIs(self.keeper.state, State.WAITING)
+        self.assertNoResult(waiting)
+        self.assertIsInstance(self.keeper.last_error, ConnectError)
+        self.clock.advance(30)
+        self.accept()
+        self.successResultOf(waiting)
+
+    def test_one_at_a_time(self) -> None:
+        """Asking while waiting or connecting begins no second attempt."""
+        self.up()
+        self.lose()
+        self.keeper.when_up()
+        self.keeper.when_up()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(1)
+        self.keeper.when_up()
+        self.clock.advance(100)
+        self.assertEqual(len(self.transport.attempts), 2)
+
+    def test_lost_by_who_waited(self) -> None:
+        """Who hears that it is up may lose it at once."""
+        waiting = self.keeper.when_up()
+        waiting.addCallback(lambda _: self.lose())
+        second = self.keeper.when_up()
+        self.accept()
+        self.successResultOf(second)
+        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+
+class BackoffTests(KeeperTestCase):
+    """How long it waits."""
+
+    def wait_for_attempt(self) -> float:
+        """Return the seconds until the next attempt, and have it begin."""
+        [timer] = self.clock.getDelayedCalls()
+        delay = timer.getTime() - self.clock.seconds()
+        before = len(self.transport.attempts)
+        self.clock.advance(delay)
+        self.assertEqual(len(self.transport.attempts), before + 1)
+        return delay
+
+    def test_grows(self) -> None:
+        """Waits double from one second to thirty."""
+        self.up()
+        self.lose()
+        delays = []
+        for _ in range(7):
+            delays.append(self.wait_for_attempt())
+            self.attempt.fail(ConnectError("down"))
+        self.assertEqual(delays, [1, 2, 4, 8, 16, 30, 30])
+
+    def test_flapping(self) -> None:
+        """A session that does not stay up does not make them short again."""
+        self.up()
+        delays = []
+        for _ in range(5):
+            self.clock.advance(4.9)
+            self.lose()
+            delays.append(self.wait_for_attempt())
+            self.accept()
+        self.assertEqual(delays, [1, 2, 4, 8, 16])
+
+    def test_stable(self) -> None:
+        """One that was up for five seconds does."""
+        self.up()
+        for _ in range(3):
+            self.lose()
+            self.wait_for_attempt()
+            self.accept()
+        self.clock.advance(5)
+        self.lose()
+        self.assertEqual(self.wait_for_attempt(), 1)
+
+    def test_long_restoring(self) -> None:
+        """Time spent on restoring is no time up."""
+        self.up()
+        self.restore_at_once = False
+        self.lose()
+        delays = []
+        for _ in range(4):
+            delays.append(self.wait_for_attempt())
+            self.accept()
+            self.clock.advance(60)
+            self.lose()
+        self.assertEqual(delays, [1, 2, 4, 8])
+
+    def test_credentials(self) -> None:
+        """Refused credentials are tried again slowly from the first time on."""
+        self.up()
+        self.lose()
+        self.wait_for_attempt()
+        self.attempt.fail(AuthenticationFailed("403"))
+        self.assertEqual(self.wait_for_attempt(), 30)
+
+    def test_jitter(self) -> None:
+        """Waits are up to a quarter shorter, at random."""
+        self.keeper._backoff._jitter = lambda: 1.0
+        self.up()
+        self.lose()
+        self.assertEqual(self.wait_for_attempt(), 0.75)
+
+
+class CloseTests(KeeperTestCase):
+    """The user's close wins from every state."""
+
+    def close(self) -> None:
+        """Close, and assert that nothing is left."""
+        closing = self.keeper.close()
+        self.successResultOf(closing)
+        self.assertNothingLeft()
+        self.successResultOf(self.keeper.close())
+        self.failureResultOf(self.keeper.when_up(), ConnectionClosed)
+
+    def test_idle(self) -> None:
+        """Before anything was connected."""
+        self.close()
+        self.assertEqual(self.transport.attempts, [])
+
+    def test_connecting(self) -> None:
+        """While connecting: the attempt is cancelled, who waits is told."""
+        waiting = self.keeper.when_up()
+        self.close()
+        self.assertTrue(self.attempt.cancelled)
+        self.failureResultOf(waiting, ConnectionClosed)
+
+    def test_connecting_fails_oddly(self) -> None:
+        """A cancelled attempt may fail with an error of its own."""
+        waiting = self.keeper.when_up()
+        self.attempt.reply._canceller = lambda reply: reply.errback(
+            ConnectError("aborted")
+        )
+        self.close()
+        self.failureResultOf(waiting, ConnectionClosed)
+
+    def test_restoring(self) -> None:
+        """While restoring: that is cancelled, and the session closed."""
+        self.restore_at_once = False
+        waiting = self.keeper.when_up()
+        session = self.accept()
+        self.close()
+        self.assertTrue(self.restoring[0].called)
+        self.assertEqual(session.names(), ["close"])
+        self.failureResultOf(waiting, ConnectionClosed)
+
+    def test_connected(self) -> None:
+        """While connected: the session is closed in order, not aborted."""
+        session = self.up()
+        self.close()
+        self.assertEqual(session.names(), ["close"])
+        self.assertFalse(session.aborted)
+
+    def test_waiting(self) -> None:
+        """While waiting: the timer is cancelled, who waits is told."""
+        self.up()
+        self.lose()
+        waiting = self.keeper.when_up()
+        self.close()
+        self.failureResultOf(waiting, ConnectionClosed)
+
+    def test_connecting_again(self) -> None:
+        """While connecting again after a loss."""
+        self.up()
+        self.lose()
+        self.clock.advance(1)
+        self.close()
+        self.assertTrue(self.attempt.cancelled)
+
+    def test_closing(self) -> None:
+        """A second close waits for the first one."""
+        session = self.up()
+        del session.answers["close"]
+        first, second = self.keeper.close(), self.keeper.close()
+        self.assertIs(self.keeper.state, State.CLOSING)
+        self.failureResultOf(self.keeper.when_up(), ConnectionClosed)
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        session.calls[0].succeed()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(session.names(), ["close"])
+        self.assertNothingLeft()
+
+    def test_lost_while_closing(self) -> None:
+        """A loss that is told while it closes changes nothing."""
+        session = self.up()
+        del session.answers["close"]
+        closing = self.keeper.close()
+        self.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        session.calls[0].succeed()
+        self.successResultOf(closing)
+        self.assertNothingLeft()
+
+    def test_cancelled(self) -> None:
+        """A close that is cancelled drops the session; another close is content."""
+        session = self.up()
+        del session.answers["close"]
+        closing, second = self.keeper.close(), self.keeper.close()
+        closing.cancel()
+        self.failureResultOf(closing, CancelledError)
+        self.assertTrue(session.aborted)
+        self.successResultOf(second)
+        self.assertNothingLeft()
+
+    def test_by_who_waited(self) -> None:
+        """Who hears that it is up may close it at once; the others had it."""
+        closing: list[Deferred[None]] = []
+        waiting = self.keeper.when_up()
+        waiting.addCallback(lambda _: closing.append(self.keeper.close()))
+        other = self.keeper.when_up()
+        session = self.accept()
+        self.successResultOf(closing[0])
+        self.assertIs(self.successResultOf(other), session)
+        self.assertNothingLeft()
+
+    def test_by_who_was_refused(self) -> None:
+        """Who hears that connecting failed may close."""
+        waiting = self.keeper.when_up()
+        waiting.addErrback(lambda _: self.keeper.close())
+        self.attempt.fail(ConnectError("no"))
+        self.successResultOf(waiting)
+        self.assertNothingLeft()
+
+    def test_asks_again_when_told(self) -> None:
+        """Who asks again when told of the close is told again."""
+        again: list[Deferred[ISession]] = []
+        waiting = self.keeper.when_up()
+        waiting.addErrback(lambda _: again.append(self.keeper.when_up()))
+        self.successResultOf(self.keeper.close())
+        self.failureResultOf(again[0], ConnectionClosed)
+        self.assertNothingLeft()
+
+
+class DropTests(KeeperTestCase):
+    """Dropping the session on purpose."""
+
+    def test_drop(self) -> None:
+        """Its channels are told, then it is aborted, and another is got."""
+        session = self.up()
+        told: list[tuple[Exception, bool]] = []
+        self.keeper.drop(lambda error: told.append((error, session.aborted)))
+        [(error, aborted)] = told
+        self.assertIsInstance(error, SessionLost)
+        self.assertFalse(aborted)
+        self.assertTrue(session.aborted)
+        self.assertIs(self.keeper.state, State.WAITING)
+        self.clock.advance(1)
+        self.accept()
+        self.assertIs(self.keeper.state, State.CONNECTED)
+
+    def test_while_restoring(self) -> None:
+        """A session that is being restored can be dropped too."""
+        self.restore_at_once = False
+        self.keeper.when_up()
+        session = self.accept()
+        self.keeper.drop(lambda error: None)
+        self.assertTrue(session.aborted)
+        self.assertIs(self.keeper.state, State.WAITING)
+
+    def test_without_session(self) -> None:
+        """Without a session it does nothing."""
+        self.keeper.drop(self.fail)
+        self.keeper.when_up()
+        self.keeper.drop(self.fail)
+        self.assertIs(self.keeper.state, State.CONNECTING)
+
+    def test_told_twice(self) -> None:
+        """A transport that tells of the abort as of a loss does no harm."""
+        session = self.up()
+
+        def abort() -> None:
+            session.aborted = True
+            self.lose()
+
+        session.abort = abort  # type: ignore[method-assign]  # in its place, for this test
+        self.keeper.drop(lambda error: None)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+
+class FlowTests(KeeperTestCase):
+    """When publishing has to pause."""
+
+    def test_blocked(self) -> None:
+        """The broker's alarm pauses publishing until it is over."""
+        self.up()
+        self.attempt.listener.blocked("low on memory")
+        self.assertEqual(self.keeper.blocked_reason, "low on memory")
+        self.assertFalse(self.keeper.may_publish)
+        self.attempt.listener.unblocked()
+        self.assertEqual(self.keeper.blocked_reason, "")
+        self.assertTrue(self.keeper.may_publish)
+        self.assertEqual(self.flows, [False, True])
+
+    def test_no_reason(self) -> None:
+        """An alarm without words blocks as well."""
+        self.up()
+        self.attempt.listener.blocked("")
+        self.assertFalse(self.keeper.may_publish)
+        self.assertTrue(self.keeper.blocked_reason)
+
+    def test_socket(self) -> None:
+        """So does a full socket, which is told of once, however often it says so."""
+        self.up()
+        for _ in range(2):
+            self.attempt.listener.write_paused()
+        self.assertFalse(self.keeper.may_publish)
+        self.attempt.listener.write_resumed()
+        self.assertTrue(self.keeper.may_publish)
+        self.assertEqual(self.flows, [False, True])
+
+    def test_both(self) -> None:
+        """It goes on when both broker and socket take messages."""
+        self.up()
+        listener = self.attempt.listener
+        listener.blocked("disk")
+        listener.write_paused()
+        listener.unblocked()
+        self.assertFalse(self.flows[-1])
+        listener.write_resumed()
+        self.assertTrue(self.flows[-1])
+        listener.write_paused()
+        listener.blocked("disk")
+        listener.write_resumed()
+        self.assertFalse(self.flows[-1])
+        listener.unblocked()
+        self.assertTrue(self.flows[-1])
+
+    def test_lost_while_paused(self) -> None:
+        """What a lost session could not take does not hold up the next one."""
+        for pause in ("write_paused", "blocked"):
+            self.setUp()
+            self.up()
+            listener = self.attempt.listener
+            listener.blocked("disk") if pause == "blocked" else listener.write_paused()
+            self.lose()
+            self.assertTrue(self.keeper.may_publish)
+            self.assertEqual(self.flows, [False])
+            self.clock.advance(1)
+            self.accept()
+            self.assertEqual(self.flows, [False, True])
+
+    def test_not_restored_while_paused(self) -> None:
+        """Nor does a session that was blocked while it could not be restored."""
+        self.restore_at_once = False
+        self.keeper.when_up()
+        self.accept()
+        self.attempt.listener.blocked("disk")
+        self.restoring[0].errback(TimeoutError())
+        self.assertTrue(self.keeper.may_publish)
+        self.clock.advance(1)
+        self.accept()
+        self.restoring[1].callback(None)
+        self.assertEqual(self.flows, [False, True])
+
+    def test_blocked_while_restoring(self) -> None:
+        """A session that is blocked before it is up is blocked when it is up."""
+        self.restore_at_once = False
+        self.keeper.when_up()
+        self.accept()
+        self.attempt.listener.blocked("disk")
+        self.restoring[0].callback(None)
+        self.assertFalse(self.keeper.may_publish)
+        self.assertFalse(self.flows[-1])
+        self.attempt.listener.unblocked()
+        self.assertTrue(self.flows[-1])
+
+    def test_before_who_waited(self) -> None:
+        """Publishing goes on before those are told who waited for the session."""
+        seen: list[list[bool]] = []
+        waiting = self.keeper.when_up()
+        waiting.addCallback(lambda _: seen.append(list(self.flows)))
+        self.accept()
+        self.successResultOf(waiting)
+        self.assertEqual(seen, [[True]])
+
+
+class LogTests(KeeperTestCase):
+    """What the log says."""
+
+    urls = "amqp://user:secret@one"
+
+    def texts(self, events: Sequence[LogEvent]) -> list[str]:
+        """What was logged, as a person reads it."""
+        return [formatEvent(event) for event in events]
+
+    def test_reconnected(self) -> None:
+        """One line tells of the loss, one how long it took to come back."""
+        with capturedLogs() as events:
+            self.up()
+            self.lose()
+            self.clock.advance(1)
+            self.attempt.fail(ConnectError("down"))
+            self.clock.advance(2)
+            self.accept()
+        texts = self.texts(events)
+        self.assertEqual(len(texts), 3)
+        self.assertIn("cut; next attempt in 1.0 s", texts[0])
+        self.assertIn("down; next attempt in 2.0 s", texts[1])
+        self.assertRegex(texts[2], r"^reconnected in 3.00 s to amqp://user:\*\*@one")
+
+    def test_again(self) -> None:
+        """Each loss is timed by itself."""
+        self.up()
+        self.lose()
+        self.clock.advance(1)
+        self.accept()
+        self.clock.advance(100)
+        with capturedLogs() as events:
+            self.lose()
+            self.clock.advance(1)
+            self.accept()
+        self.assertIn("reconnected in 1.00 s", self.texts(events)[-1])
+
+    def test_first(self) -> None:
+        """The first connection is no reconnection."""
+        with capturedLogs() as events:
+            self.up()
+        self.assertEqual(events, [])
+
+    def test_no_password(self) -> None:
+        """No line shows the password."""
+        with capturedLogs() as events:
+            self.up()
+            self.lose()
+        [text] = self.texts(events)
+        self.assertIn("amqp://user:**@one", text)
+        self.assertNotIn("secret", text)

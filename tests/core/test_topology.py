@@ -1,0 +1,699 @@
+"""What a connection declared, and declaring it again."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any
+from weakref import ref
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract.harness import Probe
+from tests.support.fakes import FakeChannel, FakeSession, FakeTransport
+from txkombu import BrokerConnection, Exchange, Queue
+from txkombu._util.timeouts import all_over_in_time
+from txkombu.core.channel import Channel
+from txkombu.core.topology import Bound, Topology
+from txkombu.entity import as_exchange
+from txkombu.exceptions import (
+    AccessRefused,
+    BrokerError,
+    ChannelClosed,
+    NotFound,
+    NotSupported,
+    OperationTimeout,
+    PreconditionFailed,
+    SessionLost,
+)
+from txkombu.interfaces import Capability, QueueDeclareOk
+
+MEDIA = Exchange("media", "topic")
+ARCHIVE = Exchange("archive", "fanout")
+NAMED = "amq.gen-1"
+
+
+class DyingChannel(FakeChannel):
+    """A channel that a refusal ends, as AMQP's do."""
+
+    def __init__(
+        self, refusals: dict[str, Exception], declared: list[tuple[Any, ...]]
+    ) -> None:
+        super().__init__()
+        self.refusals = refusals
+        self.declared = declared
+
+    def begin(self, name: str, *arguments: Any) -> Any:
+        if name != "close":
+            names = (getattr(each, "name", each) for each in arguments)
+            self.declared.append((name, *names))
+        about = arguments[0].name if arguments else ""
+        error = self.refusals.get(f"{name} {about}")
+        reply = super().begin(name, *arguments)
+        if error is not None:
+            self.calls[-1].reply.addErrback(lambda _: None)
+            reply = self.calls[-1].reply = type(reply)()
+            self.calls[-1].fail(error)
+            self.dead = isinstance(error, BrokerError)
+        return reply
+
+
+class StrictSession(FakeSession):
+    """
+    A session that refuses what the test says.
+
+    @ivar refusals: errors, by a method's name and that of its first argument.
+    @ivar declared: what was declared and bound, in order, by names.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: dict[str, Exception] = {}
+        self.declared: list[tuple[Any, ...]] = []
+        self.names_made = 1
+
+    def open_channel(self, listener: Any) -> Any:
+        opening = super().open_channel(listener)
+        if self.lost:
+            return opening
+        channel = DyingChannel(self.refusals, self.declared)
+        channel.prompt()
+        channel.answers["queue_declare"] = self.declare
+        channel.answers.update(self.refuse)
+        self.channels[-1] = channel
+        return opening.addCallback(lambda _: channel)
+
+    def declare(self, queue: Queue, passive: bool) -> QueueDeclareOk:
+        """Name a queue that has no name."""
+        if not queue.name:
+            self.names_made += 1
+        return QueueDeclareOk(queue.name or f"amq.gen-{self.names_made}", 0, 0)
+
+
+class TopologyTestCase(SynchronousTestCase):
+    """A topology, and a session to replay it on."""
+
+    def setUp(self) -> None:
+        self.renamed: list[tuple[str, str]] = []
+        self.topology = Topology(lambda old, new: self.renamed.append((old, new)))
+        self.session = StrictSession()
+
+    def bound(
+        self,
+        queue: Queue,
+        key: str = "",
+        exchange: Exchange = MEDIA,
+        **arguments: object,
+    ) -> Bound:
+        """Record a binding, and return it."""
+        bound = Bound(queue, exchange, key, arguments)
+        self.topology.bound(bound)
+        return bound
+
+    def replay(self, strictly: Queue | None = None) -> list[tuple[Any, ...]]:
+        """Replay all, or one queue; return what was declared, in order."""
+        if strictly is None:
+            replaying = self.topology.replay(self.session)
+        else:
+            replaying = self.topology.replay_queue(self.session, strictly)
+        self.successResultOf(replaying)
+        return self.session.declared
+
+
+class RecordTests(TopologyTestCase):
+    """What is remembered and forgotten."""
+
+    def test_empty(self) -> None:
+        """With nothing recorded it is false, and nothing is sent."""
+        self.assertFalse(self.topology)
+        self.assertEqual(self.replay(), [])
+        self.assertEqual(self.session.channels, [])
+
+    def test_truth(self) -> None:
+        """Anything recorded makes it true."""
+        queue = Queue("video")
+        for record, forget in (
+            (
+                lambda: self.topology.exchange_declared(MEDIA),
+                lambda: self.topology.exchange_deleted("media"),
+            ),
+            (
+                lambda: self.topology.queue_declared(queue, False),
+                lambda: self.topology.queue_deleted("video"),
+            ),
+            (
+                lambda: self.topology.bound(Bound(queue, MEDIA, "", {})),
+                lambda: self.topology.unbound(Bound(queue, MEDIA, "", {})),
+            ),
+        ):
+            record()
+            self.assertTrue(self.topology)
+            forget()
+            self.assertFalse(self.topology)
+
+    def test_order(self) -> None:
+        """Exchanges come first, then queues, then bindings."""
+        queue = Queue("video")
+        self.bound(queue, "a")
+        self.topology.queue_declared(queue, False)
+        self.topology.exchange_declared(ARCHIVE)
+        self.topology.bound(Bound(ARCHIVE, MEDIA, "#", {}))
+        self.topology.exchange_declared(MEDIA)
+        self.assertEqual(
+            self.replay(),
+            [
+                ("exchange_declare", "archive", False),
+                ("exchange_declare", "media", False),
+                ("queue_declare", "video", False),
+                ("queue_bind", "video", "media", "a", {}),
+                ("exchange_bind", "archive", "media", "#", {}),
+            ],
+        )
+
+    def test_whole(self) -> None:
+        """They are declared with all they were declared with."""
+        queue = Queue("video", max_length=5, durable=False)
+        self.topology.queue_declared(queue, False)
+        self.topology.exchange_declared(MEDIA)
+        self.replay()
+        [exchange], [again] = (
+            [
+                call.arguments[0]
+                for each in self.session.channels
+                for call in each.called(name)
+            ]
+            for name in ("exchange_declare", "queue_declare")
+        )
+        self.assertEqual((exchange, again), (MEDIA, queue))
+
+    def test_redeclared(self) -> None:
+        """The last declaration of a name counts."""
+        self.topology.exchange_declared(Exchange("media", "fanout"))
+        self.topology.exchange_declared(MEDIA)
+        self.assertTrue(self.topology.knows(MEDIA))
+        self.assertEqual(len(self.replay()), 1)
+
+    def test_knows(self) -> None:
+        """It knows what was declared just so, and neither others nor namesakes."""
+        self.topology.exchange_declared(MEDIA)
+        self.topology.queue_declared(Queue("video"), False)
+        self.assertTrue(self.topology.knows(Exchange("media", "topic")))
+        self.assertTrue(self.topology.knows(Queue("video")))
+        self.assertFalse(self.topology.knows(Exchange("media", "fanout")))
+        self.assertFalse(self.topology.knows(Queue("video", max_length=1)))
+        self.assertFalse(self.topology.knows(Queue("media")))
+        self.assertFalse(self.topology.knows(Exchange("video")))
+
+    def test_two_bindings(self) -> None:
+        """Two bindings of one pair are both restored."""
+        queue = Queue("video")
+        self.bound(queue, "a")
+        self.bound(queue, "b")
+        self.bound(queue, "a", x=1)
+        self.assertEqual(len(self.replay()), 3)
+
+    def test_same_binding(self) -> None:
+        """The same binding made twice is restored once, whatever objects made it."""
+        self.bound(Queue("video"), "a", x=1, y=[2])
+        self.topology.bound(
+            Bound(Queue("video"), Exchange("media"), "a", {"y": [2], "x": 1})
+        )
+        self.assertEqual(len(self.replay()), 1)
+
+    def test_only_declarations(self) -> None:
+        """
+        A record keeps no channel, nor what is bound to one: they go with who
+        used them.
+        """
+        connection = BrokerConnection(transport=FakeTransport(), reactor=Clock())
+        records = [self.record_queue, self.record_server_named]
+        for record in records:
+            channel = connection.new_channel()
+            bound = record(channel)
+            left: list[Callable[[], object]] = [ref(channel), ref(bound)]
+            self.successResultOf(channel.close())
+            del channel, bound
+            gc.collect()
+            self.assertEqual([each() for each in left], [None, None])
+        self.assertEqual(len(self.topology._queues), 2)
+
+    def record_queue(self, channel: Channel) -> Queue:
+        """Declare a queue with two bindings, and an exchange."""
+        exchange = MEDIA(channel)
+        bindings = [exchange.binding("a"), exchange.binding("b")]
+        queue = Queue("video", bindings=bindings)(channel)
+        self.topology.exchange_declared(exchange)
+        self.topology.queue_declared(queue, False)
+        for each in queue.bindings:
+            self.topology.bound(Bound(queue, each.exchange, each.routing_key, {}))
+        return queue
+
+    def record_server_named(self, channel: Channel) -> Queue:
+        """The same with one that the broker named."""
+        queue = Queue("", MEDIA)(channel)
+        queue.name = NAMED
+        self.topology.queue_declared(queue, True)
+        self.topology.bound(Bound(queue, MEDIA(channel), "a", {}))
+        return queue
+
+    def test_namesakes(self) -> None:
+        """A queue and an exchange of one name have each their binding."""
+        self.bound(Queue("archive"), "a")
+        self.topology.bound(Bound(ARCHIVE, MEDIA, "a", {}))
+        self.topology.queue_deleted("archive")
+        self.assertEqual(
+            self.replay(), [("exchange_bind", "archive", "media", "a", {})]
+        )
+
+    def test_unbound(self) -> None:
+        """A binding that was removed is not restored; the others are."""
+        queue = Queue("video")
+        gone = self.bound(queue, "a")
+        self.bound(queue, "b")
+        self.topology.unbound(gone)
+        self.topology.unbound(gone)
+        self.assertEqual([call[3] for call in self.replay()], ["b"])
+
+    def test_deleted_queue(self) -> None:
+        """A deleted queue goes with its bindings, and no other's."""
+        video, audio = Queue("video"), Queue("audio")
+        for queue in (video, audio):
+            self.topology.queue_declared(queue, False)
+            self.bound(queue, "a")
+        self.topology.queue_deleted("video")
+        self.assertEqual({call[1] for call in self.replay()}, {"audio"})
+
+    def test_deleted_exchange(self) -> None:
+        """A deleted exchange goes with the bindings from it and to it."""
+        feed = Exchange("feed")
+        for exchange in (MEDIA, ARCHIVE, feed):
+            self.topology.exchange_declared(exchange)
+        self.topology.bound(Bound(ARCHIVE, MEDIA, "", {}))
+        self.topology.bound(Bound(MEDIA, feed, "", {}))
+        self.topology.bound(Bound(ARCHIVE, feed, "kept", {}))
+        self.bound(Queue("video"), "")
+        self.topology.exchange_deleted("media")
+        binds = [call for call in self.replay() if call[0].endswith("bind")]
+        self.assertEqual(binds, [("exchange_bind", "archive", "feed", "kept", {})])
+
+    def test_deletes_what_is_not_there(self) -> None:
+        """Forgetting what was never recorded does nothing."""
+        self.topology.queue_deleted("video")
+        self.topology.exchange_deleted("media")
+        self.assertFalse(self.topology)
+
+
+class RefusalTests(TopologyTestCase):
+    """What the broker refuses when all is declared again."""
+
+    def replay_logged(self) -> list[str]:
+        """Replay, and return what was logged."""
+        with capturedLogs() as events:
+            self.successResultOf(self.topology.replay(self.session))
+        return [formatEvent(event) for event in events]
+
+    def test_skipped(self) -> None:
+        """What is refused is logged and left out; those behind it are declared."""
+        for name in ("a", "b", "c"):
+            self.topology.queue_declared(Queue(name), False)
+        self.session.refusals["queue_declare b"] = PreconditionFailed("other")
+        [text] = self.replay_logged()
+        self.assertIn("refused to restore <Queue 'b'", text)
+        self.assertIn("406 other", text)
+        self.assertEqual([call[1] for call in self.session.declared], ["a", "b", "c"])
+        self.assertEqual(len(self.session.channels), 2)
+
+    def test_several(self) -> None:
+        """Each refusal takes a channel with it, and all are logged."""
+        for name in ("a", "b", "c", "d"):
+            self.topology.exchange_declared(Exchange(name))
+        self.session.refusals = {
+            f"exchange_declare {name}": AccessRefused("no") for name in ("a", "c", "d")
+        }
+        self.assertEqual(len(self.replay_logged()), 3)
+        self.assertEqual([call[1] for call in self.session.declared], list("abcd"))
+        self.assertEqual(len(self.session.channels), 3)
+
+    def test_bindings(self) -> None:
+        """A refused binding is named by both its ends and its key."""
+        self.bound(Queue("video"), "a.b")
+        self.session.refusals["queue_bind video"] = NotFound("no exchange")
+        [text] = self.replay_logged()
+        self.assertIn("binding of 'video' to 'media' by 'a.b'", text)
+
+    def test_not_supported(self) -> None:
+        """What a transport cannot do ends no channel, and is logged as well."""
+        for name in ("a", "b"):
+            self.topology.exchange_declared(Exchange(name))
+        self.session.refusals["exchange_declare a"] = NotSupported("it", "stomp")
+        [text] = self.replay_logged()
+        self.assertIn("it is not supported", text)
+        self.assertEqual([call[1] for call in self.session.declared], ["a", "b"])
+
+    def test_both_kinds(self) -> None:
+        """Both kinds in one go are both logged, and nothing is declared twice."""
+        for name in ("a", "b", "c"):
+            self.topology.exchange_declared(Exchange(name))
+        self.session.refusals["exchange_declare a"] = NotSupported("it", "stomp")
+        self.session.refusals["exchange_declare b"] = AccessRefused("no")
+        self.assertEqual(len(self.replay_logged()), 2)
+        self.assertEqual([call[1] for call in self.session.declared], list("abc"))
+
+    def test_raised(self) -> None:
+        """What a transport raises is a refusal too, and costs no other step."""
+        for name in ("a", "b"):
+            self.topology.exchange_declared(Exchange(name))
+
+        def declare(exchange: Exchange, passive: bool) -> None:
+            if exchange.name == "a":
+                raise ValueError("not declared in this session")
+
+        self.session.refuse["exchange_declare"] = declare
+        [text] = self.replay_logged()
+        self.assertIn("not declared in this session", text)
+
+    def test_channels_are_closed(self) -> None:
+        """Each channel that it used is closed, and that is not waited for."""
+        self.topology.exchange_declared(MEDIA)
+        self.session.prompt = True
+        opened: list[FakeChannel] = []
+        open_channel = self.session.open_channel
+
+        def never_closes(listener: Any) -> Any:
+            opening = open_channel(listener)
+            channel = self.session.channels[-1]
+            del channel.answers["close"]
+            opened.append(channel)
+            return opening
+
+        self.session.open_channel = never_closes  # type: ignore[method-assign]  # in its place, for this test
+        self.successResultOf(self.topology.replay(self.session))
+        self.assertEqual([each.names()[-1] for each in opened], ["close"])
+
+
+class LossTests(TopologyTestCase):
+    """The session ends, or time is over, while all is declared again."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("a", "b"):
+            self.topology.exchange_declared(Exchange(name))
+        self.session = FakeSession(prompt=False)  # type: ignore[assignment]  # in its place, for this test
+
+    def test_lost(self) -> None:
+        """A loss ends it with that error."""
+        replaying = self.topology.replay(self.session)
+        self.assertNoResult(replaying)
+        self.session.lost = True
+        self.session.channels[0].die()
+        self.failureResultOf(replaying, SessionLost)
+
+    def test_lost_before(self) -> None:
+        """So does a session that is over already."""
+        self.session.lost = True
+        self.failureResultOf(self.topology.replay(self.session), SessionLost)
+
+    def test_channel_closed_for_no_reason(self) -> None:
+        """A channel that ends though nothing was refused ends it, not for ever."""
+        replaying = self.topology.replay(self.session)
+        self.session.channels[0].die(ChannelClosed("no reason"))
+        self.failureResultOf(replaying, ChannelClosed)
+        self.assertEqual(len(self.session.channels), 1)
+
+    def test_cancelled(self) -> None:
+        """Cancelling ends it in that turn, and closes its channel."""
+        replaying = self.topology.replay(self.session)
+        replaying.cancel()
+        self.failureResultOf(replaying, CancelledError)
+        [channel] = self.session.channels
+        self.assertEqual(channel.names()[-1], "close")
+        self.assertTrue(all(call.cancelled for call in channel.calls[:-1]))
+
+    def test_cancelled_while_opening(self) -> None:
+        """So it does while the channel is being opened."""
+        self.session.answers["open_channel"] = None
+        opening: list[Any] = []
+
+        def open_channel(listener: Any) -> Any:
+            opening.append(FakeSession.begin(FakeSession(), "open_channel"))
+            return opening[0]
+
+        self.session.open_channel = open_channel  # type: ignore[method-assign]  # in its place, for this test
+        replaying = self.topology.replay(self.session)
+        replaying.cancel()
+        self.failureResultOf(replaying, CancelledError)
+
+
+class SlowTests(TopologyTestCase):
+    """A broker that takes its time, and one that never answers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.slow = FakeSession(prompt=False)
+
+    def begin(self) -> Probe:
+        """Begin to declare again."""
+        return Probe(self.topology.replay(self.slow, self.in_time))
+
+    def in_time(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
+        """Give up when nothing was over for 30 s."""
+        return all_over_in_time(began, self.clock, 30, "restoring")
+
+    def answer(self) -> bool:
+        """Answer what was asked first, after 2 s; whether anything was."""
+        self.clock.advance(2)
+        for channel in self.slow.channels:
+            for call in channel.outstanding():
+                if call.name != "close":
+                    call.succeed(QueueDeclareOk("q", 0, 0))
+                    return True
+        return False
+
+    def test_many(self) -> None:
+        """However many there are, what counts is that each is answered in time."""
+        for number in range(50):
+            self.topology.queue_declared(Queue(f"q{number}"), False)
+        replaying = self.begin()
+        while self.answer():
+            pass
+        self.assertEqual(replaying.outcomes, [None])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_silent(self) -> None:
+        """It is given up when there is no answer for as long as one may take."""
+        for number in range(50):
+            self.topology.queue_declared(Queue(f"q{number}"), False)
+        replaying = self.begin()
+        self.answer()
+        self.clock.advance(29)
+        self.assertEqual(replaying.outcomes, [])
+        self.clock.advance(1)
+        self.assertIsInstance(replaying.outcome, OperationTimeout)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ServerNamedTests(TopologyTestCase):
+    """Queues that the broker named."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = Queue(exclusive=True)
+        self.queue.name = NAMED
+        self.topology.queue_declared(self.queue, True)
+
+    def test_new_name(self) -> None:
+        """It is declared without a name, and all that is recorded has the new one."""
+        other, again = Queue(NAMED), copy(self.queue)
+        self.bound(self.queue, "a")
+        self.bound(other, "b")
+        self.bound(again, "b")
+        self.bound(Queue("video"), "c")
+        self.assertEqual(
+            self.replay(),
+            [
+                ("queue_declare", "", False),
+                ("queue_bind", "amq.gen-2", "media", "a", {}),
+                ("queue_bind", "amq.gen-2", "media", "b", {}),
+                ("queue_bind", "video", "media", "c", {}),
+            ],
+        )
+        names = [each.name for each in (self.queue, other, again)]
+        self.assertEqual(names, ["amq.gen-2"] * 3)
+        self.assertEqual(self.renamed, [(NAMED, "amq.gen-2")])
+
+    def test_again(self) -> None:
+        """The next time it gets another name again."""
+        self.bound(self.queue, "a")
+        self.replay()
+        self.replay()
+        self.assertEqual(self.queue.name, "amq.gen-3")
+        self.assertEqual(
+            self.renamed, [(NAMED, "amq.gen-2"), ("amq.gen-2", "amq.gen-3")]
+        )
+        self.assertEqual(len(self.topology._bindings), 1)
+
+    def test_properties(self) -> None:
+        """It keeps what else it was declared with."""
+        self.replay()
+        [call] = self.session.channels[0].called("queue_declare")
+        self.assertTrue(call.arguments[0].exclusive)
+
+    def test_several(self) -> None:
+        """Several are each renamed to their own."""
+        second = Queue()
+        second.name = "amq.gen-x"
+        self.topology.queue_declared(second, True)
+        self.bound(self.queue, "a")
+        self.bound(second, "b")
+        self.replay()
+        self.assertEqual((self.queue.name, second.name), ("amq.gen-2", "amq.gen-3"))
+        binds = [call[1:4] for call in self.session.declared[2:]]
+        self.assertEqual(
+            binds, [("amq.gen-2", "media", "a"), ("amq.gen-3", "media", "b")]
+        )
+
+    def test_forgotten(self) -> None:
+        """Under its new name it can be forgotten."""
+        self.bound(self.queue, "a")
+        self.replay()
+        self.topology.queue_deleted("amq.gen-2")
+        self.assertFalse(self.topology)
+
+    def test_name_used_again(self) -> None:
+        """A name that was forgotten and declared by a program is kept then."""
+        self.topology.queue_deleted(NAMED)
+        self.topology.queue_declared(Queue(NAMED), False)
+        self.assertEqual(self.replay(), [("queue_declare", NAMED, False)])
+
+    def test_refused(self) -> None:
+        """One that is refused keeps its old name, and is tried again next time."""
+        self.session.refusals["queue_declare "] = AccessRefused("no")
+        self.replay()
+        self.assertEqual((self.queue.name, self.renamed), (NAMED, []))
+        self.session = StrictSession()
+        self.replay()
+        self.assertEqual(self.queue.name, "amq.gen-2")
+
+    def test_one_queue_is_there(self) -> None:
+        """Alone it is looked up first, and left as it is if it is there."""
+        self.bound(self.queue, "a")
+        self.assertEqual(self.replay(self.queue), [("queue_declare", NAMED, True)])
+        self.assertEqual(self.renamed, [])
+
+    def test_one_queue_is_gone(self) -> None:
+        """If it is gone it gets another name, and its bindings."""
+        self.bound(self.queue, "a")
+        self.session.refusals[f"queue_declare {NAMED}"] = NotFound("gone")
+        self.assertEqual(
+            self.replay(self.queue),
+            [
+                ("queue_declare", NAMED, True),
+                ("queue_declare", "", False),
+                ("queue_bind", "amq.gen-2", "media", "a", {}),
+            ],
+        )
+        self.assertEqual(self.renamed, [(NAMED, "amq.gen-2")])
+
+    def test_one_queue_is_refused(self) -> None:
+        """Any other refusal of the look is passed on."""
+        self.session.refusals[f"queue_declare {NAMED}"] = AccessRefused("no")
+        replaying = self.topology.replay_queue(self.session, self.queue)
+        self.failureResultOf(replaying, AccessRefused)
+
+
+class OneQueueTests(TopologyTestCase):
+    """Declaring one queue again, for a consumer that lost it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.video = Queue("video")
+        self.topology.exchange_declared(MEDIA)
+        self.topology.exchange_declared(ARCHIVE)
+        self.topology.queue_declared(self.video, False)
+        self.topology.queue_declared(Queue("audio"), False)
+        self.bound(self.video, "a")
+        self.bound(Queue("audio"), "b", ARCHIVE)
+
+    def test_what_it_needs(self) -> None:
+        """The exchanges it is bound to, itself, its bindings; and nothing else."""
+        self.assertEqual(
+            self.replay(Queue("video")),
+            [
+                ("exchange_declare", "media", False),
+                ("queue_declare", "video", False),
+                ("queue_bind", "video", "media", "a", {}),
+            ],
+        )
+
+    def test_others_exchange(self) -> None:
+        """An exchange that this connection did not declare is not declared."""
+        self.topology.exchange_deleted("media")
+        self.bound(self.video, "a", Exchange("amq.topic", "topic"))
+        self.assertEqual(
+            [call[:2] for call in self.replay(self.video)],
+            [("queue_declare", "video"), ("queue_bind", "video")],
+        )
+
+    def test_bound_by_name(self) -> None:
+        """An exchange is declared as it was, though it was bound by its name."""
+        self.topology.queue_deleted("video")
+        self.topology.queue_declared(self.video, False)
+        self.bound(self.video, "a", Exchange("media"))
+        self.replay(self.video)
+        [call] = self.session.channels[0].called("exchange_declare")
+        self.assertEqual(call.arguments[0], MEDIA)
+
+    def test_twice_bound(self) -> None:
+        """An exchange it is bound to twice is declared once."""
+        self.bound(self.video, "b")
+        calls = [call[0] for call in self.replay(self.video)]
+        self.assertEqual(calls.count("exchange_declare"), 1)
+        self.assertEqual(calls.count("queue_bind"), 2)
+
+    def test_not_recorded(self) -> None:
+        """A queue that this connection did not declare is only looked up."""
+        self.assertEqual(
+            self.replay(Queue("other")), [("queue_declare", "other", True)]
+        )
+
+    def test_cannot_be_looked_up(self) -> None:
+        """Where queues cannot be looked up, nothing is done for it."""
+        self.session.capabilities -= {Capability.QUEUE_PASSIVE}
+        self.assertEqual(self.replay(Queue("other")), [])
+
+    def test_known_and_bound_by_name(self) -> None:
+        """An exchange that was described is not forgotten for its mere name."""
+        self.topology.exchange_declared(as_exchange("media"))
+        self.replay(self.video)
+        [call] = self.session.channels[0].called("exchange_declare")
+        self.assertEqual(call.arguments[0], MEDIA)
+
+    def test_not_there(self) -> None:
+        """If that one is not there, it fails with the broker's refusal."""
+        self.session.refusals["queue_declare other"] = NotFound("no queue")
+        replaying = self.topology.replay_queue(self.session, Queue("other"))
+        self.failureResultOf(replaying, NotFound)
+
+    def test_refused(self) -> None:
+        """A refusal at any step is passed on, and nothing is left out."""
+        for step, error in (
+            ("exchange_declare media", PreconditionFailed("other type")),
+            ("queue_declare video", PreconditionFailed("other arguments")),
+            ("queue_bind video", NotFound("no exchange")),
+            ("queue_bind video", NotSupported("it", "stomp")),
+        ):
+            self.session = StrictSession()
+            self.session.refusals[step] = error
+            replaying = self.topology.replay_queue(self.session, self.video)
+            self.assertIs(self.failureResultOf(replaying).value, error)
+
+    def test_lost(self) -> None:
+        """A loss is passed on."""
+        self.session.lost = True
+        replaying = self.topology.replay_queue(self.session, self.video)
+        self.failureResultOf(replaying, SessionLost)

@@ -1,0 +1,154 @@
+"""The messages that one session channel handed out."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.fakes import FakeChannel, delivery
+from txkombu.core.unacked import Inbox
+from txkombu.exceptions import MessageStateError
+from txkombu.interfaces import Settlement
+from txkombu.message import Message
+
+
+class InboxTests(SynchronousTestCase):
+    """Settling on the channel a message came by, and knowing what is left."""
+
+    def setUp(self) -> None:
+        self.channel = FakeChannel()
+        self.inbox = Inbox(self.channel)
+        self.messages = {tag: Message(delivery(tag), self.inbox) for tag in (1, 2, 5)}
+
+    def left(self) -> list[int]:
+        """The tags of those that await settlement, in order."""
+        return list(self.inbox.unsettled)
+
+    def test_knows_them(self) -> None:
+        """Every message that needs settling is known, in order."""
+        self.assertEqual(self.inbox.unsettled, self.messages)
+        self.assertEqual(self.left(), [1, 2, 5])
+
+    def test_no_ack(self) -> None:
+        """One that needs none is not."""
+        Message(delivery(9), None)
+        self.assertEqual(self.left(), [1, 2, 5])
+
+    def test_each_way(self) -> None:
+        """Each settlement reaches the channel once, as it was meant."""
+        self.messages[1].ack()
+        self.messages[2].nack(requeue=False)
+        self.messages[5].reject(requeue=True)
+        self.assertEqual(
+            self.channel.settled,
+            [("ack", 1, False), ("nack", 2, False, False), ("reject", 5, True)],
+        )
+        self.assertEqual(self.left(), [])
+
+    def test_lost_consumer(self) -> None:
+        """
+        The broker has what a lost consumer held; to settle that is stale, and all
+        else is as it was.
+        """
+        other = Message(delivery(7, consumer_tag="other"), self.inbox)
+        self.inbox.lose("tag")
+        self.assertEqual(self.left(), [7])
+        self.assertTrue(self.messages[2].is_back)
+        self.assertFalse(other.is_back)
+        self.channel.dead = True
+        self.assertIs(self.successResultOf(self.messages[2].ack()), Settlement.STALE)
+
+    def test_handed_to_the_socket(self) -> None:
+        """It fires when it was handed to the socket, not before."""
+        settling = [
+            self.messages[1].ack(),
+            self.messages[2].nack(),
+            self.messages[5].reject(),
+        ]
+        for each in settling:
+            self.assertNoResult(each)
+        self.channel.flush()
+        for each in settling:
+            self.assertIs(self.successResultOf(each), Settlement.SENT)
+
+    def test_dies_before_that(self) -> None:
+        """If the channel dies before that, it fires with STALE."""
+        acking = self.messages[1].ack()
+        self.channel.die()
+        self.assertIs(self.successResultOf(acking), Settlement.STALE)
+
+    def test_dead(self) -> None:
+        """On a dead channel everything is stale at once, and harmless."""
+        self.channel.die()
+        for settling in (
+            self.messages[1].ack(multiple=True),
+            self.messages[2].nack(),
+            self.messages[5].reject(),
+        ):
+            self.assertIs(self.successResultOf(settling), Settlement.STALE)
+        self.assertEqual(self.channel.settled, [])
+
+    def test_settled_twice_on_a_dead_channel(self) -> None:
+        """A second settlement is an error there too."""
+        self.channel.die()
+        self.inbox.forget()
+        self.messages[1].ack()
+        self.assertRaises(MessageStateError, self.messages[1].ack)
+
+    def test_cancelled(self) -> None:
+        """Cancelling the wait takes nothing back, and touches no other."""
+        first, second = self.messages[1].ack(), self.messages[2].ack()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.channel.flush()
+        self.successResultOf(second)
+        self.assertEqual(len(self.channel.settled), 2)
+
+    def test_multiple(self) -> None:
+        """A multiple ack settles all earlier ones too, and no later one."""
+        self.messages[2].ack(multiple=True)
+        self.assertEqual(self.channel.settled, [("ack", 2, True)])
+        self.assertEqual(self.left(), [5])
+        self.assertTrue(self.messages[1].acknowledged)
+        self.assertFalse(self.messages[5].acknowledged)
+        text = str(self.assertRaises(MessageStateError, self.messages[1].reject))
+        self.assertIn("acknowledged", text)
+
+    def test_multiple_nack(self) -> None:
+        """So does a multiple nack; the earlier ones tell what became of them."""
+        for requeue, state in ((True, "requeued"), (False, "rejected")):
+            self.setUp()
+            self.messages[5].nack(multiple=True, requeue=requeue)
+            self.assertEqual(self.channel.settled, [("nack", 5, True, requeue)])
+            self.assertEqual(self.left(), [])
+            text = str(self.assertRaises(MessageStateError, self.messages[2].ack))
+            self.assertIn(state, text)
+
+    def test_multiple_behind_settled_ones(self) -> None:
+        """Those that were settled before keep what became of them."""
+        self.messages[1].reject()
+        self.messages[5].ack(multiple=True)
+        text = str(self.assertRaises(MessageStateError, self.messages[1].ack))
+        self.assertIn("rejected", text)
+
+    def test_multiple_twice(self) -> None:
+        """The message itself can be settled only once."""
+        self.messages[5].ack(multiple=True)
+        self.assertRaises(MessageStateError, self.messages[5].ack, multiple=True)
+        self.assertEqual(len(self.channel.settled), 1)
+
+    def test_forget(self) -> None:
+        """Forgotten ones are given back, in order, and are no longer known."""
+        self.messages[2].ack()
+        left = self.inbox.forget()
+        self.assertEqual([each.delivery_tag for each in left], [1, 5])
+        self.assertEqual(self.left(), [])
+        self.assertEqual(self.inbox.forget(), [])
+
+    def test_same_numbers(self) -> None:
+        """Messages of another channel with the same numbers are not touched."""
+        other = Inbox(FakeChannel())
+        twin = Message(delivery(1), other)
+        self.messages[5].ack(multiple=True)
+        self.assertFalse(twin.acknowledged)
+        self.assertEqual(list(other.unsettled), [1])

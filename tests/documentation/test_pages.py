@@ -1,0 +1,394 @@
+"""The documentation is so: its snippets run, its links lead somewhere."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from twisted.trial.reporter import TestResult
+from twisted.trial.unittest import SynchronousTestCase
+
+import txkombu
+from tests.documentation import capabilities_table
+from tests.support.paths import DOCS
+from tests.support.snippets import PageTestCase, parse, snippets_of
+from txkombu import BrokerConnection, compression, exceptions, policy
+from txkombu.core import consumers as consuming
+from txkombu.core import publish_queue as publishing
+from txkombu.core.lifecycle import State
+from txkombu.messaging import producer
+from txkombu.serialization import yaml_codec as yamlcodec
+from txkombu.transport.registry import _provider
+from txkombu.url.parser import _OPTIONS, _TLS_OPTIONS
+from txkombu.url.schemes import SCHEMES, known_schemes
+
+PAGES = sorted(path.name for path in DOCS.glob("*.rst"))
+ELSEWHERE = {"benchmarks.rst", "moving.rst", "service.rst", "stomp.rst"}
+"""Pages that other modules test."""
+PICTURE = b"\xff\xd8\xff\xe0"
+
+SEED = """\
+media_exchange = Exchange("media", "direct", durable=True)
+video_queue = Queue("video", exchange=media_exchange, key="video")
+BrokerConnection("localhost", "guest", "guest", "/")
+channel = connection.channel()
+producer = Producer(channel, exchange=media_exchange, serializer="json")
+producer.publish({"name": "/tmp/lolcat1.avi", "size": 1301013})
+consumer = Consumer(channel, video_queue)
+consumer.register_callback(process_media)
+consumer.consume()
+while True:
+connection.drain_events()
+video_queue = Queue("video", exchange=media_exchange, key="video")
+image_queue = Queue("image", exchange=media_exchange, key="image")
+consumer = Consumer(channel, [video_queue, image_queue])
+consumer.consume()
+while True:
+connection.drain_events()
+exchange = Exchange("tasks", "direct")
+channel = connection.channel()
+bound_exchange = exchange(channel)
+bound_exchange.delete()
+exchange.delete()
+from txkombu import BrokerConnection
+conn = BrokerConnection(hostname="localhost", port=5672,
+userid="guest", password="guest",
+virtual_host="/")
+from txkombu import Exchange, Queue, Consumer
+feed_exchange = Exchange("feed", type="direct")
+feed_queue = Queue("feed", feed_exchange, "importer")
+channel = connection.channel()
+consumer = Consumer(channel, [feed_queue])
+def import_feed_callback(message_data, message):
+feed_url = message_data["import_feed"]
+print("Got feed import message for: %s" % feed_url)
+message.ack()
+consumer.register_callback(import_feed_callback)
+while True:
+connection.drain_events(timeout=
+from txkombu import Exchange, Producer
+feed_exchange = Exchange("feed", type="direct")
+channel = connection.channel()
+producer = Producer(channel, feed_exchange)
+producer.publish({"import_feed": "http://cnn.com/rss/edition.rss"},
+routing_key="importer")
+producer.close()
+producer = Producer(channel,
+exchange=exchange,
+serializer="yaml")
+producer.publish(message, routing_key=rkey,
+serializer="pickle")
+producer.send(
+content_type="image/jpeg",
+content_encoding="binary",
+routing_key=rkey)
+consumer = Consumer(channel, queues)
+message = consumer.get()
+if message:
+message_data = message.payload
+message.ack()
+else:
+consumer.close()
+class FeedProducer(Producer):
+exchange = exchange
+routing_key = "importer"
+def import_feed(self, feed_url):
+return self.publish({"action": "import_feed",
+"feed_url": feed_url})
+class FeedConsumer(Consumer):
+queues = queues
+def receive(self, message_data, message):
+action = message_data["action"]
+if action == "import_feed":
+message.ack()
+else:
+raise Exception("Unknown action: %s" % action)
+producer = FeedProducer(channel)
+producer.import_feed("http://cnn.com/rss/edition.rss")
+producer.close()
+consumer = FeedConsumer(channel)
+while True:
+connection.drain_events()
+"""
+"""
+The statements of Kombu 0.1.0's introduction, with today's names: Queue for
+Binding, and txkombu.
+"""
+
+
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def first_columns(page: str, section: str) -> list[list[str]]:
+    """The rows of the tables of one section, as texts."""
+    tree = parse(text_of(page))
+    [found] = [
+        node
+        for node in (tree, *tree.findall(nodes.section))
+        if node["names"] == [section]
+    ]
+    return [
+        [entry.astext().replace("\n", " ") for entry in row.findall(nodes.entry)]
+        for body in found.findall(nodes.tbody)
+        for row in body.findall(nodes.row)
+    ]
+
+
+def words_in(rows: list[list[str]]) -> set[str]:
+    """The names in the first column."""
+    return {word for row in rows for word in re.split(r",\s*", row[0]) if word}
+
+
+class PagesTests(PageTestCase):
+    """Every snippet runs, and does what the page shows."""
+
+    async def run_page(self, page: str, **options: Any) -> None:
+        """Run a page, which has snippets."""
+        self.assertGreater(await self.run_text(text_of(page), **options), 1)
+
+    async def test_index(self) -> None:
+        """docs/index.rst"""
+        await self.run_page("index.rst")
+
+    async def test_introduction(self) -> None:
+        """docs/introduction.rst; its unknown action fails twice, and is logged."""
+        Path("my_picture.jpg").write_bytes(PICTURE)
+        await self.run_page("introduction.rst")
+        self.assertEqual(len(self.flushLoggedErrors(Exception)), 2)
+
+    async def test_connections(self) -> None:
+        """docs/connections.rst"""
+        await self.run_page("connections.rst")
+
+    async def test_publishing(self) -> None:
+        """docs/publishing.rst"""
+        await self.run_page("publishing.rst")
+
+    async def test_consuming(self) -> None:
+        """docs/consuming.rst; the failure it shows is logged once."""
+        await self.run_page("consuming.rst")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    async def test_serialization(self) -> None:
+        """docs/serialization.rst"""
+        await self.run_page("serialization.rst")
+
+    async def test_errors(self) -> None:
+        """docs/errors.rst"""
+        await self.run_page("errors.rst")
+
+    async def test_transports(self) -> None:
+        """docs/transports.rst"""
+        await self.run_page("transports.rst")
+
+    async def test_testing(self) -> None:
+        """docs/testing.rst: its test cases end as it says."""
+        await self.run_page("testing.rst")
+        cases = self.runner.namespace
+        good = _run_case(cases["FeedImporterTests"])
+        self.assertEqual((good.successes, good.errors, good.failures), (3, [], []))
+        bad = _run_case(cases["ForgetfulTests"])
+        failure: Any = bad.failures[0][1]
+        shown = [each.text for each in snippets_of(text_of("testing.rst"))]
+        self.assertIn(failure.getErrorMessage(), shown)
+
+    def test_every_page(self) -> None:
+        """No page is left out."""
+        tested = inspect.getsource(PagesTests)
+        left = {page for page in PAGES if f'"{page}"' not in tested}
+        self.assertLessEqual(left, ELSEWHERE)
+
+
+def _run_case(case: type[SynchronousTestCase]) -> TestResult:
+    result = TestResult()
+    for name in dir(case):
+        if name.startswith("test_"):
+            case(name).run(result)
+    return result
+
+
+class SeedTests(SynchronousTestCase):
+    """The introduction is Kombu's first one."""
+
+    def test_statements(self) -> None:
+        """Each of its statements is there, in order, with only await added."""
+        page = [
+            re.sub(r"^(>>>|\.\.\.)\s*", "", line).replace("await ", "")
+            for snippet in snippets_of(text_of("introduction.rst"))
+            for line in snippet.text.splitlines()
+        ]
+        lines = iter(page)
+        missing = [
+            line
+            for line in SEED.splitlines()
+            if not any(each.lstrip().startswith(line) or line in each for each in lines)
+        ]
+        self.assertEqual(missing, [])
+
+
+class MarkupTests(SynchronousTestCase):
+    """Every page is well-formed, and what it links to is there."""
+
+    def test_pages(self) -> None:
+        """No page has a fault that docutils finds."""
+        for page in PAGES:
+            parse(text_of(page))
+
+    def test_links(self) -> None:
+        """Links between pages lead to a file, and to a section of it."""
+        checked = 0
+        for page in PAGES:
+            for node in parse(text_of(page)).findall(nodes.reference):
+                target = str(node.get("refuri") or f"#{node.get('refid')}")
+                if "://" not in target:
+                    self.assertEqual(_broken(page, target), "")
+                    checked += 1
+        self.assertGreater(checked, 20)
+
+    def test_index(self) -> None:
+        """The index links to every page."""
+        text = text_of("index.rst")
+        missing = [page for page in PAGES if f"<{page}>" not in text]
+        self.assertEqual(missing, ["index.rst"])
+
+    def test_languages(self) -> None:
+        """No block of Python hides in one that is not run."""
+        known = {"session", "program", "screen", "sh", "toml", "output", "plain"}
+        for page in PAGES:
+            snippets = snippets_of(text_of(page))
+            self.assertLessEqual({each.kind for each in snippets}, known)
+            plain = [each.text for each in snippets if each.kind == "plain"]
+            hidden = [each for each in plain if "import " in each or "await" in each]
+            self.assertEqual(hidden, [], page)
+
+
+def _broken(page: str, target: str) -> str:
+    name, _, section = target.partition("#")
+    path = DOCS / (name or page)
+    if not path.exists():
+        return f"{page} links to {name}, which is not there"
+    ids = parse(path.read_text(encoding="utf-8")).ids
+    if section and section not in ids:
+        return f"{page} links to section {section} of {path.name}, which has none"
+    return ""
+
+
+class TableTests(SynchronousTestCase):
+    """What the tables list is what there is."""
+
+    def test_errors(self) -> None:
+        """Every error is listed, and nothing else is."""
+        rows = [
+            row
+            for section in (
+                "what the caller did",
+                "content",
+                "time and room",
+                "connections and channels",
+                "verdicts on a publish",
+                "what the broker says",
+            )
+            for row in first_columns("errors.rst", section)
+        ]
+        found = inspect.getmembers(exceptions, inspect.isclass)
+        kinds = {name for name, kind in found if kind.__module__ == exceptions.__name__}
+        self.assertEqual(words_in(rows), kinds)
+
+    def test_reply_codes(self) -> None:
+        """The codes of the broker's errors are the ones they have."""
+        for name, code, *_ in first_columns("errors.rst", "what the broker says"):
+            kind = getattr(exceptions, name)
+            self.assertEqual(code if code.isdigit() else "0", str(kind.default_code))
+
+    def test_abilities(self) -> None:
+        """What transports can do is what their tests are made by."""
+        self.assertEqual(
+            capabilities_table.written(),
+            capabilities_table.table(),
+            "python -m tests.documentation.capabilities_table writes it",
+        )
+
+    def test_schemes(self) -> None:
+        """Every scheme is listed, with its port, and whether it is available."""
+        schemes = first_columns("transports.rst", "transports")[: len(SCHEMES)]
+        self.assertEqual(words_in(schemes), set(SCHEMES))
+        self.assertLessEqual(set(SCHEMES), set(known_schemes()))
+        for name, port, state, _ in schemes:
+            self.assertEqual(port or "0", str(SCHEMES[name].port))
+            self.assertEqual(state, "available" if _is_available(name) else "not yet")
+
+    def test_url_options(self) -> None:
+        """Every option of a URL is listed."""
+        rows = first_columns("connections.rst", "urls")
+        self.assertEqual(words_in(rows), {*_OPTIONS, *_TLS_OPTIONS})
+
+    def test_arguments(self) -> None:
+        """Every argument of a connection is listed, in order."""
+        names = list(inspect.signature(BrokerConnection).parameters)
+        rows = first_columns("connections.rst", "arguments")
+        self.assertEqual([row[0] for row in rows], names)
+
+    def test_states(self) -> None:
+        """Every state of a connection is listed, in order."""
+        rows = first_columns("connections.rst", "reconnecting")
+        states = [state.value for state in State]
+        self.assertEqual([row[0] for row in rows[: len(states)]], states)
+
+    def test_properties(self) -> None:
+        """What may be published with a message is what publish takes."""
+        rows = first_columns("publishing.rst", "what a message carries")
+        arguments = set(inspect.signature(producer.Producer.publish).parameters)
+        properties = {"correlation_id", "message_id", "timestamp", "type", "app_id"}
+        properties |= {"reply_to", "user_id"}
+        self.assertLessEqual(words_in(rows), arguments | properties)
+        self.assertLessEqual(properties, words_in(rows))
+
+    def test_message(self) -> None:
+        """Every attribute listed for a message is one."""
+        for name in words_in(first_columns("consuming.rst", "the message")):
+            self.assertTrue(hasattr(txkombu.Message, name), name)
+
+    def test_policies(self) -> None:
+        """The failure policies are those of the module."""
+        rows = first_columns("consuming.rst", "failure policies")
+        for name in words_in(rows):
+            self.assertTrue(callable(getattr(policy, name)), name)
+        self.assertIs(txkombu.Consumer.on_failure, policy.requeue_once)
+
+    def test_numbers(self) -> None:
+        """The defaults and limits that pages tell are those of the code."""
+        text = " ".join(text_of("publishing.rst").split())
+        self.assertIn(
+            f"up to {publishing.WINDOW:,} messages, or "
+            f"{publishing.WINDOW_BYTES // 2**20} MiB",
+            text,
+        )
+        self.assertIn(
+            f"Up to {publishing.MAX_PENDING:,} messages or "
+            f"{publishing.MAX_PENDING_BYTES // 2**20} MiB",
+            text,
+        )
+        self.assertIn(
+            f"{publishing.TURN} messages or {publishing.TURN_BYTES // 1024} KiB", text
+        )
+        self.assertIn(f"It is {producer.PUBLISH_TIMEOUT:g} seconds", text)
+        self.assertIn(f"{consuming.PREFETCH} by default", text_of("consuming.rst"))
+
+    def test_limits(self) -> None:
+        """So are those about serialization."""
+        text = text_of("serialization.rst")
+        self.assertIn(f"{yamlcodec.YAML_LIMIT:,} characters", text)
+        self.assertIn(f"{yamlcodec.YAML_DEPTH} levels", text)
+        self.assertIn(f"{compression.LIMIT // 2**20} MiB when decompressed", text)
+
+
+def _is_available(scheme: str) -> bool:
+    try:
+        _provider(SCHEMES[scheme])()
+    except ImportError:
+        return False
+    return True

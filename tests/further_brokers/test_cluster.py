@@ -1,0 +1,95 @@
+"""
+Programs on a cluster of three nodes that lose the node they are on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from tests.brokers.recovery.test_rabbitmq import Faults
+from tests.conformance.suite import program
+from tests.support.rabbitmq import RabbitMQ
+from txkombu import BrokerConnection, Consumer, Producer
+
+COUNT = 3000
+
+_nodes: list[RabbitMQ] = []
+
+
+def cluster() -> list[RabbitMQ]:
+    """The three nodes, started and joined by whoever asks first."""
+    if not _nodes:
+        first = RabbitMQ()
+        first.start()
+        for _ in range(2):
+            other = RabbitMQ(beside=first)
+            other.start()
+            other.ctl("stop_app")
+            other.ctl("join_cluster", first.node)
+            other.ctl("start_app")
+            _nodes.append(other)
+        _nodes.insert(0, first)
+    for node in _nodes:
+        if not node.is_running:
+            node.start()
+    return _nodes
+
+
+class ClusterTests(Faults):
+    """A cluster, each connection knowing all of its nodes."""
+
+    timeout = 400  # starting it blocks
+
+    def start_broker(self) -> RabbitMQ:
+        return cluster()[0]
+
+    def connect_in_order(self, *nodes: int) -> BrokerConnection:
+        """Make a connection that tries these nodes in turn."""
+        urls = [cluster()[number].url for number in nodes]
+        connection = BrokerConnection(urls, reactor=self.clock)
+        self.connections.append(connection)
+        return connection
+
+    async def survives(self, publishing: tuple[int, ...]) -> None:
+        """
+        Kill the node that leads the queue and has the consumer on it; nothing
+        is lost, and all goes on with the other two.
+        """
+        consuming = self.connect_in_order(0, 1, 2)
+        queue = self.queue(queue_type="quorum")
+        await Consumer(consuming, queue, on_message=self.receive).consume()
+        numbers = list(range(COUNT))
+
+        def endless() -> Iterable[int]:
+            yield from numbers
+            while not killed.called:
+                numbers.append(len(numbers))
+                yield numbers[-1]
+
+        killed = Deferred.fromCoroutine(self.kill_first(COUNT // 3))
+        producer = Producer(self.connect_in_order(*publishing))
+        await self.publish_each(producer, queue, endless())
+        await killed
+        await self.all_received(numbers)
+        self.assertTrue(consuming.is_consuming)
+        self.assertFalse(self.broker.is_running)
+        await deferToThread(self.broker.start)
+
+    async def kill_first(self, after: int) -> None:
+        """Kill the first node when so many messages have come."""
+        await self.until(lambda: len(self.received) >= after, "messages came")
+        await deferToThread(self.broker.kill)
+
+    @program
+    async def test_all_on_the_node(self) -> None:
+        """The node with the queue's leader, the consumer and the publisher."""
+        await self.survives((0, 1, 2))
+        self.assertTrue(self.verdicts["OutcomeUnknown"], self.verdicts)
+
+    @program
+    async def test_publisher_elsewhere(self) -> None:
+        """The publisher is on another node: its connection goes on."""
+        await self.survives((2, 1, 0))

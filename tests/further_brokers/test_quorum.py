@@ -1,0 +1,174 @@
+"""
+What RabbitMQ 4 does with quorum queues, consumers that are too slow, and
+queues that it does not want any more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.conformance.suite import Conformance, program
+from tests.further_brokers import roots
+from txkombu import Consumer, Message, Producer, Queue
+from txkombu._util.backoff import Backoff
+from txkombu.exceptions import ConsumerCancelled, InternalError
+from txkombu.interfaces import Settlement
+
+LIMIT = 3
+TRIES = 8
+
+
+class FourTests(Conformance):
+    """What the versions have in common."""
+
+    suite: str
+
+    def setUp(self) -> None:
+        self.url = roots.rabbitmq_of(self.suite).url
+        super().setUp()
+        self.patch(Backoff, "first", 0.1)
+
+    async def handed_out(self, how: str) -> list[Message]:
+        """
+        Hand one message of a quorum queue back, again and again; what came,
+        until it came no more.
+        """
+        dead = self.queue()
+        await dead(self.connection).declare()
+        arguments = {
+            "x-delivery-limit": LIMIT,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": dead.name,
+        }
+        queue = self.queue(queue_type="quorum", queue_arguments=arguments)
+        await queue(self.connection).declare()
+        await Producer(self.connection).publish("x", queue.name)
+        found: list[Message] = []
+        while len(found) < TRIES:
+            message = await self.next_of(queue, dead)
+            if message is None:
+                break
+            found.append(message)
+            if how == "lost":
+                self.connection.drop()
+            elif how == "nack":
+                await message.nack(requeue=True)
+            else:
+                await message.reject(requeue=True)
+        return found
+
+    async def next_of(self, queue: Queue, dead: Queue) -> Message | None:
+        """The queue's next message, or C{None} when it was dead-lettered."""
+        while True:
+            message = await queue(self.connection).get()
+            if message is not None:
+                return message
+            letter = await dead(self.connection).get(no_ack=True)
+            if letter is not None:
+                death: Any = letter.headers["x-death"]
+                self.assertEqual(death[0]["reason"], "delivery_limit")
+                return None
+            await self.pause(0.05)
+
+    async def counted(self, how: str) -> None:
+        """Handing back like that counts towards the limit, and it is told."""
+        found = await self.handed_out(how)
+        self.assertEqual(
+            [each.delivery_count for each in found], list(range(LIMIT + 1))
+        )
+
+    @program
+    async def test_reject_counts(self) -> None:
+        """A message that was rejected too often is a dead letter."""
+        await self.counted("reject")
+
+    @program
+    async def test_loss_counts(self) -> None:
+        """So is one whose consumers were lost too often."""
+        await self.counted("lost")
+
+    @program
+    async def test_denied_queue(self) -> None:
+        """A queue of a kind that is denied is an error that names it, once."""
+        queue = Queue(f"denied-{self.suffix}", durable=False)
+        bound = queue(self.connection)
+        error = await self.fails(InternalError, bound.declare())
+        self.assertEqual(error.code, 541)
+        self.assertIn("transient_nonexcl_queues", str(error))
+        self.assertIn(queue.name, str(error))
+        session = await self.connection.when_up()
+        await Producer(self.connection).publish("x", "nowhere")
+        self.assertIs(await self.connection.when_up(), session)
+
+    async def too_slow(self) -> list[Any]:
+        """
+        Have a consumer settle its first message too late, and find that it got
+        it again and goes on; what it was told of it.
+        """
+        told: list[Any] = []
+        queue = self.queue(
+            queue_type="quorum", queue_arguments={"x-consumer-timeout": 1000}
+        )
+        consumer = Consumer(
+            self.connection,
+            queue,
+            on_message=self.note,
+            on_cancel=lambda tag, error: told.append(error),
+        )
+        await consumer.consume()
+        session = await self.connection.when_up()
+        await Producer(self.connect()).publish("slow", queue.name)
+        await self.when_got(2)
+        slow, again = self.got
+        self.assertTrue(again.redelivered)
+        self.assertEqual(again.payload, "slow")
+        await again.ack()
+        self.assertIsInstance(await slow.ack(), Settlement)
+        await Producer(self.connect()).publish("next", queue.name)
+        await self.when_got(3)
+        self.assertEqual(self.got[2].payload, "next")
+        await self.got[2].ack()
+        self.assertTrue(self.connection.is_consuming)
+        self.assertIs(await self.connection.when_up(), session)
+        await consumer.close()
+        self.assertEqual(await self.drained(queue), [])
+        return told
+
+
+class TrixieTests(FourTests):
+    """RabbitMQ 4.0."""
+
+    suite = "trixie"
+
+    @program
+    async def test_nack_counts(self) -> None:
+        """Messages that were handed back untried count too."""
+        await self.counted("nack")
+
+    @program
+    async def test_too_slow(self) -> None:
+        """A consumer that is too slow loses its channel, and comes back."""
+        self.assertEqual(await self.too_slow(), [])
+
+
+class SidTests(FourTests):
+    """RabbitMQ 4.3 or later."""
+
+    suite = "sid"
+
+    @program
+    async def test_nack_does_not_count(self) -> None:
+        """Messages can be handed back untried as often as one likes."""
+        found = await self.handed_out("nack")
+        self.assertEqual(len(found), TRIES)
+        self.assertEqual([each.delivery_count for each in found], list(range(TRIES)))
+
+    @program
+    async def test_too_slow(self) -> None:
+        """A consumer that is too slow is cancelled, told so, and comes back."""
+        told = await self.too_slow()
+        self.assertTrue(told)
+        self.assertIsInstance(told[0], ConsumerCancelled)
+
+
+del FourTests, Conformance

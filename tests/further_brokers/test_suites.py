@@ -1,0 +1,93 @@
+"""
+The conformance suite and the contract on RabbitMQ 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from tests.conformance import suite as conformance_suite
+from tests.conformance.suite import Conformance, program
+from tests.contract import suite as contract_suite
+from tests.contract.harness import Harness, Inbox, consume
+from tests.further_brokers import roots
+from txkombu.entity import Queue
+from txkombu.exceptions import InternalError, PreconditionFailed
+from txkombu.interfaces import IBrokerTransport, ISessionChannel
+from txkombu.transport.amqp.native import AmqpTransport
+from txkombu.url import parse_url
+from txkombu.url.parameters import Parameters
+
+
+class Conforming:
+    """Connects to the RabbitMQ of a suite."""
+
+    suite: str
+    url: str
+
+    def setUp(self) -> None:
+        self.url = roots.rabbitmq_of(self.suite).url
+        super().setUp()  # type: ignore[misc]  # the case's
+
+
+class Contracting:
+    """The same, for the contract."""
+
+    suite: str
+    transport: IBrokerTransport
+    parameters: Parameters
+    unknown_type = PreconditionFailed  # only the channel ends, unlike on 3.10
+    ends_session = InternalError
+
+    def setUp(self) -> None:
+        self.transport = AmqpTransport()
+        self.parameters = parse_url(roots.rabbitmq_of(self.suite).url)
+        self.clock: Any = reactor
+
+    def ask_for_the_end(self, channel: ISessionChannel) -> Deferred[Any]:
+        """Ask for a queue of a kind that this broker denies."""
+        queue = Queue(f"denied-{id(channel)}", durable=False)
+        return channel.queue_declare(queue, False)
+
+
+async def limit_of_each(self: Harness) -> None:
+    """
+    From RabbitMQ 4.3 on a channel's limit holds for each of its consumers: the
+    limit for all together (the deprecated feature global_qos) is denied, and
+    the broker does not say so.
+    """
+    channel = await self.channel()
+    await self.done(channel.basic_qos(1))
+    inbox = Inbox()
+    for tag in ("one", "two"):
+        queue = await self.queue(channel)
+        await self.put(channel, queue, b"1", b"2")
+        await consume(channel, queue, tag, inbox, prefetch_count=0)
+    got = await inbox.first(2)
+    self.assertEqual({each.consumer_tag for each in got}, {"one", "two"})
+    self.assertEqual(await self.ready(channel, queue), 1)
+
+
+class Version(Conforming, Conformance):
+    """Which RabbitMQ it is."""
+
+    @program
+    async def test_version(self) -> None:
+        """The broker is the one that was meant."""
+        session = await self.connection.when_up()
+        self.assertEqual(session.version, roots.version(self.suite))
+
+
+for suite in roots.SUITES:
+    told = {"suite": suite, "__module__": __name__}
+    name = suite.title()
+    globals().update(conformance_suite.cases(type(name, (Conforming,), told), __name__))
+    cases = contract_suite.cases(type(name, (Contracting,), told), __name__)
+    globals().update(cases)
+    globals()[f"{name}VersionTests"] = type(f"{name}VersionTests", (Version,), told)
+broadened: Any = cases["SidConsumeTests"]
+broadened.test_qos_of_channel = limit_of_each
+del Version, Conformance, broadened, cases

@@ -1,0 +1,630 @@
+"""From a message to its handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, cast
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.logger import (
+    LegacyLogObserverWrapper,
+    globalLogPublisher,
+)
+from twisted.python.failure import Failure
+from twisted.python.log import textFromEventDict
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.fakes import FakeChannel, delivery
+from txkombu._util.awaitables import as_deferred
+from txkombu.core.unacked import Inbox
+from txkombu.message import Message
+from txkombu.messaging.dispatcher import Dispatcher
+
+
+class Refused(Exception):
+    """What handlers in these tests fail with."""
+
+
+class DispatcherTestCase(SynchronousTestCase):
+    """A dispatcher, and messages to give to it."""
+
+    def setUp(self) -> None:
+        self.channel = FakeChannel()
+        self.inbox = Inbox(self.channel)
+        self.began: list[int] = []
+        self.pending: list[Deferred[None]] = []
+        self.failed: list[tuple[int, Failure]] = []
+        self.handled = 0
+        self.dispatcher = Dispatcher(0, self.on_failure, self.on_handled)
+
+    def on_failure(self, message: Message, failure: Failure) -> None:
+        """Note it and reject the message."""
+        self.failed.append((message.delivery_tag, failure))
+        message.reject()
+
+    def on_handled(self) -> None:
+        """Count it."""
+        self.handled += 1
+
+    def message(
+        self, tag: int, consumer_tag: str = "tag", no_ack: bool = False
+    ) -> Message:
+        """Make a message."""
+        inbox = None if no_ack else self.inbox
+        return Message(delivery(tag, consumer_tag=consumer_tag), inbox)
+
+    def deliver(self, *tags: int) -> None:
+        """Deliver messages with these tags."""
+        for tag in tags:
+            self.dispatcher.deliver(self.message(tag))
+
+    def slow(self, message: Message) -> Deferred[None]:
+        """Handle a message until the test ends it."""
+        self.began.append(message.delivery_tag)
+        handling: Deferred[None] = Deferred()
+        self.pending.append(handling)
+        return handling
+
+    def quick(self, message: Message) -> object:
+        """Handle a message at once."""
+        self.began.append(message.delivery_tag)
+        return None
+
+    def errors(self) -> list[str]:
+        """What was logged as an error."""
+        return [str(each.value) for each in self.flushLoggedErrors(Refused)]
+
+
+class HandlerTests(DispatcherTestCase):
+    """Handlers of each kind."""
+
+    def test_plain(self) -> None:
+        """A plain handler's message is over when it returns."""
+        self.dispatcher.set_handler(self.quick)
+        self.deliver(1, 2)
+        self.assertEqual(self.began, [1, 2])
+        self.assertEqual(self.handled, 2)
+        self.assertEqual(self.dispatcher.load, 0)
+
+    def test_plain_with_a_result(self) -> None:
+        """What a plain handler returns does not matter."""
+        self.dispatcher.set_handler(lambda message: "anything")
+        self.deliver(1)
+        self.assertEqual(self.handled, 1)
+
+    def test_deferred(self) -> None:
+        """A message whose handler returns a Deferred is over when that fires."""
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1)
+        self.assertEqual((self.handled, self.dispatcher.running), (0, 1))
+        self.pending[0].callback(None)
+        self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
+
+    def test_fired_deferred(self) -> None:
+        """A Deferred that has fired counts at once."""
+        self.dispatcher.set_handler(lambda message: succeed(None))
+        self.deliver(1)
+        self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
+
+    def test_coroutine(self) -> None:
+        """A coroutine function's message is over when it returns."""
+        gate: Deferred[None] = Deferred()
+
+        async def handle(message: Message) -> None:
+            self.began.append(message.delivery_tag)
+            await gate
+            await message.ack()
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1)
+        self.assertEqual((self.began, self.handled), ([1], 0))
+        gate.callback(None)
+        self.assertEqual(self.channel.settled, [("ack", 1, False)])
+        self.assertEqual(self.handled, 0)
+        self.channel.flush()
+        self.assertEqual(self.handled, 1)
+
+    def test_other_awaitable(self) -> None:
+        """Anything that can be awaited is awaited."""
+        gate: Deferred[str] = Deferred()
+
+        class Later:
+            def __await__(self) -> Generator[Any, Any, str]:
+                return gate.__await__()
+
+        self.dispatcher.set_handler(lambda message: Later())
+        self.deliver(1)
+        self.assertEqual(self.handled, 0)
+        gate.callback("done")
+        self.assertEqual(self.handled, 1)
+
+    def test_as_deferred(self) -> None:
+        """A Deferred is taken as it is; a coroutine's result is passed on."""
+        given: Deferred[int] = Deferred()
+        self.assertIs(as_deferred(given), given)
+
+        async def seven() -> int:
+            return 7
+
+        self.assertEqual(self.successResultOf(as_deferred(seven())), 7)
+
+
+class ConcurrencyTests(DispatcherTestCase):
+    """How many are handled at once, and in what order."""
+
+    def test_limit(self) -> None:
+        """No more than the limit are handled; the rest wait in order."""
+        self.dispatcher.set_limit(2)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2, 3, 4)
+        self.assertEqual(self.began, [1, 2])
+        self.assertEqual(self.dispatcher.load, 4)
+        self.pending[1].callback(None)
+        self.assertEqual(self.began, [1, 2, 3])
+        self.pending[0].callback(None)
+        self.assertEqual(self.began, [1, 2, 3, 4])
+        self.assertEqual(self.dispatcher.running, 2)
+
+    def test_failure_makes_room(self) -> None:
+        """A message that failed makes room as one that went well."""
+        self.dispatcher.set_limit(1)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2)
+        self.pending[0].errback(Failure(Refused()))
+        self.assertEqual(self.began, [1, 2])
+
+    def test_no_limit(self) -> None:
+        """A limit of zero is none."""
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(*range(500))
+        self.assertEqual(len(self.began), 500)
+
+    def test_raised_limit(self) -> None:
+        """Raising the limit starts what waits; lowering it stops nothing."""
+        self.dispatcher.set_limit(1)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2, 3)
+        self.dispatcher.set_limit(3)
+        self.assertEqual(self.began, [1, 2, 3])
+        self.dispatcher.set_limit(1)
+        self.deliver(4)
+        self.pending[0].callback(None)
+        self.pending[1].callback(None)
+        self.assertEqual(self.began, [1, 2, 3])
+        self.pending[2].callback(None)
+        self.assertEqual(self.began, [1, 2, 3, 4])
+
+    def test_late_handler(self) -> None:
+        """What came before there was a handler is handled first, in order."""
+        self.deliver(1, 2)
+        self.assertEqual(self.began, [])
+        self.dispatcher.set_handler(self.quick)
+        self.deliver(3)
+        self.assertEqual(self.began, [1, 2, 3])
+
+    def test_new_handler(self) -> None:
+        """A new handler gets what comes from then on."""
+        self.dispatcher.set_limit(1)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2)
+        seen: list[int] = []
+        self.dispatcher.set_handler(lambda message: seen.append(message.delivery_tag))
+        self.pending[0].callback(None)
+        self.assertEqual((self.began, seen), ([1], [2]))
+
+    def test_many_wait(self) -> None:
+        """Ten thousand that wait behind one slow message are all handled."""
+        self.dispatcher.set_limit(1)
+
+        def handle(message: Message) -> object:
+            return self.slow(message) if not self.began else self.quick(message)
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(*range(10_000))
+        self.pending[0].callback(None)
+        self.assertEqual(self.began, list(range(10_000)))
+        self.assertEqual((self.handled, self.failed), (10_000, []))
+
+    def test_many_coroutines_wait(self) -> None:
+        """So are those whose coroutines have nothing to wait for."""
+        self.dispatcher.set_limit(1)
+        gate: Deferred[None] = Deferred()
+
+        async def handle(message: Message) -> None:
+            self.began.append(message.delivery_tag)
+            if len(self.began) == 1:
+                await gate
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(*range(2000))
+        gate.callback(None)
+        self.assertEqual(len(self.began), 2000)
+        self.assertEqual((self.handled, self.failed), (2000, []))
+
+    def test_delivered_from_a_handler(self) -> None:
+        """What comes while a waiting message is handled goes behind the others."""
+        self.dispatcher.set_limit(1)
+
+        def handle(message: Message) -> object:
+            if not self.began:
+                return self.slow(message)
+            self.quick(message)
+            if message.delivery_tag == 2:
+                self.deliver(4)
+            return None
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1, 2, 3)
+        self.pending[0].callback(None)
+        self.assertEqual(self.began, [1, 2, 3, 4])
+
+    def test_delivered_when_one_is_over(self) -> None:
+        """What comes by the end of a message goes behind those that wait."""
+        late = [4]
+
+        def on_handled() -> None:
+            while late:
+                self.deliver(late.pop())
+
+        self.dispatcher = Dispatcher(1, self.on_failure, on_handled)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2, 3)
+        for number in range(4):
+            self.pending[number].callback(None)
+        self.assertEqual(self.began, [1, 2, 3, 4])
+
+
+class FailureTests(DispatcherTestCase):
+    """What if a handler fails."""
+
+    def test_raises(self) -> None:
+        """A handler that raises sends its message to on_failure."""
+
+        def handle(message: Message) -> None:
+            raise Refused("no")
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1)
+        [(tag, failure)] = self.failed
+        self.assertEqual(tag, 1)
+        failure.trap(Refused)
+        self.assertEqual(self.channel.settled, [("reject", 1, False)])
+
+    def test_failed_deferred(self) -> None:
+        """So does a Deferred that fails, now or later."""
+        self.dispatcher.set_handler(lambda message: fail(Refused("no")))
+        self.deliver(1)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(2)
+        self.pending[0].errback(Failure(Refused("no")))
+        self.assertEqual([tag for tag, _ in self.failed], [1, 2])
+
+    def test_coroutine_raises(self) -> None:
+        """So does a coroutine that raises."""
+
+        async def handle(message: Message) -> None:
+            raise Refused("no")
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1)
+        self.assertEqual([tag for tag, _ in self.failed], [1])
+
+    def test_others_go_on(self) -> None:
+        """One that fails touches no other."""
+
+        def handle(message: Message) -> None:
+            self.quick(message)
+            if message.delivery_tag == 2:
+                raise Refused("no")
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1, 2, 3)
+        self.assertEqual(self.began, [1, 2, 3])
+        self.assertEqual(self.handled, 3)
+
+    def test_after_settling(self) -> None:
+        """A handler that fails after it settled is logged, and no more."""
+
+        def handle(message: Message) -> None:
+            message.ack()
+            raise Refused("too late")
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1)
+        self.assertEqual(self.failed, [])
+        self.assertEqual(self.channel.settled, [("ack", 1, False)])
+        self.assertEqual(self.errors(), ["too late"])
+        self.assertEqual(self.handled, 1)
+
+    def test_named_in_the_log(self) -> None:
+        """Logs of the older kind name the message, too."""
+        told: list[str | None] = []
+        observer = LegacyLogObserverWrapper(
+            cast("Any", lambda event: told.append(textFromEventDict(event)))
+        )
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+        def handle(message: Message) -> None:
+            message.ack()
+            raise Refused("too late")
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1)
+        self.assertEqual(self.errors(), ["too late"])
+        self.assertRegex(str(told), "Handling <Message .* failed after it was settled")
+
+    def test_on_failure_raises(self) -> None:
+        """If on_failure itself raises, the message is rejected and it is logged."""
+
+        def on_failure(message: Message, failure: Failure) -> None:
+            raise Refused("policy")
+
+        self.dispatcher = Dispatcher(1, on_failure, self.on_handled)
+        self.dispatcher.set_handler(lambda message: fail(ValueError()))
+        self.deliver(1, 2)
+        self.assertEqual(
+            self.channel.settled, [("reject", 1, False), ("reject", 2, False)]
+        )
+        self.assertEqual(self.errors(), ["policy", "policy"])
+        self.assertEqual((self.handled, self.dispatcher.running), (2, 0))
+
+    def test_on_failure_raises_after_settling(self) -> None:
+        """If on_failure raises after it settled, that is not done again."""
+
+        def on_failure(message: Message, failure: Failure) -> None:
+            message.nack()
+            raise Refused("policy")
+
+        self.dispatcher = Dispatcher(1, on_failure, self.on_handled)
+        self.dispatcher.set_handler(lambda message: fail(ValueError()))
+        self.deliver(1)
+        self.assertEqual(self.channel.settled, [("nack", 1, False, True)])
+        self.assertEqual(self.errors(), ["policy"])
+
+    def test_on_failure_is_slow(self) -> None:
+        """A message is handled until the Deferred of on_failure has fired."""
+        deciding: Deferred[None] = Deferred()
+        self.dispatcher = Dispatcher(1, lambda *_: deciding, self.on_handled)
+        self.dispatcher.set_handler(lambda message: fail(ValueError()))
+        self.deliver(1)
+        self.assertEqual((self.handled, self.dispatcher.running), (0, 1))
+        deciding.callback(None)
+        self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
+        self.assertEqual(self.channel.settled, [])
+
+    def test_on_failure_fails_later(self) -> None:
+        """If the Deferred of on_failure fails, the message is rejected."""
+        deciding: Deferred[None] = Deferred()
+        self.dispatcher = Dispatcher(1, lambda *_: deciding, self.on_handled)
+        self.dispatcher.set_handler(lambda message: fail(ValueError()))
+        self.deliver(1)
+        deciding.errback(Failure(Refused("late")))
+        self.assertEqual(self.channel.settled, [("reject", 1, False)])
+        self.assertEqual(self.errors(), ["late"])
+        self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
+
+    def test_on_failure_is_a_coroutine(self) -> None:
+        """on_failure may be a coroutine function."""
+
+        async def on_failure(message: Message, failure: Failure) -> None:
+            message.nack()
+
+        self.dispatcher = Dispatcher(1, on_failure, self.on_handled)
+        self.dispatcher.set_handler(lambda message: fail(ValueError()))
+        self.deliver(1)
+        self.assertEqual(self.channel.settled, [("nack", 1, False, True)])
+        self.assertEqual(self.handled, 1)
+
+    def test_without_ack(self) -> None:
+        """A message that needs no ack takes the same way, and settles nothing."""
+        self.dispatcher.set_handler(lambda message: fail(Refused("no")))
+        self.dispatcher.deliver(self.message(1, no_ack=True))
+        self.assertEqual([tag for tag, _ in self.failed], [1])
+        self.assertEqual(self.channel.settled, [])
+        self.assertEqual(self.handled, 1)
+
+    def test_fault_at_the_end(self) -> None:
+        """A fault of who is told of the end is logged, and nothing gets stuck."""
+
+        def broken() -> None:
+            self.handled += 1
+            if self.handled == 1:
+                raise Refused("fault")
+
+        self.dispatcher = Dispatcher(1, self.on_failure, broken)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2)
+        self.pending[0].callback(None)
+        self.assertEqual(self.errors(), ["fault"])
+        self.deliver(3)
+        self.assertEqual(self.began, [1, 2])
+        self.pending[1].callback(None)
+        self.assertEqual(self.began, [1, 2, 3])
+
+    def test_fault_after_a_failure(self) -> None:
+        """The same where on_failure returned a Deferred."""
+
+        def broken() -> None:
+            raise Refused("fault")
+
+        deciding: Deferred[None] = Deferred()
+        self.dispatcher = Dispatcher(1, lambda *_: deciding, broken)
+        self.dispatcher.set_handler(lambda message: fail(ValueError()))
+        self.deliver(1)
+        deciding.callback(None)
+        self.assertEqual(self.errors(), ["fault"])
+        self.assertEqual(self.dispatcher.running, 0)
+
+
+class TakeTests(DispatcherTestCase):
+    """Messages for who asks for them, where there is no handler."""
+
+    def test_waits(self) -> None:
+        """Who takes gets the next message, each another one, in order."""
+        first, second = self.dispatcher.take(), self.dispatcher.take()
+        self.deliver(1)
+        self.assertEqual(self.successResultOf(first).delivery_tag, 1)
+        self.assertNoResult(second)
+        self.deliver(2)
+        self.assertEqual(self.successResultOf(second).delivery_tag, 2)
+        self.assertEqual(self.dispatcher.load, 0)
+
+    def test_is_here(self) -> None:
+        """A message that is here already is taken at once."""
+        self.deliver(1, 2)
+        taken = self.successResultOf(self.dispatcher.take())
+        self.assertEqual(taken.delivery_tag, 1)
+        again = self.dispatcher.take_now()
+        assert again is not None
+        self.assertEqual(again.delivery_tag, 2)
+        self.assertIsNone(self.dispatcher.take_now())
+
+    def test_cancelled(self) -> None:
+        """Who cancels gets none, and takes none from others."""
+        gone = self.dispatcher.take()
+        stays = self.dispatcher.take()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.deliver(1)
+        self.assertEqual(self.successResultOf(stays).delivery_tag, 1)
+
+    def test_no_more_come(self) -> None:
+        """Who waits is told when no more will come."""
+        waiting = [self.dispatcher.take(), self.dispatcher.take()]
+        self.dispatcher.fail_takers(Refused("closed"))
+        for each in waiting:
+            self.failureResultOf(each, Refused)
+
+    def test_cancelled_by_another(self) -> None:
+        """Who is cancelled while the others are told fails with that."""
+        first, second = self.dispatcher.take(), self.dispatcher.take()
+        first.addErrback(lambda _: second.cancel())
+        self.dispatcher.fail_takers(Refused("closed"))
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+
+    def test_takes_again(self) -> None:
+        """Who takes again when told waits for what comes later."""
+        again: list[Deferred[Message]] = []
+        waiter = self.dispatcher.take()
+        waiter.addErrback(lambda _: again.append(self.dispatcher.take()))
+        self.dispatcher.fail_takers(Refused("closed"))
+        self.assertNoResult(again[0])
+        self.deliver(1)
+        self.assertEqual(self.successResultOf(again[0]).delivery_tag, 1)
+
+    def test_taken_in_a_callback(self) -> None:
+        """A loop that takes one after the other gets them all in order."""
+        seen: list[int] = []
+
+        def took(message: Message) -> None:
+            seen.append(message.delivery_tag)
+            self.dispatcher.take().addCallback(took)
+
+        self.dispatcher.take().addCallback(took)
+        self.deliver(1, 2, 3)
+        self.assertEqual(seen, [1, 2, 3])
+
+
+class GiveBackTests(DispatcherTestCase):
+    """Messages that nobody has begun with, when a consumer ends."""
+
+    def test_only_what_waits(self) -> None:
+        """What a handler has begun with is not given back."""
+        self.dispatcher.set_limit(1)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2, 3)
+        back = self.dispatcher.give_back({"tag"})
+        self.assertEqual([each.delivery_tag for each in back], [2, 3])
+        self.assertEqual(self.dispatcher.load, 1)
+        self.pending[0].callback(None)
+        self.assertEqual(self.began, [1])
+
+    def test_only_its_own(self) -> None:
+        """Other consumers' messages stay, in order."""
+        for tag, name in enumerate(["a", "b", "a", "b"]):
+            self.dispatcher.deliver(self.message(tag, name))
+        back = self.dispatcher.give_back({"a"})
+        self.assertEqual([each.delivery_tag for each in back], [0, 2])
+        self.dispatcher.set_handler(self.quick)
+        self.assertEqual(self.began, [1, 3])
+
+    def test_without_ack(self) -> None:
+        """Those that the broker would not take back are kept and handled."""
+        self.dispatcher.deliver(self.message(1, no_ack=True))
+        self.assertEqual(self.dispatcher.give_back({"tag"}), [])
+        self.dispatcher.set_handler(self.quick)
+        self.assertEqual(self.began, [1])
+
+    def test_from_a_handler(self) -> None:
+        """A handler may end its consumer: those behind it are given back."""
+        self.dispatcher.set_limit(1)
+        back: list[int] = []
+
+        def handle(message: Message) -> object:
+            if not self.began:
+                return self.slow(message)
+            self.quick(message)
+            given = self.dispatcher.give_back({"tag"})
+            back.extend(each.delivery_tag for each in given)
+            return None
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1, 2, 3, 4)
+        self.pending[0].callback(None)
+        self.assertEqual((self.began, back), ([1, 2], [3, 4]))
+
+
+class IdleTests(DispatcherTestCase):
+    """Waiting until no handler is at work."""
+
+    def test_idle(self) -> None:
+        """With no handler at work it fires at once."""
+        self.successResultOf(self.dispatcher.when_idle())
+
+    def test_busy(self) -> None:
+        """It fires when the last handler has finished."""
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2)
+        idle = self.dispatcher.when_idle()
+        self.pending[0].callback(None)
+        self.assertNoResult(idle)
+        self.pending[1].errback(Failure(Refused()))
+        self.successResultOf(idle)
+
+    def test_between_two(self) -> None:
+        """It does not fire between a message and the one that waits behind it."""
+        self.dispatcher.set_limit(1)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2)
+        idle = self.dispatcher.when_idle()
+        self.pending[0].callback(None)
+        self.assertNoResult(idle)
+        self.pending[1].callback(None)
+        self.successResultOf(idle)
+
+    def test_all_at_once(self) -> None:
+        """It fires after all that waited, when those are over at once."""
+        self.dispatcher.set_limit(1)
+
+        def handle(message: Message) -> object:
+            return self.slow(message) if not self.began else self.quick(message)
+
+        self.dispatcher.set_handler(handle)
+        self.deliver(1, 2, 3)
+        handled: list[int] = []
+        self.dispatcher.when_idle().addCallback(
+            lambda _: handled.append(len(self.began))
+        )
+        self.pending[0].callback(None)
+        self.assertEqual(handled, [3])
+
+    def test_delivered_when_idle(self) -> None:
+        """What is delivered by who waited is handled as ever."""
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1)
+        self.dispatcher.when_idle().addCallback(lambda _: self.deliver(2))
+        self.pending[0].callback(None)
+        self.assertEqual(self.began, [1, 2])
+        self.assertEqual(self.dispatcher.running, 1)

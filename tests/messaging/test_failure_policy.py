@@ -1,0 +1,156 @@
+"""How long to wait, and what becomes of a message that failed."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.fakes import FakeChannel
+from txkombu import Queue
+from txkombu._util.backoff import STABLE, Backoff
+from txkombu.core.unacked import Inbox
+from txkombu.exceptions import DecodeError
+from txkombu.interfaces import Delivery
+from txkombu.message import Message
+from txkombu.policy import drop, reject, requeue_once
+
+
+class BackoffTests(SynchronousTestCase):
+    """Growing waits."""
+
+    def test_grows(self) -> None:
+        """Waits double from one second to thirty, and stay there."""
+        backoff = Backoff(jitter=lambda: 0.0)
+        self.assertEqual([backoff.delay() for _ in range(7)], [1, 2, 4, 8, 16, 30, 30])
+
+    def test_eager(self) -> None:
+        """An eager one does not wait at all the first time."""
+        backoff = Backoff(eager=True, jitter=lambda: 0.0)
+        self.assertEqual([backoff.delay() for _ in range(4)], [0, 1, 2, 4])
+
+    def test_reset(self) -> None:
+        """After a reset it begins anew."""
+        for eager, first in ((False, 1), (True, 0)):
+            backoff = Backoff(eager, lambda: 0.0)
+            for _ in range(4):
+                backoff.delay()
+            backoff.reset()
+            self.assertEqual(backoff.delay(), first)
+
+    def test_jitter(self) -> None:
+        """Up to a quarter is taken off, and the next base is not changed by it."""
+        numbers = iter([1.0, 0.5, 0.0])
+        backoff = Backoff(jitter=lambda: next(numbers))
+        self.assertEqual([backoff.delay() for _ in range(3)], [0.75, 1.75, 4])
+
+    def test_random(self) -> None:
+        """By itself it is random, within those bounds."""
+        delays = {Backoff().delay() for _ in range(100)}
+        self.assertGreater(len(delays), 1)
+        self.assertTrue(all(0.75 <= each <= 1 for each in delays))
+
+    def test_note_life(self) -> None:
+        """Only what lived for five seconds makes it begin anew."""
+        clock = Clock()
+        backoff = Backoff(jitter=lambda: 0.0)
+        backoff.delay()
+        clock.advance(STABLE - 0.1)
+        backoff.note_life(clock, 0)
+        self.assertEqual(backoff.delay(), 2)
+        clock.advance(0.1)
+        backoff.note_life(clock, 0)
+        self.assertEqual(backoff.delay(), 1)
+
+
+class PolicyTests(SynchronousTestCase):
+    """What becomes of a message whose handling failed."""
+
+    def setUp(self) -> None:
+        self.channel = FakeChannel()
+        self.failure = Failure(ZeroDivisionError("by zero"))
+
+    def message(
+        self,
+        redelivered: bool = False,
+        no_ack: bool = False,
+        queue: Queue | None = None,
+    ) -> Message:
+        """Make a message with the id 42."""
+        delivery = Delivery(
+            1, "tag", redelivered, "", "video", b"", {"message_id": "42"}
+        )
+        inbox = None if no_ack else Inbox(self.channel)
+        return Message(delivery, inbox, queue or Queue("video"))
+
+    def logged(self) -> str:
+        """The one line that was logged, with its traceback."""
+        [failure] = self.flushLoggedErrors(ZeroDivisionError)
+        self.assertIs(failure.value, self.failure.value)
+        [text] = [formatEvent(event) for event in self.events]
+        self.assertIn("'42'", text)
+        self.assertIn("'video'", text)
+        return text
+
+    def apply(self, policy: object, message: Message) -> str:
+        """Apply a policy; return what was logged."""
+        with capturedLogs() as self.events:
+            policy(message, self.failure)  # type: ignore[operator]  # wrong on purpose
+        return self.logged()
+
+    def test_requeue_once(self) -> None:
+        """The default puts it back the first time."""
+        text = self.apply(requeue_once, self.message())
+        self.assertEqual(self.channel.settled, [("reject", 1, True)])
+        self.assertIn("requeued once", text)
+
+    def test_not_twice(self) -> None:
+        """The second time it is rejected, and the log says that it is lost."""
+        text = self.apply(requeue_once, self.message(redelivered=True))
+        self.assertEqual(self.channel.settled, [("reject", 1, False)])
+        self.assertIn("dropped, no dead letter exchange", text)
+
+    def test_dead_letter_exchange(self) -> None:
+        """Where the queue has a dead letter exchange the log names it."""
+        queue = Queue("video", queue_arguments={"x-dead-letter-exchange": "graveyard"})
+        text = self.apply(requeue_once, self.message(redelivered=True, queue=queue))
+        self.assertIn("to the dead letter exchange 'graveyard'", text)
+
+    def test_reject(self) -> None:
+        """Rejecting does not look at whether it came before."""
+        self.apply(reject, self.message())
+        self.assertEqual(self.channel.settled, [("reject", 1, False)])
+
+    def test_drop(self) -> None:
+        """Dropping takes it for handled."""
+        text = self.apply(drop, self.message())
+        self.assertEqual(self.channel.settled, [("ack", 1, False)])
+        self.assertIn("it is dropped", text)
+
+    def test_without_ack(self) -> None:
+        """The log promises no second try of what the broker has forgotten."""
+        for policy in (requeue_once, reject):
+            text = self.apply(policy, self.message(no_ack=True))
+            self.assertNotIn("requeued", text)
+            self.assertIn("dropped, its consumer needs no acks", text)
+        self.assertEqual(self.channel.settled, [])
+
+    def test_undecodable_properties(self) -> None:
+        """One whose properties cannot be decoded is settled as well."""
+
+        def broken() -> dict[str, object]:
+            raise DecodeError("broken table")
+
+        delivery = Delivery(1, "tag", True, "", "video", b"", broken)
+        message = Message(delivery, Inbox(self.channel), Queue("video"))
+        requeue_once(message, self.failure)
+        self.assertEqual(self.channel.settled, [("reject", 1, False)])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_unknown_queue(self) -> None:
+        """One of which the queue is not known is settled as well."""
+        delivery = Delivery(1, "tag", False, "", "video", b"", {})
+        requeue_once(Message(delivery, Inbox(self.channel)), self.failure)
+        self.assertEqual(self.channel.settled, [("reject", 1, True)])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

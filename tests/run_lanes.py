@@ -1,0 +1,188 @@
+"""
+Run the test suite in lanes: processes side by side, each with brokers of its own.
+
+C{python -m tests.run_lanes [NAME …]}.  Without a name it runs all lanes.  A name is
+C{unit} (the tests that need no broker), C{brokers}, or what trial takes, such as
+C{tests.core.test_reconnector}; tests named so run in one process.
+
+Each lane writes to a file of its own, which is printed when the lane has ended.  The
+last line counts the tests of all lanes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from tests.run_trial import Report
+
+UNIT: Final = (
+    "tests.benchmarks",
+    "tests.cli",
+    "tests.conformance",
+    "tests.contract",
+    "tests.core",
+    "tests.documentation",
+    "tests.entity",
+    "tests.messaging",
+    "tests.packaging",
+    "tests.scenarios",
+    "tests.serialization",
+    "tests.service",
+    "tests.support",
+    "tests.test_message",
+    "tests.testing",
+    "tests.transport",
+    "tests.url",
+    "tests.util",
+)
+"""The packages whose tests need no broker."""
+
+LANES: Final[Mapping[str, Sequence[str]]] = {
+    "unit": UNIT,
+    "amqp": (
+        "tests.brokers.amqp",
+        "tests.brokers.conformance.test_pika",
+        "tests.brokers.conformance.test_rabbitmq",
+        "tests.brokers.conformance.test_txamqp",
+        "tests.brokers.contract.test_pika",
+        "tests.brokers.contract.test_rabbitmq",
+        "tests.brokers.contract.test_txamqp",
+        "tests.brokers.recovery.test_rabbitmq",
+        "tests.brokers.test_scenarios",
+    ),
+    "stomp-rabbitmq": (
+        "tests.brokers.conformance.test_stomp_rabbitmq",
+        "tests.brokers.contract.test_stomp_rabbitmq",
+        "tests.brokers.interop",
+        "tests.brokers.recovery.test_stomp",
+        "tests.brokers.stomp.rabbitmq",
+        "tests.brokers.test_benchmarks",
+    ),
+    "activemq": (
+        "tests.brokers.conformance.test_stomp_activemq",
+        "tests.brokers.contract.test_stomp_activemq",
+        "tests.brokers.documentation",
+        "tests.brokers.stomp.activemq",
+        "tests.brokers.stomp.test_cancelling",
+        "tests.brokers.stomp.test_connector",
+        "tests.brokers.stomp.test_tls",
+        "tests.brokers.test_activemq_process",
+    ),
+}
+"""What each lane runs; together they are all tests but C{tests.further_brokers}."""
+
+GROUPS: Final[Mapping[str, Sequence[str]]] = {
+    "unit": ["unit"],
+    "brokers": [name for name in LANES if name != "unit"],
+}
+
+
+@attrs.define
+class Lane:
+    """
+    One process that runs tests.
+
+    @ivar name: of the lane.
+    @ivar folder: where its output, its report and its temporary files are.
+    """
+
+    name: str
+    folder: Path
+    _process: subprocess.Popen[bytes] = attrs.field(init=False)
+
+    def start(self, tests: Sequence[str]) -> None:
+        """Start it."""
+        self.folder.mkdir()
+        number = list(LANES).index(self.name)
+        with self.output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "tests.run_trial", *tests],
+                env={
+                    **os.environ,
+                    "TXKOMBU_TEST_LANE": f"{number}/{len(LANES)}",
+                    "TXKOMBU_TEST_REPORT": str(self._report),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def output(self) -> Path:
+        """What it printed."""
+        return self.folder / "output"
+
+    @property
+    def _report(self) -> Path:
+        return self.folder / "report"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def report(self) -> Report:
+        """Return what it reported; a lane that did not get so far has failed."""
+        if self._report.exists():
+            return Report.load(self._report)
+        reason = f"the process ended with {self._process.returncode}, without a report"
+        return Report(failures={reason: [f"lane {self.name}"]}, failed=1)
+
+    def stop(self) -> None:
+        """Kill it if it still runs; its brokers end with it."""
+        if self.is_running:
+            self._process.kill()
+            self._process.wait()
+
+
+def run_lanes(names: Sequence[str], folder: Path) -> Report:
+    """Run these lanes side by side, and return what they reported together."""
+    lanes = [Lane(name, folder / name) for name in names]
+    report = Report()
+    began = time.monotonic()
+    try:
+        for lane in lanes:
+            lane.start(LANES[lane.name])
+        running = list(lanes)
+        while running:
+            time.sleep(0.1)
+            for lane in [each for each in running if not each.is_running]:
+                running.remove(lane)
+                _print_output(lane, time.monotonic() - began)
+                report = report.plus(lane.report())
+    finally:
+        for lane in lanes:
+            lane.stop()
+    return report
+
+
+def _print_output(lane: Lane, seconds: float) -> None:
+    sys.stdout.write(f"\n=== {lane.name}, {seconds:.0f} s\n\n")
+    sys.stdout.flush()
+    with lane.output.open("rb") as output:
+        sys.stdout.buffer.write(output.read())
+    sys.stdout.buffer.flush()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is named, report, and return the exit code."""
+    if len(arguments) > 1 or (arguments and arguments[0] not in GROUPS):
+        return subprocess.call([sys.executable, "-m", "tests.run_trial", *arguments])
+    lanes = GROUPS[arguments[0]] if arguments else list(LANES)
+    with tempfile.TemporaryDirectory(prefix="txkombu-tests-") as folder:
+        report = run_lanes(lanes, Path(folder))
+    print("\n=== all\n")
+    return report.show()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

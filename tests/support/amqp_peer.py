@@ -1,0 +1,183 @@
+"""
+A broker's end of an AMQP connection, by hand: frames as pamqp writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pamqp import body, commands, header
+from pamqp.frame import marshal
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from tests.contract.harness import ChannelWatcher, Journal, Probe, SessionWatcher
+from txkombu.transport.amqp.channel import Channel as SessionChannel
+from txkombu.transport.amqp.native import AmqpSession
+from txkombu.transport.amqp.session import Session
+from txkombu.transport.amqp.wire.frames import METHOD, PROTOCOL_HEADER
+from txkombu.transport.amqp.wire.methods import decode_method
+from txkombu.transport.amqp.wire.parser import FrameParser
+from txkombu.url import Parameters
+
+Basic = commands.Basic
+Channel = commands.Channel
+Connection = commands.Connection
+
+START = Connection.Start(
+    server_properties={"product": "Scripted", "version": "9"},
+    mechanisms="PLAIN EXTERNAL",
+)
+
+
+class Wire(StringTransport):
+    """
+    A transport that notes how it is used.
+
+    @ivar reading: whether the protocol wants to read.
+    """
+
+    aborted = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.disconnected = True
+
+    def pauseProducing(self) -> None:
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
+
+
+class Peer:
+    """
+    Talks to one session.
+
+    @cvar kind: what kind of session it talks to.
+    @ivar session: the session under test.
+    @ivar wire: its transport.
+    @ivar clock: its clock.
+    @ivar journal: what its listeners were told.
+    """
+
+    kind: type[Session] = AmqpSession
+
+    def __init__(
+        self, parameters: Parameters | None = None, clock: IReactorTime | None = None
+    ) -> None:
+        self.clock: Any = clock or Clock()
+        self.journal = Journal()
+        self.wire = Wire()
+        self.session: Any = self.kind(
+            parameters or Parameters(heartbeat=0),
+            "the peer",
+            self.clock,
+            SessionWatcher(self.journal),
+        )
+        self.login = Probe(self.session.login)
+        self._parser = FrameParser()
+        self._parser.frame_max = 0
+
+    def connect(self) -> None:
+        """Begin, and take the protocol header."""
+        self.session.makeConnection(self.wire)
+        assert self.wire.value() == PROTOCOL_HEADER
+        self.wire.clear()
+
+    def log_in(self, **tuning: int) -> None:
+        """Do a whole login."""
+        self.connect()
+        self.send(0, START)
+        offer = {"channel_max": 2047, "frame_max": 131072, "heartbeat": 60}
+        self.send(0, Connection.Tune(**{**offer, **tuning}))
+        self.send(0, Connection.OpenOk())
+        self.taken()
+
+    def channel(self) -> SessionChannel:
+        """Open a channel."""
+        self.taken()
+        opening = Probe(self.session.open_channel(ChannelWatcher(self.journal)))
+        ((number, _),) = self.taken()
+        self.send(number, Channel.OpenOk())
+        channel: SessionChannel = opening.outcome
+        return channel
+
+    def send(self, channel: int, *frames: Any) -> None:
+        """Send frames in one piece."""
+        self.session.dataReceived(b"".join(marshal(each, channel) for each in frames))
+
+    def send_content(self, channel: int, method: Any, content: bytes = b"") -> None:
+        """Send a method and the content that goes with it."""
+        properties = Basic.Properties(message_id="m")
+        parts = [method, header.ContentHeader(0, len(content), properties)]
+        if content:
+            parts.append(body.ContentBody(content))
+        self.send(channel, *parts)
+
+    def deliver(self, channel: int, tag: int, consumer: str = "tag") -> None:
+        """Deliver a message."""
+        self.send_content(channel, Basic.Deliver(consumer, tag, False, "", "key"), b"b")
+
+    def frames(self) -> list[tuple[int, int, bytes]]:
+        """What was sent since the last time."""
+        found = list(self._parser.feed(self.wire.value()))
+        self.wire.clear()
+        return found
+
+    def taken(self) -> list[tuple[int, Any]]:
+        """The methods that were sent since the last time, with their channels."""
+        return [
+            (channel, decode_method(payload))
+            for kind, channel, payload in self.frames()
+            if kind == METHOD
+        ]
+
+    def names(self) -> list[str]:
+        """The names of the methods that were sent since the last time."""
+        return [method.name for _, method in self.taken()]
+
+    def lose(self) -> None:
+        """The connection goes away."""
+        self.session.connectionLost(Failure(ConnectionLost()))
+
+    def finish(self) -> None:
+        """The socket has closed, as was asked."""
+        self.session.connectionLost(Failure(ConnectionDone()))
+
+
+_REPLIES: dict[type[Any], Callable[[Any], Any]] = {
+    Channel.Open: lambda asked: Channel.OpenOk(),
+    Channel.Close: lambda asked: Channel.CloseOk(),
+    Connection.Close: lambda asked: Connection.CloseOk(),
+    commands.Exchange.Declare: lambda asked: commands.Exchange.DeclareOk(),
+    commands.Exchange.Delete: lambda asked: commands.Exchange.DeleteOk(),
+    commands.Exchange.Bind: lambda asked: commands.Exchange.BindOk(),
+    commands.Exchange.Unbind: lambda asked: commands.Exchange.UnbindOk(),
+    commands.Queue.Declare: lambda asked: commands.Queue.DeclareOk(asked.queue, 1, 2),
+    commands.Queue.Bind: lambda asked: commands.Queue.BindOk(),
+    commands.Queue.Unbind: lambda asked: commands.Queue.UnbindOk(),
+    commands.Queue.Purge: lambda asked: commands.Queue.PurgeOk(3),
+    commands.Queue.Delete: lambda asked: commands.Queue.DeleteOk(4),
+    commands.Confirm.Select: lambda asked: commands.Confirm.SelectOk(),
+    Basic.Consume: lambda asked: Basic.ConsumeOk(asked.consumer_tag),
+    Basic.Cancel: lambda asked: Basic.CancelOk(asked.consumer_tag),
+    Basic.Qos: lambda asked: Basic.QosOk(),
+    Basic.Recover: lambda asked: Basic.RecoverOk(),
+    Basic.Get: lambda asked: Basic.GetEmpty(),
+}
+"""How a broker answers; what is not here has no reply."""
+
+
+def reply_to(asked: Any) -> Any:
+    """The reply to a method, if it has one."""
+    made = _REPLIES.get(type(asked))
+    return None if made is None else made(asked)

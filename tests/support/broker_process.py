@@ -1,0 +1,270 @@
+"""
+One process of a broker, as the tests run it.
+
+It listens on free ports of the loopback interface, keeps its data in a
+temporary folder, and ends with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NoReturn, TypeVar
+from unittest import SkipTest
+
+from tests.support.processes import Guard
+
+HOST = "127.0.0.1"
+TLS_HOST = "localhost"
+"""The host that a broker's certificate is for."""
+
+_BOOT_SECONDS = 240.0
+_PORTS = range(20_000, 32_768)
+"""Ports that Linux gives to nobody who does not ask for them."""
+
+
+def _own_ports() -> Sequence[int]:
+    """
+    Return the ports that this run may use.
+
+    Runs side by side have a part each, told by C{TXKOMBU_TEST_LANE} as
+    C{number/count}: a broker binds its ports some time after they were chosen.
+    """
+    number, _, count = os.environ.get("TXKOMBU_TEST_LANE", "0/1").partition("/")
+    return _PORTS[int(number) :: int(count)]
+
+
+class BrokerFailed(Exception):
+    """A broker did not start; the text ends with the tail of its log."""
+
+
+def free_ports(count: int) -> list[int]:
+    """
+    Find ports of the loopback interface on which nothing listens, and on which
+    nothing will: a broker that is started again has those it had.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(_own_ports())
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as each:
+        try:
+            each.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Child:
+    """
+    A process that does not outlive this one.
+
+    @ivar pid: its number.
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        """
+        @param folder: where it runs, and what it prints goes; goes with us, too.
+        """
+        with (folder / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        self._guard = Guard(self.pid, folder)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is there, frozen or not."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """Kill it, and wait for its end."""
+        self._process.kill()
+        self._process.wait()
+        self._guard.leave()
+
+
+class Node(ABC):
+    """
+    A broker's process, which may be killed, frozen and started again.
+
+    @ivar folder: its files; gone when it stops.
+    @ivar pid: the process of the node.
+    """
+
+    product: ClassVar[str]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._environment: dict[str, str] = {}
+        self._process: Child | None = None
+        atexit.register(self.stop)
+
+    @abstractmethod
+    def ports(self) -> tuple[int, ...]:
+        """Where it listens once it is up."""
+
+    @abstractmethod
+    def _launch(self) -> Child:
+        """Start its process."""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there, frozen or not."""
+        return self._process is not None and self._process.is_running
+
+    def start(self) -> None:
+        """
+        Start the node, again if it has ended, and wait until it takes
+        connections, which blocks.
+
+        @raise BrokerFailed: it does not.
+        """
+        self.kill()
+        process = self._process = self._launch()
+        self._wait_for(process, *self.ports())
+
+    def _wait_for(self, process: Child, *ports: int) -> None:
+        limit = time.monotonic() + _BOOT_SECONDS
+        while not all(map(_listens, ports)):
+            if not process.is_running or time.monotonic() > limit:
+                error = self.failure("did not start")
+                self.stop()
+                raise error
+            time.sleep(0.1)
+
+    def failure(self, what: str) -> BrokerFailed:
+        """An error with the tail of the log."""
+        return BrokerFailed(f"{self.product} {what}; its log ends:\n{self.tail()}")
+
+    def _spawn(self, *command: str) -> Child:
+        return Child(command, self.folder, self._environment)
+
+    def _logs(self) -> tuple[Path, ...]:
+        return (self.folder / "output",)
+
+    def tail(self) -> str:
+        """The end of its log."""
+        texts = [
+            path.read_text("utf-8", "replace") for path in self._logs() if path.exists()
+        ]
+        return "\n".join("\n".join(texts).splitlines()[-30:])
+
+    def kill(self) -> None:
+        """Kill the node as a loss of power would; L{start} starts it again."""
+        if self._process is not None:
+            self._process.end()
+
+    def freeze(self) -> None:
+        """Stop the node's process: it keeps its sockets, and does nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the node go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kill what was started; nothing it kept is of use to anyone."""
+        atexit.unregister(self.stop)
+        self.kill()
+        self._process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_N = TypeVar("_N", bound=Node)
+
+
+class Nodes:
+    """The nodes of this run by name, each made by whoever asks first."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Node | BrokerFailed] = {}
+
+    def once(self, which: str, make: Callable[[], _N]) -> _N:
+        """
+        The node of that name, made and started by whoever asks first.
+
+        @raise BrokerFailed: it does not start, or did not.
+        """
+        known = self._known.get(which)
+        if known is None:
+            known = self._known[which] = _started(make)
+        if isinstance(known, BrokerFailed):
+            raise known
+        return known  # type: ignore[return-value]  # as it was made
+
+
+def _started(make: Callable[[], Node]) -> Node | BrokerFailed:
+    node = make()
+    try:
+        node.start()
+    except BrokerFailed as error:
+        return error
+    return node
+
+
+def alive(node: _N) -> _N:
+    """
+    The node, which no test kills.
+
+    @raise BrokerFailed: it has ended by itself.
+    """
+    if not node.is_running:
+        raise node.failure("has ended")
+    return node
+
+
+def revived(node: _N) -> _N:
+    """The node, started again if a test killed it."""
+    if not node.is_running:
+        node.start()
+    return node
+
+
+def missing(package: str) -> NoReturn:
+    """
+    Say that a package of Debian's is not installed.
+
+    @raise SkipTest: always, but in CI.
+    @raise BrokerFailed: in CI.
+    """
+    reason = f"{package} is not installed: apt-get install {package}"
+    if os.environ.get("CI") == "true":
+        raise BrokerFailed(reason)
+    raise SkipTest(reason)

@@ -1,0 +1,293 @@
+"""
+The RabbitMQs of the test suite, each started once per run, when first asked for.
+
+A node needs no rights beyond those of the user who runs the tests, unless it
+runs from a root of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from tests.support.broker_process import (
+    HOST,
+    TLS_HOST,
+    BrokerFailed,
+    Child,
+    Node,
+    Nodes,
+    alive,
+    free_ports,
+    missing,
+    revived,
+)
+from tests.support.certificates import Authority
+
+__all__ = [
+    "HERE",
+    "HOST",
+    "TLS_HOST",
+    "BrokerFailed",
+    "Installation",
+    "RabbitMQ",
+    "fragile_rabbitmq",
+    "free_ports",
+    "once",
+    "rabbitmq",
+]
+
+_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+_PREFIX = "txkombu-rabbitmq-"
+_CONFIG = """\
+listeners.tcp.1 = {host}:{amqp_port}
+listeners.ssl.1 = {host}:{tls_port}
+ssl_options.cacertfile = {cacertfile}
+ssl_options.certfile = {certfile}
+ssl_options.keyfile = {certfile}
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = false
+ssl_cert_login_from = common_name
+auth_mechanisms.1 = PLAIN
+auth_mechanisms.2 = EXTERNAL
+stomp.listeners.tcp.1 = {host}:{stomp_port}
+stomp.listeners.ssl.1 = {host}:{stomp_tls_port}
+log.console = false
+disk_free_limit.absolute = 1MB
+{more}
+"""
+_PLUGINS = "[rabbitmq_stomp,rabbitmq_auth_mechanism_ssl].\n"
+
+
+_ENTER = """\
+mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && exec chroot "$@"
+"""
+
+
+@attrs.frozen
+class Installation:
+    """
+    Where RabbitMQ is installed: in this system, or under a root of its own.
+
+    What runs under a root has mounts of its own, which end with it however it
+    ends; this takes the rights of root.
+    """
+
+    root: Path = Path("/")
+
+    @property
+    def script(self) -> Path:
+        """What starts a node."""
+        return self.root / _SCRIPTS.relative_to("/") / "rabbitmq-server"
+
+    def make_folder(self) -> Path:
+        """Make a folder that programs of this installation can see."""
+        folder = None if self.root == Path("/") else self.root / "tmp"
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+
+    def inside(self, path: Path | str) -> str:
+        """A path as programs of this installation know it."""
+        return str("/" / Path(path).relative_to(self.root))
+
+    def command(self, *command: str) -> tuple[str, ...]:
+        """What runs a program of this installation, in the same process."""
+        if self.root == Path("/"):
+            return command
+        enter = ("unshare", "--mount", "--propagation=private", "sh", "-c", _ENTER)
+        return (*enter, "sh", str(self.root), *command)
+
+
+HERE = Installation()
+
+
+class RabbitMQ(Node):
+    """
+    A RabbitMQ node with the STOMP plugin, user and password C{guest}.
+
+    @ivar amqp_port: where it speaks AMQP 0-9-1.
+    @ivar stomp_port: where it speaks STOMP.
+    @ivar tls_port: where it speaks AMQP 0-9-1 over TLS.
+    @ivar stomp_tls_port: where it speaks STOMP over TLS.
+    @ivar authority: what signed its certificate, and may sign clients', who
+        are then known by their common name.
+    """
+
+    product = "RabbitMQ"
+
+    def __init__(
+        self,
+        installation: Installation = HERE,
+        config: str = "",
+        beside: RabbitMQ | None = None,
+    ) -> None:
+        """
+        @param config: more lines for rabbitmq.conf.
+        @param beside: a running node, with which this one can form a cluster.
+        """
+        self._installation = installation
+        self.amqp_port, self.stomp_port, self._dist_port = free_ports(3)
+        self.tls_port, self.stomp_tls_port = free_ports(2)
+        self._shares_epmd = beside is not None
+        self._epmd_port: int = beside._epmd_port if beside else free_ports(1)[0]
+        cookie = f"TXKOMBU{os.urandom(12).hex()}"
+        self._cookie: str = beside._cookie if beside else cookie
+        super().__init__(installation.make_folder())
+        self.authority = Authority(self.folder)
+        self.node = f"txkombu{self.amqp_port}@localhost"
+        self._log = self.folder / "node.log"
+        self._environment = self._write_files(config)
+        self._epmd: Child | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"amqp://guest:guest@{HOST}:{self.amqp_port}"
+
+    @property
+    def tls_url(self) -> str:
+        """Where clients connect by TLS; its certificate is for this host."""
+        ca = self.authority.cacertfile
+        return f"amqps://guest:guest@{TLS_HOST}:{self.tls_port}?cacertfile={ca}"
+
+    @property
+    def stomp_url(self) -> str:
+        """Where clients connect by STOMP."""
+        return f"stomp://guest:guest@{HOST}:{self.stomp_port}"
+
+    @property
+    def stomp_tls_url(self) -> str:
+        """Where clients connect by STOMP and TLS; as L{tls_url}."""
+        ca = self.authority.cacertfile
+        place = f"guest:guest@{TLS_HOST}:{self.stomp_tls_port}"
+        return f"stomp+ssl://{place}?cacertfile={ca}"
+
+    def ports(self) -> tuple[int, ...]:
+        """Where it listens once it is up."""
+        return (self.amqp_port, self.tls_port, self.stomp_port, self.stomp_tls_port)
+
+    def _logs(self) -> tuple[Path, ...]:
+        return (*super()._logs(), self._log)
+
+    def _write_files(self, more: str) -> dict[str, str]:
+        """Write the node's configuration; return its environment."""
+        inside = self._installation.inside
+        (self.folder / "rabbitmq.conf").write_text(
+            _CONFIG.format(
+                host=HOST,
+                amqp_port=self.amqp_port,
+                stomp_port=self.stomp_port,
+                stomp_tls_port=self.stomp_tls_port,
+                tls_port=self.tls_port,
+                cacertfile=inside(self.authority.cacertfile),
+                certfile=inside(self.authority.sign(TLS_HOST)),
+                more=more,
+            )
+        )
+        (self.folder / "plugins").write_text(_PLUGINS)
+        (self.folder / "empty.conf").write_text("")
+        cookie = self.folder / ".erlang.cookie"
+        cookie.write_text(self._cookie)
+        cookie.chmod(0o400)
+        folder = Path(inside(self.folder))
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_ADDRESS": HOST,
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} "
+                # How often timeouts of consumers are looked at; it was 60 s.
+                "-rabbit channel_tick_interval 1000"
+            ),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "empty.conf"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            "RABBITMQ_SCHEMA_DIR": str(folder / "schema"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_LOGS": str(folder / self._log.name),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            # Makes the script become the node instead of its parent.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    def _launch(self) -> Child:
+        command = self._installation.command
+        if self._epmd is None and not self._shares_epmd:
+            # Our own port mapper, or the node would start one that stays.
+            port = str(self._epmd_port)
+            epmd = command("epmd", "-address", HOST, "-port", port)
+            self._epmd = self._spawn(*epmd)
+            self._wait_for(self._epmd, self._epmd_port)
+        return self._spawn(*command(str(_SCRIPTS / "rabbitmq-server")))
+
+    def ctl(self, *arguments: str) -> str:
+        """
+        Run rabbitmqctl, which blocks for a second or two.
+
+        @return: what it printed.
+        """
+        done = subprocess.run(
+            self._installation.command(
+                str(_SCRIPTS / "rabbitmqctl"), "-q", "-n", self.node, *arguments
+            ),
+            env=self._environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            raise BrokerFailed(f"rabbitmqctl {arguments}: {done.stderr.decode()}")
+        return done.stdout.decode()
+
+    def stop(self) -> None:
+        """Kill what was started; nothing it kept is of use to anyone."""
+        super().stop()
+        if self._epmd is not None:
+            self._epmd.end()
+        self._epmd = None
+
+
+_nodes = Nodes()
+
+
+def rabbitmq() -> RabbitMQ:
+    """
+    The RabbitMQ of this run, started if it is not running yet.
+
+    @raise SkipTest: it is not installed, and this is not CI.
+    @raise BrokerFailed: it does not start.
+    """
+    return alive(_require("shared"))
+
+
+def fragile_rabbitmq() -> RabbitMQ:
+    """Another one, which tests may kill or freeze; otherwise as L{rabbitmq}."""
+    return revived(_require("fragile"))
+
+
+def _require(which: str) -> RabbitMQ:
+    if not HERE.script.exists():
+        missing("rabbitmq-server")
+    return once(which, RabbitMQ)
+
+
+def once(which: str, make: Callable[[], RabbitMQ]) -> RabbitMQ:
+    """
+    The node of that name, made and started by whoever asks first.
+
+    @raise BrokerFailed: it does not start, or did not.
+    """
+    return _nodes.once(which, make)

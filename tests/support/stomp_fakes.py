@@ -1,0 +1,413 @@
+"""
+A STOMP session without a network: sockets that do what a test says, and a dialect
+that is easy to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract.harness import ChannelWatcher, Journal, Probe, SessionWatcher
+from txkombu._util.waiters import Waiters
+from txkombu.entity import Exchange, Queue
+from txkombu.exceptions import ConnectError, SessionLost
+from txkombu.interfaces import Capability, Delivery, Properties, QueueDeclareOk
+from txkombu.transport.stomp.dialect import (
+    Bound,
+    Consuming,
+    Dialect,
+    Got,
+    Sockets,
+    Source,
+)
+from txkombu.transport.stomp.session import StompSession
+from txkombu.transport.stomp.wire.frames import Frame
+
+
+class FakeSocket:
+    """
+    A socket whose broker is the test.
+
+    @ivar frames: what was written, decoded, each as its command and headers.
+    @ivar paused: how often reading was paused.
+    @ivar left: C{disconnect} was called.
+    @ivar dropped: C{abort} was called.
+    """
+
+    def __init__(self, owner: Any, prompt: bool) -> None:
+        self.owner = owner
+        self.prompt = prompt
+        self.name = f"fake{id(self)}"
+        self.errors_are_fatal = True
+        self.server = "Toy/1.0"
+        self.alive = True
+        self.frames: list[str] = []
+        self.paused = 0
+        self.left = self.dropped = False
+        self.subscribed: dict[str, tuple[Callable[[Frame], Any], Callable[..., Any]]]
+        self.subscribed = {}
+        self._receipts: dict[str, Deferred[None]] = {}
+        self._waiters: dict[str, Callable[[Exception | None], object]] = {}
+        self._number = 0
+        self._gone: Waiters[None] = Waiters()
+
+    # --- what the session calls ----------------------------------------------
+
+    def write(self, frames: bytes) -> None:
+        for frame in frames.split(b"\0"):
+            if frame and self.alive:
+                self.frames.append(frame.decode())
+        if self.prompt:
+            self.answer_all()
+
+    def write_message(self, head: bytes, body: bytes) -> None:
+        self.write(head + body)
+
+    def receipt(self) -> tuple[str, Deferred[None]]:
+        if not self.alive:
+            return "", fail(SessionLost("dead"))
+        self._number += 1
+        receipt = self._receipts[str(self._number)] = Deferred(lambda _: None)
+        return str(self._number), receipt
+
+    def expect(self, waiter: Callable[[Exception | None], object]) -> str:
+        self._number += 1
+        self._waiters[str(self._number)] = waiter
+        return str(self._number)
+
+    def subscribe(
+        self,
+        id: str,
+        on_message: Callable[[Frame], object],
+        on_cancelled: Callable[[Exception], object],
+    ) -> None:
+        self.subscribed[id] = on_message, on_cancelled
+
+    def unsubscribe(self, id: str) -> None:
+        self.subscribed.pop(id, None)
+
+    def pause_reading(self) -> None:
+        self.paused += 1
+
+    def resume_reading(self) -> None:
+        self.paused -= 1
+
+    def disconnect(self) -> Deferred[None]:
+        gone = self._gone.wait()
+        self.left = True
+        if self.prompt or not self.alive:
+            self.go()
+        return gone
+
+    def abort(self) -> None:
+        self.dropped = True
+        if self.alive:
+            self._die(SessionLost("dropped"))
+
+    # --- what the test calls -------------------------------------------------
+
+    def answer(self, receipt: str) -> None:
+        """Give a receipt."""
+        waiting = self._receipts.pop(receipt, None)
+        if waiting is not None and not waiting.called:
+            waiting.callback(None)
+        waiter = self._waiters.pop(receipt, None)
+        if waiter is not None:
+            waiter(None)
+
+    def answer_all(self) -> None:
+        """Give all receipts that are asked for."""
+        for receipt in [*self._receipts, *self._waiters]:
+            self.answer(receipt)
+
+    def refuse(self, receipt: str, error: Exception) -> None:
+        """Answer with an error that names a receipt."""
+        if receipt in self._waiters:
+            self._waiters.pop(receipt)(error)
+        else:
+            self._receipts.pop(receipt).errback(Failure(error))
+
+    def deliver(self, id: str, body: bytes = b"body", **headers: str) -> None:
+        """Send a message to a subscription."""
+        if id in self.subscribed:
+            self.subscribed[id][0](Frame("MESSAGE", {"ack": "1", **headers}, body))
+
+    def lose(self, reason: Exception | None = None) -> None:
+        """End it, by no wish of its owner."""
+        self.alive = False
+        reason = reason or SessionLost("lost")
+        self.owner.socket_lost(reason)
+        self._die(reason)
+
+    def go(self) -> None:
+        """Have it gone, as was wished."""
+        self._die(SessionLost("closed"))
+
+    def _die(self, reason: Exception) -> None:
+        self.alive = False
+        receipts = list(self._receipts.values())
+        self._receipts.clear()
+        self._waiters.clear()
+        for receipt in receipts:
+            if not receipt.called:
+                receipt.errback(Failure(reason))
+        self._gone.fire(None)
+
+    def commands(self) -> list[str]:
+        """The commands of what was written, in order."""
+        return [frame.partition("\n")[0] for frame in self.frames]
+
+
+class FakeConnector:
+    """
+    Opens such sockets when the test says so.
+
+    @ivar prompt: whether they are open at once, and answer at once.
+    @ivar sockets: those that are open, in order.
+    @ivar opening: those that are not, with their owners.
+    """
+
+    place = "toy"
+
+    def __init__(self, clock: Clock, prompt: bool) -> None:
+        self.clock = clock
+        self.prompt = prompt
+        self.sockets: list[FakeSocket] = []
+        self.opening: list[tuple[Deferred[FakeSocket], Any]] = []
+
+    def open(self, owner: Any) -> Deferred[FakeSocket]:
+        def cancelled(_: Deferred[FakeSocket]) -> None:
+            self.opening = [each for each in self.opening if each[0] is not opening]
+
+        opening: Deferred[FakeSocket] = Deferred(cancelled)
+        self.opening.append((opening, owner))
+        if self.prompt:
+            self.accept()
+        return opening
+
+    def accept(self) -> FakeSocket:
+        """Open the oldest."""
+        opening, owner = self.opening.pop(0)
+        socket = FakeSocket(owner, self.prompt)
+        self.sockets.append(socket)
+        opening.callback(socket)
+        return socket
+
+    def refuse(self, error: Exception | None = None) -> None:
+        """Refuse the oldest."""
+        opening, _ = self.opening.pop(0)
+        opening.errback(Failure(error or ConnectError("no")))
+
+
+class ToyDialect(Dialect):
+    """
+    A queue is a destination of its name; what is not asked of the wire is done at
+    once.
+
+    @ivar recipes: what was asked for, in order.
+    @ivar waits: whether recipes wait until the test fires L{next}.
+    """
+
+    name: ClassVar[str] = "toy"
+    product: ClassVar[str] = "Toy"
+    errors_are_fatal: ClassVar[bool] = True
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
+        Capability.MANDATORY,
+        Capability.CHANNEL_PREFETCH,
+    }
+    reads_bindings: ClassVar[bool] = True
+    stops = False
+
+    def __init__(self) -> None:
+        super().__init__("1.0")
+        self.rejecting: list[Deferred[None]] = []
+        self.recipes: list[str] = []
+        self.waits = False
+        self.next: list[Deferred[None]] = []
+        self.frame: Frame | None = None
+
+    async def _recipe(self, what: str) -> None:
+        self.recipes.append(what)
+        if self.waits:
+            turn: Deferred[None] = Deferred()
+            self.next.append(turn)
+            await turn
+
+    def destination(self, exchange: Exchange, routing_key: str) -> str:
+        if exchange.type == "headers":
+            raise self.unsupported("headers exchange")
+        if routing_key == "impossible":
+            raise ValueError(routing_key)
+        mark = "=" if exchange.passive or exchange.no_declare else ""
+        return f"{mark}{exchange.name}/{routing_key}"
+
+    def properties(self, properties: Properties, now: float) -> bytes:
+        return b"".join(b"%b:x\n" % name.encode() for name in properties)
+
+    def refuses(self, error: Exception, destination: str) -> bool:
+        return destination in str(error)
+
+    def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:
+        return Delivery(tag, consumer_tag, False, "", "", frame.body, {})
+
+    def ack(self, frame: Frame) -> bytes:
+        return b"ACK %b\0" % frame.body
+
+    def nack(self, frame: Frame, requeue: bool) -> bytes:
+        return b"NACK %b %d\0" % (frame.body, requeue)
+
+    def reject(self, frame: Frame, requeue: bool) -> bytes:
+        return b"REJECT %b %d\0" % (frame.body, requeue)
+
+    def keep(self, frame: Frame) -> bytes:
+        return b"KEEP %b\0" % frame.body
+
+    def ack_kept(self, frame: Frame) -> bytes:
+        return b"ACK KEPT %b\0" % frame.body
+
+    def give_back_kept(self, frame: Frame) -> bytes:
+        return b"GIVE BACK %b\0" % frame.body
+
+    async def reject_kept(self, frame: Frame, socket: Any, clock: Any) -> None:
+        socket.write(b"REJECT KEPT %b\0" % frame.body)
+        over: Deferred[None] = Deferred()
+        self.rejecting.append(over)
+        await over
+
+    def check_exchange(self, exchange: Exchange) -> None:
+        if exchange.type == "headers":
+            raise self.unsupported("headers exchange")
+
+    def check_queue(self, queue: Queue) -> None:
+        if queue.max_length:
+            raise self.unsupported("a length")
+
+    def warning_of(self, queue: Queue) -> str:
+        return "" if queue.durable else "it is not durable"
+
+    def check_binding(
+        self, queue: Queue, bound: Bound, others: Sequence[Bound]
+    ) -> None:
+        if bound.routing_key == "overlapping":
+            raise self.unsupported("overlapping bindings")
+
+    def sources(
+        self, queue: Queue, bindings: Sequence[Bound], consuming: Consuming
+    ) -> list[Source]:
+        if queue.name == "impossible":
+            raise self.unsupported("this consumer")
+        headers = (("prefetch", str(consuming.prefetch_count)),)
+        names = [queue.name, *(each.routing_key for each in bindings)]
+        return [Source(name, headers) for name in names]
+
+    def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
+        return b"STOP %b\0" % id.encode() if self.stops or no_ack else None
+
+    async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+        await self._recipe(f"probe {bound.routing_key}")
+
+    def binding_source(self, queue: Queue, bound: Bound) -> Source:
+        return Source(f"{bound.exchange.name}/{bound.routing_key}", ())
+
+    async def catch_up(self, queue: Queue, socket: Any) -> None:
+        await self._recipe(f"catch up with {queue.name}")
+
+    async def declare_exchange(
+        self, exchange: Exchange, passive: bool, sockets: Sockets
+    ) -> None:
+        await self._recipe(f"exchange {exchange.name} {exchange.type}")
+
+    async def declare_queue(
+        self, queue: Queue, passive: bool, sockets: Sockets
+    ) -> QueueDeclareOk:
+        async with sockets.of(queue):
+            await self._recipe(f"queue {queue.name}")
+        return QueueDeclareOk(queue.name, None, None)
+
+    async def bind_queue(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+        await self._recipe(f"bind {queue.name} {bound.routing_key}")
+
+    async def delete_queue(self, queue: Queue, sockets: Sockets) -> int | None:
+        await self._recipe(f"delete {queue.name}")
+        return None
+
+    async def purge_queue(
+        self, queue: Queue, bindings: Sequence[Bound], sockets: Sockets
+    ) -> int:
+        await self._recipe(f"purge {queue.name}")
+        return 3
+
+    async def get(
+        self, queue: Queue, bindings: Sequence[Bound], no_ack: bool, sockets: Sockets
+    ) -> Got | None:
+        await self._recipe(f"get {queue.name}")
+        if self.frame is None:
+            return None
+        return Got(self.frame, await sockets.open())
+
+
+class StompTestCase(SynchronousTestCase):
+    """
+    A session with a channel.
+
+    @cvar prompt: whether sockets open and answer at once, to begin with.
+    """
+
+    prompt = True
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.journal = Journal()
+        self.connector = FakeConnector(self.clock, True)
+        self.dialect = ToyDialect()
+        self.warned: set[str] = set()
+        connector: Any = self.connector
+        session = StompSession(connector, SessionWatcher(self.journal), self.warned)
+        main: Any = self.successResultOf(self.connector.open(session))
+        self.main: FakeSocket = main
+        self.session = session.opened(main, self.dialect)
+        self.channel: Any = self.open_channel()
+        self.connector.prompt = self.prompt
+        for socket in self.connector.sockets:
+            socket.prompt = self.prompt
+        self.addCleanup(self.clean_up)
+
+    def clean_up(self) -> None:
+        """Whatever happened, nothing is left after an abort."""
+        self.session.abort()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        alive = [socket for socket in self.connector.sockets if socket.alive]
+        self.assertEqual(alive, [])
+
+    def open_channel(self) -> Any:
+        """Open one more channel."""
+        opening = self.session.open_channel(ChannelWatcher(self.journal))
+        return self.successResultOf(opening)
+
+    @property
+    def own(self) -> FakeSocket:
+        """The socket that the channel publishes on."""
+        return self.connector.sockets[1]
+
+    @property
+    def last(self) -> FakeSocket:
+        """The socket that was opened last."""
+        return self.connector.sockets[-1]
+
+    def names(self) -> list[str]:
+        """What the listeners were told."""
+        return [name for name, _ in self.journal.entries]
+
+    def turn(self) -> None:
+        """Let the reactor turn once."""
+        self.clock.advance(0)
+
+    def assertDone(self, probe: Probe, result: object = None) -> None:
+        """It has fired with that."""
+        self.assertEqual(probe.outcome, result)

@@ -1,0 +1,46 @@
+"""
+The fixture that starts real brokers.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support import rabbitmq
+from tests.support.broker_process import Nodes
+
+
+class MissingTests(SynchronousTestCase):
+    """A broker that is not there."""
+
+    def setUp(self) -> None:
+        self.patch(rabbitmq, "_nodes", Nodes())
+        self.patch(rabbitmq, "_SCRIPTS", Path(self.mktemp()).absolute())
+
+    def test_skipped(self) -> None:
+        """Without the broker its tests are skipped, and the reason says why."""
+        self.patch(os, "environ", {**os.environ, "CI": ""})
+        with self.assertRaisesRegex(SkipTest, "apt-get install rabbitmq-server"):
+            rabbitmq.rabbitmq()
+
+    def test_failed_in_ci(self) -> None:
+        """In CI they fail."""
+        self.patch(os, "environ", {**os.environ, "CI": "true"})
+        with self.assertRaisesRegex(rabbitmq.BrokerFailed, "rabbitmq-server"):
+            rabbitmq.rabbitmq()
+
+    def test_does_not_start(self) -> None:
+        """One that does not start fails its tests at once, with its log's end."""
+        scripts = Path(self.mktemp())
+        scripts.mkdir()
+        script = scripts / "rabbitmq-server"
+        script.write_text("#!/bin/sh\necho I would rather not >&2\nexit 1\n")
+        script.chmod(0o755)
+        self.patch(rabbitmq, "_SCRIPTS", scripts.absolute())
+        for _ in range(2):
+            with self.assertRaisesRegex(rabbitmq.BrokerFailed, "I would rather not"):
+                rabbitmq.rabbitmq()

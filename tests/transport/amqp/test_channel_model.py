@@ -1,0 +1,223 @@
+"""
+Corners of a session and its channels on AMQP 0-9-1 that no broker shows when asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pamqp import commands
+from twisted.internet.interfaces import ITCPTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
+
+from tests.contract.harness import Inbox, Probe, consume, publish
+from tests.support.amqp_peer import Basic, Channel, Connection, Peer
+from txkombu.entity import Exchange, Queue
+from txkombu.exceptions import AccessRefused, ChannelClosed, ProtocolError, SessionLost
+from txkombu.transport.amqp.channel_numbers import ChannelNumbers
+
+QUEUE = Queue("q")
+
+
+class Case(SynchronousTestCase):
+    """A session with a channel."""
+
+    def setUp(self) -> None:
+        self.peer = Peer()
+        self.peer.log_in(heartbeat=0)
+        self.channel: Any = self.peer.channel()
+
+    def tearDown(self) -> None:
+        """Nothing may be left to do."""
+        if not self.peer.session._gone:
+            self.peer.lose()
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def started(self, tag: str = "tag", inbox: Inbox | None = None) -> None:
+        """A consumer that runs."""
+        Probe(consume(self.channel, QUEUE, tag, inbox))
+        if "Basic.Qos" in self.peer.names():
+            self.peer.send(1, Basic.QosOk())
+        self.peer.send(1, Basic.ConsumeOk(tag))
+
+
+class SessionTests(Case):
+    """The session."""
+
+    def test_no_delay(self) -> None:
+        """On TCP small frames are not held back."""
+        peer = Peer()
+        wire: Any = peer.wire
+        told: list[bool] = []
+        wire.setTcpNoDelay = told.append
+        alsoProvides(wire, ITCPTransport)
+        peer.connect()
+        self.assertEqual(told, [True])
+        peer.lose()
+
+    def test_abort_tells_nobody(self) -> None:
+        """Who drops the connection need not be told of it."""
+        self.peer.session.abort()
+        self.assertEqual(self.peer.journal.entries, [])
+
+    def test_long_reason(self) -> None:
+        """What is wrong is told the broker as far as a name is long."""
+
+        def feed(data: bytes) -> None:
+            raise ProtocolError("\u00fc" * 200)
+
+        self.patch(self.peer.session, "_feed", feed)
+        self.peer.session.dataReceived(b"x")
+        ((_, close),) = self.peer.taken()
+        self.assertEqual(close.reply_text, "\u00fc" * 127)
+
+    def test_dropped_while_writing(self) -> None:
+        """
+        A callback of the transport that drops the connection as the last word is
+        written leaves nothing to wait for.
+        """
+        for act in (
+            lambda peer: peer.send(0, Connection.Close(320, "CONNECTION_FORCED", 0, 0)),
+            lambda peer: peer.session.dataReceived(b"garbage"),
+            lambda peer: Probe(peer.session.close()),
+        ):
+            peer = Peer()
+            peer.log_in(heartbeat=0)
+
+            def write(data: bytes, peer: Peer = peer) -> None:
+                peer.session.abort()
+
+            self.patch(peer.wire, "write", write)
+            act(peer)
+            self.assertTrue(peer.session._gone)
+            self.assertEqual(peer.clock.getDelayedCalls(), [])
+
+    def test_lowest_number(self) -> None:
+        """The lowest number that is free is used first."""
+        numbers = ChannelNumbers(9)
+        for expected in (1, 2, 3, 4):
+            self.assertEqual(numbers.take(), expected)
+        for free in (4, 3, 1):
+            numbers.give_back(free)
+        self.assertEqual([numbers.take() for _ in range(4)], [1, 3, 4, 5])
+
+
+class ClosingTests(Case):
+    """A channel that ends."""
+
+    def test_twice(self) -> None:
+        """Whoever closes it as well waits for the same reply."""
+        closing = [Probe(self.channel.close()) for _ in range(2)]
+        self.assertEqual(self.peer.names(), ["Channel.Close"])
+        self.peer.send(1, Channel.CloseOk())
+        self.assertEqual([each.outcome for each in closing], [None, None])
+
+    def test_dropped_by_a_callback(self) -> None:
+        """A callback that drops the connection while it closes has the last word."""
+        self.started()
+        ending = self.channel.basic_cancel("tag")
+        ending.addCallback(lambda _: self.peer.session.abort())
+        self.peer.taken()
+        closing = Probe(self.channel.close())
+        self.assertIsNone(closing.outcome)
+        self.assertEqual(self.peer.names(), [])
+
+    def test_late_start(self) -> None:
+        """A consumer that is told that it runs while all closes is not ended."""
+        Probe(consume(self.channel, QUEUE)).deferred.cancel()
+        Probe(self.channel.close())
+        self.peer.taken()
+        self.peer.send(1, Basic.QosOk(), Basic.ConsumeOk("tag"))
+        self.assertEqual(self.peer.names(), [])
+
+    def test_crossing_contents(self) -> None:
+        """What was on its way as both closed at once is nobody's, and no mistake."""
+        getting = Probe(self.channel.basic_get(QUEUE, False))
+        Probe(self.channel.close())
+        self.peer.send(1, Channel.Close(404, "NOT_FOUND", 0, 0))
+        self.assertIsInstance(getting.outcome, ChannelClosed)
+        self.peer.taken()
+        self.peer.send_content(1, Basic.GetOk(1, False, "", "q", 0), b"got")
+        self.peer.send_content(1, Basic.Return(312, "NO_ROUTE", "", "key"), b"back")
+        self.peer.send_content(1, Basic.Deliver("tag", 2, False, "", "q"), b"late")
+        self.peer.send(1, Channel.CloseOk())
+        self.assertEqual(self.peer.names(), [])
+        self.assertEqual(self.peer.journal.entries, [])
+
+    def test_pausing_afterwards(self) -> None:
+        """A channel that is over cannot stop the reading of the others."""
+        Probe(self.channel.close())
+        self.peer.send(1, Channel.CloseOk())
+        self.channel.pause_delivery()
+        self.assertTrue(self.peer.wire.reading)
+
+    def test_refused_publish(self) -> None:
+        """The error of a publish that nobody waits for names its exchange."""
+        publish(self.channel, Exchange("e"), "key", confirm=False)
+        text = "NOT_FOUND - no exchange 'e' in vhost '/'"
+        self.peer.send(1, Channel.Close(404, text, 60, 40))
+        (error,) = self.peer.journal.all("channel_lost")
+        self.assertEqual(getattr(error, "about", None), "e")
+
+
+class ConsumingTests(Case):
+    """Consumers."""
+
+    def test_dropped_before_it_starts(self) -> None:
+        """A callback may drop the connection just before a consumer is told."""
+        self.started()
+        self.peer.deliver(1, 1)
+        self.channel.ack(1, False)
+        flushed = self.channel.when_flushed()
+        flushed.addCallback(lambda _: self.peer.session.abort())
+        self.peer.taken()
+        starting = Probe(consume(self.channel, QUEUE, "other"))
+        self.assertEqual(self.peer.names(), ["Basic.Ack"])
+        self.assertIsInstance(starting.outcome, SessionLost)
+
+    def test_dropped_while_told_to_end(self) -> None:
+        """Nor does it matter when that is while one is told to end."""
+        self.started()
+
+        def write(data: bytes) -> None:
+            self.peer.session.abort()
+
+        self.patch(self.peer.wire, "write", write)
+        self.assertIsNone(Probe(self.channel.basic_cancel("tag")).outcome)
+
+    def test_largest_prefetch(self) -> None:
+        """A prefetch that does not fit leaves nothing behind."""
+        with self.assertRaisesRegex(ValueError, "0 to 65535, not 65536"):
+            consume(self.channel, QUEUE, prefetch_count=2**16)
+        Probe(consume(self.channel, QUEUE, prefetch_count=2**16 - 1))
+        self.assertEqual(self.peer.names(), ["Basic.Qos", "Basic.Consume"])
+
+    def test_nothing_is_kept_of_tags(self) -> None:
+        """Of consumers that are gone nothing is kept, though each has another tag."""
+        for number in range(3):
+            tag = f"tag {number}"
+            self.started(tag)
+            ended = Probe(self.channel.basic_cancel(tag))
+            self.peer.send(1, Basic.CancelOk(tag))
+            self.assertIsNone(ended.outcome)
+        self.assertEqual(self.channel._requests._tagged, {})
+        self.assertEqual(self.channel._consumers._by_tag, {})
+
+    def test_the_refused_one(self) -> None:
+        """Of several consumers that start, a refusal is that of the one it names."""
+        first = Probe(consume(self.channel, Queue("a"), "one"))
+        second = Probe(consume(self.channel, Queue("b"), "two"))
+        text = "ACCESS_REFUSED - access to queue 'b' in vhost '/' refused"
+        self.peer.send(1, Basic.QosOk(), Channel.Close(403, text, 60, 20))
+        self.assertIsInstance(first.outcome, ChannelClosed)
+        self.assertIsInstance(second.outcome, AccessRefused)
+        self.assertEqual(second.outcome.about, "b")
+
+    def test_many_transient_queues(self) -> None:
+        """The names of queues that were warned of are not kept without end."""
+        warned = self.peer.session.warned
+        warned.update(f"queue {number}" for number in range(1000))
+        Probe(self.channel.queue_declare(Queue("one more", durable=False), False))
+        self.peer.send(1, commands.Queue.DeclareOk("one more", 0, 0))
+        self.assertEqual(len(warned), 1000)

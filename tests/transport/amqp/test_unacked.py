@@ -1,0 +1,381 @@
+"""
+What a channel keeps account of: settlements, confirms, requests, numbers.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp import commands
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract.harness import Probe
+from txkombu.exceptions import (
+    BrokerError,
+    ChannelClosed,
+    Nacked,
+    NotFound,
+    OutcomeUnknown,
+    ProtocolError,
+    ResourceError,
+    Unroutable,
+)
+from txkombu.interfaces import Returned
+from txkombu.transport.amqp.channel_numbers import ChannelNumbers
+from txkombu.transport.amqp.confirms import Confirms
+from txkombu.transport.amqp.requests import Request, Requests
+from txkombu.transport.amqp.unacked import Ledger
+from txkombu.transport.amqp.wire.errors import exchange_named_in, refuses
+
+Basic = commands.Basic
+Queue = commands.Queue
+
+
+class Broker:
+    """A broker's view of one channel's deliveries, strict as RabbitMQ is."""
+
+    def __init__(self) -> None:
+        self.awaiting: set[int] = set()
+        self.acked: set[int] = set()
+
+    def take(self, acks: list[tuple[int, bool]]) -> None:
+        for tag, multiple in acks:
+            assert tag in self.awaiting, "unknown delivery tag"
+            taken = {each for each in self.awaiting if multiple and each <= tag}
+            taken.add(tag)
+            self.awaiting -= taken
+            self.acked |= taken
+
+
+_steps = st.lists(
+    st.one_of(
+        st.just(("deliver", 0, False)),
+        st.just(("skip", 0, False)),
+        st.tuples(st.sampled_from(["ack", "take"]), st.integers(0, 25), st.booleans()),
+        st.just(("flush", 0, False)),
+        st.just(("forget", 0, False)),
+    ),
+    max_size=80,
+)
+
+
+class LedgerTests(SynchronousTestCase):
+    """Settlements."""
+
+    @given(_steps)
+    def test_any_order(self, steps: list[tuple[str, int, bool]]) -> None:
+        """
+        Whatever is settled in whatever order, the broker hears of exactly that,
+        and never of a tag that awaits nothing.
+        """
+        ledger, broker = Ledger(), Broker()
+        wanted: set[int] = set()
+        given: set[int] = set()
+        last = 0
+        for step, tag, multiple in steps:
+            meant = {
+                each
+                for each in given
+                if each == tag or (multiple and (each < tag or not tag))
+            }
+            if step == "deliver":
+                last += 1
+                ledger.delivered(last)
+                broker.awaiting.add(last)
+                given.add(last)
+            elif step == "skip":
+                last += 1
+            elif step == "ack":
+                self.assertEqual(ledger.ack(tag, multiple), bool(meant))
+                wanted |= meant
+                given -= meant
+            elif step == "flush":
+                broker.take(ledger.flush())
+                self.assertEqual(broker.acked, wanted)
+                self.assertFalse(ledger.pending)
+            elif step == "take":
+                broker.take(ledger.flush())
+                self.assertEqual(ledger.take(tag, multiple), sorted(meant))
+                broker.awaiting -= meant
+                given -= meant
+            else:
+                broker.take(ledger.flush())
+                ledger.forget()
+                broker.awaiting.clear()
+                given.clear()
+        broker.take(ledger.flush())
+        self.assertEqual(broker.acked, wanted)
+        self.assertEqual(broker.awaiting, given)
+
+    def test_coalesced(self) -> None:
+        """A run of acks goes out as one, those above a hole singly."""
+        ledger = Ledger()
+        for tag in (1, 2, 4, 5, 6, 7, 9):
+            ledger.delivered(tag)
+        for tag in (9, 4, 2, 1, 7):
+            ledger.ack(tag, False)
+        self.assertEqual(ledger.flush(), [(4, True), (7, False), (9, False)])
+        self.assertEqual(ledger.flush(), [])
+        ledger.ack(5, False)
+        self.assertEqual(ledger.flush(), [(5, False)])
+
+
+def _returned(message_id: str, routing_key: str = "key") -> Returned:
+    properties = {"message_id": message_id}
+    return Returned(312, "NO_ROUTE", "e", routing_key, b"", properties)
+
+
+class ConfirmsTests(SynchronousTestCase):
+    """Verdicts on publishes."""
+
+    def setUp(self) -> None:
+        self.confirms = Confirms()
+        self.confirms.selected = True
+
+    def publish(self, message_id: str = "m", mandatory: bool = False) -> Probe:
+        """Publish one message."""
+        verdict = self.confirms.add("e", "key")
+        if mandatory:
+            self.confirms.may_return(message_id)
+        return Probe(verdict)
+
+    def test_out_of_order(self) -> None:
+        """Verdicts may come out of order, singly and for several at once."""
+        probes = [self.publish() for _ in range(6)]
+        self.confirms.settle(5, False, True)
+        self.confirms.settle(2, False, False)
+        self.confirms.settle(4, True, True)
+        kinds = [type(probe.outcome) for probe in probes[:5]]
+        none = type(None)
+        self.assertEqual(kinds, [none, Nacked, none, none, none])
+        self.assertFalse(probes[5].fired)
+        self.confirms.settle(0, True, True)
+        self.assertIsNone(probes[5].outcome)
+
+    def test_unknown_numbers(self) -> None:
+        """Verdicts on what nobody waits for are nobody's."""
+        self.confirms.count()
+        probe = self.publish()
+        for number in (1, 3, 99):
+            self.confirms.settle(number, False, False)
+        self.assertFalse(probe.fired)
+        self.confirms.settle(2, False, True)
+        self.assertIsNone(probe.outcome)
+        self.confirms.settle(2, True, False)
+
+    def test_uncounted_before_select(self) -> None:
+        """What was published before confirm.select has no number."""
+        self.confirms.selected = False
+        self.confirms.count()
+        self.confirms.selected = True
+        probe = self.publish()
+        self.confirms.settle(1, False, True)
+        self.assertIsNone(probe.outcome)
+
+    def test_third_of_three(self) -> None:
+        """Of three only the third came back, and one verdict is on all."""
+        probes = [self.publish(f"{number}", True) for number in range(3)]
+        self.assertTrue(self.confirms.give_back(_returned("2")))
+        self.confirms.settle(3, True, True)
+        self.assertEqual([probe.outcome for probe in probes[:2]], [None, None])
+        self.assertIsInstance(probes[2].outcome, Unroutable)
+        self.assertEqual(probes[2].outcome.returned, _returned("2"))
+
+    def test_two_alike(self) -> None:
+        """Two that look alike and both came back both fail."""
+        probes = [self.publish("same", True) for _ in range(3)]
+        self.assertTrue(self.confirms.give_back(_returned("same")))
+        self.assertTrue(self.confirms.give_back(_returned("same")))
+        self.confirms.settle(3, True, True)
+        kinds = [type(probe.outcome) for probe in probes]
+        self.assertEqual(kinds, [Unroutable, Unroutable, type(None)])
+
+    def test_strangers(self) -> None:
+        """What came back of those that nobody waits for is not ours."""
+        self.publish("1", True)
+        self.publish("2", False)
+        self.assertFalse(self.confirms.give_back(_returned("2")))
+        self.assertFalse(self.confirms.give_back(_returned("1", "other")))
+
+    @given(st.data())
+    def test_any_interleaving(self, data: st.DataObject) -> None:
+        """Each publish gets its own verdict under any interleaving."""
+        self.setUp()
+        size = data.draw(st.integers(1, 12))
+        lost = data.draw(st.sets(st.integers(0, size - 1)))
+        probes = [self.publish(str(number), True) for number in range(size)]
+        pending = list(range(size))
+        while pending:
+            number = data.draw(st.sampled_from(pending))
+            multiple = data.draw(st.booleans())
+            batch = [
+                each
+                for each in pending
+                if each == number or (multiple and each < number)
+            ]
+            for each in data.draw(st.permutations([n for n in batch if n in lost])):
+                self.assertTrue(self.confirms.give_back(_returned(str(each))))
+            self.confirms.settle(number + 1, multiple, True)
+            pending = [each for each in pending if each not in batch]
+        for number, probe in enumerate(probes):
+            if number in lost:
+                returned = probe.outcome.returned
+                self.assertEqual(returned.properties["message_id"], str(number))
+            else:
+                self.assertIsNone(probe.outcome)
+
+    def test_drain(self) -> None:
+        """At the end all that wait fail, cancelled ones not again."""
+        probes = [self.publish() for _ in range(3)]
+        probes[1].deferred.cancel()
+        self.confirms.drain(lambda exchange, alone: OutcomeUnknown(str(alone)))
+        self.assertIsInstance(probes[0].outcome, OutcomeUnknown)
+        self.assertEqual(str(probes[2].outcome), "False")
+        self.assertEqual(len(probes[1].outcomes), 1)
+
+
+class RequestsTests(SynchronousTestCase):
+    """Requests and their replies."""
+
+    def setUp(self) -> None:
+        self.requests = Requests()
+
+    def ask(self, kind: type, about: str = "", tag: str = "") -> Probe:
+        """Send a request."""
+        request: Request[object] = Request(kind, about, lambda reply: reply)
+        assert request.deferred is not None
+        self.requests.add(request, tag)
+        return Probe(request.deferred)
+
+    def test_in_order(self) -> None:
+        """Replies belong to requests in the order of both."""
+        first, second = self.ask(Queue.Purge), self.ask(Queue.Purge)
+        self.requests.answer(Queue.PurgeOk(1), 1)
+        self.assertEqual((first.outcome, second.fired), (1, False))
+        self.requests.answer(Queue.PurgeOk(2), 2)
+        self.assertEqual(second.outcome, 2)
+
+    def test_by_tag(self) -> None:
+        """Replies that name a consumer belong to the request with its tag."""
+        one = self.ask(Basic.Consume, tag="1")
+        two = self.ask(Basic.Consume, tag="2")
+        purge = self.ask(Queue.Purge)
+        self.requests.answer(Queue.PurgeOk(1), "purged")
+        self.requests.answer(Basic.ConsumeOk("2"), "two")
+        self.requests.answer(Basic.ConsumeOk("1"), "one")
+        outcomes = (one.outcome, two.outcome, purge.outcome)
+        self.assertEqual(outcomes, ("one", "two", "purged"))
+
+    def test_answers_nothing(self) -> None:
+        """A reply to nothing that was asked breaks the protocol."""
+        self.ask(Queue.Purge)
+        self.ask(Basic.Consume, tag="1")
+        for reply in (
+            Queue.DeleteOk(1),
+            Basic.ConsumeOk("2"),
+            Basic.CancelOk("1"),
+            Basic.QosOk(),
+        ):
+            with self.assertRaisesRegex(ProtocolError, f"{reply.name} answers nothing"):
+                self.requests.answer(reply, reply)
+
+    def test_refused(self) -> None:
+        """An error is about the oldest request of its method, if that is due."""
+        self.ask(Queue.Purge, "q")
+        self.ask(Queue.Delete, "r")
+        refused = self.requests.refused_by(NotFound("", class_id=50, method_id=30))
+        assert refused is not None
+        self.assertEqual(refused.about, "q")
+        for method in (40, 10):
+            error = NotFound("", class_id=50, method_id=method)
+            self.assertIsNone(self.requests.refused_by(error))
+
+    def test_refused_consumer(self) -> None:
+        """Of several consumers the error is about the one whose queue it names."""
+        for number in "123":
+            self.ask(Basic.Consume, f"q{number}", number)
+        for text, about in (("no queue 'q2' in", "q2"), ("something", "q1")):
+            error = NotFound(text, class_id=60, method_id=20)
+            refused = self.requests.refused_by(error)
+            assert refused is not None
+            self.assertEqual(refused.about, about)
+
+    def test_drain(self) -> None:
+        """At the end all that wait are given, once."""
+        probes = [self.ask(Queue.Purge), self.ask(Basic.Consume, tag="1")]
+        for request in self.requests.drain():
+            request.fail(ChannelClosed())
+        self.assertEqual(self.requests.drain(), [])
+        for probe in probes:
+            self.assertIsInstance(probe.outcome, ChannelClosed)
+
+    def test_undo(self) -> None:
+        """The reply to a cancelled request is undone, and no other's."""
+        undone: list[object] = []
+        retracted: list[str] = []
+        request: Request[object] = Request(
+            Queue.Purge,
+            "",
+            lambda reply: reply,
+            undone.append,
+            lambda: retracted.append("now"),
+        )
+        self.requests.add(request)
+        after = self.ask(Queue.Purge)
+        assert request.deferred is not None
+        request.deferred.addErrback(lambda reason: None)
+        request.deferred.cancel()
+        self.assertEqual((retracted, undone), (["now"], []))
+        self.requests.answer(Queue.PurgeOk(1), 1)
+        self.assertEqual((undone, after.fired), ([1], False))
+
+
+class RefusalTests(SynchronousTestCase):
+    """Which publishes a refusal is about."""
+
+    def error(self, text: str) -> BrokerError:
+        """The refusal of a publish."""
+        return NotFound(text, class_id=60, method_id=40)
+
+    def test_named(self) -> None:
+        """A refusal is about publishes to the exchange it names."""
+        error = self.error("NOT_FOUND - no exchange 'a' in vhost '/'")
+        self.assertTrue(refuses(error, "a", False))
+        for other in ("b", "", "a'", "ab"):
+            self.assertFalse(refuses(error, other, True))
+
+    def test_odd_names(self) -> None:
+        """Names with quotes and blanks are told apart."""
+        error = self.error("no exchange 'it's in vhost 'x'' in vhost '/'")
+        self.assertEqual(exchange_named_in(error.text), ("it's in vhost 'x'", False))
+
+    def test_cut_name(self) -> None:
+        """A name that the text has only the beginning of matches by that."""
+        error = self.error("NOT_FOUND - no exchange 'aaaa...")
+        self.assertTrue(refuses(error, "aaaaaaa", False))
+        self.assertFalse(refuses(error, "aaba", False))
+
+    def test_unnamed(self) -> None:
+        """Without a name it is about a publish only if that is alone."""
+        error = self.error("PRECONDITION_FAILED - message size 9 is larger than 8")
+        self.assertTrue(refuses(error, "a", True))
+        self.assertFalse(refuses(error, "a", False))
+
+    def test_other_methods(self) -> None:
+        """An error about something else is about no publish."""
+        error = NotFound("no exchange 'a' in vhost '/'", class_id=50, method_id=20)
+        self.assertFalse(refuses(error, "a", True))
+
+
+class ChannelNumbersTests(SynchronousTestCase):
+    """Numbers of channels."""
+
+    def test_reuse(self) -> None:
+        """The lowest free number is given, and none beyond the limit."""
+        numbers = ChannelNumbers(3)
+        self.assertEqual([numbers.take() for _ in range(3)], [1, 2, 3])
+        with self.assertRaisesRegex(ResourceError, "all 3 channels"):
+            numbers.take()
+        numbers.give_back(3)
+        numbers.give_back(1)
+        self.assertEqual((numbers.take(), numbers.take()), (1, 3))

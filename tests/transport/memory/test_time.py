@@ -1,0 +1,223 @@
+"""
+What the memory broker leaves on the clock, and how it catches up.
+"""
+
+from __future__ import annotations
+
+from tests.contract.harness import Journal
+from tests.support.memory_harness import DEFAULT, MemoryTestCase
+from txkombu.entity import Exchange, Queue
+
+
+class TimerTests(MemoryTestCase):
+    """One delayed call for the earliest deadline, and none without a session."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.session = self.connect()
+        self.one = self.channel(self.session)
+
+    def test_one_call(self) -> None:
+        """However many messages can expire, one call is on the clock."""
+        for name in "abc":
+            queue = self.queue(self.one, name, x_message_ttl=1000)
+            self.put(self.one, queue, *[b"x"] * 10)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_earliest(self) -> None:
+        """The call is for whatever comes first."""
+        self.put(self.one, self.queue(self.one, "slow", x_message_ttl=9000), b"x")
+        self.put(self.one, self.queue(self.one, "fast", x_message_ttl=1000), b"x")
+        (call,) = self.clock.getDelayedCalls()
+        self.assertEqual(call.getTime(), 1.0)
+        self.clock.advance(1)
+        (call,) = self.clock.getDelayedCalls()
+        self.assertEqual(call.getTime(), 9.0)
+        self.clock.advance(8)
+        self.assertEqual((self.waiting("slow"), self.waiting("fast")), ([], []))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_precise(self) -> None:
+        """A message is there until its time has come, and not after it."""
+        self.put(self.one, self.queue(self.one, x_message_ttl=1000), b"x")
+        self.clock.advance(0.999)
+        self.assertEqual(self.waiting(), [b"x"])
+        self.clock.advance(0.001)
+        self.assertEqual(self.waiting(), [])
+
+    def test_expired_is_not_delivered(self) -> None:
+        """What expired while a turn was late is not delivered any more."""
+        queue = self.queue(self.one)
+        self.put(self.one, queue, b"x", expiration="1000")
+        self.clock.rightNow += 2
+        inbox = self.consume(self.one, queue)
+        self.broker.flush()
+        self.assertEqual(inbox.bodies, [])
+
+    def test_nothing_without_a_session(self) -> None:
+        """Without a session nothing is on the clock."""
+        self.put(self.one, self.queue(self.one, x_message_ttl=1000), b"x")
+        self.session.abort()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothing_after_a_close(self) -> None:
+        """Nor when the last session was closed with something under way."""
+        self.put(self.one, self.queue(self.one, x_expires=1000), b"x")
+        self.one.basic_publish(b"y", {}, DEFAULT, "q", False, False)
+        self.done(self.session.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_catches_up(self) -> None:
+        """What was due while no session was there has happened for the next one."""
+        self.put(self.one, self.queue(self.one, x_message_ttl=1000), b"x")
+        self.queue(self.one, "unused", x_expires=1000)
+        self.session.abort()
+        self.clock.advance(5)
+        self.connect()
+        self.assertEqual(self.waiting(), [])
+        self.assertNotIn("unused", self.broker.vhost().queues)
+
+    def test_not_due(self) -> None:
+        """What is not due yet is waited for by the next session."""
+        self.put(self.one, self.queue(self.one, x_message_ttl=1000), b"x")
+        self.session.abort()
+        self.clock.advance(0.5)
+        self.connect()
+        self.assertEqual(self.waiting(), [b"x"])
+        self.clock.advance(0.5)
+        self.assertEqual(self.waiting(), [])
+
+    def test_catches_up_in_order(self) -> None:
+        """
+        What expires into another queue that is caught up has expired there at
+        its own time, as if someone had watched.
+        """
+        dead = {"x_dead_letter_exchange": "", "x_message_ttl": 1000}
+        first = self.queue(self.one, "a", x_dead_letter_routing_key="b", **dead)
+        self.queue(self.one, "b", x_dead_letter_routing_key="c", **dead)
+        self.queue(self.one, "c")
+        self.put(self.one, first, b"x")
+        self.session.abort()
+        self.clock.advance(10)
+        self.connect()
+        (message,) = self.broker.queue("c").waiting
+        deaths = message.headers["x-death"]
+        assert isinstance(deaths, list)
+        self.assertEqual([death["time"].timestamp() for death in deaths], [2, 1])
+
+    def test_one_advance(self) -> None:
+        """The same in one long step of the clock."""
+        dead = {"x_dead_letter_exchange": "", "x_message_ttl": 1000}
+        first = self.queue(self.one, "a", x_dead_letter_routing_key="b", **dead)
+        self.queue(self.one, "b", x_dead_letter_routing_key="c", **dead)
+        self.queue(self.one, "c", x_message_ttl=7500)
+        self.put(self.one, first, b"x")
+        self.clock.advance(9)
+        self.assertEqual(self.waiting("c"), [b"x"])
+        self.clock.advance(0.5)
+        self.assertEqual(self.waiting("c"), [])
+
+    def test_deleted_queue(self) -> None:
+        """The deadlines of a deleted queue do no harm."""
+        queue = self.queue(self.one, x_message_ttl=1000, x_expires=2000)
+        self.put(self.one, queue, b"x")
+        self.done(self.one.queue_delete(queue, False, False))
+        self.queue(self.one)
+        self.put(self.one, queue, b"y")
+        self.clock.advance(5)
+        self.assertEqual(self.waiting(), [b"y"])
+
+    def test_queue_expires_under_a_consumer(self) -> None:
+        """A queue with a consumer does not expire, however long it takes."""
+        queue = self.queue(self.one, x_expires=1000)
+        inbox = self.consume(self.one, queue)
+        self.clock.advance(5)
+        self.put(self.one, queue, b"x")
+        self.assertEqual(inbox.bodies, [b"x"])
+
+    def test_clock_of_the_first_session(self) -> None:
+        """A broker without a clock takes that of its first session."""
+        from txkombu.transport.memory import MemoryBroker
+
+        self.broker = MemoryBroker()
+        self.assertIsNone(self.broker.clock)
+        self.connect()
+        self.assertIs(self.broker.clock, self.clock)
+
+
+class KeepingTests(MemoryTestCase):
+    """What outlives the sessions."""
+
+    def test_shared(self) -> None:
+        """Sessions share what is in the broker, at once and later."""
+        session = self.connect()
+        queue = self.queue(self.channel(session))
+        self.put(self.channel(session), queue, b"1")
+        session.abort()
+        got = self.done(self.channel().basic_get(queue, True))
+        assert got is not None
+        self.assertEqual(got.body, b"1")
+
+    def test_virtual_hosts(self) -> None:
+        """Virtual hosts know nothing of each other."""
+        here = self.channel(self.connect(vhost="/"))
+        there = self.channel(self.connect(vhost="there"))
+        for channel in (here, there):
+            self.queue(channel)
+            exchange = Exchange("x", "fanout" if channel is here else "direct")
+            self.done(channel.exchange_declare(exchange, False))
+        self.put(here, Queue("q"), b"1")
+        self.assertEqual(len(self.broker.queue("q").waiting), 1)
+        self.assertEqual(len(self.broker.queue("q", "there").waiting), 0)
+        self.assertEqual(self.broker.exchange("x", "there").type, "direct")
+
+    def test_looking_in(self) -> None:
+        """A broker shows its queues and what is bound; what is not is a KeyError."""
+        channel = self.channel()
+        queue = self.queue(channel)
+        self.done(channel.queue_bind(queue, Exchange("amq.topic"), "a.#", {}))
+        (binding,) = self.broker.exchange("amq.topic").bindings
+        self.assertIs(binding.destination, self.broker.queue("q"))
+        self.assertEqual((binding.source, binding.key), ("amq.topic", "a.#"))
+        self.assertRaises(LookupError, self.broker.queue, "none")
+        self.assertRaises(LookupError, self.broker.exchange, "none")
+
+    def test_copies(self) -> None:
+        """Neither publisher nor consumers can change a message in the broker."""
+        channel = self.channel()
+        queue = self.queue(channel)
+        self.queue(channel, "r")
+        for name in "qr":
+            fanout = Exchange("amq.fanout")
+            self.done(channel.queue_bind(Queue(name), fanout, "", {}))
+        headers: dict[str, object] = {"list": [1], "table": {"key": [2]}}
+        channel.basic_publish(
+            b"1", {"headers": headers}, Exchange("amq.fanout"), "", False, False
+        )
+        headers["list"] = "changed"
+        for name in "qr":
+            got = self.done(channel.basic_get(Queue(name), False))
+            assert got is not None
+            seen = got.properties["headers"]
+            assert isinstance(seen, dict)
+            self.assertEqual(seen, {"list": [1], "table": {"key": [2]}})
+            seen["table"]["key"].append(3)
+            channel.nack(got.tag, False, True)
+        again = self.done(channel.basic_get(queue, True))
+        assert again is not None
+        self.assertEqual(
+            again.properties, {"headers": {"list": [1], "table": {"key": [2]}}}
+        )
+
+    def test_exclusive_goes_at_a_cut(self) -> None:
+        """An exclusive queue goes when its session is cut."""
+        journal = Journal()
+        session = self.connect(journal)
+        channel = self.channel(session)
+        mine = Queue("mine", exclusive=True)
+        self.done(channel.queue_declare(mine, False))
+        session.wire.abortConnection()
+        self.assertNotIn("mine", self.broker.vhost().queues)
+        self.assertEqual(journal.entries, [])
+        self.broker.flush()
+        self.assertEqual([name for name, _ in journal.entries], ["session_lost"])

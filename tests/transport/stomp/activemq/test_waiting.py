@@ -1,0 +1,198 @@
+"""
+How messages are got from ActiveMQ: what is waited for, and for how long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.contract.harness import Probe
+from tests.support.stomp_peer import Peer, frame, message, receipt
+from txkombu import Queue
+from txkombu.exceptions import AccessRefused, SessionLost
+from txkombu.transport.stomp.activemq import recipes
+from txkombu.transport.stomp.dialect import Got
+from txkombu.transport.stomp.protocol import StompSocket
+
+DESTINATIONS = ("/queue/a", "/queue/b")
+
+
+class OneSocket:
+    """
+    What recipes get as their sockets: one, whose peer a test plays.
+
+    @ivar left: how often it was disconnected.
+    @ivar dropped: how often it was dropped.
+    """
+
+    def __init__(self) -> None:
+        self.peer = Peer()
+        self.peer.log_in()
+        self.peer.frames()
+        self.peer.socket.errors_are_fatal = False
+        self.clock: Any = self.peer.clock
+        self.left = self.dropped = 0
+
+    def short(self) -> Any:
+        raise NotImplementedError
+
+    def declaring(self, name: str = "") -> Any:
+        raise NotImplementedError
+
+    def of(self, queue: Queue) -> Any:
+        raise NotImplementedError
+
+    def open(self) -> Deferred[StompSocket]:
+        return succeed(self.peer.socket)
+
+    def leave(self, socket: StompSocket) -> Deferred[None]:
+        self.left += 1
+        return succeed(None)
+
+    def drop(self, socket: StompSocket) -> None:
+        self.dropped += 1
+
+
+class GetTests(SynchronousTestCase):
+    """Getting a message."""
+
+    def setUp(self) -> None:
+        self.sockets = OneSocket()
+        self.peer = self.sockets.peer
+
+    def get(self, *destinations: str, no_ack: bool = False) -> Probe:
+        """Get, and answer the subscriptions."""
+        getting = recipes.get(destinations or DESTINATIONS, no_ack, self.sockets)
+        probe = Probe(Deferred.fromCoroutine(getting))
+        self.subscribed = self.written()
+        for each in self.subscribed:
+            self.peer.send(receipt(each["receipt"]))
+        self.browsers = self.written()
+        return probe
+
+    def written(self, command: str = "SUBSCRIBE") -> list[dict[str, str]]:
+        """The headers of what was written, which is all of one kind."""
+        frames: Sequence[Any] = self.peer.frames()
+        self.assertEqual({each.command for each in frames} - {command}, set())
+        return [dict(each.headers) for each in frames]
+
+    def test_subscribed(self) -> None:
+        """Every source is subscribed, for one message, and then browsed."""
+        self.get()
+        for number, destination in enumerate(DESTINATIONS):
+            self.assertLessEqual(
+                {
+                    "destination": destination,
+                    "id": f"s{number}",
+                    "ack": "client-individual",
+                    "activemq.prefetchSize": "1",
+                }.items(),
+                self.subscribed[number].items(),
+            )
+            self.assertEqual(
+                self.browsers[number],
+                {
+                    "destination": destination,
+                    "id": f"b{number}",
+                    "ack": "auto",
+                    "browser": "true",
+                },
+            )
+
+    def test_first(self) -> None:
+        """The first message is got, and all others are given back."""
+        probe = self.get()
+        self.peer.send(message("s1", b"1", ack="x"), message("s0", b"2", ack="y"))
+        got = probe.outcome
+        assert isinstance(got, Got)
+        self.assertEqual((got.frame.body, got.socket), (b"1", self.peer.socket))
+        given_up = sorted(each["id"] for each in self.written("UNSUBSCRIBE"))
+        self.assertEqual(given_up, ["b0", "b1", "s0"])
+        self.peer.send(message("s0", b"3"))
+        self.assertEqual((self.sockets.left, self.sockets.dropped), (0, 0))
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def test_error_of_giving_up(self) -> None:
+        """That a subscription is over by itself is no error."""
+        self.get("/queue/a")
+        self.peer.send(message("s0", b"1"))
+        (browser,) = self.written("UNSUBSCRIBE")
+        self.peer.send(frame("ERROR", receipt_id=browser["receipt"], message="none"))
+        self.assertTrue(self.peer.socket.alive)
+        self.peer.lose()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_no_ack(self) -> None:
+        """What needs no settling is settled at once."""
+        self.get("/queue/a", no_ack=True)
+        self.peer.send(message("s0", b"1", ack="x"))
+        unsubscribe, ack = self.peer.frames()
+        self.assertEqual(unsubscribe.command, "UNSUBSCRIBE")
+        self.assertEqual((ack.command, ack.headers["id"]), ("ACK", "x"))
+
+    def test_empty(self) -> None:
+        """If all browsers have seen nothing, there is nothing."""
+        probe = self.get()
+        self.peer.send(message("b0", browser="end"))
+        self.assertFalse(probe.fired)
+        self.peer.send(message("b1", browser="end"))
+        self.assertIsNone(probe.outcome)
+        self.assertEqual(self.sockets.left, 1)
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def test_others_have_it(self) -> None:
+        """If a browser has seen something, it may come to us, for half a second."""
+        probe = self.get()
+        # A message may have whatever headers.
+        seen = message("b0", b"1", browser="end", priority="4")
+        self.peer.send(seen, message("b0", b"2"))
+        (browser,) = self.written("UNSUBSCRIBE")
+        self.assertEqual(browser["id"], "b0")
+        self.peer.send(message("b0", browser="end"), message("b1", browser="end"))
+        self.peer.clock.advance(0.49)
+        self.assertFalse(probe.fired)
+        self.peer.clock.advance(0.02)
+        self.assertIsNone(probe.outcome)
+        self.assertEqual(self.sockets.left, 1)
+
+    def test_refused(self) -> None:
+        """Who may not read is told so, and the socket is given up."""
+        getting = recipes.get(DESTINATIONS, False, self.sockets)
+        probe = Probe(Deferred.fromCoroutine(getting))
+        first, second = self.written()
+        text = "User a is not authorized to read from: queue"
+        for each in (first, second):
+            error = frame("ERROR", receipt_id=each["receipt"], message=text)
+            self.peer.send(error.replace(b"from: ", b"from\\c "))
+        self.assertIsInstance(probe.outcome, AccessRefused)
+        self.assertEqual(self.sockets.dropped, 1)
+
+    def test_lost(self) -> None:
+        """If the socket is lost, that is said at once."""
+        probe = self.get()
+        self.peer.lose()
+        self.assertIsInstance(probe.outcome, SessionLost)
+        self.assertEqual(self.sockets.dropped, 1)
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def test_lost_with_a_message(self) -> None:
+        """A message that came over a socket that is lost is not handed out."""
+        getting = recipes.get(DESTINATIONS, False, self.sockets)
+        probe = Probe(Deferred.fromCoroutine(getting))
+        first, _ = self.written()
+        self.peer.send(message("s0", b"1"), receipt(first["receipt"]))
+        self.peer.lose()
+        self.assertIsInstance(probe.outcome, SessionLost)
+
+    def test_cancelled(self) -> None:
+        """Cancelling drops the socket, so that the broker has all back."""
+        probe = self.get()
+        probe.deferred.cancel()
+        self.assertIsInstance(probe.outcome, CancelledError)
+        self.assertEqual(self.sockets.dropped, 1)
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+        self.peer.send(message("s0", b"1"))
