@@ -12,6 +12,7 @@ last line counts the tests of all lanes.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,30 +25,29 @@ import attrs
 
 from tests.run_trial import Report
 
-UNIT: Final = (
-    "tests.benchmarks",
-    "tests.cli",
-    "tests.conformance",
-    "tests.contract",
-    "tests.core",
-    "tests.documentation",
-    "tests.entity",
-    "tests.messaging",
-    "tests.packaging",
-    "tests.scenarios",
-    "tests.serialization",
-    "tests.service",
-    "tests.support",
-    "tests.test_message",
-    "tests.testing",
-    "tests.transport",
-    "tests.url",
-    "tests.util",
-)
-"""The packages whose tests need no broker."""
-
 LANES: Final[Mapping[str, Sequence[str]]] = {
-    "unit": UNIT,
+    "unit": (
+        "tests.conformance",
+        "tests.contract",
+        "tests.core",
+        "tests.entity",
+        "tests.messaging",
+        "tests.scenarios",
+        "tests.serialization",
+        "tests.service",
+        "tests.support",
+        "tests.test_message",
+        "tests.testing",
+        "tests.transport",
+        "tests.url",
+        "tests.util",
+    ),
+    "processes": (
+        "tests.benchmarks",
+        "tests.cli",
+        "tests.documentation",
+        "tests.packaging",
+    ),
     "amqp": (
         "tests.brokers.amqp",
         "tests.brokers.conformance.test_pika",
@@ -81,9 +81,10 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
 """What each lane runs; together they are all tests but C{tests.further_brokers}."""
 
 GROUPS: Final[Mapping[str, Sequence[str]]] = {
-    "unit": ["unit"],
-    "brokers": [name for name in LANES if name != "unit"],
+    "unit": ["unit", "processes"],
+    "brokers": ["amqp", "stomp-rabbitmq", "activemq"],
 }
+"""The lanes that have a name together."""
 
 
 @attrs.define
@@ -108,6 +109,7 @@ class Lane:
                 [sys.executable, "-u", "-m", "tests.run_trial", *tests],
                 env={
                     **os.environ,
+                    "TXKOMBU_TEST_FOLDER": str(self.folder / "trial"),
                     "TXKOMBU_TEST_LANE": f"{number}/{len(LANES)}",
                     "TXKOMBU_TEST_REPORT": str(self._report),
                 },
@@ -178,6 +180,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) > 1 or (arguments and arguments[0] not in GROUPS):
         return subprocess.call([sys.executable, "-m", "tests.run_trial", *arguments])
     lanes = GROUPS[arguments[0]] if arguments else list(LANES)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which stops the lanes
     with tempfile.TemporaryDirectory(prefix="txkombu-tests-") as folder:
         report = run_lanes(lanes, Path(folder))
     print("\n=== all\n")

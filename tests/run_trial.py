@@ -3,7 +3,8 @@ Trial with three rules more: a warning is an error, an error of a Deferred that
 nobody handled fails the run, and with C{CI=true} a skipped test fails it too.
 
 C{python -m tests.run_trial tests}; the last line says how many passed, failed
-and were skipped.  C{TXKOMBU_TEST_REPORT} names a file to write that to, too.
+and were skipped.  C{TXKOMBU_TEST_REPORT} names a file to write that to, too, and
+C{TXKOMBU_TEST_FOLDER} where the tests run, instead of C{_trial_temp}.
 """
 
 from __future__ import annotations
@@ -84,8 +85,7 @@ class Reporter(TreeReporter):
 def run(names: list[str]) -> Any:
     """Run the tests of these modules, and give trial's result."""
     suite = TestLoader().loadByNames(names, recurse=True)
-    lane = os.environ.get("TXKOMBU_TEST_LANE", "").partition("/")[0]
-    folder = f"_trial_temp-lane-{lane}" if lane else "_trial_temp"
+    folder = os.environ.get("TXKOMBU_TEST_FOLDER", "_trial_temp")
     return TrialRunner(Reporter, workingDirectory=folder).run(suite)
 
 

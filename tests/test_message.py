@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.fakes import FakeChannel, delivery
 from txkombu import Queue
 from txkombu.compression import LIMIT
-from txkombu.core.unacked import Inbox
+from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import (
     ContentDisallowed,
     DecodeError,
@@ -226,8 +226,8 @@ class PropertiesTests(SynchronousTestCase):
         def properties() -> dict[str, object]:
             raise DecodeError("broken table")
 
-        inbox = Inbox(FakeChannel())
-        got = Message(delivery(properties=properties), inbox)
+        unacked = UnackedMessages(FakeChannel())
+        got = Message(delivery(properties=properties), unacked)
         for name in ("properties", "payload", "body", "headers", "content_type"):
             for _ in range(2):
                 self.assertRaises(DecodeError, getattr, got, name)
@@ -300,11 +300,11 @@ class SettlingTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
-        self.inbox = Inbox(self.channel)
+        self.unacked = UnackedMessages(self.channel)
 
     def message(self) -> Message:
         """Make a message that needs an ack."""
-        return Message(delivery(3), self.inbox, Queue("video"))
+        return Message(delivery(3), self.unacked, Queue("video"))
 
     def test_each_way(self) -> None:
         """Each way marks it as settled, and says what became of it."""
@@ -361,14 +361,14 @@ class SettlingTests(SynchronousTestCase):
 
     def test_settled_by_a_later_one(self) -> None:
         """One that a later one settled too cannot be settled again."""
-        earlier = Message(delivery(2), self.inbox, Queue("video"))
+        earlier = Message(delivery(2), self.unacked, Queue("video"))
         self.message().ack(multiple=True)
         self.assertRaises(MessageStateError, earlier.ack)
         self.assertTrue(earlier.acknowledged)
 
     def test_undecodable(self) -> None:
         """One that cannot be decoded can be settled."""
-        got = Message(delivery(body=b"{", properties=JSON), self.inbox)
+        got = Message(delivery(body=b"{", properties=JSON), self.unacked)
         self.assertRaises(DecodeError, got.decode)
         got.reject()
         self.assertEqual(self.channel.settled, [("reject", 1, False)])

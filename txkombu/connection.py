@@ -20,14 +20,14 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
-from ._util.timeouts import all_over_in_time, bounded
+from ._util.timeouts import gather_results_in_time, with_timeout
 from ._util.validation import check_short_string
-from ._util.waiters import Once
+from ._util.waiters import SharedClose
 from .core.channel import Channel
-from .core.drain_events import Draining
+from .core.drain_events import DrainEvents
 from .core.lifecycle import State
-from .core.liveness import answers
-from .core.reconnector import SessionKeeper
+from .core.liveness import is_responsive
+from .core.reconnector import Reconnector
 from .core.settings import Settings
 from .core.topology import Topology
 from .entity import Queue
@@ -114,11 +114,11 @@ class BrokerConnection(Settings):
         super().__init__(
             alternates, given_transport, endpoint, reactor, operation_timeout
         )
-        self._keeper: SessionKeeper | None = None
+        self._reconnector: Reconnector | None = None
         self._default_channel: Channel | None = None
         self._channels: list[Channel] = []
-        self.draining = Draining()
-        self._end = Once(self._close)
+        self.drain_waiters = DrainEvents()
+        self._end = SharedClose(self._close)
         self.topology = Topology(self._queue_renamed)
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
 
@@ -140,10 +140,10 @@ class BrokerConnection(Settings):
     # --- its parts ----------------------------------------------------------
 
     @property
-    def keeper(self) -> SessionKeeper:
+    def reconnector(self) -> Reconnector:
         """What holds the session."""
-        if self._keeper is None:
-            self._keeper = SessionKeeper(
+        if self._reconnector is None:
+            self._reconnector = Reconnector(
                 self._alternates,
                 self._transport_of,
                 self._endpoint,
@@ -151,7 +151,7 @@ class BrokerConnection(Settings):
                 self._restore,
                 self._flow,
             )
-        return self._keeper
+        return self._reconnector
 
     def _restore(self, session: ISession) -> Deferred[None]:
         return self.topology.replay(session, self._all_restored)
@@ -159,7 +159,7 @@ class BrokerConnection(Settings):
     def _all_restored(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
         """Thousands of declarations may take long; each one may not."""
         timeout = self.operation_timeout
-        return all_over_in_time(began, self.clock, timeout, "restoring")
+        return gather_results_in_time(began, self.clock, timeout, "restoring")
 
     def _flow(self, allowed: bool) -> None:
         for channel in list(self._channels):
@@ -185,12 +185,12 @@ class BrokerConnection(Settings):
 
     def when_up(self) -> Deferred[ISession]:
         """Connect if need be; fires with the session."""
-        return self.keeper.when_up()
+        return self.reconnector.when_up()
 
     @property
     def state(self) -> State:
         """Where the connection is; see L{txkombu.core.lifecycle}."""
-        return State.IDLE if self._keeper is None else self._keeper.state
+        return State.IDLE if self._reconnector is None else self._reconnector.state
 
     @property
     def connected(self) -> bool:
@@ -205,17 +205,17 @@ class BrokerConnection(Settings):
     @property
     def last_error(self) -> Exception | None:
         """What the last loss or failed attempt was; None while all is well."""
-        return None if self._keeper is None else self._keeper.last_error
+        return None if self._reconnector is None else self._reconnector.last_error
 
     @property
     def blocked_reason(self) -> str:
         """Why the broker takes no messages now (RabbitMQ's alarms), or C{""}."""
-        return "" if self._keeper is None else self._keeper.blocked_reason
+        return "" if self._reconnector is None else self._reconnector.blocked_reason
 
     @property
     def may_publish(self) -> bool:
         """Whether broker and socket take messages now."""
-        return self._keeper is None or self._keeper.may_publish
+        return self._reconnector is None or self._reconnector.may_publish
 
     def update_secret(self, secret: str, reason: str = "renewed") -> Deferred[None]:
         """
@@ -235,7 +235,7 @@ class BrokerConnection(Settings):
         check_short_string("reason", reason)
         self._set_password(secret)
         if self.state is State.WAITING:
-            self.keeper.credentials_changed()
+            self.reconnector.credentials_changed()
         if self.state in (State.IDLE, State.WAITING):
             return succeed(None)
 
@@ -246,12 +246,14 @@ class BrokerConnection(Settings):
             raise NotSupported("update_secret", self.transport_name, hint)
 
         telling = self.when_up().addCallback(tell)
-        return bounded(telling, self.clock, self.operation_timeout, "update_secret")
+        return with_timeout(
+            telling, self.clock, self.operation_timeout, "update_secret"
+        )
 
     def answers(self) -> Deferred[bool]:
         """@return: fires with whether the broker answers at all; never fails."""
-        session = self.keeper.session
-        return succeed(False) if session is None else answers(session, self.clock)
+        session = self.reconnector.session
+        return succeed(False) if session is None else is_responsive(session, self.clock)
 
     def close(self) -> Deferred[None]:
         """
@@ -266,8 +268,8 @@ class BrokerConnection(Settings):
     def _close(self) -> Generator[Deferred[Any], Any, None]:
         channels = list(self._channels)
         yield DeferredList([each.close_because(_closed()) for each in channels])
-        yield self.keeper.close()
-        self.draining.close(_closed())
+        yield self.reconnector.close()
+        self.drain_waiters.close(_closed())
 
     release = close
 
@@ -276,7 +278,7 @@ class BrokerConnection(Settings):
         Abort the session as if the network had cut it, and recover; for tests
         of how a program takes it.
         """
-        self.keeper.drop(self._tell_channels)
+        self.reconnector.drop(self._tell_channels)
 
     def _tell_channels(self, error: Exception) -> None:
         for channel in list(self._channels):
@@ -296,7 +298,11 @@ class BrokerConnection(Settings):
 
     def current_uri(self) -> str:
         """The URL of the alternate in use, or tried last, C{**} for its password."""
-        return self.as_uri() if self._keeper is None else self._keeper.place.as_uri()
+        return (
+            self.as_uri()
+            if self._reconnector is None
+            else self._reconnector.place.as_uri()
+        )
 
     def heartbeat_check(self, rate: int = 2) -> None:
         """Do nothing: heartbeats run by themselves."""
@@ -318,7 +324,7 @@ class BrokerConnection(Settings):
             lambda _: channel, lambda failure: self._abandon(channel, failure)
         )
         timeout = self.operation_timeout
-        return bounded(opening, self.clock, timeout, "opening a channel")
+        return with_timeout(opening, self.clock, timeout, "opening a channel")
 
     def _abandon(self, channel: Channel, failure: Failure) -> Failure:
         channel.close()
@@ -336,7 +342,7 @@ class BrokerConnection(Settings):
         """Forget a channel that was closed, and tell its consumers."""
         if channel in self._channels:
             self._channels.remove(channel)
-        self.draining.channel_closed(channel)
+        self.drain_waiters.channel_closed(channel)
 
     @property
     def default_channel(self) -> Channel:
@@ -372,14 +378,14 @@ class BrokerConnection(Settings):
         """Make a L{txkombu.simple.SimpleQueue} on a channel of its own."""
         return simple.SimpleQueue(self, name, **options)
 
-    def left_undone(self) -> list[str]:
+    def unfinished_work(self) -> list[str]:
         """
         Say which messages await settlement, which handlers are at work, and
         what waits for the broker or for a message.
         """
         return [
-            *(what for each in self._channels for what in each.left_undone()),
-            *self.draining.left_undone(),
+            *(what for each in self._channels for what in each.unfinished_work()),
+            *self.drain_waiters.unfinished_work(),
         ]
 
     # --- drain_events -------------------------------------------------------
@@ -399,10 +405,10 @@ class BrokerConnection(Settings):
         """
         if self._end.begun:
             return fail(_closed())
-        handled = self.draining.wait()
+        handled = self.drain_waiters.wait()
         if timeout is None:
             return handled
-        return bounded(handled, self.clock, timeout, "drain_events")
+        return with_timeout(handled, self.clock, timeout, "drain_events")
 
     # --- async with ---------------------------------------------------------
 

@@ -64,10 +64,10 @@ class Message:
         "_accept",
         "_body",
         "_delivery",
-        "_inbox",
         "_payload",
         "_queue",
         "_state",
+        "_unacked",
         "delivery_tag",
         "redelivered",
     )
@@ -75,12 +75,12 @@ class Message:
     def __init__(
         self,
         delivery: Delivery,
-        inbox: Settler | None,
+        unacked: Settler | None,
         queue: SourceQueue | None = None,
         accept: frozenset[str] | None = None,
     ) -> None:
         self._delivery = delivery
-        self._inbox = inbox
+        self._unacked = unacked
         self._queue = queue
         self._accept = accept
         self._body: bytes | None = None
@@ -88,8 +88,8 @@ class Message:
         self._state = ""
         self.delivery_tag = delivery.tag
         self.redelivered = delivery.redelivered
-        if inbox is not None:
-            inbox.unsettled[delivery.tag] = self
+        if unacked is not None:
+            unacked.unsettled[delivery.tag] = self
 
     # --- what it holds ------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Message:
     @property
     def no_ack(self) -> bool:
         """Whether the broker took it for handled when it sent it."""
-        return self._inbox is None
+        return self._unacked is None
 
     @property
     def delivery_count(self) -> int:
@@ -226,8 +226,8 @@ class Message:
     @property
     def is_back(self) -> bool:
         """Whether the broker has it again, and hands it out anew."""
-        inbox = self._inbox
-        return self._state == "requeued" or (inbox is not None and inbox.gone)
+        unacked = self._unacked
+        return self._state == "requeued" or (unacked is not None and unacked.gone)
 
     @property
     def acknowledged(self) -> bool:
@@ -244,11 +244,11 @@ class Message:
             nothing.
         @raise MessageStateError: it was settled before.
         """
-        inbox = self._inbox
-        if inbox is None:
+        unacked = self._unacked
+        if unacked is None:
             return succeed(Settlement.SENT)
         self._settle("acknowledged")
-        return inbox.ack(self.delivery_tag, multiple)
+        return unacked.ack(self.delivery_tag, multiple)
 
     def nack(
         self, multiple: bool = False, requeue: bool = True
@@ -258,11 +258,11 @@ class Message:
 
         Returns and raises as L{ack}.
         """
-        inbox = self._inbox
-        if inbox is None:
+        unacked = self._unacked
+        if unacked is None:
             return succeed(Settlement.SENT)
         self._settle("requeued" if requeue else "rejected")
-        return inbox.nack(self.delivery_tag, multiple, requeue)
+        return unacked.nack(self.delivery_tag, multiple, requeue)
 
     def reject(self, requeue: bool = False) -> Deferred[Settlement]:
         """
@@ -270,11 +270,11 @@ class Message:
 
         Returns and raises as L{ack}.
         """
-        inbox = self._inbox
-        if inbox is None:
+        unacked = self._unacked
+        if unacked is None:
             return succeed(Settlement.SENT)
         self._settle("requeued" if requeue else "rejected")
-        return inbox.reject(self.delivery_tag, requeue)
+        return unacked.reject(self.delivery_tag, requeue)
 
     def requeue(self) -> Deferred[Settlement]:
         """Reject it and have it delivered again; returns and raises as L{ack}."""
@@ -288,9 +288,9 @@ class Message:
             )
         self._state = state
 
-    def move_to(self, inbox: Settler) -> None:
+    def move_to(self, unacked: Settler) -> None:
         """It is settled elsewhere from now on."""
-        self._inbox = inbox
+        self._unacked = unacked
 
     def settled_by_other(self, state: str) -> None:
         """Note that a later message settled this one too."""

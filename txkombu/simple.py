@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ._util.timeouts import bounded
+from ._util.timeouts import with_timeout
 from .core.channel import ChannelLender
 from .entity import Exchange, Queue
 from .exceptions import NotSupported, OperationTimeout
@@ -84,7 +84,7 @@ class SimpleQueue:
         if timeout is None:
             return waiting
         clock = self.channel.connection.clock
-        return bounded(waiting, clock, timeout, "get").addErrback(_as_empty)
+        return with_timeout(waiting, clock, timeout, "get").addErrback(_as_empty)
 
     def get_nowait(self) -> Deferred[Message]:
         """Take one message out if there is one now; else fail with C{queue.Empty}."""

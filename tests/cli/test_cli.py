@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.processes import TWIST, TWISTD, Running, run_python
 from txkombu import Consumer, __version__
-from txkombu.cli.consumer_loader import BadName, consumer_named
+from txkombu.cli.consumer_loader import ConsumerNotFound, consumer_named
 from txkombu.cli.tap import Options, makeService
 from txkombu.service import ConsumerService
 from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
@@ -110,7 +110,7 @@ class NameTests(ModuleCase):
 
     def assert_bad(self, name: str, text: str) -> None:
         """The name is refused, in one line that says this."""
-        error = self.assertRaises(BadName, consumer_named, name)
+        error = self.assertRaises(ConsumerNotFound, consumer_named, name)
         self.assertIn(text, str(error))
         self.assertNotIn("\n", str(error))
 

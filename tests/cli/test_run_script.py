@@ -161,10 +161,11 @@ class RunnerTests(SynchronousTestCase):
     def run_tests(self, *names: str, ci: str = "") -> tuple[int, list[str]]:
         """Run these; gives the exit code and the lines that were printed."""
         path = os.pathsep.join([str(self.home), str(CHECKOUT), *sys.path])
+        own = {key: each for key, each in os.environ.items() if "TXKOMBU" not in key}
         done = subprocess.run(
             [sys.executable, str(run_trial.__file__)]
             + [f"samples.{name}" for name in names],
-            env={**os.environ, "PYTHONPATH": path, "CI": ci},
+            env={**own, "PYTHONPATH": path, "CI": ci},
             cwd=self.home,
             capture_output=True,
             text=True,

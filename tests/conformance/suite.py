@@ -437,11 +437,11 @@ class Consuming(Conformance):
         channel = await self.connection.channel()
         consumer = Consumer(channel, [queue])
         consumer.register_callback(self.take)
-        draining = self.connection.drain_events(timeout=20)
+        drain_waiters = self.connection.drain_events(timeout=20)
         producer = Producer(await self.connect().channel(), queue.exchange)
         await consumer.consume()
         await producer.publish({"import_feed": "http://x"}, routing_key="importer")
-        await draining
+        await drain_waiters
         await producer.close()
         self.assertEqual(self.got, [{"import_feed": "http://x"}])
 

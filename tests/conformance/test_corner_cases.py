@@ -16,7 +16,7 @@ from tests.contract.harness import Probe
 from tests.support.fakes import FakeSession, FakeTransport
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 from txkombu.core.channel import Channel
-from txkombu.core.publish_queue import Publisher
+from txkombu.core.publish_queue import PublishQueue
 from txkombu.exceptions import (
     ChannelClosed,
     ConnectionClosed,
@@ -718,7 +718,7 @@ class PublisherTests(SynchronousTestCase):
 
     def test_give_up(self) -> None:
         """They are told why."""
-        publisher = Publisher(Clock(), lambda: "waiting")
+        publisher = PublishQueue(Clock(), lambda: "waiting")
         waiting: Deferred[None] = publisher.when_ready()
         publisher.give_up(SessionLost("no more"))
         self.failureResultOf(waiting, SessionLost)

@@ -258,7 +258,7 @@ class SweepTests(SynchronousTestCase):
         self.assertEqual(world.clock.getDelayedCalls(), [], name)
         self.assertEqual(world.broker.memory.sessions, [], name)
         self.assertEqual(world.broker.sessions, [], name)
-        self.assertEqual(world.connection.left_undone(), [], name)
+        self.assertEqual(world.connection.unfinished_work(), [], name)
         if name.startswith("publish"):
             self.check_published(name, world, operation.outcome)
         if name in READS_WORK:
@@ -401,7 +401,7 @@ class FirstUseTests(SynchronousTestCase):
                 for closing in world.close():
                     self.assertEqual(closing.outcomes, [None], name)
                 self.assertEqual(world.clock.getDelayedCalls(), [], name)
-                self.assertEqual(world.connection.left_undone(), [], name)
+                self.assertEqual(world.connection.unfinished_work(), [], name)
                 if unused:
                     break
         gc.collect()

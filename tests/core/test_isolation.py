@@ -145,7 +145,7 @@ class RefusedTests(ApartTestCase):
         """Cancelling it ends its attempts, and its channel; its tag is free."""
         self.consuming(WORK)
         taken = self.consuming(TAKEN)
-        [tag] = taken._intake.tags
+        [tag] = taken._queue_subscriptions.tags
         self.lose_it_to_another()
         self.assertRaises(
             ValueError, self.channel.consume, WORK, print, consumer_tag=tag

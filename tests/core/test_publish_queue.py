@@ -18,9 +18,9 @@ from txkombu.core.publish_queue import (
     TURN_BYTES,
     WINDOW,
     WINDOW_BYTES,
-    Publisher,
+    PublishQueue,
 )
-from txkombu.core.publish_request import Outgoing
+from txkombu.core.publish_request import PublishRequest
 from txkombu.exceptions import (
     BackpressureError,
     ChannelClosed,
@@ -41,7 +41,7 @@ class PublisherTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.phase = "waiting for the connection"
-        self.publisher = Publisher(self.clock, lambda: self.phase)
+        self.publisher = PublishQueue(self.clock, lambda: self.phase)
         self.channel = FakeChannel()
 
     def up(self) -> None:
@@ -60,9 +60,9 @@ class PublisherTestCase(SynchronousTestCase):
         timeout: float = 30.0,
         confirm: bool = True,
         held: bool = False,
-    ) -> Outgoing:
+    ) -> PublishRequest:
         """Make a message."""
-        message = Outgoing(body, {}, EXCHANGE, "key", False, confirm, timeout)
+        message = PublishRequest(body, {}, EXCHANGE, "key", False, confirm, timeout)
         message.held = held
         return message
 
@@ -105,7 +105,7 @@ class SendingTests(PublisherTestCase):
         """It goes out within the call, with everything that belongs to it."""
         self.up()
         properties: dict[str, object] = {"message_id": "7"}
-        message = Outgoing(b"body", properties, EXCHANGE, "key", True, True, 30.0)
+        message = PublishRequest(b"body", properties, EXCHANGE, "key", True, True, 30.0)
         publishing = self.publisher.publish(message)
         [call] = self.verdicts
         self.assertEqual(
@@ -327,23 +327,23 @@ class RoomTests(PublisherTestCase):
             self.assertNoResult(self.publish(large))
             self.failureResultOf(self.publish(b"x"), BackpressureError)
 
-    def cancel(self, message: Outgoing, publishing: Deferred[None]) -> None:
+    def cancel(self, message: PublishRequest, publishing: Deferred[None]) -> None:
         """Cancel it."""
         publishing.cancel()
 
-    def expire(self, message: Outgoing, publishing: Deferred[None]) -> None:
+    def expire(self, message: PublishRequest, publishing: Deferred[None]) -> None:
         """Let its deadline pass."""
         self.clock.advance(5)
 
-    def forsake(self, message: Outgoing, publishing: Deferred[None]) -> None:
+    def forsake(self, message: PublishRequest, publishing: Deferred[None]) -> None:
         """Lose the connection."""
         self.publisher.fail_pending(SessionLost("cut"))
 
-    def refuse(self, message: Outgoing, publishing: Deferred[None]) -> None:
+    def refuse(self, message: PublishRequest, publishing: Deferred[None]) -> None:
         """Refuse what it needs."""
         self.publisher.refuse(message, Failure(ValueError()))
 
-    def send(self, message: Outgoing, publishing: Deferred[None]) -> None:
+    def send(self, message: PublishRequest, publishing: Deferred[None]) -> None:
         """Send it."""
         self.channel.answers["basic_publish"] = None
         self.up()

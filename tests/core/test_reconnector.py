@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from tests.support.fakes import Attempt, FakeSession, FakeTransport
 from txkombu import BrokerConnection
 from txkombu.core.lifecycle import State
-from txkombu.core.reconnector import SessionKeeper
+from txkombu.core.reconnector import Reconnector
 from txkombu.exceptions import (
     AuthenticationFailed,
     ConnectError,
@@ -38,7 +38,7 @@ class KeeperTestCase(SynchronousTestCase):
         self.restored: list[ISession] = []
         self.restore_at_once = True
         self.flows: list[bool] = []
-        self.keeper = SessionKeeper(
+        self.reconnector = Reconnector(
             parameters_for(self.urls),
             self.transport_for,
             None,
@@ -46,7 +46,7 @@ class KeeperTestCase(SynchronousTestCase):
             self.restore,
             self.flows.append,
         )
-        self.keeper._backoff._jitter = lambda: 0.0
+        self.reconnector._backoff._jitter = lambda: 0.0
 
     def transport_for(self, parameters: Parameters) -> IBrokerTransport:
         """Give the fake transport."""
@@ -74,7 +74,7 @@ class KeeperTestCase(SynchronousTestCase):
 
     def up(self) -> FakeSession:
         """Bring the keeper up."""
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         session = self.accept()
         self.successResultOf(waiting)
         self.flows.clear()
@@ -86,8 +86,8 @@ class KeeperTestCase(SynchronousTestCase):
 
     def assertNothingLeft(self) -> None:
         """Assert that it is closed and that nothing of it goes on."""
-        self.assertIs(self.keeper.state, State.CLOSED)
-        self.assertIsNone(self.keeper.session)
+        self.assertIs(self.reconnector.state, State.CLOSED)
+        self.assertIsNone(self.reconnector.session)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         before = len(self.transport.attempts)
         self.clock.advance(1000)
@@ -99,31 +99,31 @@ class ConnectTests(KeeperTestCase):
 
     def test_interface(self) -> None:
         """A keeper is what hears of sessions."""
-        verifyObject(ISessionListener, self.keeper)
+        verifyObject(ISessionListener, self.reconnector)
 
     def test_nothing_by_itself(self) -> None:
         """Nothing is connected before somebody asks."""
         self.assertEqual(self.transport.attempts, [])
-        self.assertIs(self.keeper.state, State.IDLE)
+        self.assertIs(self.reconnector.state, State.IDLE)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_up(self) -> None:
         """Who asks gets the session once it is restored."""
         self.restore_at_once = False
-        waiting = self.keeper.when_up()
-        self.assertIs(self.keeper.state, State.CONNECTING)
+        waiting = self.reconnector.when_up()
+        self.assertIs(self.reconnector.state, State.CONNECTING)
         session = self.accept()
-        self.assertIs(self.keeper.state, State.RESTORING)
-        self.assertIsNone(self.keeper.session)
+        self.assertIs(self.reconnector.state, State.RESTORING)
+        self.assertIsNone(self.reconnector.session)
         self.assertNoResult(waiting)
         self.restoring[0].callback(None)
-        self.assertIs(self.keeper.state, State.CONNECTED)
+        self.assertIs(self.reconnector.state, State.CONNECTED)
         self.assertIs(self.successResultOf(waiting), session)
-        self.assertIs(self.successResultOf(self.keeper.when_up()), session)
+        self.assertIs(self.successResultOf(self.reconnector.when_up()), session)
 
     def test_one_attempt_for_all(self) -> None:
         """However many ask, there is one attempt."""
-        waiting = [self.keeper.when_up() for _ in range(5)]
+        waiting = [self.reconnector.when_up() for _ in range(5)]
         self.assertEqual(len(self.transport.attempts), 1)
         session = self.accept()
         for each in waiting:
@@ -131,37 +131,37 @@ class ConnectTests(KeeperTestCase):
 
     def test_refused(self) -> None:
         """If the first attempt fails, all who asked are told, and it ends there."""
-        waiting = [self.keeper.when_up(), self.keeper.when_up()]
+        waiting = [self.reconnector.when_up(), self.reconnector.when_up()]
         error = ConnectError("refused")
         self.attempt.fail(error)
         for each in waiting:
             self.assertIs(self.failureResultOf(each).value, error)
-        self.assertIs(self.keeper.state, State.IDLE)
-        self.assertIs(self.keeper.last_error, error)
+        self.assertIs(self.reconnector.state, State.IDLE)
+        self.assertIs(self.reconnector.last_error, error)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_refused_and_asked_again(self) -> None:
         """Who asks again, also when told, causes another attempt."""
         again: list[Deferred[ISession]] = []
-        waiting = self.keeper.when_up()
-        waiting.addErrback(lambda _: again.append(self.keeper.when_up()))
+        waiting = self.reconnector.when_up()
+        waiting.addErrback(lambda _: again.append(self.reconnector.when_up()))
         self.attempt.fail(ConnectError("refused"))
         self.assertEqual(len(self.transport.attempts), 2)
         session = self.accept()
         self.assertIs(self.successResultOf(again[0]), session)
-        self.assertIsNone(self.keeper.last_error)
+        self.assertIsNone(self.reconnector.last_error)
 
     def test_unexpected_error(self) -> None:
         """Whatever connecting fails with, who asked is told."""
         for error in (CancelledError(), ValueError("no such host")):
-            waiting = self.keeper.when_up()
+            waiting = self.reconnector.when_up()
             self.attempt.fail(error)
             self.assertIs(self.failureResultOf(waiting).value, error)
-            self.assertIs(self.keeper.state, State.IDLE)
+            self.assertIs(self.reconnector.state, State.IDLE)
 
     def test_no_transport(self) -> None:
         """A transport that cannot be had is a failed attempt."""
-        keeper = SessionKeeper(
+        reconnector = Reconnector(
             parameters_for("amqp://one"),
             self.no_transport,
             None,
@@ -169,8 +169,8 @@ class ConnectTests(KeeperTestCase):
             self.restore,
             self.flows.append,
         )
-        self.failureResultOf(keeper.when_up(), TransportNotAvailable)
-        self.assertIs(keeper.state, State.IDLE)
+        self.failureResultOf(reconnector.when_up(), TransportNotAvailable)
+        self.assertIs(reconnector.state, State.IDLE)
 
     def no_transport(self, parameters: Parameters) -> IBrokerTransport:
         """Have none."""
@@ -178,7 +178,7 @@ class ConnectTests(KeeperTestCase):
 
     def test_cancelled_waiter(self) -> None:
         """Who gives up asking stops nobody else."""
-        gone, stays = self.keeper.when_up(), self.keeper.when_up()
+        gone, stays = self.reconnector.when_up(), self.reconnector.when_up()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
         self.assertFalse(self.attempt.cancelled)
@@ -187,15 +187,15 @@ class ConnectTests(KeeperTestCase):
 
     def test_all_cancelled(self) -> None:
         """When all have given up asking, the attempt is given up; one may ask again."""
-        first, second = self.keeper.when_up(), self.keeper.when_up()
+        first, second = self.reconnector.when_up(), self.reconnector.when_up()
         first.cancel()
         second.cancel()
         for each in (first, second):
             self.failureResultOf(each, CancelledError)
         self.assertTrue(self.attempt.cancelled)
         self.assertEqual(len(self.transport.attempts), 1)
-        self.assertIs(self.keeper.state, State.IDLE)
-        again = self.keeper.when_up()
+        self.assertIs(self.reconnector.state, State.IDLE)
+        again = self.reconnector.when_up()
         session = self.accept()
         self.assertIs(self.successResultOf(again), session)
 
@@ -204,12 +204,12 @@ class ConnectTests(KeeperTestCase):
         self.up()
         self.lose()
         self.clock.advance(1)
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
         self.assertFalse(self.attempt.cancelled)
         self.accept()
-        self.assertIs(self.keeper.state, State.CONNECTED)
+        self.assertIs(self.reconnector.state, State.CONNECTED)
 
     def test_at_once(self) -> None:
         """A transport may connect before it returns."""
@@ -224,18 +224,18 @@ class ConnectTests(KeeperTestCase):
             return connecting
 
         transport.connect = at_once  # type: ignore[method-assign, assignment]  # in its place, for this test
-        self.assertIs(self.successResultOf(self.keeper.when_up()), session)
+        self.assertIs(self.successResultOf(self.reconnector.when_up()), session)
         self.lose()
-        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIs(self.reconnector.state, State.WAITING)
         self.clock.advance(1)
-        self.assertIs(self.keeper.state, State.CONNECTED)
+        self.assertIs(self.reconnector.state, State.CONNECTED)
 
     def test_what_is_passed_on(self) -> None:
         """The transport gets the parameters, the clock and the listener."""
-        self.keeper.when_up()
+        self.reconnector.when_up()
         self.assertEqual(self.attempt.parameters.hostname, "one")
         self.assertIs(self.attempt.clock, self.clock)
-        self.assertIs(self.attempt.listener, self.keeper)
+        self.assertIs(self.attempt.listener, self.reconnector)
         self.assertIsNone(self.attempt.endpoint)
 
 
@@ -250,7 +250,7 @@ class AlternatesTests(KeeperTestCase):
 
     def test_in_order(self) -> None:
         """One is tried after the other, each after the one before failed."""
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         self.assertEqual(self.hosts(), ["one"])
         self.attempt.fail(ConnectError("no"))
         self.assertEqual(self.hosts(), ["one", "two"])
@@ -273,12 +273,12 @@ class AlternatesTests(KeeperTestCase):
 
     def test_all_fail(self) -> None:
         """When the last one failed, who asked is told, with its error."""
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         for name in ("first", "second", "third"):
             self.attempt.fail(ConnectError(name))
         self.assertEqual(str(self.failureResultOf(waiting).value), "third")
         self.assertEqual(self.hosts(), ["one", "two", "three"])
-        self.assertIs(self.keeper.state, State.IDLE)
+        self.assertIs(self.reconnector.state, State.IDLE)
 
     def test_one_is_not_available(self) -> None:
         """One whose transport is missing is passed over."""
@@ -288,8 +288,8 @@ class AlternatesTests(KeeperTestCase):
                 raise TransportNotAvailable("not installed")
             return self.transport
 
-        self.keeper._transport_for = missing
-        self.keeper.when_up()
+        self.reconnector._transport_for = missing
+        self.reconnector.when_up()
         self.assertEqual(self.hosts(), ["two"])
 
     def test_most_hopeful(self) -> None:
@@ -308,7 +308,7 @@ class AlternatesTests(KeeperTestCase):
             failures = [
                 ConnectError(each) if isinstance(each, str) else each for each in errors
             ]
-            waiting = self.keeper.when_up()
+            waiting = self.reconnector.when_up()
             with capturedLogs() as events:
                 for each in failures:
                     self.attempt.fail(each)
@@ -319,7 +319,7 @@ class AlternatesTests(KeeperTestCase):
 
     def test_refused_by_some(self) -> None:
         """Only where all refuse the login does the next attempt come slowly."""
-        self.keeper.when_up()
+        self.reconnector.when_up()
         self.accept()
         self.lose()
         self.clock.advance(1)
@@ -340,7 +340,7 @@ class AlternatesTests(KeeperTestCase):
 
     def test_after_a_loss(self) -> None:
         """After a loss all are tried again from the first."""
-        self.keeper.when_up()
+        self.reconnector.when_up()
         self.attempt.fail(ConnectError("no"))
         self.accept()
         self.lose()
@@ -349,38 +349,38 @@ class AlternatesTests(KeeperTestCase):
 
     def test_cancelled_between(self) -> None:
         """What is given up tries no other."""
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         self.attempt.fail(ConnectError("no"))
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
         self.assertEqual(self.hosts(), ["one", "two"])
-        self.assertIs(self.keeper.state, State.IDLE)
+        self.assertIs(self.reconnector.state, State.IDLE)
 
     def test_given_up_again_and_again(self) -> None:
         """Who never waits for the last one gets to it all the same."""
         for _ in range(4):
-            waiting = self.keeper.when_up()
+            waiting = self.reconnector.when_up()
             waiting.cancel()
             self.failureResultOf(waiting, CancelledError)
         self.assertEqual(self.hosts(), ["one", "two", "three", "one"])
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         for _ in range(3):
             self.attempt.fail(ConnectError("no"))
         self.failureResultOf(waiting, ConnectError)
         self.assertEqual(self.hosts()[4:], ["two", "three", "one"])
-        self.keeper.when_up()
+        self.reconnector.when_up()
         self.assertEqual(self.hosts()[7:], ["one"])
 
     def test_closed_between(self) -> None:
         """A close stops it at whatever it tries, also if that fails oddly."""
         for error in (None, ConnectError("aborted")):
             self.setUp()
-            waiting = self.keeper.when_up()
+            waiting = self.reconnector.when_up()
             if error is not None:
                 self.attempt.reply._canceller = lambda reply, error=error: (
                     reply.errback(error)
                 )
-            self.successResultOf(self.keeper.close())
+            self.successResultOf(self.reconnector.close())
             self.failureResultOf(waiting, ConnectionClosed)
             self.assertEqual(self.hosts(), ["one"])
             self.assertNothingLeft()
@@ -393,18 +393,18 @@ class LossTests(KeeperTestCase):
         """After a wait another session is got, and restored."""
         self.up()
         self.lose()
-        self.assertIs(self.keeper.state, State.WAITING)
-        self.assertIsNone(self.keeper.session)
-        self.assertIsInstance(self.keeper.last_error, SessionLost)
-        waiting = self.keeper.when_up()
+        self.assertIs(self.reconnector.state, State.WAITING)
+        self.assertIsNone(self.reconnector.session)
+        self.assertIsInstance(self.reconnector.last_error, SessionLost)
+        waiting = self.reconnector.when_up()
         self.clock.advance(0.9)
         self.assertEqual(len(self.transport.attempts), 1)
         self.clock.advance(0.1)
-        self.assertIs(self.keeper.state, State.CONNECTING)
+        self.assertIs(self.reconnector.state, State.CONNECTING)
         second = self.accept()
         self.assertIs(self.successResultOf(waiting), second)
         self.assertEqual(self.restored[1:], [second])
-        self.assertIsNone(self.keeper.last_error)
+        self.assertIsNone(self.reconnector.last_error)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_told_twice(self) -> None:
@@ -418,15 +418,15 @@ class LossTests(KeeperTestCase):
         self.assertEqual(len(self.transport.attempts), 2)
         self.assertFalse(self.attempt.cancelled)
         self.accept()
-        self.assertIs(self.keeper.state, State.CONNECTED)
+        self.assertIs(self.reconnector.state, State.CONNECTED)
 
     def test_while_restoring(self) -> None:
         """A loss while restoring ends that, and another session is got."""
         self.restore_at_once = False
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         self.accept()
         self.lose()
-        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIs(self.reconnector.state, State.WAITING)
         self.assertTrue(self.restoring[0].called)
         self.assertNoResult(waiting)
         self.clock.advance(1)
@@ -437,11 +437,11 @@ class LossTests(KeeperTestCase):
     def test_restoring_fails_first(self) -> None:
         """Restoring may fail of the loss before the loss is told."""
         self.restore_at_once = False
-        self.keeper.when_up()
+        self.reconnector.when_up()
         session = self.accept()
         self.restoring[0].errback(SessionLost("cut"))
         self.assertTrue(session.aborted)
-        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIs(self.reconnector.state, State.WAITING)
         self.lose()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(1)
@@ -450,11 +450,11 @@ class LossTests(KeeperTestCase):
     def test_restoring_fails(self) -> None:
         """A session that cannot be restored is aborted, and another got."""
         self.restore_at_once = False
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         first = self.accept()
         self.restoring[0].errback(TimeoutError("too long"))
         self.assertTrue(first.aborted)
-        self.assertIsNone(self.keeper.session)
+        self.assertIsNone(self.reconnector.session)
         self.assertNoResult(waiting)
         self.clock.advance(1)
         self.assertEqual(len(self.transport.attempts), 2)
@@ -465,14 +465,14 @@ class LossTests(KeeperTestCase):
         uncancelled: Deferred[None] = Deferred()
         late.addErrback(lambda _: uncancelled)
         self.restore_at_once = False
-        self.keeper._restore = lambda session: late
-        self.keeper.when_up()
+        self.reconnector._restore = lambda session: late
+        self.reconnector.when_up()
         self.accept()
         self.lose()
-        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIs(self.reconnector.state, State.WAITING)
         uncancelled.callback(None)
-        self.assertIs(self.keeper.state, State.WAITING)
-        self.assertIsNone(self.keeper.session)
+        self.assertIs(self.reconnector.state, State.WAITING)
+        self.assertIsNone(self.reconnector.session)
         self.clock.advance(1)
         self.assertEqual(len(self.transport.attempts), 2)
 
@@ -480,13 +480,13 @@ class LossTests(KeeperTestCase):
         """Attempts to get it back go on, and who waits goes on waiting."""
         self.up()
         self.lose()
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         for _ in range(6):
             self.clock.advance(30)
             self.attempt.fail(ConnectError("still down"))
-            self.assertIs(self.keeper.state, State.WAITING)
+            self.assertIs(self.reconnector.state, State.WAITING)
         self.assertNoResult(waiting)
-        self.assertIsInstance(self.keeper.last_error, ConnectError)
+        self.assertIsInstance(self.reconnector.last_error, ConnectError)
         self.clock.advance(30)
         self.accept()
         self.successResultOf(waiting)
@@ -495,22 +495,22 @@ class LossTests(KeeperTestCase):
         """Asking while waiting or connecting begins no second attempt."""
         self.up()
         self.lose()
-        self.keeper.when_up()
-        self.keeper.when_up()
+        self.reconnector.when_up()
+        self.reconnector.when_up()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(1)
-        self.keeper.when_up()
+        self.reconnector.when_up()
         self.clock.advance(100)
         self.assertEqual(len(self.transport.attempts), 2)
 
     def test_lost_by_who_waited(self) -> None:
         """Who hears that it is up may lose it at once."""
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         waiting.addCallback(lambda _: self.lose())
-        second = self.keeper.when_up()
+        second = self.reconnector.when_up()
         self.accept()
         self.successResultOf(second)
-        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIs(self.reconnector.state, State.WAITING)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
 
@@ -581,7 +581,7 @@ class BackoffTests(KeeperTestCase):
 
     def test_jitter(self) -> None:
         """Waits are up to a quarter shorter, at random."""
-        self.keeper._backoff._jitter = lambda: 1.0
+        self.reconnector._backoff._jitter = lambda: 1.0
         self.up()
         self.lose()
         self.assertEqual(self.wait_for_attempt(), 0.75)
@@ -592,11 +592,11 @@ class CloseTests(KeeperTestCase):
 
     def close(self) -> None:
         """Close, and assert that nothing is left."""
-        closing = self.keeper.close()
+        closing = self.reconnector.close()
         self.successResultOf(closing)
         self.assertNothingLeft()
-        self.successResultOf(self.keeper.close())
-        self.failureResultOf(self.keeper.when_up(), ConnectionClosed)
+        self.successResultOf(self.reconnector.close())
+        self.failureResultOf(self.reconnector.when_up(), ConnectionClosed)
 
     def test_idle(self) -> None:
         """Before anything was connected."""
@@ -605,14 +605,14 @@ class CloseTests(KeeperTestCase):
 
     def test_connecting(self) -> None:
         """While connecting: the attempt is cancelled, who waits is told."""
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         self.close()
         self.assertTrue(self.attempt.cancelled)
         self.failureResultOf(waiting, ConnectionClosed)
 
     def test_connecting_fails_oddly(self) -> None:
         """A cancelled attempt may fail with an error of its own."""
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         self.attempt.reply._canceller = lambda reply: reply.errback(
             ConnectError("aborted")
         )
@@ -622,7 +622,7 @@ class CloseTests(KeeperTestCase):
     def test_restoring(self) -> None:
         """While restoring: that is cancelled, and the session closed."""
         self.restore_at_once = False
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         session = self.accept()
         self.close()
         self.assertTrue(self.restoring[0].called)
@@ -640,7 +640,7 @@ class CloseTests(KeeperTestCase):
         """While waiting: the timer is cancelled, who waits is told."""
         self.up()
         self.lose()
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         self.close()
         self.failureResultOf(waiting, ConnectionClosed)
 
@@ -656,9 +656,9 @@ class CloseTests(KeeperTestCase):
         """A second close waits for the first one."""
         session = self.up()
         del session.answers["close"]
-        first, second = self.keeper.close(), self.keeper.close()
-        self.assertIs(self.keeper.state, State.CLOSING)
-        self.failureResultOf(self.keeper.when_up(), ConnectionClosed)
+        first, second = self.reconnector.close(), self.reconnector.close()
+        self.assertIs(self.reconnector.state, State.CLOSING)
+        self.failureResultOf(self.reconnector.when_up(), ConnectionClosed)
         self.assertNoResult(first)
         self.assertNoResult(second)
         session.calls[0].succeed()
@@ -671,7 +671,7 @@ class CloseTests(KeeperTestCase):
         """A loss that is told while it closes changes nothing."""
         session = self.up()
         del session.answers["close"]
-        closing = self.keeper.close()
+        closing = self.reconnector.close()
         self.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         session.calls[0].succeed()
@@ -682,7 +682,7 @@ class CloseTests(KeeperTestCase):
         """A close that is cancelled drops the session; another close is content."""
         session = self.up()
         del session.answers["close"]
-        closing, second = self.keeper.close(), self.keeper.close()
+        closing, second = self.reconnector.close(), self.reconnector.close()
         closing.cancel()
         self.failureResultOf(closing, CancelledError)
         self.assertTrue(session.aborted)
@@ -692,9 +692,9 @@ class CloseTests(KeeperTestCase):
     def test_by_who_waited(self) -> None:
         """Who hears that it is up may close it at once; the others had it."""
         closing: list[Deferred[None]] = []
-        waiting = self.keeper.when_up()
-        waiting.addCallback(lambda _: closing.append(self.keeper.close()))
-        other = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
+        waiting.addCallback(lambda _: closing.append(self.reconnector.close()))
+        other = self.reconnector.when_up()
         session = self.accept()
         self.successResultOf(closing[0])
         self.assertIs(self.successResultOf(other), session)
@@ -702,8 +702,8 @@ class CloseTests(KeeperTestCase):
 
     def test_by_who_was_refused(self) -> None:
         """Who hears that connecting failed may close."""
-        waiting = self.keeper.when_up()
-        waiting.addErrback(lambda _: self.keeper.close())
+        waiting = self.reconnector.when_up()
+        waiting.addErrback(lambda _: self.reconnector.close())
         self.attempt.fail(ConnectError("no"))
         self.successResultOf(waiting)
         self.assertNothingLeft()
@@ -711,9 +711,9 @@ class CloseTests(KeeperTestCase):
     def test_asks_again_when_told(self) -> None:
         """Who asks again when told of the close is told again."""
         again: list[Deferred[ISession]] = []
-        waiting = self.keeper.when_up()
-        waiting.addErrback(lambda _: again.append(self.keeper.when_up()))
-        self.successResultOf(self.keeper.close())
+        waiting = self.reconnector.when_up()
+        waiting.addErrback(lambda _: again.append(self.reconnector.when_up()))
+        self.successResultOf(self.reconnector.close())
         self.failureResultOf(again[0], ConnectionClosed)
         self.assertNothingLeft()
 
@@ -725,31 +725,31 @@ class DropTests(KeeperTestCase):
         """Its channels are told, then it is aborted, and another is got."""
         session = self.up()
         told: list[tuple[Exception, bool]] = []
-        self.keeper.drop(lambda error: told.append((error, session.aborted)))
+        self.reconnector.drop(lambda error: told.append((error, session.aborted)))
         [(error, aborted)] = told
         self.assertIsInstance(error, SessionLost)
         self.assertFalse(aborted)
         self.assertTrue(session.aborted)
-        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIs(self.reconnector.state, State.WAITING)
         self.clock.advance(1)
         self.accept()
-        self.assertIs(self.keeper.state, State.CONNECTED)
+        self.assertIs(self.reconnector.state, State.CONNECTED)
 
     def test_while_restoring(self) -> None:
         """A session that is being restored can be dropped too."""
         self.restore_at_once = False
-        self.keeper.when_up()
+        self.reconnector.when_up()
         session = self.accept()
-        self.keeper.drop(lambda error: None)
+        self.reconnector.drop(lambda error: None)
         self.assertTrue(session.aborted)
-        self.assertIs(self.keeper.state, State.WAITING)
+        self.assertIs(self.reconnector.state, State.WAITING)
 
     def test_without_session(self) -> None:
         """Without a session it does nothing."""
-        self.keeper.drop(self.fail)
-        self.keeper.when_up()
-        self.keeper.drop(self.fail)
-        self.assertIs(self.keeper.state, State.CONNECTING)
+        self.reconnector.drop(self.fail)
+        self.reconnector.when_up()
+        self.reconnector.drop(self.fail)
+        self.assertIs(self.reconnector.state, State.CONNECTING)
 
     def test_told_twice(self) -> None:
         """A transport that tells of the abort as of a loss does no harm."""
@@ -760,7 +760,7 @@ class DropTests(KeeperTestCase):
             self.lose()
 
         session.abort = abort  # type: ignore[method-assign]  # in its place, for this test
-        self.keeper.drop(lambda error: None)
+        self.reconnector.drop(lambda error: None)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
 
@@ -771,28 +771,28 @@ class FlowTests(KeeperTestCase):
         """The broker's alarm pauses publishing until it is over."""
         self.up()
         self.attempt.listener.blocked("low on memory")
-        self.assertEqual(self.keeper.blocked_reason, "low on memory")
-        self.assertFalse(self.keeper.may_publish)
+        self.assertEqual(self.reconnector.blocked_reason, "low on memory")
+        self.assertFalse(self.reconnector.may_publish)
         self.attempt.listener.unblocked()
-        self.assertEqual(self.keeper.blocked_reason, "")
-        self.assertTrue(self.keeper.may_publish)
+        self.assertEqual(self.reconnector.blocked_reason, "")
+        self.assertTrue(self.reconnector.may_publish)
         self.assertEqual(self.flows, [False, True])
 
     def test_no_reason(self) -> None:
         """An alarm without words blocks as well."""
         self.up()
         self.attempt.listener.blocked("")
-        self.assertFalse(self.keeper.may_publish)
-        self.assertTrue(self.keeper.blocked_reason)
+        self.assertFalse(self.reconnector.may_publish)
+        self.assertTrue(self.reconnector.blocked_reason)
 
     def test_socket(self) -> None:
         """So does a full socket, which is told of once, however often it says so."""
         self.up()
         for _ in range(2):
             self.attempt.listener.write_paused()
-        self.assertFalse(self.keeper.may_publish)
+        self.assertFalse(self.reconnector.may_publish)
         self.attempt.listener.write_resumed()
-        self.assertTrue(self.keeper.may_publish)
+        self.assertTrue(self.reconnector.may_publish)
         self.assertEqual(self.flows, [False, True])
 
     def test_both(self) -> None:
@@ -820,7 +820,7 @@ class FlowTests(KeeperTestCase):
             listener = self.attempt.listener
             listener.blocked("disk") if pause == "blocked" else listener.write_paused()
             self.lose()
-            self.assertTrue(self.keeper.may_publish)
+            self.assertTrue(self.reconnector.may_publish)
             self.assertEqual(self.flows, [False])
             self.clock.advance(1)
             self.accept()
@@ -829,11 +829,11 @@ class FlowTests(KeeperTestCase):
     def test_not_restored_while_paused(self) -> None:
         """Nor does a session that was blocked while it could not be restored."""
         self.restore_at_once = False
-        self.keeper.when_up()
+        self.reconnector.when_up()
         self.accept()
         self.attempt.listener.blocked("disk")
         self.restoring[0].errback(TimeoutError())
-        self.assertTrue(self.keeper.may_publish)
+        self.assertTrue(self.reconnector.may_publish)
         self.clock.advance(1)
         self.accept()
         self.restoring[1].callback(None)
@@ -842,11 +842,11 @@ class FlowTests(KeeperTestCase):
     def test_blocked_while_restoring(self) -> None:
         """A session that is blocked before it is up is blocked when it is up."""
         self.restore_at_once = False
-        self.keeper.when_up()
+        self.reconnector.when_up()
         self.accept()
         self.attempt.listener.blocked("disk")
         self.restoring[0].callback(None)
-        self.assertFalse(self.keeper.may_publish)
+        self.assertFalse(self.reconnector.may_publish)
         self.assertFalse(self.flows[-1])
         self.attempt.listener.unblocked()
         self.assertTrue(self.flows[-1])
@@ -854,7 +854,7 @@ class FlowTests(KeeperTestCase):
     def test_before_who_waited(self) -> None:
         """Publishing goes on before those are told who waited for the session."""
         seen: list[list[bool]] = []
-        waiting = self.keeper.when_up()
+        waiting = self.reconnector.when_up()
         waiting.addCallback(lambda _: seen.append(list(self.flows)))
         self.accept()
         self.successResultOf(waiting)

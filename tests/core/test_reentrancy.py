@@ -143,7 +143,7 @@ class ReentrancyTests(SynchronousTestCase):
             self.assertEqual(closing.outcomes, [None], name)
         self.assertEqual(world.clock.getDelayedCalls(), [], name)
         self.assertEqual(world.broker.memory.sessions, [], name)
-        self.assertEqual(world.connection.left_undone(), [], name)
+        self.assertEqual(world.connection.unfinished_work(), [], name)
 
     def check_then(self, operation: Callable[[User, World], Deferred[Any]]) -> None:
         """Do each thing when an operation is over."""

@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.contract.harness import Probe
 from tests.support.fakes import FakeChannel, FakeSession, FakeTransport
 from txkombu import BrokerConnection, Exchange, Queue
-from txkombu._util.timeouts import all_over_in_time
+from txkombu._util.timeouts import gather_results_in_time
 from txkombu.core.channel import Channel
-from txkombu.core.topology import Bound, Topology
+from txkombu.core.topology import RecordedBinding, Topology
 from txkombu.entity import as_exchange
 from txkombu.exceptions import (
     AccessRefused,
@@ -108,9 +108,9 @@ class TopologyTestCase(SynchronousTestCase):
         key: str = "",
         exchange: Exchange = MEDIA,
         **arguments: object,
-    ) -> Bound:
+    ) -> RecordedBinding:
         """Record a binding, and return it."""
-        bound = Bound(queue, exchange, key, arguments)
+        bound = RecordedBinding(queue, exchange, key, arguments)
         self.topology.bound(bound)
         return bound
 
@@ -146,8 +146,8 @@ class RecordTests(TopologyTestCase):
                 lambda: self.topology.queue_deleted("video"),
             ),
             (
-                lambda: self.topology.bound(Bound(queue, MEDIA, "", {})),
-                lambda: self.topology.unbound(Bound(queue, MEDIA, "", {})),
+                lambda: self.topology.bound(RecordedBinding(queue, MEDIA, "", {})),
+                lambda: self.topology.unbound(RecordedBinding(queue, MEDIA, "", {})),
             ),
         ):
             record()
@@ -161,7 +161,7 @@ class RecordTests(TopologyTestCase):
         self.bound(queue, "a")
         self.topology.queue_declared(queue, False)
         self.topology.exchange_declared(ARCHIVE)
-        self.topology.bound(Bound(ARCHIVE, MEDIA, "#", {}))
+        self.topology.bound(RecordedBinding(ARCHIVE, MEDIA, "#", {}))
         self.topology.exchange_declared(MEDIA)
         self.assertEqual(
             self.replay(),
@@ -220,7 +220,7 @@ class RecordTests(TopologyTestCase):
         """The same binding made twice is restored once, whatever objects made it."""
         self.bound(Queue("video"), "a", x=1, y=[2])
         self.topology.bound(
-            Bound(Queue("video"), Exchange("media"), "a", {"y": [2], "x": 1})
+            RecordedBinding(Queue("video"), Exchange("media"), "a", {"y": [2], "x": 1})
         )
         self.assertEqual(len(self.replay()), 1)
 
@@ -249,7 +249,9 @@ class RecordTests(TopologyTestCase):
         self.topology.exchange_declared(exchange)
         self.topology.queue_declared(queue, False)
         for each in queue.bindings:
-            self.topology.bound(Bound(queue, each.exchange, each.routing_key, {}))
+            self.topology.bound(
+                RecordedBinding(queue, each.exchange, each.routing_key, {})
+            )
         return queue
 
     def record_server_named(self, channel: Channel) -> Queue:
@@ -257,13 +259,13 @@ class RecordTests(TopologyTestCase):
         queue = Queue("", MEDIA)(channel)
         queue.name = NAMED
         self.topology.queue_declared(queue, True)
-        self.topology.bound(Bound(queue, MEDIA(channel), "a", {}))
+        self.topology.bound(RecordedBinding(queue, MEDIA(channel), "a", {}))
         return queue
 
     def test_namesakes(self) -> None:
         """A queue and an exchange of one name have each their binding."""
         self.bound(Queue("archive"), "a")
-        self.topology.bound(Bound(ARCHIVE, MEDIA, "a", {}))
+        self.topology.bound(RecordedBinding(ARCHIVE, MEDIA, "a", {}))
         self.topology.queue_deleted("archive")
         self.assertEqual(
             self.replay(), [("exchange_bind", "archive", "media", "a", {})]
@@ -292,9 +294,9 @@ class RecordTests(TopologyTestCase):
         feed = Exchange("feed")
         for exchange in (MEDIA, ARCHIVE, feed):
             self.topology.exchange_declared(exchange)
-        self.topology.bound(Bound(ARCHIVE, MEDIA, "", {}))
-        self.topology.bound(Bound(MEDIA, feed, "", {}))
-        self.topology.bound(Bound(ARCHIVE, feed, "kept", {}))
+        self.topology.bound(RecordedBinding(ARCHIVE, MEDIA, "", {}))
+        self.topology.bound(RecordedBinding(MEDIA, feed, "", {}))
+        self.topology.bound(RecordedBinding(ARCHIVE, feed, "kept", {}))
         self.bound(Queue("video"), "")
         self.topology.exchange_deleted("media")
         binds = [call for call in self.replay() if call[0].endswith("bind")]
@@ -462,7 +464,7 @@ class SlowTests(TopologyTestCase):
 
     def in_time(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
         """Give up when nothing was over for 30 s."""
-        return all_over_in_time(began, self.clock, 30, "restoring")
+        return gather_results_in_time(began, self.clock, 30, "restoring")
 
     def answer(self) -> bool:
         """Answer what was asked first, after 2 s; whether anything was."""

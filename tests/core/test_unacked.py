@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import FakeChannel, delivery
-from txkombu.core.unacked import Inbox
+from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import MessageStateError
 from txkombu.interfaces import Settlement
 from txkombu.message import Message
@@ -17,16 +17,16 @@ class InboxTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
-        self.inbox = Inbox(self.channel)
-        self.messages = {tag: Message(delivery(tag), self.inbox) for tag in (1, 2, 5)}
+        self.unacked = UnackedMessages(self.channel)
+        self.messages = {tag: Message(delivery(tag), self.unacked) for tag in (1, 2, 5)}
 
     def left(self) -> list[int]:
         """The tags of those that await settlement, in order."""
-        return list(self.inbox.unsettled)
+        return list(self.unacked.unsettled)
 
     def test_knows_them(self) -> None:
         """Every message that needs settling is known, in order."""
-        self.assertEqual(self.inbox.unsettled, self.messages)
+        self.assertEqual(self.unacked.unsettled, self.messages)
         self.assertEqual(self.left(), [1, 2, 5])
 
     def test_no_ack(self) -> None:
@@ -50,8 +50,8 @@ class InboxTests(SynchronousTestCase):
         The broker has what a lost consumer held; to settle that is stale, and all
         else is as it was.
         """
-        other = Message(delivery(7, consumer_tag="other"), self.inbox)
-        self.inbox.lose("tag")
+        other = Message(delivery(7, consumer_tag="other"), self.unacked)
+        self.unacked.lose("tag")
         self.assertEqual(self.left(), [7])
         self.assertTrue(self.messages[2].is_back)
         self.assertFalse(other.is_back)
@@ -91,7 +91,7 @@ class InboxTests(SynchronousTestCase):
     def test_settled_twice_on_a_dead_channel(self) -> None:
         """A second settlement is an error there too."""
         self.channel.die()
-        self.inbox.forget()
+        self.unacked.forget()
         self.messages[1].ack()
         self.assertRaises(MessageStateError, self.messages[1].ack)
 
@@ -140,14 +140,14 @@ class InboxTests(SynchronousTestCase):
     def test_forget(self) -> None:
         """Forgotten ones are given back, in order, and are no longer known."""
         self.messages[2].ack()
-        left = self.inbox.forget()
+        left = self.unacked.forget()
         self.assertEqual([each.delivery_tag for each in left], [1, 5])
         self.assertEqual(self.left(), [])
-        self.assertEqual(self.inbox.forget(), [])
+        self.assertEqual(self.unacked.forget(), [])
 
     def test_same_numbers(self) -> None:
         """Messages of another channel with the same numbers are not touched."""
-        other = Inbox(FakeChannel())
+        other = UnackedMessages(FakeChannel())
         twin = Message(delivery(1), other)
         self.messages[5].ack(multiple=True)
         self.assertFalse(twin.acknowledged)

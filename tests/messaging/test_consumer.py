@@ -731,28 +731,28 @@ class DrainEventsTests(ConsumerTestCase):
         """Earlier messages are no credit: it waits for one handled after the call."""
         self.consumer(self.take)
         self.send(1)
-        draining = self.connection.drain_events(timeout=5)
+        drain_waiters = self.connection.drain_events(timeout=5)
         self.flush()
-        self.assertNoResult(draining)
+        self.assertNoResult(drain_waiters)
         self.send(2)
-        self.successResultOf(draining)
+        self.successResultOf(drain_waiters)
 
     def test_times_out(self) -> None:
         """Without a message it fails with OperationTimeout, which is TimeoutError."""
         self.consumer(self.take)
-        draining = self.connection.drain_events(timeout=5)
+        drain_waiters = self.connection.drain_events(timeout=5)
         self.clock.advance(5)
-        self.failureResultOf(draining, OperationTimeout)
+        self.failureResultOf(drain_waiters, OperationTimeout)
 
     def test_starts_untouched_consumers(self) -> None:
         """A consumer on which nothing was called is started."""
         consumer = Consumer(self.connection, QUEUE)
         consumer.register_callback(self.take)
         idle = Consumer(self.connection, Queue("idle"))
-        draining = self.connection.drain_events()
+        drain_waiters = self.connection.drain_events()
         self.flush()
         self.send(1)
-        self.successResultOf(draining)
+        self.successResultOf(drain_waiters)
         self.assertEqual(self.got, [1])
         self.assertFalse(idle.consuming_from("idle"))
 
@@ -760,6 +760,6 @@ class DrainEventsTests(ConsumerTestCase):
         """It fails with what the broker said."""
         consumer = Consumer(self.connection, QUEUE, auto_declare=False)
         consumer.register_callback(self.take)
-        draining = self.connection.drain_events()
+        drain_waiters = self.connection.drain_events()
         self.flush()
-        self.failureResultOf(draining, NotFound)
+        self.failureResultOf(drain_waiters, NotFound)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import FakeChannel, delivery
 from txkombu._util.awaitables import as_deferred
-from txkombu.core.unacked import Inbox
+from txkombu.core.unacked import UnackedMessages
 from txkombu.message import Message
 from txkombu.messaging.dispatcher import Dispatcher
 
@@ -30,7 +30,7 @@ class DispatcherTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
-        self.inbox = Inbox(self.channel)
+        self.unacked = UnackedMessages(self.channel)
         self.began: list[int] = []
         self.pending: list[Deferred[None]] = []
         self.failed: list[tuple[int, Failure]] = []
@@ -50,8 +50,8 @@ class DispatcherTestCase(SynchronousTestCase):
         self, tag: int, consumer_tag: str = "tag", no_ack: bool = False
     ) -> Message:
         """Make a message."""
-        inbox = None if no_ack else self.inbox
-        return Message(delivery(tag, consumer_tag=consumer_tag), inbox)
+        unacked = None if no_ack else self.unacked
+        return Message(delivery(tag, consumer_tag=consumer_tag), unacked)
 
     def deliver(self, *tags: int) -> None:
         """Deliver messages with these tags."""
@@ -462,7 +462,7 @@ class TakeTests(DispatcherTestCase):
 
     def test_waits(self) -> None:
         """Who takes gets the next message, each another one, in order."""
-        first, second = self.dispatcher.take(), self.dispatcher.take()
+        first, second = self.dispatcher.take_message(), self.dispatcher.take_message()
         self.deliver(1)
         self.assertEqual(self.successResultOf(first).delivery_tag, 1)
         self.assertNoResult(second)
@@ -473,7 +473,7 @@ class TakeTests(DispatcherTestCase):
     def test_is_here(self) -> None:
         """A message that is here already is taken at once."""
         self.deliver(1, 2)
-        taken = self.successResultOf(self.dispatcher.take())
+        taken = self.successResultOf(self.dispatcher.take_message())
         self.assertEqual(taken.delivery_tag, 1)
         again = self.dispatcher.take_now()
         assert again is not None
@@ -482,8 +482,8 @@ class TakeTests(DispatcherTestCase):
 
     def test_cancelled(self) -> None:
         """Who cancels gets none, and takes none from others."""
-        gone = self.dispatcher.take()
-        stays = self.dispatcher.take()
+        gone = self.dispatcher.take_message()
+        stays = self.dispatcher.take_message()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
         self.deliver(1)
@@ -491,14 +491,14 @@ class TakeTests(DispatcherTestCase):
 
     def test_no_more_come(self) -> None:
         """Who waits is told when no more will come."""
-        waiting = [self.dispatcher.take(), self.dispatcher.take()]
+        waiting = [self.dispatcher.take_message(), self.dispatcher.take_message()]
         self.dispatcher.fail_takers(Refused("closed"))
         for each in waiting:
             self.failureResultOf(each, Refused)
 
     def test_cancelled_by_another(self) -> None:
         """Who is cancelled while the others are told fails with that."""
-        first, second = self.dispatcher.take(), self.dispatcher.take()
+        first, second = self.dispatcher.take_message(), self.dispatcher.take_message()
         first.addErrback(lambda _: second.cancel())
         self.dispatcher.fail_takers(Refused("closed"))
         self.successResultOf(first)
@@ -507,8 +507,8 @@ class TakeTests(DispatcherTestCase):
     def test_takes_again(self) -> None:
         """Who takes again when told waits for what comes later."""
         again: list[Deferred[Message]] = []
-        waiter = self.dispatcher.take()
-        waiter.addErrback(lambda _: again.append(self.dispatcher.take()))
+        waiter = self.dispatcher.take_message()
+        waiter.addErrback(lambda _: again.append(self.dispatcher.take_message()))
         self.dispatcher.fail_takers(Refused("closed"))
         self.assertNoResult(again[0])
         self.deliver(1)
@@ -520,9 +520,9 @@ class TakeTests(DispatcherTestCase):
 
         def took(message: Message) -> None:
             seen.append(message.delivery_tag)
-            self.dispatcher.take().addCallback(took)
+            self.dispatcher.take_message().addCallback(took)
 
-        self.dispatcher.take().addCallback(took)
+        self.dispatcher.take_message().addCallback(took)
         self.deliver(1, 2, 3)
         self.assertEqual(seen, [1, 2, 3])
 

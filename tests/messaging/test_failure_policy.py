@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.fakes import FakeChannel
 from txkombu import Queue
 from txkombu._util.backoff import STABLE, Backoff
-from txkombu.core.unacked import Inbox
+from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
 from txkombu.message import Message
@@ -57,10 +57,10 @@ class BackoffTests(SynchronousTestCase):
         backoff = Backoff(jitter=lambda: 0.0)
         backoff.delay()
         clock.advance(STABLE - 0.1)
-        backoff.note_life(clock, 0)
+        backoff.reset_if_stable(clock, 0)
         self.assertEqual(backoff.delay(), 2)
         clock.advance(0.1)
-        backoff.note_life(clock, 0)
+        backoff.reset_if_stable(clock, 0)
         self.assertEqual(backoff.delay(), 1)
 
 
@@ -81,8 +81,8 @@ class PolicyTests(SynchronousTestCase):
         delivery = Delivery(
             1, "tag", redelivered, "", "video", b"", {"message_id": "42"}
         )
-        inbox = None if no_ack else Inbox(self.channel)
-        return Message(delivery, inbox, queue or Queue("video"))
+        unacked = None if no_ack else UnackedMessages(self.channel)
+        return Message(delivery, unacked, queue or Queue("video"))
 
     def logged(self) -> str:
         """The one line that was logged, with its traceback."""
@@ -143,7 +143,7 @@ class PolicyTests(SynchronousTestCase):
             raise DecodeError("broken table")
 
         delivery = Delivery(1, "tag", True, "", "video", b"", broken)
-        message = Message(delivery, Inbox(self.channel), Queue("video"))
+        message = Message(delivery, UnackedMessages(self.channel), Queue("video"))
         requeue_once(message, self.failure)
         self.assertEqual(self.channel.settled, [("reject", 1, False)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -151,6 +151,6 @@ class PolicyTests(SynchronousTestCase):
     def test_unknown_queue(self) -> None:
         """One of which the queue is not known is settled as well."""
         delivery = Delivery(1, "tag", False, "", "video", b"", {})
-        requeue_once(Message(delivery, Inbox(self.channel)), self.failure)
+        requeue_once(Message(delivery, UnackedMessages(self.channel)), self.failure)
         self.assertEqual(self.channel.settled, [("reject", 1, True)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

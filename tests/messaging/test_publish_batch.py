@@ -10,19 +10,19 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import Nacked, NotSent
-from txkombu.messaging.publish_batch import END, Batch, each_body
+from txkombu.messaging.publish_batch import END, PublishBatch, each_body
 
 
 class BatchTests(SynchronousTestCase):
     """Counting, and waiting for all."""
 
     def setUp(self) -> None:
-        self.batch = Batch()
+        self.batch = PublishBatch()
 
     def add(self) -> Deferred[None]:
         """Add a publish, and return it to be fired."""
         publish: Deferred[None] = Deferred()
-        self.batch.add(publish)
+        self.batch.count_publish(publish)
         return publish
 
     def test_empty(self) -> None:
@@ -32,7 +32,7 @@ class BatchTests(SynchronousTestCase):
     def test_waits_for_all(self) -> None:
         """It is done when all are, with their number."""
         first, second = self.add(), self.add()
-        self.batch.add(succeed(None))
+        self.batch.count_publish(succeed(None))
         done = self.batch.when_done()
         second.callback(None)
         self.assertNoResult(done)
@@ -59,7 +59,7 @@ class BatchTests(SynchronousTestCase):
 
     def test_failed_before(self) -> None:
         """Failures before anyone waits count, and are logged by nobody."""
-        self.batch.add(fail(Nacked("full")))
+        self.batch.count_publish(fail(Nacked("full")))
         self.failureResultOf(self.batch.when_done(), Nacked)
 
     def test_more_afterwards(self) -> None:

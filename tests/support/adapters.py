@@ -13,8 +13,8 @@ import attrs
 
 from tests.support import amqp_peer
 from txkombu import BrokerConnection
-from txkombu.transport.amqp.session import Session
-from txkombu.transport.amqp.transport import Transport
+from txkombu.transport.amqp.session import AmqpSession
+from txkombu.transport.amqp.transport import AmqpTransportBase
 
 
 @attrs.frozen
@@ -31,12 +31,12 @@ class Adapter:
     """
 
     scheme: str
-    transport: type[Transport]
+    transport: type[AmqpTransportBase]
     words: Mapping[str, str] = attrs.field(factory=dict)
     unheard: frozenset[str] = frozenset()
 
     @property
-    def session(self) -> type[Session]:
+    def session(self) -> type[AmqpSession]:
         """What its sessions are."""
         return self.transport.session
 

@@ -16,12 +16,12 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.contract.harness import ChannelWatcher, Journal, Probe, SessionWatcher
-from txkombu.transport.amqp.channel import Channel as SessionChannel
-from txkombu.transport.amqp.native import AmqpSession
-from txkombu.transport.amqp.session import Session
+from txkombu.transport.amqp.channel import AmqpSessionChannel as SessionChannel
+from txkombu.transport.amqp.native import NativeSession
+from txkombu.transport.amqp.session import AmqpSession
 from txkombu.transport.amqp.wire.frames import METHOD, PROTOCOL_HEADER
 from txkombu.transport.amqp.wire.methods import decode_method
-from txkombu.transport.amqp.wire.parser import FrameParser
+from txkombu.transport.amqp.wire.parser import AmqpFrameParser
 from txkombu.url import Parameters
 
 Basic = commands.Basic
@@ -69,7 +69,7 @@ class Peer:
     @ivar journal: what its listeners were told.
     """
 
-    kind: type[Session] = AmqpSession
+    kind: type[AmqpSession] = NativeSession
 
     def __init__(
         self, parameters: Parameters | None = None, clock: IReactorTime | None = None
@@ -84,7 +84,7 @@ class Peer:
             SessionWatcher(self.journal),
         )
         self.login = Probe(self.session.login)
-        self._parser = FrameParser()
+        self._parser = AmqpFrameParser()
         self._parser.frame_max = 0
 
     def connect(self) -> None:

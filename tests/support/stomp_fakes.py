@@ -19,12 +19,12 @@ from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import ConnectError, SessionLost
 from txkombu.interfaces import Capability, Delivery, Properties, QueueDeclareOk
 from txkombu.transport.stomp.dialect import (
-    Bound,
-    Consuming,
+    Connections,
+    ConsumeOptions,
     Dialect,
-    Got,
-    Sockets,
+    GetResult,
     Source,
+    StompBinding,
 )
 from txkombu.transport.stomp.session import StompSession
 from txkombu.transport.stomp.wire.frames import Frame
@@ -169,7 +169,7 @@ class FakeConnector:
     Opens such sockets when the test says so.
 
     @ivar prompt: whether they are open at once, and answer at once.
-    @ivar sockets: those that are open, in order.
+    @ivar connections: those that are open, in order.
     @ivar opening: those that are not, with their owners.
     """
 
@@ -178,7 +178,7 @@ class FakeConnector:
     def __init__(self, clock: Clock, prompt: bool) -> None:
         self.clock = clock
         self.prompt = prompt
-        self.sockets: list[FakeSocket] = []
+        self.connections: list[FakeSocket] = []
         self.opening: list[tuple[Deferred[FakeSocket], Any]] = []
 
     def open(self, owner: Any) -> Deferred[FakeSocket]:
@@ -195,7 +195,7 @@ class FakeConnector:
         """Open the oldest."""
         opening, owner = self.opening.pop(0)
         socket = FakeSocket(owner, self.prompt)
-        self.sockets.append(socket)
+        self.connections.append(socket)
         opening.callback(socket)
         return socket
 
@@ -292,13 +292,13 @@ class ToyDialect(Dialect):
         return "" if queue.durable else "it is not durable"
 
     def check_binding(
-        self, queue: Queue, bound: Bound, others: Sequence[Bound]
+        self, queue: Queue, bound: StompBinding, others: Sequence[StompBinding]
     ) -> None:
         if bound.routing_key == "overlapping":
             raise self.unsupported("overlapping bindings")
 
     def sources(
-        self, queue: Queue, bindings: Sequence[Bound], consuming: Consuming
+        self, queue: Queue, bindings: Sequence[StompBinding], consuming: ConsumeOptions
     ) -> list[Source]:
         if queue.name == "impossible":
             raise self.unsupported("this consumer")
@@ -309,47 +309,55 @@ class ToyDialect(Dialect):
     def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
         return b"STOP %b\0" % id.encode() if self.stops or no_ack else None
 
-    async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+    async def probe_binding(
+        self, queue: Queue, bound: StompBinding, connections: Connections
+    ) -> None:
         await self._recipe(f"probe {bound.routing_key}")
 
-    def binding_source(self, queue: Queue, bound: Bound) -> Source:
+    def binding_source(self, queue: Queue, bound: StompBinding) -> Source:
         return Source(f"{bound.exchange.name}/{bound.routing_key}", ())
 
     async def catch_up(self, queue: Queue, socket: Any) -> None:
         await self._recipe(f"catch up with {queue.name}")
 
     async def declare_exchange(
-        self, exchange: Exchange, passive: bool, sockets: Sockets
+        self, exchange: Exchange, passive: bool, connections: Connections
     ) -> None:
         await self._recipe(f"exchange {exchange.name} {exchange.type}")
 
     async def declare_queue(
-        self, queue: Queue, passive: bool, sockets: Sockets
+        self, queue: Queue, passive: bool, connections: Connections
     ) -> QueueDeclareOk:
-        async with sockets.of(queue):
+        async with connections.of(queue):
             await self._recipe(f"queue {queue.name}")
         return QueueDeclareOk(queue.name, None, None)
 
-    async def bind_queue(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+    async def bind_queue(
+        self, queue: Queue, bound: StompBinding, connections: Connections
+    ) -> None:
         await self._recipe(f"bind {queue.name} {bound.routing_key}")
 
-    async def delete_queue(self, queue: Queue, sockets: Sockets) -> int | None:
+    async def delete_queue(self, queue: Queue, connections: Connections) -> int | None:
         await self._recipe(f"delete {queue.name}")
         return None
 
     async def purge_queue(
-        self, queue: Queue, bindings: Sequence[Bound], sockets: Sockets
+        self, queue: Queue, bindings: Sequence[StompBinding], connections: Connections
     ) -> int:
         await self._recipe(f"purge {queue.name}")
         return 3
 
     async def get(
-        self, queue: Queue, bindings: Sequence[Bound], no_ack: bool, sockets: Sockets
-    ) -> Got | None:
+        self,
+        queue: Queue,
+        bindings: Sequence[StompBinding],
+        no_ack: bool,
+        connections: Connections,
+    ) -> GetResult | None:
         await self._recipe(f"get {queue.name}")
         if self.frame is None:
             return None
-        return Got(self.frame, await sockets.open())
+        return GetResult(self.frame, await connections.open())
 
 
 class StompTestCase(SynchronousTestCase):
@@ -374,7 +382,7 @@ class StompTestCase(SynchronousTestCase):
         self.session = session.opened(main, self.dialect)
         self.channel: Any = self.open_channel()
         self.connector.prompt = self.prompt
-        for socket in self.connector.sockets:
+        for socket in self.connector.connections:
             socket.prompt = self.prompt
         self.addCleanup(self.clean_up)
 
@@ -382,7 +390,7 @@ class StompTestCase(SynchronousTestCase):
         """Whatever happened, nothing is left after an abort."""
         self.session.abort()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        alive = [socket for socket in self.connector.sockets if socket.alive]
+        alive = [socket for socket in self.connector.connections if socket.alive]
         self.assertEqual(alive, [])
 
     def open_channel(self) -> Any:
@@ -391,14 +399,14 @@ class StompTestCase(SynchronousTestCase):
         return self.successResultOf(opening)
 
     @property
-    def own(self) -> FakeSocket:
+    def declare_exclusive(self) -> FakeSocket:
         """The socket that the channel publishes on."""
-        return self.connector.sockets[1]
+        return self.connector.connections[1]
 
     @property
     def last(self) -> FakeSocket:
         """The socket that was opened last."""
-        return self.connector.sockets[-1]
+        return self.connector.connections[-1]
 
     def names(self) -> list[str]:
         """What the listeners were told."""

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from tests.contract.harness import Journal, Probe
-from txkombu.transport.stomp.protocol import ISocketOwner, StompSocket
+from txkombu.transport.stomp.protocol import IProtocolOwner, StompProtocol
 from txkombu.transport.stomp.wire.stompest_core import StompParser
 from txkombu.url import Parameters
 
@@ -86,7 +86,7 @@ class Wire(StringTransport):
         self.reading = True
 
 
-@implementer(ISocketOwner)
+@implementer(IProtocolOwner)
 class Owner:
     """
     Notes what a socket tells.
@@ -133,7 +133,7 @@ class Peer:
         self.clock: Any = clock or Clock()
         self.owner = Owner()
         self.wire = Wire()
-        self.socket = StompSocket(
+        self.socket = StompProtocol(
             parameters or Parameters("stomp", heartbeat=0),
             "the peer",
             self.clock,

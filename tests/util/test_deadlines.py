@@ -32,7 +32,7 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_expires_when_due(self) -> None:
         """An item expires at its deadline, not before, and once."""
-        self.deadlines.add("a", 5)
+        self.deadlines.schedule("a", 5)
         self.clock.advance(4.9)
         self.assertEqual(self.expired, [])
         self.clock.advance(0.1)
@@ -42,8 +42,8 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_discarded(self) -> None:
         """An item that was discarded does not expire."""
-        self.deadlines.add("a", 5)
-        self.deadlines.add("b", 5)
+        self.deadlines.schedule("a", 5)
+        self.deadlines.schedule("b", 5)
         self.deadlines.discard("a", 5)
         self.clock.advance(5)
         self.assertEqual(self.expired, ["b"])
@@ -51,7 +51,7 @@ class DeadlinesTests(SynchronousTestCase):
     def test_discards_what_is_not_there(self) -> None:
         """Discarding what is not watched does nothing."""
         self.deadlines.discard("a", 5)
-        self.deadlines.add("a", 5)
+        self.deadlines.schedule("a", 5)
         self.deadlines.discard("a", 6)
         self.deadlines.discard("b", 5)
         self.clock.advance(5)
@@ -60,14 +60,14 @@ class DeadlinesTests(SynchronousTestCase):
     def test_one_timer(self) -> None:
         """A thousand items with several timeouts share one timer."""
         for number in range(1000):
-            self.deadlines.add(str(number), 1 + number % 7)
+            self.deadlines.schedule(str(number), 1 + number % 7)
             self.clock.advance(0.0001)
             self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_shorter_comes_first(self) -> None:
         """An item added later with a shorter timeout expires first."""
-        self.deadlines.add("slow", 10)
-        self.deadlines.add("fast", 1)
+        self.deadlines.schedule("slow", 10)
+        self.deadlines.schedule("fast", 1)
         self.clock.advance(1)
         self.assertEqual(self.expired, ["fast"])
         self.clock.advance(9)
@@ -75,9 +75,9 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_timer_moves_on(self) -> None:
         """When the head is gone the next is timed by its own deadline."""
-        self.deadlines.add("a", 5)
+        self.deadlines.schedule("a", 5)
         self.clock.advance(2)
-        self.deadlines.add("b", 5)
+        self.deadlines.schedule("b", 5)
         self.deadlines.discard("a", 5)
         self.clock.advance(3)
         self.assertEqual(self.expired, [])
@@ -86,7 +86,7 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_zero(self) -> None:
         """A timeout of zero expires in the next turn."""
-        self.deadlines.add("a", 0)
+        self.deadlines.schedule("a", 0)
         self.assertEqual(self.expired, [])
         self.clock.advance(0)
         self.assertEqual(self.expired, ["a"])
@@ -96,10 +96,10 @@ class DeadlinesTests(SynchronousTestCase):
 
         def add(item: str) -> None:
             if item == "a":
-                self.deadlines.add("b", 5)
+                self.deadlines.schedule("b", 5)
 
         self.then = add
-        self.deadlines.add("a", 5)
+        self.deadlines.schedule("a", 5)
         self.clock.advance(5)
         self.clock.advance(4)
         self.assertEqual(self.expired, ["a"])
@@ -108,8 +108,8 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_zero_again_and_again(self) -> None:
         """What each expiry adds with no time at all does not hold up the turn."""
-        self.then = lambda item: self.deadlines.add(item + "x", 0)
-        self.deadlines.add("a", 0)
+        self.then = lambda item: self.deadlines.schedule(item + "x", 0)
+        self.deadlines.schedule("a", 0)
         self.deadlines.check()
         self.assertEqual(self.expired, ["a"])
         self.deadlines.check()
@@ -117,10 +117,10 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_discarded_while_expiring(self) -> None:
         """What an expiry discards does not expire, in whatever bucket it is."""
-        self.deadlines.add("other", 3)
+        self.deadlines.schedule("other", 3)
         self.clock.advance(1)
-        self.deadlines.add("a", 2)
-        self.deadlines.add("b", 2)
+        self.deadlines.schedule("a", 2)
+        self.deadlines.schedule("b", 2)
 
         def discard(item: str) -> None:
             self.deadlines.discard("b", 2)
@@ -130,16 +130,16 @@ class DeadlinesTests(SynchronousTestCase):
         self.then = discard
         self.clock.advance(2)
         self.assertEqual(len(self.expired), 1)
-        self.deadlines.add("c", 1)
+        self.deadlines.schedule("c", 1)
         self.clock.advance(1)
         self.assertEqual(self.expired[1:], ["c"])
 
     def test_other_bucket_emptied(self) -> None:
         """An expiry may discard the last item of a timeout that was looked at."""
-        self.deadlines.add("long", 9)
+        self.deadlines.schedule("long", 9)
         self.clock.advance(1)
-        self.deadlines.add("short", 1)
-        self.deadlines.add("kept", 5)
+        self.deadlines.schedule("short", 1)
+        self.deadlines.schedule("kept", 5)
         self.then = lambda item: self.deadlines.discard("long", 9)
         self.clock.advance(1)
         self.clock.advance(20)
@@ -148,18 +148,18 @@ class DeadlinesTests(SynchronousTestCase):
     def test_stopped_while_expiring(self) -> None:
         """After a stop nothing expires, even what was due at the same time."""
         self.then = lambda item: self.deadlines.stop()
-        self.deadlines.add("a", 5)
-        self.deadlines.add("b", 5)
+        self.deadlines.schedule("a", 5)
+        self.deadlines.schedule("b", 5)
         self.clock.advance(5)
         self.assertEqual(self.expired, ["a"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stop(self) -> None:
         """A stop forgets all and ends the timer; it can be used again."""
-        self.deadlines.add("a", 5)
+        self.deadlines.schedule("a", 5)
         self.deadlines.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.deadlines.add("b", 1)
+        self.deadlines.schedule("b", 1)
         self.clock.advance(10)
         self.assertEqual(self.expired, ["b"])
 
@@ -170,7 +170,7 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_timer_ends_by_itself(self) -> None:
         """With nothing watched no timer is set after the last has run."""
-        self.deadlines.add("a", 5)
+        self.deadlines.schedule("a", 5)
         self.deadlines.discard("a", 5)
         self.clock.advance(5)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -184,7 +184,7 @@ class DeadlinesTests(SynchronousTestCase):
 
         self.then = fail
         for item in ("bad", "due", "later"):
-            self.deadlines.add(item, 9 if item == "later" else 5)
+            self.deadlines.schedule(item, 9 if item == "later" else 5)
         self.assertRaises(ZeroDivisionError, self.clock.advance, 5)
         self.clock.advance(0)
         self.assertEqual(self.expired, ["bad", "due"])
@@ -193,8 +193,8 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_check(self) -> None:
         """A check expires what is due though its timer has not run yet."""
-        self.deadlines.add("a", 1)
-        self.deadlines.add("b", 2)
+        self.deadlines.schedule("a", 1)
+        self.deadlines.schedule("b", 2)
         seen: list[list[str]] = []
 
         def late() -> None:
@@ -211,7 +211,7 @@ class DeadlinesTests(SynchronousTestCase):
     def test_check_too_early(self) -> None:
         """A check before anything is due, or with nothing watched, does nothing."""
         self.deadlines.check()
-        self.deadlines.add("a", 1)
+        self.deadlines.schedule("a", 1)
         self.deadlines.check()
         self.assertEqual(self.expired, [])
         self.clock.advance(1)
@@ -221,6 +221,6 @@ class DeadlinesTests(SynchronousTestCase):
     def test_own_timeouts_leave_nothing(self) -> None:
         """Items that each have a timeout of their own leave nothing when gone."""
         for number in range(1000):
-            self.deadlines.add("a", 30 + number / 1e6)
+            self.deadlines.schedule("a", 30 + number / 1e6)
             self.deadlines.discard("a", 30 + number / 1e6)
         self.assertEqual(len(self.deadlines._buckets), 0)

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu._util.timeouts import bounded, pause
+from txkombu._util.timeouts import sleep, with_timeout
 from txkombu.exceptions import OperationTimeout
 
 
@@ -21,7 +21,7 @@ class BoundedTests(SynchronousTestCase):
 
     def begin(self, timeout: float = 5.0) -> Deferred[int]:
         """Bound the operation."""
-        return bounded(self.operation, self.clock, timeout, "declaring 'x'")
+        return with_timeout(self.operation, self.clock, timeout, "declaring 'x'")
 
     def test_in_time(self) -> None:
         """One that is over in time keeps its result, and leaves no timer."""
@@ -60,33 +60,33 @@ class BoundedTests(SynchronousTestCase):
 
     def test_otherwise(self) -> None:
         """Where there is another way to end, that is taken, None included."""
-        limited = bounded(self.operation, self.clock, 5, "close", otherwise=0)
+        limited = with_timeout(self.operation, self.clock, 5, "close", otherwise=0)
         self.clock.advance(5)
         self.assertEqual(self.successResultOf(limited), 0)
         closing: Deferred[None] = Deferred()
-        ended = bounded(closing, self.clock, 5, "close", otherwise=None)
+        ended = with_timeout(closing, self.clock, 5, "close", otherwise=None)
         self.clock.advance(5)
         self.assertIsNone(self.successResultOf(ended))
 
     def test_otherwise_in_time(self) -> None:
         """In time the other way is not taken, for an error neither."""
-        limited = bounded(self.operation, self.clock, 5, "close", otherwise=0)
+        limited = with_timeout(self.operation, self.clock, 5, "close", otherwise=0)
         self.operation.errback(Failure(ValueError()))
         self.failureResultOf(limited, ValueError)
 
     def test_over_already(self) -> None:
         """One that is over already needs no timer."""
         done = succeed(1)
-        self.assertIs(bounded(done, self.clock, 5, "x"), done)
+        self.assertIs(with_timeout(done, self.clock, 5, "x"), done)
         self.assertEqual(self.successResultOf(done), 1)
         failed: Deferred[int] = fail(ValueError())
-        self.failureResultOf(bounded(failed, self.clock, 5, "x"), ValueError)
+        self.failureResultOf(with_timeout(failed, self.clock, 5, "x"), ValueError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_fired_but_waiting(self) -> None:
         """One that has fired and waits for another is not over."""
         chained = succeed(None).addCallback(lambda _: self.operation)
-        limited = bounded(chained, self.clock, 5, "x")
+        limited = with_timeout(chained, self.clock, 5, "x")
         self.clock.advance(5)
         self.failureResultOf(limited, OperationTimeout)
         self.assertEqual(len(self.cancelled), 1)
@@ -95,7 +95,7 @@ class BoundedTests(SynchronousTestCase):
         """Nor is one that has fired and is paused."""
         paused = succeed(None)
         paused.pause()
-        limited = bounded(paused, self.clock, 5, "x")
+        limited = with_timeout(paused, self.clock, 5, "x")
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         paused.unpause()
         self.assertIsNone(self.successResultOf(limited))
@@ -122,7 +122,7 @@ class PauseTests(SynchronousTestCase):
     def test_fires(self) -> None:
         """It fires after its time."""
         clock = Clock()
-        paused = pause(clock, 3)
+        paused = sleep(clock, 3)
         clock.advance(2.9)
         self.assertNoResult(paused)
         clock.advance(0.1)
@@ -131,7 +131,7 @@ class PauseTests(SynchronousTestCase):
     def test_cancelled(self) -> None:
         """Cancelling ends the timer."""
         clock = Clock()
-        paused = pause(clock, 3)
+        paused = sleep(clock, 3)
         paused.cancel()
         self.failureResultOf(paused, CancelledError)
         self.assertEqual(clock.getDelayedCalls(), [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu._util.waiters import Once, Waiters
+from txkombu._util.waiters import SharedClose, Waiters
 
 
 class WaitersTests(SynchronousTestCase):
@@ -114,7 +114,7 @@ class OnceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.ends: list[Deferred[None]] = []
-        self.once = Once(self.end)
+        self.once = SharedClose(self.end)
 
     def end(self) -> Deferred[None]:
         """Begin the end, which comes when a test says so."""

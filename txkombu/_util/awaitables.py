@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 _log = Logger()
 
 
-def tell(what: str, callback: Callable[..., object], *arguments: object) -> None:
+def call_logged(what: str, callback: Callable[..., object], *arguments: object) -> None:
     """
     Tell users something, without waiting; what goes wrong there is logged.
 

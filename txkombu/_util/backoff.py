@@ -42,7 +42,7 @@ class Backoff:
         """Begin anew, since things went well for some time."""
         self._next = 0.0 if self._eager else self.first
 
-    def note_life(self, clock: IReactorTime, since: float) -> None:
+    def reset_if_stable(self, clock: IReactorTime, since: float) -> None:
         """Reset if what began at C{since} lived long enough to count as stable."""
         if clock.seconds() - since >= STABLE:
             self.reset()

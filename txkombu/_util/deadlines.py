@@ -32,7 +32,7 @@ class Deadlines(Generic[K]):
         self._buckets: dict[float, dict[K, float]] = {}
         self._timer: IDelayedCall | None = None
 
-    def add(self, item: K, timeout: float) -> None:
+    def schedule(self, item: K, timeout: float) -> None:
         """Watch an item, which is not watched yet, for C{timeout} seconds."""
         bucket = self._buckets.get(timeout)
         if bucket is None:

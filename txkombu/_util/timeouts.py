@@ -21,7 +21,7 @@ CLOSE_TIMEOUT = 5.0
 _FAIL: Any = object()
 
 
-def bounded(
+def with_timeout(
     began: Deferred[T],
     clock: IReactorTime,
     timeout: float,
@@ -46,16 +46,16 @@ def bounded(
     return began.addTimeout(timeout, clock, onTimeoutCancel=over)
 
 
-def all_over(began: Sequence[Deferred[Any]]) -> Deferred[list[tuple[bool, Any]]]:
+def gather_results(began: Sequence[Deferred[Any]]) -> Deferred[list[tuple[bool, Any]]]:
     """Wait for all; fires with each one's (success, result), and never fails."""
     return DeferredList(began, consumeErrors=True)
 
 
-def all_over_in_time(
+def gather_results_in_time(
     began: Sequence[Deferred[Any]], clock: IReactorTime, timeout: float, what: str
 ) -> Deferred[list[tuple[bool, Any]]]:
     """
-    As L{all_over}, but cancel all, and fail with L{OperationTimeout}, once none
+    As L{gather_results}, but cancel all, and fail with L{OperationTimeout}, once none
     of them has been over for so many seconds.
     """
     late: list[bool] = []
@@ -79,11 +79,11 @@ def all_over_in_time(
     timer = clock.callLater(timeout, give_up)
     for each in began:
         each.addBoth(goes_on)
-    together = all_over(began)
+    together = gather_results(began)
     return together.addCallback(over)
 
 
-def pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
+def sleep(clock: IReactorTime, seconds: float) -> Deferred[None]:
     """@return: fires after some seconds; cancelling ends the timer."""
     paused: Deferred[None] = Deferred(lambda _: timer.cancel())
     timer = clock.callLater(seconds, paused.callback, None)

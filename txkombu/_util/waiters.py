@@ -65,7 +65,7 @@ class Waiters(Generic[T]):
         self.waiting.pop(waiter, None)
 
 
-class Once:
+class SharedClose:
     """
     An end that comes once, for all who ask for it.
 

@@ -15,7 +15,7 @@ from ..service import ConsumerFactory
 from ..service.hosted_consumer import check_factory
 
 
-class BadName(ValueError):
+class ConsumerNotFound(ValueError):
     """A name leads to no consumer; the text is one line and says why."""
 
 
@@ -29,16 +29,16 @@ def consumer_named(name: str) -> ConsumerFactory:
     """
     module_name, colon, attribute = name.partition(":")
     if not colon or not attribute or not module_name.strip("."):
-        raise BadName(f"{name!r} is not of the form package.module:Name")
+        raise ConsumerNotFound(f"{name!r} is not of the form package.module:Name")
     module = _module(module_name)
     try:
         found = getattr(module, attribute)
     except AttributeError:
-        raise BadName(_no_attribute(module, attribute)) from None
+        raise ConsumerNotFound(_no_attribute(module, attribute)) from None
     try:
         return check_factory(name, found)
     except TypeError as error:
-        raise BadName(str(error)) from None
+        raise ConsumerNotFound(str(error)) from None
 
 
 def _module(name: str) -> ModuleType:
@@ -48,7 +48,7 @@ def _module(name: str) -> ModuleType:
     try:
         return import_module(name)
     except Exception as error:
-        raise BadName(_not_imported(name, error)) from error
+        raise ConsumerNotFound(_not_imported(name, error)) from error
 
 
 def _not_imported(name: str, error: Exception) -> str:

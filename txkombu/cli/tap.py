@@ -13,7 +13,7 @@ from .._util.validation import check_seconds
 from ..connection import BrokerConnection
 from ..service import ConsumerFactory, ConsumerService
 from ..service.consumer_service import SHUTDOWN_TIMEOUT
-from .consumer_loader import BadName, consumer_named
+from .consumer_loader import ConsumerNotFound, consumer_named
 from .options import CommandOptions
 
 
@@ -91,7 +91,7 @@ class Options(CommandOptions):
             raise usage.UsageError("no --consumer given, such as feeds:FeedConsumer")
         try:
             self.consumers = [consumer_named(name) for name in self._names]
-        except BadName as error:
+        except ConsumerNotFound as error:
             raise usage.UsageError(f"--consumer: {error}") from error
 
     def _connection(self) -> BrokerConnection:

@@ -23,9 +23,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.backoff import Backoff
-from .._util.timeouts import CLOSE_TIMEOUT, bounded, pause
+from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.validation import check_count
-from .._util.waiters import Once, Waiters
+from .._util.waiters import SharedClose, Waiters
 from ..entity import Queue
 from ..entity.base import no_channel
 from ..exceptions import (
@@ -45,17 +45,17 @@ from ..interfaces import (
 )
 from ..message import Message
 from ..serialization.serializers import accept_set
-from .consumers import ConsumingChannel
+from .consumers import ChannelConsumers
 from .interfaces import ChannelHost
-from .publish_queue import Publisher
-from .publish_request import Outgoing
-from .unacked import Inbox
+from .publish_queue import PublishQueue
+from .publish_request import PublishRequest
+from .unacked import UnackedMessages
 
 T = TypeVar("T")
 
 
 @implementer(ISessionChannelListener)
-class Channel(ConsumingChannel):
+class Channel(ChannelConsumers):
     """
     Declares, publishes, consumes, on one connection.
 
@@ -75,15 +75,15 @@ class Channel(ConsumingChannel):
     def __init__(self, connection: ChannelHost) -> None:
         super().__init__(connection, connection.clock)
         self._session_channel: ISessionChannel | None = None
-        self._inbox: Inbox | None = None
+        self._unacked: UnackedMessages | None = None
         self._bringing_up: Deferred[None] | None = None
         self._open: Waiters[ISessionChannel] = Waiters()
         self._backoff = Backoff(eager=True)
         self._up_since = 0.0
         self._closed: KombuError | None = None
-        self._end = Once(self._close)
+        self._end = SharedClose(self._close)
         self._on_return: dict[object, Callable[[Returned], None]] = {}
-        self.publisher = Publisher(self._clock, self._waits_for)
+        self.publisher = PublishQueue(self._clock, self._waits_for)
         self.publisher.flow(connection.may_publish)
 
     # --- its life -----------------------------------------------------------
@@ -110,18 +110,18 @@ class Channel(ConsumingChannel):
     @property
     def unsettled_count(self) -> int:
         """How many messages it handed out await settlement."""
-        return len(self._own_unsettled) + len(self._apart.unsettled)
+        return len(self._own_unsettled) + len(self._isolated.unsettled)
 
     @property
     def unsettled(self) -> list[Message]:
         """The messages it handed out that await settlement, oldest first."""
-        return [*self._own_unsettled.values(), *self._apart.unsettled]
+        return [*self._own_unsettled.values(), *self._isolated.unsettled]
 
     @property
     def _own_unsettled(self) -> Mapping[int, Message]:
-        return {} if self._inbox is None else self._inbox.unsettled
+        return {} if self._unacked is None else self._unacked.unsettled
 
-    def left_undone(self) -> list[str]:
+    def unfinished_work(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
         return [
             *(f"{each!r} was not settled" for each in self._own_unsettled.values()),
@@ -156,12 +156,12 @@ class Channel(ConsumingChannel):
         """Open a session channel and start the consumers on it; again if lost."""
         delay = self._backoff.delay() if self._subscriptions else 0.0
         if delay:
-            yield pause(self._clock, delay)
+            yield sleep(self._clock, delay)
         while True:
             session = yield self.connection.when_up()
             opening = session.open_channel(self)
             try:
-                opened = yield bounded(
+                opened = yield with_timeout(
                     opening, self._clock, self._timeout, "opening a channel"
                 )
             except SessionLost:
@@ -192,7 +192,7 @@ class Channel(ConsumingChannel):
 
     def _channel_up(self, opened: ISessionChannel) -> None:
         self._session_channel = opened
-        self._inbox = Inbox(opened)
+        self._unacked = UnackedMessages(opened)
         self._up_since = self._clock.seconds()
         if self._paused_by:
             opened.pause_delivery()
@@ -213,8 +213,8 @@ class Channel(ConsumingChannel):
     def channel_lost(self, error: Exception) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""
         self._session_channel = None
-        self._give_up_inbox()
-        self._backoff.note_life(self._clock, self._up_since)
+        self._give_up_unacked()
+        self._backoff.reset_if_stable(self._clock, self._up_since)
         for subscription in self._subscriptions.values():
             subscription.channel_lost()
         self.publisher.channel_down(error)
@@ -223,10 +223,10 @@ class Channel(ConsumingChannel):
                 self._log.warn("Channel lost, opening another: {error}", error=error)
             self._ensure_coming_up()
 
-    def _give_up_inbox(self) -> None:
-        inbox, self._inbox = self._inbox, None
-        if inbox is not None:
-            inbox.die()
+    def _give_up_unacked(self) -> None:
+        unacked, self._unacked = self._unacked, None
+        if unacked is not None:
+            unacked.die()
 
     def returned(self, message: Returned) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""
@@ -259,13 +259,13 @@ class Channel(ConsumingChannel):
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()
-        apart = self._apart.close_because(error)
+        apart = self._isolated.close_because(error)
         answers = yield self._cancel_all()
         yield apart
         if answers and self._session_channel is not None:
             answers = yield self._await_verdicts()
         channel, self._session_channel = self._session_channel, None
-        self._give_up_inbox()
+        self._give_up_unacked()
         self.publisher.close(error)
         self.connection.channel_closed(self)
         if channel is not None:
@@ -292,7 +292,9 @@ class Channel(ConsumingChannel):
         while (left := deadline - self._clock.seconds()) > 0:
             idle = self.publisher.when_idle().addCallback(lambda _: True)
             slice_ = min(left, CLOSE_TIMEOUT)
-            if (yield bounded(idle, self._clock, slice_, "close", otherwise=False)):
+            if (
+                yield with_timeout(idle, self._clock, slice_, "close", otherwise=False)
+            ):
                 break
             if not (yield self.connection.answers()):
                 return False
@@ -300,7 +302,7 @@ class Channel(ConsumingChannel):
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
         """Wait for the broker's answer; C{None} if it comes not in time."""
-        return bounded(answer, self._clock, CLOSE_TIMEOUT, "close", otherwise=None)
+        return with_timeout(answer, self._clock, CLOSE_TIMEOUT, "close", otherwise=None)
 
     def flow(self, allowed: bool) -> None:
         """Broker and socket take messages, or take none for now."""
@@ -341,7 +343,7 @@ class Channel(ConsumingChannel):
             began = operate(channel)
         else:
             began = self.when_open().addCallback(operate)
-        return bounded(began, self._clock, self._timeout, what)
+        return with_timeout(began, self._clock, self._timeout, what)
 
     def basic_get(
         self, queue: Queue, no_ack: bool = False, accept: Iterable[str] | None = None
@@ -357,12 +359,12 @@ class Channel(ConsumingChannel):
             return fail()
 
         def get(channel: ISessionChannel) -> Deferred[Message | None]:
-            inbox = None if no_ack else self._inbox
+            unacked = None if no_ack else self._unacked
 
             def got(delivery: Delivery | None) -> Message | None:
                 if delivery is None:
                     return None
-                return Message(delivery, inbox, queue, accepted)
+                return Message(delivery, unacked, queue, accepted)
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 
@@ -389,19 +391,19 @@ class Channel(ConsumingChannel):
             )
 
         def recover(channel: ISessionChannel) -> Deferred[None]:
-            inbox = self._inbox
-            if inbox is not None:
-                for message in inbox.forget():
+            unacked = self._unacked
+            if unacked is not None:
+                for message in unacked.forget():
                     message.settled_by_other("requeued")
             return channel.basic_recover()
 
         recovering = self.call("recover", recover)
-        return self._apart.also(recovering, lambda each: each.basic_recover())
+        return self._isolated.also(recovering, lambda each: each.basic_recover())
 
     # --- publishing ---------------------------------------------------------
 
-    def publish(self, message: Outgoing) -> Deferred[None]:
-        """Send a message, now or when there is room; see L{Publisher.publish}."""
+    def publish(self, message: PublishRequest) -> Deferred[None]:
+        """Send a message, now or when there is room; see L{PublishQueue.publish}."""
         if self._closed is not None:
             return fail(self._closed)
         sending = self.publisher.publish(message)
@@ -422,7 +424,7 @@ class Channel(ConsumingChannel):
             return succeed(Settlement.STALE)
         flushed = channel.when_flushed()
         channel.flush()
-        return self._apart.also(flushed, lambda each: each.flush())
+        return self._isolated.also(flushed, lambda each: each.flush())
 
     # --- returned messages --------------------------------------------------
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from .._util.timeouts import bounded
+from .._util.timeouts import with_timeout
 from .._util.validation import check_count, check_short_string
 from ..entity import Queue
 from ..exceptions import ChannelError, KombuError, SerializerNotInstalled
@@ -21,18 +21,18 @@ from ..message import Message
 from ..serialization.serializers import accept_set
 from .entity_operations import EntityOperations
 from .interfaces import ChannelHost
-from .isolation import Apart
+from .isolation import IsolatedChannels
 from .subscription import Subscription
-from .unacked import Inbox
+from .unacked import UnackedMessages
 
 PREFETCH = 100
 """How many unsettled messages a consumer may hold by default."""
 
 
-class ConsumingChannel(EntityOperations):
+class ChannelConsumers(EntityOperations):
     """The part of L{txkombu.core.channel.Channel} that starts and ends consumers."""
 
-    _inbox: Inbox | None
+    _unacked: UnackedMessages | None
     _session_channel: ISessionChannel | None
     _closed: KombuError | None
 
@@ -42,8 +42,8 @@ class ConsumingChannel(EntityOperations):
         self._subscriptions: dict[str, Subscription] = {}
         self._tags = 0
         self._paused_by: set[object] = set()
-        self._apart = Apart()
-        self._is_apart = False
+        self._isolated = IsolatedChannels()
+        self._is_isolated = False
         self._refused: set[str] = set()
 
     @abstractmethod
@@ -51,9 +51,9 @@ class ConsumingChannel(EntityOperations):
         """@return: fires with the session channel."""
 
     @property
-    def inbox(self) -> Inbox | None:
+    def unacked(self) -> UnackedMessages | None:
         """Takes the messages of the current session channel."""
-        return self._inbox
+        return self._unacked
 
     @property
     def session_channel(self) -> ISessionChannel | None:
@@ -68,7 +68,7 @@ class ConsumingChannel(EntityOperations):
     def is_consuming(self) -> bool:
         """Whether every consumer that was started is running at the broker."""
         running = all(each.running for each in self._subscriptions.values())
-        return running and self._apart.is_consuming
+        return running and self._isolated.is_consuming
 
     @property
     def has_consumers(self) -> bool:
@@ -100,7 +100,7 @@ class ConsumingChannel(EntityOperations):
         @raise ValueError: the tag is taken.
         """
         tag = check_short_string("consumer_tag", consumer_tag or self._tag(tag_prefix))
-        if tag in self._subscriptions or tag in self._apart:
+        if tag in self._subscriptions or tag in self._isolated:
             raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
         check_count("prefetch_count", prefetch_count, 0, 65535)
         if self._closed is not None:
@@ -109,7 +109,7 @@ class ConsumingChannel(EntityOperations):
             accepted = accept_set(accept)
         except SerializerNotInstalled:
             return fail()
-        apart = self._new_apart() if self._is_to_be_apart(queue) else None
+        apart = self._new_isolated() if self._needs_isolation(queue) else None
         where = self if apart is None else apart
         subscription = Subscription(
             where,
@@ -129,7 +129,7 @@ class ConsumingChannel(EntityOperations):
                 raise self._closed
             where._subscriptions[tag] = subscription
             if apart is not None:
-                self._apart.add(tag, apart)
+                self._isolated.add_channel(tag, apart)
             return tag
 
         def failed(failure: Failure) -> Failure:
@@ -143,7 +143,7 @@ class ConsumingChannel(EntityOperations):
         starting = where.call(what, subscription.start).addCallback(started)
         return starting.addErrback(failed)
 
-    def _is_to_be_apart(self, queue: Queue) -> bool:
+    def _needs_isolation(self, queue: Queue) -> bool:
         """Whether another refusal would end a channel that others use."""
         return queue.name in self._refused and self.has_consumers
 
@@ -151,25 +151,25 @@ class ConsumingChannel(EntityOperations):
         self._tags += 1
         return f"{prefix or self.connection.tag_prefix}{self._tags}"
 
-    def set_apart(self, subscription: Subscription) -> ConsumingChannel:
+    def isolate(self, subscription: Subscription) -> ChannelConsumers:
         """
         Give a consumer that was refused a channel of its own, unless this is it.
 
         @return: the channel it is to use.
         """
-        if self._is_apart or self._closed is not None:
+        if self._is_isolated or self._closed is not None:
             return self
-        channel: Any = self._new_apart()
+        channel: Any = self._new_isolated()
         self._refused.add(subscription.queue.name)
         tag = subscription.tag
         channel._subscriptions[tag] = self._subscriptions.pop(tag)
-        self._apart.add(tag, channel)
-        taken: ConsumingChannel = channel
+        self._isolated.add_channel(tag, channel)
+        taken: ChannelConsumers = channel
         return taken
 
-    def _new_apart(self) -> Any:
+    def _new_isolated(self) -> Any:
         channel = self.connection.new_channel()
-        channel._is_apart = True
+        channel._is_isolated = True
         channel._paused_by.update(self._paused_by)
         return channel
 
@@ -179,9 +179,9 @@ class ConsumingChannel(EntityOperations):
 
         @return: fires when no more of its messages come; never fails.
         """
-        if consumer_tag in self._apart:
-            return self._apart.cancel(consumer_tag)
-        self._apart.close_settled()
+        if consumer_tag in self._isolated:
+            return self._isolated.cancel(consumer_tag)
+        self._isolated.close_settled()
         subscription = self._subscriptions.pop(consumer_tag, None)
         if subscription is None:
             return succeed(None)
@@ -190,7 +190,7 @@ class ConsumingChannel(EntityOperations):
         channel = self._session_channel
         if channel is None:
             return succeed(None)
-        return bounded(
+        return with_timeout(
             channel.basic_cancel(consumer_tag),
             self._clock,
             self.connection.operation_timeout,
@@ -221,14 +221,14 @@ class ConsumingChannel(EntityOperations):
         """Read no more deliveries until C{who} calls L{resume}."""
         first = not self._paused_by
         self._paused_by.add(who)
-        for channel in self._apart:
+        for channel in self._isolated:
             channel.pause(who)
         if first and self._session_channel is not None:
             self._session_channel.pause_delivery()
 
     def resume(self, who: object) -> None:
         """Undo L{pause}."""
-        for channel in self._apart:
+        for channel in self._isolated:
             channel.resume(who)
         if who in self._paused_by:
             self._paused_by.discard(who)

@@ -13,14 +13,14 @@ from .._util.waiters import Waiters
 from .interfaces import DrainedConsumer
 
 
-class Draining:
+class DrainEvents:
     """The consumers of one connection, and who waits for one of their messages."""
 
     def __init__(self) -> None:
         self._consumers: WeakSet[DrainedConsumer] = WeakSet()
         self._handled: Waiters[None] = Waiters()
 
-    def add(self, consumer: DrainedConsumer) -> None:
+    def add_consumer(self, consumer: DrainedConsumer) -> None:
         """One more consumer."""
         self._consumers.add(consumer)
 
@@ -53,9 +53,9 @@ class Draining:
         """No message comes any more."""
         self._handled.fail(error)
 
-    def left_undone(self) -> list[str]:
+    def unfinished_work(self) -> list[str]:
         """Say which handlers are at work, and what waits for a message."""
         return [
-            *(what for each in self._consumers for what in each.left_undone()),
+            *(what for each in self._consumers for what in each.unfinished_work()),
             *["drain_events still waits"] * len(self._handled.waiting),
         ]

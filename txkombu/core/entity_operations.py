@@ -14,7 +14,7 @@ from .._util.validation import check_arguments, check_short_string
 from ..entity import Exchange, Queue
 from ..interfaces import ISessionChannel, QueueDeclareOk
 from .interfaces import ChannelHost
-from .topology import Bound
+from .topology import RecordedBinding
 
 T = TypeVar("T")
 
@@ -168,8 +168,8 @@ def _bound(
     source: Exchange,
     routing_key: str,
     arguments: Mapping[str, object] | None,
-) -> Bound:
+) -> RecordedBinding:
     """A binding to make or undo, checked, with arguments of its own."""
     check_short_string("routing key", routing_key)
     copied = check_arguments("arguments", arguments)
-    return Bound(destination, source, routing_key, copied)
+    return RecordedBinding(destination, source, routing_key, copied)

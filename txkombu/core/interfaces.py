@@ -13,7 +13,7 @@ from ..exceptions import KombuError
 from ..interfaces import ISession, ISessionChannel
 from ..message import Message
 from .topology import Topology
-from .unacked import Inbox
+from .unacked import UnackedMessages
 
 
 class ChannelHost(Protocol):
@@ -23,13 +23,13 @@ class ChannelHost(Protocol):
     @ivar topology: what was declared on it.
     @ivar tag_prefix: begins the consumer tags that are made up.
     @ivar operation_timeout: seconds for one operation.
-    @ivar draining: the L{Draining<.drain_events.Draining>} of all its channels.
+    @ivar drain_waiters: the L{Draining<.drain_events.Draining>} of all its channels.
     """
 
     topology: Topology
     tag_prefix: str
     operation_timeout: float
-    draining: Any
+    drain_waiters: Any
 
     @property
     def clock(self) -> IReactorTime:
@@ -72,7 +72,7 @@ class SubscriptionHost(Protocol):
     connection: ChannelHost
 
     @property
-    def inbox(self) -> Inbox | None:
+    def unacked(self) -> UnackedMessages | None:
         """Takes the messages of the current session channel."""
 
     @property
@@ -82,7 +82,7 @@ class SubscriptionHost(Protocol):
     def when_open(self) -> Deferred[ISessionChannel]:
         """Fires with the session channel."""
 
-    def set_apart(self, subscription: Any) -> SubscriptionHost:
+    def isolate(self, subscription: Any) -> SubscriptionHost:
         """Give a refused consumer a channel of its own."""
 
 
@@ -126,4 +126,4 @@ class DrainedConsumer(Protocol):
 
     def channel_closed(self) -> None: ...
 
-    def left_undone(self) -> list[str]: ...
+    def unfinished_work(self) -> list[str]: ...

@@ -20,7 +20,7 @@ from .interfaces import IsolatedChannel
 T = TypeVar("T")
 
 
-class Apart:
+class IsolatedChannels:
     """The channels that the consumers of one channel have for themselves."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Apart:
     def __contains__(self, tag: str) -> bool:
         return tag in self._by_tag
 
-    def add(self, tag: str, channel: IsolatedChannel) -> None:
+    def add_channel(self, tag: str, channel: IsolatedChannel) -> None:
         """The consumer of this tag has this channel."""
         self._by_tag[tag] = channel
         self.close_settled()

@@ -8,12 +8,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from .._util.timeouts import CLOSE_TIMEOUT, bounded
+from .._util.timeouts import CLOSE_TIMEOUT, with_timeout
 from ..interfaces import ISession, ISessionChannel, ISessionChannelListener, Returned
 
 
 @implementer(ISessionChannelListener)
-class NoListener:
+class IgnoringListener:
     """For a channel whose operations all say themselves how they ended."""
 
     def channel_lost(self, error: Exception) -> None:
@@ -23,16 +23,16 @@ class NoListener:
         pass
 
 
-def answers(session: ISession, clock: IReactorTime) -> Deferred[bool]:
+def is_responsive(session: ISession, clock: IReactorTime) -> Deferred[bool]:
     """
     Ask, by opening a channel, which every broker can do and which changes nothing.
 
     @return: fires with whether an answer came in time; never fails.
     """
-    opening: Deferred[bool] = session.open_channel(NoListener()).addCallbacks(
+    opening: Deferred[bool] = session.open_channel(IgnoringListener()).addCallbacks(
         _opened, lambda _: True
     )
-    return bounded(opening, clock, CLOSE_TIMEOUT, "an answer", otherwise=False)
+    return with_timeout(opening, clock, CLOSE_TIMEOUT, "an answer", otherwise=False)
 
 
 def _opened(channel: ISessionChannel) -> bool:

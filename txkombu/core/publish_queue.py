@@ -28,7 +28,7 @@ from ..exceptions import (
     SessionLost,
 )
 from ..interfaces import ISessionChannel
-from .publish_request import Outgoing
+from .publish_request import PublishRequest
 
 WINDOW = 1000
 """Unconfirmed messages on their way, per channel."""
@@ -44,7 +44,7 @@ TURN_BYTES = 64 * 1024
 """Bytes of bodies without confirm that go out in one turn of the reactor."""
 
 
-class Publisher:
+class PublishQueue:
     """
     Sends the messages of one channel.
 
@@ -82,22 +82,22 @@ class Publisher:
         self._flowing = True
         self._resuming = False
         self._channel: ISessionChannel | None = None
-        self._pending: deque[Outgoing] = deque()
-        self._doomed: list[tuple[Outgoing, Exception]] = []
+        self._pending: deque[PublishRequest] = deque()
+        self._doomed: list[tuple[PublishRequest, Exception]] = []
         self._pending_bytes = 0
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
         self._turn = 0
         self._turn_bytes = 0
         self._next_turn: IDelayedCall | None = None
-        self._deadlines: Deadlines[Outgoing] = Deadlines(clock, self._expire)
+        self._deadlines: Deadlines[PublishRequest] = Deadlines(clock, self._expire)
         self._ready: Waiters[None] = Waiters()
         self._idle: Waiters[None] = Waiters()
         self._closed: Exception | None = None
 
     # --- publishing ---------------------------------------------------------
 
-    def publish(self, message: Outgoing) -> Deferred[None]:
+    def publish(self, message: PublishRequest) -> Deferred[None]:
         """
         Send a message, now or when there is room.
 
@@ -157,7 +157,7 @@ class Publisher:
             and self._turn_bytes < TURN_BYTES
         )
 
-    def _has_room(self, message: Outgoing) -> bool:
+    def _has_room(self, message: PublishRequest) -> bool:
         if self._channel is None or not self._flowing or message.held:
             return False
         if message.confirm:
@@ -167,7 +167,7 @@ class Publisher:
             )
         return self._turn < TURN and self._turn_bytes < TURN_BYTES
 
-    def _send(self, message: Outgoing) -> Deferred[None]:
+    def _send(self, message: PublishRequest) -> Deferred[None]:
         assert self._channel is not None
         if message.reply_to is not None:
             message.properties["reply_to"] = message.reply_to.name
@@ -183,13 +183,15 @@ class Publisher:
             self._unconfirmed += 1
             self._unconfirmed_bytes += len(message.body)
             if message.done is None:
-                self._deadlines.add(message, message.timeout)
+                self._deadlines.schedule(message, message.timeout)
             inner.addBoth(self._confirmed, message)
         else:
             self._count_in_turn(message)
         return inner
 
-    def _confirmed(self, result: Failure | None, message: Outgoing) -> Failure | None:
+    def _confirmed(
+        self, result: Failure | None, message: PublishRequest
+    ) -> Failure | None:
         self._unconfirmed -= 1
         self._unconfirmed_bytes -= len(message.body)
         self._deadlines.discard(message, message.timeout)
@@ -206,7 +208,7 @@ class Publisher:
             raise OperationTimeout("publish", message.timeout, phase) from None
         return result
 
-    def _count_in_turn(self, message: Outgoing) -> None:
+    def _count_in_turn(self, message: PublishRequest) -> None:
         self._turn += 1
         self._turn_bytes += len(message.body)
         self._await_turn()
@@ -224,7 +226,7 @@ class Publisher:
 
     # --- waiting ------------------------------------------------------------
 
-    def _wait_here(self, message: Outgoing) -> Deferred[None]:
+    def _wait_here(self, message: PublishRequest) -> Deferred[None]:
         if self._is_full(message):
             return fail(
                 BackpressureError(
@@ -234,15 +236,15 @@ class Publisher:
             )
         done: Deferred[None] = Deferred(lambda _: self._cancel(message))
         message.done = done
-        self._deadlines.add(message, message.timeout)
+        self._deadlines.schedule(message, message.timeout)
         self._await_room(message)
         return done
 
-    def _await_room(self, message: Outgoing) -> None:
+    def _await_room(self, message: PublishRequest) -> None:
         self._pending.append(message)
         self._pending_bytes += len(message.body)
 
-    def _is_full(self, message: Outgoing) -> bool:
+    def _is_full(self, message: PublishRequest) -> bool:
         size = self._pending_bytes + len(message.body)
         return len(self._pending) >= MAX_PENDING or (
             bool(self._pending) and size > MAX_PENDING_BYTES
@@ -287,12 +289,12 @@ class Publisher:
         if self._idle and not self._is_busy():
             self._idle.fire(None)
 
-    def release(self, message: Outgoing) -> None:
+    def release(self, message: PublishRequest) -> None:
         """What a held message needs is declared."""
         message.held = False
         self.resume()
 
-    def refuse(self, message: Outgoing, failure: Failure) -> None:
+    def refuse(self, message: PublishRequest, failure: Failure) -> None:
         """What a held message needs cannot be declared."""
         if message in self._pending:
             self._deadlines.discard(message, message.timeout)
@@ -300,7 +302,7 @@ class Publisher:
                 failure = Failure(_not_sent(failure.value))
             self._drop(message, failure)
 
-    def _drop(self, message: Outgoing, failure: Failure | None = None) -> None:
+    def _drop(self, message: PublishRequest, failure: Failure | None = None) -> None:
         """It will not be sent; those behind it may go out now."""
         if message in self._pending:
             self._pending.remove(message)
@@ -310,14 +312,14 @@ class Publisher:
             message.done.errback(failure)
         self.resume()
 
-    def _cancel(self, message: Outgoing) -> None:
+    def _cancel(self, message: PublishRequest) -> None:
         self._deadlines.discard(message, message.timeout)
         if message.inner is not None:
             message.inner.cancel()
         else:
             self._drop(message)
 
-    def _expire(self, message: Outgoing) -> None:
+    def _expire(self, message: PublishRequest) -> None:
         message.expired = True
         if message.inner is not None:
             message.inner.cancel()
@@ -383,13 +385,13 @@ class Publisher:
             self._refuse(message, cause)
         self._tell_idle()
 
-    def _take_pending(self) -> list[Outgoing]:
+    def _take_pending(self) -> list[PublishRequest]:
         pending = list(self._pending)
         self._pending.clear()
         self._pending_bytes = 0
         return pending
 
-    def _refuse(self, message: Outgoing, cause: Exception) -> None:
+    def _refuse(self, message: PublishRequest, cause: Exception) -> None:
         """Tell who published it that it was not sent."""
         self._deadlines.discard(message, message.timeout)
         assert message.done is not None

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from ..entity import Exchange, Queue
 
 
-class Outgoing:
+class PublishRequest:
     """
     One message on its way out.
 

@@ -1,7 +1,7 @@
 """
 Keeps one session alive: connects, notices the loss, connects again.
 
-Who needs a session asks for L{SessionKeeper.when_up} and is told when one is
+Who needs a session asks for L{Reconnector.when_up} and is told when one is
 there, restored.  The states are those of L{txkombu.core.lifecycle}.
 """
 
@@ -37,7 +37,7 @@ _PERMANENT = (AuthenticationFailed, TransportNotAvailable)
 
 
 @implementer(ISessionListener)
-class SessionKeeper:
+class Reconnector:
     """
     @param alternates: the broker's URLs, tried in turn.
     @param transport_for: gives the transport of one of them.
@@ -200,7 +200,7 @@ class SessionKeeper:
                 if len(failed) < len(self._alternates):
                     self._log_failed(parameters, error)
         else:
-            raise self._most_hopeful(failed)
+            raise self._next_alternate(failed)
         self._live = session
         self._lifecycle.step(Event.SESSION)
         yield self._restore(session)
@@ -217,7 +217,7 @@ class SessionKeeper:
             "Connecting to {url} failed: {error}", url=parameters.as_uri(), error=error
         )
 
-    def _most_hopeful(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
+    def _next_alternate(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
         """What all failed with: the last that time may mend, if there is one."""
         told = last = failed[-1]
         for each in failed:
@@ -313,7 +313,7 @@ class SessionKeeper:
         self._forget_flow()
         self.last_error = reason
         if self.state is State.CONNECTED:
-            self._backoff.note_life(self._clock, self._up_since)
+            self._backoff.reset_if_stable(self._clock, self._up_since)
         self._stop_trying()
         if self.state in (State.RESTORING, State.CONNECTED):
             self._wait(reason)

@@ -11,15 +11,15 @@ from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._util.awaitables import tell
+from .._util.awaitables import call_logged
 from .._util.backoff import Backoff
-from .._util.timeouts import bounded, pause
+from .._util.timeouts import sleep, with_timeout
 from ..entity import Queue
 from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
 from ..interfaces import Delivery, ISessionChannel
 from ..message import Message
 from .interfaces import SubscriptionHost
-from .unacked import Inbox
+from .unacked import UnackedMessages
 
 
 class Subscription:
@@ -65,9 +65,9 @@ class Subscription:
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
         """@return: fails with the broker's refusal."""
         self._began_on = session_channel
-        inbox = self._channel.inbox
-        assert inbox is not None
-        handle = self._handler(inbox)
+        unacked = self._channel.unacked
+        assert unacked is not None
+        handle = self._handler(unacked)
         return session_channel.basic_consume(
             self.queue,
             self.tag,
@@ -79,10 +79,10 @@ class Subscription:
             self._cancelled,
         ).addCallback(self._started)
 
-    def _handler(self, inbox: Inbox) -> Callable[[Delivery], None]:
+    def _handler(self, unacked: UnackedMessages) -> Callable[[Delivery], None]:
         """Make what is called for each delivery: the hot path, so a closure."""
         callback, queue, accept = self._callback, self.queue, self._accept
-        settles = None if self._no_ack else inbox
+        settles = None if self._no_ack else unacked
 
         def handle(delivery: Delivery) -> None:
             callback(Message(delivery, settles, queue, accept))
@@ -96,7 +96,7 @@ class Subscription:
     def channel_lost(self) -> None:
         """Its session channel is gone; it will be started on the next."""
         if self.running:
-            self._backoff.note_life(self._channel.connection.clock, self._since)
+            self._backoff.reset_if_stable(self._channel.connection.clock, self._since)
         self.running = False
 
     def stop(self) -> None:
@@ -137,7 +137,7 @@ class Subscription:
 
     def _leave_to_others(self) -> None:
         if self.has_ended_channel and not self._stopped:
-            self._channel = self._channel.set_apart(self)
+            self._channel = self._channel.isolate(self)
 
     def _cancelled(self, error: Exception) -> None:
         """
@@ -145,12 +145,12 @@ class Subscription:
         start it again after a while.
         """
         self.running = False
-        inbox = self._channel.inbox
-        if inbox is not None and not isinstance(error, ConsumerCancelled):
-            inbox.lose(self.tag)
+        unacked = self._channel.unacked
+        if unacked is not None and not isinstance(error, ConsumerCancelled):
+            unacked.lose(self.tag)
         if self._stopped:
             return
-        self._backoff.note_life(self._channel.connection.clock, self._since)
+        self._backoff.reset_if_stable(self._channel.connection.clock, self._since)
         self._log.warn(
             "Consumer {tag!r} of queue {queue!r} was ended: {error}",
             tag=self.tag,
@@ -158,7 +158,7 @@ class Subscription:
             error=error,
         )
         if self._on_cancel is not None:
-            tell("on_cancel", self._on_cancel, self.tag, error)
+            call_logged("on_cancel", self._on_cancel, self.tag, error)
         self._restart_later()
 
     def _restart_later(self) -> None:
@@ -173,7 +173,7 @@ class Subscription:
     def _restart(self) -> Generator[Deferred[Any], Any, None]:
         """Wait, declare the queue again, and consume again."""
         connection = self._channel.connection
-        yield pause(connection.clock, self._backoff.delay())
+        yield sleep(connection.clock, self._backoff.delay())
         session = yield connection.when_up()
         replay = connection.topology.replay_queue(session, self.queue)
         yield self._bounded(replay, "declare")
@@ -209,4 +209,4 @@ class Subscription:
     def _bounded(self, began: Deferred[Any], what: str) -> Deferred[Any]:
         connection = self._channel.connection
         what = f"{what} for consumer {self.tag!r} of queue {self.queue.name!r}"
-        return bounded(began, connection.clock, connection.operation_timeout, what)
+        return with_timeout(began, connection.clock, connection.operation_timeout, what)

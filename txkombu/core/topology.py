@@ -18,17 +18,17 @@ from weakref import ref
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 
-from .._util.timeouts import all_over
+from .._util.timeouts import gather_results
 from ..entity import Exchange, Queue
 from ..exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
 from ..interfaces import Capability, ISession, ISessionChannel, QueueDeclareOk
-from .liveness import NoListener
+from .liveness import IgnoringListener
 
 _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """What is wrong with one declaration, and no reason to give up the others."""
 
 
-class Bound(NamedTuple):
+class RecordedBinding(NamedTuple):
     """One binding: into a queue, or into an exchange."""
 
     destination: Queue | Exchange
@@ -48,7 +48,7 @@ class Bound(NamedTuple):
 
 
 Wait = Callable[[Sequence[Deferred[Any]]], Deferred[list[tuple[bool, Any]]]]
-"""Waits for all of some Deferreds, as L{all_over} does."""
+"""Waits for all of some Deferreds, as L{gather_results} does."""
 
 
 class Step(NamedTuple):
@@ -73,7 +73,7 @@ class Topology:
         self._exchanges: dict[str, Exchange] = {}
         self._queues: dict[str, Queue] = {}
         self._server_named: dict[str, list[ref[Queue]]] = {}
-        self._bindings: dict[tuple[object, ...], Bound] = {}
+        self._bindings: dict[tuple[object, ...], RecordedBinding] = {}
 
     def __bool__(self) -> bool:
         return bool(self._exchanges or self._queues or self._bindings)
@@ -126,14 +126,14 @@ class Topology:
             )
         )
 
-    def bound(self, bound: Bound) -> None:
+    def bound(self, bound: RecordedBinding) -> None:
         """Remember a binding."""
         if isinstance(bound.destination, Queue):
             self._note_user(bound.destination)
         destination, source = bound.destination.unbound(), bound.source.unbound()
-        self._bindings[bound.key()] = Bound(destination, source, *bound[2:])
+        self._bindings[bound.key()] = RecordedBinding(destination, source, *bound[2:])
 
-    def unbound(self, bound: Bound) -> None:
+    def unbound(self, bound: RecordedBinding) -> None:
         """Forget a binding."""
         self._bindings.pop(bound.key(), None)
 
@@ -145,14 +145,14 @@ class Topology:
         if isinstance(entity, Exchange):
             return self._exchanges.get(entity.name) == entity
         bindings = (
-            Bound(entity, each.exchange, each.routing_key, each.arguments)
+            RecordedBinding(entity, each.exchange, each.routing_key, each.arguments)
             for each in entity.all_bindings()
         )
         return self._queues.get(entity.name) == entity and all(
             bound.key() in self._bindings for bound in bindings
         )
 
-    def _drop_bindings(self, gone: Callable[[Bound], bool]) -> None:
+    def _drop_bindings(self, gone: Callable[[RecordedBinding], bool]) -> None:
         self._bindings = {
             key: bound for key, bound in self._bindings.items() if not gone(bound)
         }
@@ -161,14 +161,14 @@ class Topology:
 
     @inlineCallbacks
     def replay(
-        self, session: ISession, wait: Wait = all_over
+        self, session: ISession, wait: Wait = gather_results
     ) -> Generator[Deferred[Any], Any, None]:
         """
         Declare everything again.
 
         What the broker refuses is logged and left out, the rest is declared.
 
-        @param wait: waits for some declarations, as L{all_over} does.
+        @param wait: waits for some declarations, as L{gather_results} does.
         @return: fails only when the session is lost.
         """
         exchanges = [_declares(each) for each in self._exchanges.values()]
@@ -207,7 +207,7 @@ class Topology:
         bindings = self._bindings_of(recorded.name)
         yield self._run(session, [_binds(each) for each in bindings], strict=True)
 
-    def _bindings_of(self, queue: str) -> list[Bound]:
+    def _bindings_of(self, queue: str) -> list[RecordedBinding]:
         return [
             bound
             for bound in self._bindings.values()
@@ -252,7 +252,7 @@ class Topology:
         self,
         session: ISession,
         steps: list[Step],
-        wait: Wait = all_over,
+        wait: Wait = gather_results,
         strict: bool = False,
     ) -> Generator[Deferred[Any], Any, None]:
         """
@@ -262,7 +262,7 @@ class Topology:
         @param strict: fail with the first refusal.
         """
         while steps:
-            [(opened, channel)] = yield wait([session.open_channel(NoListener())])
+            [(opened, channel)] = yield wait([session.open_channel(IgnoringListener())])
             if not opened:
                 channel.raiseException()
             began = [maybeDeferred(step.take, channel) for step in steps]
@@ -306,7 +306,7 @@ def _looks_up(queue: Queue) -> Step:
     return Step(repr(queue), lambda channel: channel.queue_declare(queue, True))
 
 
-def _binds(bound: Bound) -> Step:
+def _binds(bound: RecordedBinding) -> Step:
     destination, source, key, arguments = bound
     what = f"binding of {destination.name!r} to {source.name!r} by {key!r}"
     if isinstance(destination, Queue):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..message import Message
 
 
-class Inbox:
+class UnackedMessages:
     """
     Settles messages on the channel they came by, and knows which are left.
 
@@ -59,7 +59,7 @@ class Inbox:
 
     def lose(self, consumer_tag: str) -> None:
         """A consumer's own connection is gone, and the broker has its messages."""
-        dead = Inbox(self._channel)
+        dead = UnackedMessages(self._channel)
         dead.gone = True
         for message in list(self.unsettled.values()):
             if message.consumer_tag == consumer_tag:

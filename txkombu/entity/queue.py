@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 
-from .._util.awaitables import tell
+from .._util.awaitables import call_logged
 from .._util.validation import (
     check_arguments,
     check_bool,
@@ -227,7 +227,7 @@ class Queue(Entity):
     def declared(self, result: QueueDeclareOk) -> QueueDeclareOk:
         """Call C{on_declared}; what it raises is logged."""
         if self.on_declared is not None:
-            tell("on_declared", self.on_declared, *result)
+            call_logged("on_declared", self.on_declared, *result)
         return result
 
     def queue_bind(self, channel: ChannelSource | None = None) -> Deferred[None]:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.validation import check_auto_declare, check_callable, check_count
-from .._util.waiters import Once
+from .._util.waiters import SharedClose
 from ..core.channel import ChannelLender, lent_channel
 from ..core.consumers import PREFETCH
 from ..entity import Queue
@@ -23,8 +23,8 @@ from ..policy import FailurePolicy, requeue_once
 from ..serialization.serializers import accept_set
 from .callbacks import Callback, as_callbacks, run_callbacks
 from .dispatcher import Dispatcher
-from .iteration import Taking, consumer_closed, no_channel
-from .queue_subscriptions import Intake, IntakeSettings
+from .iteration import IterableConsumer, consumer_closed, no_channel
+from .queue_subscriptions import QueueSubscriptions, SubscriptionSettings
 
 _C = TypeVar("_C", bound="Consumer")
 
@@ -32,7 +32,7 @@ _CALLED_WITH = {"on_message": 1, "on_decode_error": 2, "on_failure": 2, "on_canc
 """How many arguments each is given."""
 
 
-class Consumer(Taking):
+class Consumer(IterableConsumer):
     """
     Receives messages from one or more queues.
 
@@ -125,7 +125,7 @@ class Consumer(Taking):
         )
         self.callbacks = self._callbacks
         self._accepted = accept_set(self.accept)
-        settings = IntakeSettings(
+        settings = SubscriptionSettings(
             on_message=self._on_message,
             no_ack=self.no_ack,
             auto_declare=self.auto_declare,
@@ -140,18 +140,18 @@ class Consumer(Taking):
         if isinstance(named, str | bytes):
             raise TypeError(f"queues must be Queue objects, not {named!r}")
         wanted = [named] if isinstance(named, Queue) else named
-        self._intake = Intake(self.channel, wanted, settings)
-        self.queues = self._intake.queues
+        self._queue_subscriptions = QueueSubscriptions(self.channel, wanted, settings)
+        self.queues = self._queue_subscriptions.queues
         super().__init__()
         self._touched = False
         self._told_unsettled = False
-        self._end = Once(self._close)
+        self._end = SharedClose(self._close)
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(
             limit, self._on_failure, self._on_handled, self._on_unsettled
         )
         self._choose_handler()
-        self.channel.connection.draining.add(self)
+        self.channel.connection.drain_waiters.add_consumer(self)
 
     def _check(self) -> None:
         check_auto_declare(self.auto_declare)
@@ -206,7 +206,7 @@ class Consumer(Taking):
 
     def _on_message(self, message: Message) -> None:
         """Called by the channel with each message."""
-        intake = self._intake
+        intake = self._queue_subscriptions
         if intake.ending and intake.is_late(message):
             message.nack()
             return
@@ -215,9 +215,9 @@ class Consumer(Taking):
             self.channel.pause(self)
 
     def _on_handled(self) -> None:
-        if self._intake.has_no_ack:
+        if self._queue_subscriptions.has_no_ack:
             self._maybe_resume()
-        self.channel.connection.draining.message_handled()
+        self.channel.connection.drain_waiters.message_handled()
 
     def _on_unsettled(self) -> None:
         """Tell once when nothing more will come, as nobody settles."""
@@ -226,7 +226,7 @@ class Consumer(Taking):
             return
         if self.channel.unsettled_count < limit:
             return
-        tags = self._intake.tags
+        tags = self._queue_subscriptions.tags
         held = sum(each.consumer_tag in tags for each in self.channel.unsettled)
         if held >= limit * len(tags):
             self._told_unsettled = True
@@ -263,7 +263,7 @@ class Consumer(Taking):
         self._touched = True
         if self._end.begun:
             return fail(consumer_closed())
-        return self._intake.start(no_ack)
+        return self._queue_subscriptions.start(no_ack)
 
     def declare(self) -> Deferred[None]:
         """
@@ -271,7 +271,10 @@ class Consumer(Taking):
 
         @return: fails as L{Queue.declare} does.
         """
-        began = [self._intake.declare(queue) for queue in self._intake.queues]
+        began = [
+            self._queue_subscriptions.declare(queue)
+            for queue in self._queue_subscriptions.queues
+        ]
         return gatherResults(began, consumeErrors=True).addCallbacks(
             lambda _: None, lambda failure: failure.value.subFailure
         )
@@ -282,11 +285,11 @@ class Consumer(Taking):
 
         @return: the bound copy.
         """
-        return self._intake.add(queue)
+        return self._queue_subscriptions.add_queue(queue)
 
     def consuming_from(self, queue: Queue | str) -> bool:
         """Whether it receives from this queue."""
-        return self._intake.tag_of(queue) is not None
+        return self._queue_subscriptions.tag_of(queue) is not None
 
     def start_if_untouched(self) -> Deferred[None]:
         """Start it if nothing was called yet and it can handle messages."""
@@ -303,8 +306,8 @@ class Consumer(Taking):
         @return: fires when no more come; never fails.
         """
         self._touched = True
-        self._intake.stop_starting()
-        return self._cancel_tags(self._intake.tags)
+        self._queue_subscriptions.stop_starting()
+        return self._cancel_tags(self._queue_subscriptions.tags)
 
     def cancel_by_queue(self, queue: Queue | str) -> Deferred[None]:
         """
@@ -313,14 +316,14 @@ class Consumer(Taking):
         @return: as that of L{cancel}.
         """
         name = queue.name if isinstance(queue, Queue) else queue
-        return self._cancel_tags(self._intake.cancel_queue(name))
+        return self._cancel_tags(self._queue_subscriptions.cancel_queue(name))
 
     def _cancel_tags(self, tags: list[str]) -> Deferred[None]:
-        cancelling = self._intake.cancel(tags)
+        cancelling = self._queue_subscriptions.cancel(tags)
         # Now: a handler that ends meanwhile must not make room for one of them.
         for message in self._dispatcher.give_back(set(tags)):
             message.nack()
-        if not self._intake.tags:
+        if not self._queue_subscriptions.tags:
             self.channel.resume(self)
         return cancelling
 
@@ -349,7 +352,7 @@ class Consumer(Taking):
         self.prefetch_count = prefetch_count
         if self.concurrency is None:
             self._dispatcher.set_limit(prefetch_count)
-        return self._intake.set_prefetch(prefetch_count)
+        return self._queue_subscriptions.set_prefetch(prefetch_count)
 
     def flow(self, active: bool) -> Deferred[None]:
         """
@@ -398,7 +401,7 @@ class Consumer(Taking):
         """How many messages its handlers are at work on."""
         return self._dispatcher.running
 
-    def left_undone(self) -> list[str]:
+    def unfinished_work(self) -> list[str]:
         """Say how many handlers are at work, and how many wait for a message."""
         counts = {"handles": self.running, "waits for": self._dispatcher.wanted}
         told = [f"{what} {count} messages" for what, count in counts.items() if count]
@@ -418,7 +421,11 @@ class Consumer(Taking):
             refusal.
         """
         self._touched = True
-        return fail(consumer_closed()) if self._end.begun else self._intake.get(no_ack)
+        return (
+            fail(consumer_closed())
+            if self._end.begun
+            else self._queue_subscriptions.get(no_ack)
+        )
 
     def purge(self) -> Deferred[int]:
         """
@@ -426,7 +433,7 @@ class Consumer(Taking):
 
         @return: fires with their number; fails as L{Queue.purge} does.
         """
-        return self._intake.purge()
+        return self._queue_subscriptions.purge()
 
     async def __aenter__(self: _C) -> _C:
         await self.consume()
@@ -441,5 +448,7 @@ class Consumer(Taking):
         await self.close()
 
     def __repr__(self) -> str:
-        names = ", ".join(repr(queue.name) for queue in self._intake.queues)
+        names = ", ".join(
+            repr(queue.name) for queue in self._queue_subscriptions.queues
+        )
         return f"<{type(self).__name__} of {names or 'no queue'}>"

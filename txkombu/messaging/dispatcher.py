@@ -112,7 +112,7 @@ class Dispatcher:
         self.handler = handler
         self._next()
 
-    def take(self) -> Deferred[Message]:
+    def take_message(self) -> Deferred[Message]:
         """@return: fires with the next message that no handler has."""
         message = self.take_now()
         if message is not None:

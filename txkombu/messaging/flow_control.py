@@ -24,7 +24,7 @@ class Pausable(Protocol):
         """Read on."""
 
 
-class Coupling:
+class FlowControl:
     """
     Pauses sockets when the window is full, the broker is blocked or slow, or
     the connection is away, and resumes them when there is room again.
@@ -46,7 +46,7 @@ class Coupling:
     def __bool__(self) -> bool:
         return bool(self._sockets)
 
-    def add(self, socket: Pausable) -> None:
+    def add_producer(self, socket: Pausable) -> None:
         """Pause this one too, from now on."""
         self._sockets[id(socket)] = socket
         if self._paused:

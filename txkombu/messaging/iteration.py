@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 
-from .._util.waiters import Once
+from .._util.waiters import SharedClose
 from ..exceptions import ChannelClosed
 from ..message import Message
 from .dispatcher import Dispatcher
@@ -39,13 +39,13 @@ class MessageIterator:
             raise StopAsyncIteration from None
 
 
-class Taken:
+class IteratedMessages:
     """The messages that were taken one by one and are not settled."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
 
-    def add(self, message: Message) -> None:
+    def remember(self, message: Message) -> None:
         """Remember one more, unless nobody has to settle it."""
         if not message.no_ack:
             self._messages = [each for each in self._messages if not each.acknowledged]
@@ -59,15 +59,15 @@ class Taken:
                 message.nack()
 
 
-class Taking(ABC):
+class IterableConsumer(ABC):
     """The part of L{txkombu.Consumer} for those that have no handlers."""
 
     channel: Channel
     _dispatcher: Dispatcher
-    _end: Once
+    _end: SharedClose
 
     def __init__(self) -> None:
-        self._taken = Taken()
+        self._taken = IteratedMessages()
 
     @property
     @abstractmethod
@@ -87,7 +87,7 @@ class Taking(ABC):
             return fail(consumer_closed())
         if self.channel.closed:
             return fail(no_channel())
-        return self._dispatcher.take().addCallback(self._handed_out)
+        return self._dispatcher.take_message().addCallback(self._handed_out)
 
     def take_now(self) -> Message | None:
         """As L{take}, but only one that is here already."""
@@ -95,7 +95,7 @@ class Taking(ABC):
         return None if message is None else self._handed_out(message)
 
     def _handed_out(self, message: Message) -> Message:
-        self._taken.add(message)
+        self._taken.remember(message)
         self._maybe_resume()
         return message
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.python.failure import Failure
 
-from .._util.awaitables import tell
+from .._util.awaitables import call_logged
 from .._util.validation import (
     check_arguments,
     check_auto_declare,
@@ -33,14 +33,14 @@ from .._util.validation import (
 from .._util.waiters import Waiters
 from ..compression import compress
 from ..core.channel import ChannelLender, lent_channel
-from ..core.publish_request import Outgoing
+from ..core.publish_request import PublishRequest
 from ..entity import Exchange, Queue, as_exchange
 from ..exceptions import KombuError, NotSupported, Unroutable
 from ..interfaces import Returned
 from ..serialization.serializers import encode
-from .flow_control import Coupling, Pausable
+from .flow_control import FlowControl, Pausable
 from .properties import check_properties
-from .publish_batch import END, Batch, each_body
+from .publish_batch import END, PublishBatch, each_body
 
 PUBLISH_TIMEOUT = 30.0
 """Seconds from the call to the broker's verdict, by default."""
@@ -100,7 +100,7 @@ class Producer:
         check_auto_declare(self.auto_declare)
         self._declared = not self.auto_declare or self._exchange.is_predeclared
         self._declaring: Waiters[None] = Waiters()
-        self._coupling = Coupling(self._is_ready, self.when_ready)
+        self._coupling = FlowControl(self._is_ready, self.when_ready)
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
             self.channel.add_on_return(self, self._returned)
@@ -209,7 +209,9 @@ class Producer:
         }
         if properties:
             sent.update(properties)
-        message = Outgoing(data, sent, target, routing_key, mandatory, confirm, limit)
+        message = PublishRequest(
+            data, sent, target, routing_key, mandatory, confirm, limit
+        )
         message.held = bool(entities) or not self._declared
         if isinstance(reply_to, Queue):
             message.reply_to = reply_to
@@ -247,7 +249,9 @@ class Producer:
         """
         return self._exchange.declare(passive=self.auto_declare == "passive" or None)
 
-    def _declare_for(self, message: Outgoing, entities: list[Exchange | Queue]) -> None:
+    def _declare_for(
+        self, message: PublishRequest, entities: list[Exchange | Queue]
+    ) -> None:
         publisher = self.channel.publisher
         self._declare_all(entities).addCallbacks(
             lambda _: publisher.release(message),
@@ -292,7 +296,7 @@ class Producer:
     def _returned(self, message: Returned) -> None:
         if self.on_return is None:
             return
-        tell(
+        call_logged(
             "on_return",
             self.on_return,
             Unroutable(message),
@@ -321,7 +325,7 @@ class Producer:
         @param socket: a transport, or anything with C{pauseProducing} and
             C{resumeProducing}; several may be registered.
         """
-        self._coupling.add(socket)
+        self._coupling.add_producer(socket)
 
     def unregisterProducer(self, socket: Pausable) -> None:
         """Undo L{registerProducer}, as when the socket is closed."""
@@ -340,7 +344,7 @@ class Producer:
             failure it takes no more, waits for those on their way, and fails
             with that.
         """
-        batch = Batch()
+        batch = PublishBatch()
         filling = self._fill(batch, each_body(bodies), options)
         yield filling.addErrback(batch.failed)
         if isinstance(bodies, AsyncGenerator):
@@ -350,7 +354,7 @@ class Producer:
 
     @inlineCallbacks
     def _fill(
-        self, batch: Batch, next_body: Callable[[], Any], options: dict[str, Any]
+        self, batch: PublishBatch, next_body: Callable[[], Any], options: dict[str, Any]
     ) -> Generator[Deferred[Any], Any, None]:
         yield self._declare_all([])
         while batch.failure is None:
@@ -362,7 +366,7 @@ class Producer:
             if not self.channel.publisher.is_ready:
                 yield self.when_ready()
             if batch.failure is None:
-                batch.add(self.publish(body, **options))
+                batch.count_publish(self.publish(body, **options))
 
     # --- its end ------------------------------------------------------------
 

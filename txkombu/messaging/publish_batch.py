@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from .._util.waiters import Waiters
 
 
-class Batch:
+class PublishBatch:
     """
     Counts publishes and waits for their verdicts.
 
@@ -26,7 +26,7 @@ class Batch:
         self._done: Waiters[None] = Waiters()
         self.failure: Failure | None = None
 
-    def add(self, publish: Deferred[None]) -> None:
+    def count_publish(self, publish: Deferred[None]) -> None:
         """Count one more."""
         self._count += 1
         self._open += 1

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @attrs.define
-class IntakeSettings:
+class SubscriptionSettings:
     """How its consumers are started; see L{txkombu.Consumer}."""
 
     on_message: Callable[[Message], None]
@@ -40,7 +40,7 @@ class IntakeSettings:
     on_cancel: Callable[[str, Exception], object] | None
 
 
-class Intake:
+class QueueSubscriptions:
     """
     Starts and ends one consumer at the broker for each queue.
 
@@ -53,7 +53,7 @@ class Intake:
     """
 
     def __init__(
-        self, channel: Channel, queues: Iterable[Queue], settings: IntakeSettings
+        self, channel: Channel, queues: Iterable[Queue], settings: SubscriptionSettings
     ) -> None:
         self._channel = channel
         self._settings = settings
@@ -66,9 +66,9 @@ class Intake:
         self.queues: list[Queue] = []
         self.has_no_ack = False
         for queue in queues:
-            self.add(queue)
+            self.add_queue(queue)
 
-    def add(self, queue: Queue) -> Queue:
+    def add_queue(self, queue: Queue) -> Queue:
         """@return: the bound copy of one more queue."""
         if not isinstance(queue, Queue):
             raise TypeError(f"queues must be Queue objects, not {queue!r}")
@@ -102,7 +102,7 @@ class Intake:
         if not wanted or _has(self._declared, queue):
             return succeed(None)
         if self._channel.has_consumers and _has(self._refused, queue):
-            return self._declare_apart(queue)
+            return self._declare_isolated(queue)
         return self._declare_on(queue, self._channel)
 
     def _declare_on(self, queue: Queue, channel: Channel) -> Deferred[Any]:
@@ -117,7 +117,7 @@ class Intake:
             lambda failure: self._note_refused(queue, failure),
         )
 
-    def _declare_apart(self, queue: Queue) -> Deferred[Any]:
+    def _declare_isolated(self, queue: Queue) -> Deferred[Any]:
         """
         On a channel of its own: one more refusal must not end the channel of the
         consumers that run.

@@ -10,7 +10,7 @@ _DEEPEST = 20
 _KEY_SHOWN = 40
 
 
-def path_to_culprit(encoder: Callable[[object], object], value: object) -> str:
+def path_to_unserializable(encoder: Callable[[object], object], value: object) -> str:
     """
     Find it by encoding each part by itself, and each part of the first that
     fails: for errors only, as it takes the time of some encodings.

@@ -20,7 +20,7 @@ from ..exceptions import (
     SerializerNotInstalled,
 )
 from .codecs import BUILT_IN, PICKLE_TYPE, Codec, Decoder, Encoder, is_binary
-from .diagnosis import path_to_culprit
+from .diagnosis import path_to_unserializable
 
 __all__ = [
     "Encoded",
@@ -348,7 +348,7 @@ def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
 
 def _where(codec: Codec, encoder: Encoder, body: object) -> str:
     """Which part; what encoders of others make of one is not known."""
-    path = path_to_culprit(encoder, body) if codec in BUILT_IN else ""
+    path = path_to_unserializable(encoder, body) if codec in BUILT_IN else ""
     return f", at body{path}" if path else ""
 
 

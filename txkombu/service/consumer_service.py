@@ -17,8 +17,8 @@ from .._util.validation import check_seconds
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed
-from .hosted_consumer import ConsumerFactory, Hosted, check_factory
-from .run import Hosting
+from .hosted_consumer import ConsumerFactory, HostedConsumer, check_factory
+from .run import ServiceRun
 
 SHUTDOWN_TIMEOUT: Final = 30.0
 """Seconds that handlers at work are given when the service stops."""
@@ -71,7 +71,7 @@ class ConsumerService(Service):
         if not self._factories:
             raise ValueError("a ConsumerService needs at least one consumer")
         self._timeout = check_seconds("shutdown_timeout", shutdown_timeout)
-        self._hosting: Hosting | None = None
+        self._hosting: ServiceRun | None = None
         self._started: Waiters[None] = Waiters()
         self._stopped: Waiters[None] = Waiters()
         self.halted: Exception | None = None
@@ -123,12 +123,12 @@ class ConsumerService(Service):
         self.halted = None
         if self._hosting is not None:
             self.connection = self.connection.clone()
-        hosting = self._hosting = Hosting(
+        hosting = self._hosting = ServiceRun(
             self.connection, lambda: self._started.fire(None), self.halt
         )
         try:
             for factory in self._factories:
-                hosting.consumers.append(Hosted(self.connection, factory))
+                hosting.consumers.append(HostedConsumer(self.connection, factory))
         except Exception as error:
             self._log.critical(
                 "{factory!r} makes no consumer: {error}", factory=factory, error=error
@@ -152,7 +152,7 @@ class ConsumerService(Service):
         self._started.fail(self._not_running())
         return hosting.end(self._timeout).addCallback(self._ended, hosting)
 
-    def _ended(self, _: object, hosting: Hosting) -> None:
+    def _ended(self, _: object, hosting: ServiceRun) -> None:
         if self._hosting is hosting:
             self._stopped.fire(None)
 

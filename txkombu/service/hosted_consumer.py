@@ -16,7 +16,7 @@ from ..connection import BrokerConnection
 from ..core.channel import Channel
 from ..entity import Exchange, Queue
 from ..messaging.consumer import Consumer
-from .retry import persist
+from .retry import retry_until_done
 
 ConsumerFactory = Callable[[Channel], Consumer]
 """A L{Consumer} subclass, or what else makes a consumer for a channel."""
@@ -55,7 +55,7 @@ def _takes_one(function: Callable[..., object]) -> bool:
     return True
 
 
-class Hosted:
+class HostedConsumer:
     """
     A consumer on a channel of its own, started until it runs.
 
@@ -86,7 +86,9 @@ class Hosted:
     def start(self) -> Deferred[None]:
         """@return: fires when it consumes; fails only when cancelled."""
         what = f"consuming with {self.consumer!r}"
-        starting = persist(self._clock, what, self.consumer.consume, self._failed)
+        starting = retry_until_done(
+            self._clock, what, self.consumer.consume, self._failed
+        )
         return starting.addCallback(self._started)
 
     def _failed(self, error: Exception) -> None:

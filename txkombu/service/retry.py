@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from .._util.backoff import Backoff
-from .._util.timeouts import pause
+from .._util.timeouts import sleep
 from ..exceptions import (
     AccessRefused,
     AuthenticationFailed,
@@ -55,7 +55,7 @@ def is_hopeless(error: Exception) -> bool:
 
 
 @inlineCallbacks
-def persist(
+def retry_until_done(
     clock: IReactorTime,
     what: str,
     attempt: Callable[[], Deferred[Any]],
@@ -82,7 +82,7 @@ def persist(
             if is_hopeless(error):
                 raise
             delay = _tell(what, error, backoff)
-        yield pause(clock, delay)
+        yield sleep(clock, delay)
 
 
 def _tell(what: str, error: Exception, backoff: Backoff) -> float:

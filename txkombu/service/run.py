@@ -22,15 +22,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._util.timeouts import CLOSE_TIMEOUT, bounded
+from .._util.timeouts import CLOSE_TIMEOUT, with_timeout
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
 from ..interfaces import ISession
-from .hosted_consumer import Hosted
-from .retry import is_hopeless, persist
+from .hosted_consumer import HostedConsumer
+from .retry import is_hopeless, retry_until_done
 
 
-class Hosting:
+class ServiceRun:
     """
     Consumers on a connection.
 
@@ -49,7 +49,7 @@ class Hosting:
         on_hopeless: Callable[[Exception], object],
     ) -> None:
         self.connection = connection
-        self.consumers: list[Hosted] = []
+        self.consumers: list[HostedConsumer] = []
         self.started = False
         self.ended = False
         self._on_started = on_started
@@ -87,7 +87,9 @@ class Hosting:
     def _start(self) -> Generator[Deferred[Any], Any, None]:
         connection = self.connection
         what = f"connecting to {connection.as_uri()}"
-        yield persist(connection.clock, what, connection.connect, self._not_connected)
+        yield retry_until_done(
+            connection.clock, what, connection.connect, self._not_connected
+        )
         self._connect_error = None
         self._log.info("Connected to {url}", url=connection.current_uri())
         starts = [each.start() for each in self.consumers]
@@ -157,13 +159,13 @@ class Hosting:
     def _close(self) -> Deferred[None]:
         """Close channels and connection, or abort what does not close."""
         clock = self.connection.clock
-        session = self.connection.keeper.session
+        session = self.connection.reconnector.session
         closing = self.connection.close()
         if session is not None and not closing.called:
             timer = clock.callLater(CLOSE_TIMEOUT, self._abort, session)
             closing.addCallback(_end_timer, timer)
         limit = 2 * CLOSE_TIMEOUT
-        return bounded(closing, clock, limit, "closing", otherwise=None)
+        return with_timeout(closing, clock, limit, "closing", otherwise=None)
 
     def _abort(self, session: ISession) -> None:
         self._log.warn(
@@ -192,4 +194,4 @@ def _all_by(
     """Wait for all, but no longer than to the deadline."""
     together: Deferred[Any] = DeferredList(list(waits), consumeErrors=True)
     left = max(0.0, deadline - clock.seconds())
-    return bounded(together, clock, left, "stopping", otherwise=None)
+    return with_timeout(together, clock, left, "stopping", otherwise=None)

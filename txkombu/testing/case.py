@@ -45,7 +45,7 @@ class BrokerMixin:
     def tearDown(self) -> None:
         """Fail the test for what is left undone, and close the connections."""
         self.flush()
-        left = self._left_undone()
+        left = self._unfinished_work()
         for connection in self._connections:
             connection.close()
         self.flush()
@@ -53,10 +53,10 @@ class BrokerMixin:
         if left:
             self.fail("; ".join(left))  # type: ignore[attr-defined]  # the case's
 
-    def _left_undone(self) -> list[str]:
+    def _unfinished_work(self) -> list[str]:
         left = self.broker.under_way()
         for connection in self._connections:
-            left += connection.left_undone()
+            left += connection.unfinished_work()
         return left
 
     def connect(self, **options: Any) -> BrokerConnection:

@@ -20,7 +20,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long to wait for the broker's word when closing, and again for the socket."""
 
 
-class EndingProtocol(Protocol):
+class ClosingProtocol(Protocol):
     """Closes its socket in bounded time, once what was written is out."""
 
     transport: Any  # both ITCPTransport and IConsumer

@@ -17,13 +17,13 @@ from ..exceptions import (
 _E = TypeVar("_E", bound=Exception)
 
 
-def caused(error: _E, cause: BaseException | None) -> _E:
+def with_cause(error: _E, cause: BaseException | None) -> _E:
     """Attach what led to an error."""
     error.__cause__ = cause
     return error
 
 
-def again(error: BrokerError, about: str = "") -> BrokerError:
+def copy_error(error: BrokerError, about: str = "") -> BrokerError:
     """
     The same error, for one more who waits.
 
@@ -45,29 +45,29 @@ def lost_by(reason: BaseException, note: str = "") -> SessionLost:
     @param note: what else is known, to end the sentence with.
     """
     why = str(reason).rstrip(".")
-    return caused(SessionLost(f"the connection was lost: {why}{note}"), reason)
+    return with_cause(SessionLost(f"the connection was lost: {why}{note}"), reason)
 
 
 def ended(reason: Exception) -> ChannelClosed | SessionLost:
     """For an operation that had no reply when its channel ended."""
     if isinstance(reason, SessionLost):
-        return caused(SessionLost(*reason.args), reason.__cause__)
+        return with_cause(SessionLost(*reason.args), reason.__cause__)
     return closed(reason)
 
 
 def closed(reason: Exception) -> ChannelClosed:
     """For an operation that was begun after its channel had ended."""
-    return caused(ChannelClosed(f"the channel is closed: {reason}"), reason)
+    return with_cause(ChannelClosed(f"the channel is closed: {reason}"), reason)
 
 
 def not_sent(reason: Exception) -> NotSent:
     """For a publish after the end."""
-    return caused(NotSent(f"not sent, the channel is closed: {reason}"), reason)
+    return with_cause(NotSent(f"not sent, the channel is closed: {reason}"), reason)
 
 
 def outcome_unknown(reason: Exception) -> OutcomeUnknown:
     """For a publish that had no verdict at the end."""
-    return caused(
+    return with_cause(
         OutcomeUnknown(f"sent, but the channel ended before the verdict: {reason}"),
         reason,
     )

@@ -16,7 +16,7 @@ from tests.contract.harness import Journal, SessionWatcher
 from tests.support.rabbitmq import HOST, rabbitmq
 from txkombu import BrokerConnection
 from txkombu._util.backoff import Backoff
-from txkombu.transport.amqp.native import AmqpSession, AmqpTransport
+from txkombu.transport.amqp.native import AmqpTransport, NativeSession
 from txkombu.url import parse_url
 
 SCHEMES = ("amqp", "txamqp", "pika")
@@ -34,7 +34,7 @@ class SessionTests(TestCase):
             parse_url(rabbitmq().url), None, clock, SessionWatcher(Journal())
         )
         self.addCleanup(session.close)
-        assert isinstance(session, AmqpSession)
+        assert isinstance(session, NativeSession)
         await session.update_secret("guest", "expires")
         await session.update_secret("guest", "expires again")
 

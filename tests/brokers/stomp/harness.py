@@ -30,7 +30,7 @@ from txkombu.exceptions import BrokerError, NotSent
 from txkombu.interfaces import Delivery, ISession, ISessionChannel, QueueDeclareOk
 from txkombu.transport.amqp.native import AmqpTransport
 from txkombu.transport.stomp import StompTransport
-from txkombu.transport.stomp.dialect import Consuming
+from txkombu.transport.stomp.dialect import ConsumeOptions
 from txkombu.url import parse_url
 
 
@@ -151,7 +151,7 @@ class StompOnActiveMQ(Stomp):
     ) -> list[bytes]:
         """The messages ready in a queue; some are acked, the others go back."""
         sources = channel._dialect.sources(
-            queue, channel._bindings_of(queue), Consuming(1000)
+            queue, channel._bindings_of(queue), ConsumeOptions(1000)
         )
         with Raw(activemq().stomp_port) as raw:
             for number, source in enumerate(sources):

@@ -29,7 +29,7 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.transport.stomp.connector import Connector
-from txkombu.transport.stomp.protocol import StompSocket
+from txkombu.transport.stomp.protocol import StompProtocol
 from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import Parameters, TLSOptions, parse_url
 
@@ -70,7 +70,7 @@ class Live(TestCase):
         """The broker."""
         raise NotImplementedError
 
-    async def open(self, parameters: Parameters | None = None) -> StompSocket:
+    async def open(self, parameters: Parameters | None = None) -> StompProtocol:
         """Open a socket."""
         connector = Connector(parameters or self.parameters, None, self.reactor)
         socket = await connector.open(self.owner)
@@ -87,7 +87,7 @@ class Live(TestCase):
         return error
 
     async def ask(
-        self, socket: StompSocket, command: str, body: bytes = b"", /, **headers: str
+        self, socket: StompProtocol, command: str, body: bytes = b"", /, **headers: str
     ) -> None:
         """Write a frame, and wait for its receipt."""
         number, done = socket.receipt()
@@ -207,8 +207,8 @@ class Shared:
     async def test_sockets_at_once(self: Any) -> None:
         """One connector opens several sockets, each with its own login."""
         connector = Connector(self.parameters, None, self.reactor)
-        sockets = await gatherResults([connector.open(Owner()) for _ in range(3)])
-        await gatherResults([each.disconnect() for each in sockets])
+        connections = await gatherResults([connector.open(Owner()) for _ in range(3)])
+        await gatherResults([each.disconnect() for each in connections])
 
 
 class RabbitMQTests(Shared, Live):

@@ -21,7 +21,7 @@ from txkombu.exceptions import (
     PreconditionFailed,
 )
 from txkombu.interfaces import Settlement
-from txkombu.transport.amqp.channel import Channel as SessionChannel
+from txkombu.transport.amqp.channel import AmqpSessionChannel as SessionChannel
 
 QUEUE = Queue("q")
 SENT, STALE = Settlement.SENT, Settlement.STALE

@@ -97,10 +97,10 @@ class SessionTests(Case):
         """The lowest number that is free is used first."""
         numbers = ChannelNumbers(9)
         for expected in (1, 2, 3, 4):
-            self.assertEqual(numbers.take(), expected)
+            self.assertEqual(numbers.allocate(), expected)
         for free in (4, 3, 1):
             numbers.give_back(free)
-        self.assertEqual([numbers.take() for _ in range(4)], [1, 3, 4, 5])
+        self.assertEqual([numbers.allocate() for _ in range(4)], [1, 3, 4, 5])
 
 
 class ClosingTests(Case):

@@ -29,7 +29,7 @@ from txkombu.interfaces import ISession, ISessionChannel
 from txkombu.transport import closing as ending
 from txkombu.transport.amqp.native import AmqpTransport
 from txkombu.transport.amqp.wire.methods import decode_method
-from txkombu.transport.amqp.wire.parser import FrameParser
+from txkombu.transport.amqp.wire.parser import AmqpFrameParser
 from txkombu.url import Parameters, TLSOptions
 
 
@@ -40,7 +40,7 @@ class _Server(Protocol):
 
     def connectionMade(self) -> None:
         self.factory.servers.append(self)
-        self._parser: FrameParser | None = None
+        self._parser: AmqpFrameParser | None = None
 
     def send(self, number: int, method: Any) -> None:
         """Send a method."""
@@ -49,7 +49,7 @@ class _Server(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         if self._parser is None:
-            self._parser = FrameParser()
+            self._parser = AmqpFrameParser()
             self.send(0, START)
             return
         for kind, number, payload in self._parser.feed(data):

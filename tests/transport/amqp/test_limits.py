@@ -23,7 +23,7 @@ from tests.contract.harness import (
 from tests.support.amqp_peer import Channel, Connection, Peer, Wire
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import InternalError, ProtocolError, ResourceError, SessionLost
-from txkombu.transport.amqp.native import AmqpSession, AmqpTransport
+from txkombu.transport.amqp.native import AmqpTransport, NativeSession
 from txkombu.transport.amqp.wire.frames import BODY
 from txkombu.url import Parameters
 
@@ -126,7 +126,7 @@ class TransientQueueTests(SynchronousTestCase):
         """The next session of a transport does not repeat it."""
         transport = AmqpTransport()
         for _ in range(2):
-            session = AmqpSession(
+            session = NativeSession(
                 Parameters(),
                 "there",
                 Clock(),

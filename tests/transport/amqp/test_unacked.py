@@ -24,7 +24,7 @@ from txkombu.interfaces import Returned
 from txkombu.transport.amqp.channel_numbers import ChannelNumbers
 from txkombu.transport.amqp.confirms import Confirms
 from txkombu.transport.amqp.requests import Request, Requests
-from txkombu.transport.amqp.unacked import Ledger
+from txkombu.transport.amqp.unacked import UnackedTags
 from txkombu.transport.amqp.wire.errors import exchange_named_in, refuses
 
 Basic = commands.Basic
@@ -68,7 +68,7 @@ class LedgerTests(SynchronousTestCase):
         Whatever is settled in whatever order, the broker hears of exactly that,
         and never of a tag that awaits nothing.
         """
-        ledger, broker = Ledger(), Broker()
+        ledger, broker = UnackedTags(), Broker()
         wanted: set[int] = set()
         given: set[int] = set()
         last = 0
@@ -95,7 +95,7 @@ class LedgerTests(SynchronousTestCase):
                 self.assertFalse(ledger.pending)
             elif step == "take":
                 broker.take(ledger.flush())
-                self.assertEqual(ledger.take(tag, multiple), sorted(meant))
+                self.assertEqual(ledger.settle(tag, multiple), sorted(meant))
                 broker.awaiting -= meant
                 given -= meant
             else:
@@ -109,7 +109,7 @@ class LedgerTests(SynchronousTestCase):
 
     def test_coalesced(self) -> None:
         """A run of acks goes out as one, those above a hole singly."""
-        ledger = Ledger()
+        ledger = UnackedTags()
         for tag in (1, 2, 4, 5, 6, 7, 9):
             ledger.delivered(tag)
         for tag in (9, 4, 2, 1, 7):
@@ -134,7 +134,7 @@ class ConfirmsTests(SynchronousTestCase):
 
     def publish(self, message_id: str = "m", mandatory: bool = False) -> Probe:
         """Publish one message."""
-        verdict = self.confirms.add("e", "key")
+        verdict = self.confirms.expect_confirm("e", "key")
         if mandatory:
             self.confirms.may_return(message_id)
         return Probe(verdict)
@@ -244,7 +244,7 @@ class RequestsTests(SynchronousTestCase):
         """Send a request."""
         request: Request[object] = Request(kind, about, lambda reply: reply)
         assert request.deferred is not None
-        self.requests.add(request, tag)
+        self.requests.add_request(request, tag)
         return Probe(request.deferred)
 
     def test_in_order(self) -> None:
@@ -320,7 +320,7 @@ class RequestsTests(SynchronousTestCase):
             undone.append,
             lambda: retracted.append("now"),
         )
-        self.requests.add(request)
+        self.requests.add_request(request)
         after = self.ask(Queue.Purge)
         assert request.deferred is not None
         request.deferred.addErrback(lambda reason: None)
@@ -373,9 +373,9 @@ class ChannelNumbersTests(SynchronousTestCase):
     def test_reuse(self) -> None:
         """The lowest free number is given, and none beyond the limit."""
         numbers = ChannelNumbers(3)
-        self.assertEqual([numbers.take() for _ in range(3)], [1, 2, 3])
+        self.assertEqual([numbers.allocate() for _ in range(3)], [1, 2, 3])
         with self.assertRaisesRegex(ResourceError, "all 3 channels"):
-            numbers.take()
+            numbers.allocate()
         numbers.give_back(3)
         numbers.give_back(1)
-        self.assertEqual((numbers.take(), numbers.take()), (1, 3))
+        self.assertEqual((numbers.allocate(), numbers.allocate()), (1, 3))

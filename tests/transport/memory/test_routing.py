@@ -17,7 +17,7 @@ from txkombu.entity import Exchange, Queue
 from txkombu.interfaces import Properties
 from txkombu.transport.memory import Binding
 from txkombu.transport.memory.backlog import Backlog, PriorityBacklog
-from txkombu.transport.memory.message import Message
+from txkombu.transport.memory.message import BrokerMessage
 from txkombu.transport.memory.routing import TopicRouter
 from txkombu.transport.memory.topic import TopicTrie, words_of
 
@@ -44,7 +44,7 @@ class TopicTests(SynchronousTestCase):
         """It finds what a regular expression for each pattern finds."""
         trie: TopicTrie[str] = TopicTrie()
         for pattern in patterns:
-            trie.add(pattern, pattern)
+            trie.add_pattern(pattern, pattern)
         wanted = {pattern for pattern in patterns if _matches(pattern, key)}
         self.assertEqual(set(trie.match(key)), wanted)
 
@@ -53,7 +53,7 @@ class TopicTests(SynchronousTestCase):
         """What was removed is not found, and leaves no branches behind."""
         trie: TopicTrie[str] = TopicTrie()
         for pattern in kept | gone:
-            trie.add(pattern, pattern)
+            trie.add_pattern(pattern, pattern)
         for pattern in gone:
             trie.discard(pattern, pattern)
             trie.discard(pattern, pattern)
@@ -69,7 +69,7 @@ class TopicTests(SynchronousTestCase):
         def visited(words: int) -> int:
             trie: TopicTrie[str] = TopicTrie()
             for first, second in product(range(words), repeat=2):
-                trie.add(f"w{first}.w{second}.#", "")
+                trie.add_pattern(f"w{first}.w{second}.#", "")
             return _visits(trie, "w1.w2.w3")
 
         self.assertEqual(visited(3), visited(60))
@@ -77,7 +77,7 @@ class TopicTests(SynchronousTestCase):
     def test_many_hashes(self) -> None:
         """Patterns of many hashes are looked up without going back and forth."""
         trie: TopicTrie[str] = TopicTrie()
-        trie.add(".".join(["#", "a"] * 12 + ["#"]), "hit")
+        trie.add_pattern(".".join(["#", "a"] * 12 + ["#"]), "hit")
         self.assertEqual(list(trie.match(".".join(["a"] * 200))), ["hit"])
         self.assertEqual(list(trie.match(".".join(["a"] * 11 + ["b"] * 200))), [])
 
@@ -166,8 +166,8 @@ class RememberingTests(MemoryTestCase):
         self.assertEqual(len(self.waiting()), 2)
 
 
-def _message(position: int, priority: int = 0) -> Message:
-    message = Message(b"x" * position, {"priority": priority}, "", "")
+def _message(position: int, priority: int = 0) -> BrokerMessage:
+    message = BrokerMessage(b"x" * position, {"priority": priority}, "", "")
     message.position = position
     return message
 

@@ -91,7 +91,7 @@ class OperationTests(ChannelTestCase):
         second = Probe(self.channel.queue_declare(Queue("audio"), False))
         first.deferred.cancel()
         self.assertIsInstance(first.outcome, CancelledError)
-        self.assertTrue(self.connector.sockets[2].dropped)
+        self.assertTrue(self.connector.connections[2].dropped)
         self.go_on()
         self.go_on()
         self.assertTrue(second.fired)
@@ -152,11 +152,11 @@ class OperationTests(ChannelTestCase):
         other = self.open_channel()
         first = Probe(self.channel.queue_declare(VIDEO, False))
         second = Probe(other.queue_declare(Queue("audio"), False))
-        self.assertEqual(len(self.connector.sockets), 5)
+        self.assertEqual(len(self.connector.connections), 5)
         self.go_on()
         self.go_on()
         self.assertTrue(first.fired and second.fired)
-        spare = self.connector.sockets[3:]
+        spare = self.connector.connections[3:]
         self.successResultOf(self.session.close())
         self.assertEqual([each.left for each in spare], [True, True])
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -165,7 +165,7 @@ class OperationTests(ChannelTestCase):
         """One that was given back behind the end of the session is not kept."""
 
         async def declare() -> None:
-            async with self.session.sockets.declaring():
+            async with self.session.connections.declaring():
                 self.session.abort()
 
         Deferred.fromCoroutine(declare())
@@ -416,7 +416,7 @@ class SettleTests(ChannelTestCase):
         """At a loss what was not written is stale."""
         self.channel.ack(1, False)
         flushed = Probe(self.channel.when_flushed())
-        self.own.lose()
+        self.declare_exclusive.lose()
         self.assertDone(flushed, STALE)
         self.assertEqual(self.socket.frames, [])
         self.assertTrue(self.socket.dropped)
@@ -428,7 +428,7 @@ class EndTests(ChannelTestCase):
     def outstanding(self) -> dict[str, Probe]:
         """Begin what waits, of each kind."""
         self.connector.prompt = False
-        for socket in self.connector.sockets:
+        for socket in self.connector.connections:
             socket.prompt = False
         self.dialect.waits = True
         return {
@@ -449,7 +449,7 @@ class EndTests(ChannelTestCase):
         for name, probe in begun.items():
             probe.deferred.addBoth(partial(self.note, name))
         reason = SessionLost("cut")
-        self.own.lose(reason)
+        self.declare_exclusive.lose(reason)
         self.assertEqual(self.names()[0], "channel_lost")
         self.assertEqual(sorted(self.names()[1:]), sorted(begun))
         self.assertIsInstance(begun["held"].outcome, NotSent)
@@ -459,7 +459,7 @@ class EndTests(ChannelTestCase):
         """After a refused publish operations fail with C{ChannelClosed}."""
         begun = self.outstanding()
         error = NotFound("no exchange")
-        self.own.lose(error)
+        self.declare_exclusive.lose(error)
         self.assertIs(self.journal.all("channel_lost")[0], error)
         for name in ("declared", "consume", "get"):
             self.assertIsInstance(begun[name].outcome, ChannelClosed)
@@ -468,7 +468,7 @@ class EndTests(ChannelTestCase):
     def test_others_live(self) -> None:
         """Other channels go on."""
         other = self.open_channel()
-        self.own.lose(NotFound("no exchange"))
+        self.declare_exclusive.lose(NotFound("no exchange"))
         self.successResultOf(publish(other, DEFAULT, "q"))
         self.assertEqual(self.names(), ["channel_lost"])
 
@@ -476,16 +476,16 @@ class EndTests(ChannelTestCase):
         """Closing lets what was begun come to its end, and tells nobody."""
         begun = self.outstanding()
         closing = Probe(self.channel.close())
-        self.own.answer_all()
+        self.declare_exclusive.answer_all()
         self.dialect.next.pop(0).callback(None)
-        self.own.answer_all()
+        self.declare_exclusive.answer_all()
         for name in ("sent", "declared", "held", "consume"):
             self.assertDone(begun[name])
         self.dialect.next.pop(0).callback(None)
         self.assertDone(begun["get"])
-        self.assertTrue(self.own.left)
+        self.assertTrue(self.declare_exclusive.left)
         self.assertFalse(closing.fired)
-        self.own.go()
+        self.declare_exclusive.go()
         self.assertDone(closing)
         self.assertEqual(self.names(), [])
 
@@ -497,15 +497,15 @@ class EndTests(ChannelTestCase):
         self.clock.advance(5)
         for probe in (*begun.values(), closing, again):
             self.assertTrue(probe.fired)
-        self.assertTrue(self.own.dropped)
+        self.assertTrue(self.declare_exclusive.dropped)
         self.assertEqual(self.names(), [])
 
     def test_lost_while_closing(self) -> None:
         """A refusal that crosses the close is told to whom it is about."""
-        self.own.prompt = False
+        self.declare_exclusive.prompt = False
         sent = Probe(publish(self.channel, FEED, "a"))
         closing = Probe(self.channel.close())
-        self.own.lose(NotFound("no exchange"))
+        self.declare_exclusive.lose(NotFound("no exchange"))
         self.assertIsInstance(sent.outcome, NotFound)
         self.assertDone(closing)
         self.assertEqual(self.names(), [])
@@ -550,6 +550,6 @@ class EndTests(ChannelTestCase):
 
         sent = self.outstanding()["sent"]
         self.channel._listener.channel_lost = fail
-        self.own.lose()
+        self.declare_exclusive.lose()
         self.assertTrue(sent.fired)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -72,7 +72,7 @@ class StartTests(ConsumerTestCase):
         self.assertFalse(started.fired)
         socket.answer("1")
         self.assertDone(started)
-        self.assertEqual(self.own.frames, [])
+        self.assertEqual(self.declare_exclusive.frames, [])
 
     def test_all_sources(self) -> None:
         """It subscribes to all sources of its queue, and waits for each."""
@@ -380,7 +380,7 @@ class CancelTests(ConsumerTestCase):
         self.assertEqual(socket.frames, ["REJECT KEPT 1"])
         self.dialect.rejecting[0].callback(None)
         self.assertEqual(socket.frames[1:], ["REJECT KEPT 2"])
-        self.own.lose()
+        self.declare_exclusive.lose()
         self.assertTrue(self.dialect.rejecting[1].called)
         self.assertEqual(socket.frames[2:], [])
         self.assertTrue(socket.left)
@@ -390,7 +390,7 @@ class CancelTests(ConsumerTestCase):
         self.kept(b"1")
         self.channel.reject(1, False)
         self.connector.prompt = True
-        for socket in self.connector.sockets:
+        for socket in self.connector.connections:
             socket.prompt = True
         closing = Probe(self.channel.close())
         self.assertFalse(closing.fired)
@@ -405,7 +405,7 @@ class CancelTests(ConsumerTestCase):
         self.assertTrue(self.dialect.rejecting[0].called)
         socket = self.kept(b"2")
         self.channel.reject(2, False)
-        self.own.lose()
+        self.declare_exclusive.lose()
         self.assertTrue(self.dialect.rejecting[1].called)
         self.assertTrue(socket.left)
 
@@ -593,8 +593,8 @@ class EndTests(ConsumerTestCase):
 
     def test_several_lost(self) -> None:
         """Of several that are lost at once each is told, the broker asked once."""
-        sockets = [self.start(tag=tag) for tag in "ab"]
-        for socket in sockets:
+        connections = [self.start(tag=tag) for tag in "ab"]
+        for socket in connections:
             socket.lose()
         self.assertEqual(self.main.commands(), ["BEGIN", "ABORT"])
         self.main.answer_all()

@@ -20,7 +20,7 @@ from txkombu.exceptions import BrokerError, ConnectError, NotSupported
 from txkombu.interfaces import IBrokerTransport
 from txkombu.transport.stomp import StompTransport
 from txkombu.transport.stomp.activemq import ActiveMQDialect
-from txkombu.transport.stomp.dialect import Bound, Dialect
+from txkombu.transport.stomp.dialect import Dialect, StompBinding
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
 from txkombu.transport.stomp.transport import dialect_of
 from txkombu.url import parse_url
@@ -152,15 +152,15 @@ class BaseTests(StompTestCase):
         for no_ack in (False, True):
             self.assertIsNone(Dialect.stop_frames(toy, "s1", no_ack))
         self.assertIsNone(toy.exchange_named("feed"))
-        bound = Bound(feed, "key", {})
+        bound = StompBinding(feed, "key", {})
         with self.assertRaises(NotSupported):
             Dialect.binding_source(toy, queue, bound)
 
     def test_probe(self) -> None:
         """Exclusive queues are something a dialect has to know of."""
-        bound = Bound(Exchange("feed"), "key", {})
+        bound = StompBinding(Exchange("feed"), "key", {})
         probe = Dialect.probe_binding(
-            self.dialect, Queue("q"), bound, self.session.sockets
+            self.dialect, Queue("q"), bound, self.session.connections
         )
         with self.assertRaises(NotSupported):
             probe.send(None)

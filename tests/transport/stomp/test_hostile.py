@@ -22,7 +22,7 @@ from txkombu.exceptions import BrokerError, KombuError, ProtocolError, SessionLo
 from txkombu.transport.closing import CLOSE_SECONDS
 from txkombu.transport.stomp.wire.frames import Frame, encode_frame, encode_header
 from txkombu.transport.stomp.wire.login import login_frame
-from txkombu.transport.stomp.wire.parser import FrameParser
+from txkombu.transport.stomp.wire.parser import StompFrameParser
 from txkombu.transport.stomp.wire.stompest_core import StompError, StompParser
 from txkombu.url import Parameters
 
@@ -30,7 +30,7 @@ SECRET = "s3cr3t"
 
 
 def _read(*pieces: bytes) -> list[Frame]:
-    parser = FrameParser()
+    parser = StompFrameParser()
     return [found for piece in pieces for found in parser.feed(piece)]
 
 
@@ -78,7 +78,7 @@ class StompestTests(SynchronousTestCase):
     def test_03_head_without_end(self) -> None:
         """It searches a head from its beginning each time; we know when to stop."""
         began = time.process_time()
-        parser = FrameParser()
+        parser = StompFrameParser()
         piece = b"MESSAGE\na:" + b"x" * 65526
         with self.assertRaisesRegex(ProtocolError, "larger than 524288"):
             for _ in range(400):

@@ -26,7 +26,7 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.transport.closing import CLOSE_SECONDS
-from txkombu.transport.stomp.protocol import TOLERANCE, ISocketOwner
+from txkombu.transport.stomp.protocol import TOLERANCE, IProtocolOwner
 from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import Parameters
 
@@ -96,7 +96,7 @@ class LoginTests(SynchronousTestCase):
         """It is a Twisted protocol, and the producer of its transport."""
         verifyObject(IProtocol, self.peer.socket)
         verifyObject(IPushProducer, self.peer.socket)
-        verifyObject(ISocketOwner, Owner())
+        verifyObject(IProtocolOwner, Owner())
 
     def test_open(self) -> None:
         """CONNECTED opens it; small frames leave at once, and it has a producer."""

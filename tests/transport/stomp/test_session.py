@@ -19,8 +19,8 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.interfaces import ISession
-from txkombu.transport.stomp.dialect import Bound, Source
-from txkombu.transport.stomp.protocol import ISocketOwner
+from txkombu.transport.stomp.dialect import Source, StompBinding
+from txkombu.transport.stomp.protocol import IProtocolOwner
 
 FEED = Exchange("feed", "topic")
 
@@ -37,7 +37,7 @@ class SessionTests(StompTestCase):
     def test_provides(self) -> None:
         """It provides what it says, and says what the dialect knows."""
         verifyObject(ISession, self.session)
-        verifyObject(ISocketOwner, self.session)
+        verifyObject(IProtocolOwner, self.session)
         self.assertEqual((self.session.product, self.session.version), ("Toy", "1.0"))
         self.assertIs(self.session.capabilities, self.dialect.capabilities)
         self.assertTrue(self.main.errors_are_fatal)
@@ -48,7 +48,7 @@ class SessionTests(StompTestCase):
         self.assertFalse(opening.fired)
         self.connector.accept()
         self.assertIsNot(opening.outcome, self.channel)
-        self.assertEqual(len(self.connector.sockets), 3)
+        self.assertEqual(len(self.connector.connections), 3)
 
     def test_channel_refused(self) -> None:
         """If the broker takes no more connections, there is no channel."""
@@ -91,12 +91,12 @@ class SessionTests(StompTestCase):
         self.assertIs(self.journal.all("session_lost")[0], reason)
         self.assertTrue(sent.fired)
         self.assertIsInstance(opening.outcome, SessionLost)
-        self.assertTrue(other.dropped and self.own.dropped)
+        self.assertTrue(other.dropped and self.declare_exclusive.dropped)
 
     def open(self, number: int) -> FakeSocket:
         """Open one more channel; give its socket."""
         self.opening()
-        self.assertEqual(len(self.connector.sockets), number)
+        self.assertEqual(len(self.connector.connections), number)
         return self.connector.accept()
 
     def test_refused(self) -> None:
@@ -113,7 +113,7 @@ class SessionTests(StompTestCase):
         self.session.abort()
         self.assertIsInstance(opening.outcome, SessionLost)
         self.assertEqual(self.names(), [])
-        self.assertTrue(self.main.dropped and self.own.dropped)
+        self.assertTrue(self.main.dropped and self.declare_exclusive.dropped)
         self.assertIsInstance(self.opening().outcome, SessionLost)
         self.assertTrue(Probe(self.session.close()).fired)
 
@@ -121,9 +121,9 @@ class SessionTests(StompTestCase):
         """Closing ends the channels first, then what is left, its own socket last."""
         closing = Probe(self.session.close())
         again = Probe(self.session.close())
-        self.assertTrue(self.own.left)
+        self.assertTrue(self.declare_exclusive.left)
         self.assertFalse(self.main.left)
-        self.own.go()
+        self.declare_exclusive.go()
         self.assertTrue(self.main.left)
         self.assertFalse(closing.fired)
         self.main.go()
@@ -134,7 +134,7 @@ class SessionTests(StompTestCase):
         """A channel whose broker does not answer is given some seconds."""
         closing = Probe(self.session.close())
         self.clock.advance(5)
-        self.assertTrue(self.own.dropped)
+        self.assertTrue(self.declare_exclusive.dropped)
         self.main.go()
         self.assertTrue(closing.fired)
 
@@ -201,11 +201,11 @@ class OwnerTests(StompTestCase):
         channels = [self.channel, self.open_channel()]
         self.connector.prompt = False
         declared = [Probe(each.queue_declare(queue, False)) for each in channels]
-        before = len(self.connector.sockets)
+        before = len(self.connector.connections)
         self.connector.prompt = True
         self.connector.accept()
         self.assertEqual([probe.outcome.queue for probe in declared], ["r", "r"])
-        self.assertEqual(len(self.connector.sockets), before + 1)
+        self.assertEqual(len(self.connector.connections), before + 1)
 
     def test_declared_again_in_vain(self) -> None:
         """Giving up a second declaration does no harm to the queue."""
@@ -247,7 +247,7 @@ class OwnerTests(StompTestCase):
         seen: list[Queue] = []
         source = self.dialect.binding_source
 
-        def binding_source(queue: Queue, bound: Bound) -> Source:
+        def binding_source(queue: Queue, bound: StompBinding) -> Source:
             seen.append(queue)
             return source(queue, bound)
 
@@ -269,7 +269,7 @@ class OwnerTests(StompTestCase):
         self.assertEqual(declared.outcome.queue, "r")
         self.assertIsNone(deleted.outcome)
         self.assertTrue(socket.left)
-        self.assertEqual(list(self.session.sockets.owners), ["q"])
+        self.assertEqual(list(self.session.connections.owners), ["q"])
 
     def test_given_up(self) -> None:
         """Giving up its declaration leaves no socket, and the name is free again."""

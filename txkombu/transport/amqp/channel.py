@@ -21,14 +21,14 @@ from ...interfaces import (
     Returned,
     Settlement,
 )
-from ..errors import again, closed, ended, not_sent, outcome_unknown
-from .channel_state import OPEN, ChannelLife
+from ..errors import closed, copy_error, ended, not_sent, outcome_unknown
+from .channel_state import OPEN, ChannelState
 from .confirms import Confirms
-from .consumers import Consumer, Consumers
-from .interfaces import ChannelHost
+from .consumers import AmqpConsumer, AmqpConsumers
+from .interfaces import AmqpChannelHost
 from .requests import Request
 from .topology import nothing
-from .unacked import Ledger
+from .unacked import UnackedTags
 from .wire.errors import refuses
 
 if TYPE_CHECKING:
@@ -42,17 +42,17 @@ _STALE: Final = Settlement.STALE
 
 
 @implementer(ISessionChannel)
-class Channel(ChannelLife):
+class AmqpSessionChannel(ChannelState):
     """One channel of one session; see L{ISessionChannel}."""
 
     def __init__(
-        self, session: ChannelHost, number: int, listener: ISessionChannelListener
+        self, session: AmqpChannelHost, number: int, listener: ISessionChannelListener
     ) -> None:
         super().__init__(session, number, listener)
         self._pack_publish = session.publisher(number)
         self._confirms = Confirms()
-        self._ledger = Ledger()
-        self._consumers = Consumers()
+        self._ledger = UnackedTags()
+        self._consumers = AmqpConsumers()
         self._prefetch = 0
         self._recovering = 0
         self._paused = False
@@ -99,7 +99,7 @@ class Channel(ChannelLife):
             self._put(packet)
             return succeed(None)
         select = None if confirms.selected else self._select()
-        verdict = confirms.add(exchange.name, routing_key)
+        verdict = confirms.expect_confirm(exchange.name, routing_key)
         if mandatory:
             confirms.may_return(properties.get("message_id"))
         if select is None:
@@ -140,7 +140,7 @@ class Channel(ChannelLife):
         )
         if not self._open:
             return fail(closed(self._reason))
-        consumer = Consumer(
+        consumer = AmqpConsumer(
             tag, packet, None if no_ack else prefetch_count, on_delivery, on_cancelled
         )
         consumer.request = request = Request(
@@ -151,12 +151,12 @@ class Channel(ChannelLife):
         )
         deferred = request.deferred
         assert deferred is not None
-        if self._consumers.add(consumer):
+        if self._consumers.add_consumer(consumer):
             self._start(consumer)
         return deferred
 
-    def _start(self, consumer: Consumer) -> None:
-        self._requests.add(consumer.request, consumer.tag)
+    def _start(self, consumer: AmqpConsumer) -> None:
+        self._requests.add_request(consumer.request, consumer.tag)
         self.flush()
         if not self._open:
             return
@@ -168,29 +168,29 @@ class Channel(ChannelLife):
             packets.insert(0, self._pack(_Basic.Qos, prefetch_count=count))
         self._session.put_all(packets)
 
-    def _started(self, consumer: Consumer) -> None:
+    def _started(self, consumer: AmqpConsumer) -> None:
         consumer.started = True
         if consumer.ending and self._open:
             self._write_cancel(consumer)
 
-    def _abandon(self, consumer: Consumer) -> None:
+    def _abandon(self, consumer: AmqpConsumer) -> None:
         if self._consumers.discard(consumer):
             consumer.gone.fire(None)
             return
         consumer.abandoned = True
         self._finish(consumer)
 
-    def _finish(self, consumer: Consumer) -> None:
+    def _finish(self, consumer: AmqpConsumer) -> None:
         """Tell a consumer to end, now or once it runs."""
         told, consumer.ending = consumer.ending, True
         if consumer.started and not told and self._open:
             self._write_cancel(consumer)
 
-    def _write_cancel(self, consumer: Consumer) -> None:
+    def _write_cancel(self, consumer: AmqpConsumer) -> None:
         self._quietly(_Basic.Cancel, consumer.tag, lambda _: self._gone(consumer))
         self._write(_Basic.Cancel, consumer_tag=consumer.tag)
 
-    def _gone(self, consumer: Consumer) -> None:
+    def _gone(self, consumer: AmqpConsumer) -> None:
         successor = self._consumers.remove(consumer)
         if successor is not None:
             self._start(successor)
@@ -275,7 +275,7 @@ class Channel(ChannelLife):
         if not self._open:
             return []
         self.flush()
-        return self._ledger.take(tag, multiple)
+        return self._ledger.settle(tag, multiple)
 
     def flush(self) -> None:
         if self._state is not OPEN:
@@ -397,5 +397,5 @@ class Channel(ChannelLife):
     def _verdict(self, exchange: str, alone: bool) -> Exception:
         reason = self._reason
         if isinstance(reason, BrokerError) and refuses(reason, exchange, alone):
-            return again(reason)
+            return copy_error(reason)
         return outcome_unknown(reason)

@@ -23,7 +23,7 @@ class ChannelNumbers:
         self._free: list[int] = []
         self._next = 1
 
-    def take(self) -> int:
+    def allocate(self) -> int:
         """
         @raise ResourceError: all are in use.
         """

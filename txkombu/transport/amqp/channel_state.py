@@ -33,8 +33,8 @@ from twisted.logger import Logger
 from ..._util.waiters import Waiters
 from ...exceptions import BrokerError, ChannelClosed, DecodeError, ProtocolError
 from ...interfaces import Delivery, ISessionChannelListener, Properties, Returned
-from ..errors import again, closed, ended
-from .interfaces import ChannelHost
+from ..errors import closed, copy_error, ended
+from .interfaces import AmqpChannelHost
 from .requests import Request, Requests
 from .topology import TopologyOperations, nothing
 from .wire.adapter_codec import decode_properties
@@ -45,17 +45,17 @@ _Basic = commands.Basic
 _Channel = commands.Channel
 
 
-class _State(Enum):
+class _ChannelState(Enum):
     OPEN = "open"
     CLOSING = "closing"
     DRAINING = "draining"
     OVER = "over"
 
 
-OPEN: Final = _State.OPEN
+OPEN: Final = _ChannelState.OPEN
 
 
-class ChannelLife(TopologyOperations):
+class ChannelState(TopologyOperations):
     """
     Opens, asks, answers, closes and ends.
 
@@ -65,13 +65,13 @@ class ChannelLife(TopologyOperations):
     _log = Logger()
 
     def __init__(
-        self, session: ChannelHost, number: int, listener: ISessionChannelListener
+        self, session: AmqpChannelHost, number: int, listener: ISessionChannelListener
     ) -> None:
         self.number = number
         self._session = session
         self._put = session.put
         self._listener = listener
-        self._state = _State.OPEN
+        self._state = _ChannelState.OPEN
         self._announced = self._stopped = False
         self._reason: Exception = ChannelClosed("this program closed it")
         self._requests = Requests()
@@ -141,7 +141,7 @@ class ChannelLife(TopologyOperations):
             return fail(closed(self._reason))
         deferred = request.deferred
         assert deferred is not None
-        self._requests.add(request)
+        self._requests.add_request(request)
         self._put(packet)
         return deferred
 
@@ -163,7 +163,7 @@ class ChannelLife(TopologyOperations):
         request = Request(kind, tag, read)
         assert request.deferred is not None
         request.deferred.addErrback(nothing)
-        self._requests.add(request, tag)
+        self._requests.add_request(request, tag)
 
     # --- what comes ----------------------------------------------------------
 
@@ -173,9 +173,9 @@ class ChannelLife(TopologyOperations):
 
         @raise ProtocolError: it was not due.
         """
-        if self._state is _State.DRAINING:
+        if self._state is _ChannelState.DRAINING:
             if isinstance(method, _Channel.CloseOk):
-                self._state = _State.OVER
+                self._state = _ChannelState.OVER
                 self._session.release(self.number)
         elif self._take_event(method):
             return
@@ -225,7 +225,7 @@ class ChannelLife(TopologyOperations):
 
         @raise ProtocolError: nothing was.
         """
-        if self._state is not _State.DRAINING:
+        if self._state is not _ChannelState.DRAINING:
             self._requests.answer(method, delivery)
 
     def take_returned(
@@ -236,7 +236,7 @@ class ChannelLife(TopologyOperations):
 
         @raise ProtocolError: its properties cannot be understood.
         """
-        if self._state is _State.DRAINING:
+        if self._state is _ChannelState.DRAINING:
             return
         try:
             known = properties()
@@ -263,7 +263,7 @@ class ChannelLife(TopologyOperations):
     # --- the end -------------------------------------------------------------
 
     def close(self) -> Deferred[None]:
-        if self._state in (_State.DRAINING, _State.OVER):
+        if self._state in (_ChannelState.DRAINING, _ChannelState.OVER):
             return succeed(None)
         closed = self._closed.wait()
         self.flush()
@@ -273,13 +273,13 @@ class ChannelLife(TopologyOperations):
         return closed
 
     def _say_goodbye(self) -> None:
-        if self._state is _State.CLOSING:  # unless a callback has ended it
+        if self._state is _ChannelState.CLOSING:  # unless a callback has ended it
             self._write(_Channel.Close, reply_code=200, reply_text="closed")
 
     def shut(self) -> None:
         """Take no more operations and deliveries; await the last replies."""
-        if self._state is _State.OPEN:
-            self._state = _State.CLOSING
+        if self._state is _ChannelState.OPEN:
+            self._state = _ChannelState.CLOSING
             self._stop_once()
 
     def _stop_once(self) -> None:
@@ -288,7 +288,7 @@ class ChannelLife(TopologyOperations):
             self._stop()
 
     def _closed_by_us(self) -> None:
-        if self._state is not _State.CLOSING:
+        if self._state is not _ChannelState.CLOSING:
             raise ProtocolError("channel.close-ok answers no channel.close")
         self._session.release(self.number)
         self.end(self._reason, wanted=True)
@@ -297,11 +297,11 @@ class ChannelLife(TopologyOperations):
         request = self._requests.refused_by(error_of(method))
         error = error_of(method, request.about if request else exchange_of(method))
         self._write(_Channel.CloseOk)
-        if self._state is _State.OPEN:
+        if self._state is _ChannelState.OPEN:
             self._session.release(self.number)
             self.end(error, refusal=error)
         else:
-            self.end(error, refusal=error, then=_State.DRAINING)
+            self.end(error, refusal=error, then=_ChannelState.DRAINING)
 
     def refused_by(self, error: BrokerError) -> Request[Any] | None:
         """The request that an error of the whole connection may be about."""
@@ -313,7 +313,7 @@ class ChannelLife(TopologyOperations):
         *,
         refusal: BrokerError | None = None,
         wanted: bool = False,
-        then: _State = _State.OVER,
+        then: _ChannelState = _ChannelState.OVER,
     ) -> None:
         """
         It is over: tell the owner, and fire everything outstanding.
@@ -325,17 +325,19 @@ class ChannelLife(TopologyOperations):
         if self.die(reason, wanted, then):
             self.fire(reason, refusal)
 
-    def die(self, reason: Exception, wanted: bool, then: _State = _State.OVER) -> bool:
+    def die(
+        self, reason: Exception, wanted: bool, then: _ChannelState = _ChannelState.OVER
+    ) -> bool:
         """
         Take nothing more, and tell the owner.
 
         @return: whether L{fire} has to follow; it ended before otherwise.
         """
-        if self._state in (_State.DRAINING, _State.OVER):
+        if self._state in (_ChannelState.DRAINING, _ChannelState.OVER):
             self._state = then
             return False
         before, self._state, self._reason = self._state, then, reason
-        if self._announced and before is _State.OPEN and not wanted:
+        if self._announced and before is _ChannelState.OPEN and not wanted:
             self._tell(self._listener.channel_lost, reason)
         return True
 
@@ -346,7 +348,7 @@ class ChannelLife(TopologyOperations):
         for request in self._requests.drain():
             if refusal is not None and request is refused:
                 request.fail(
-                    refusal if refusal.about else again(refusal, request.about)
+                    refusal if refusal.about else copy_error(refusal, request.about)
                 )
             else:
                 request.fail(ended(reason))

@@ -45,7 +45,7 @@ class Confirms:
         if self.selected:
             self._number += 1
 
-    def add(self, exchange: str, routing_key: str) -> Deferred[None]:
+    def expect_confirm(self, exchange: str, routing_key: str) -> Deferred[None]:
         """
         One was published whose verdict somebody waits for.
 

@@ -18,7 +18,7 @@ from ...interfaces import Delivery
 from .requests import Request
 
 
-class Consumer:
+class AmqpConsumer:
     """
     One consumer.
 
@@ -67,7 +67,7 @@ class Consumer:
         self.gone: Waiters[None] = Waiters()
 
 
-class Consumers:
+class AmqpConsumers:
     """
     Who gets the deliveries of which tag: the first of those that want it.
     """
@@ -75,7 +75,7 @@ class Consumers:
     __slots__ = ("_by_tag",)
 
     def __init__(self) -> None:
-        self._by_tag: dict[str, deque[Consumer]] = {}
+        self._by_tag: dict[str, deque[AmqpConsumer]] = {}
 
     def check(self, tag: str) -> None:
         """
@@ -85,7 +85,7 @@ class Consumers:
         if not tag or (newest is not None and not newest.ending):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
 
-    def add(self, consumer: Consumer) -> bool:
+    def add_consumer(self, consumer: AmqpConsumer) -> bool:
         """
         @return: whether it may start now.
         """
@@ -93,17 +93,17 @@ class Consumers:
         known.append(consumer)
         return known[0] is consumer
 
-    def newest(self, tag: str) -> Consumer | None:
+    def newest(self, tag: str) -> AmqpConsumer | None:
         """The one that was added last."""
         known = self._by_tag.get(tag)
         return known[-1] if known else None
 
-    def receiver(self, tag: str) -> Consumer | None:
+    def receiver(self, tag: str) -> AmqpConsumer | None:
         """The one that a delivery is for."""
         known = self._by_tag.get(tag)
         return known[0] if known else None
 
-    def remove(self, consumer: Consumer) -> Consumer | None:
+    def remove(self, consumer: AmqpConsumer) -> AmqpConsumer | None:
         """
         It gets no more, if it did.
 
@@ -118,7 +118,7 @@ class Consumers:
         del self._by_tag[consumer.tag]
         return None
 
-    def discard(self, consumer: Consumer) -> bool:
+    def discard(self, consumer: AmqpConsumer) -> bool:
         """
         Forget it, if it was not told to start yet.
 
@@ -130,7 +130,7 @@ class Consumers:
         known.remove(consumer)
         return True
 
-    def drain(self) -> tuple[list[Consumer], list[Consumer]]:
+    def drain(self) -> tuple[list[AmqpConsumer], list[AmqpConsumer]]:
         """
         None gets any more.
 

@@ -12,7 +12,7 @@ from pamqp.base import Frame as Method
 from twisted.internet.interfaces import IReactorTime
 
 from ...interfaces import Properties
-from ..closing import EndingProtocol
+from ..closing import ClosingProtocol
 from ..heartbeat import Heartbeat
 
 Publisher = Callable[[bytes, Properties, str, str, bool], bytes]
@@ -20,7 +20,7 @@ Publisher = Callable[[bytes, Properties, str, str, bool], bytes]
 whether the message is mandatory."""
 
 
-class Wire(EndingProtocol):
+class WireProtocol(ClosingProtocol):
     """
     Knows methods and contents from bytes.
 
@@ -104,7 +104,7 @@ class Wire(EndingProtocol):
         self.transport.write(frames)
 
 
-class ChannelHost(Protocol):
+class AmqpChannelHost(Protocol):
     """
     The session of a channel.
 
@@ -114,13 +114,13 @@ class ChannelHost(Protocol):
     warned: set[str]
 
     def pack(self, number: int, kind: type[Method], **arguments: object) -> bytes:
-        """See L{Wire.pack}."""
+        """See L{WireProtocol.pack}."""
 
     def publisher(self, number: int) -> Publisher:
-        """See L{Wire.publisher}."""
+        """See L{WireProtocol.publisher}."""
 
     def put(self, packet: bytes) -> None:
-        """See L{Wire.put}."""
+        """See L{WireProtocol.put}."""
 
     def put_all(self, packets: list[bytes]) -> None:
         """Write what was packed, in one piece."""

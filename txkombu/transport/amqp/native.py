@@ -19,17 +19,17 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
-from .channel import Channel
+from .channel import AmqpSessionChannel
 from .channel_state import OPEN
 from .interfaces import Publisher
-from .session import OVER, Session
-from .transport import Transport
+from .session import OVER, AmqpSession
+from .transport import AmqpTransportBase
 from .wire.ack_frames import ack_frame, nack_frame, reject_frame
-from .wire.content import Assembler, Content
+from .wire.content import Content, ContentAssembler
 from .wire.delivery_reader import delivery_of
 from .wire.frames import HEARTBEAT, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
 from .wire.methods import Method, decode_method, encode_method
-from .wire.parser import DELIVERY, FrameParser
+from .wire.parser import DELIVERY, AmqpFrameParser
 from .wire.properties import decode_properties
 from .wire.publish_writer import PublishWriter
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 @implementer(ISession, IPushProducer)
-class AmqpSession(Session):
+class NativeSession(AmqpSession):
     """One connection to one broker; see L{ISession}."""
 
-    _channels: dict[int, AmqpChannel]  # type: ignore[assignment]  # its own kind
+    _channels: dict[int, NativeSessionChannel]  # type: ignore[assignment]  # its own kind
 
     def __init__(
         self,
@@ -51,14 +51,14 @@ class AmqpSession(Session):
         listener: ISessionListener,
         warned: set[str] | None = None,
     ) -> None:
-        """See L{Session.__init__}."""
+        """See L{AmqpSession.__init__}."""
         super().__init__(parameters, place, clock, listener, warned)
-        self._parser = FrameParser()
+        self._parser = AmqpFrameParser()
 
     def _new_channel(
         self, number: int, listener: ISessionChannelListener
-    ) -> AmqpChannel:
-        return AmqpChannel(self, number, listener)
+    ) -> NativeSessionChannel:
+        return NativeSessionChannel(self, number, listener)
 
     # --- what is written -----------------------------------------------------
 
@@ -92,7 +92,7 @@ class AmqpSession(Session):
             elif kind == DELIVERY:
                 channel.take_delivery(payload)
             else:
-                channel.take(kind, payload)
+                channel.handle_frame(kind, payload)
             if self._state is OVER:
                 return
 
@@ -110,14 +110,14 @@ _Basic = commands.Basic
 
 
 @implementer(ISessionChannel)
-class AmqpChannel(Channel):
+class NativeSessionChannel(AmqpSessionChannel):
     """One channel of one session; see L{ISessionChannel}."""
 
     def __init__(
-        self, session: AmqpSession, number: int, listener: ISessionChannelListener
+        self, session: NativeSession, number: int, listener: ISessionChannelListener
     ) -> None:
         super().__init__(session, number, listener)
-        self._assembler = Assembler(decode_method)
+        self._assembler = ContentAssembler(decode_method)
 
     # --- what is written -----------------------------------------------------
 
@@ -133,13 +133,13 @@ class AmqpChannel(Channel):
 
     # --- what comes ----------------------------------------------------------
 
-    def take(self, kind: int, payload: bytes) -> None:
+    def handle_frame(self, kind: int, payload: bytes) -> None:
         """
         Take one frame.
 
         @raise ProtocolError: it was not due.
         """
-        found = self._assembler.take(kind, payload)
+        found = self._assembler.handle_frame(kind, payload)
         if isinstance(found, Content):
             self._take_whole(found)
         elif found is not None:
@@ -168,7 +168,7 @@ class AmqpChannel(Channel):
             self.take_returned(method, content.body, listed)
 
 
-class AmqpTransport(Transport):
+class AmqpTransport(AmqpTransportBase):
     """The native transport; see L{IBrokerTransport}."""
 
-    session = AmqpSession
+    session = NativeSession

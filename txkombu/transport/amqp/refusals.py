@@ -5,12 +5,12 @@ Which channels an error of the whole connection is about.
 from __future__ import annotations
 
 from ...exceptions import BrokerError, KombuError
-from .channel_state import ChannelLife
+from .channel_state import ChannelState
 
 
 def channels_refused(
-    reason: KombuError, channels: list[ChannelLife]
-) -> list[ChannelLife]:
+    reason: KombuError, channels: list[ChannelState]
+) -> list[ChannelState]:
     """
     The channels whose request the broker closed the whole connection for.
 

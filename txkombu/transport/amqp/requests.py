@@ -96,7 +96,7 @@ class Requests:
         self._waiting: deque[Request[Any]] = deque()
         self._tagged: dict[tuple[int, str], deque[Request[Any]]] = {}
 
-    def add(self, request: Request[Any], tag: str = "") -> None:
+    def add_request(self, request: Request[Any], tag: str = "") -> None:
         """
         One more was sent.
 

@@ -54,16 +54,16 @@ from ...interfaces import (
     ISessionListener,
 )
 from ..endpoints import connect_error
-from ..errors import caused, ended, lost_by
-from .channel import Channel
+from ..errors import ended, lost_by, with_cause
+from .channel import AmqpSessionChannel
 from .channel_numbers import ChannelNumbers
-from .interfaces import Wire
+from .interfaces import WireProtocol
 from .refusals import channels_refused
 from .requests import Request, Requests
 from .topology import nothing
 from .wire.adapter_frames import frame_size
 from .wire.errors import error_of
-from .wire.login import Answers, Login, Tuning
+from .wire.login import AmqpLogin, Answers, Tuning
 
 if TYPE_CHECKING:
     from ...url.parameters import Parameters
@@ -74,23 +74,25 @@ _SUCCESS: Final = 200
 _FRAME_ERROR: Final = 501
 
 
-class _State(Enum):
+class _SessionState(Enum):
     LOGIN = "login"
     OPEN = "open"
     CLOSING = "closing"
     OVER = "over"
 
 
-OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
+OVER: Final[Any] = (
+    _SessionState.OVER
+)  # mypy does not see that callbacks change the state
 
 
 @implementer(IRenewableSession, IPushProducer)
-class Session(Wire):
+class AmqpSession(WireProtocol):
     """
     One connection to one broker.
 
-    A transport provides what is abstract in L{Wire}, and calls L{take_method} and
-    L{take_content}.
+    A transport provides what is abstract in L{WireProtocol}, and calls
+    L{take_method} and L{take_content}.
 
     @ivar login: fires with the session once it is open, or fails with why not;
         does not fire if it is aborted before.
@@ -120,24 +122,24 @@ class Session(Wire):
         self.warned = set() if warned is None else warned
         self._place = place
         self._listener = listener
-        self._state = _State.LOGIN
-        self._handshake = Login(parameters, place)
-        self._channels: dict[int, Channel] = {}
+        self._state = _SessionState.LOGIN
+        self._handshake = AmqpLogin(parameters, place)
+        self._channels: dict[int, AmqpSessionChannel] = {}
         self._numbers = ChannelNumbers(0)
         self._requests = Requests()
         self._receiving = False
-        self._unflushed: dict[Channel, None] = {}
+        self._unflushed: dict[AmqpSessionChannel, None] = {}
         self._flush_call: IDelayedCall | None = None
 
     @property
     def over(self) -> bool:
         """Whether nothing that comes counts any more."""
-        return self._state is _State.OVER
+        return self._state is _SessionState.OVER
 
     # --- what Twisted calls --------------------------------------------------
 
     def connectionMade(self) -> None:
-        if self._state is _State.OVER:
+        if self._state is _SessionState.OVER:
             self.transport.abortConnection()
             return
         if ITCPTransport.providedBy(self.transport):
@@ -162,7 +164,7 @@ class Session(Wire):
         if self._gone:
             return
         cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
-        if self._state is _State.LOGIN:
+        if self._state is _SessionState.LOGIN:
             self._end(connect_error(self._place, cause))
         else:
             self._end(lost_by(cause, self._heartbeat.note_of_stall()))
@@ -170,12 +172,12 @@ class Session(Wire):
 
     def pauseProducing(self) -> None:
         """The transport has enough for now."""
-        if self._state is _State.OPEN:
+        if self._state is _SessionState.OPEN:
             self._tell(self._listener.write_paused)
 
     def resumeProducing(self) -> None:
         """The transport has room again."""
-        if self._state is _State.OPEN:
+        if self._state is _SessionState.OPEN:
             self._tell(self._listener.write_resumed)
 
     def stopProducing(self) -> None:
@@ -183,7 +185,7 @@ class Session(Wire):
 
     # --- what channels call --------------------------------------------------
 
-    def flush_soon(self, channel: Channel) -> None:
+    def flush_soon(self, channel: AmqpSessionChannel) -> None:
         """Call a channel's C{flush} before this reactor turn is over."""
         self._unflushed[channel] = None
         if self._flush_call is None and not self._receiving:
@@ -223,44 +225,46 @@ class Session(Wire):
     def open_channel(
         self, listener: ISessionChannelListener
     ) -> Deferred[ISessionChannel]:
-        if self._state is not _State.OPEN:
+        if self._state is not _SessionState.OPEN:
             return fail(SessionLost("the session is closed"))
         try:
-            number = self._numbers.take()
+            number = self._numbers.allocate()
         except ResourceError as error:
             return fail(error)
         channel = self._channels[number] = self._new_channel(number, listener)
         opened: Deferred[Any] = channel.open()
         return opened.addCallback(lambda _: channel)
 
-    def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
+    def _new_channel(
+        self, number: int, listener: ISessionChannelListener
+    ) -> AmqpSessionChannel:
         """Make a channel, without opening it."""
-        return Channel(self, number, listener)
+        return AmqpSessionChannel(self, number, listener)
 
     def update_secret(self, secret: str, reason: str) -> Deferred[None]:
         method = _Connection.UpdateSecret
         packet = self.pack(0, method, new_secret=secret, reason=reason)
-        if self._state is not _State.OPEN:
+        if self._state is not _SessionState.OPEN:
             return fail(SessionLost("the session is closed"))
         request = Request(method, "", nothing)
         deferred = request.deferred
         assert deferred is not None
-        self._requests.add(request)
+        self._requests.add_request(request)
         self.put(packet)
         return deferred
 
     def close(self) -> Deferred[None]:
         if self._gone:
             return succeed(None)
-        if self._state is _State.LOGIN:
+        if self._state is _SessionState.LOGIN:
             self.abort()
             return succeed(None)
         closed = self._closed.wait()
-        if self._state is _State.OPEN:
+        if self._state is _SessionState.OPEN:
             for channel in list(self._channels.values()):
                 channel.flush()
-        if self._state is _State.OPEN:
-            self._state = _State.CLOSING
+        if self._state is _SessionState.OPEN:
+            self._state = _SessionState.CLOSING
             self._say_goodbye()
         return closed
 
@@ -295,7 +299,7 @@ class Session(Wire):
         """
         if number:
             self._channel(number).take_method(method)
-        elif self._state is _State.LOGIN:
+        elif self._state is _SessionState.LOGIN:
             self._log_in(method)
         else:
             self._take_method(method)
@@ -303,7 +307,7 @@ class Session(Wire):
     def take_content(
         self, number: int, method: Method, listed: bytes, body: bytes
     ) -> None:
-        """See L{Channel.take_content}."""
+        """See L{AmqpSessionChannel.take_content}."""
         self._channel(number).take_content(method, listed, body)
 
     def check_channel(self, number: int) -> None:
@@ -313,7 +317,7 @@ class Session(Wire):
         if number:
             self._channel(number)
 
-    def _channel(self, number: int) -> Channel:
+    def _channel(self, number: int) -> AmqpSessionChannel:
         channel = self._channels.get(number)
         if channel is None:
             raise ProtocolError(f"a frame for channel {number}, which is not open")
@@ -325,10 +329,10 @@ class Session(Wire):
         elif isinstance(method, _Connection.CloseOk):
             self._closed_by_us()
         elif isinstance(method, _Connection.Blocked):
-            if self._state is _State.OPEN:
+            if self._state is _SessionState.OPEN:
                 self._tell(self._listener.blocked, method.reason)
         elif isinstance(method, _Connection.Unblocked):
-            if self._state is _State.OPEN:
+            if self._state is _SessionState.OPEN:
                 self._tell(self._listener.unblocked)
         else:
             self._requests.answer(method, method)
@@ -358,7 +362,7 @@ class Session(Wire):
         self.frame_max = tuning.frame_max
         self._numbers = ChannelNumbers(tuning.channel_max)
         self._heartbeat.start(tuning.heartbeat)
-        self._state = _State.OPEN
+        self._state = _SessionState.OPEN
         self.transport.registerProducer(self, True)
         self._log.debug("logged in at {place}", place=self._place)
         self.login.callback(self)
@@ -369,16 +373,16 @@ class Session(Wire):
         self._end(error_of(method))
 
     def _closed_by_us(self) -> None:
-        if self._state is not _State.CLOSING:
+        if self._state is not _SessionState.CLOSING:
             raise ProtocolError("connection.close-ok answers no connection.close")
         self._leave()
         self._end(SessionLost("this program closed the connection"), wanted=True)
 
     def _broken(self, error: ProtocolError) -> None:
         reason: KombuError = error
-        if self._state is _State.LOGIN:
+        if self._state is _SessionState.LOGIN:
             text = f"{self._place} does not speak AMQP 0-9-1: {error}"
-            reason = caused(ConnectError(text), error)
+            reason = with_cause(ConnectError(text), error)
             self._end(reason)
             self._drop()
             return
@@ -402,23 +406,23 @@ class Session(Wire):
 
     def _end(self, reason: KombuError, wanted: bool = False) -> None:
         """Tell the owner, and fire everything outstanding."""
-        before, self._state = self._state, _State.OVER
-        if before is _State.OVER:
+        before, self._state = self._state, _SessionState.OVER
+        if before is _SessionState.OVER:
             return
         self._heartbeat.stop()
         self._unflushed.clear()
         call, self._flush_call = self._flush_call, None
         if call is not None:
             call.cancel()
-        if before is _State.OPEN and not wanted:
+        if before is _SessionState.OPEN and not wanted:
             self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
             self._tell(self._listener.session_lost, reason)
         lost: KombuError = reason
         if not isinstance(reason, SessionLost):
-            lost = caused(SessionLost(f"the session ended: {reason}"), reason)
+            lost = with_cause(SessionLost(f"the session ended: {reason}"), reason)
         self._end_channels(reason, lost, wanted)
         self._end_requests(reason, lost)
-        if before is _State.LOGIN and not wanted:
+        if before is _SessionState.LOGIN and not wanted:
             self.login.errback(Failure(reason))
 
     def _end_channels(self, reason: KombuError, lost: KombuError, wanted: bool) -> None:

@@ -14,21 +14,21 @@ from ...exceptions import ConnectError
 from ...interfaces import IBrokerTransport, ISession, ISessionListener
 from ..connect import check_credentials, connect
 from ..endpoints import place_of
-from .session import Session
+from .session import AmqpSession
 
 if TYPE_CHECKING:
     from ...url.parameters import Parameters
 
 
 @implementer(IBrokerTransport)
-class Transport:
+class AmqpTransportBase:
     """
     Connects; see L{IBrokerTransport}.
 
     @cvar session: the kind of its sessions.
     """
 
-    session: type[Session]
+    session: type[AmqpSession]
 
     def __init__(self) -> None:
         self._warned: set[str] = set()

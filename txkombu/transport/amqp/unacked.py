@@ -11,7 +11,7 @@ unsettled one.  Acks above that one go out singly, and are not held back.
 from __future__ import annotations
 
 
-class Ledger:
+class UnackedTags:
     """Tags that await settlement, in the order of delivery."""
 
     __slots__ = ("_acked", "_awaiting")
@@ -46,7 +46,7 @@ class Ledger:
         acked.update(tags)
         return bool(tags)
 
-    def take(self, tag: int, multiple: bool) -> list[int]:
+    def settle(self, tag: int, multiple: bool) -> list[int]:
         """The tags that a nack or reject settles; they are forgotten."""
         tags = self._unsettled(tag, multiple)
         for each in tags:

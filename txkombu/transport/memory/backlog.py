@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
-from .message import Message
+from .message import BrokerMessage
 
 _position = attrgetter("position")
 
@@ -23,25 +23,25 @@ class Backlog:
     __slots__ = ("_ready", "size")
 
     def __init__(self) -> None:
-        self._ready: deque[Message] = deque()
+        self._ready: deque[BrokerMessage] = deque()
         self.size = 0
 
-    def push(self, message: Message) -> None:
+    def push(self, message: BrokerMessage) -> None:
         """Add one whose position is the highest."""
         self._ready.append(message)
         self.size += len(message.body)
 
-    def peek(self) -> Message | None:
+    def peek(self) -> BrokerMessage | None:
         """The one whose turn it is, if any."""
         return self._ready[0] if self._ready else None
 
-    def pop(self) -> Message:
+    def pop(self) -> BrokerMessage:
         """Take the one whose turn it is."""
         message = self._ready.popleft()
         self.size -= len(message.body)
         return message
 
-    def put_back(self, messages: Iterable[Message]) -> None:
+    def put_back(self, messages: Iterable[BrokerMessage]) -> None:
         """Insert messages at the places they had."""
         returned = sorted(messages, key=_position)
         if not returned:
@@ -54,7 +54,7 @@ class Backlog:
         returned.sort(key=_position)
         ready.extendleft(reversed(returned))
 
-    def clear(self) -> list[Message]:
+    def clear(self) -> list[BrokerMessage]:
         """Take them all."""
         messages = list(self._ready)
         self._ready.clear()
@@ -64,7 +64,7 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._ready)
 
-    def __iter__(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[BrokerMessage]:
         return iter(self._ready)
 
 
@@ -82,7 +82,7 @@ class PriorityBacklog(Backlog):
         self.most = most
         self._lanes: dict[int, Backlog] = {}
 
-    def _lane(self, message: Message) -> Backlog:
+    def _lane(self, message: BrokerMessage) -> Backlog:
         priority = min(max(message.priority, 0), self.most)
         lane = self._lanes.get(priority)
         if lane is None:
@@ -90,18 +90,18 @@ class PriorityBacklog(Backlog):
             self._lanes = dict(sorted(self._lanes.items(), reverse=True))
         return lane
 
-    def push(self, message: Message) -> None:
+    def push(self, message: BrokerMessage) -> None:
         self._lane(message).push(message)
         self.size += len(message.body)
 
     def _first(self) -> Backlog | None:
         return next((lane for lane in self._lanes.values() if lane), None)
 
-    def peek(self) -> Message | None:
+    def peek(self) -> BrokerMessage | None:
         lane = self._first()
         return lane.peek() if lane else None
 
-    def pop(self) -> Message:
+    def pop(self) -> BrokerMessage:
         lane = self._first()
         if lane is None:
             raise IndexError("no message waits")
@@ -109,17 +109,17 @@ class PriorityBacklog(Backlog):
         self.size -= len(message.body)
         return message
 
-    def put_back(self, messages: Iterable[Message]) -> None:
+    def put_back(self, messages: Iterable[BrokerMessage]) -> None:
         for message in messages:
             self._lane(message).put_back([message])
             self.size += len(message.body)
 
-    def clear(self) -> list[Message]:
+    def clear(self) -> list[BrokerMessage]:
         self.size = 0
         return [each for lane in self._lanes.values() for each in lane.clear()]
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
-    def __iter__(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[BrokerMessage]:
         return (each for lane in self._lanes.values() for each in lane)

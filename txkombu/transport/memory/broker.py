@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from zope.interface import implementer
 
 from ...interfaces import IBrokerTransport, ISession, ISessionListener
-from .deadlines import Deadlines
+from .deadlines import QueueDeadlines
 from .exchange import MemoryExchange
 from .pump import Pump
 from .queue import MemoryQueue
@@ -51,7 +51,7 @@ class MemoryBroker:
         self.pump = Pump(clock)
         self.sessions: list[MemorySession] = []
         self.vhosts: dict[str, VirtualHost] = {}
-        self._deadlines = Deadlines(self.pump)
+        self._deadlines = QueueDeadlines(self.pump)
         self._types: dict[str, Callable[[], Router]] = dict(BUILT_IN)
 
     @property

@@ -14,11 +14,11 @@ from zope.interface import implementer
 from ...entity import Queue
 from ...exceptions import ConsumerCancelled
 from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Settlement
-from .consumer import Handout, MemoryConsumer
+from .consumer import DeliveryEvent, MemoryConsumer
 from .errors import Refused, named, type_name
-from .events import Notice, Parting
+from .events import FinalReply, Notification
 from .interfaces import SessionHost, Source
-from .message import Message
+from .message import BrokerMessage
 from .method_ids import (
     BASIC_ACK,
     BASIC_CONSUME,
@@ -49,7 +49,7 @@ class MemoryChannel(PublishingChannel):
 
     def __init__(self, session: SessionHost, listener: ISessionChannelListener) -> None:
         super().__init__(session, listener)
-        self.unsettled: dict[int, Handout] = {}
+        self.unsettled: dict[int, DeliveryEvent] = {}
         self.consumers: dict[str, MemoryConsumer] = {}
         self.limit = 0
         self.held = 0
@@ -130,7 +130,7 @@ class MemoryChannel(PublishingChannel):
             return succeed(None)
         self._detach(consumer)
         deferred: Deferred[None] = Deferred()
-        self.stream.push(Parting(deferred))
+        self.stream.push(FinalReply(deferred))
         return deferred
 
     def cancel_from_broker(self, tag: str, reason: str) -> None:
@@ -148,7 +148,7 @@ class MemoryChannel(PublishingChannel):
         error = ConsumerCancelled(
             f"the broker cancelled consumer {consumer.tag!r}: {reason}"
         )
-        self.stream.push(Notice(consumer.on_cancelled, error))
+        self.stream.push(Notification(consumer.on_cancelled, error))
 
     def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
         return self._ask(
@@ -159,14 +159,14 @@ class MemoryChannel(PublishingChannel):
 
     def _get(self, queue: Queue, no_ack: bool) -> Delivery | None:
         found = self._queue(queue)
-        message = found.take()
+        message = found.pop_message()
         if message is None:
             return None
         self._tag += 1
-        handout = Handout(found, None, self._tag, message)
+        handout = DeliveryEvent(found, None, self._tag, message)
         if not no_ack:
             self.unsettled[self._tag] = handout
-            self.stream.push(Notice(self._saw, self._tag))
+            self.stream.push(Notification(self._saw, self._tag))
         return handout.delivery()
 
     def _saw(self, tag: int) -> None:
@@ -203,17 +203,17 @@ class MemoryChannel(PublishingChannel):
         for consumer in parked:
             consumer.queue.run()
 
-    def send(self, consumer: MemoryConsumer, message: Message) -> None:
+    def send(self, consumer: MemoryConsumer, message: BrokerMessage) -> None:
         """A queue hands a message out to one of the consumers."""
         self._tag = tag = self._tag + 1
-        handout = Handout(consumer.queue, consumer, tag, message)
+        handout = DeliveryEvent(consumer.queue, consumer, tag, message)
         consumer.held += 1
         if not consumer.no_ack:
             self.unsettled[tag] = handout
             self.held += 1
         self.stream.push(handout)
 
-    def wants(self, handout: Handout) -> bool:
+    def wants(self, handout: DeliveryEvent) -> bool:
         """Whether what is on its way is still for its consumer."""
         consumer = handout.consumer
         if consumer is not None and consumer.no_ack:
@@ -244,7 +244,7 @@ class MemoryChannel(PublishingChannel):
         method: tuple[int, int],
         tag: int,
         multiple: bool,
-        work: Callable[[list[Handout]], None],
+        work: Callable[[list[DeliveryEvent]], None],
     ) -> Settlement:
         if not self._open:
             return Settlement.STALE
@@ -258,7 +258,7 @@ class MemoryChannel(PublishingChannel):
         self._finish(handouts, work)
         return Settlement.SENT if handouts else Settlement.STALE
 
-    def _take(self, tag: int, multiple: bool) -> list[Handout]:
+    def _take(self, tag: int, multiple: bool) -> list[DeliveryEvent]:
         """Take what a settlement means out of what is unsettled."""
         if not multiple:
             handout = self.unsettled.pop(tag, None)
@@ -268,13 +268,13 @@ class MemoryChannel(PublishingChannel):
         tags = list(takewhile(lambda each: each <= last, self.unsettled))
         return [self.unsettled.pop(each) for each in tags]
 
-    def _take_all(self) -> list[Handout]:
+    def _take_all(self) -> list[DeliveryEvent]:
         handouts = list(self.unsettled.values())
         self.unsettled.clear()
         return handouts
 
     def _finish(
-        self, handouts: list[Handout], work: Callable[[list[Handout]], None]
+        self, handouts: list[DeliveryEvent], work: Callable[[list[DeliveryEvent]], None]
     ) -> None:
         """First there is room, then something comes back, then it goes on."""
         for handout in handouts:
@@ -283,21 +283,21 @@ class MemoryChannel(PublishingChannel):
         for handout in handouts:
             self._go_on(handout)
 
-    def _free(self, handout: Handout) -> None:
+    def _free(self, handout: DeliveryEvent) -> None:
         consumer = handout.consumer
         if consumer is not None:
             self.held -= 1
             if not consumer.windowed:
                 consumer.released()
 
-    def _go_on(self, handout: Handout) -> None:
+    def _go_on(self, handout: DeliveryEvent) -> None:
         if self.limit:
             self._unpark()
         elif handout.queue.waiting:
             handout.queue.run()
 
-    def _requeue(self, handouts: list[Handout]) -> None:
-        queues: dict[Source, list[Message]] = {}
+    def _requeue(self, handouts: list[DeliveryEvent]) -> None:
+        queues: dict[Source, list[BrokerMessage]] = {}
         for handout in handouts:
             queues.setdefault(handout.queue, []).append(handout.message)
         for queue, messages in queues.items():
@@ -319,6 +319,6 @@ class MemoryChannel(PublishingChannel):
         return succeed(Settlement.SENT if self._open else Settlement.STALE)
 
 
-def _drop(handouts: list[Handout]) -> None:
+def _drop(handouts: list[DeliveryEvent]) -> None:
     for handout in handouts:
         handout.queue.reject(handout.message)

@@ -16,13 +16,20 @@ from ...exceptions import (
 )
 from ...interfaces import ISessionChannelListener
 from .errors import Refused
-from .events import Closing, Death, EventStream, Notice, Pending, Reply
+from .events import (
+    CloseReply,
+    EventStream,
+    Notification,
+    Reply,
+    Termination,
+    UnansweredReply,
+)
 from .interfaces import SessionHost
 
 T = TypeVar("T")
 
 
-class ServedChannel:
+class MemoryChannelState:
     """
     The life of a channel.
 
@@ -54,7 +61,7 @@ class ServedChannel:
             return fail(self._closed())
         deferred: Deferred[T] = Deferred()
         if not self._served:
-            self.stream.push(Pending(deferred))
+            self.stream.push(UnansweredReply(deferred))
             return deferred
         try:
             value = work()
@@ -83,7 +90,7 @@ class ServedChannel:
         self._open = False
         self.release()
         deferred: Deferred[None] = Deferred()
-        self.stream.push(Closing(self._leave, deferred))
+        self.stream.push(CloseReply(self._leave, deferred))
         return deferred
 
     def release(self) -> None:
@@ -108,10 +115,10 @@ class ServedChannel:
             self.session.refused(error, refused)
             return
         if self.mark_dead():
-            Notice(self.listener.channel_lost, error).fire()
+            Notification(self.listener.channel_lost, error).deliver()
         if refused is not None:
             refused.errback(error)
-        self.stream.fail_all(Death(error, False))
+        self.stream.fail_all(Termination(error, False))
 
     def mark_dead(self) -> bool:
         """
@@ -128,7 +135,7 @@ class ServedChannel:
 
     def _leave(self) -> None:
         self.mark_dead()
-        self.stream.fail_all(Death(self._closed(), False))
+        self.stream.fail_all(Termination(self._closed(), False))
 
 
 class Refusal:
@@ -138,7 +145,7 @@ class Refusal:
 
     def __init__(
         self,
-        channel: ServedChannel,
+        channel: MemoryChannelState,
         error: BrokerError,
         deferred: Deferred[Any] | None,
     ) -> None:
@@ -146,9 +153,9 @@ class Refusal:
         self._error = error
         self._deferred = deferred
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         self._channel.ended(self._error, self._deferred)
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         if self._deferred is not None:
             self._deferred.errback(death.for_operation())

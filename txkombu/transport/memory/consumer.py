@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from ...interfaces import Delivery
-from .events import Death, _log
+from .events import Termination, _log
 from .interfaces import ConsumerHost, Source
 
 if TYPE_CHECKING:
-    from .message import Message
+    from .message import BrokerMessage
 
 
 WINDOW: Final = 256
@@ -104,7 +104,7 @@ class Rotation:
     def __init__(self) -> None:
         self._lanes: dict[int, deque[MemoryConsumer]] = {}
 
-    def add(self, consumer: MemoryConsumer) -> None:
+    def add_consumer(self, consumer: MemoryConsumer) -> None:
         """Put a consumer behind its equals."""
         lane = self._lanes.get(consumer.priority)
         if lane is None:
@@ -118,7 +118,7 @@ class Rotation:
         if lane and consumer in lane:
             lane.remove(consumer)
 
-    def take(self) -> MemoryConsumer | None:
+    def next_consumer(self) -> MemoryConsumer | None:
         """The first one with room, put behind its equals; others are parked."""
         for lane in self._lanes.values():
             while lane:
@@ -134,7 +134,7 @@ class Rotation:
         return (each for lane in self._lanes.values() for each in lane)
 
 
-class Handout:
+class DeliveryEvent:
     """
     A message on its way to a consumer, and from then on until it is settled.
 
@@ -148,7 +148,7 @@ class Handout:
         queue: Source,
         consumer: MemoryConsumer | None,
         tag: int,
-        message: Message,
+        message: BrokerMessage,
     ) -> None:
         self.queue = queue
         self.consumer = consumer
@@ -169,7 +169,7 @@ class Handout:
             message.read_counted if self.queue.meaning.quorum else message.read,
         )
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         consumer = self.consumer
         assert consumer is not None, "what is got is no event"
         if consumer.windowed:
@@ -187,5 +187,5 @@ class Handout:
         except Exception:
             _log.failure("on_delivery of {consumer} failed", consumer=consumer)
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         """It went back to its queue when the channel died."""

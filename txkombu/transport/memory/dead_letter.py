@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from .arguments import QueueArguments
 from .interfaces import QueueHost
-from .message import Message, Table, snapshot
+from .message import BrokerMessage, Table, snapshot
 
 REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
@@ -25,7 +25,7 @@ class Dropping(Protocol):
     vhost: QueueHost
 
 
-def _dead(queue: Dropping, message: Message, reason: str) -> Message:
+def _dead(queue: Dropping, message: BrokerMessage, reason: str) -> BrokerMessage:
     arguments = queue.meaning
     properties = snapshot(message.properties)
     expiration = properties.pop("expiration", None)
@@ -46,7 +46,7 @@ def _dead(queue: Dropping, message: Message, reason: str) -> Message:
         key, copies = arguments.dead_letter_key, ()
         headers.pop("CC", None)
     properties["headers"] = headers
-    return Message(
+    return BrokerMessage(
         message.body,
         properties,
         arguments.dead_letter_exchange or "",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .pump import Pump
 
 
-class Deadlines:
+class QueueDeadlines:
     """
     The deadlines of all queues of a broker.
 
@@ -40,7 +40,7 @@ class Deadlines:
         clock = self._pump.clock
         return 0.0 if clock is None else clock.seconds()
 
-    def add(self, when: float, queue: Due) -> None:
+    def schedule(self, when: float, queue: Due) -> None:
         """Have a queue's C{check} called once its C{check_at} has come."""
         heappush(self._heap, (when, next(self._order), queue))
         if self._awake and self._as_of is None:

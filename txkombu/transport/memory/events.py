@@ -36,7 +36,7 @@ AT_ONCE: Final = 256
 
 
 @attrs.frozen
-class Death:
+class Termination:
     """
     Why a channel or session ended.
 
@@ -69,13 +69,13 @@ class Death:
         return error
 
 
-class Event(Protocol):
+class BrokerEvent(Protocol):
     """Something the client is going to see."""
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         """The client sees it."""
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         """The client will never see it."""
 
 
@@ -94,17 +94,17 @@ class Reply(Generic[T]):
         self._value = value
         self._undo = undo
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         # Called already means cancelled; the Deferred swallows one result.
         if self._deferred.called and self._undo is not None:
             self._undo(self._value)
         self._deferred.callback(self._value)
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         self._deferred.errback(death.for_operation())
 
 
-class Pending(Generic[T]):
+class UnansweredReply(Generic[T]):
     """An operation the broker will not answer: it has closed the channel."""
 
     __slots__ = ("_deferred",)
@@ -112,14 +112,14 @@ class Pending(Generic[T]):
     def __init__(self, deferred: Deferred[T]) -> None:
         self._deferred = deferred
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         """The end of the channel comes before this."""
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         self._deferred.errback(death.for_operation())
 
 
-class Parting:
+class FinalReply:
     """The answer to what never fails: close, cancel."""
 
     __slots__ = ("_deferred",)
@@ -127,14 +127,14 @@ class Parting:
     def __init__(self, deferred: Deferred[None]) -> None:
         self._deferred = deferred
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         self._deferred.callback(None)
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         self._deferred.callback(None)
 
 
-class Closing:
+class CloseReply:
     """The answer to the closing of a channel or session, which ends it."""
 
     __slots__ = ("_deferred", "_end")
@@ -143,15 +143,15 @@ class Closing:
         self._end = end
         self._deferred = deferred
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         self._end()
         self._deferred.callback(None)
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         self._deferred.callback(None)
 
 
-class Verdict:
+class ConfirmEvent:
     """The broker's word on a publish; C{error} is None when it has taken it."""
 
     __slots__ = ("_deferred", "_error", "_exchange")
@@ -163,17 +163,17 @@ class Verdict:
         self._exchange = exchange
         self._error = error
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         if self._error is None:
             self._deferred.callback(None)
         else:
             self._deferred.errback(self._error)
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         self._deferred.errback(death.for_publish(self._exchange))
 
 
-class Notice:
+class Notification:
     """Something a listener or consumer is told."""
 
     __slots__ = ("_argument", "_tell")
@@ -182,13 +182,13 @@ class Notice:
         self._tell: Callable[[Any], object] = tell
         self._argument = argument
 
-    def fire(self) -> None:
+    def deliver(self) -> None:
         try:
             self._tell(self._argument)
         except Exception:
             _log.failure("{tell} failed", tell=self._tell)
 
-    def fail(self, death: Death) -> None:
+    def fail(self, death: Termination) -> None:
         """No one is there any more to be told."""
 
 
@@ -204,11 +204,11 @@ class EventStream:
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
-        self.events: deque[Event] = deque()
+        self.events: deque[BrokerEvent] = deque()
         self.listed = False
         self.closed = False
 
-    def push(self, event: Event) -> None:
+    def push(self, event: BrokerEvent) -> None:
         """Have an event fire in a later turn of the reactor."""
         self.events.append(event)
         if not self.listed:
@@ -222,7 +222,7 @@ class EventStream:
         for _ in range(min(len(events), AT_ONCE)):
             if self.closed or not events:
                 return
-            events.popleft().fire()
+            events.popleft().deliver()
         if events and not self.listed and not self.closed:
             self.listed = True
             self._pump.note(self)
@@ -230,9 +230,9 @@ class EventStream:
     def drain(self) -> None:
         """Fire all that is there; for when no more can come."""
         while self.events and not self.closed:
-            self.events.popleft().fire()
+            self.events.popleft().deliver()
 
-    def fail_all(self, death: Death) -> None:
+    def fail_all(self, death: Termination) -> None:
         """Fail whatever has not fired."""
         self.closed = True
         while self.events:

@@ -64,7 +64,7 @@ class MemoryExchange:
         """Add a binding; one that is there already is no other."""
         if binding in self.bindings:
             return
-        self.router.add(binding)
+        self.router.add_binding(binding)
         self.bindings[binding] = None
         self.chained += isinstance(binding.destination, MemoryExchange)
 

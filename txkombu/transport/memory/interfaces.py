@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ...exceptions import BrokerError
 from ...interfaces import Properties
-from .message import Message
+from .message import BrokerMessage
 
 
 class Stream(Protocol):
@@ -71,7 +71,7 @@ class Source(Protocol):
 
     def requeue(self, messages: Any) -> None: ...
 
-    def reject(self, message: Message) -> None: ...
+    def reject(self, message: BrokerMessage) -> None: ...
 
 
 class ConsumerHost(Protocol):
@@ -83,7 +83,7 @@ class ConsumerHost(Protocol):
     seen: int
     consumers: dict[str, Any]
 
-    def send(self, consumer: Any, message: Message) -> None:
+    def send(self, consumer: Any, message: BrokerMessage) -> None:
         """A queue hands a message out."""
 
     def wants(self, handout: Any) -> bool:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IAddress, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .events import EventStream, Notice
+from .events import EventStream, Notification
 from .interfaces import SessionHost
 
 
@@ -25,7 +25,7 @@ class MemoryAddress:
 
 
 @implementer(ITransport)
-class MemoryWire:
+class LoopbackTransport:
     """
     A session's transport.  It carries no bytes: the session calls the broker.
 
@@ -51,7 +51,7 @@ class MemoryWire:
         if not self.disconnecting:
             self.disconnecting = True
             self._session.release()
-            self._stream.push(Notice(self._drained, Failure(ConnectionDone())))
+            self._stream.push(Notification(self._drained, Failure(ConnectionDone())))
 
     def _drained(self, reason: Failure) -> None:
         self._session.drain()
@@ -62,7 +62,7 @@ class MemoryWire:
         self.disconnecting = True
         self._session.cut()
         lost = Failure(ConnectionLost("cut by the broker"))
-        self._stream.push(Notice(self._session.connectionLost, lost))
+        self._stream.push(Notification(self._session.connectionLost, lost))
 
     def getPeer(self) -> MemoryAddress:
         """The broker's address."""

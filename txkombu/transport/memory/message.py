@@ -35,7 +35,7 @@ _NAMES: Final = frozenset(
 _SIMPLE: Final = (str, bytes, bool, int, float, Decimal, datetime)
 
 
-class Message:
+class BrokerMessage:
     """
     One message in one queue; each queue it is routed to has its own.
 
@@ -84,9 +84,9 @@ class Message:
         self.redelivered = False
         self.returns = 0
 
-    def twin(self) -> Message:
+    def twin(self) -> BrokerMessage:
         """The same message for one more queue."""
-        return Message(
+        return BrokerMessage(
             self.body,
             self.properties,
             self.exchange,

@@ -11,7 +11,7 @@ from ...entity import Exchange
 from ...exceptions import Nacked, NotSent, Unroutable
 from ...interfaces import Properties, Returned
 from .errors import Refused
-from .events import Notice, Verdict
+from .events import ConfirmEvent, Notification
 from .message import check_properties, snapshot
 from .method_ids import BASIC_PUBLISH
 from .topology import TopologyChannel
@@ -37,7 +37,7 @@ class PublishingChannel(TopologyChannel):
         if self._served:
             self._publish(body, properties, exchange, routing_key, mandatory, verdict)
         elif verdict is not None:
-            self.stream.push(Verdict(verdict, exchange.name, None))
+            self.stream.push(ConfirmEvent(verdict, exchange.name, None))
         return succeed(None) if verdict is None else verdict
 
     def _publish(
@@ -62,7 +62,7 @@ class PublishingChannel(TopologyChannel):
             self._return(body, properties, exchange.name, routing_key, verdict)
         elif verdict is not None:
             error = None if taken else Nacked(f"exchange {exchange.name!r}: nack")
-            self.stream.push(Verdict(verdict, exchange.name, error))
+            self.stream.push(ConfirmEvent(verdict, exchange.name, error))
 
     def _check_user(self, properties: Properties) -> None:
         claimed = properties.get("user_id")
@@ -86,6 +86,6 @@ class PublishingChannel(TopologyChannel):
             312, "NO_ROUTE", exchange, routing_key, body, snapshot(properties)
         )
         if verdict is None:
-            self.stream.push(Notice(self.listener.returned, back))
+            self.stream.push(Notification(self.listener.returned, back))
         else:
-            self.stream.push(Verdict(verdict, exchange, Unroutable(back)))
+            self.stream.push(ConfirmEvent(verdict, exchange, Unroutable(back)))

@@ -31,7 +31,7 @@ from .dead_letter import (
 from .errors import Refused, named
 from .exchange import check_arguments, check_field
 from .interfaces import QueueHost
-from .message import Message
+from .message import BrokerMessage
 
 if TYPE_CHECKING:
     from ...entity import Queue
@@ -122,7 +122,7 @@ class MemoryQueue:
 
     # --- what comes in -------------------------------------------------------
 
-    def publish(self, message: Message) -> bool:
+    def publish(self, message: BrokerMessage) -> bool:
         """
         Take a message over.
 
@@ -137,11 +137,11 @@ class MemoryQueue:
             return True
         return self._publish_limited(message)
 
-    def _publish_limited(self, message: Message) -> bool:
+    def _publish_limited(self, message: BrokerMessage) -> bool:
         meaning = self.meaning
         if self._would_overflow(message) and meaning.overflow != "drop-head":
             if meaning.overflow == "reject-publish-dlx":
-                bury(self, message, MAXLEN)
+                dead_letter(self, message, MAXLEN)
             return False
         self._position += 1
         message.position = self._position
@@ -152,11 +152,11 @@ class MemoryQueue:
             self.drop_expired()
         return True
 
-    def _expiry(self, message: Message) -> float | None:
+    def _expiry(self, message: BrokerMessage) -> float | None:
         times = [ms for ms in (message.ttl, self.meaning.ttl) if ms is not None]
         return self.vhost.now() + min(times) / 1000 if times else None
 
-    def _would_overflow(self, message: Message) -> bool:
+    def _would_overflow(self, message: BrokerMessage) -> bool:
         meaning, waiting = self.meaning, self.waiting
         most, size = meaning.max_length, meaning.max_bytes
         return (most is not None and len(waiting) + 1 > most) or (
@@ -167,19 +167,19 @@ class MemoryQueue:
         meaning, waiting = self.meaning, self.waiting
         if meaning.max_length is not None:
             while len(waiting) > meaning.max_length:
-                bury(self, waiting.pop(), MAXLEN)
+                dead_letter(self, waiting.pop(), MAXLEN)
         if meaning.max_bytes is not None:
             while waiting.size > meaning.max_bytes:
-                bury(self, waiting.pop(), MAXLEN)
+                dead_letter(self, waiting.pop(), MAXLEN)
 
-    def requeue(self, messages: Iterable[Message]) -> None:
+    def requeue(self, messages: Iterable[BrokerMessage]) -> None:
         """Put messages that were handed out back to where they were."""
         back = []
         for message in messages:
             message.redelivered = True
             message.returns += 1
             if self._too_often(message):
-                bury(self, message, DELIVERY_LIMIT)
+                dead_letter(self, message, DELIVERY_LIMIT)
             else:
                 back.append(message)
         if self.deleted:
@@ -189,13 +189,13 @@ class MemoryQueue:
         self.drop_expired()
         self.run()
 
-    def _too_often(self, message: Message) -> bool:
+    def _too_often(self, message: BrokerMessage) -> bool:
         limit = self.meaning.delivery_limit
         return self.meaning.quorum and limit is not None and message.returns > limit
 
-    def reject(self, message: Message) -> None:
+    def reject(self, message: BrokerMessage) -> None:
         """Drop a message that was handed out."""
-        bury(self, message, REJECTED)
+        dead_letter(self, message, REJECTED)
 
     # --- time ----------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class MemoryQueue:
             if head.expires > self.vhost.now():
                 self._check_by(head.expires)
                 return
-            bury(self, waiting.pop(), EXPIRED)
+            dead_letter(self, waiting.pop(), EXPIRED)
 
     def touch(self) -> None:
         """It is in use: start the time of C{x-expires} anew."""
@@ -220,7 +220,7 @@ class MemoryQueue:
     def _check_by(self, when: float) -> None:
         if self.check_at is None or when < self.check_at:
             self.check_at = when
-            self.vhost.deadlines.add(when, self)
+            self.vhost.deadlines.schedule(when, self)
 
     def check(self) -> None:
         """Its deadline is here: drop messages, or the queue itself."""
@@ -234,7 +234,7 @@ class MemoryQueue:
 
     # --- who takes it --------------------------------------------------------
 
-    def take(self) -> Message | None:
+    def pop_message(self) -> BrokerMessage | None:
         """Take one message for a get."""
         self.touch()
         self.drop_expired()
@@ -252,7 +252,7 @@ class MemoryQueue:
             raise Refused(403, f"{about} in exclusive use", self.name)
         others.append(consumer)
         if not self.meaning.single_active or len(others) == 1:
-            self._rotation.add(consumer)
+            self._rotation.add_consumer(consumer)
 
     def remove_consumer(self, consumer: MemoryConsumer) -> None:
         """
@@ -268,25 +268,27 @@ class MemoryQueue:
             if self.auto_delete:
                 self.vhost.drop_queue(self)
         elif self.meaning.single_active and was_active:
-            self._rotation.add(max(self.consumers, key=lambda each: each.priority))
+            self._rotation.add_consumer(
+                max(self.consumers, key=lambda each: each.priority)
+            )
 
     def unpark(self, consumer: MemoryConsumer) -> None:
         """A consumer may have room again; C{run} is to be called after it."""
         consumer.parked = False
-        self._rotation.add(consumer)
+        self._rotation.add_consumer(consumer)
 
     def run(self) -> None:
         """Hand out what waits as long as someone has room."""
         waiting = self.waiting
         if waiting and self.consumers:
             self.drop_expired()
-            while waiting and (consumer := self._rotation.take()) is not None:
+            while waiting and (consumer := self._rotation.next_consumer()) is not None:
                 consumer.channel.send(consumer, waiting.pop())
 
-    def _hand_out(self, message: Message) -> bool:
+    def _hand_out(self, message: BrokerMessage) -> bool:
         if not self.consumers:
             return False
-        consumer = self._rotation.take()
+        consumer = self._rotation.next_consumer()
         if consumer is None:
             return False
         consumer.channel.send(consumer, message)
@@ -313,7 +315,7 @@ class MemoryQueue:
         return f"<queue {self.name!r}: {len(self.waiting)} waiting>"
 
 
-def bury(queue: MemoryQueue, message: Message, reason: str) -> None:
+def dead_letter(queue: MemoryQueue, message: BrokerMessage, reason: str) -> None:
     """Route a dropped message through its queue's dead letter exchange, if any."""
     arguments = queue.meaning
     if arguments.dead_letter_exchange is None:

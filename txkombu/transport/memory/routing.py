@@ -46,7 +46,7 @@ RouteFunction = Callable[[Sequence[Binding], str, Properties], Iterable[Binding]
 class Router(Protocol):
     """What an exchange type is: where a message goes."""
 
-    def add(self, binding: Binding) -> None:
+    def add_binding(self, binding: Binding) -> None:
         """Take a new binding, or raise L{Refused}."""
 
     def discard(self, binding: Binding) -> None:
@@ -72,7 +72,7 @@ class DirectRouter:
     def _key(self, key: str) -> str:
         return key
 
-    def add(self, binding: Binding) -> None:
+    def add_binding(self, binding: Binding) -> None:
         key = self._key(binding.key)
         self._bindings.setdefault(key, {})[binding] = None
         self._known.pop(key, None)
@@ -109,8 +109,8 @@ class TopicRouter:
         self._trie: TopicTrie[Binding] = TopicTrie()
         self._known: dict[str, tuple[Destination, ...]] = {}
 
-    def add(self, binding: Binding) -> None:
-        self._trie.add(binding.key, binding)
+    def add_binding(self, binding: Binding) -> None:
+        self._trie.add_pattern(binding.key, binding)
         self._known.clear()
 
     def discard(self, binding: Binding) -> None:
@@ -138,7 +138,7 @@ class HeadersRouter:
     def __init__(self) -> None:
         self._bindings: dict[Binding, None] = {}
 
-    def add(self, binding: Binding) -> None:
+    def add_binding(self, binding: Binding) -> None:
         mode = binding.arguments.get("x-match", "all")
         if mode not in _X_MATCH:
             raise Refused(
@@ -185,7 +185,7 @@ class CustomRouter:
         self._function = function
         self._bindings: dict[Binding, None] = {}
 
-    def add(self, binding: Binding) -> None:
+    def add_binding(self, binding: Binding) -> None:
         self._bindings[binding] = None
 
     def discard(self, binding: Binding) -> None:

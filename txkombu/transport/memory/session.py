@@ -24,12 +24,19 @@ from ...interfaces import (
     ISessionListener,
 )
 from .channel import MemoryChannel
-from .events import Closing, Death, EventStream, Notice, Pending, Reply
+from .events import (
+    CloseReply,
+    EventStream,
+    Notification,
+    Reply,
+    Termination,
+    UnansweredReply,
+)
 from .interfaces import BrokerHost
-from .loopback import MemoryWire
+from .loopback import LoopbackTransport
 
 if TYPE_CHECKING:
-    from .channel_state import ServedChannel
+    from .channel_state import MemoryChannelState
     from .vhost import VirtualHost
 
 
@@ -58,13 +65,13 @@ class MemorySession(Protocol):
         self.vhost = vhost
         self.userid = userid
         self.listener = listener
-        self.channels: dict[ServedChannel, None] = {}
+        self.channels: dict[MemoryChannelState, None] = {}
         self.stream = EventStream(broker.pump)
         self._open = True
         self._served = True
         self._dead = False
         self._connecting: Deferred[ISession] | None = None
-        self.wire = MemoryWire(self)
+        self.wire = LoopbackTransport(self)
 
     def connectionMade(self) -> None:
         """Be one of the broker's sessions from now on."""
@@ -73,7 +80,7 @@ class MemorySession(Protocol):
     def begin(self) -> Deferred[ISession]:
         """Log in: what C{connect} returns."""
         self._connecting = Deferred(self._give_up)
-        self.stream.push(Notice(self._begun, None))
+        self.stream.push(Notification(self._begun, None))
         return self._connecting
 
     def _give_up(self, connecting: Deferred[ISession]) -> None:
@@ -92,7 +99,7 @@ class MemorySession(Protocol):
             return fail(SessionLost("this session of the memory broker is closed"))
         deferred: Deferred[ISessionChannel] = Deferred()
         if not self._served:
-            self.stream.push(Pending(deferred))
+            self.stream.push(UnansweredReply(deferred))
             return deferred
         channel = MemoryChannel(self, listener)
         self.channels[channel] = None
@@ -106,7 +113,7 @@ class MemorySession(Protocol):
             return succeed(None)
         self._shut()
         deferred: Deferred[None] = Deferred()
-        self.stream.push(Closing(self._leave, deferred))
+        self.stream.push(CloseReply(self._leave, deferred))
         return deferred
 
     def _leave(self) -> None:
@@ -150,7 +157,7 @@ class MemorySession(Protocol):
 
     def refused(self, error: BrokerError, refused: Deferred[Any] | None) -> None:
         """The owner learns that the broker has closed it."""
-        self._die(Death(error, True), refused)
+        self._die(Termination(error, True), refused)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -159,9 +166,9 @@ class MemorySession(Protocol):
         """
         error = SessionLost(f"the session was lost: {reason.getErrorMessage()}")
         error.__cause__ = reason.value
-        self._die(Death(error, True))
+        self._die(Termination(error, True))
 
-    def _die(self, death: Death, refused: Deferred[Any] | None = None) -> None:
+    def _die(self, death: Termination, refused: Deferred[Any] | None = None) -> None:
         if self._dead:
             return
         self._dead = True
@@ -172,9 +179,9 @@ class MemorySession(Protocol):
         channels = list(self.channels)
         lost = [channel for channel in channels if channel.mark_dead()]
         if unasked and connecting is None:
-            Notice(self.listener.session_lost, death.error).fire()
+            Notification(self.listener.session_lost, death.error).deliver()
         for channel in lost:
-            Notice(channel.listener.channel_lost, death.error).fire()
+            Notification(channel.listener.channel_lost, death.error).deliver()
         if refused is not None:
             refused.errback(death.error)
         for stream in (*(channel.stream for channel in channels), self.stream):

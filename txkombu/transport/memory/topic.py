@@ -40,7 +40,7 @@ class TopicTrie(Generic[T]):
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
 
-    def add(self, pattern: str, item: T) -> None:
+    def add_pattern(self, pattern: str, item: T) -> None:
         """Add an item under a pattern."""
         node = self._root
         for word in words_of(pattern):

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from ...entity import Exchange, Queue
 from ...exceptions import NotSupported
 from ...interfaces import QueueDeclareOk
-from .channel_state import ServedChannel
+from .channel_state import MemoryChannelState
 from .method_ids import (
     EXCHANGE_BIND,
     EXCHANGE_DECLARE,
@@ -26,7 +26,7 @@ from .method_ids import (
 from .queue import MemoryQueue
 
 
-class TopologyChannel(ServedChannel):
+class TopologyChannel(MemoryChannelState):
     """The part of a channel that concerns exchanges and queues."""
 
     # --- exchanges -----------------------------------------------------------

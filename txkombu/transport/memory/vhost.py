@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, cast
 from ...entity import Exchange, Queue
 from ...interfaces import Properties, QueueDeclareOk
 from .arguments import duration_fault
-from .deadlines import Deadlines
+from .deadlines import QueueDeadlines
 from .errors import Refused, named, type_name
 from .exchange import MemoryExchange, route
-from .message import Message, headers_of, snapshot
+from .message import BrokerMessage, headers_of, snapshot
 from .queue import MemoryQueue
 from .routing import Binding, Router
 
@@ -49,7 +49,7 @@ class VirtualHost:
     def __init__(
         self,
         name: str,
-        deadlines: Deadlines,
+        deadlines: QueueDeadlines,
         types: Mapping[str, Callable[[], Router]],
     ) -> None:
         self.name = name
@@ -259,7 +259,7 @@ class VirtualHost:
         if exchange.internal:
             about = named("exchange", exchange_name, self.name)
             raise Refused(403, f"cannot publish to internal {about}", exchange_name)
-        message = Message(body, snapshot(properties), exchange_name, key)
+        message = BrokerMessage(body, snapshot(properties), exchange_name, key)
         if "expiration" in message.properties:
             message.ttl = _time_to_live(message.properties["expiration"])
         headers = message.properties.get("headers")
@@ -275,7 +275,7 @@ class VirtualHost:
         return True, taken
 
     def _with_copies(
-        self, exchange: MemoryExchange, message: Message
+        self, exchange: MemoryExchange, message: BrokerMessage
     ) -> list[MemoryQueue]:
         """RabbitMQ's sender-selected distribution."""
         headers = dict(message.headers)

@@ -38,16 +38,16 @@ from ...interfaces import (
 )
 from ..closing import CLOSE_SECONDS
 from ..errors import closed, ended, not_sent
-from .connections import SessionSockets, fence
-from .consumer import Consumer
-from .declarations import Known
-from .dialect import Consuming, Dialect, Got
-from .exclusive_queue import Borrower, OwnedConsumer, Owner
-from .operation_queue import Operation, Operations, Work
-from .protocol import ISocketOwner, StompSocket
-from .publisher import Publishing
-from .topology import DeclaringChannel
-from .unacked import Holder, Holdings
+from .connections import ConnectionPool, fence
+from .consumer import StompConsumer
+from .declarations import Declarations
+from .dialect import ConsumeOptions, Dialect, GetResult
+from .exclusive_queue import ExclusiveConsumer, ExclusiveGetter, ExclusiveQueue
+from .operation_queue import Operation, OperationQueue, Work
+from .protocol import IProtocolOwner, StompProtocol
+from .publisher import StompPublisher
+from .topology import StompTopologyChannel
+from .unacked import MessageHolder, UnackedFrames
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
@@ -55,27 +55,27 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class _State(Enum):
+class _ChannelState(Enum):
     OPEN = "open"
     CLOSING = "closing"
     OVER = "over"
 
 
-_OPEN: Final = _State.OPEN
+_OPEN: Final = _ChannelState.OPEN
 _STALE: Final = Settlement.STALE
 
 
-class ChannelHost(Protocol):
+class StompChannelHost(Protocol):
     """The session of a channel."""
 
     dialect: Dialect
-    sockets: SessionSockets
-    known: Known
+    connections: ConnectionPool
+    known: Declarations
 
-    async def own(self, queue: Queue) -> None:
+    async def declare_exclusive(self, queue: Queue) -> None:
         """Declare an exclusive queue on a socket that it lives on."""
 
-    def disown(self, name: str) -> Deferred[None]:
+    def release_exclusive(self, name: str) -> Deferred[None]:
         """Let go of an exclusive queue."""
 
     async def bound(self, queue: Any) -> None:
@@ -91,32 +91,34 @@ class ChannelHost(Protocol):
         """A channel's socket has room again, or is gone."""
 
 
-@implementer(ISessionChannel, ISocketOwner)
-class StompChannel(DeclaringChannel):
+@implementer(ISessionChannel, IProtocolOwner)
+class StompChannel(StompTopologyChannel):
     """One channel of one session; see L{ISessionChannel}."""
 
     _log = Logger()
 
-    def __init__(self, session: ChannelHost, listener: ISessionChannelListener) -> None:
+    def __init__(
+        self, session: StompChannelHost, listener: ISessionChannelListener
+    ) -> None:
         self._session = session
         self._listener = listener
         self._dialect = session.dialect
-        self._sockets = session.sockets
-        self._known = session.known
-        self._state = _State.CLOSING
+        self._connections = session.connections
+        self._declarations = session.known
+        self._state = _ChannelState.CLOSING
         self._reason: Exception = ChannelClosed("this program closed it")
-        self._operations = Operations()
-        self._holdings = Holdings(self._dialect, self._sockets)
-        self._consumers: dict[str, Consumer] = {}
+        self._operations = OperationQueue()
+        self._unacked = UnackedFrames(self._dialect, self._connections)
+        self._consumers: dict[str, StompConsumer] = {}
         self._paused = False
         self._closed: Waiters[None] = Waiters()
 
-    def opened(self, socket: StompSocket) -> StompChannel:
+    def opened(self, socket: StompProtocol) -> StompChannel:
         """It may be used, and publishes on this socket."""
-        self._state = _State.OPEN
+        self._state = _ChannelState.OPEN
         self._socket = socket
-        self._publishing = Publishing(
-            self._dialect, socket, self._sockets.clock.seconds
+        self._publishing = StompPublisher(
+            self._dialect, socket, self._connections.clock.seconds
         )
         return self
 
@@ -140,11 +142,11 @@ class StompChannel(DeclaringChannel):
     def _begin(self, operation: Operation[_T]) -> Deferred[_T]:
         if self._state is not _OPEN:
             return fail(closed(self._reason))
-        return self._operations.add(operation)
+        return self._operations.run_in_turn(operation)
 
     async def _seen(self) -> None:
         """Wait until the broker has seen what was published and settled so far."""
-        await self._holdings.given_back()
+        await self._unacked.given_back()
         if self._publishing.is_unanswered:
             unconfirmed = self._publishing.unconfirmed
             await fence(self._socket)
@@ -164,7 +166,7 @@ class StompChannel(DeclaringChannel):
         if self._state is not _OPEN:
             return fail(not_sent(self._reason))
         if exchange.by_name:
-            exchange = self._known.exchange(exchange)
+            exchange = self._declarations.exchange(exchange)
         publishing = self._publishing
         try:
             if mandatory:
@@ -194,7 +196,7 @@ class StompChannel(DeclaringChannel):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
         if not 0 <= prefetch_count < 2**16:
             raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
-        consuming = Consuming(
+        consuming = ConsumeOptions(
             0 if no_ack else prefetch_count, no_ack, exclusive, arguments
         )
         consumer = self._make_consumer(tag, queue, consuming, on_delivery, on_cancelled)
@@ -211,30 +213,30 @@ class StompChannel(DeclaringChannel):
         self,
         tag: str,
         queue: Queue,
-        consuming: Consuming,
+        consuming: ConsumeOptions,
         on_delivery: Callable[[Delivery], None],
         on_cancelled: Callable[[Exception], None],
-    ) -> Consumer:
-        owned = queue.exclusive or queue.name in self._sockets.owners
-        return (OwnedConsumer if owned else Consumer)(
+    ) -> StompConsumer:
+        owned = queue.exclusive or queue.name in self._connections.owners
+        return (ExclusiveConsumer if owned else StompConsumer)(
             tag,
             queue,
             consuming,
             on_delivery,
             on_cancelled,
             dialect=self._dialect,
-            sockets=self._sockets,
-            holdings=self._holdings,
+            connections=self._connections,
+            holdings=self._unacked,
             released=self._release,
         )
 
-    def _check_consuming(self, consuming: Consuming) -> None:
+    def _check_consuming(self, consuming: ConsumeOptions) -> None:
         if consuming.exclusive:
             self._need(Capability.CONSUMER_EXCLUSIVE, "an exclusive consumer")
         if consuming.arguments:
             self._need(Capability.CONSUMER_ARGUMENTS, "arguments of a consumer")
 
-    def _start(self, consumer: Consumer) -> Deferred[None]:
+    def _start(self, consumer: StompConsumer) -> Deferred[None]:
         """Start a consumer when its turn comes."""
         self._consumers[consumer.tag] = consumer
         if self._paused:
@@ -248,19 +250,19 @@ class StompChannel(DeclaringChannel):
             )
         )
 
-    def _abandon(self, consumer: Consumer) -> None:
+    def _abandon(self, consumer: StompConsumer) -> None:
         self._release(consumer)
         consumer.cancel()
 
-    def _release(self, consumer: Consumer) -> None:
+    def _release(self, consumer: StompConsumer) -> None:
         if self._consumers.get(consumer.tag) is consumer:
             del self._consumers[consumer.tag]
 
-    async def _own(self, queue: Queue) -> None:
-        await self._session.own(queue)
+    async def _declare_exclusive(self, queue: Queue) -> None:
+        await self._session.declare_exclusive(queue)
 
-    def _disown(self, queue: Queue) -> Deferred[None]:
-        return self._session.disown(queue.name)
+    def _release_exclusive(self, queue: Queue) -> Deferred[None]:
+        return self._session.release_exclusive(queue.name)
 
     async def _bound(self, queue: Queue) -> None:
         await self._session.bound(queue)
@@ -284,10 +286,10 @@ class StompChannel(DeclaringChannel):
         bindings = self._bindings_of(queue)
 
         async def get() -> Delivery | None:
-            owner = self._sockets.owners.get(queue.name)
+            owner = self._connections.owners.get(queue.name)
             if owner is not None:
                 return await self._get_from(owner, queue, no_ack)
-            got = await self._dialect.get(queue, bindings, no_ack, self._sockets)
+            got = await self._dialect.get(queue, bindings, no_ack, self._connections)
             return None if got is None else self._got(got, no_ack)
 
         def undo(delivery: Delivery | None) -> None:
@@ -297,7 +299,7 @@ class StompChannel(DeclaringChannel):
         return self._operate(get, queue.name, undo=undo)
 
     async def _get_from(
-        self, owner: Owner, queue: Queue, no_ack: bool
+        self, owner: ExclusiveQueue, queue: Queue, no_ack: bool
     ) -> Delivery | None:
         """Take what is kept on the socket of an exclusive queue."""
         frame = await owner.get(queue, self._dialect)
@@ -306,35 +308,37 @@ class StompChannel(DeclaringChannel):
         if no_ack:
             owner.socket.write(self._dialect.ack(frame))
             owner.free()
-            number = self._holdings.next_tag()
+            number = self._unacked.next_tag()
         else:
-            number = self._holdings.expect(Borrower(self._sockets, owner), frame)
+            number = self._unacked.expect(
+                ExclusiveGetter(self._connections, owner), frame
+            )
         return self._dialect.delivery(frame, number, "")
 
-    def _got(self, got: Got, no_ack: bool) -> Delivery:
+    def _got(self, got: GetResult, no_ack: bool) -> Delivery:
         """Keep the socket until the message is settled."""
-        holder = Holder(self._sockets)
+        holder = MessageHolder(self._connections)
         holder.socket = got.socket
         holder.ending = holder.lingers = True
         if no_ack:
-            number = self._holdings.next_tag()
-            self._holdings.leave(holder)
+            number = self._unacked.next_tag()
+            self._unacked.leave(holder)
         else:
-            number = self._holdings.expect(holder, got.frame)
-            self._sockets.when_lost(got.socket, lambda _: self._lost(holder))
+            number = self._unacked.expect(holder, got.frame)
+            self._connections.when_lost(got.socket, lambda _: self._lost(holder))
         return self._dialect.delivery(got.frame, number, "")
 
-    def _lost(self, holder: Holder) -> None:
+    def _lost(self, holder: MessageHolder) -> None:
         """The socket of a message is gone: the broker has it again."""
         holder.drop()
-        self._holdings.forget(holder)
+        self._unacked.forget(holder)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         return fail(self._dialect.unsupported("prefetch shared by a channel"))
 
     def basic_recover(self) -> Deferred[None]:
         if self._state is _OPEN:
-            self._holdings.recover()
+            self._unacked.recover()
 
         async def recovered() -> None:
             """All has been given back by now."""
@@ -356,19 +360,19 @@ class StompChannel(DeclaringChannel):
     # --- settling ------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
-        return self._holdings.ack(tag, multiple)
+        return self._unacked.ack(tag, multiple)
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
-        return self._holdings.nack(tag, multiple, requeue)
+        return self._unacked.nack(tag, multiple, requeue)
 
     def reject(self, tag: int, requeue: bool) -> Settlement:
-        return self._holdings.reject(tag, requeue)
+        return self._unacked.reject(tag, requeue)
 
     def flush(self) -> None:
-        self._holdings.flush()
+        self._unacked.flush()
 
     def when_flushed(self) -> Deferred[Settlement]:
-        return self._holdings.when_flushed()
+        return self._unacked.when_flushed()
 
     # --- ISocketOwner --------------------------------------------------------
 
@@ -385,7 +389,7 @@ class StompChannel(DeclaringChannel):
     # --- the end -------------------------------------------------------------
 
     def close(self) -> Deferred[None]:
-        if self._state is _State.OVER:
+        if self._state is _ChannelState.OVER:
             return succeed(None)
         closed = self._closed.wait()
         self.shut()
@@ -395,30 +399,30 @@ class StompChannel(DeclaringChannel):
         """Take no more operations; let what was begun come to its end."""
         if self._state is not _OPEN:
             return
-        self._state = _State.CLOSING
+        self._state = _ChannelState.CLOSING
         self.flush()
         self._begin_closing()
 
     def _begin_closing(self) -> None:
-        if self._state is not _State.CLOSING:
+        if self._state is not _ChannelState.CLOSING:
             return  # a callback has ended it
         self._leave_all()
         closing = Deferred.fromCoroutine(self._close_in_order())
-        closing.addTimeout(CLOSE_SECONDS, self._sockets.clock)
+        closing.addTimeout(CLOSE_SECONDS, self._connections.clock)
         closing.addBoth(lambda _: self.end(self._reason, wanted=True))
 
     def _leave_all(self) -> None:
-        for holder in self._holdings.end():
+        for holder in self._unacked.end():
             if holder.ending:
-                self._holdings.leave(holder)
+                self._unacked.leave(holder)
         for consumer in list(self._consumers.values()):
             consumer.shut()
 
     async def _close_in_order(self) -> None:
         await self._operations.when_idle()
         await self._publishing.when_answered()
-        await DeferredList([self._sockets.leave(self._socket)])
-        await self._holdings.when_left()
+        await DeferredList([self._connections.leave(self._socket)])
+        await self._unacked.when_left()
 
     def end(self, reason: Exception, wanted: bool = False) -> None:
         """It is over: tell the owner, and fire everything outstanding."""
@@ -432,9 +436,9 @@ class StompChannel(DeclaringChannel):
         @return: whether L{fire} has to follow; it ended before otherwise.
         """
         before = self._state
-        if before is _State.OVER:
+        if before is _ChannelState.OVER:
             return False
-        self._state, self._reason = _State.OVER, reason
+        self._state, self._reason = _ChannelState.OVER, reason
         self._session.release(self)
         if before is _OPEN and not wanted:
             self._tell(self._listener.channel_lost, reason)
@@ -444,13 +448,13 @@ class StompChannel(DeclaringChannel):
         """Fire everything outstanding."""
         for operation in self._operations.drain():
             operation.fail(ended(reason))
-        for holder in self._holdings.end():
+        for holder in self._unacked.end():
             holder.drop()
         for consumer in list(self._consumers.values()):
             consumer.end()
         self._consumers.clear()
-        self._holdings.give_up()
-        self._sockets.drop(self._socket)
+        self._unacked.give_up()
+        self._connections.drop(self._socket)
         self._publishing.drain(reason)
         self._closed.fire(None)
 

@@ -23,8 +23,8 @@ from zope.interface import implementer
 from ..._util.waiters import Waiters
 from ...exceptions import AuthenticationFailed, ResourceError, SessionLost
 from ..closing import CLOSE_SECONDS
-from ..errors import caused
-from .protocol import ISocketOwner, StompSocket
+from ..errors import with_cause
+from .protocol import IProtocolOwner, StompProtocol
 from .wire.frames import encode_frame
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ declare something.
 _FENCE: Final = encode_frame("BEGIN", [("transaction", "fence")])
 
 
-def fence(socket: StompSocket) -> Deferred[None]:
+def fence(socket: StompProtocol) -> Deferred[None]:
     """
     @return: fires when the broker has seen all that was written to a socket.
     """
@@ -62,8 +62,8 @@ async def all_of(waiting: Sequence[Deferred[None]]) -> None:
         error.subFailure.raiseException()
 
 
-@implementer(ISocketOwner)
-class Quiet:
+@implementer(IProtocolOwner)
+class SilentOwner:
     """
     For a socket whose end is told by what awaits a receipt on it.
 
@@ -83,7 +83,7 @@ class Quiet:
         pass
 
 
-class SessionSockets:
+class ConnectionPool:
     """
     Opens the sockets of one session, and ends them with it; what recipes get
     as L{Sockets}.
@@ -94,7 +94,7 @@ class SessionSockets:
     def __init__(
         self,
         connector: Connector,
-        main: StompSocket,
+        main: StompProtocol,
         lost: Callable[[Exception], object],
     ) -> None:
         """
@@ -105,17 +105,17 @@ class SessionSockets:
         self._connector = connector
         self._main = main
         self._lost = lost
-        self._opening: dict[Deferred[StompSocket], None] = {}
-        self._open: dict[StompSocket, Any] = {}
+        self._opening: dict[Deferred[StompProtocol], None] = {}
+        self._open: dict[StompProtocol, Any] = {}
         self._checking: Waiters[bool] = Waiters()
         self._over = False
-        self._spare: dict[StompSocket, set[str]] = {}
+        self._spare: dict[StompProtocol, set[str]] = {}
         self._call: IDelayedCall | None = None
         self.owners: dict[str, Any] = {}
 
     # --- opening -------------------------------------------------------------
 
-    def open(self, owner: Any = None) -> Deferred[StompSocket]:
+    def open(self, owner: Any = None) -> Deferred[StompProtocol]:
         """
         Open one more, which whoever asks for it ends by L{leave} or L{drop}.
 
@@ -124,21 +124,21 @@ class SessionSockets:
         """
         if self._over:
             return fail(SessionLost("the session is closed"))
-        owner = Quiet() if owner is None else owner
+        owner = SilentOwner() if owner is None else owner
         opening = self._connector.open(owner)
         self._opening[opening] = None
         return opening.addBoth(self._opened, opening, owner)
 
     def when_lost(
-        self, socket: StompSocket, lost: Callable[[Exception], object]
+        self, socket: StompProtocol, lost: Callable[[Exception], object]
     ) -> None:
         """Have something called if a socket of no owner is lost."""
         self._open[socket].lost = lost
 
     def _opened(
         self,
-        result: StompSocket | Failure,
-        opening: Deferred[StompSocket],
+        result: StompProtocol | Failure,
+        opening: Deferred[StompProtocol],
         owner: Any,
     ) -> Any:
         self._opening.pop(opening, None)
@@ -171,10 +171,12 @@ class SessionSockets:
 
     def _silent(self, reason: Failure) -> None:
         if not self._over:
-            self._lost(caused(SessionLost("the broker does not answer"), reason.value))
+            self._lost(
+                with_cause(SessionLost("the broker does not answer"), reason.value)
+            )
 
     @asynccontextmanager
-    async def short(self) -> AsyncIterator[StompSocket]:
+    async def short(self) -> AsyncIterator[StompProtocol]:
         """See L{Sockets}."""
         socket = await self.open()
         async with self._ended_by_errors(socket):
@@ -182,7 +184,7 @@ class SessionSockets:
         await self.leave(socket)
 
     @asynccontextmanager
-    async def declaring(self, name: str = "") -> AsyncIterator[StompSocket]:
+    async def declaring(self, name: str = "") -> AsyncIterator[StompProtocol]:
         """See L{Sockets}."""
         socket, declared = await self._spare_or_new(name)
         async with self._ended_by_errors(socket):
@@ -190,7 +192,7 @@ class SessionSockets:
         self._keep(socket, {*declared, name})
 
     @asynccontextmanager
-    async def _ended_by_errors(self, socket: StompSocket) -> AsyncIterator[None]:
+    async def _ended_by_errors(self, socket: StompProtocol) -> AsyncIterator[None]:
         try:
             yield
         except (CancelledError, GeneratorExit):
@@ -200,7 +202,7 @@ class SessionSockets:
             await self.leave(socket)
             raise
 
-    async def _spare_or_new(self, name: str) -> tuple[StompSocket, set[str]]:
+    async def _spare_or_new(self, name: str) -> tuple[StompProtocol, set[str]]:
         while self._spare:
             socket, declared = self._spare.popitem()
             if socket.alive and not (name and name in declared):
@@ -208,7 +210,7 @@ class SessionSockets:
             self.leave(socket)
         return await self.open(), set()
 
-    def _keep(self, socket: StompSocket, declared: set[str]) -> None:
+    def _keep(self, socket: StompProtocol, declared: set[str]) -> None:
         if self._over or not socket.alive:
             self.drop(socket)
             return
@@ -222,7 +224,7 @@ class SessionSockets:
         for socket in self._forget_spare():
             self.leave(socket)
 
-    def _forget_spare(self) -> list[StompSocket]:
+    def _forget_spare(self) -> list[StompProtocol]:
         """Keep none for further declarations."""
         call, self._call = self._call, None
         if call is not None and call.active():
@@ -230,14 +232,14 @@ class SessionSockets:
         spare, self._spare = list(self._spare), {}
         return spare
 
-    def of(self, queue: Queue) -> AbstractAsyncContextManager[StompSocket]:
+    def of(self, queue: Queue) -> AbstractAsyncContextManager[StompProtocol]:
         """See L{Sockets}."""
         owner = self.owners.get(queue.name)
-        return self.declaring(queue.name) if owner is None else owner.lent()
+        return self.declaring(queue.name) if owner is None else owner.borrowed()
 
     # --- ending --------------------------------------------------------------
 
-    def leave(self, socket: StompSocket) -> Deferred[None]:
+    def leave(self, socket: StompProtocol) -> Deferred[None]:
         """
         Disconnect one.
 
@@ -251,7 +253,7 @@ class SessionSockets:
         socket.disconnect().addCallback(gone).chainDeferred(left)
         return left
 
-    def drop(self, socket: StompSocket) -> None:
+    def drop(self, socket: StompProtocol) -> None:
         """Drop one."""
         self._open.pop(socket, None)
         socket.abort()
@@ -278,5 +280,5 @@ class SessionSockets:
 
 def _refused(alive: bool, cause: BaseException | None) -> NoReturn:
     if not alive:
-        raise caused(SessionLost("the session was lost"), cause)
-    raise caused(ResourceError(f"cannot open one more connection: {cause}"), cause)
+        raise with_cause(SessionLost("the session was lost"), cause)
+    raise with_cause(ResourceError(f"cannot open one more connection: {cause}"), cause)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from ...exceptions import AuthenticationFailed, ConnectError
 from ..connect import check_credentials, connect
 from ..endpoints import place_of
-from .protocol import ISocketOwner, StompSocket
+from .protocol import IProtocolOwner, StompProtocol
 
 if TYPE_CHECKING:
     from ...url.parameters import Parameters
@@ -42,7 +42,7 @@ class Connector:
         self.clock = clock
         self._endpoint = endpoint
 
-    def open(self, owner: ISocketOwner) -> Deferred[StompSocket]:
+    def open(self, owner: IProtocolOwner) -> Deferred[StompProtocol]:
         """
         Connect one more socket, and log in.
 
@@ -52,7 +52,7 @@ class Connector:
             self._check()
         except ConnectError as error:
             return fail(error)
-        socket = StompSocket(self.parameters, self.place, self.clock, owner)
+        socket = StompProtocol(self.parameters, self.place, self.clock, owner)
         return connect(socket, self.parameters, self._endpoint, self.clock)
 
     def _check(self) -> None:

@@ -36,17 +36,17 @@ from ..._util.waiters import Waiters
 from ...exceptions import SessionLost
 from ...interfaces import Delivery
 from ..closing import CLOSE_SECONDS
-from .connections import SessionSockets, all_of, fence
-from .dialect import Bound, Consuming, Dialect, Source
-from .protocol import ISocketOwner, StompSocket
-from .unacked import Holder, Holdings
+from .connections import ConnectionPool, all_of, fence
+from .dialect import ConsumeOptions, Dialect, Source, StompBinding
+from .protocol import IProtocolOwner, StompProtocol
+from .unacked import MessageHolder, UnackedFrames
 from .wire.frames import Frame, encode_frame
 
 if TYPE_CHECKING:
     from ...entity import Queue
 
 
-class State(Enum):
+class ConsumerState(Enum):
     WAITING = "waiting"
     STARTING = "starting"
     RUNNING = "running"
@@ -55,11 +55,11 @@ class State(Enum):
     OVER = "over"
 
 
-_TAKES: Final = (State.RUNNING, State.STARTING, State.ENDING)
+_TAKES: Final = (ConsumerState.RUNNING, ConsumerState.STARTING, ConsumerState.ENDING)
 
 
-@implementer(ISocketOwner)
-class Consumer(Holder):
+@implementer(IProtocolOwner)
+class StompConsumer(MessageHolder):
     """
     Hands out what comes from all sources of a queue.
 
@@ -74,28 +74,28 @@ class Consumer(Holder):
         self,
         tag: str,
         queue: Queue,
-        consuming: Consuming,
+        consuming: ConsumeOptions,
         on_delivery: Callable[[Delivery], None],
         on_cancelled: Callable[[Exception], None],
         *,
         dialect: Dialect,
-        sockets: SessionSockets,
-        holdings: Holdings,
-        released: Callable[[Consumer], object],
+        connections: ConnectionPool,
+        holdings: UnackedFrames,
+        released: Callable[[StompConsumer], object],
     ) -> None:
         """
         @param released: called with it when it is over by no wish of ours.
         """
-        super().__init__(sockets)
+        super().__init__(connections)
         self.tag = tag
         self.queue = queue
         self._consuming = consuming
         self._on_delivery = on_delivery
         self._on_cancelled = on_cancelled
         self._dialect = dialect
-        self._holdings = holdings
+        self._unacked = holdings
         self._released = released
-        self._state = State.WAITING
+        self._state = ConsumerState.WAITING
         self._unwanted = False
         self._paused = False
         self._ended_by: Exception | None = None
@@ -106,30 +106,30 @@ class Consumer(Holder):
 
     # --- starting ------------------------------------------------------------
 
-    def sources(self, bindings: Sequence[Bound]) -> list[Source]:
+    def sources(self, bindings: Sequence[StompBinding]) -> list[Source]:
         """
         @raise NotSupported: there can be no such consumer.
         @raise ValueError: an argument cannot be expressed.
         """
         return self._dialect.sources(self.queue, bindings, self._consuming)
 
-    async def start(self, bindings: Sequence[Bound]) -> None:
+    async def start(self, bindings: Sequence[StompBinding]) -> None:
         """Subscribe to all sources, unless it was cancelled by now."""
-        if self._state is not State.WAITING:
+        if self._state is not ConsumerState.WAITING:
             return
-        self._state = State.STARTING
+        self._state = ConsumerState.STARTING
         try:
-            self.socket = await self._sockets.open(self)
+            self.socket = await self._connections.open(self)
             await self._subscribe(self.sources(bindings))
         except BaseException:
             self.end()
             self._released(self)
             raise
-        if self._state is State.STARTING:
+        if self._state is ConsumerState.STARTING:
             self._started()
 
     def _started(self) -> None:
-        self._state = State.RUNNING
+        self._state = ConsumerState.RUNNING
         if self._unwanted:
             self._stop()
         elif self._ended_by is not None:
@@ -137,9 +137,9 @@ class Consumer(Holder):
         elif self._paused and self.socket is not None:
             self.socket.pause_reading()
 
-    async def add_sources(self, bindings: Sequence[Bound]) -> None:
+    async def add_sources(self, bindings: Sequence[StompBinding]) -> None:
         """Subscribe to what was bound to the queue meanwhile."""
-        if self._state is State.RUNNING:
+        if self._state is ConsumerState.RUNNING:
             await self._subscribe(self.sources(bindings))
 
     async def _subscribe(self, sources: Sequence[Source]) -> None:
@@ -187,14 +187,14 @@ class Consumer(Holder):
             self._hand_out(frame)
 
     def _hand_out(self, frame: Frame) -> None:
-        if self._state is not State.RUNNING and not self._takes(frame):
+        if self._state is not ConsumerState.RUNNING and not self._takes(frame):
             return
         if not self._consuming.no_ack:
-            number = self._holdings.expect(self, frame)
+            number = self._unacked.expect(self, frame)
         elif self._dialect.settles_by_itself:
-            number = self._holdings.next_tag()
+            number = self._unacked.next_tag()
         else:
-            number = self._holdings.settle(self, frame)
+            number = self._unacked.settle(self, frame)
         try:
             self._on_delivery(self._dialect.delivery(frame, number, self.tag))
         except Exception:
@@ -207,7 +207,7 @@ class Consumer(Holder):
 
     def _takes(self, frame: Frame) -> bool:
         """Whether it hands out a message that comes before or after it runs."""
-        if self._state is State.ENDING and self._may_give_back:
+        if self._state is ConsumerState.ENDING and self._may_give_back:
             assert self.socket is not None
             self.socket.write(self._dialect.nack(frame, True))
             return False
@@ -221,13 +221,13 @@ class Consumer(Holder):
     def pause(self) -> None:
         """Read no more."""
         self._paused = True
-        if self._state is State.RUNNING and self.socket is not None:
+        if self._state is ConsumerState.RUNNING and self.socket is not None:
             self.socket.pause_reading()
 
     def resume(self) -> None:
         """Undo L{pause}."""
         self._paused = False
-        if self._state is State.RUNNING and self.socket is not None:
+        if self._state is ConsumerState.RUNNING and self.socket is not None:
             self.socket.resume_reading()
 
     # --- ending --------------------------------------------------------------
@@ -238,27 +238,27 @@ class Consumer(Holder):
 
         @return: fires when it hands out no more; never fails.
         """
-        if self._state is State.STARTING:
+        if self._state is ConsumerState.STARTING:
             self._unwanted = True
-        elif self._state is State.RUNNING:
+        elif self._state is ConsumerState.RUNNING:
             gone = self.gone.wait()
             self._stop()
             return gone
         else:
-            self._state = State.OVER
+            self._state = ConsumerState.OVER
             return succeed(None)
         return self.gone.wait()
 
     def shut(self) -> None:
         """The channel closes: hand out nothing more, and leave."""
-        if self._state is State.STARTING:
+        if self._state is ConsumerState.STARTING:
             self._unwanted = True
-        elif self._state in (State.RUNNING, State.ENDING):
+        elif self._state in (ConsumerState.RUNNING, ConsumerState.ENDING):
             self._resume_reading()
             self._give_up_subscriptions()
             self._leave()
         else:
-            self._state = State.OVER
+            self._state = ConsumerState.OVER
 
     def _stop(self) -> None:
         self._resume_reading()
@@ -277,7 +277,7 @@ class Consumer(Holder):
             return
         assert self.socket is not None
         self.keeps = True
-        frames = [self._dialect.keep(each) for each in self._holdings.held_by(self)]
+        frames = [self._dialect.keep(each) for each in self._unacked.held_by(self)]
         ends = [encode_frame("UNSUBSCRIBE", [("id", id)]) for id in self._subscribed]
         self.socket.write(b"".join(frames + ends))
 
@@ -285,10 +285,10 @@ class Consumer(Holder):
         """Stop its subscriptions, and take what is under way."""
         socket = self.socket
         assert socket is not None
-        self._state = State.ENDING
+        self._state = ConsumerState.ENDING
         socket.write(frames)
         come = Deferred.fromCoroutine(_all_come(socket))
-        come.addTimeout(CLOSE_SECONDS, self._sockets.clock).addBoth(self._stopped)
+        come.addTimeout(CLOSE_SECONDS, self._connections.clock).addBoth(self._stopped)
 
     def _stopped(self, _: object) -> None:
         self._give_up_subscriptions()
@@ -303,7 +303,7 @@ class Consumer(Holder):
             self.socket.resume_reading()
 
     def _give_up_subscriptions(self) -> None:
-        self._state = State.OVER
+        self._state = ConsumerState.OVER
         self.ending = True
         self.backlog.clear()
         if self.socket is not None:
@@ -311,12 +311,12 @@ class Consumer(Holder):
                 self.socket.unsubscribe(id)
 
     def _leave(self) -> None:
-        self._holdings.leave(self).addCallback(self.gone.fire)
+        self._unacked.leave(self).addCallback(self.gone.fire)
 
     def _cancelled(self, error: Exception) -> None:
         """The broker ended one of its subscriptions."""
         self._ended_by = error
-        if self._state is not State.RUNNING:
+        if self._state is not ConsumerState.RUNNING:
             return
         self._give_up_subscriptions()
         if not self.unsettled:
@@ -324,7 +324,7 @@ class Consumer(Holder):
         self._over_by(error)
 
     def _over_by(self, error: Exception) -> None:
-        self._state = State.OVER
+        self._state = ConsumerState.OVER
         self._released(self)
         try:
             self._on_cancelled(error)
@@ -333,7 +333,7 @@ class Consumer(Holder):
 
     def end(self) -> None:
         """The channel is over."""
-        self._state = State.OVER
+        self._state = ConsumerState.OVER
         self.ending = True
         self.backlog.clear()
         self.drop()
@@ -344,18 +344,18 @@ class Consumer(Holder):
     def socket_lost(self, reason: Exception) -> None:
         """What it held is stale; somebody has to start it again."""
         self.drop()
-        self._holdings.forget(self)
-        if self._state is not State.RUNNING:
+        self._unacked.forget(self)
+        if self._state is not ConsumerState.RUNNING:
             return
-        self._state = State.LOST
+        self._state = ConsumerState.LOST
         if isinstance(reason, SessionLost):
             # The other sockets may be about to be lost with it.
-            self._sockets.check().addCallback(self._lost_alone, reason)
+            self._connections.check().addCallback(self._lost_alone, reason)
         else:
             self._over_by(reason)
 
     def _lost_alone(self, alive: bool, reason: Exception) -> None:
-        if alive and self._state is State.LOST:
+        if alive and self._state is ConsumerState.LOST:
             self._over_by(reason)
 
     def write_paused(self) -> None:
@@ -365,7 +365,7 @@ class Consumer(Holder):
         """See L{write_paused}."""
 
 
-async def _all_come(socket: StompSocket) -> None:
+async def _all_come(socket: StompProtocol) -> None:
     """
     Wait for what is under way.  RabbitMQ works through all frames of one read
     before it looks at messages, so that the second fence must come in another.

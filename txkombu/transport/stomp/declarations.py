@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .dialect import Bound
+from .dialect import StompBinding
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
@@ -20,7 +20,7 @@ _PREDECLARED: Final = {
 }
 
 
-class Known:
+class Declarations:
     """
     What was declared in one session.
 
@@ -33,7 +33,7 @@ class Known:
         """
         self.warned = warned
         self._exchanges: dict[str, Exchange] = {}
-        self._bindings: dict[str, list[Bound]] = {}
+        self._bindings: dict[str, list[StompBinding]] = {}
 
     def declared(self, exchange: Exchange) -> None:
         """An exchange was described, so that its name is enough from now on."""
@@ -62,7 +62,7 @@ class Known:
             )
         return type(exchange)(exchange.name, kind)
 
-    def bound(self, queue: str, bound: Bound) -> bool:
+    def bound(self, queue: str, bound: StompBinding) -> bool:
         """
         A queue is bound.
 
@@ -74,12 +74,12 @@ class Known:
         bindings.append(bound)
         return True
 
-    def refused(self, queue: str, bound: Bound) -> None:
+    def refused(self, queue: str, bound: StompBinding) -> None:
         """A queue is not bound after all."""
         bindings = self._bindings.get(queue, [])
         bindings[:] = [each for each in bindings if not _same(bound, each)]
 
-    def bindings(self, queue: Queue) -> list[Bound]:
+    def bindings(self, queue: Queue) -> list[StompBinding]:
         """
         All bindings of a queue, those that it carries among them.
 
@@ -88,7 +88,7 @@ class Known:
         found = list(self._bindings.get(queue.name, ()))
         for each in queue.all_bindings():
             exchange = self.exchange(each.exchange)
-            carried = Bound(exchange, each.routing_key, each.arguments)
+            carried = StompBinding(exchange, each.routing_key, each.arguments)
             if not any(_same(carried, other) for other in found):
                 found.append(carried)
         return found
@@ -98,7 +98,7 @@ class Known:
         self._bindings.pop(queue, None)
 
 
-def _same(one: Bound, other: Bound) -> bool:
+def _same(one: StompBinding, other: StompBinding) -> bool:
     return (one.exchange.name, one.routing_key, dict(one.arguments)) == (
         other.exchange.name,
         other.routing_key,

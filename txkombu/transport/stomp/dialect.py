@@ -29,12 +29,19 @@ from .wire.parser import BODY_MOST
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
-    from .protocol import StompSocket
+    from .protocol import StompProtocol
 
-__all__ = ["Bound", "Consuming", "Dialect", "Got", "Sockets", "Source"]
+__all__ = [
+    "Connections",
+    "ConsumeOptions",
+    "Dialect",
+    "GetResult",
+    "Source",
+    "StompBinding",
+]
 
 
-class Bound(NamedTuple):
+class StompBinding(NamedTuple):
     """One binding of a queue; the type of its exchange is known."""
 
     exchange: Exchange
@@ -43,7 +50,7 @@ class Bound(NamedTuple):
 
 
 @attrs.frozen
-class Consuming:
+class ConsumeOptions:
     """
     What a consumer asks for.
 
@@ -71,14 +78,14 @@ class Source(NamedTuple):
     headers: tuple[tuple[str, str], ...]
 
 
-class Got(NamedTuple):
+class GetResult(NamedTuple):
     """A message got, and the socket that it must be settled on."""
 
     frame: Frame
-    socket: StompSocket
+    socket: StompProtocol
 
 
-class Sockets(Protocol):
+class Connections(Protocol):
     """
     Where a recipe gets its sockets; all lead to where the session is.
 
@@ -88,7 +95,7 @@ class Sockets(Protocol):
     @property
     def clock(self) -> IReactorTime: ...
 
-    def short(self) -> AbstractAsyncContextManager[StompSocket]:
+    def short(self) -> AbstractAsyncContextManager[StompProtocol]:
         """
         A socket for as long as the context lasts.
 
@@ -96,7 +103,7 @@ class Sockets(Protocol):
         being cancelled drops it.
         """
 
-    def declaring(self, name: str = "") -> AbstractAsyncContextManager[StompSocket]:
+    def declaring(self, name: str = "") -> AbstractAsyncContextManager[StompProtocol]:
         """
         As L{short}, but it may have served others, and may serve more: nothing
         may come by it, and nothing that others would notice may be left on it.
@@ -104,26 +111,26 @@ class Sockets(Protocol):
         @param name: it did not serve this before.
         """
 
-    def of(self, queue: Queue) -> AbstractAsyncContextManager[StompSocket]:
+    def of(self, queue: Queue) -> AbstractAsyncContextManager[StompProtocol]:
         """
         The socket that owns an exclusive queue, which lives on; for any other
         queue as L{declaring}, for its name.
         """
 
-    def open(self) -> Deferred[StompSocket]:
+    def open(self) -> Deferred[StompProtocol]:
         """
         A socket that whoever asks has to L{leave} or L{drop}, unless it hands it
-        on in a L{Got}.
+        on in a L{GetResult}.
         """
 
-    def leave(self, socket: StompSocket) -> Deferred[None]:
+    def leave(self, socket: StompProtocol) -> Deferred[None]:
         """
         Disconnect a socket.
 
         @return: fires when it is gone; never fails.
         """
 
-    def drop(self, socket: StompSocket) -> None:
+    def drop(self, socket: StompProtocol) -> None:
         """Drop a socket now."""
 
 
@@ -138,7 +145,7 @@ class Dialect(ABC):
     @cvar capabilities: what works.
     @cvar reads_bindings: a consumer, a get and a purge have to know the
         bindings of the queue; otherwise they are given none.
-    @cvar body_most: the most bytes of a body.
+    @cvar max_body: the most bytes of a body.
     @cvar settles_by_itself: the broker settles what it sends to a consumer with
         no_ack; otherwise that is acked when it is handed out.
     @cvar keeps: what a consumer holds has to be kept, by L{keep}, when its
@@ -156,7 +163,7 @@ class Dialect(ABC):
     reads_bindings: ClassVar[bool] = False
     settles_by_itself: ClassVar[bool] = True
     keeps: ClassVar[bool] = False
-    body_most: ClassVar[int] = BODY_MOST
+    max_body: ClassVar[int] = BODY_MOST
 
     def __init__(
         self,
@@ -248,7 +255,7 @@ class Dialect(ABC):
         raise self.unsupported("keeping messages")
 
     async def reject_kept(
-        self, frame: Frame, socket: StompSocket, clock: IReactorTime
+        self, frame: Frame, socket: StompProtocol, clock: IReactorTime
     ) -> None:
         """As L{reject} without C{requeue}, for one that was kept; one by one."""
         raise self.unsupported("keeping messages")
@@ -278,7 +285,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def check_binding(
-        self, queue: Queue, bound: Bound, others: Sequence[Bound]
+        self, queue: Queue, bound: StompBinding, others: Sequence[StompBinding]
     ) -> None:
         """
         @param others: the bindings that the queue has by what this session knows.
@@ -290,7 +297,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def sources(
-        self, queue: Queue, bindings: Sequence[Bound], consuming: Consuming
+        self, queue: Queue, bindings: Sequence[StompBinding], consuming: ConsumeOptions
     ) -> list[Source]:
         """
         What a consumer of a queue has to subscribe to.
@@ -310,21 +317,23 @@ class Dialect(ABC):
         """
         return None
 
-    async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+    async def probe_binding(
+        self, queue: Queue, bound: StompBinding, connections: Connections
+    ) -> None:
         """
         Find out whether a binding would be refused, before L{binding_source} is
         subscribed to; a refusal there may cost the queue.
         """
         raise self.unsupported("an exclusive queue")
 
-    def binding_source(self, queue: Queue, bound: Bound) -> Source:
+    def binding_source(self, queue: Queue, bound: StompBinding) -> Source:
         """
         What binds an exclusive queue, on the socket that owns it; no message is
         taken by it.  Only where exclusive queues work.
         """
         raise self.unsupported("an exclusive queue")
 
-    async def catch_up(self, queue: Queue, socket: StompSocket) -> None:
+    async def catch_up(self, queue: Queue, socket: StompProtocol) -> None:
         """
         Wait until all has come that an exclusive queue may hand out by now, on the
         socket that owns it.
@@ -336,30 +345,32 @@ class Dialect(ABC):
 
     @abstractmethod
     async def declare_exchange(
-        self, exchange: Exchange, passive: bool, sockets: Sockets
+        self, exchange: Exchange, passive: bool, connections: Connections
     ) -> None:
         """Make sure of an exchange, as far as the broker knows exchanges."""
 
     @abstractmethod
     async def declare_queue(
-        self, queue: Queue, passive: bool, sockets: Sockets
+        self, queue: Queue, passive: bool, connections: Connections
     ) -> QueueDeclareOk:
         """Make sure of a queue.  It has a name."""
 
     @abstractmethod
-    async def bind_queue(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+    async def bind_queue(
+        self, queue: Queue, bound: StompBinding, connections: Connections
+    ) -> None:
         """
         Bind a queue that is not exclusive.  No message of the queue may be lost
         by it, whatever is refused.
         """
 
     @abstractmethod
-    async def delete_queue(self, queue: Queue, sockets: Sockets) -> int | None:
+    async def delete_queue(self, queue: Queue, connections: Connections) -> int | None:
         """Delete a queue that is not exclusive; one that is not there is no error."""
 
     @abstractmethod
     async def purge_queue(
-        self, queue: Queue, bindings: Sequence[Bound], sockets: Sockets
+        self, queue: Queue, bindings: Sequence[StompBinding], connections: Connections
     ) -> int:
         """
         Throw away all messages that await no settlement.
@@ -369,8 +380,12 @@ class Dialect(ABC):
 
     @abstractmethod
     async def get(
-        self, queue: Queue, bindings: Sequence[Bound], no_ack: bool, sockets: Sockets
-    ) -> Got | None:
+        self,
+        queue: Queue,
+        bindings: Sequence[StompBinding],
+        no_ack: bool,
+        connections: Connections,
+    ) -> GetResult | None:
         """
         Take one message.
 

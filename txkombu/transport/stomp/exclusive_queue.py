@@ -19,17 +19,17 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
 from ...exceptions import PreconditionFailed, ResourceLocked, broker_error
-from .connections import SessionSockets, fence
-from .consumer import Consumer, State
-from .dialect import Bound, Consuming, Dialect, Source
-from .protocol import StompSocket
-from .unacked import Holder
+from .connections import ConnectionPool, fence
+from .consumer import ConsumerState, StompConsumer
+from .dialect import ConsumeOptions, Dialect, Source, StompBinding
+from .protocol import StompProtocol
+from .unacked import MessageHolder
 from .wire.frames import Frame, encode_frame
 
 if TYPE_CHECKING:
     from ...entity import Queue
 
-_ONE: Final = Consuming(prefetch_count=1)
+_ONE: Final = ConsumeOptions(prefetch_count=1)
 
 _PROPERTIES: Final = {
     "exclusive": ResourceLocked.default_code,
@@ -41,7 +41,7 @@ RabbitMQ no exclusive queue is durable, whatever its declaration says.
 """
 
 
-class Owner:
+class ExclusiveQueue:
     """
     Owns one exclusive queue, which goes with its last consumer.
 
@@ -52,7 +52,10 @@ class Owner:
     """
 
     def __init__(
-        self, queue: Queue, socket: StompSocket, unused: Callable[[Owner], object]
+        self,
+        queue: Queue,
+        socket: StompProtocol,
+        unused: Callable[[ExclusiveQueue], object],
     ) -> None:
         """
         @param unused: called when the last consumer has ended.
@@ -63,7 +66,7 @@ class Owner:
         self.kept: deque[Frame] = deque()
         self.idle: list[int] = []
         self._ids = 0
-        self._consumers: deque[OwnedConsumer] = deque()
+        self._consumers: deque[ExclusiveConsumer] = deque()
 
     def check(self, queue: Queue) -> None:
         """
@@ -81,7 +84,7 @@ class Owner:
                 )
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[StompSocket]:
+    async def borrowed(self) -> AsyncIterator[StompProtocol]:
         """Its socket, for a recipe."""
         yield self.socket
 
@@ -100,7 +103,9 @@ class Owner:
         self.socket.write(encode_frame("SUBSCRIBE", headers))
         await subscribed
 
-    async def feed(self, queue: Queue, consuming: Consuming, dialect: Dialect) -> None:
+    async def feed(
+        self, queue: Queue, consuming: ConsumeOptions, dialect: Dialect
+    ) -> None:
         """Have a subscription for one more who consumes or gets; see L{free}."""
         if consuming.prefetch_count in self.idle:
             self.idle.remove(consuming.prefetch_count)
@@ -132,12 +137,12 @@ class Owner:
         self.kept.clear()
         return kept
 
-    def attach(self, consumer: OwnedConsumer) -> None:
+    def attach(self, consumer: ExclusiveConsumer) -> None:
         """Hand out to one more."""
         self._consumers.append(consumer)
         self.pump()
 
-    def detach(self, consumer: OwnedConsumer) -> None:
+    def detach(self, consumer: ExclusiveConsumer) -> None:
         """Hand out no more to one."""
         if consumer not in self._consumers:
             return
@@ -165,12 +170,12 @@ class Owner:
             self._consumers.rotate(-1)
             if consumer.has_room:
                 full = 0
-                consumer.take(self.kept.popleft())
+                consumer.handle_message(self.kept.popleft())
             else:
                 full += 1
 
 
-def _leave(holder: Holder) -> Deferred[None]:
+def _leave(holder: MessageHolder) -> Deferred[None]:
     """
     Have a holder let go of the socket.
 
@@ -186,13 +191,13 @@ def _ignore(_: object) -> None:
     """The socket is over."""
 
 
-class Borrower(Holder):
+class ExclusiveGetter(MessageHolder):
     """Holds a message that was got from an exclusive queue."""
 
     stays = True
 
-    def __init__(self, sockets: SessionSockets, owner: Owner) -> None:
-        super().__init__(sockets)
+    def __init__(self, connections: ConnectionPool, owner: ExclusiveQueue) -> None:
+        super().__init__(connections)
         self.socket = owner.socket
         self.ending = True
         self._owner = owner
@@ -206,25 +211,25 @@ class Borrower(Holder):
             self._owner.free()
 
 
-class OwnedConsumer(Consumer):
+class ExclusiveConsumer(StompConsumer):
     """A consumer of an exclusive queue, on the socket that owns it."""
 
-    _owner: Owner | None = None
+    _owner: ExclusiveQueue | None = None
 
     @property
     def stays(self) -> bool:
         """Whether its socket lives on without it."""
         return self._owner is not None
 
-    async def start(self, bindings: Sequence[Bound]) -> None:
-        if self._state is not State.WAITING:
+    async def start(self, bindings: Sequence[StompBinding]) -> None:
+        if self._state is not ConsumerState.WAITING:
             return
-        owner = self._sockets.owners.get(self.queue.name)
+        owner = self._connections.owners.get(self.queue.name)
         if owner is None:
             # Gone meanwhile: the broker says so.
             await super().start(bindings)
             return
-        self._state = State.STARTING
+        self._state = ConsumerState.STARTING
         self._owner = owner
         self.backlog = owner.kept
         try:
@@ -235,12 +240,12 @@ class OwnedConsumer(Consumer):
             self.end()
             self._released(self)
             raise
-        if self._state is State.STARTING:
+        if self._state is ConsumerState.STARTING:
             self.socket = owner.socket
             owner.attach(self)
             self._started()
 
-    async def add_sources(self, bindings: Sequence[Bound]) -> None:
+    async def add_sources(self, bindings: Sequence[StompBinding]) -> None:
         if self._owner is None:
             await super().add_sources(bindings)
 
@@ -250,7 +255,7 @@ class OwnedConsumer(Consumer):
         limit = self._consuming.prefetch_count
         return not (self._unwanted or (limit and self.unsettled >= limit))
 
-    def take(self, frame: Frame) -> None:
+    def handle_message(self, frame: Frame) -> None:
         """Hand out a message."""
         if self._consuming.no_ack and self.socket is not None:
             self.socket.write(self._dialect.ack(frame))
@@ -276,7 +281,7 @@ class OwnedConsumer(Consumer):
         if self._owner is None:
             super()._give_up_subscriptions()
             return
-        self._state = State.OVER
+        self._state = ConsumerState.OVER
         self.ending = True
         self.backlog = deque()
         self._owner.detach(self)

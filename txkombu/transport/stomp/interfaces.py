@@ -7,7 +7,7 @@ from __future__ import annotations
 from zope.interface import Interface
 
 
-class ISocketOwner(Interface):
+class IProtocolOwner(Interface):
     """What a socket tells whoever opened it.  Called from the reactor."""
 
     def socket_lost(reason: Exception) -> None:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ..._util.waiters import Waiters
 from ...exceptions import BrokerError
-from ..errors import again
+from ..errors import copy_error
 
 _T = TypeVar("_T")
 
@@ -97,7 +97,7 @@ class Operation(Generic[_T]):
         """The same error, saying what it is about."""
         error = failure.value
         if isinstance(error, BrokerError) and self.about and not error.about:
-            return Failure(again(error, self.about))
+            return Failure(copy_error(error, self.about))
         return failure
 
     def fail(self, error: Exception) -> None:
@@ -115,7 +115,7 @@ class _Call(NamedTuple):
     call: Callable[[], object]
 
 
-class Operations:
+class OperationQueue:
     """
     Runs operations in the order they were begun.
 
@@ -135,7 +135,7 @@ class Operations:
     def __bool__(self) -> bool:
         return self._running is not None or bool(self._waiting)
 
-    def add(self, operation: Operation[_T]) -> Deferred[_T]:
+    def run_in_turn(self, operation: Operation[_T]) -> Deferred[_T]:
         """Run an operation when its turn comes, perhaps now."""
         deferred = operation.deferred
         assert deferred is not None

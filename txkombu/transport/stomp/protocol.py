@@ -44,21 +44,21 @@ from ...exceptions import (
     ProtocolError,
     SessionLost,
 )
-from ..closing import EndingProtocol
+from ..closing import ClosingProtocol
 from ..endpoints import connect_error
-from ..errors import again, caused, ended, lost_by
+from ..errors import copy_error, ended, lost_by, with_cause
 from ..heartbeat import Heartbeat
-from .interfaces import ISocketOwner
+from .interfaces import IProtocolOwner
 from .receipts import Receipts, Waiter
 from .wire.errors import cancellation_of, error_of, is_provisional
 from .wire.frames import END, HEARTBEAT, Frame, encode_frame
-from .wire.login import Agreed, Login, login_frame
-from .wire.parser import ERROR, MESSAGE, RECEIPT, FrameParser
+from .wire.login import Agreed, StompLogin, login_frame
+from .wire.parser import ERROR, MESSAGE, RECEIPT, StompFrameParser
 
 if TYPE_CHECKING:
     from ...url.parameters import Parameters
 
-__all__ = ["TOLERANCE", "ISocketOwner", "StompSocket"]
+__all__ = ["TOLERANCE", "IProtocolOwner", "StompProtocol"]
 
 TOLERANCE: Final = 2.5
 """
@@ -75,19 +75,21 @@ _JOINED_MOST: Final = 16 * 1024
 """Bytes of a body that are copied rather than written by themselves."""
 
 
-class _State(Enum):
+class _ProtocolState(Enum):
     LOGIN = "login"
     OPEN = "open"
     CLOSING = "closing"
     OVER = "over"
 
 
-_OPEN: Final = _State.OPEN
-_OVER: Final[Any] = _State.OVER  # mypy does not see that callbacks change the state
+_OPEN: Final = _ProtocolState.OPEN
+_OVER: Final[Any] = (
+    _ProtocolState.OVER
+)  # mypy does not see that callbacks change the state
 
 
 @implementer(IPushProducer)
-class StompSocket(EndingProtocol):
+class StompProtocol(ClosingProtocol):
     """
     One connection to one broker.
 
@@ -109,21 +111,21 @@ class StompSocket(EndingProtocol):
         parameters: Parameters,
         place: str,
         clock: IReactorTime,
-        owner: ISocketOwner,
+        owner: IProtocolOwner,
     ) -> None:
         """
         @param place: what is connected to, for errors.
         """
         super().__init__(clock)
-        self.login: Deferred[StompSocket] = Deferred()
+        self.login: Deferred[StompProtocol] = Deferred()
         self.name = uuid4().hex
         self.errors_are_fatal = True
         self._parameters = parameters
         self._place = place
         self._owner = owner
-        self._state = _State.LOGIN
-        self._handshake = Login(parameters, place)
-        self._parser = FrameParser()
+        self._state = _ProtocolState.LOGIN
+        self._handshake = StompLogin(parameters, place)
+        self._parser = StompFrameParser()
         self._heartbeat = Heartbeat(clock, self._beat, self._silent)
         self._receipts = Receipts()
         self._doubt: BrokerError | None = None
@@ -150,7 +152,7 @@ class StompSocket(EndingProtocol):
             return
         self._heartbeat.silence = 0
         try:
-            if self._state is _State.LOGIN:
+            if self._state is _ProtocolState.LOGIN:
                 data = self._log_in(data)
             self._take(data)
         except ConnectError as error:
@@ -163,7 +165,7 @@ class StompSocket(EndingProtocol):
         if self._gone:
             return
         cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
-        if self._state is _State.LOGIN:
+        if self._state is _ProtocolState.LOGIN:
             self._end(connect_error(self._place, cause))
         else:
             note = self._heartbeat.note_of_stall()
@@ -187,7 +189,7 @@ class StompSocket(EndingProtocol):
 
     @property
     def length_is_last(self) -> bool:
-        """See L{FrameParser}."""
+        """See L{StompFrameParser}."""
         return self._parser.length_is_last
 
     @length_is_last.setter
@@ -285,7 +287,7 @@ class StompSocket(EndingProtocol):
         """
         if self._gone:
             return succeed(None)
-        if self._state is _State.LOGIN:
+        if self._state is _ProtocolState.LOGIN:
             self.abort()
             return succeed(None)
         closed = self._closed.wait()
@@ -382,7 +384,7 @@ class StompSocket(EndingProtocol):
         """
         receipt = self._receipts.expect(self._goodbye_said)
         self.write(encode_frame("DISCONNECT", [("receipt", receipt)]))
-        self._state = _State.CLOSING
+        self._state = _ProtocolState.CLOSING
         if self._pauses:
             self.transport.resumeProducing()
         self._limit_close()
@@ -397,9 +399,9 @@ class StompSocket(EndingProtocol):
         self._drop()
 
     def _broken(self, error: ProtocolError) -> None:
-        if self._state is _State.LOGIN:
+        if self._state is _ProtocolState.LOGIN:
             text = f"{self._place} does not speak STOMP 1.2: {error}"
-            self._refused(caused(ConnectError(text), error))
+            self._refused(with_cause(ConnectError(text), error))
             return
         self._ended_by(error)
 
@@ -422,8 +424,8 @@ class StompSocket(EndingProtocol):
 
     def _end(self, reason: KombuError, wanted: bool = False) -> None:
         """Tell the owner, and fire everything outstanding."""
-        before, self._state = self._state, _State.OVER
-        if before is _State.OVER:
+        before, self._state = self._state, _ProtocolState.OVER
+        if before is _ProtocolState.OVER:
             return
         self._heartbeat.stop()
         call, self._doubt_call = self._doubt_call, None
@@ -433,14 +435,14 @@ class StompSocket(EndingProtocol):
             self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
             self._tell(self._owner.socket_lost, reason)
         self._receipts.drain(lambda: _outstanding(reason))
-        if before is _State.LOGIN and not wanted:
+        if before is _ProtocolState.LOGIN and not wanted:
             self.login.errback(Failure(reason))
 
 
 def _outstanding(reason: KombuError) -> KombuError:
     """The error of one who waited when a socket ended."""
     if isinstance(reason, BrokerError):
-        return again(reason)
+        return copy_error(reason)
     if isinstance(reason, SessionLost):
         return ended(reason)
-    return caused(SessionLost(f"the connection ended: {reason}"), reason)
+    return with_cause(SessionLost(f"the connection ended: {reason}"), reason)

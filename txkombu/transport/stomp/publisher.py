@@ -16,15 +16,15 @@ from twisted.python.failure import Failure
 from ..._util.waiters import Waiters
 from ...exceptions import BrokerError, ContentTooLarge
 from ...interfaces import Properties
-from ..errors import again, not_sent, outcome_unknown
+from ..errors import copy_error, not_sent, outcome_unknown
 from .wire.frames import encode_header
 
 if TYPE_CHECKING:
     from ...entity import Exchange
     from .dialect import Dialect
-    from .protocol import StompSocket
+    from .protocol import StompProtocol
 
-_KEPT: Final = 500
+CACHE_SIZE: Final = 500
 """How many destinations are kept."""
 
 _Destination = tuple[str, bytes]
@@ -41,7 +41,7 @@ class _Publish:
     __slots__ = ("_of", "destination", "exchange", "head", "verdict")
 
     def __init__(
-        self, of: Publishing, exchange: str, destination: str, head: bytes
+        self, of: StompPublisher, exchange: str, destination: str, head: bytes
     ) -> None:
         self._of = of
         self.exchange = exchange
@@ -61,7 +61,7 @@ class _Publish:
             self._of.answered()
 
 
-class Publishing:
+class StompPublisher:
     """
     Writes the publishes of one channel.
 
@@ -85,7 +85,7 @@ class Publishing:
     )
 
     def __init__(
-        self, dialect: Dialect, socket: StompSocket, seconds: Callable[[], float]
+        self, dialect: Dialect, socket: StompProtocol, seconds: Callable[[], float]
     ) -> None:
         """
         @param seconds: tells the time, in seconds since the epoch.
@@ -113,7 +113,7 @@ class Publishing:
         @raise ContentTooLarge: the broker takes no such body.
         @raise NotSupported: the broker does not take it.
         """
-        most = self._dialect.body_most
+        most = self._dialect.max_body
         if len(body) > most:
             text = f"a body may have {most} bytes, not {len(body)}"
             raise ContentTooLarge(text, about=exchange.name)
@@ -122,7 +122,7 @@ class Publishing:
         known = self._destinations.get(key)
         if known is None:
             known = self._destination(exchange, routing_key)
-            if len(self._destinations) >= _KEPT:
+            if len(self._destinations) >= CACHE_SIZE:
                 self._destinations.clear()
             self._destinations[key] = known
         destination, head = known
@@ -222,10 +222,10 @@ class Publishing:
         if isinstance(reason, BrokerError) and (
             alone or self._dialect.refuses(reason, publish.destination)
         ):
-            return again(reason, publish.exchange)
+            return copy_error(reason, publish.exchange)
         return outcome_unknown(reason)
 
 
 def _naming(error: Exception, exchange: str) -> Exception:
     """The same error, saying which exchange it is about."""
-    return again(error, exchange) if isinstance(error, BrokerError) else error
+    return copy_error(error, exchange) if isinstance(error, BrokerError) else error

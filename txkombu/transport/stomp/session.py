@@ -33,30 +33,30 @@ from ...interfaces import (
     ISessionListener,
 )
 from ..closing import CLOSE_SECONDS
-from ..errors import caused
+from ..errors import with_cause
 from .channel import StompChannel
-from .connections import Quiet, SessionSockets
+from .connections import ConnectionPool, SilentOwner
 from .connector import Connector
-from .declarations import Known
+from .declarations import Declarations
 from .dialect import Dialect
-from .exclusive_queue import Owner
-from .protocol import ISocketOwner, StompSocket
+from .exclusive_queue import ExclusiveQueue
+from .protocol import IProtocolOwner, StompProtocol
 
 if TYPE_CHECKING:
     from ...entity import Queue
 
 
-class _State(Enum):
+class _SessionState(Enum):
     LOGIN = "login"
     OPEN = "open"
     CLOSING = "closing"
     OVER = "over"
 
 
-_OPEN: Final = _State.OPEN
+_OPEN: Final = _SessionState.OPEN
 
 
-@implementer(ISession, ISocketOwner)
+@implementer(ISession, IProtocolOwner)
 class StompSession:
     """
     One login at one broker; see L{ISession}.
@@ -67,8 +67,8 @@ class StompSession:
     _log = Logger()
 
     dialect: Dialect
-    socket: StompSocket
-    sockets: SessionSockets
+    socket: StompProtocol
+    connections: ConnectionPool
 
     def __init__(
         self, connector: Connector, listener: ISessionListener, warned: set[str]
@@ -79,14 +79,14 @@ class StompSession:
         """
         self._connector = connector
         self._listener = listener
-        self._state = _State.LOGIN
+        self._state = _SessionState.LOGIN
         self._channels: dict[StompChannel, None] = {}
         self._full: dict[StompChannel, None] = {}
         self._changing: dict[str, Waiters[None]] = {}
         self._closed: Waiters[None] = Waiters()
-        self.known = Known(warned)
+        self.known = Declarations(warned)
 
-    def opened(self, socket: StompSocket, dialect: Dialect) -> StompSession:
+    def opened(self, socket: StompProtocol, dialect: Dialect) -> StompSession:
         """It is logged in."""
         socket.errors_are_fatal = dialect.errors_are_fatal
         socket.length_is_last = dialect.length_is_last
@@ -96,8 +96,8 @@ class StompSession:
         self.product = dialect.product
         self.version = dialect.version
         self.capabilities = dialect.capabilities
-        self.sockets = SessionSockets(self._connector, socket, self._end)
-        self._state = _State.OPEN
+        self.connections = ConnectionPool(self._connector, socket, self._end)
+        self._state = _SessionState.OPEN
         self._log.debug("logged in at {place}", place=self._connector.place)
         return self
 
@@ -109,14 +109,14 @@ class StompSession:
         if self._state is not _OPEN:
             return fail(SessionLost("the session is closed"))
         channel = StompChannel(self, listener)
-        opening: Deferred[Any] = self.sockets.open(channel)
+        opening: Deferred[Any] = self.connections.open(channel)
         return opening.addCallback(self._channel_opened, channel)
 
     def _channel_opened(
-        self, socket: StompSocket, channel: StompChannel
+        self, socket: StompProtocol, channel: StompChannel
     ) -> ISessionChannel:
         if self._state is not _OPEN:
-            self.sockets.drop(socket)
+            self.connections.drop(socket)
             raise SessionLost("the session is closed")
         self._channels[channel] = None
         return channel.opened(socket)
@@ -131,7 +131,7 @@ class StompSession:
         for channel in list(self._channels):
             await channel.add_sources(queue)
 
-    async def own(self, queue: Queue) -> None:
+    async def declare_exclusive(self, queue: Queue) -> None:
         """
         Declare an exclusive queue on a socket that it lives on.  If this session
         has one of that name, nothing is sent: a refusal would cost the queue.
@@ -141,29 +141,29 @@ class StompSession:
         name = queue.name
         while name in self._changing:
             await self._changing[name].wait()
-        owner = self.sockets.owners.get(name)
+        owner = self.connections.owners.get(name)
         if owner is not None:
             owner.check(queue)
             return
         self._changing[name] = Waiters()
         try:
-            await self._declare_owned(queue)
+            await self._declare_exclusive_queue(queue)
         except BaseException:
-            owner = self.sockets.owners.pop(name, None)
+            owner = self.connections.owners.pop(name, None)
             self._left(name, None if owner is None else owner.socket)
             raise
         self._changing.pop(name).fire(None)
 
-    async def _declare_owned(self, queue: Queue) -> None:
+    async def _declare_exclusive_queue(self, queue: Queue) -> None:
         name = queue.name
-        quiet = Quiet()
-        socket = await self.sockets.open(quiet)
-        owner = Owner(queue, socket, lambda _: self.disown(name))
-        self.sockets.owners[name] = owner
-        quiet.lost = lambda reason: self._owner_lost(name, owner, reason)
-        await self.dialect.declare_queue(queue, False, self.sockets)
+        quiet = SilentOwner()
+        socket = await self.connections.open(quiet)
+        owner = ExclusiveQueue(queue, socket, lambda _: self.release_exclusive(name))
+        self.connections.owners[name] = owner
+        quiet.lost = lambda reason: self._exclusive_queue_lost(name, owner, reason)
+        await self.dialect.declare_queue(queue, False, self.connections)
 
-    def disown(self, name: str) -> Deferred[None]:
+    def release_exclusive(self, name: str) -> Deferred[None]:
         """
         Let go of an exclusive queue.
 
@@ -171,8 +171,8 @@ class StompSession:
         """
         if name in self._changing:
             changed = self._changing[name].wait()
-            return changed.addCallback(lambda _: self.disown(name))
-        owner = self.sockets.owners.pop(name, None)
+            return changed.addCallback(lambda _: self.release_exclusive(name))
+        owner = self.connections.owners.pop(name, None)
         if owner is None:
             return succeed(None)
         self.known.deleted(name)
@@ -182,23 +182,25 @@ class StompSession:
         self._left(name, owner.socket)
         return gone
 
-    def _left(self, name: str, socket: StompSocket | None) -> None:
+    def _left(self, name: str, socket: StompProtocol | None) -> None:
         """Leave the socket of a queue; another may be declared when it is gone."""
 
         def left(_: object) -> None:
             self._changing.pop(name).fire(None)
 
-        gone = succeed(None) if socket is None else self.sockets.leave(socket)
+        gone = succeed(None) if socket is None else self.connections.leave(socket)
         gone.addCallback(left)
 
-    def _owner_lost(self, name: str, owner: Owner, reason: Exception) -> None:
+    def _exclusive_queue_lost(
+        self, name: str, owner: ExclusiveQueue, reason: Exception
+    ) -> None:
         """
         The queue is gone.  If the broker says why, who uses it hears that; else
         all is lost that goes with a connection.
         """
-        if self.sockets.owners.get(name) is owner:
-            del self.sockets.owners[name]
-        self.sockets.drop(owner.socket)
+        if self.connections.owners.get(name) is owner:
+            del self.connections.owners[name]
+        self.connections.drop(owner.socket)
         if isinstance(reason, SessionLost):
             self._end(reason)
         else:
@@ -220,24 +222,24 @@ class StompSession:
     # --- the end -------------------------------------------------------------
 
     def close(self) -> Deferred[None]:
-        if self._state in (_State.LOGIN, _State.OVER):
+        if self._state in (_SessionState.LOGIN, _SessionState.OVER):
             self.abort()
             return succeed(None)
         closed = self._closed.wait()
         if self._state is _OPEN:
-            self._state = _State.CLOSING
+            self._state = _SessionState.CLOSING
             closing = Deferred.fromCoroutine(self._close_in_order())
-            closing.addTimeout(CLOSE_SECONDS, self.sockets.clock)
+            closing.addTimeout(CLOSE_SECONDS, self.connections.clock)
             closing.addBoth(self._closed_in_order)
         return closed
 
     async def _close_in_order(self) -> None:
         channels = list(self._channels)
         await DeferredList([channel.close() for channel in channels])
-        if self._state is _State.CLOSING:
-            self.sockets.stop_opening()
-            await self.sockets.end_in_order()
-        if self._state is _State.CLOSING:
+        if self._state is _SessionState.CLOSING:
+            self.connections.stop_opening()
+            await self.connections.end_in_order()
+        if self._state is _SessionState.CLOSING:
             await self.socket.disconnect()
 
     def _closed_in_order(self, result: object) -> None:
@@ -251,8 +253,8 @@ class StompSession:
 
     def _end(self, reason: Exception, wanted: bool = False) -> None:
         """Tell the owner, and fire everything outstanding."""
-        before, self._state = self._state, _State.OVER
-        if before in (_State.LOGIN, _State.OVER):
+        before, self._state = self._state, _SessionState.OVER
+        if before in (_SessionState.LOGIN, _SessionState.OVER):
             return
         if before is _OPEN and not wanted:
             self._log.debug(
@@ -261,12 +263,12 @@ class StompSession:
             self._tell(self._listener.session_lost, reason)
         lost: Exception = reason
         if not isinstance(reason, SessionLost):
-            lost = caused(SessionLost(f"the session ended: {reason}"), reason)
+            lost = with_cause(SessionLost(f"the session ended: {reason}"), reason)
         channels = list(self._channels)
         told_by = wanted or before is not _OPEN
         for channel in [each for each in channels if each.die(lost, told_by)]:
             channel.fire(lost)
-        self.sockets.end()
+        self.connections.end()
         self.socket.abort()
         self._closed.fire(None)
 

@@ -15,9 +15,9 @@ from twisted.logger import Logger
 
 from ...exceptions import NotSupported
 from ...interfaces import Capability, QueueDeclareOk
-from .connections import SessionSockets
-from .declarations import Known
-from .dialect import Bound, Dialect
+from .connections import ConnectionPool
+from .declarations import Declarations
+from .dialect import Dialect, StompBinding
 from .operation_queue import Work
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ _T = TypeVar("_T")
 _WARNINGS: Final = 1000
 
 
-class DeclaringChannel(ABC):
+class StompTopologyChannel(ABC):
     """The part of a session channel that knows entities, but no messages."""
 
     _log = Logger()
 
     _dialect: Dialect
-    _sockets: SessionSockets
-    _known: Known
+    _connections: ConnectionPool
+    _declarations: Declarations
 
     @abstractmethod
     def _operate(
@@ -53,11 +53,11 @@ class DeclaringChannel(ABC):
         """
 
     @abstractmethod
-    async def _own(self, queue: Queue) -> None:
+    async def _declare_exclusive(self, queue: Queue) -> None:
         """Declare an exclusive queue on a socket that it lives on, if it has none."""
 
     @abstractmethod
-    def _disown(self, queue: Queue) -> Deferred[None]:
+    def _release_exclusive(self, queue: Queue) -> Deferred[None]:
         """Let go of an exclusive queue, which deletes it; never fails."""
 
     @abstractmethod
@@ -72,7 +72,7 @@ class DeclaringChannel(ABC):
     # --- exchanges -----------------------------------------------------------
 
     def exchange_declare(self, exchange: Exchange, passive: bool) -> Deferred[None]:
-        exchange = self._known.exchange(exchange)
+        exchange = self._declarations.exchange(exchange)
         try:
             if passive:
                 self._need(
@@ -81,9 +81,11 @@ class DeclaringChannel(ABC):
             self._dialect.check_exchange(exchange)
         except NotSupported as error:
             return fail(error)
-        self._known.declared(exchange)
+        self._declarations.declared(exchange)
         return self._operate(
-            lambda: self._dialect.declare_exchange(exchange, passive, self._sockets),
+            lambda: self._dialect.declare_exchange(
+                exchange, passive, self._connections
+            ),
             exchange.name,
             declares=True,
             at_once=True,
@@ -125,17 +127,17 @@ class DeclaringChannel(ABC):
             self._warn_of(queue)
 
         async def declare() -> QueueDeclareOk:
-            owned = queue.name in self._sockets.owners
+            owned = queue.name in self._connections.owners
             if not passive and (owned or queue.exclusive):
-                await self._own(queue)
+                await self._declare_exclusive(queue)
             elif not owned:
-                return await dialect.declare_queue(queue, passive, self._sockets)
+                return await dialect.declare_queue(queue, passive, self._connections)
             return QueueDeclareOk(queue.name, None, None)
 
         return self._operate(declare, queue.name, declares=True)
 
     def _warn_of(self, queue: Queue) -> None:
-        warning, warned = self._dialect.warning_of(queue), self._known.warned
+        warning, warned = self._dialect.warning_of(queue), self._declarations.warned
         if warning and queue.name not in warned and len(warned) < _WARNINGS:
             warned.add(queue.name)
             self._log.warn("Queue {name!r}: {why}", name=queue.name, why=warning)
@@ -157,7 +159,9 @@ class DeclaringChannel(ABC):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        bound = Bound(self._known.exchange(exchange), routing_key, arguments)
+        bound = StompBinding(
+            self._declarations.exchange(exchange), routing_key, arguments
+        )
         others = self._bindings_of(queue)
         try:
             self._dialect.check_exchange(bound.exchange)
@@ -165,27 +169,27 @@ class DeclaringChannel(ABC):
             self._dialect.check_binding(queue, bound, others)
         except NotSupported as error:
             return fail(error)
-        self._known.declared(bound.exchange)
-        news = self._known.bound(queue.name, bound)
+        self._declarations.declared(bound.exchange)
+        news = self._declarations.bound(queue.name, bound)
 
         async def bind() -> None:
             try:
                 await self._bind(queue, bound)
             except BaseException:
                 if news:
-                    self._known.refused(queue.name, bound)
+                    self._declarations.refused(queue.name, bound)
                 raise
             await self._bound(queue)
 
         return self._operate(bind, queue.name, declares=True)
 
-    async def _bind(self, queue: Queue, bound: Bound) -> None:
-        owner = self._sockets.owners.get(queue.name)
+    async def _bind(self, queue: Queue, bound: StompBinding) -> None:
+        owner = self._connections.owners.get(queue.name)
         if owner is None:
-            await self._dialect.bind_queue(queue, bound, self._sockets)
+            await self._dialect.bind_queue(queue, bound, self._connections)
         else:
             # As it was declared: other properties would cost the queue.
-            await self._dialect.probe_binding(owner.queue, bound, self._sockets)
+            await self._dialect.probe_binding(owner.queue, bound, self._connections)
             await owner.subscribe(self._dialect.binding_source(owner.queue, bound))
 
     def queue_unbind(
@@ -205,11 +209,13 @@ class DeclaringChannel(ABC):
         bindings = self._bindings_of(queue)
 
         async def purge() -> int:
-            owner = self._sockets.owners.get(queue.name)
+            owner = self._connections.owners.get(queue.name)
             if owner is None:
-                return await self._dialect.purge_queue(queue, bindings, self._sockets)
+                return await self._dialect.purge_queue(
+                    queue, bindings, self._connections
+                )
             kept = owner.purge(self._dialect)
-            purged = await self._dialect.purge_queue(queue, bindings, self._sockets)
+            purged = await self._dialect.purge_queue(queue, bindings, self._connections)
             # What was kept made room for others.
             more: int = owner.purge(self._dialect)
             return int(kept) + purged + more
@@ -228,14 +234,16 @@ class DeclaringChannel(ABC):
             return fail(error)
 
         async def delete() -> int | None:
-            if queue.name in self._sockets.owners:
-                await self._disown(queue)
+            if queue.name in self._connections.owners:
+                await self._release_exclusive(queue)
                 return None
-            self._known.deleted(queue.name)
-            return await self._dialect.delete_queue(queue, self._sockets)
+            self._declarations.deleted(queue.name)
+            return await self._dialect.delete_queue(queue, self._connections)
 
         return self._operate(delete, queue.name, declares=True)
 
-    def _bindings_of(self, queue: Queue) -> list[Bound]:
+    def _bindings_of(self, queue: Queue) -> list[StompBinding]:
         """What a consumer of a queue has to know."""
-        return self._known.bindings(queue) if self._dialect.reads_bindings else []
+        return (
+            self._declarations.bindings(queue) if self._dialect.reads_bindings else []
+        )

@@ -15,7 +15,7 @@ from ...interfaces import IBrokerTransport, ISession, ISessionListener
 from .activemq import ActiveMQDialect
 from .connector import Connector
 from .dialect import Dialect
-from .protocol import StompSocket
+from .protocol import StompProtocol
 from .rabbitmq import RabbitMQDialect
 from .session import StompSession
 
@@ -42,7 +42,7 @@ class StompTransport:
         connector = Connector(parameters, endpoint, clock)
         session = StompSession(connector, listener, self._warned)
 
-        def logged_in(socket: StompSocket) -> ISession:
+        def logged_in(socket: StompProtocol) -> ISession:
             try:
                 dialect = dialect_of(socket.server, parameters, connector.place)
             except ConnectError:

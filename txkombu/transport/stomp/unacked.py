@@ -15,20 +15,20 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredLock, succeed
 
 from ..._util.waiters import Waiters
 from ...interfaces import Settlement
-from .connections import SessionSockets, fence
+from .connections import ConnectionPool, fence
 from .wire.frames import Frame
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from .dialect import Dialect
-    from .protocol import StompSocket
+    from .protocol import StompProtocol
 
 _SENT: Final = Settlement.SENT
 _STALE: Final = Settlement.STALE
 
 
-class Holder:
+class MessageHolder:
     """
     Somebody who was handed messages that came by one socket.
 
@@ -43,9 +43,9 @@ class Holder:
     @ivar frames: what is to be written next.
     """
 
-    def __init__(self, sockets: SessionSockets) -> None:
-        self._sockets = sockets
-        self.socket: StompSocket | None = None
+    def __init__(self, connections: ConnectionPool) -> None:
+        self._connections = connections
+        self.socket: StompProtocol | None = None
         self.unsettled = 0
         self.backlog: deque[Frame] = deque()
         self.ending = False
@@ -83,16 +83,16 @@ class Holder:
         """
         self.write()
         socket, self.socket = self.socket, None
-        return succeed(None) if socket is None else self._sockets.leave(socket)
+        return succeed(None) if socket is None else self._connections.leave(socket)
 
     def drop(self) -> None:
         """Give up the socket now."""
         socket, self.socket = self.socket, None
         if socket is not None:
-            self._sockets.drop(socket)
+            self._connections.drop(socket)
 
 
-class Holdings:
+class UnackedFrames:
     """
     All messages of one channel that await settlement, by tag.
 
@@ -117,22 +117,22 @@ class Holdings:
         "held",
     )
 
-    def __init__(self, dialect: Dialect, sockets: SessionSockets) -> None:
+    def __init__(self, dialect: Dialect, connections: ConnectionPool) -> None:
         self._dialect = dialect
         self._ack = dialect.ack
-        self._clock = sockets.clock
+        self._clock = connections.clock
         self._tag = 0
         self._over = False
         self._call: IDelayedCall | None = None
-        self._unwritten: dict[Holder, None] = {}
-        self._to_refill: dict[Holder, None] = {}
-        self._giving_back: dict[Holder, None] = {}
+        self._unwritten: dict[MessageHolder, None] = {}
+        self._to_refill: dict[MessageHolder, None] = {}
+        self._giving_back: dict[MessageHolder, None] = {}
         self._leaving = 0
-        self._rejecting: dict[Deferred[None], Holder] = {}
+        self._rejecting: dict[Deferred[None], MessageHolder] = {}
         self._left: Waiters[None] = Waiters()
         self._one_by_one = DeferredLock()
         self._flushed: Waiters[Settlement] = Waiters()
-        self.held: dict[int, tuple[Holder, Frame]] = {}
+        self.held: dict[int, tuple[MessageHolder, Frame]] = {}
 
     # --- what comes ----------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Holdings:
         self._tag += 1
         return self._tag
 
-    def settle(self, holder: Holder, frame: Frame) -> int:
+    def settle(self, holder: MessageHolder, frame: Frame) -> int:
         """
         Ack a message that awaits no settlement.
 
@@ -152,7 +152,7 @@ class Holdings:
         self._turn_over_soon()
         return self.next_tag()
 
-    def expect(self, holder: Holder, frame: Frame) -> int:
+    def expect(self, holder: MessageHolder, frame: Frame) -> int:
         """
         Await the settlement of a message.
 
@@ -221,7 +221,9 @@ class Holdings:
         self._turn_over_soon()
         return _SENT
 
-    def _give_back_kept(self, holder: Holder, frame: Frame, requeue: bool) -> None:
+    def _give_back_kept(
+        self, holder: MessageHolder, frame: Frame, requeue: bool
+    ) -> None:
         if requeue:
             holder.frames.append(self._dialect.give_back_kept(frame))
             self._giving_back[holder] = None
@@ -245,7 +247,7 @@ class Holdings:
         self._rejecting[rejecting] = holder
         rejecting.addBoth(rejected)
 
-    def held_by(self, holder: Holder) -> list[Frame]:
+    def held_by(self, holder: MessageHolder) -> list[Frame]:
         """What a holder was handed and has not settled."""
         return [frame for who, frame in self.held.values() if who is holder]
 
@@ -286,7 +288,7 @@ class Holdings:
             return succeed(_STALE)
         return self._flushed.wait() if self._unwritten else succeed(_SENT)
 
-    def leave(self, holder: Holder) -> Deferred[None]:
+    def leave(self, holder: MessageHolder) -> Deferred[None]:
         """
         Have a holder leave its socket.
 
@@ -317,7 +319,7 @@ class Holdings:
 
     # --- the end -------------------------------------------------------------
 
-    def forget(self, holder: Holder) -> None:
+    def forget(self, holder: MessageHolder) -> None:
         """Its socket is gone: the broker has its messages again."""
         for waiting in (self._unwritten, self._to_refill, self._giving_back):
             waiting.pop(holder, None)
@@ -327,14 +329,14 @@ class Holdings:
         for tag in [tag for tag, (who, _) in self.held.items() if who is holder]:
             del self.held[tag]
 
-    def give_up(self, holder: Holder | None = None) -> None:
+    def give_up(self, holder: MessageHolder | None = None) -> None:
         """Wait no more until a rejection is over: of one holder, or of all."""
         # Those that wait first, or their turn would come.
         for rejecting, who in reversed(list(self._rejecting.items())):
             if holder in (None, who):
                 rejecting.cancel()
 
-    def end(self) -> list[Holder]:
+    def end(self) -> list[MessageHolder]:
         """
         All is stale, and goes back.
 

@@ -21,7 +21,7 @@ from txkombu.transport.stomp.activemq.mapping import (
     encode_queue,
     publish_destination,
 )
-from txkombu.transport.stomp.dialect import Bound
+from txkombu.transport.stomp.dialect import StompBinding
 
 _counter = count(1)
 PREFETCH = "activemq.prefetchSize"
@@ -152,7 +152,7 @@ class NameTests(FactsCase):
             cases += [("q", exchange, "k"), ("q", exchange, odd)]
             cases += [(f"q{odd}", Exchange(f"{self.unique}x", "direct"), "k")]
         bindings = {
-            binding_destination(queue, Bound(exchange, key, {})): (exchange, key)
+            binding_destination(queue, StompBinding(exchange, key, {})): (exchange, key)
             for queue, exchange, key in cases
         }
         for number, destination in enumerate(bindings):
@@ -254,7 +254,7 @@ class TopicTests(FactsCase):
         keys += ["a..c", "*", "#", "a.*", ">"]
         exchange = Exchange(self.unique, "topic")
         for number, pattern in enumerate(patterns):
-            bound = Bound(exchange, pattern, {})
+            bound = StompBinding(exchange, pattern, {})
             name = binding_destination(f"q{number}", bound)
             self.raw.subscribe(name, str(number))
         for key in keys:
@@ -403,10 +403,10 @@ class HeaderTests(FactsCase):
 
     def test_largest_body(self) -> None:
         """A body of more than our limit ends the connection, by its length alone."""
-        self.send_length(self.raw, ActiveMQDialect.body_most)
+        self.send_length(self.raw, ActiveMQDialect.max_body)
         self.assertEqual(self.arrived(), [])
         other = self.connect()
-        self.send_length(other, ActiveMQDialect.body_most + 1)
+        self.send_length(other, ActiveMQDialect.max_body + 1)
         self.assertEqual(other.next_frame().command, "ERROR")
         self.assertRaises(EOFError, other.next_frame)
 

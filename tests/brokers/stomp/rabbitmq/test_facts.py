@@ -21,9 +21,9 @@ from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import BrokerError, KombuError, NotFound, SessionLost
 from txkombu.interfaces import ISessionChannel
 from txkombu.transport.amqp.native import AmqpTransport
-from txkombu.transport.stomp.connections import Quiet, fence
+from txkombu.transport.stomp.connections import SilentOwner, fence
 from txkombu.transport.stomp.connector import Connector
-from txkombu.transport.stomp.protocol import StompSocket
+from txkombu.transport.stomp.protocol import StompProtocol
 from txkombu.transport.stomp.rabbitmq.mapping import destination_of, origin_of, route
 from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import parse_url
@@ -76,14 +76,14 @@ class Case(TestCase):
         """A name that nothing has."""
         return f"stomp-fact-{next(_names)}-{id(self):x}"
 
-    async def connect(self) -> StompSocket:
+    async def connect(self) -> StompProtocol:
         """One more socket."""
-        socket = await self.connector.open(Quiet())
+        socket = await self.connector.open(SilentOwner())
         self.addCleanup(socket.disconnect)
         return socket
 
     async def told(
-        self, socket: StompSocket, command: str, *headers: tuple[str, str]
+        self, socket: StompProtocol, command: str, *headers: tuple[str, str]
     ) -> None:
         """Send a frame, and wait for its receipt."""
         receipt, done = socket.receipt()
@@ -103,7 +103,7 @@ class Case(TestCase):
         raise self.failureException(f"{headers} was not refused")
 
     async def subscribe(
-        self, socket: StompSocket, id: str, *headers: tuple[str, str]
+        self, socket: StompProtocol, id: str, *headers: tuple[str, str]
     ) -> list[Frame]:
         """
         Subscribe.
@@ -291,7 +291,7 @@ class QueueTests(Case):
     """Queues."""
 
     async def declare(
-        self, name: str, *headers: tuple[str, str], socket: StompSocket | None = None
+        self, name: str, *headers: tuple[str, str], socket: StompProtocol | None = None
     ) -> None:
         """Declare a queue by a transaction that is taken back."""
         socket = socket or await self.connect()
@@ -399,7 +399,7 @@ class QueueTests(Case):
 class ExclusiveTests(Case):
     """Exclusive queues, on the socket that owns them."""
 
-    async def owned(self) -> tuple[StompSocket, str]:
+    async def owned(self) -> tuple[StompProtocol, str]:
         """A socket, and a queue of its own, which is bound twice."""
         socket = await self.connect()
         name = self.name()

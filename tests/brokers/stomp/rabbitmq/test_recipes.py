@@ -38,9 +38,9 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import ISessionChannel, QueueDeclareOk
 from txkombu.transport.amqp.native import AmqpTransport
-from txkombu.transport.stomp.connections import Quiet, SessionSockets, fence
+from txkombu.transport.stomp.connections import ConnectionPool, SilentOwner, fence
 from txkombu.transport.stomp.connector import Connector
-from txkombu.transport.stomp.dialect import Bound, Got
+from txkombu.transport.stomp.dialect import GetResult, StompBinding
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
 from txkombu.transport.stomp.wire.frames import Frame, encode_frame
 from txkombu.url import Parameters, parse_url
@@ -73,7 +73,7 @@ class Case(TestCase):
         self.reactor: Any = reactor
         self.broker = self.node()
         self.parameters = parse_url(self.broker.stomp_url)
-        self.sockets = await self.connect(self.parameters)
+        self.connections = await self.connect(self.parameters)
         self.dialect = RabbitMQDialect("", "guest")
         session = await AmqpTransport().connect(
             parse_url(self.broker.url), None, self.reactor, SessionWatcher(Journal())
@@ -86,18 +86,18 @@ class Case(TestCase):
         """Where it runs."""
         return rabbitmq()
 
-    async def connect(self, parameters: Parameters) -> SessionSockets:
+    async def connect(self, parameters: Parameters) -> ConnectionPool:
         """The sockets of one more session."""
         connector = Connector(parameters, None, self.reactor)
-        main = await connector.open(Quiet())
-        sockets = SessionSockets(connector, main, lambda reason: None)
+        main = await connector.open(SilentOwner())
+        connections = ConnectionPool(connector, main, lambda reason: None)
 
         async def end() -> None:
-            await sockets.end_in_order()
+            await connections.end_in_order()
             await main.disconnect()
 
         self.addCleanup(lambda: Deferred.fromCoroutine(end()))
-        return sockets
+        return connections
 
     async def channel(self) -> ISessionChannel:
         """A channel to look with, which an error ends."""
@@ -165,23 +165,23 @@ class Case(TestCase):
     async def declare(self, queue: Queue, passive: bool = False) -> QueueDeclareOk:
         """Declare a queue."""
         self.dialect.check_queue(queue)
-        return await self.dialect.declare_queue(queue, passive, self.sockets)
+        return await self.dialect.declare_queue(queue, passive, self.connections)
 
     async def bind(
         self,
         queue: Queue,
         exchange: Exchange,
         key: str,
-        sockets: SessionSockets | None = None,
+        connections: ConnectionPool | None = None,
     ) -> None:
         """Bind a queue."""
-        bound = Bound(exchange, key, {})
+        bound = StompBinding(exchange, key, {})
         self.dialect.check_binding(queue, bound, [])
-        await self.dialect.bind_queue(queue, bound, sockets or self.sockets)
+        await self.dialect.bind_queue(queue, bound, connections or self.connections)
 
-    async def get(self, queue: Queue, no_ack: bool = False) -> Got | None:
+    async def get(self, queue: Queue, no_ack: bool = False) -> GetResult | None:
         """Get a message."""
-        return await self.dialect.get(queue, [], no_ack, self.sockets)
+        return await self.dialect.get(queue, [], no_ack, self.connections)
 
     async def refusal(self, kind: type[_E], doing: Awaitable[object]) -> _E:
         """What something fails with; no socket is left."""
@@ -195,7 +195,7 @@ class Case(TestCase):
     @property
     def left(self) -> int:
         """How many sockets recipes have left open, and not for further ones."""
-        return len(self.sockets._open) - len(self.sockets._spare)
+        return len(self.connections._open) - len(self.connections._spare)
 
     async def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl."""
@@ -207,7 +207,7 @@ class Case(TestCase):
         write: str = ".*",
         read: str = ".*",
         topics: str = "",
-    ) -> SessionSockets:
+    ) -> ConnectionPool:
         """
         The sockets of a user with these permissions.
 
@@ -312,17 +312,17 @@ class DeclareTests(Case):
     async def test_not_permitted(self) -> None:
         """One that the user may not declare is refused."""
         queue = self.queue()
-        sockets = await self.limited(configure="^other")
+        connections = await self.limited(configure="^other")
         await self.refusal(
-            AccessRefused, self.dialect.declare_queue(queue, False, sockets)
+            AccessRefused, self.dialect.declare_queue(queue, False, connections)
         )
         await self.refusal(NotFound, self.declare(queue, passive=True))
 
     async def test_rights(self) -> None:
         """To declare one takes the right to configure it, to look for it to read."""
         queue = self.queue()
-        sockets = await self.limited(write="^$", read="^$")
-        await self.dialect.declare_queue(queue, False, sockets)
+        connections = await self.limited(write="^$", read="^$")
+        await self.dialect.declare_queue(queue, False, connections)
         reader = await self.limited(write="^$", configure="^$")
         await self.dialect.declare_queue(queue, True, reader)
 
@@ -381,7 +381,7 @@ class DeclareTests(Case):
         await self.declare(queue, passive=True)
         await self.bind(queue, DIRECT, "key")
         await self.declare_exchange(Exchange("amq.topic", passive=True))
-        await self.dialect.purge_queue(queue, [], self.sockets)
+        await self.dialect.purge_queue(queue, [], self.connections)
         self.assertIsNone(await self.get(queue))
 
         async def helpers() -> list[str]:
@@ -394,7 +394,9 @@ class DeclareTests(Case):
     async def declare_exchange(self, exchange: Exchange) -> None:
         """Make sure of an exchange."""
         self.dialect.check_exchange(exchange)
-        await self.dialect.declare_exchange(exchange, exchange.passive, self.sockets)
+        await self.dialect.declare_exchange(
+            exchange, exchange.passive, self.connections
+        )
 
     async def test_exchange_there(self) -> None:
         """An exchange that the broker has is found, and one that is mapped always."""
@@ -577,12 +579,12 @@ class BindTests(Case):
         kind: type[BrokerError],
         exchange: Exchange,
         queue: Queue | None = None,
-        sockets: SessionSockets | None = None,
+        connections: ConnectionPool | None = None,
         key: str = "key",
     ) -> str:
         """A bind that is refused leaves the queue and its messages."""
         queue = queue or await self.full()
-        error = await self.refusal(kind, self.bind(queue, exchange, key, sockets))
+        error = await self.refusal(kind, self.bind(queue, exchange, key, connections))
         await self.until(lambda: self.messages(queue), 3)
         return error.text
 
@@ -591,10 +593,10 @@ class BindTests(Case):
         return (await self.counts(queue))[0]
 
     async def is_deleted(
-        self, queue: Queue, exchange: str, sockets: SessionSockets, key: str = "key"
+        self, queue: Queue, exchange: str, connections: ConnectionPool, key: str = "key"
     ) -> None:
         """The bind without a trial does delete it, so that the trial is needed."""
-        async with sockets.short() as socket:
+        async with connections.short() as socket:
             receipt, done = socket.receipt()
             headers = {
                 "destination": f"/exchange/{exchange}/{key}",
@@ -625,42 +627,42 @@ class BindTests(Case):
         queue = await self.full()
         text = await self.survives(NotFound, missing, queue)
         self.assertEqual(text, f"NOT_FOUND - no exchange '{missing.name}' in vhost '/'")
-        await self.is_deleted(queue, missing.name, self.sockets)
+        await self.is_deleted(queue, missing.name, self.connections)
 
     async def test_exchange_not_readable(self) -> None:
         """So is binding to one that the user may not read."""
-        sockets = await self.limited(read="^stomp")
+        connections = await self.limited(read="^stomp")
         queue = await self.full()
-        text = await self.survives(AccessRefused, DIRECT, queue, sockets)
+        text = await self.survives(AccessRefused, DIRECT, queue, connections)
         self.assertIn("access to exchange 'amq.direct'", text)
-        await self.is_deleted(queue, "amq.direct", sockets)
+        await self.is_deleted(queue, "amq.direct", connections)
 
     async def test_queue_not_readable(self) -> None:
         """So is binding a queue that the user may not read."""
-        sockets = await self.limited(read="^amq")
+        connections = await self.limited(read="^amq")
         queue = await self.full()
-        text = await self.survives(AccessRefused, DIRECT, queue, sockets)
+        text = await self.survives(AccessRefused, DIRECT, queue, connections)
         self.assertIn(f"access to queue '{queue.name}'", text)
-        await self.is_deleted(queue, "amq.direct", sockets)
+        await self.is_deleted(queue, "amq.direct", connections)
 
     async def test_queue_not_writable(self) -> None:
         """So is binding a queue that the user may not write."""
-        sockets = await self.limited(write="^amq")
+        connections = await self.limited(write="^amq")
         queue = await self.full()
-        text = await self.survives(AccessRefused, DIRECT, queue, sockets)
+        text = await self.survives(AccessRefused, DIRECT, queue, connections)
         self.assertIn(f"access to queue '{queue.name}.txkombu-", text)
         self.assertIn("permissions have to cover it", text)
-        await self.is_deleted(queue, "amq.direct", sockets)
+        await self.is_deleted(queue, "amq.direct", connections)
 
     async def test_topic_not_readable(self) -> None:
         """So is binding by a key that the user may not read."""
-        sockets = await self.limited(topics="a")
+        connections = await self.limited(topics="a")
         topic = Exchange("amq.topic")
-        await self.bind(await self.full(), topic, "a.b", sockets)
+        await self.bind(await self.full(), topic, "a.b", connections)
         queue = await self.full()
-        text = await self.survives(AccessRefused, topic, queue, sockets, "b.a")
+        text = await self.survives(AccessRefused, topic, queue, connections, "b.a")
         self.assertIn("access to topic 'b.a' in exchange 'amq.topic'", text)
-        await self.is_deleted(queue, "amq.topic", sockets, "b.a")
+        await self.is_deleted(queue, "amq.topic", connections, "b.a")
 
     async def test_exclusively_consumed(self) -> None:
         """So is binding a queue that somebody consumes alone."""
@@ -672,12 +674,12 @@ class BindTests(Case):
         error = await self.refusal(AccessRefused, self.bind(queue, DIRECT, "key"))
         self.assertIn("exclusive use", error.text)
         self.assertEqual(await self.counts(queue), (2, 1))
-        await self.is_deleted(queue, "amq.direct", self.sockets)
+        await self.is_deleted(queue, "amq.direct", self.connections)
 
     async def test_queue_not_configurable(self) -> None:
         """One that the user may not declare is refused in time."""
-        sockets = await self.limited(configure="^other")
-        text = await self.survives(AccessRefused, DIRECT, None, sockets)
+        connections = await self.limited(configure="^other")
+        text = await self.survives(AccessRefused, DIRECT, None, connections)
         self.assertIn("access to queue", text)
 
     async def test_other_properties(self) -> None:
@@ -715,7 +717,7 @@ class DeadLetterTests(Case):
             got = await self.get(queue)
             assert got is not None
             got.socket.write(self.dialect.reject(got.frame, False))
-            await self.sockets.leave(got.socket)
+            await self.connections.leave(got.socket)
             await self.has(dead, 1)
             got = await self.get(dead)
             assert got is not None
@@ -727,7 +729,7 @@ class DeadLetterTests(Case):
             )
             headers: Any = delivery.properties["headers"]
             self.assertEqual(headers["x-first-death-reason"], "rejected")
-            await self.sockets.leave(got.socket)
+            await self.connections.leave(got.socket)
 
 
 class EmptyTests(Case):
@@ -738,8 +740,8 @@ class EmptyTests(Case):
         queue = await self.full(b"held", b"2", b"3")
         held = await self.amqp.basic_get(queue, False)
         assert held is not None
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.sockets), 2)
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.sockets), 0)
+        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 2)
+        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 0)
         self.amqp.nack(held.tag, False, True)
         await self.has(queue, 1)
         self.assertEqual(self.left, 0)
@@ -752,13 +754,15 @@ class EmptyTests(Case):
             for _ in range(1500)
         ]
         await gatherResults(verdicts)
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.sockets), 1503)
+        self.assertEqual(
+            await self.dialect.purge_queue(queue, [], self.connections), 1503
+        )
         await self.has(queue, 0)
 
     async def test_purge_quorum(self) -> None:
         """A quorum queue, which hands out late, is emptied, too."""
         queue = await self.full(queue_type="quorum")
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.sockets), 3)
+        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 3)
         await self.until(lambda: self.messages(queue), 0)
 
     async def messages(self, queue: Queue) -> int:
@@ -768,7 +772,9 @@ class EmptyTests(Case):
     async def test_purge_missing(self) -> None:
         """A queue that is not there is told."""
         queue = self.queue()
-        await self.refusal(NotFound, self.dialect.purge_queue(queue, [], self.sockets))
+        await self.refusal(
+            NotFound, self.dialect.purge_queue(queue, [], self.connections)
+        )
 
     async def test_get(self) -> None:
         """Messages are got in order, each settled on the socket it came by."""
@@ -781,20 +787,20 @@ class EmptyTests(Case):
             self.assertEqual(self.left, 1)
             got.socket.write(self.dialect.ack(got.frame))
             await fence(got.socket)
-            await self.sockets.leave(got.socket)
+            await self.connections.leave(got.socket)
         self.assertIsNone(await self.get(queue))
         self.assertEqual(self.left, 0)
         await self.has(queue, 0)
 
     async def test_reader(self) -> None:
         """Who may only read can get, purge, and settle behind a stopped consumer."""
-        sockets = await self.limited(configure="^$", write="^$")
+        connections = await self.limited(configure="^$", write="^$")
         queue = await self.full(b"1", b"2", b"3", b"4")
-        got = await self.dialect.get(queue, [], False, sockets)
+        got = await self.dialect.get(queue, [], False, connections)
         assert got is not None
         got.socket.write(self.dialect.ack(got.frame))
-        await sockets.leave(got.socket)
-        socket = await sockets.open()
+        await connections.leave(got.socket)
+        socket = await connections.open()
         held: list[Frame] = []
         socket.subscribe("s", held.append, self.fail)
         headers = [("destination", f"/amq/queue/{queue.name}"), ("id", "s")]
@@ -806,8 +812,8 @@ class EmptyTests(Case):
         await fence(socket)
         self.assertEqual([frame.body for frame in held], [b"2", b"3"])
         socket.write(b"".join(self.dialect.ack(frame) for frame in held))
-        await sockets.leave(socket)
-        self.assertEqual(await self.dialect.purge_queue(queue, [], sockets), 1)
+        await connections.leave(socket)
+        self.assertEqual(await self.dialect.purge_queue(queue, [], connections), 1)
 
     async def test_get_empty(self) -> None:
         """From an empty queue nothing is got, and one message never missed."""
@@ -819,7 +825,7 @@ class EmptyTests(Case):
             got = await self.get(queue, no_ack=True)
             assert got is not None
             self.assertEqual(got.frame.body, b"%d" % number)
-            await self.sockets.leave(got.socket)
+            await self.connections.leave(got.socket)
 
     async def test_get_quorum(self) -> None:
         """So from a quorum queue, which hands out late."""
@@ -827,7 +833,7 @@ class EmptyTests(Case):
         got = await self.get(queue, no_ack=True)
         assert got is not None
         self.assertEqual(got.frame.body, b"1")
-        await self.sockets.leave(got.socket)
+        await self.connections.leave(got.socket)
         self.assertIsNone(await self.get(queue))
 
     async def test_get_no_ack(self) -> None:
@@ -835,7 +841,7 @@ class EmptyTests(Case):
         queue = await self.full(b"1", b"2")
         got = await self.get(queue, no_ack=True)
         assert got is not None
-        await self.sockets.leave(got.socket)
+        await self.connections.leave(got.socket)
         await self.has(queue, 1)
         await self.has_arrived(queue, b"2")
 
@@ -846,7 +852,7 @@ class EmptyTests(Case):
             got = await self.get(queue)
             assert got is not None
             got.socket.write(self.dialect.nack(got.frame, requeue))
-            await self.sockets.leave(got.socket)
+            await self.connections.leave(got.socket)
             await self.has(queue, left)
 
     async def test_get_abandoned(self) -> None:
@@ -854,7 +860,7 @@ class EmptyTests(Case):
         queue = await self.full(b"1")
         got = await self.get(queue)
         assert got is not None
-        self.sockets.drop(got.socket)
+        self.connections.drop(got.socket)
         await self.has(queue, 1)
 
     async def test_get_missing(self) -> None:
@@ -871,9 +877,9 @@ class EmptyTests(Case):
         got = await self.get(queue)
         assert got is not None
         self.assertEqual(got.frame.body, b"2")
-        await self.sockets.leave(got.socket)
+        await self.connections.leave(got.socket)
         await self.until(lambda: self.messages(queue), 2)
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.sockets), 2)
+        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 2)
         self.assertEqual(inbox.bodies, [b"1"])
 
 
@@ -886,7 +892,9 @@ class DeleteTests(Case):
         for options in ({}, transient, {"max_priority": 3}):
             queue = await self.full(**options)
             for _ in range(2):
-                self.assertIsNone(await self.dialect.delete_queue(queue, self.sockets))
+                self.assertIsNone(
+                    await self.dialect.delete_queue(queue, self.connections)
+                )
                 await self.refusal(NotFound, self.declare(queue, passive=True))
 
     async def test_other_properties(self) -> None:
@@ -894,7 +902,7 @@ class DeleteTests(Case):
         queue = await self.full()
         other = Queue(queue.name, max_length=4)
         await self.refusal(
-            PreconditionFailed, self.dialect.delete_queue(other, self.sockets)
+            PreconditionFailed, self.dialect.delete_queue(other, self.connections)
         )
         self.assertEqual(await self.counts(queue), (3, 0))
 
@@ -905,12 +913,12 @@ class CancelTests(Case):
     async def test_cancelled(self) -> None:
         """Whenever a recipe is cancelled, no socket is left, and no message lost."""
         queue = await self.full()
-        bound = Bound(DIRECT, "key", {})
+        bound = StompBinding(DIRECT, "key", {})
         for begin in (
-            lambda: self.dialect.declare_queue(queue, False, self.sockets),
-            lambda: self.dialect.declare_queue(queue, True, self.sockets),
-            lambda: self.dialect.bind_queue(queue, bound, self.sockets),
-            lambda: self.dialect.get(queue, [], False, self.sockets),
+            lambda: self.dialect.declare_queue(queue, False, self.connections),
+            lambda: self.dialect.declare_queue(queue, True, self.connections),
+            lambda: self.dialect.bind_queue(queue, bound, self.connections),
+            lambda: self.dialect.get(queue, [], False, self.connections),
         ):
             for delay in (0, 0.002, 0.005, 0.01, 0.02):
                 running: Deferred[Any] = Deferred.fromCoroutine(begin())
@@ -921,8 +929,8 @@ class CancelTests(Case):
                 except CancelledError:
                     pass
                 else:
-                    if isinstance(result, Got):
-                        await self.sockets.leave(result.socket)
+                    if isinstance(result, GetResult):
+                        await self.connections.leave(result.socket)
                 await self.until(self.still_left, 0)
         await self.has(queue, 3)
 
@@ -934,7 +942,7 @@ class CancelTests(Case):
         """A purge that waits whether more comes can be given up."""
         queue = await self.full()
         running: Deferred[Any] = Deferred.fromCoroutine(
-            self.dialect.purge_queue(queue, [], self.sockets)
+            self.dialect.purge_queue(queue, [], self.connections)
         )
         await self.until(lambda: self.messages(queue), 0)
         running.cancel()

@@ -75,27 +75,29 @@ class AssemblerTests(SynchronousTestCase):
     def test_connection(self) -> None:
         """The connection itself has methods and heartbeats, and no contents."""
         connection = assembler(0, decode_method)
-        self.assertIsNone(connection.take(8, b""))
-        method = connection.take(*_taken(marshal(commands.Connection.OpenOk(), 0)))
+        self.assertIsNone(connection.handle_frame(8, b""))
+        method = connection.handle_frame(
+            *_taken(marshal(commands.Connection.OpenOk(), 0))
+        )
         self.assertIsInstance(method, commands.Connection.OpenOk)
         for kind in (2, 3):
             with self.assertRaisesRegex(ProtocolError, "for the whole connection"):
-                connection.take(kind, b"")
+                connection.handle_frame(kind, b"")
 
     def test_carrier_on_the_connection(self) -> None:
         """A delivery there is a method like any other: nothing is awaited after it."""
-        method = assembler(0, decode_method).take(*_taken(DELIVER))
+        method = assembler(0, decode_method).handle_frame(*_taken(DELIVER))
         self.assertIsInstance(method, commands.Basic.Deliver)
 
     def test_channel(self) -> None:
         """A channel has contents, and no heartbeats."""
         channel = assembler(1, decode_method)
         with self.assertRaisesRegex(ProtocolError, "type 8 came without a method"):
-            channel.take(8, b"")
-        self.assertIsNone(channel.take(*_taken(DELIVER)))
+            channel.handle_frame(8, b"")
+        self.assertIsNone(channel.handle_frame(*_taken(DELIVER)))
         sizes = b"\x00\x3c\x00\x00" + (3).to_bytes(8, "big") + b"\0\0"
-        self.assertIsNone(channel.take(2, sizes))
-        found = channel.take(3, b"abc")
+        self.assertIsNone(channel.handle_frame(2, sizes))
+        found = channel.handle_frame(3, b"abc")
         assert isinstance(found, Content)
         self.assertEqual((found.body, found.listed), (b"abc", b"\0\0"))
 

@@ -19,7 +19,7 @@ from txkombu.transport.amqp.wire.frames import (
     body_frames,
     frame,
 )
-from txkombu.transport.amqp.wire.parser import FrameParser
+from txkombu.transport.amqp.wire.parser import AmqpFrameParser
 
 _frames = st.lists(
     st.tuples(
@@ -35,7 +35,7 @@ class FrameParserTests(SynchronousTestCase):
     def test_any_pieces(self, frames: list[tuple[int, int, bytes]], size: int) -> None:
         """Frames come out as they went in, however the stream is cut."""
         stream = b"".join(frame(*each) for each in frames)
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         found: list[tuple[int, int, bytes]] = []
         for start in range(0, len(stream), size):
             found += parser.feed(stream[start : start + size])
@@ -48,7 +48,7 @@ class FrameParserTests(SynchronousTestCase):
 
     def test_byte_by_byte(self) -> None:
         """A megabyte that comes byte by byte is not copied again and again."""
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         found: list[tuple[int, int, bytes]] = []
         for byte in b"".join(body_frames(1, b"x" * 2**20, 131072)):
             found += parser.feed(bytes([byte]))
@@ -58,7 +58,7 @@ class FrameParserTests(SynchronousTestCase):
         """64 MiB in pieces of 64 KiB come out whole."""
         piece = b"x" * 65536
         stream = b"".join(body_frames(1, piece * 16, 131072))
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         size = 0
         for _ in range(64):
             for start in range(0, len(stream), 65536):
@@ -68,7 +68,7 @@ class FrameParserTests(SynchronousTestCase):
 
     def test_size(self) -> None:
         """A frame of the size agreed on is taken, a larger one refused at once."""
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         parser.frame_max = 4096
         largest = frame(BODY, 1, b"x" * 4088)
         self.assertEqual(len(list(parser.feed(largest))), 1)
@@ -77,14 +77,14 @@ class FrameParserTests(SynchronousTestCase):
 
     def test_no_limit(self) -> None:
         """Without a limit a frame may be of any size."""
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         parser.frame_max = 0
         ((_, _, payload),) = parser.feed(frame(BODY, 1, b"x" * 1_000_000))
         self.assertEqual(len(payload), 1_000_000)
 
     def test_limit_from_now_on(self) -> None:
         """A new limit holds for the next frame, of the same piece too."""
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         stream = parser.feed(frame(METHOD, 0, b"") + frame(BODY, 1, b"x" * 5000))
         next(stream)
         parser.frame_max = 4096
@@ -94,7 +94,7 @@ class FrameParserTests(SynchronousTestCase):
     def test_no_end(self) -> None:
         """A frame that does not end with its mark is refused."""
         with self.assertRaisesRegex(ProtocolError, "3 bytes lacks its end"):
-            list(FrameParser().feed(frame(BODY, 1, b"abc")[:-1] + b"\x00"))
+            list(AmqpFrameParser().feed(frame(BODY, 1, b"abc")[:-1] + b"\x00"))
 
     def test_no_frame(self) -> None:
         """What begins no frame is refused at its first byte, and shown."""
@@ -105,11 +105,11 @@ class FrameParserTests(SynchronousTestCase):
             (b"\x00", "begins with"),
         ):
             with self.assertRaisesRegex(ProtocolError, shown):
-                list(FrameParser().feed(sent))
+                list(AmqpFrameParser().feed(sent))
 
     def test_length_allocates_nothing(self) -> None:
         """A length alone sets no memory aside."""
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         parser.frame_max = 0
         self.assertEqual(list(parser.feed(b"\x03\x00\x01\xff\xff\xff\xf0abc")), [])
         self.assertLess(len(parser._kept), 100)
@@ -131,7 +131,7 @@ class BodyFramesTests(SynchronousTestCase):
             made = body_frames(1, b"x" * size, 4096)
             self.assertEqual(len(made), frames, size)
             self.assertTrue(all(len(each) <= 4096 for each in made))
-            found = list(FrameParser().feed(b"".join(made)))
+            found = list(AmqpFrameParser().feed(b"".join(made)))
             self.assertEqual(sum(len(payload) for _, _, payload in found), size)
 
     def test_no_limit(self) -> None:

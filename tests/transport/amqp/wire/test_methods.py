@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txkombu.exceptions import DecodeError, ProtocolError
 from txkombu.transport.amqp.wire.content import read_header
 from txkombu.transport.amqp.wire.methods import Method, decode_method, encode_method
-from txkombu.transport.amqp.wire.parser import FrameParser
+from txkombu.transport.amqp.wire.parser import AmqpFrameParser
 from txkombu.transport.amqp.wire.properties import (
     _common,
     decode_properties,
@@ -41,7 +41,7 @@ _FIXED = {"ticket", "out_of_band", "cluster_id", "insist", "capabilities", "imme
 
 
 def _payload(frame: bytes) -> bytes:
-    ((_, _, payload),) = FrameParser().feed(frame)
+    ((_, _, payload),) = AmqpFrameParser().feed(frame)
     assert isinstance(payload, bytes)
     return payload
 

@@ -20,7 +20,7 @@ from txkombu.transport.amqp.wire.content import Content
 from txkombu.transport.amqp.wire.delivery_reader import delivery_of
 from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD
 from txkombu.transport.amqp.wire.methods import decode_method
-from txkombu.transport.amqp.wire.parser import DELIVERY, FrameParser
+from txkombu.transport.amqp.wire.parser import DELIVERY, AmqpFrameParser
 from txkombu.transport.amqp.wire.publish_writer import PublishWriter
 
 Basic = commands.Basic
@@ -88,7 +88,7 @@ class PublishWriterTests(SynchronousTestCase):
         for size in (0, 1, 4087, 4088, 4089, 8176, 8177, 3 * 2**20):
             writer = PublishWriter(1, 4096)
             frames = writer.frames(b"x" * size, COMMON, "e", "k", False)
-            parser = FrameParser()
+            parser = AmqpFrameParser()
             parser.frame_max = 4096
             bodies = [
                 payload for kind, _, payload in parser.feed(frames) if kind == BODY
@@ -98,7 +98,7 @@ class PublishWriterTests(SynchronousTestCase):
     def test_no_limit(self) -> None:
         """Without a limit a body is one frame."""
         frames = PublishWriter(1, 0).frames(b"x" * 10**6, COMMON, "", "k", False)
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         parser.frame_max = 0
         self.assertEqual(len(list(parser.feed(frames))), 3)
 
@@ -171,7 +171,7 @@ def _said(delivery: Delivery) -> tuple[object, ...]:
 
 def _by_frames(stream: bytes, size: int) -> list[Delivery]:
     """The deliveries of a stream that comes in pieces."""
-    parser = FrameParser()
+    parser = AmqpFrameParser()
     found: list[Delivery] = []
     content: Content | None = None
     for start in range(0, len(stream), size):
@@ -223,7 +223,7 @@ class DeliveryReaderTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """One that is all there is read in one go."""
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         for content in (b"", b"x", b"x" * 131064):
             stream = _delivery("t", "e", "k", content, COMMON) * 2
             kinds = [kind for kind, _, _ in parser.feed(stream)]
@@ -242,7 +242,7 @@ class DeliveryReaderTests(SynchronousTestCase):
             stream[data.draw(st.integers(0, len(stream) - 1))] = data.draw(
                 st.integers(0, 255)
             )
-        parser = FrameParser()
+        parser = AmqpFrameParser()
         with contextlib.suppress(ProtocolError):
             for kind, _, payload in parser.feed(bytes(stream)):
                 if kind == DELIVERY:
@@ -270,6 +270,6 @@ class DeliveryReaderTests(SynchronousTestCase):
             self.assertNotEqual(stream, good)
             kinds = []
             with contextlib.suppress(ProtocolError):
-                for kind, _, _ in FrameParser().feed(stream):
+                for kind, _, _ in AmqpFrameParser().feed(stream):
                     kinds.append(kind)
             self.assertEqual(kinds[0], METHOD, stream)

@@ -24,7 +24,7 @@ from txkombu.transport.stomp.activemq.mapping import (
     queue_of,
     source_destinations,
 )
-from txkombu.transport.stomp.dialect import Bound, Consuming, Source
+from txkombu.transport.stomp.dialect import ConsumeOptions, Source, StompBinding
 
 DEFAULT = Exchange("")
 DIRECT = Exchange("d", "direct")
@@ -63,9 +63,9 @@ ODD = (
 )
 
 
-def bound(exchange: Exchange, key: str = "") -> Bound:
+def bound(exchange: Exchange, key: str = "") -> StompBinding:
     """A binding."""
-    return Bound(exchange, key, {})
+    return StompBinding(exchange, key, {})
 
 
 class EncodingTests(SynchronousTestCase):
@@ -272,7 +272,7 @@ class OverlapTests(SynchronousTestCase):
             )
             self.assertEqual(found, both, (one, other))
 
-    def check(self, key: str, exchange: Exchange, *others: Bound) -> None:
+    def check(self, key: str, exchange: Exchange, *others: StompBinding) -> None:
         """Check a binding beside others."""
         ActiveMQDialect().check_binding(Queue("q"), bound(exchange, key), others)
 
@@ -337,7 +337,7 @@ class DialectTests(SynchronousTestCase):
     def sources(self, prefetch: int, no_ack: bool = False) -> list[Source]:
         """The sources of a queue with two bindings."""
         bindings = [bound(FANOUT), bound(DIRECT, "a")]
-        consuming = Consuming(prefetch, no_ack)
+        consuming = ConsumeOptions(prefetch, no_ack)
         return self.dialect.sources(Queue("q"), bindings, consuming)
 
     def test_prefetch(self) -> None:

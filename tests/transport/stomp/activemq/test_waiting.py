@@ -15,8 +15,8 @@ from tests.support.stomp_peer import Peer, frame, message, receipt
 from txkombu import Queue
 from txkombu.exceptions import AccessRefused, SessionLost
 from txkombu.transport.stomp.activemq import recipes
-from txkombu.transport.stomp.dialect import Got
-from txkombu.transport.stomp.protocol import StompSocket
+from txkombu.transport.stomp.dialect import GetResult
+from txkombu.transport.stomp.protocol import StompProtocol
 
 DESTINATIONS = ("/queue/a", "/queue/b")
 
@@ -46,14 +46,14 @@ class OneSocket:
     def of(self, queue: Queue) -> Any:
         raise NotImplementedError
 
-    def open(self) -> Deferred[StompSocket]:
+    def open(self) -> Deferred[StompProtocol]:
         return succeed(self.peer.socket)
 
-    def leave(self, socket: StompSocket) -> Deferred[None]:
+    def leave(self, socket: StompProtocol) -> Deferred[None]:
         self.left += 1
         return succeed(None)
 
-    def drop(self, socket: StompSocket) -> None:
+    def drop(self, socket: StompProtocol) -> None:
         self.dropped += 1
 
 
@@ -61,12 +61,12 @@ class GetTests(SynchronousTestCase):
     """Getting a message."""
 
     def setUp(self) -> None:
-        self.sockets = OneSocket()
-        self.peer = self.sockets.peer
+        self.connections = OneSocket()
+        self.peer = self.connections.peer
 
     def get(self, *destinations: str, no_ack: bool = False) -> Probe:
         """Get, and answer the subscriptions."""
-        getting = recipes.get(destinations or DESTINATIONS, no_ack, self.sockets)
+        getting = recipes.get(destinations or DESTINATIONS, no_ack, self.connections)
         probe = Probe(Deferred.fromCoroutine(getting))
         self.subscribed = self.written()
         for each in self.subscribed:
@@ -108,12 +108,12 @@ class GetTests(SynchronousTestCase):
         probe = self.get()
         self.peer.send(message("s1", b"1", ack="x"), message("s0", b"2", ack="y"))
         got = probe.outcome
-        assert isinstance(got, Got)
+        assert isinstance(got, GetResult)
         self.assertEqual((got.frame.body, got.socket), (b"1", self.peer.socket))
         given_up = sorted(each["id"] for each in self.written("UNSUBSCRIBE"))
         self.assertEqual(given_up, ["b0", "b1", "s0"])
         self.peer.send(message("s0", b"3"))
-        self.assertEqual((self.sockets.left, self.sockets.dropped), (0, 0))
+        self.assertEqual((self.connections.left, self.connections.dropped), (0, 0))
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def test_error_of_giving_up(self) -> None:
@@ -141,7 +141,7 @@ class GetTests(SynchronousTestCase):
         self.assertFalse(probe.fired)
         self.peer.send(message("b1", browser="end"))
         self.assertIsNone(probe.outcome)
-        self.assertEqual(self.sockets.left, 1)
+        self.assertEqual(self.connections.left, 1)
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def test_others_have_it(self) -> None:
@@ -157,11 +157,11 @@ class GetTests(SynchronousTestCase):
         self.assertFalse(probe.fired)
         self.peer.clock.advance(0.02)
         self.assertIsNone(probe.outcome)
-        self.assertEqual(self.sockets.left, 1)
+        self.assertEqual(self.connections.left, 1)
 
     def test_refused(self) -> None:
         """Who may not read is told so, and the socket is given up."""
-        getting = recipes.get(DESTINATIONS, False, self.sockets)
+        getting = recipes.get(DESTINATIONS, False, self.connections)
         probe = Probe(Deferred.fromCoroutine(getting))
         first, second = self.written()
         text = "User a is not authorized to read from: queue"
@@ -169,19 +169,19 @@ class GetTests(SynchronousTestCase):
             error = frame("ERROR", receipt_id=each["receipt"], message=text)
             self.peer.send(error.replace(b"from: ", b"from\\c "))
         self.assertIsInstance(probe.outcome, AccessRefused)
-        self.assertEqual(self.sockets.dropped, 1)
+        self.assertEqual(self.connections.dropped, 1)
 
     def test_lost(self) -> None:
         """If the socket is lost, that is said at once."""
         probe = self.get()
         self.peer.lose()
         self.assertIsInstance(probe.outcome, SessionLost)
-        self.assertEqual(self.sockets.dropped, 1)
+        self.assertEqual(self.connections.dropped, 1)
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def test_lost_with_a_message(self) -> None:
         """A message that came over a socket that is lost is not handed out."""
-        getting = recipes.get(DESTINATIONS, False, self.sockets)
+        getting = recipes.get(DESTINATIONS, False, self.connections)
         probe = Probe(Deferred.fromCoroutine(getting))
         first, _ = self.written()
         self.peer.send(message("s0", b"1"), receipt(first["receipt"]))
@@ -193,6 +193,6 @@ class GetTests(SynchronousTestCase):
         probe = self.get()
         probe.deferred.cancel()
         self.assertIsInstance(probe.outcome, CancelledError)
-        self.assertEqual(self.sockets.dropped, 1)
+        self.assertEqual(self.connections.dropped, 1)
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
         self.peer.send(message("s0", b"1"))

@@ -17,7 +17,7 @@ from txkombu.exceptions import (
     PreconditionFailed,
 )
 from txkombu.interfaces import Capability
-from txkombu.transport.stomp.dialect import Bound, Consuming, Source
+from txkombu.transport.stomp.dialect import ConsumeOptions, Source, StompBinding
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
 from txkombu.transport.stomp.rabbitmq.arguments import argument_headers
 from txkombu.transport.stomp.rabbitmq.recipes import helper_name
@@ -292,7 +292,7 @@ class BindingTests(Case):
 
     def check(self, queue: Queue, exchange: Exchange, key: str, **more: object) -> None:
         """Check one."""
-        self.dialect.check_binding(queue, Bound(exchange, key, more), [])
+        self.dialect.check_binding(queue, StompBinding(exchange, key, more), [])
 
     def test_good(self) -> None:
         """Any pattern is good."""
@@ -325,7 +325,7 @@ class BindingTests(Case):
         """A binding of an exclusive queue takes no message, and has no flag."""
         queue = Queue("q", exclusive=True, expires=1)
         source = self.dialect.binding_source(
-            queue, Bound(Exchange("e", "fanout"), "ignored", {})
+            queue, StompBinding(Exchange("e", "fanout"), "ignored", {})
         )
         self.assertEqual(
             source,
@@ -350,9 +350,9 @@ class ConsumerTests(Case):
     def test_sources(self) -> None:
         """A consumer subscribes to the queue alone, always with its prefetch."""
         for consuming, ack, count in (
-            (Consuming(10), "client-individual", "10"),
-            (Consuming(0), "client-individual", "0"),
-            (Consuming(5, no_ack=True), "auto", "5"),
+            (ConsumeOptions(10), "client-individual", "10"),
+            (ConsumeOptions(0), "client-individual", "0"),
+            (ConsumeOptions(5, no_ack=True), "auto", "5"),
         ):
             self.assertEqual(
                 self.dialect.sources(Queue("a/b"), [], consuming),
@@ -362,8 +362,8 @@ class ConsumerTests(Case):
     def test_refused(self) -> None:
         """What a SUBSCRIBE cannot say is not supported."""
         for operation, consuming in (
-            ("an exclusive consumer", Consuming(exclusive=True)),
-            ("arguments of a consumer", Consuming(arguments={"x-priority": 1})),
+            ("an exclusive consumer", ConsumeOptions(exclusive=True)),
+            ("arguments of a consumer", ConsumeOptions(arguments={"x-priority": 1})),
         ):
             self.refusal(operation, self.dialect.sources, Queue("q"), [], consuming)
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.stomp_peer import SERVER, frame
 from txkombu.exceptions import AuthenticationFailed, ConnectError, ProtocolError
 from txkombu.transport.stomp.wire import stompest_core
-from txkombu.transport.stomp.wire.login import Agreed, Login, login_frame
+from txkombu.transport.stomp.wire.login import Agreed, StompLogin, login_frame
 from txkombu.url import Parameters
 
 SECRET = "s3cr3t:\\\n\r"
@@ -73,7 +73,7 @@ class AnswerTests(SynchronousTestCase):
         self, stream: bytes, heartbeat: float = 0, size: int = 0
     ) -> tuple[Agreed, bytes] | None:
         """What a login makes of it, in pieces."""
-        login = Login(attrs.evolve(PARAMETERS, heartbeat=heartbeat), "the broker")
+        login = StompLogin(attrs.evolve(PARAMETERS, heartbeat=heartbeat), "the broker")
         size = size or len(stream)
         for start in range(0, len(stream), size):
             found = login.feed(stream[start : start + size])

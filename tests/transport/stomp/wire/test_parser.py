@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.stomp_peer import message, receipt
 from txkombu.exceptions import ProtocolError
 from txkombu.transport.stomp.wire.frames import Frame, encode_frame
-from txkombu.transport.stomp.wire.parser import BODY_MOST, HEAD_MOST, FrameParser
+from txkombu.transport.stomp.wire.parser import BODY_MOST, HEAD_MOST, StompFrameParser
 from txkombu.transport.stomp.wire.stompest_core import StompParser
 
 Read = tuple[str, list[tuple[str, str]], bytes]
@@ -56,7 +56,7 @@ def _pieces(stream: bytes, size: int) -> Iterator[bytes]:
 
 
 def _read(stream: bytes, size: int) -> list[Read]:
-    parser = FrameParser()
+    parser = StompFrameParser()
     return [
         (frame.command, frame.pairs, frame.body)
         for piece in _pieces(stream, size)
@@ -108,7 +108,7 @@ class EquivalenceTests(SynchronousTestCase):
             ["RECEIPT", "MESSAGE", "MESSAGE", "RECEIPT", "MESSAGE", "ERROR"],
         )
         for cut in range(len(stream) + 1):
-            parser = FrameParser()
+            parser = StompFrameParser()
             found = [*parser.feed(stream[:cut]), *parser.feed(stream[cut:])]
             self.assertEqual(
                 [(each.command, each.pairs, each.body) for each in found], wanted
@@ -120,13 +120,13 @@ class Case(SynchronousTestCase):
 
     def one(self, stream: bytes) -> Frame:
         """The one frame of it."""
-        (frame,) = FrameParser().feed(stream)
+        (frame,) = StompFrameParser().feed(stream)
         return frame
 
     def refused(self, stream: bytes, reason: str, size: int = 0) -> list[Frame]:
         """The stream is refused for that; the frames before."""
         found: list[Frame] = []
-        parser = FrameParser(1000, 1000)
+        parser = StompFrameParser(1000, 1000)
         with self.assertRaisesRegex(ProtocolError, reason):
             for piece in _pieces(stream, size or len(stream)):
                 found.extend(parser.feed(piece))
@@ -174,7 +174,7 @@ class HeadTests(Case):
 
     def test_zero_byte(self) -> None:
         """A zero byte in a header, which RabbitMQ lets pass, ends no frame."""
-        found = list(FrameParser().feed(b"MESSAGE\na:\0\n\nbody\0" + receipt("1")))
+        found = list(StompFrameParser().feed(b"MESSAGE\na:\0\n\nbody\0" + receipt("1")))
         self.assertEqual([each.command for each in found], ["MESSAGE", "RECEIPT"])
         self.assertEqual((found[0].headers, found[0].body), ({"a": "\0"}, b"body"))
 
@@ -183,7 +183,7 @@ class HeadTests(Case):
         stream = (
             b"\r\nMESSAGE\r\na:b\r\nc:\\r\r\n\r\nbody\0\r\n\n\r\nRECEIPT\nx:y\n\n\0"
         )
-        first, second = FrameParser().feed(stream)
+        first, second = StompFrameParser().feed(stream)
         self.assertEqual(first.headers, {"a": "b", "c": "\r"})
         self.assertEqual((first.body, second.headers), (b"body", {"x": "y"}))
 
@@ -211,7 +211,7 @@ class HeadTests(Case):
         """It is refused as soon as that is clear."""
         self.refused(b"HTTP/1.1 400 Bad", "begins with b'H'", 1)
         self.refused(b"\x15\x03\x03\x00\x02", "which is TLS: use stomp\\+ssl://")
-        parser = FrameParser()
+        parser = StompFrameParser()
         for begun in (b"MESS", b"AGE", b"\r", b"\na"):
             self.assertEqual(list(parser.feed(begun)), [])
 
@@ -253,7 +253,7 @@ class BodyTests(Case):
 
     def test_length_elsewhere(self) -> None:
         """Where lengths come last, one that does not is a header as any other."""
-        parser = FrameParser()
+        parser = StompFrameParser()
         parser.length_is_last = True
         for headers, body in (
             (b"content-length:9\na:1", b""),
@@ -278,7 +278,7 @@ class LimitTests(Case):
     def test_head(self) -> None:
         """A head larger than the limit is refused, wherever it is cut."""
         head = b"MESSAGE\na:" + b"x" * 988
-        (frame,) = FrameParser(1000, 1000).feed(head + b"\n\n\0")
+        (frame,) = StompFrameParser(1000, 1000).feed(head + b"\n\n\0")
         self.assertEqual(len(frame.headers["a"]), 988)
         for size in (2000, 999, 1):
             self.refused(head + b"xx\n\n\0", "head is larger than 1000 bytes", size)
@@ -298,7 +298,7 @@ class LimitTests(Case):
         """A body of the largest size is fine."""
         for stream in (b"MESSAGE\n\n%b\0" % (b"x" * 1000), message("s", b"y" * 1000)):
             for size in (len(stream), 77):
-                parser = FrameParser(1000, 1000)
+                parser = StompFrameParser(1000, 1000)
                 (frame,) = [
                     frame
                     for piece in _pieces(stream, size)
@@ -310,12 +310,12 @@ class LimitTests(Case):
         """By default a head has 512 KiB at most and a body 128 MiB."""
         self.assertEqual((HEAD_MOST, BODY_MOST), (524288, 134217728))
         with self.assertRaisesRegex(ProtocolError, "99999999999 bytes is larger"):
-            list(FrameParser().feed(b"MESSAGE\ncontent-length:99999999999\n\n"))
+            list(StompFrameParser().feed(b"MESSAGE\ncontent-length:99999999999\n\n"))
 
     def fed(self, stream: bytes, size: int) -> float:
         """Seconds that it takes to read a stream in pieces."""
         began = time.process_time()
-        parser = FrameParser()
+        parser = StompFrameParser()
         for piece in _pieces(stream, size):
             for _ in parser.feed(piece):
                 pass

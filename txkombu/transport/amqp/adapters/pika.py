@@ -30,10 +30,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from ....exceptions import ProtocolError
 from ....interfaces import ISessionChannelListener, ISessionListener, Properties
-from ..channel import Channel
+from ..channel import AmqpSessionChannel
 from ..interfaces import Publisher
-from ..session import Session
-from ..transport import Transport
+from ..session import AmqpSession
+from ..transport import AmqpTransportBase
 from ..wire.adapter_codec import encode_arguments, encode_properties
 from ..wire.adapter_frames import parts, pieces
 from ..wire.content import Content, assembler
@@ -52,7 +52,7 @@ _PAYLOADS: Final = {
     FRAME_HEARTBEAT: "NAME",
 }
 """What pika calls what is in a frame of each type."""
-_KEPT: Final = 500
+CACHE_SIZE: Final = 500
 """How many of a channel's publishes are kept, less content."""
 
 
@@ -61,7 +61,7 @@ def _encoded(index: int, encoded: bytes) -> object:
     return SimpleNamespace(INDEX=index, encode=lambda: [encoded])
 
 
-class PikaSession(Session):
+class PikaSession(AmqpSession):
     """One connection to one broker, of pika's; see L{ISession}."""
 
     def __init__(
@@ -72,7 +72,7 @@ class PikaSession(Session):
         listener: ISessionListener,
         warned: set[str] | None = None,
     ) -> None:
-        """See L{Session.__init__}."""
+        """See L{AmqpSession.__init__}."""
         super().__init__(parameters, place, clock, listener, warned)
         self._pika: Any = import_module("pika")
         adapter: Any = import_module(_ADAPTER)
@@ -86,12 +86,14 @@ class PikaSession(Session):
         connection._read_frame = self._read_frame
         connection._create_heartbeat_checker = lambda: None
 
-    def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
+    def _new_channel(
+        self, number: int, listener: ISessionChannelListener
+    ) -> AmqpSessionChannel:
         self._assemblers[number] = assembler(number, _method)
         return super()._new_channel(number, listener)
 
     def publisher(self, number: int) -> Publisher:
-        method = lru_cache(_KEPT)(partial(self.pack, number, _Basic.Publish))
+        method = lru_cache(CACHE_SIZE)(partial(self.pack, number, _Basic.Publish))
         return partial(self._pack_publish, number, method)
 
     # --- what is written -----------------------------------------------------
@@ -163,7 +165,7 @@ class PikaSession(Session):
         self.check_channel(number)
         payload = getattr(frame, _PAYLOADS[kind])
         self._arrived = frame
-        found = self._assemblers[number].take(kind, payload)
+        found = self._assemblers[number].handle_frame(kind, payload)
         if isinstance(found, Content):
             assert found.listed is not None
             self.take_content(number, found.method, found.listed, found.body)
@@ -211,7 +213,7 @@ def _method(read: Any) -> Method:
     return method
 
 
-class PikaTransport(Transport):
+class PikaTransport(AmqpTransportBase):
     """What connects by pika; see L{IBrokerTransport}."""
 
     session = PikaSession

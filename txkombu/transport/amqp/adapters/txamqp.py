@@ -34,10 +34,10 @@ from txamqp.message import Message
 from txamqp.protocol import AMQChannel, AMQClient
 
 from ....interfaces import ISessionChannelListener
-from ..channel import Channel
+from ..channel import AmqpSessionChannel
 from ..interfaces import Publisher
-from ..session import Session
-from ..transport import Transport
+from ..session import AmqpSession
+from ..transport import AmqpTransportBase
 from ..wire.adapter_codec import decode_method, encode_method, encode_properties
 from ..wire.adapter_frames import frame, parts, pieces
 from ..wire.content import Content as Arrived
@@ -91,7 +91,7 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]  # it has no types
 
         @raise ProtocolError: it was not due.
         """
-        found = self._assembler.take(*frame.payload)
+        found = self._assembler.handle_frame(*frame.payload)
         if isinstance(found, Arrived):
             self.client.delegate.dispatch(self, Message(found.method, (), found))
         elif found is not None:
@@ -151,10 +151,12 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
         return self.session.over
 
 
-class TxAMQPSession(Session):
+class TxAMQPSession(AmqpSession):
     """One connection to one broker; see L{ISession}."""
 
-    def _new_channel(self, number: int, listener: ISessionChannelListener) -> Channel:
+    def _new_channel(
+        self, number: int, listener: ISessionChannelListener
+    ) -> AmqpSessionChannel:
         self._client.add_channel(number)
         return super()._new_channel(number, listener)
 
@@ -185,7 +187,7 @@ class TxAMQPSession(Session):
         self._client.dataReceived(data)
 
 
-class TxAMQPTransport(Transport):
+class TxAMQPTransport(AmqpTransportBase):
     """Connects with txAMQP; see L{IBrokerTransport}."""
 
     session = TxAMQPSession

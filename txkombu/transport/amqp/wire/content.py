@@ -97,14 +97,14 @@ class Content:
         return not self._missing
 
 
-class ConnectionAssembler:
+class ConnectionContentAssembler:
     """Makes methods of the frames of the connection itself, which has no contents."""
 
     def __init__(self, decode: Callable[[bytes], Method]) -> None:
-        """See L{Assembler.__init__}."""
+        """See L{ContentAssembler.__init__}."""
         self._decode = decode
 
-    def take(self, kind: int, payload: bytes) -> Method | None:
+    def handle_frame(self, kind: int, payload: bytes) -> Method | None:
         """
         Take one frame.
 
@@ -118,7 +118,7 @@ class ConnectionAssembler:
         return self._decode(payload)
 
 
-class Assembler:
+class ContentAssembler:
     """
     Makes methods and contents of the frames of one channel.
 
@@ -134,7 +134,7 @@ class Assembler:
         self._decode = decode
         self.content: Content | None = None
 
-    def take(self, kind: int, payload: bytes) -> Method | Content | None:
+    def handle_frame(self, kind: int, payload: bytes) -> Method | Content | None:
         """
         Take one frame.
 
@@ -173,9 +173,9 @@ def _unexpected(kind: int) -> ProtocolError:
 
 def assembler(
     number: int, decode: Callable[[bytes], Any]
-) -> Assembler | ConnectionAssembler:
+) -> ContentAssembler | ConnectionContentAssembler:
     """
     @param number: the channel's; 0 is the connection.
     @param decode: makes a method of what is in its frame.
     """
-    return (Assembler if number else ConnectionAssembler)(decode)
+    return (ContentAssembler if number else ConnectionContentAssembler)(decode)

@@ -26,9 +26,9 @@ _CLASS: Final = commands.Basic.frame_id
 _END: Final = 0xCE
 _SIZES: Final = 12
 """Bytes in a header before the properties: class, weight, the body's size."""
-_LEAST: Final = _SIZES + 2
+_MIN: Final = _SIZES + 2
 """Bytes in a header without properties: their flags are always there."""
-_KEPT: Final = 500
+CACHE_SIZE: Final = 500
 _Kept = dict[bytes, tuple[str, ...]]
 
 
@@ -119,7 +119,7 @@ class DeliveryReader:
             kind != HEADER
             or channel != number
             or class_id != _CLASS
-            or not _LEAST <= size <= most
+            or not _MIN <= size <= most
             or header_stop >= end
             or data[header_stop] != _END
         ):
@@ -170,7 +170,7 @@ def _read(kept: _Kept, raw: bytes, count: int) -> tuple[str, ...] | None:
         return None
     if reader.at != len(raw):
         return None
-    if len(kept) >= _KEPT:
+    if len(kept) >= CACHE_SIZE:
         kept.clear()
     kept[raw] = texts
     return texts

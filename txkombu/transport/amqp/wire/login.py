@@ -23,7 +23,7 @@ from pamqp.base import Frame as Method
 
 from ...._version import __version__
 from ....exceptions import AuthenticationFailed, ConnectError, ProtocolError
-from ...errors import caused
+from ...errors import with_cause
 from .errors import error_of
 
 if TYPE_CHECKING:
@@ -120,10 +120,10 @@ def refused(method: Any, parameters: Parameters, place: str) -> ConnectError:
         )
     else:
         error = ConnectError(f"{place} refuses the connection: {cause}")
-    return caused(error, cause)
+    return with_cause(error, cause)
 
 
-class Login:
+class AmqpLogin:
     """
     One login.
 

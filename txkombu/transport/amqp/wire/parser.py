@@ -27,7 +27,7 @@ _INDEX: Final = Struct(">I")
 _DELIVER: Final = _INDEX.pack(commands.Basic.Deliver.index)
 
 
-class FrameParser:
+class AmqpFrameParser:
     """
     Cuts a stream of bytes into frames, in time linear in its length.
 

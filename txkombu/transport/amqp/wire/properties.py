@@ -33,7 +33,7 @@ _COMMON: Final = frozenset(
     ("content_type", "content_encoding", "headers", "delivery_mode", "priority")
 )
 """What nearly every message has, and no more."""
-_KEPT: Final = 500
+CACHE_SIZE: Final = 500
 _common: Final[dict[bytes, Properties]] = {}
 """What messages with these and with empty headers decode to; only kept to save
 time, as nearly all messages share a few of them."""
@@ -71,7 +71,7 @@ def decode_properties(listed: bytes) -> Properties:
         return {**known, "headers": {}}
     properties = _decode(listed)
     if properties.keys() == _COMMON and not properties["headers"]:
-        if len(_common) >= _KEPT:
+        if len(_common) >= CACHE_SIZE:
             _common.clear()
         _common[listed] = {**properties, "headers": {}}
     return properties

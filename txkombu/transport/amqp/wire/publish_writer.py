@@ -34,7 +34,7 @@ _V = TypeVar("_V")
 
 _SIZES: Final = 12
 """Bytes in a header before the properties: class, weight, the body's size."""
-_KEPT: Final = 500
+CACHE_SIZE: Final = 500
 """How many of each are kept."""
 _COMMON: Final = 5
 """Messages have content_type, content_encoding, headers, delivery_mode, priority."""
@@ -132,7 +132,7 @@ class PublishWriter:
 
 def _keep(kept: dict[_K, _V], key: _K, value: _V) -> _V:
     """Keep one more, but not for ever: names may all differ."""
-    if len(kept) >= _KEPT:
+    if len(kept) >= CACHE_SIZE:
         kept.clear()
     kept[key] = value
     return value

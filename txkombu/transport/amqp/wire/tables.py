@@ -160,7 +160,7 @@ class Reader:
         self.at = at + layout.size
         return value
 
-    def take(self, size: int) -> bytes:
+    def read_bytes(self, size: int) -> bytes:
         """So many bytes."""
         at = self.at
         if size > self._end - at:
@@ -170,7 +170,7 @@ class Reader:
 
     def short_string(self) -> str:
         """Up to 255 bytes of UTF-8."""
-        return self._text(self.take(self.number(_OCTET)))
+        return self._text(self.read_bytes(self.number(_OCTET)))
 
     def _text(self, raw: bytes) -> str:
         try:
@@ -180,7 +180,7 @@ class Reader:
 
     def long_string(self) -> bytes:
         """Any number of bytes."""
-        return self.take(self.number(_LONG))
+        return self.read_bytes(self.number(_LONG))
 
     def text(self) -> str | bytes:
         """The C{S} of a table: str where it is UTF-8, else bytes."""
@@ -230,7 +230,7 @@ class Reader:
         self._depth -= 1
 
     def _value(self) -> object:
-        tag = self.take(1)
+        tag = self.read_bytes(1)
         read = _READERS.get(tag)
         if read is None:
             raise ProtocolError(f"a table has a value of the unknown type {tag!r}")

@@ -12,7 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 from ...._util.validation import check_short_string
 from ....exceptions import BrokerError
 from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
-from ..dialect import Bound, Consuming, Dialect, Got, Sockets, Source
+from ..dialect import (
+    Connections,
+    ConsumeOptions,
+    Dialect,
+    GetResult,
+    Source,
+    StompBinding,
+)
 from ..wire.frames import Frame, encode_header
 from ..wire.properties import ROUTING_KEY
 from . import acks as settling
@@ -21,7 +28,7 @@ from .properties import ORIGINAL, decode_properties, encode_properties, is_redel
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
-    from ..protocol import StompSocket
+    from ..protocol import StompProtocol
 
 _NO_LIMIT: Final = 2**31 - 1
 
@@ -42,7 +49,7 @@ class ActiveMQDialect(Dialect):
     settles_by_itself = False
     keeps = True
     # What is beyond it would be read as frames.
-    body_most = 100 * 1024 * 1024
+    max_body = 100 * 1024 * 1024
     capabilities = frozenset(
         {
             Capability.QUEUE_PURGE,
@@ -107,7 +114,7 @@ class ActiveMQDialect(Dialect):
         return settling.give_back_kept(frame)
 
     async def reject_kept(
-        self, frame: Frame, socket: StompSocket, clock: IReactorTime
+        self, frame: Frame, socket: StompProtocol, clock: IReactorTime
     ) -> None:
         await recipes.dead_letter_kept(frame, socket, clock)
 
@@ -132,14 +139,14 @@ class ActiveMQDialect(Dialect):
             )
 
     def check_binding(
-        self, queue: Queue, bound: Bound, others: Sequence[Bound]
+        self, queue: Queue, bound: StompBinding, others: Sequence[StompBinding]
     ) -> None:
         mapping.check_overlap(queue.name, bound, others)
 
     # --- consuming -----------------------------------------------------------
 
     def sources(
-        self, queue: Queue, bindings: Sequence[Bound], consuming: Consuming
+        self, queue: Queue, bindings: Sequence[StompBinding], consuming: ConsumeOptions
     ) -> list[Source]:
         """
         One for each binding, and the queue of that very name.
@@ -160,33 +167,41 @@ class ActiveMQDialect(Dialect):
     # --- recipes -------------------------------------------------------------
 
     async def declare_exchange(
-        self, exchange: Exchange, passive: bool, sockets: Sockets
+        self, exchange: Exchange, passive: bool, connections: Connections
     ) -> None:
         """A virtual topic needs no declaration."""
 
     async def declare_queue(
-        self, queue: Queue, passive: bool, sockets: Sockets
+        self, queue: Queue, passive: bool, connections: Connections
     ) -> QueueDeclareOk:
-        await recipes.declare(mapping.queue_destination(queue.name), sockets)
+        await recipes.declare(mapping.queue_destination(queue.name), connections)
         return QueueDeclareOk(queue.name, None, None)
 
-    async def bind_queue(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
-        await recipes.declare(mapping.binding_destination(queue.name, bound), sockets)
+    async def bind_queue(
+        self, queue: Queue, bound: StompBinding, connections: Connections
+    ) -> None:
+        await recipes.declare(
+            mapping.binding_destination(queue.name, bound), connections
+        )
 
-    async def delete_queue(self, queue: Queue, sockets: Sockets) -> int | None:
+    async def delete_queue(self, queue: Queue, connections: Connections) -> int | None:
         raise self.unsupported("deleting queues")
 
     async def purge_queue(
-        self, queue: Queue, bindings: Sequence[Bound], sockets: Sockets
+        self, queue: Queue, bindings: Sequence[StompBinding], connections: Connections
     ) -> int:
         destinations = mapping.source_destinations(queue.name, bindings)
-        return await recipes.purge(destinations, sockets)
+        return await recipes.purge(destinations, connections)
 
     async def get(
-        self, queue: Queue, bindings: Sequence[Bound], no_ack: bool, sockets: Sockets
-    ) -> Got | None:
+        self,
+        queue: Queue,
+        bindings: Sequence[StompBinding],
+        no_ack: bool,
+        connections: Connections,
+    ) -> GetResult | None:
         destinations = mapping.source_destinations(queue.name, bindings)
-        return await recipes.get(destinations, no_ack, sockets)
+        return await recipes.get(destinations, no_ack, connections)
 
 
 def _names(entity: Exchange | Queue) -> str:

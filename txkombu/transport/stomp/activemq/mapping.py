@@ -32,7 +32,7 @@ from ....exceptions import NotSupported
 
 if TYPE_CHECKING:
     from ....entity import Exchange
-    from ..dialect import Bound
+    from ..dialect import StompBinding
 
 PRODUCT: Final = "ActiveMQ"
 
@@ -151,7 +151,7 @@ def published_to(destination: str, original: str) -> tuple[str, str]:
 # --- binding and consuming ---------------------------------------------------
 
 
-def binding_words(bound: Bound) -> Words:
+def binding_words(bound: StompBinding) -> Words:
     """
     The virtual topics that a binding stands for.
 
@@ -189,7 +189,9 @@ def overlap(one: Sequence[str], other: Sequence[str]) -> bool:
     return not rest or rest[0] == _ANY_WORDS
 
 
-def check_overlap(queue: str, bound: Bound, others: Iterable[Bound]) -> None:
+def check_overlap(
+    queue: str, bound: StompBinding, others: Iterable[StompBinding]
+) -> None:
     """
     @raise NotSupported: the queue would have two copies of some messages.
     """
@@ -205,13 +207,13 @@ def check_overlap(queue: str, bound: Bound, others: Iterable[Bound]) -> None:
             )
 
 
-def binding_destination(queue: str, bound: Bound) -> str:
+def binding_destination(queue: str, bound: StompBinding) -> str:
     """The physical queue that a binding fills."""
     words = ("Consumer", encode_word(queue), "VirtualTopic", *binding_words(bound))
     return _QUEUE + ".".join(words)
 
 
-def source_destinations(queue: str, bindings: Iterable[Bound]) -> list[str]:
+def source_destinations(queue: str, bindings: Iterable[StompBinding]) -> list[str]:
     """All that a consumer of a queue reads from, each once."""
     bound = (each for each in bindings if each.exchange.name)
     found = [queue_destination(queue)]

@@ -14,13 +14,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ..connections import all_of
-from ..dialect import Got
+from ..dialect import GetResult
 from ..wire.frames import Frame, encode_frame
 from . import acks as settling
 
 if TYPE_CHECKING:
-    from ..dialect import Sockets
-    from ..protocol import StompSocket
+    from ..dialect import Connections
+    from ..protocol import StompProtocol
 
 IDLE_SECONDS: Final = 0.5
 """
@@ -41,7 +41,7 @@ AUTO_PREFETCH: Final = 1000
 
 
 def _subscribe(
-    socket: StompSocket, id: str, destination: str, *headers: tuple[str, str]
+    socket: StompProtocol, id: str, destination: str, *headers: tuple[str, str]
 ) -> Deferred[None]:
     receipt, subscribed = socket.receipt()
     about = [("destination", destination), ("id", id), ("receipt", receipt)]
@@ -49,36 +49,36 @@ def _subscribe(
     return subscribed
 
 
-async def declare(destination: str, sockets: Sockets) -> None:
+async def declare(destination: str, connections: Connections) -> None:
     """
     Make sure of a physical queue.
 
     It is made by a consumer that takes no messages, and stays when that is gone.
     """
-    async with sockets.declaring() as socket:
+    async with connections.declaring() as socket:
         id = f"d-{uuid4().hex}"
         await _subscribe(socket, id, destination, BY_THE_CLIENT, (PREFETCH, "0"))
         socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
 
 
-async def purge(destinations: Sequence[str], sockets: Sockets) -> int:
+async def purge(destinations: Sequence[str], connections: Connections) -> int:
     """
     Take all that comes, until nothing does.
 
     @return: how many.
     """
-    async with sockets.short() as socket:
+    async with connections.short() as socket:
         arrivals = Arrivals(socket)
         await arrivals.subscribe(destinations, BY_ITSELF, AUTO_PREFETCH)
         count = 0
-        while await arrivals.next(sockets.clock) is not None:
+        while await arrivals.next(connections.clock) is not None:
             count += 1
         return count
 
 
 async def get(
-    destinations: Sequence[str], no_ack: bool, sockets: Sockets
-) -> Got | None:
+    destinations: Sequence[str], no_ack: bool, connections: Connections
+) -> GetResult | None:
     """
     Take the first message that comes.
 
@@ -87,26 +87,26 @@ async def get(
 
     @return: it, on a socket on which nothing else is under way.
     """
-    socket = await sockets.open()
+    socket = await connections.open()
     try:
         arrivals = Arrivals(socket)
         await arrivals.subscribe(destinations, BY_THE_CLIENT, 1)
         arrivals.browse(destinations)
-        frame = await arrivals.next(sockets.clock)
+        frame = await arrivals.next(connections.clock)
     except BaseException:
-        sockets.drop(socket)
+        connections.drop(socket)
         raise
     if frame is None:
-        await sockets.leave(socket)
+        await connections.leave(socket)
         return None
     arrivals.leave_others(frame)
     if no_ack:
         socket.write(settling.ack(frame))
-    return Got(frame, socket)
+    return GetResult(frame, socket)
 
 
 async def dead_letter_kept(
-    frame: Frame, socket: StompSocket, clock: IReactorTime
+    frame: Frame, socket: StompProtocol, clock: IReactorTime
 ) -> None:
     """
     Make a dead letter of a message that was kept: give it back to ourselves, who
@@ -154,7 +154,7 @@ class Arrivals:
     The messages that come by several subscriptions of one socket.
     """
 
-    def __init__(self, socket: StompSocket) -> None:
+    def __init__(self, socket: StompProtocol) -> None:
         self._socket = socket
         self._ids: set[str] = set()
         self._browsed: set[str] = set()

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ....exceptions import AccessRefused, BrokerError, NotFound
 from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
-from ..dialect import Bound, Consuming, Dialect, Got, Sockets, Source
+from ..dialect import (
+    Connections,
+    ConsumeOptions,
+    Dialect,
+    GetResult,
+    Source,
+    StompBinding,
+)
 from . import recipes
 from .arguments import KNOWN, argument_headers, lacks_dead_letter_key, queue_type
 from .mapping import (
@@ -27,11 +34,11 @@ from .properties import ROUTING_HEADERS, vocabulary
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
-    from ..protocol import StompSocket
+    from ..protocol import StompProtocol
     from ..wire.frames import Frame
 
 _QUORUM: Final = "quorum"
-_KEPT: Final = 1000
+CACHE_SIZE: Final = 1000
 
 _AS_A_WHOLE: Final = "declare it by AMQP, or with the broker's own tools"
 
@@ -121,7 +128,7 @@ class RabbitMQDialect(Dialect):
         )
 
     def _learn(self, destination: str) -> Route:
-        if len(self._origins) >= _KEPT:
+        if len(self._origins) >= CACHE_SIZE:
             self._origins.clear()
         origin = self._origins[destination] = origin_of(destination)
         return origin
@@ -185,7 +192,7 @@ class RabbitMQDialect(Dialect):
         )
 
     def check_binding(
-        self, queue: Queue, bound: Bound, others: Sequence[Bound]
+        self, queue: Queue, bound: StompBinding, others: Sequence[StompBinding]
     ) -> None:
         if bound.arguments:
             raise self.unsupported("a binding with arguments")
@@ -195,7 +202,7 @@ class RabbitMQDialect(Dialect):
     # --- consuming -----------------------------------------------------------
 
     def sources(
-        self, queue: Queue, bindings: Sequence[Bound], consuming: Consuming
+        self, queue: Queue, bindings: Sequence[StompBinding], consuming: ConsumeOptions
     ) -> list[Source]:
         if consuming.exclusive:
             raise self.unsupported("an exclusive consumer")
@@ -215,12 +222,12 @@ class RabbitMQDialect(Dialect):
     def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
         return recipes.replace_frames(id)
 
-    def binding_source(self, queue: Queue, bound: Bound) -> Source:
+    def binding_source(self, queue: Queue, bound: StompBinding) -> Source:
         to = binding_route(bound.exchange, bound.routing_key)
         headers = recipes.binding_headers(queue.name, self._described(queue))
         return Source(destination_of(to), tuple(headers))
 
-    async def catch_up(self, queue: Queue, socket: StompSocket) -> None:
+    async def catch_up(self, queue: Queue, socket: StompProtocol) -> None:
         await recipes.look(queue.name, socket)
 
     # --- recipes -------------------------------------------------------------
@@ -240,43 +247,51 @@ class RabbitMQDialect(Dialect):
         ]
 
     async def declare_exchange(
-        self, exchange: Exchange, passive: bool, sockets: Sockets
+        self, exchange: Exchange, passive: bool, connections: Connections
     ) -> None:
         # What is mapped is always there, and the default exchange, too.
         if exchange.name and is_native(exchange):
-            await recipes.look_for_exchange(exchange.name, sockets)
+            await recipes.look_for_exchange(exchange.name, connections)
 
     async def declare_queue(
-        self, queue: Queue, passive: bool, sockets: Sockets
+        self, queue: Queue, passive: bool, connections: Connections
     ) -> QueueDeclareOk:
         if passive:
-            await recipes.look_for_queue(queue.name, sockets)
+            await recipes.look_for_queue(queue.name, connections)
         else:
-            await recipes.declare(queue, self._described(queue), sockets)
+            await recipes.declare(queue, self._described(queue), connections)
         return QueueDeclareOk(queue.name, None, None)
 
-    async def probe_binding(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+    async def probe_binding(
+        self, queue: Queue, bound: StompBinding, connections: Connections
+    ) -> None:
         to = binding_route(bound.exchange, bound.routing_key)
-        await recipes.probe_binding(queue, to, sockets)
+        await recipes.probe_binding(queue, to, connections)
 
-    async def bind_queue(self, queue: Queue, bound: Bound, sockets: Sockets) -> None:
+    async def bind_queue(
+        self, queue: Queue, bound: StompBinding, connections: Connections
+    ) -> None:
         to = binding_route(bound.exchange, bound.routing_key)
-        await recipes.bind(queue, to, self._described(queue), sockets)
+        await recipes.bind(queue, to, self._described(queue), connections)
 
-    async def delete_queue(self, queue: Queue, sockets: Sockets) -> int | None:
-        await recipes.delete(queue, self._described(queue), sockets)
+    async def delete_queue(self, queue: Queue, connections: Connections) -> int | None:
+        await recipes.delete(queue, self._described(queue), connections)
         return None
 
     async def purge_queue(
-        self, queue: Queue, bindings: Sequence[Bound], sockets: Sockets
+        self, queue: Queue, bindings: Sequence[StompBinding], connections: Connections
     ) -> int:
-        return await recipes.purge(queue, sockets)
+        return await recipes.purge(queue, connections)
 
     async def get(
-        self, queue: Queue, bindings: Sequence[Bound], no_ack: bool, sockets: Sockets
-    ) -> Got | None:
+        self,
+        queue: Queue,
+        bindings: Sequence[StompBinding],
+        no_ack: bool,
+        connections: Connections,
+    ) -> GetResult | None:
         late = queue_type(queue) == _QUORUM
-        return await recipes.get(queue, no_ack, late, sockets)
+        return await recipes.get(queue, no_ack, late, connections)
 
 
 def _flag(value: bool) -> str:

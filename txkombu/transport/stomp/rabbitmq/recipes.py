@@ -48,8 +48,8 @@ from twisted.internet.task import deferLater
 from ...._util.validation import SHORT_STRING_BYTES
 from ....exceptions import AccessRefused
 from ..connections import all_of, fence
-from ..dialect import Got, Sockets
-from ..protocol import StompSocket
+from ..dialect import Connections, GetResult
+from ..protocol import StompProtocol
 from ..wire.frames import Frame, encode_frame, encode_header
 from .mapping import Route, destination_of, queue_destination
 
@@ -133,7 +133,7 @@ class _Request(NamedTuple):
     done: Deferred[None]
 
 
-def _subscribing(socket: StompSocket, destination: str, headers: Headers) -> _Request:
+def _subscribing(socket: StompProtocol, destination: str, headers: Headers) -> _Request:
     """Subscribe, by an id that the socket never had."""
     receipt, done = socket.receipt()
     id = f"{socket.name}-{receipt}"
@@ -141,7 +141,7 @@ def _subscribing(socket: StompSocket, destination: str, headers: Headers) -> _Re
     return _Request(id, subscribe_frame(destination, id, all_headers), done)
 
 
-def _ending(socket: StompSocket, subscribed: _Request) -> _Request:
+def _ending(socket: StompProtocol, subscribed: _Request) -> _Request:
     """
     End a subscription that took no messages, and has its receipt: if it was
     refused, this would be too, and perhaps be heard of first.
@@ -151,14 +151,14 @@ def _ending(socket: StompSocket, subscribed: _Request) -> _Request:
     return _Request(subscribed.id, frame, done)
 
 
-async def _all(socket: StompSocket, *requests: _Request) -> None:
+async def _all(socket: StompProtocol, *requests: _Request) -> None:
     """Write them at once, and wait for all answers."""
     socket.write(b"".join(each.frame for each in requests))
     await all_of([each.done for each in requests])
 
 
 async def _subscribe(
-    socket: StompSocket, destination: str, id: str, headers: Headers
+    socket: StompProtocol, destination: str, id: str, headers: Headers
 ) -> None:
     receipt, done = socket.receipt()
     all_headers = [*headers, ("receipt", receipt)]
@@ -169,11 +169,11 @@ async def _subscribe(
 # --- declaring ----------------------------------------------------------------
 
 
-async def declare(queue: Queue, described: Headers, sockets: Sockets) -> None:
+async def declare(queue: Queue, described: Headers, connections: Connections) -> None:
     """
     @param described: flags and arguments of the queue, as headers.
     """
-    async with sockets.of(queue) as socket:
+    async with connections.of(queue) as socket:
         transaction = id = f"d-{uuid4().hex}"
         within = ("transaction", transaction)
         receipt, done = socket.receipt()
@@ -188,7 +188,7 @@ async def declare(queue: Queue, described: Headers, sockets: Sockets) -> None:
         socket.write(unsubscribe_frame(id))
 
 
-async def look(name: str, socket: StompSocket) -> None:
+async def look(name: str, socket: StompProtocol) -> None:
     """
     Look at a queue.  What it had to hand out on that socket has come then.
 
@@ -199,12 +199,12 @@ async def look(name: str, socket: StompSocket) -> None:
     await _all(socket, _ending(socket, looking))
 
 
-async def look_for_queue(name: str, sockets: Sockets) -> None:
+async def look_for_queue(name: str, connections: Connections) -> None:
     """
     @raise NotFound: there is no such queue.
     """
     try:
-        async with sockets.declaring() as socket:
+        async with connections.declaring() as socket:
             await look(name, socket)
     except AccessRefused as error:
         # Who consumes it alone keeps us out, and not from knowing of it.
@@ -212,11 +212,11 @@ async def look_for_queue(name: str, sockets: Sockets) -> None:
             raise
 
 
-async def look_for_exchange(name: str, sockets: Sockets) -> None:
+async def look_for_exchange(name: str, connections: Connections) -> None:
     """
     @raise NotFound: there is no such exchange.
     """
-    async with sockets.declaring() as socket:
+    async with connections.declaring() as socket:
         # No queue's name may begin with "amq.".
         helper = helper_name(name.removeprefix("amq."))
         attempt = _binding_to(socket, Route(name, helper), helper, _FLEETING)
@@ -239,7 +239,7 @@ def _explained(helper: str) -> Iterator[None]:
         ) from error
 
 
-async def _probe(socket: StompSocket, queue: Queue, route: Route) -> list[_Request]:
+async def _probe(socket: StompProtocol, queue: Queue, route: Route) -> list[_Request]:
     """
     Try all that may go wrong when a queue is bound.
 
@@ -264,24 +264,24 @@ async def _probe(socket: StompSocket, queue: Queue, route: Route) -> list[_Reque
     return to_end
 
 
-async def probe_binding(queue: Queue, route: Route, sockets: Sockets) -> None:
+async def probe_binding(queue: Queue, route: Route, connections: Connections) -> None:
     """
     @raise BrokerError: a binding would be refused, and the queue deleted.
     """
-    async with sockets.declaring() as socket:
+    async with connections.declaring() as socket:
         to_end = await _probe(socket, queue, route)
         await _all(socket, *(_ending(socket, each) for each in to_end))
 
 
 async def bind(
-    queue: Queue, route: Route, described: Headers, sockets: Sockets
+    queue: Queue, route: Route, described: Headers, connections: Connections
 ) -> None:
     """
     Bind a queue that is not exclusive.
 
     @param described: as for L{declare}.
     """
-    async with sockets.declaring() as socket:
+    async with connections.declaring() as socket:
         to_end = await _probe(socket, queue, route)
         binding = _binding_to(socket, route, queue.name, described)
         await _all(socket, binding)
@@ -289,7 +289,7 @@ async def bind(
 
 
 def _binding_to(
-    socket: StompSocket, route: Route, name: str, described: Headers
+    socket: StompProtocol, route: Route, name: str, described: Headers
 ) -> _Request:
     headers = binding_headers(name, described)
     return _subscribing(socket, destination_of(route), headers)
@@ -303,14 +303,14 @@ def binding_headers(name: str, described: Headers) -> list[tuple[str, str]]:
 # --- deleting and emptying ------------------------------------------------------
 
 
-async def delete(queue: Queue, described: Headers, sockets: Sockets) -> None:
+async def delete(queue: Queue, described: Headers, connections: Connections) -> None:
     """
     Delete a queue: bind it, and end what the plugin takes for a durable
     subscription to a topic.  It knows none to anything else.
 
     @param described: as for L{declare}.
     """
-    async with sockets.short() as socket:
+    async with connections.short() as socket:
         nowhere = f"/topic/{uuid4().hex}"
         headers = binding_headers(queue.name, described)
         await _subscribe(socket, nowhere, "delete", headers)
@@ -323,7 +323,7 @@ async def delete(queue: Queue, described: Headers, sockets: Sockets) -> None:
         await done
 
 
-async def purge(queue: Queue, sockets: Sockets) -> int:
+async def purge(queue: Queue, connections: Connections) -> int:
     """@return: how many messages went."""
     count = 0
 
@@ -331,7 +331,7 @@ async def purge(queue: Queue, sockets: Sockets) -> int:
         nonlocal count
         count += 1
 
-    async with sockets.of(queue) as socket:
+    async with connections.of(queue) as socket:
         id = f"d-{uuid4().hex}"
         socket.subscribe(id, took, _ignore)
         await _subscribe(socket, queue_destination(queue.name), id, [AUTO, _ALL])
@@ -340,33 +340,35 @@ async def purge(queue: Queue, sockets: Sockets) -> int:
             seen = count
             await fence(socket)
             if seen == count:
-                await deferLater(sockets.clock, IDLE_SECONDS)
+                await deferLater(connections.clock, IDLE_SECONDS)
         await _replace(socket, id)
         socket.unsubscribe(id)
         socket.write(unsubscribe_frame(id))
     return count
 
 
-async def get(queue: Queue, no_ack: bool, late: bool, sockets: Sockets) -> Got | None:
+async def get(
+    queue: Queue, no_ack: bool, late: bool, connections: Connections
+) -> GetResult | None:
     """
     @param late: the queue may hand out later than it answers.
     """
-    socket = await sockets.open()
+    socket = await connections.open()
     try:
-        frame = await _take_one(socket, queue.name, sockets.clock if late else None)
+        frame = await _take_one(socket, queue.name, connections.clock if late else None)
     except BaseException:
-        sockets.drop(socket)
+        connections.drop(socket)
         raise
     if frame is None:
-        await sockets.leave(socket)
+        await connections.leave(socket)
         return None
     if no_ack:
         socket.write(ack_frame(frame))
-    return Got(frame, socket)
+    return GetResult(frame, socket)
 
 
 async def _take_one(
-    socket: StompSocket, name: str, clock: IReactorTime | None
+    socket: StompProtocol, name: str, clock: IReactorTime | None
 ) -> Frame | None:
     """@param clock: to wait a while for one; C{None} if there is no need to."""
     found: list[Frame] = []
@@ -378,7 +380,7 @@ async def _take_one(
     return found[0] if found else None
 
 
-async def _replace(socket: StompSocket, id: str) -> None:
+async def _replace(socket: StompProtocol, id: str) -> None:
     """End a subscription; all that was on its way has come then."""
     receipt, done = socket.receipt()
     socket.write(replace_frames(id, [("receipt", receipt)]))

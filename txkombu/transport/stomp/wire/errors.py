@@ -22,7 +22,7 @@ from ....exceptions import (
     NotFound,
     broker_error,
 )
-from ...errors import caused
+from ...errors import with_cause
 from .frames import Frame
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def login_error(frame: Frame, parameters: Parameters, place: str) -> ConnectErro
         )
     else:
         error = ConnectError(f"{place} refuses the connection: {cause}")
-    return caused(error, cause)
+    return with_cause(error, cause)
 
 
 def cancellation_of(frame: Frame) -> tuple[str, ConsumerCancelled] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from ....exceptions import ConnectError, ProtocolError
-from ...errors import caused
+from ...errors import with_cause
 from .errors import login_error
 from .frames import Frame, encode_frame
 from .parser import check_begin
@@ -72,7 +72,7 @@ def login_frame(parameters: Parameters) -> bytes:
         raise ConnectError(f"the login cannot be written: {error}") from None
 
 
-class Login:
+class StompLogin:
     """One login."""
 
     def __init__(self, parameters: Parameters, place: str) -> None:
@@ -137,7 +137,7 @@ class Login:
         try:
             _, server, _, (sends, wants) = connected(frame, [VERSION])
         except StompError as error:
-            raise caused(
+            raise with_cause(
                 ProtocolError(f"the broker's heart-beat is wrong: {error}"), error
             ) from error
         ours = _beat(self._parameters)

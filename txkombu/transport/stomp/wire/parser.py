@@ -41,7 +41,7 @@ _UNESCAPED: Final = {"\\": "\\", "c": ":", "n": "\n", "r": "\r"}
 _LENGTH: Final = pattern(r"[0-9]{1,15}")
 
 
-class FrameParser:
+class StompFrameParser:
     """
     Cuts a stream of bytes into frames, in time linear in its length.
 
@@ -55,20 +55,20 @@ class FrameParser:
     __slots__ = (
         "_body_most",
         "_frame",
-        "_head_most",
         "_kept",
         "_length",
+        "_max_head",
         "_seek",
         "length_is_last",
     )
 
-    def __init__(self, head_most: int = HEAD_MOST, body_most: int = BODY_MOST) -> None:
+    def __init__(self, head_most: int = HEAD_MOST, max_body: int = BODY_MOST) -> None:
         """
         @param head_most: bytes of a command and its headers.
         @param body_most: bytes of a body.
         """
-        self._head_most = head_most
-        self._body_most = body_most
+        self._max_head = head_most
+        self._body_most = max_body
         self._kept = bytearray()
         self._seek = 0
         self._frame: Frame | None = None  # its head is there, its body is not
@@ -147,7 +147,7 @@ class FrameParser:
         @return: where its body begins and its last line ends; 0 if it is not
             there yet.
         """
-        most = start + self._head_most
+        most = start + self._max_head
         stop = data.find(b"\n\n", start, most)
         other = data.find(b"\n\r\n", start, most if stop < 0 else stop + 1)
         if other >= 0:
@@ -168,10 +168,8 @@ class FrameParser:
 
     def _check_head(self, kept: bytes | bytearray) -> None:
         """Look at a head that is not there yet, as far as it is."""
-        if len(kept) >= self._head_most:
-            raise ProtocolError(
-                f"a frame's head is larger than {self._head_most} bytes"
-            )
+        if len(kept) >= self._max_head:
+            raise ProtocolError(f"a frame's head is larger than {self._max_head} bytes")
         self._seek = len(kept)
         check_begin(bytes(kept[:16]), *_COMMANDS)
 

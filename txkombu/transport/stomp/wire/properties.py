@@ -51,7 +51,7 @@ _LAST_SECOND: Final = 253_402_300_799
 _USUAL: Final = 5
 """How many properties a message mostly has: content type and encoding, delivery
 mode, priority, and headers without any."""
-_KEPT: Final = 500
+CACHE_SIZE: Final = 500
 
 
 class Field(NamedTuple):
@@ -217,7 +217,7 @@ class Vocabulary:
         known = self._kept.get(key)
         if known is None:
             known = self._join(self._listed(properties, 0))
-            if len(self._kept) >= _KEPT:
+            if len(self._kept) >= CACHE_SIZE:
                 self._kept.clear()
             self._kept[key] = known
         return known
