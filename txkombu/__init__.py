@@ -4,6 +4,7 @@ txkombu: Kombu's messaging model, native to Twisted.
 
 from ._version import __version__
 from .connection import BrokerConnection
+from .core.channel import Channel
 from .entity import Exchange, Queue, binding
 from .message import Message
 from .messaging.consumer import Consumer
@@ -14,6 +15,7 @@ Connection = BrokerConnection
 
 __all__ = [
     "BrokerConnection",
+    "Channel",
     "Connection",
     "Consumer",
     "Exchange",

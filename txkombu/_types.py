@@ -1,6 +1,5 @@
 """
-What crosses the contract between channels and transports; see
-L{txkombu.interfaces}, from which all of it is to be imported.
+The values that cross the contract; import them from L{txkombu.interfaces}.
 """
 
 from __future__ import annotations

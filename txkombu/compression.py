@@ -1,5 +1,5 @@
 """
-Compressed bodies: the header C{compression} says how.
+Compression of bodies, named by the header C{compression}.
 
 Names and content types are Kombu 5's.  What comes from the wire is
 decompressed piece by piece up to a limit: a small body that would become a

@@ -1,5 +1,5 @@
 """
-BrokerConnection: the front door.
+BrokerConnection: what programs begin with.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ from .exceptions import (
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
 from .url.parser import TLSOptions, parameters_for
+
+__all__ = [
+    "BrokerConnection",
+]
 
 OPERATION_TIMEOUT = 30.0
 """Seconds that an operation may take, the wait for a connection included."""

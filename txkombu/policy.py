@@ -13,6 +13,13 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from .message import Message
 
+__all__ = [
+    "FailurePolicy",
+    "drop",
+    "reject",
+    "requeue_once",
+]
+
 
 FailurePolicy = Callable[["Message", Failure], object]
 """

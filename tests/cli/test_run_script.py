@@ -5,15 +5,17 @@ The commands of a checkout: C{run}, C{.ci/run}, and the runner of the tests.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests import run_trial
+from tests import run_lanes, run_trial
 from tests.support.paths import CHECKOUT
 
 
@@ -62,7 +64,15 @@ class ScriptTests(SynchronousTestCase):
         """C{help} explains each command that there is."""
         done = self.run_script("help")
         self.assertEqual(done.returncode, 0)
-        for command in ("demo", "test", "bench", "docs"):
+        for command in (
+            "demo",
+            "check",
+            "test",
+            "test-latest",
+            "bench",
+            "docs",
+            "pins",
+        ):
             self.assertRegex(done.stdout, rf"(?m)^  {command} +\w")
 
     def test_no_such_command(self) -> None:
@@ -103,8 +113,10 @@ class ScriptTests(SynchronousTestCase):
         self.assertIn("python9 was asked", done.stderr)
 
 
+BROKER_FOLDERS = ("brokers", "further_brokers")
+
 SUITE = """
-import warnings
+import os, warnings
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -147,6 +159,10 @@ class Late(SynchronousTestCase):
         self.kept.append(fail(RuntimeError("kept")))
         self.kept.append(self.kept)
         type(self).kept = []
+
+class Dying(SynchronousTestCase):
+    def test_dies(self):
+        os._exit(3)
 """
 
 
@@ -230,3 +246,74 @@ class RunnerTests(SynchronousTestCase):
         code, lines = self.run_tests("Late")
         self.assertEqual(code, 1)
         self.assertIn("Unhandled error in Deferred:", lines)
+
+
+class LanesTests(SynchronousTestCase):
+    """C{tests.run_lanes}"""
+
+    def test_every_test_in_one_lane(self) -> None:
+        """Each module of tests is in one lane, but those for further brokers."""
+        names = [
+            ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
+            for path in sorted(CHECKOUT.glob("tests/**/test_*.py"))
+        ]
+        for name in names:
+            found = [
+                lane
+                for lane, members in run_lanes.LANES.items()
+                for each in members
+                if name == each or name.startswith(f"{each}.")
+            ]
+            further = name.startswith("tests.further_brokers.")
+            self.assertEqual(len(found), 0 if further else 1, f"{name}: {found}")
+
+    def test_only_brokers_need_one(self) -> None:
+        """Only what is in tests/brokers asks for a broker."""
+        asks = re.compile(r"\b(?:fragile_)?(?:rabbitmq|activemq)\(\)")
+        for path in CHECKOUT.glob("tests/**/test_*.py"):
+            folder = path.relative_to(CHECKOUT / "tests").parts[0]
+            if asks.search(path.read_text()) and folder not in BROKER_FOLDERS:
+                self.assertEqual(path.name, "test_rabbitmq.py")  # of the fixture
+
+    def run_lanes(self, lanes: Mapping[str, tuple[str, ...]], name: str) -> list[str]:
+        """Run these lanes; give the lines that were printed."""
+        home = Path(self.mktemp()).absolute()
+        home.mkdir(parents=True)
+        home.joinpath("samples.py").write_text(dedent(SUITE))
+        home.joinpath("lanes.py").write_text(
+            "import sys\nfrom tests import run_lanes\n"
+            f"run_lanes.LANES = {lanes!r}\n"
+            f"run_lanes.GROUPS = { ({name: list(lanes)})!r}\n"
+            f"sys.exit(run_lanes.main([{name!r}]))\n"
+        )
+        path = os.pathsep.join([str(home), str(CHECKOUT), *sys.path])
+        own = {key: each for key, each in os.environ.items() if "TXKOMBU" not in key}
+        done = subprocess.run(
+            [sys.executable, "lanes.py"],
+            env={**own, "PYTHONPATH": path, "CI": ""},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.stderr, "")
+        return [*done.stdout.splitlines(), str(done.returncode)]
+
+    def test_counted_together(self) -> None:
+        """The last line counts the tests of all lanes, the reasons stand before it."""
+        lanes = {"a": ("samples.Good",), "b": ("samples.Failing", "samples.Skipped")}
+        lines = self.run_lanes(lanes, "both")
+        self.assertEqual(lines[-2:], ["2 passed, 2 failed, 1 skipped", "1"])
+        self.assertIn("skipped 1: no broker here", lines[lines.index("=== all") :])
+
+    def test_all_good(self) -> None:
+        """With no failure the exit code is 0."""
+        lanes = {"a": ("samples.Good",), "b": ("samples.Good",)}
+        lines = self.run_lanes(lanes, "both")
+        self.assertEqual(lines[-2:], ["4 passed, 0 failed, 0 skipped", "0"])
+
+    def test_lane_that_dies(self) -> None:
+        """A lane whose process ends without a report has failed."""
+        lines = self.run_lanes({"a": ("samples.Good",), "b": ("samples.Dying",)}, "x")
+        self.assertEqual(lines[-2:], ["2 passed, 1 failed, 0 skipped", "1"])
+        self.assertIn("lane b: the process ended with 3, without a report", lines[-3])

@@ -259,9 +259,9 @@ class Channel(ChannelConsumers):
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()
-        apart = self._isolated.close_because(error)
+        isolated = self._isolated.close_because(error)
         answers = yield self._cancel_all()
-        yield apart
+        yield isolated
         if answers and self._session_channel is not None:
             answers = yield self._await_verdicts()
         channel, self._session_channel = self._session_channel, None

@@ -109,8 +109,8 @@ class ChannelConsumers(EntityOperations):
             accepted = accept_set(accept)
         except SerializerNotInstalled:
             return fail()
-        apart = self._new_isolated() if self._needs_isolation(queue) else None
-        where = self if apart is None else apart
+        isolated = self._new_isolated() if self._needs_isolation(queue) else None
+        where = self if isolated is None else isolated
         subscription = Subscription(
             where,
             queue,
@@ -128,13 +128,13 @@ class ChannelConsumers(EntityOperations):
             if self._closed is not None:
                 raise self._closed
             where._subscriptions[tag] = subscription
-            if apart is not None:
-                self._isolated.add_channel(tag, apart)
+            if isolated is not None:
+                self._isolated.add_channel(tag, isolated)
             return tag
 
         def failed(failure: Failure) -> Failure:
-            if apart is not None:
-                apart.close()
+            if isolated is not None:
+                isolated.close()
             elif failure.check(ChannelError) and subscription.has_ended_channel:
                 self._refused.add(queue.name)
             return failure

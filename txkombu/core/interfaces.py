@@ -16,6 +16,16 @@ from .topology import Topology
 from .unacked import UnackedMessages
 
 
+class DrainWaiters(Protocol):
+    """The consumers of a connection, and the calls of C{drain_events} that wait."""
+
+    def add_consumer(self, consumer: DrainedConsumer) -> None:
+        """Have C{drain_events} start one more consumer, and wait for its messages."""
+
+    def message_handled(self) -> None:
+        """Note that the callbacks of one message have finished."""
+
+
 class ChannelHost(Protocol):
     """
     The connection that a channel belongs to.
@@ -23,17 +33,19 @@ class ChannelHost(Protocol):
     @ivar topology: what was declared on it.
     @ivar tag_prefix: begins the consumer tags that are made up.
     @ivar operation_timeout: seconds for one operation.
-    @ivar drain_waiters: the L{Draining<.drain_events.Draining>} of all its channels.
     """
 
     topology: Topology
     tag_prefix: str
     operation_timeout: float
-    drain_waiters: Any
 
     @property
     def clock(self) -> IReactorTime:
         """The reactor; under test a C{Clock}."""
+
+    @property
+    def drain_waiters(self) -> DrainWaiters:
+        """What C{drain_events} starts and waits for, on all channels."""
 
     @property
     def transport_name(self) -> str:

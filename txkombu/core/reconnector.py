@@ -200,7 +200,7 @@ class Reconnector:
                 if len(failed) < len(self._alternates):
                     self._log_failed(parameters, error)
         else:
-            raise self._next_alternate(failed)
+            raise self._error_to_report(failed)
         self._live = session
         self._lifecycle.step(Event.SESSION)
         yield self._restore(session)
@@ -217,7 +217,7 @@ class Reconnector:
             "Connecting to {url} failed: {error}", url=parameters.as_uri(), error=error
         )
 
-    def _next_alternate(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
+    def _error_to_report(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
         """What all failed with: the last that time may mend, if there is one."""
         told = last = failed[-1]
         for each in failed:

@@ -206,12 +206,16 @@ class Consumer(IterableConsumer):
 
     def _on_message(self, message: Message) -> None:
         """Called by the channel with each message."""
-        intake = self._queue_subscriptions
-        if intake.ending and intake.is_late(message):
+        subscriptions = self._queue_subscriptions
+        if subscriptions.ending and subscriptions.is_late(message):
             message.nack()
             return
         self._dispatcher.deliver(message)
-        if intake.has_no_ack and intake.tags and self._dispatcher.load >= self._most:
+        if (
+            subscriptions.has_no_ack
+            and subscriptions.tags
+            and self._dispatcher.load >= self._most
+        ):
             self.channel.pause(self)
 
     def _on_handled(self) -> None:

@@ -1,5 +1,5 @@
 """
-Hosting consumers: a Twisted service that keeps them consuming.
+Hosting consumers as a Twisted service.
 """
 
 from .consumer_service import ConsumerService

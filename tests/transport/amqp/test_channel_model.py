@@ -218,6 +218,6 @@ class ConsumingTests(Case):
         """The names of queues that were warned of are not kept without end."""
         warned = self.peer.session.warned
         warned.update(f"queue {number}" for number in range(1000))
-        Probe(self.channel.queue_declare(Queue("one more", durable=False), False))
-        self.peer.send(1, commands.Queue.DeclareOk("one more", 0, 0))
+        Probe(self.channel.queue_declare(Queue("one-more", durable=False), False))
+        self.peer.send(1, commands.Queue.DeclareOk("one-more", 0, 0))
         self.assertEqual(len(warned), 1000)

@@ -1,3 +1,3 @@
 """
-AMQP 0-9-1: the native transport, and those that adapt another library's client.
+AMQP 0-9-1: native, by txAMQP, by pika.
 """

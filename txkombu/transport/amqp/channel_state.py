@@ -132,7 +132,7 @@ class ChannelState(TopologyOperations):
         return self._send(Request(kind, about, read), packet)
 
     def _pack(self, kind: type[Method], **arguments: object) -> bytes:
-        """See L{Wire.pack}."""
+        """See L{WireProtocol.pack}."""
         return self._session.pack(self.number, kind, **arguments)
 
     def _send(self, request: Request[_T], packet: bytes) -> Deferred[_T]:

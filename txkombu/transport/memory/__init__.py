@@ -1,5 +1,5 @@
 """
-C{memory://}: the reference broker, in this process.
+The reference broker, in this process.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-STOMP 1.2, for RabbitMQ's plugin and for ActiveMQ Classic.
+STOMP 1.2: RabbitMQ and ActiveMQ Classic.
 """
 
 from __future__ import annotations

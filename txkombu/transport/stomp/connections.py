@@ -86,7 +86,7 @@ class SilentOwner:
 class ConnectionPool:
     """
     Opens the sockets of one session, and ends them with it; what recipes get
-    as L{Sockets}.
+    as L{Connections}.
 
     @ivar clock: the reactor.
     """
@@ -177,7 +177,7 @@ class ConnectionPool:
 
     @asynccontextmanager
     async def short(self) -> AsyncIterator[StompProtocol]:
-        """See L{Sockets}."""
+        """See L{Connections}."""
         socket = await self.open()
         async with self._ended_by_errors(socket):
             yield socket
@@ -185,7 +185,7 @@ class ConnectionPool:
 
     @asynccontextmanager
     async def declaring(self, name: str = "") -> AsyncIterator[StompProtocol]:
-        """See L{Sockets}."""
+        """See L{Connections}."""
         socket, declared = await self._spare_or_new(name)
         async with self._ended_by_errors(socket):
             yield socket
@@ -233,7 +233,7 @@ class ConnectionPool:
         return spare
 
     def of(self, queue: Queue) -> AbstractAsyncContextManager[StompProtocol]:
-        """See L{Sockets}."""
+        """See L{Connections}."""
         owner = self.owners.get(queue.name)
         return self.declaring(queue.name) if owner is None else owner.borrowed()
 

@@ -141,7 +141,7 @@ class Dialect(ABC):
     @cvar name: the value of the C{dialect} option of a URL that asks for it.
     @cvar product: the broker's name, for people.
     @cvar errors_are_fatal: an ERROR frame ends its socket.
-    @cvar length_is_last: see L{FrameParser<.parser.FrameParser>}.
+    @cvar length_is_last: see L{StompFrameParser<.wire.parser.StompFrameParser>}.
     @cvar capabilities: what works.
     @cvar reads_bindings: a consumer, a get and a purge have to know the
         bindings of the queue; otherwise they are given none.

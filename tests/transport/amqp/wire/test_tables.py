@@ -111,7 +111,11 @@ class TableTests(SynchronousTestCase):
     def test_as_pamqp_reads(self) -> None:
         """pamqp reads what is written here."""
         table = {"a": 1, "b": "ü", "c": [True, {"d": None}], "e": _moment, "f": 2**40}
-        self.assertEqual(decode.field_table(encode_table(table))[1], table)
+        _, found = decode.field_table(encode_table(table))
+        moment = found["e"]
+        assert isinstance(moment, datetime)
+        found["e"] = moment.replace(tzinfo=timezone.utc)  # older ones tell no zone
+        self.assertEqual(found, table)
 
     def test_unknown_type(self) -> None:
         """A type that nobody knows is an error that names it."""
