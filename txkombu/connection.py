@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
-from ._util.timeouts import gather_results_in_time, with_timeout
+from ._util.timeouts import with_timeout
 from ._util.validation import check_short_string
 from ._util.waiters import SharedClose
 from .core.channel import Channel
@@ -28,6 +28,7 @@ from .core.drain_events import DrainEvents
 from .core.lifecycle import State
 from .core.liveness import is_responsive
 from .core.reconnector import Reconnector
+from .core.restoration import Restoration
 from .core.settings import Settings
 from .core.topology import Topology
 from .entity import Queue
@@ -147,23 +148,19 @@ class BrokerConnection(Settings):
     def reconnector(self) -> Reconnector:
         """What holds the session."""
         if self._reconnector is None:
+            restoration = Restoration(
+                self.topology, self.clock, lambda: self.operation_timeout
+            )
             self._reconnector = Reconnector(
                 self._alternates,
                 self._transport_of,
                 self._endpoint,
                 self.clock,
-                self._restore,
+                restoration.restore,
+                restoration.lost,
                 self._flow,
             )
         return self._reconnector
-
-    def _restore(self, session: ISession) -> Deferred[None]:
-        return self.topology.replay(session, self._all_restored)
-
-    def _all_restored(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
-        """Thousands of declarations may take long; each one may not."""
-        timeout = self.operation_timeout
-        return gather_results_in_time(began, self.clock, timeout, "restoring")
 
     def _flow(self, allowed: bool) -> None:
         for channel in list(self._channels):

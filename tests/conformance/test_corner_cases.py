@@ -718,7 +718,7 @@ class PublisherTests(SynchronousTestCase):
 
     def test_give_up(self) -> None:
         """They are told why."""
-        publisher = PublishQueue(Clock(), lambda: "waiting")
+        publisher = PublishQueue(Clock(), lambda: "waiting", lambda *told: None)
         waiting: Deferred[None] = publisher.when_ready()
         publisher.give_up(SessionLost("no more"))
         self.failureResultOf(waiting, SessionLost)

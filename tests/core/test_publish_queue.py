@@ -41,7 +41,10 @@ class PublisherTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.phase = "waiting for the connection"
-        self.publisher = PublishQueue(self.clock, lambda: self.phase)
+        self.refused: list[tuple[PublishRequest, Exception]] = []
+        self.publisher = PublishQueue(
+            self.clock, lambda: self.phase, lambda *told: self.refused.append(told)
+        )
         self.channel = FakeChannel()
 
     def up(self) -> None:

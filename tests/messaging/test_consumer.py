@@ -565,16 +565,18 @@ class EndingTests(ConsumerTestCase):
         self.end_when_declared(Consumer.close)
 
     def end_when_declared(self, end: Callable[[Consumer], Deferred[None]]) -> None:
-        """Start a consumer, and end it when its queue is declared."""
+        """Start a consumer, and end it when its queue, a new one, is declared."""
         ending: list[Deferred[None]] = []
-        consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
+        new = Queue(f"ended by {end.__name__}")
+        consumer = Consumer(self.connection, new, callbacks=[self.take])
         [queue] = cast("list[Queue]", consumer.queues)
         queue.on_declared = lambda *told: ending.append(end(consumer))
         starting = consumer.consume()
         self.flush()
         self.successResultOf(ending[0])
         self.failureResultOf(starting, ChannelClosed)
-        self.assertConsumers(0)
+        ok = self.result_of(new(self.connection).queue_declare(passive=True))
+        self.assertEqual(ok.consumer_count, 0)
 
     def test_cancel_while_the_broker_starts_it(self) -> None:
         """And when only the broker's word is missing: then it is ended at once."""

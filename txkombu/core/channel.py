@@ -32,6 +32,7 @@ from ..exceptions import (
     ChannelClosed,
     ConnectionClosed,
     KombuError,
+    NotFound,
     NotSupported,
     SerializerNotInstalled,
     SessionLost,
@@ -83,7 +84,7 @@ class Channel(ChannelConsumers):
         self._closed: KombuError | None = None
         self._end = SharedClose(self._close)
         self._on_return: dict[object, Callable[[Returned], None]] = {}
-        self.publisher = PublishQueue(self._clock, self._waits_for)
+        self.publisher = PublishQueue(self._clock, self._waits_for, self._refused_by)
         self.publisher.flow(connection.may_publish)
 
     # --- its life -----------------------------------------------------------
@@ -213,6 +214,8 @@ class Channel(ChannelConsumers):
     def channel_lost(self, error: Exception) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""
         self._session_channel = None
+        if isinstance(error, NotFound):
+            self.connection.topology.not_found(error.about)
         self._give_up_unacked()
         self._backoff.reset_if_stable(self._clock, self._up_since)
         for subscription in self._subscriptions.values():
@@ -222,6 +225,11 @@ class Channel(ChannelConsumers):
             if not isinstance(error, SessionLost):
                 self._log.warn("Channel lost, opening another: {error}", error=error)
             self._ensure_coming_up()
+
+    def _refused_by(self, message: PublishRequest, error: Exception) -> None:
+        """A publish failed; note it if its exchange is gone."""
+        if isinstance(error, NotFound):
+            self.connection.topology.not_found(message.exchange.name)
 
     def _give_up_unacked(self) -> None:
         unacked, self._unacked = self._unacked, None
@@ -368,7 +376,7 @@ class Channel(ChannelConsumers):
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 
-        return self.call(f"getting from queue {queue.name!r}", get)
+        return self.call_about([queue.name], f"getting from queue {queue.name!r}", get)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         """

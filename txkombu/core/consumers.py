@@ -140,7 +140,8 @@ class ChannelConsumers(EntityOperations):
             return failure
 
         what = f"consuming from queue {queue.name!r}"
-        starting = where.call(what, subscription.start).addCallback(started)
+        began = where.call_about([queue.name], what, subscription.start)
+        starting = began.addCallback(started)
         return starting.addErrback(failed)
 
     def _needs_isolation(self, queue: Queue) -> bool:

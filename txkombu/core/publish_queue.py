@@ -50,6 +50,8 @@ class PublishQueue:
 
     @param clock: for deadlines.
     @param phase: says what a message that waits here waits for.
+    @param refused: called with each message that was sent and whose publish failed,
+        and with the error.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class PublishQueue:
         "_pending_bytes",
         "_phase",
         "_ready",
+        "_refused",
         "_resuming",
         "_turn",
         "_turn_bytes",
@@ -76,9 +79,11 @@ class PublishQueue:
         self,
         clock: IReactorTime,
         phase: Callable[[], str],
+        refused: Callable[[PublishRequest, Exception], None],
     ) -> None:
         self._clock = clock
         self._phase = phase
+        self._refused = refused
         self._flowing = True
         self._resuming = False
         self._channel: ISessionChannel | None = None
@@ -195,6 +200,8 @@ class PublishQueue:
         self._unconfirmed -= 1
         self._unconfirmed_bytes -= len(message.body)
         self._deadlines.discard(message, message.timeout)
+        if isinstance(result, Failure) and isinstance(result.value, Exception):
+            self._refused(message, result.value)
         if self._doomed and not self._unconfirmed:
             # Behind what the caller does with this verdict, unless that takes long.
             assert message.inner is not None

@@ -146,7 +146,9 @@ class Subscription:
         """
         self.running = False
         unacked = self._channel.unacked
-        if unacked is not None and not isinstance(error, ConsumerCancelled):
+        if isinstance(error, ConsumerCancelled):
+            self._channel.connection.topology.not_found(self.queue.name)
+        elif unacked is not None:
             unacked.lose(self.tag)
         if self._stopped:
             return

@@ -59,7 +59,6 @@ class QueueSubscriptions:
         self._settings = settings
         self._tags: dict[str, tuple[Queue, bool]] = {}
         self.ending: set[str] = set()
-        self._declared: list[Queue] = []
         self._refused: list[Queue] = []
         self._lock = DeferredLock()
         self._cancels = 0
@@ -95,11 +94,12 @@ class QueueSubscriptions:
 
     def declare(self, queue: Queue) -> Deferred[Any]:
         """
-        Declare a queue once; what was declared is restored after a loss.  One
-        that goes with its last consumer may be gone each time.
+        Declare a queue, or look it up, unless the broker is known to have it.
         """
+        topology = self._channel.connection.topology
         wanted = self._settings.auto_declare
-        if not wanted or _has(self._declared, queue):
+        known = topology.is_present if wanted == "passive" else topology.knows
+        if not wanted or known(queue):
             return succeed(None)
         if self._channel.has_consumers and _has(self._refused, queue):
             return self._declare_isolated(queue)
@@ -112,10 +112,7 @@ class QueueSubscriptions:
             if passive
             else queue.declare(channel=channel)
         )
-        return began.addCallbacks(
-            lambda _: self._note_declared(queue),
-            lambda failure: self._note_refused(queue, failure),
-        )
+        return began.addErrback(lambda failure: self._note_refused(queue, failure))
 
     def _declare_isolated(self, queue: Queue) -> Deferred[Any]:
         """
@@ -134,10 +131,6 @@ class QueueSubscriptions:
         if failure.check(ChannelError) and not _has(self._refused, queue):
             self._refused.append(queue)
         return failure
-
-    def _note_declared(self, queue: Queue) -> None:
-        if not queue.auto_delete:
-            self._declared.append(queue)
 
     def start(self, no_ack: bool | None) -> Deferred[None]:
         """
@@ -278,8 +271,7 @@ class QueueSubscriptions:
     def cancel_queue(self, name: str) -> list[str]:
         """Drop a queue; @return: the tags that have to be cancelled for it."""
         self.queues[:] = [each for each in self.queues if each.name != name]
-        for noted in (self._declared, self._refused):
-            noted[:] = [each for each in noted if each.name != name]
+        self._refused[:] = [each for each in self._refused if each.name != name]
         tag = self.tag_of(name)
         return [] if tag is None else [tag]
 
