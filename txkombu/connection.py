@@ -31,6 +31,7 @@ from .core.reconnector import Reconnector
 from .core.restoration import Restoration
 from .core.settings import Settings
 from .core.topology import Topology
+from .core.turn_budget import TurnBudget
 from .entity import Queue
 from .exceptions import (
     ChannelClosed,
@@ -121,6 +122,7 @@ class BrokerConnection(Settings):
         )
         self._reconnector: Reconnector | None = None
         self._default_channel: Channel | None = None
+        self._turn_budget: TurnBudget | None = None
         self._channels: list[Channel] = []
         self.drain_waiters = DrainEvents()
         self._end = SharedClose(self._close)
@@ -161,6 +163,13 @@ class BrokerConnection(Settings):
                 self._flow,
             )
         return self._reconnector
+
+    @property
+    def turn_budget(self) -> TurnBudget:
+        """How long the handlers of all its channels may run in a turn."""
+        if self._turn_budget is None:
+            self._turn_budget = TurnBudget(self.clock)
+        return self._turn_budget
 
     def _flow(self, allowed: bool) -> None:
         for channel in list(self._channels):
@@ -338,6 +347,15 @@ class BrokerConnection(Settings):
         if self._end.begun:
             channel.close_because(_closed())
         return channel
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is connected, or about to be: not idle, not waiting."""
+        return self.state in (State.CONNECTING, State.RESTORING, State.CONNECTED)
+
+    def channel_closing(self, channel: Channel) -> None:
+        """Have no handler begin with a message of a channel that is closing."""
+        self.drain_waiters.channel_closing(channel)
 
     def channel_closed(self, channel: Channel) -> None:
         """Forget a channel that was closed, and tell its consumers."""

@@ -205,11 +205,11 @@ class ConcurrencyTests(ConsumerTestCase):
             gate.callback(None)
 
     def test_no_ack_is_bounded_too(self) -> None:
-        """A no_ack consumer pauses its deliveries when handlers are slow."""
+        """A no_ack consumer is sent what it can begin with, and as much again."""
         self.consumer(self.slow, no_ack=True, prefetch_count=3)
         self.send(*range(10))
         self.assertEqual(self.got, [0, 1, 2])
-        self.assertGreaterEqual(self.broker.waiting_in("feed"), 5)
+        self.assertEqual(self.broker.waiting_in("feed"), 4)
         while not all(gate.called for gate in self.gates):
             for gate in list(self.gates):
                 if not gate.called:

@@ -125,7 +125,11 @@ class Channel(ChannelConsumers):
     def unfinished_work(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
         return [
-            *(f"{each!r} was not settled" for each in self._own_unsettled.values()),
+            *(
+                f"{each!r} was not settled"
+                for each in self._own_unsettled.values()
+                if not each.no_ack
+            ),
             *["an operation waits for the connection"] * len(self._open.waiting),
             *["a message waits to be published"] * self.publisher.waiting,
         ]
@@ -169,6 +173,9 @@ class Channel(ChannelConsumers):
                 continue
             self._channel_up(opened)
             yield self._start_all(opened)
+            if self._session_channel is opened and opened is not None:
+                # Last: what is published may ask for replies to a consumer.
+                self.publisher.channel_up(opened)
             break
         self._bringing_up = None
         if self._session_channel is None and (self._is_needed or self._open):
@@ -198,8 +205,6 @@ class Channel(ChannelConsumers):
         if self._paused_by:
             opened.pause_delivery()
         self._open.fire(opened)
-        if self._session_channel is opened:
-            self.publisher.channel_up(opened)
 
     @inlineCallbacks
     def _start_all(
@@ -244,11 +249,13 @@ class Channel(ChannelConsumers):
     def close(self) -> Deferred[None]:
         """
         End the consumers, wait for the verdicts on what was published, flush
-        settlements, and close the channel.
+        settlements, and close the channel.  No handler begins with a message any
+        more.
 
-        @return: fires when it is closed; never fails.  Each answer of the broker
-            is waited for 5 s, and verdicts as long as an operation, if every 5 s
-            it is found to answer at all.
+        @return: fires when it is closed; never fails.  A channel that is being
+            opened for what was published is waited for as long as an operation may
+            take.  Each answer of the broker is waited for 5 s, and verdicts as long
+            as an operation, if every 5 s it is found to answer at all.
         """
         return self.close_because(
             ChannelClosed("the channel was closed by this program")
@@ -258,12 +265,15 @@ class Channel(ChannelConsumers):
         """L{close}, with what later calls fail with."""
         if self._closed is None:
             self._closed = error
+            self.connection.channel_closing(self)
         return self._end.wait()
 
     @inlineCallbacks
     def _close(self) -> Generator[Deferred[Any], Any, None]:
         error = self._closed
         assert error is not None
+        if self.publisher.waiting:
+            yield self._await_opening()
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()
@@ -280,6 +290,27 @@ class Channel(ChannelConsumers):
             closing = self._in_time(channel.close())
             if answers:
                 yield closing
+
+    def _await_opening(self) -> Deferred[Any]:
+        """
+        Let the channel come up if that is under way, so that what was published goes
+        out: no longer than an operation may take.
+        """
+        bringing_up = self._bringing_up
+        if bringing_up is None or not self.connection.is_trying:
+            return succeed(None)
+        for tag in list(self._subscriptions):
+            self.basic_cancel(tag)
+        opened: Deferred[None] = Deferred()
+
+        def over(result: T) -> T:
+            if not opened.called:
+                opened.callback(None)
+            return result
+
+        bringing_up.addBoth(over)
+        timeout = self._timeout
+        return with_timeout(opened, self._clock, timeout, "close", otherwise=None)
 
     @inlineCallbacks
     def _cancel_all(self) -> Generator[Deferred[Any], Any, bool]:

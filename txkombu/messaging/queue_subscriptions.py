@@ -49,7 +49,6 @@ class QueueSubscriptions:
 
     @ivar ending: the tags of consumers that are being ended.
     @ivar queues: bound to the channel; in the order they were given.
-    @ivar has_no_ack: whether a queue is read with no_ack.
     """
 
     def __init__(
@@ -63,7 +62,6 @@ class QueueSubscriptions:
         self._lock = DeferredLock()
         self._cancels = 0
         self.queues: list[Queue] = []
-        self.has_no_ack = False
         for queue in queues:
             self.add_queue(queue)
 
@@ -82,13 +80,19 @@ class QueueSubscriptions:
         return next(found, None)
 
     @property
+    def brief_queue(self) -> Queue | None:
+        """A queue received from that goes with its last consumer, if there is one."""
+        queues = (queue for queue, _ in self._tags.values())
+        return next((each for each in queues if each.auto_delete), None)
+
+    @property
     def tags(self) -> list[str]:
         """The tags of all consumers that run."""
         return list(self._tags)
 
     def is_late(self, message: Message) -> bool:
         """Whether its consumer is being ended, and the broker takes it back."""
-        return message.consumer_tag in self.ending and not message.no_ack
+        return message.consumer_tag in self.ending and message.is_returnable
 
     # --- declaring and starting ---------------------------------------------
 
@@ -163,7 +167,6 @@ class QueueSubscriptions:
         if not self._wants(queue, cancels):
             return
         settings = self._settings
-        self.has_no_ack = self.has_no_ack or no_ack
         priority = settings.priority
         tag: str = yield self._channel.consume(
             queue,
