@@ -54,6 +54,7 @@ class AmqpSessionChannel(ChannelState):
         self._ledger = UnackedTags()
         self._consumers = AmqpConsumers()
         self._prefetch = 0
+        self._limit = 0
         self._recovering = 0
         self._paused = False
         self._unflushed: list[Deferred[Settlement]] = []
@@ -162,11 +163,37 @@ class AmqpSessionChannel(ChannelState):
             return
         count = consumer.prefetch_count
         packets = [consumer.packet]
-        if count not in (None, self._prefetch):
+        if count not in (None, self._prefetch) and not self._limited(consumer):
             self._prefetch = count
-            self._quietly(_Basic.Qos)
-            packets.insert(0, self._pack(_Basic.Qos, prefetch_count=count))
+            packets[:0] = self._prefetch_packets(count)
         self._session.put_all(packets)
+
+    def _limited(self, consumer: AmqpConsumer) -> bool:
+        """
+        Whether the channel's limit leaves nothing to the prefetch counts, neither
+        the consumer's own nor the one it gets instead.
+
+        RabbitMQ forgets the channel's limit when it is told another prefetch count,
+        and hands out to those that run until it is told the limit again.
+        """
+        wanted, current = consumer.prefetch_count, self._prefetch
+        return (
+            self._limit > 0
+            and self._consumers.others_hold(consumer)
+            and (not wanted or wanted >= self._limit)
+            and (not current or current >= self._limit)
+        )
+
+    def _prefetch_packets(self, count: int) -> list[bytes]:
+        """Tell the prefetch count of the next consumers, and the limit again."""
+        self._quietly(_Basic.Qos)
+        packets = [self._pack(_Basic.Qos, prefetch_count=count)]
+        if self._limit:
+            self._quietly(_Basic.Qos)
+            packets.append(
+                self._pack(_Basic.Qos, prefetch_count=self._limit, global_=True)
+            )
+        return packets
 
     def _started(self, consumer: AmqpConsumer) -> None:
         consumer.started = True
@@ -224,9 +251,11 @@ class AmqpSessionChannel(ChannelState):
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         self.flush()
-        return self.request(
+        limiting = self.request(
             _Basic.Qos, "", nothing, prefetch_count=prefetch_count, global_=True
         )
+        self._limit = prefetch_count
+        return limiting
 
     def basic_recover(self) -> Deferred[None]:
         packet = self._pack(_Basic.Recover, requeue=True)

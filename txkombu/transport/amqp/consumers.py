@@ -103,6 +103,13 @@ class AmqpConsumers:
         known = self._by_tag.get(tag)
         return known[0] if known else None
 
+    def others_hold(self, consumer: AmqpConsumer) -> bool:
+        """Whether there are other consumers whose messages await settlement."""
+        return any(
+            not known[0].no_ack and known[0] is not consumer
+            for known in self._by_tag.values()
+        )
+
     def remove(self, consumer: AmqpConsumer) -> AmqpConsumer | None:
         """
         It gets no more, if it did.

@@ -17,6 +17,7 @@ from ...interfaces import Properties
 from .errors import Refused
 from .interfaces import Destination
 from .message import headers_of
+from .tables import copy_properties, copy_table, term, typed_arguments
 from .topic import TopicTrie
 
 _REMEMBERED = 1000
@@ -36,7 +37,9 @@ class Binding:
     source: str
     destination: Destination
     key: str
-    arguments: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    arguments: Mapping[str, object] = attrs.field(
+        factory=dict, hash=False, eq=typed_arguments
+    )
 
 
 RouteFunction = Callable[[Sequence[Binding], str, Properties], Iterable[Binding]]
@@ -173,9 +176,7 @@ def _same(wanted: object, headers: Mapping[str, object], name: str) -> bool:
     """A wanted None is content with any value; True is not 1, but 1.0 is."""
     if name not in headers:
         return False
-    value = headers[name]
-    flags = isinstance(value, bool), isinstance(wanted, bool)
-    return wanted is None or (value == wanted and flags[0] == flags[1])
+    return wanted is None or term(headers[name]) == term(wanted)
 
 
 class CustomRouter:
@@ -192,7 +193,11 @@ class CustomRouter:
         del self._bindings[binding]
 
     def match(self, key: str, properties: Properties) -> Sequence[Destination]:
-        return _destinations(self._function(list(self._bindings), key, properties))
+        bindings = [
+            attrs.evolve(each, arguments=copy_table(each.arguments))
+            for each in self._bindings
+        ]
+        return _destinations(self._function(bindings, key, copy_properties(properties)))
 
 
 BUILT_IN: Mapping[str, Callable[[], Router]] = {

@@ -23,7 +23,7 @@ _scalars = st.one_of(
     st.booleans(),
     st.none(),
     st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
     st.decimals(-(10**9), 10**9, places=2, allow_nan=False).filter(
         lambda value: abs(value) < 2 * 10**7
