@@ -344,7 +344,8 @@ class Consumer(IterableConsumer):
         handed out stay as they are.
 
         @param prefetch_size: in bytes; brokers do not have it.
-        @param apply_global: bound all consumers of the channel together.
+        @param apply_global: bound all consumers of the channel together, until the
+            channel or the connection is lost.  Set it before they consume.
         @return: fails with NotSupported for a prefetch_size.
         """
         if prefetch_size:

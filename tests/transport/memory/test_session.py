@@ -452,11 +452,13 @@ class ValueTests(MemoryTestCase):
             self.publish(headers={"table": {1: 1}})
 
     def test_types(self) -> None:
-        """What came as tuple or bytearray arrives as list and bytes."""
-        self.publish(headers={"tuple": (1, 2), "array": bytearray(b"3")})
+        """What came as tuple or bytearray arrives as list and text or bytes."""
+        arrays = {"text": bytearray(b"3"), "bytes": bytearray(b"\xff")}
+        self.publish(headers={"tuple": (1, 2), **arrays})
         got = self.done(self.one.basic_get(self.q, True))
         assert got is not None
-        self.assertEqual(got.properties, {"headers": {"tuple": [1, 2], "array": b"3"}})
+        wanted = {"tuple": [1, 2], "text": "3", "bytes": b"\xff"}
+        self.assertEqual(got.properties, {"headers": wanted})
 
 
 class RefusedPublishTests(MemoryTestCase):

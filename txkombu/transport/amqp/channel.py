@@ -163,29 +163,18 @@ class AmqpSessionChannel(ChannelState):
             return
         count = consumer.prefetch_count
         packets = [consumer.packet]
-        if count not in (None, self._prefetch) and not self._limited(consumer):
-            self._prefetch = count
-            packets[:0] = self._prefetch_packets(count)
+        if count not in (None, self._prefetch):
+            if self._limit and self._consumers.others_exceed(consumer, self._limit):
+                # RabbitMQ forgets the channel's limit when it is told another count,
+                # and would hand out to those others until it is told the limit again.
+                consumer.prefetch_count = self._prefetch
+            else:
+                packets[:0] = self._prefetch_packets(count)
         self._session.put_all(packets)
-
-    def _limited(self, consumer: AmqpConsumer) -> bool:
-        """
-        Whether the channel's limit leaves nothing to the prefetch counts, neither
-        the consumer's own nor the one it gets instead.
-
-        RabbitMQ forgets the channel's limit when it is told another prefetch count,
-        and hands out to those that run until it is told the limit again.
-        """
-        wanted, current = consumer.prefetch_count, self._prefetch
-        return (
-            self._limit > 0
-            and self._consumers.others_hold(consumer)
-            and (not wanted or wanted >= self._limit)
-            and (not current or current >= self._limit)
-        )
 
     def _prefetch_packets(self, count: int) -> list[bytes]:
         """Tell the prefetch count of the next consumers, and the limit again."""
+        self._prefetch = count
         self._quietly(_Basic.Qos)
         packets = [self._pack(_Basic.Qos, prefetch_count=count)]
         if self._limit:

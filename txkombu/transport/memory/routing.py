@@ -14,10 +14,10 @@ from typing import Protocol
 import attrs
 
 from ...interfaces import Properties
-from .errors import Refused
+from .errors import Refused, shown
 from .interfaces import Destination
 from .message import headers_of
-from .tables import copy_properties, copy_table, term, typed_arguments
+from .tables import copy_properties, copy_table, term, type_name, typed_arguments
 from .topic import TopicTrie
 
 _REMEMBERED = 1000
@@ -143,6 +143,12 @@ class HeadersRouter:
 
     def add_binding(self, binding: Binding) -> None:
         mode = binding.arguments.get("x-match", "all")
+        if not isinstance(mode, str):
+            raise Refused(
+                406,
+                f"Invalid x-match field type {type_name(mode)} (value {shown(mode)}); "
+                "expected longstr",
+            )
         if mode not in _X_MATCH:
             raise Refused(
                 406,

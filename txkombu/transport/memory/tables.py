@@ -53,11 +53,15 @@ def carry_table(table: Mapping[str, object], depth: int = 1) -> Table:
         check_short_string("key of a table", key)
         try:
             carried[_text(key)] = _carry(value, depth)
-        except ValueError as problem:
-            raise ValueError(f"{key!r}: {problem}") from problem
-        except TypeError as problem:
-            raise TypeError(f"{key!r}: {problem}") from problem
+        except (TypeError, ValueError) as problem:
+            raise _naming(repr(key), problem) from problem
     return carried
+
+
+def _naming(what: str, problem: Exception) -> TypeError | ValueError:
+    """The error that says which value could not be carried, and why."""
+    kind = ValueError if isinstance(problem, ValueError) else TypeError
+    return kind(f"{what}: {problem}")
 
 
 def _text(value: str) -> str:
@@ -128,7 +132,10 @@ def _carry_text(name: str, value: object) -> str:
 
 
 def _carry_time(name: str, value: Any) -> object:
-    return read_timestamp(timestamp_seconds(value))
+    try:
+        return read_timestamp(timestamp_seconds(value))
+    except (TypeError, ValueError) as problem:
+        raise _naming(name, problem) from problem
 
 
 def _carry_headers(name: str, value: object) -> Table:
@@ -137,8 +144,7 @@ def _carry_headers(name: str, value: object) -> Table:
     try:
         return carry_table(value)
     except (TypeError, ValueError) as problem:
-        kind = ValueError if isinstance(problem, ValueError) else TypeError
-        raise kind(f"{name}: {problem}") from problem
+        raise _naming(name, problem) from problem
 
 
 _CARRY: Final[Mapping[str, Callable[[str, Any], object]]] = {
