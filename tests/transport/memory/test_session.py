@@ -464,6 +464,15 @@ class ValueTests(MemoryTestCase):
 class RefusedPublishTests(MemoryTestCase):
     """What becomes of the publishes around a refused one."""
 
+    def test_too_large(self) -> None:
+        """A body beyond 128 MiB ends the channel, as it does on RabbitMQ."""
+        channel = self.channel()
+        self.queue(channel)
+        refused = channel.basic_publish(bytes(2**27 + 1), {}, DEFAULT, "q", False, True)
+        self.broker.flush()
+        error = self.failureResultOf(refused, PreconditionFailed).value
+        self.assertIn("134217729 is larger than configured max size", str(error))
+
     def test_others_are_unknown(self) -> None:
         """Publishes behind a refused one, to another exchange, are unknown."""
         channel = self.channel()

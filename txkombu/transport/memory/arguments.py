@@ -246,7 +246,7 @@ def _not_of_type(about: str, name: str, key: str, quorum: bool) -> Refused:
 def _meaning(arguments: dict[str, object]) -> QueueArguments:
     def number(key: str) -> int | None:
         value = arguments.get(key)
-        return value if isinstance(value, int) else None
+        return value if isinstance(value, int) and _is_int(value) else None
 
     def text(key: str) -> str | None:
         value = arguments.get(key)

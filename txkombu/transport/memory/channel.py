@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from ..._util.validation import check_short_string
+from ..._util.validation import check_count, check_short_string
 from ...entity import Queue
 from ...exceptions import ConsumerCancelled
 from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Settlement
@@ -76,8 +76,7 @@ class MemoryChannel(PublishingChannel):
     ) -> Deferred[None]:
         if not tag or tag in self.consumers:
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
-        if not 0 <= prefetch_count < 2**16:
-            raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
+        check_count("prefetch_count", prefetch_count, 0, 65535)
         check_short_string("consumer tag", tag)
         carried = carry_arguments(arguments, queue.name, tag)
         consumer = MemoryConsumer(
@@ -187,6 +186,8 @@ class MemoryChannel(PublishingChannel):
             self.nack(got.tag, False, True)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+
         def limit() -> None:
             self.limit = prefetch_count
             self._unpark()

@@ -4,6 +4,8 @@ Publishing on a channel of the memory broker.
 
 from __future__ import annotations
 
+from typing import Final
+
 from twisted.internet.defer import Deferred, fail, succeed
 
 from ..._util.validation import check_short_string
@@ -16,6 +18,9 @@ from .events import ConfirmEvent, Notification
 from .method_ids import BASIC_PUBLISH
 from .tables import Table, carry_properties, copy_properties
 from .topology import TopologyChannel
+
+LARGEST_BODY: Final = 2**27
+"""The bytes of the largest body that RabbitMQ takes, by default."""
 
 
 class PublishingChannel(TopologyChannel):
@@ -57,6 +62,12 @@ class PublishingChannel(TopologyChannel):
         verdict: Deferred[None] | None,
     ) -> None:
         try:
+            if len(body) > LARGEST_BODY:
+                raise Refused(
+                    406,
+                    f"message size {len(body)} is larger than configured max size "
+                    f"{LARGEST_BODY}",
+                )
             target = self._vhost.publishable(exchange.name)
             if properties.get("reply_to") == REPLY_TO:
                 properties["reply_to"] = self._reply_name()

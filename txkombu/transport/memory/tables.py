@@ -22,7 +22,7 @@ from ..._util.field_values import (
     read_timestamp,
     timestamp_seconds,
 )
-from ..._util.validation import check_short_string
+from ..._util.validation import SHORT_STRING_BYTES, check_short_string
 from ...interfaces import Properties
 
 Table = dict[str, object]
@@ -123,28 +123,30 @@ def _copy(value: object) -> object:
 
 def _carry_octet(name: str, value: object) -> int:
     if not isinstance(value, int) or not 0 <= value <= 255:
-        raise ValueError(f"{name} must be an int from 0 to 255, not {value!r}")
+        raise ValueError(f"property {name} must be an int from 0 to 255, not {value!r}")
     return int(value)
 
 
 def _carry_text(name: str, value: object) -> str:
-    return _text(check_short_string(name, value))
+    if type(value) is str and value.isascii() and len(value) <= SHORT_STRING_BYTES:
+        return value  # most are
+    return _text(check_short_string(f"property {name}", value))
 
 
 def _carry_time(name: str, value: Any) -> object:
     try:
         return read_timestamp(timestamp_seconds(value))
     except (TypeError, ValueError) as problem:
-        raise _naming(name, problem) from problem
+        raise _naming(f"property {name}", problem) from problem
 
 
 def _carry_headers(name: str, value: object) -> Table:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping, not {value!r}")
+        raise TypeError(f"property {name} must be a mapping, not {value!r}")
     try:
         return carry_table(value)
     except (TypeError, ValueError) as problem:
-        raise _naming(name, problem) from problem
+        raise _naming(f"property {name}", problem) from problem
 
 
 _CARRY: Final[Mapping[str, Callable[[str, Any], object]]] = {
@@ -172,14 +174,14 @@ def carry_properties(properties: Properties) -> Table:
     @raise TypeError: one of them is none of AMQP's, or of the wrong type.
     @raise ValueError: one is out of range, or all are too large for a frame.
     """
-    carried: Table = {}
-    for name, value in properties.items():
-        carry = _CARRY.get(name)
-        if carry is None:
-            unknown = ", ".join(sorted(properties.keys() - _CARRY.keys()))
-            raise TypeError(f"messages have no property {unknown}")
-        if value is not None:
-            carried[name] = carry(f"property {name}", value)
+    if not _CARRY.keys() >= properties.keys():
+        unknown = ", ".join(sorted(properties.keys() - _CARRY.keys()))
+        raise TypeError(f"messages have no property {unknown}")
+    carried = {
+        name: _CARRY[name](name, value)
+        for name, value in properties.items()
+        if value is not None
+    }
     if carried.get("headers"):
         size = sum(map(_property_size, carried.values()))
         _check_frame("properties", _HEADER_FIXED + size)
@@ -204,7 +206,9 @@ def carry_arguments(arguments: Mapping[str, object], *names: str) -> Table:
     @raise ValueError: one is out of range, or all are too large for a frame.
     """
     carried = carry_table(arguments)
-    texts = sum(1 + _bytes_in(name) for name in names)
+    texts = sum(
+        1 + _bytes_in(check_short_string("a name or key", name)) for name in names
+    )
     _check_frame("arguments", _METHOD_FIXED + texts + _table_size(carried))
     return carried
 
