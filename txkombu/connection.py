@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
-from ._util.timeouts import gather_results_in_time, with_timeout
+from ._util.timeouts import with_timeout
 from ._util.validation import check_short_string
 from ._util.waiters import SharedClose
 from .core.channel import Channel
@@ -28,8 +28,10 @@ from .core.drain_events import DrainEvents
 from .core.lifecycle import State
 from .core.liveness import is_responsive
 from .core.reconnector import Reconnector
+from .core.restoration import Restoration
 from .core.settings import Settings
 from .core.topology import Topology
+from .core.turn_budget import TurnBudget
 from .entity import Queue
 from .exceptions import (
     ChannelClosed,
@@ -120,6 +122,7 @@ class BrokerConnection(Settings):
         )
         self._reconnector: Reconnector | None = None
         self._default_channel: Channel | None = None
+        self._turn_budget: TurnBudget | None = None
         self._channels: list[Channel] = []
         self.drain_waiters = DrainEvents()
         self._end = SharedClose(self._close)
@@ -147,23 +150,26 @@ class BrokerConnection(Settings):
     def reconnector(self) -> Reconnector:
         """What holds the session."""
         if self._reconnector is None:
+            restoration = Restoration(
+                self.topology, self.clock, lambda: self.operation_timeout
+            )
             self._reconnector = Reconnector(
                 self._alternates,
                 self._transport_of,
                 self._endpoint,
                 self.clock,
-                self._restore,
+                restoration.restore,
+                restoration.lost,
                 self._flow,
             )
         return self._reconnector
 
-    def _restore(self, session: ISession) -> Deferred[None]:
-        return self.topology.replay(session, self._all_restored)
-
-    def _all_restored(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
-        """Thousands of declarations may take long; each one may not."""
-        timeout = self.operation_timeout
-        return gather_results_in_time(began, self.clock, timeout, "restoring")
+    @property
+    def turn_budget(self) -> TurnBudget:
+        """How long the handlers of all its channels may run in a turn."""
+        if self._turn_budget is None:
+            self._turn_budget = TurnBudget(self.clock)
+        return self._turn_budget
 
     def _flow(self, allowed: bool) -> None:
         for channel in list(self._channels):
@@ -341,6 +347,15 @@ class BrokerConnection(Settings):
         if self._end.begun:
             channel.close_because(_closed())
         return channel
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is connected, or about to be: not idle, not waiting."""
+        return self.state in (State.CONNECTING, State.RESTORING, State.CONNECTED)
+
+    def channel_closing(self, channel: Channel) -> None:
+        """Have no handler begin with a message of a channel that is closing."""
+        self.drain_waiters.channel_closing(channel)
 
     def channel_closed(self, channel: Channel) -> None:
         """Forget a channel that was closed, and tell its consumers."""

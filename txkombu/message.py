@@ -41,6 +41,9 @@ class Settler(Protocol):
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
         """Settle as handled."""
 
+    def release(self, tag: int) -> None:
+        """Settle as handled, for somebody who does not wait for it."""
+
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
         """Settle as not attempted."""
 
@@ -58,6 +61,8 @@ class Message:
 
     @ivar delivery_tag: its number on its channel.
     @ivar redelivered: whether it may have been handed out before.
+    @ivar acks_at_begin: whether L{begin} acknowledges it: its consumer asked for
+        no_ack.
     """
 
     __slots__ = (
@@ -68,6 +73,7 @@ class Message:
         "_queue",
         "_state",
         "_unacked",
+        "acks_at_begin",
         "delivery_tag",
         "redelivered",
     )
@@ -78,8 +84,10 @@ class Message:
         unacked: Settler | None,
         queue: SourceQueue | None = None,
         accept: frozenset[str] | None = None,
+        acks_at_begin: bool = False,
     ) -> None:
         self._delivery = delivery
+        self.acks_at_begin = acks_at_begin
         self._unacked = unacked
         self._queue = queue
         self._accept = accept
@@ -193,8 +201,13 @@ class Message:
 
     @property
     def no_ack(self) -> bool:
-        """Whether the broker took it for handled when it sent it."""
-        return self._unacked is None
+        """Whether its handler has nothing to settle."""
+        return self._unacked is None or self.acks_at_begin
+
+    @property
+    def is_returnable(self) -> bool:
+        """Whether L{nack} hands it back to the broker."""
+        return self._unacked is not None and not self._state
 
     @property
     def delivery_count(self) -> int:
@@ -222,6 +235,17 @@ class Message:
         return None if name is None else str(name)
 
     # --- settling -----------------------------------------------------------
+
+    def begin(self) -> None:
+        """
+        Acknowledge it if its consumer asked for no_ack: somebody begins with it.
+
+        The broker hands such messages out as any other, up to the prefetch count, so
+        that a slow handler needs not stop the whole connection.
+        """
+        unacked, self._unacked = self._unacked, None
+        if unacked is not None:
+            unacked.release(self.delivery_tag)
 
     @property
     def is_back(self) -> bool:

@@ -54,7 +54,7 @@ class SimpleQueue:
         self._producer = Producer(
             self.channel,
             self.queue.exchange,
-            routing_key=_key_to(self.queue),
+            routing_key=self.queue.routing_key,
             serializer=serializer,
             compression=compression,
         )
@@ -129,11 +129,6 @@ class SimpleQueue:
 
 def _queue_named(name: str) -> Queue:
     return Queue(name, Exchange(name, "direct"), routing_key=name)
-
-
-def _key_to(queue: Queue) -> str:
-    """The default exchange reaches a queue by its name."""
-    return queue.routing_key if queue.exchange is not None else queue.name
 
 
 def _or_empty(message: Message | None) -> Message:

@@ -38,12 +38,14 @@ class KeeperTestCase(SynchronousTestCase):
         self.restored: list[ISession] = []
         self.restore_at_once = True
         self.flows: list[bool] = []
+        self.forgotten: list[State] = []
         self.reconnector = Reconnector(
             parameters_for(self.urls),
             self.transport_for,
             None,
             self.clock,
             self.restore,
+            lambda: self.forgotten.append(self.reconnector.state),
             self.flows.append,
         )
         self.reconnector._backoff._jitter = lambda: 0.0
@@ -167,6 +169,7 @@ class ConnectTests(KeeperTestCase):
             None,
             self.clock,
             self.restore,
+            self.forgotten.clear,
             self.flows.append,
         )
         self.failureResultOf(reconnector.when_up(), TransportNotAvailable)

@@ -180,11 +180,11 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(bodies, list(range(3000)))
 
     def test_confirm_false_yields_to_the_reactor(self) -> None:
-        """Without confirms at most 200 fire in one turn, on memory too."""
+        """Without confirms at most 50 fire at once in one turn, on memory too."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         sent = [producer.publish(n, confirm=False) for n in range(450)]
-        self.assertEqual(sum(each.called for each in sent), 200)
+        self.assertEqual(sum(each.called for each in sent), 50)
         self.clock.advance(0)
         self.assertEqual(sum(each.called for each in sent), 450)
 
@@ -622,3 +622,142 @@ class RoomTests(ProducerTestCase):
         self.broker.release_confirms()
         self.flush()
         self.failureResultOf(publishing, RuntimeError)
+
+
+class OwnExchangeTests(ProducerTestCase):
+    """Publishing to a queue by its own exchange and key."""
+
+    def test_reaches_the_queue(self) -> None:
+        """It does, whatever the producer's exchange is."""
+        other = Queue("other", Exchange("elsewhere", "topic"), "a.b")
+        plain, named = Queue("plain"), Queue("named", "", "named")
+        producer = self.producer()
+        for queue in (plain, named, other, QUEUE):
+            self.result_of(queue(self.connection).declare())
+            self.result_of(
+                producer.publish(
+                    queue.name, exchange=queue.exchange, routing_key=queue.routing_key
+                )
+            )
+            message = self.result_of(queue(self.connection).get(no_ack=True))
+            assert message is not None
+            self.assertEqual(message.payload, queue.name)
+
+
+class DeclaredOnceTests(ProducerTestCase):
+    """What is declared before a publish, and what is known to be there."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.connect()
+
+    def waiting(self, queue: Queue) -> int | None:
+        """How many messages a queue has, C{None} if it is not there."""
+        try:
+            return self.result_of(
+                queue(self.other).queue_declare(passive=True)
+            ).message_count
+        except NotFound:
+            return None
+
+    def test_once(self) -> None:
+        """What was declared is not declared with each message."""
+        channel = self.result_of(self.connection.channel())
+        producer = Producer(channel, EXCHANGE, "importer")
+        told: list[str] = []
+        queue = Queue("once", on_declared=lambda name, *_: told.append(name))
+        for _ in range(3):
+            self.result_of(producer.publish(1, declare=[queue]))
+        self.assertEqual(told, ["once"])
+
+    def test_expired_queue(self) -> None:
+        """A queue that may have expired is declared again."""
+        for queue in (
+            Queue("short", expires=1),
+            Queue("short too", queue_arguments={"x-expires": 1000}),
+        ):
+            producer = Producer(self.connection)
+            self.result_of(producer.publish(1, queue.name, declare=[queue]))
+            self.clock.advance(2)
+            self.assertIsNone(self.waiting(queue))
+            self.result_of(producer.publish(2, queue.name, declare=[queue]))
+            self.assertEqual(self.waiting(queue), 1)
+
+    def test_auto_delete_queue(self) -> None:
+        """So is one that went with its last consumer."""
+        queue = Queue("brief", auto_delete=True)
+        producer = Producer(self.connection)
+        self.result_of(producer.publish(1, "brief", declare=[queue]))
+        tag = self.result_of(queue(self.other).consume(callback=lambda message: None))
+        self.result_of(queue(self.other).cancel(tag))
+        self.assertIsNone(self.waiting(queue))
+        self.result_of(producer.publish(2, "brief", declare=[queue]))
+        self.assertEqual(self.waiting(queue), 1)
+
+    def test_auto_delete_exchange(self) -> None:
+        """An exchange that went with its last binding is declared again."""
+        exchange = Exchange("passing", auto_delete=True)
+        producer = Producer(self.connection, exchange)
+        self.result_of(producer.publish(1))
+        bound = Queue("bound", exchange, "k")(self.other)
+        self.result_of(bound.declare())
+        self.result_of(bound.delete())
+        self.result_of(producer.publish(2))
+
+    def test_exchange_deleted(self) -> None:
+        """
+        When somebody else has deleted the exchange one publish fails, and the next
+        declares it again.
+        """
+        for producer in (self.producer(), self.producer(auto_declare=True)):
+            self.result_of(producer.publish(1))
+            self.result_of(EXCHANGE(self.other).delete())
+            failed = producer.publish(2)
+            self.flush()
+            self.failureResultOf(failed, NotFound)
+            self.result_of(producer.publish(3))
+
+    def test_exchange_deleted_without_confirm(self) -> None:
+        """So it is without confirms, where only the channel is told."""
+        producer = self.producer()
+        self.result_of(producer.publish(1))
+        self.result_of(EXCHANGE(self.other).delete())
+        producer.publish(2, confirm=False)
+        self.flush()
+        self.clock.advance(1)
+        self.result_of(producer.publish(3))
+
+    def test_queue_deleted(self) -> None:
+        """A queue that is found missing is declared with the next message."""
+        producer = Producer(self.connection)
+        queue = Queue("gone")
+        self.result_of(producer.publish(1, "gone", declare=[queue]))
+        self.result_of(queue(self.other).delete())
+        self.flush()
+        self.failureResultOf(self.outcome_of(queue(self.connection).get()), NotFound)
+        self.result_of(producer.publish(2, "gone", declare=[queue]))
+        self.assertEqual(self.waiting(queue), 1)
+
+    def outcome_of(self, began: Deferred[Any]) -> Deferred[Any]:
+        """Let it happen, and give it."""
+        self.flush()
+        return began
+
+    def test_passive(self) -> None:
+        """A passive producer looks its exchange up once."""
+        producer = self.producer(auto_declare="passive")
+        self.result_of(producer.publish(1))
+        self.result_of(producer.publish(2))
+        self.result_of(EXCHANGE(self.other).delete())
+        for number in (3, 4):
+            failed = producer.publish(number)
+            self.flush()
+            self.failureResultOf(failed, NotFound)
+
+    def test_by_name(self) -> None:
+        """An exchange given by its name is there once it was declared otherwise."""
+        fanout = Exchange("news", "fanout")
+        self.result_of(fanout(self.connection).declare())
+        producer = Producer(self.connection, "news")
+        self.result_of(producer.publish(1))
+        self.result_of(producer.publish(2))

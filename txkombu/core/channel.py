@@ -32,6 +32,7 @@ from ..exceptions import (
     ChannelClosed,
     ConnectionClosed,
     KombuError,
+    NotFound,
     NotSupported,
     SerializerNotInstalled,
     SessionLost,
@@ -83,7 +84,7 @@ class Channel(ChannelConsumers):
         self._closed: KombuError | None = None
         self._end = SharedClose(self._close)
         self._on_return: dict[object, Callable[[Returned], None]] = {}
-        self.publisher = PublishQueue(self._clock, self._waits_for)
+        self.publisher = PublishQueue(self._clock, self._waits_for, self._refused_by)
         self.publisher.flow(connection.may_publish)
 
     # --- its life -----------------------------------------------------------
@@ -124,7 +125,11 @@ class Channel(ChannelConsumers):
     def unfinished_work(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
         return [
-            *(f"{each!r} was not settled" for each in self._own_unsettled.values()),
+            *(
+                f"{each!r} was not settled"
+                for each in self._own_unsettled.values()
+                if not each.no_ack
+            ),
             *["an operation waits for the connection"] * len(self._open.waiting),
             *["a message waits to be published"] * self.publisher.waiting,
         ]
@@ -168,6 +173,9 @@ class Channel(ChannelConsumers):
                 continue
             self._channel_up(opened)
             yield self._start_all(opened)
+            if self._session_channel is opened and opened is not None:
+                # Last: what is published may ask for replies to a consumer.
+                self.publisher.channel_up(opened)
             break
         self._bringing_up = None
         if self._session_channel is None and (self._is_needed or self._open):
@@ -197,8 +205,6 @@ class Channel(ChannelConsumers):
         if self._paused_by:
             opened.pause_delivery()
         self._open.fire(opened)
-        if self._session_channel is opened:
-            self.publisher.channel_up(opened)
 
     @inlineCallbacks
     def _start_all(
@@ -213,6 +219,8 @@ class Channel(ChannelConsumers):
     def channel_lost(self, error: Exception) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""
         self._session_channel = None
+        if isinstance(error, NotFound):
+            self.connection.topology.not_found(error.about)
         self._give_up_unacked()
         self._backoff.reset_if_stable(self._clock, self._up_since)
         for subscription in self._subscriptions.values():
@@ -222,6 +230,11 @@ class Channel(ChannelConsumers):
             if not isinstance(error, SessionLost):
                 self._log.warn("Channel lost, opening another: {error}", error=error)
             self._ensure_coming_up()
+
+    def _refused_by(self, message: PublishRequest, error: Exception) -> None:
+        """A publish failed; note it if its exchange is gone."""
+        if isinstance(error, NotFound):
+            self.connection.topology.not_found(message.exchange.name)
 
     def _give_up_unacked(self) -> None:
         unacked, self._unacked = self._unacked, None
@@ -236,11 +249,13 @@ class Channel(ChannelConsumers):
     def close(self) -> Deferred[None]:
         """
         End the consumers, wait for the verdicts on what was published, flush
-        settlements, and close the channel.
+        settlements, and close the channel.  No handler begins with a message any
+        more.
 
-        @return: fires when it is closed; never fails.  Each answer of the broker
-            is waited for 5 s, and verdicts as long as an operation, if every 5 s
-            it is found to answer at all.
+        @return: fires when it is closed; never fails.  A channel that is being
+            opened for what was published is waited for as long as an operation may
+            take.  Each answer of the broker is waited for 5 s, and verdicts as long
+            as an operation, if every 5 s it is found to answer at all.
         """
         return self.close_because(
             ChannelClosed("the channel was closed by this program")
@@ -250,12 +265,15 @@ class Channel(ChannelConsumers):
         """L{close}, with what later calls fail with."""
         if self._closed is None:
             self._closed = error
+            self.connection.channel_closing(self)
         return self._end.wait()
 
     @inlineCallbacks
     def _close(self) -> Generator[Deferred[Any], Any, None]:
         error = self._closed
         assert error is not None
+        if self.publisher.waiting:
+            yield self._await_opening()
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()
@@ -272,6 +290,27 @@ class Channel(ChannelConsumers):
             closing = self._in_time(channel.close())
             if answers:
                 yield closing
+
+    def _await_opening(self) -> Deferred[Any]:
+        """
+        Let the channel come up if that is under way, so that what was published goes
+        out: no longer than an operation may take.
+        """
+        bringing_up = self._bringing_up
+        if bringing_up is None or not self.connection.is_trying:
+            return succeed(None)
+        for tag in list(self._subscriptions):
+            self.basic_cancel(tag)
+        opened: Deferred[None] = Deferred()
+
+        def over(result: T) -> T:
+            if not opened.called:
+                opened.callback(None)
+            return result
+
+        bringing_up.addBoth(over)
+        timeout = self._timeout
+        return with_timeout(opened, self._clock, timeout, "close", otherwise=None)
 
     @inlineCallbacks
     def _cancel_all(self) -> Generator[Deferred[Any], Any, bool]:
@@ -368,7 +407,7 @@ class Channel(ChannelConsumers):
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 
-        return self.call(f"getting from queue {queue.name!r}", get)
+        return self.call_about([queue.name], f"getting from queue {queue.name!r}", get)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         """

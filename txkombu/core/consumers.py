@@ -92,7 +92,8 @@ class ChannelConsumers(EntityOperations):
         """
         Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
 
-        @param callback: called with each L{Message}.
+        @param callback: called with each L{Message}, and, if C{no_ack}, to call
+            L{Message.begin}.
         @param consumer_tag: made up, with C{tag_prefix}, if empty.
         @param on_cancel: called with (tag, error) if the broker ends it, as
             when its queue is deleted; it is started again with growing waits.
@@ -119,7 +120,7 @@ class ChannelConsumers(EntityOperations):
             no_ack=no_ack,
             exclusive=exclusive,
             arguments={**queue.consumer_arguments, **(arguments or {})},
-            prefetch_count=prefetch_count,
+            prefetch_count=(prefetch_count or PREFETCH) if no_ack else prefetch_count,
             accept=accepted,
             on_cancel=on_cancel,
         )
@@ -140,7 +141,8 @@ class ChannelConsumers(EntityOperations):
             return failure
 
         what = f"consuming from queue {queue.name!r}"
-        starting = where.call(what, subscription.start).addCallback(started)
+        began = where.call_about([queue.name], what, subscription.start)
+        starting = began.addCallback(started)
         return starting.addErrback(failed)
 
     def _needs_isolation(self, queue: Queue) -> bool:

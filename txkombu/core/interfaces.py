@@ -13,6 +13,7 @@ from ..exceptions import KombuError
 from ..interfaces import ISession, ISessionChannel
 from ..message import Message
 from .topology import Topology
+from .turn_budget import TurnBudget
 from .unacked import UnackedMessages
 
 
@@ -38,6 +39,10 @@ class ChannelHost(Protocol):
     topology: Topology
     tag_prefix: str
     operation_timeout: float
+
+    @property
+    def turn_budget(self) -> TurnBudget:
+        """How long the handlers of all its channels may run in a turn."""
 
     @property
     def clock(self) -> IReactorTime:
@@ -67,6 +72,13 @@ class ChannelHost(Protocol):
 
     def new_channel(self) -> Any:
         """Make another channel."""
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is connected, or about to be: not idle, not waiting."""
+
+    def channel_closing(self, channel: Any) -> None:
+        """Have no handler begin with a message of a channel that is closing."""
 
     def channel_closed(self, channel: Any) -> None:
         """Forget a channel that was closed."""
@@ -135,6 +147,8 @@ class DrainedConsumer(Protocol):
     def channel(self) -> object: ...
 
     def start_if_untouched(self) -> Deferred[None]: ...
+
+    def stop_handling(self) -> None: ...
 
     def channel_closed(self) -> None: ...
 

@@ -44,6 +44,7 @@ class Reconnector:
     @param endpoint: where to connect instead of their hosts and ports.
     @param restore: called with each new session; when its Deferred fires the
         session counts as up.
+    @param forget: called when a session has ended, for whatever reason.
     @param flow: called with C{False} when publishing has to pause, and with
         C{True} when it may go on.
 
@@ -60,6 +61,7 @@ class Reconnector:
         endpoint: IStreamClientEndpoint | None,
         clock: IReactorTime,
         restore: Callable[[ISession], Deferred[None]],
+        forget: Callable[[], None],
         flow: Callable[[bool], None],
     ) -> None:
         self._alternates = alternates
@@ -69,6 +71,7 @@ class Reconnector:
         self._endpoint = endpoint
         self._clock = clock
         self._restore = restore
+        self._forget = forget
         self._flow = flow
         self._lifecycle = Lifecycle()
         self._backoff = Backoff()
@@ -144,6 +147,7 @@ class Reconnector:
             return
         self._lifecycle.step(Event.CLOSE)
         live, self._live, self.session = self._live, None, None
+        self._forget()
         self._stop_trying()
         self._up.fail(ConnectionClosed("the connection was closed"))
         try:
@@ -262,6 +266,7 @@ class Reconnector:
         live, self._live = self._live, None
         if live is not None:
             live.abort()
+            self._forget()
             self._forget_flow()
         error = failure.value
         assert isinstance(error, Exception)
@@ -310,6 +315,7 @@ class Reconnector:
         if self._live is None:
             return
         self._live = self.session = None
+        self._forget()
         self._forget_flow()
         self.last_error = reason
         if self.state is State.CONNECTED:

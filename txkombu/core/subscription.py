@@ -21,6 +21,9 @@ from ..message import Message
 from .interfaces import SubscriptionHost
 from .unacked import UnackedMessages
 
+_DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
+"""RabbitMQ's pseudo-queue, which takes only consumers with no_ack."""
+
 
 class Subscription:
     """
@@ -71,7 +74,7 @@ class Subscription:
         return session_channel.basic_consume(
             self.queue,
             self.tag,
-            self._no_ack,
+            self._takes_all,
             self._exclusive,
             self._arguments,
             self._prefetch_count,
@@ -82,12 +85,23 @@ class Subscription:
     def _handler(self, unacked: UnackedMessages) -> Callable[[Delivery], None]:
         """Make what is called for each delivery: the hot path, so a closure."""
         callback, queue, accept = self._callback, self.queue, self._accept
-        settles = None if self._no_ack else unacked
+        settles = None if self._takes_all else unacked
+        acks_at_begin = self._no_ack and not self._takes_all
 
         def handle(delivery: Delivery) -> None:
-            callback(Message(delivery, settles, queue, accept))
+            callback(Message(delivery, settles, queue, accept, acks_at_begin))
 
         return handle
+
+    @property
+    def _takes_all(self) -> bool:
+        """
+        Whether the broker has to take messages for handled when it sends them.
+
+        Other consumers with no_ack are told so late as somebody begins with each, so
+        that the prefetch count bounds what waits here.
+        """
+        return self._no_ack and self.queue.name.startswith(_DIRECT_REPLY_TO)
 
     def _started(self, _: object) -> None:
         self.running = True
@@ -146,7 +160,9 @@ class Subscription:
         """
         self.running = False
         unacked = self._channel.unacked
-        if unacked is not None and not isinstance(error, ConsumerCancelled):
+        if isinstance(error, ConsumerCancelled):
+            self._channel.connection.topology.not_found(self.queue.name)
+        elif unacked is not None:
             unacked.lose(self.tag)
         if self._stopped:
             return

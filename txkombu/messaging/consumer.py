@@ -148,7 +148,11 @@ class Consumer(IterableConsumer):
         self._end = SharedClose(self._close)
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(
-            limit, self._on_failure, self._on_handled, self._on_unsettled
+            limit,
+            self.channel.connection.turn_budget,
+            self._on_failure,
+            self._on_handled,
+            self._on_unsettled,
         )
         self._choose_handler()
         self.channel.connection.drain_waiters.add_consumer(self)
@@ -211,16 +215,8 @@ class Consumer(IterableConsumer):
             message.nack()
             return
         self._dispatcher.deliver(message)
-        if (
-            subscriptions.has_no_ack
-            and subscriptions.tags
-            and self._dispatcher.load >= self._most
-        ):
-            self.channel.pause(self)
 
     def _on_handled(self) -> None:
-        if self._queue_subscriptions.has_no_ack:
-            self._maybe_resume()
         self.channel.connection.drain_waiters.message_handled()
 
     def _on_unsettled(self) -> None:
@@ -241,14 +237,6 @@ class Consumer(IterableConsumer):
                 held=held,
             )
 
-    def _maybe_resume(self) -> None:
-        if self._dispatcher.load <= self._most // 2:
-            self.channel.resume(self)
-
-    @property
-    def _most(self) -> int:
-        return self.prefetch_count or PREFETCH
-
     # --- consuming ----------------------------------------------------------
 
     def consume(self, no_ack: bool | None = None) -> Deferred[None]:
@@ -267,6 +255,7 @@ class Consumer(IterableConsumer):
         self._touched = True
         if self._end.begun:
             return fail(consumer_closed())
+        self._dispatcher.resume()
         return self._queue_subscriptions.start(no_ack)
 
     def declare(self) -> Deferred[None]:
@@ -327,8 +316,6 @@ class Consumer(IterableConsumer):
         # Now: a handler that ends meanwhile must not make room for one of them.
         for message in self._dispatcher.give_back(set(tags)):
             message.nack()
-        if not self._queue_subscriptions.tags:
-            self.channel.resume(self)
         return cancelling
 
     def qos(
@@ -346,7 +333,9 @@ class Consumer(IterableConsumer):
         @param prefetch_size: in bytes; brokers do not have it.
         @param apply_global: bound all consumers of the channel together, until the
             channel or the connection is lost.  Set it before they consume.
-        @return: fails with NotSupported for a prefetch_size.
+        @return: fails with NotSupported for a prefetch_size, and for a running
+            exclusive consumer of a queue that goes with its last consumer: it would
+            have to end before the next one can start.
         """
         if prefetch_size:
             name = self.channel.connection.transport_name
@@ -354,6 +343,14 @@ class Consumer(IterableConsumer):
         check_count("prefetch_count", prefetch_count, 0, 65535)
         if apply_global:
             return self.channel.basic_qos(prefetch_count)
+        brief = self._queue_subscriptions.brief_queue
+        if brief is not None and self.exclusive:
+            hint = (
+                f"queue {brief.name!r} goes with its last consumer, and this one is "
+                "exclusive: give prefetch_count when the consumer is made"
+            )
+            name = self.channel.connection.transport_name
+            return fail(NotSupported("qos", name, hint))
         self.prefetch_count = prefetch_count
         if self.concurrency is None:
             self._dispatcher.set_limit(prefetch_count)
@@ -362,8 +359,16 @@ class Consumer(IterableConsumer):
     def flow(self, active: bool) -> Deferred[None]:
         """
         Stop receiving for a while, and go on: as L{cancel} and L{consume}.
+
+        A queue that goes with its last consumer keeps it: there the handlers only
+        begin with no further message.
         """
-        return self.consume() if active else self.cancel()
+        if active:
+            return self.consume()
+        if self._queue_subscriptions.brief_queue is None:
+            return self.cancel()
+        self._dispatcher.pause()
+        return succeed(None)
 
     def recover(self, requeue: bool = False) -> Deferred[None]:
         """
@@ -385,6 +390,7 @@ class Consumer(IterableConsumer):
         return self._end.wait()
 
     def _close(self) -> Deferred[None]:
+        self.stop_handling()
         return self.cancel().addCallback(lambda _: self._release())
 
     def _release(self) -> Deferred[None] | None:
@@ -396,6 +402,10 @@ class Consumer(IterableConsumer):
             return self.channel.close()
         self._dispatcher.when_idle().addCallback(lambda _: self.channel.close())
         return None
+
+    def stop_handling(self) -> None:
+        """Begin with no further message; those that wait are handed back."""
+        self._dispatcher.close()
 
     def channel_closed(self) -> None:
         """Its channel was closed: tell who waits for a message that none comes."""

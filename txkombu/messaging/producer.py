@@ -98,7 +98,11 @@ class Producer:
         if auto_declare is not None:
             self.auto_declare = auto_declare
         check_auto_declare(self.auto_declare)
-        self._declared = not self.auto_declare or self._exchange.is_predeclared
+        exchange = self._exchange
+        undeclarable = exchange.is_predeclared or exchange.no_declare
+        self._declares = bool(self.auto_declare) and not undeclarable
+        self._topology = self.channel.connection.topology
+        self._present_at = -1
         self._declaring: Waiters[None] = Waiters()
         self._coupling = FlowControl(self._is_ready, self.when_ready)
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
@@ -212,7 +216,11 @@ class Producer:
         message = PublishRequest(
             data, sent, target, routing_key, mandatory, confirm, limit
         )
-        message.held = bool(entities) or not self._declared
+        message.held = bool(entities) or (
+            self._declares
+            and self._present_at != self._topology.lapses
+            and not self._is_present()
+        )
         if isinstance(reply_to, Queue):
             message.reply_to = reply_to
         done = self.channel.publish(message)
@@ -262,23 +270,32 @@ class Producer:
     def _declare_all(
         self, entities: list[Exchange | Queue]
     ) -> Generator[Deferred[Any], Any, None]:
-        if not self._declared:
+        if not self.channel.is_open:
+            yield self.channel.when_open()  # what was declared is restored by then
+        if self._declares and not self._is_present():
             yield self._when_declared()
         for entity in entities:
-            if not self.channel.connection.topology.knows(entity):
+            if not self._topology.knows(entity):
                 yield entity.declare(channel=self.channel)
+
+    def _is_present(self) -> bool:
+        """Whether the exchange need not be declared; asked again after a lapse."""
+        exchange, topology = self._exchange, self._topology
+        if self.auto_declare == "passive" or exchange.passive or exchange.by_name:
+            present = topology.is_present(exchange)
+        else:
+            present = topology.knows(exchange)
+        if present:
+            self._present_at = topology.lapses
+        return present
 
     def _when_declared(self) -> Deferred[None]:
         """Declare the exchange once, however many publishes wait for it."""
         first = not self._declaring
         waiter = self._declaring.wait()
         if first:
-            self.declare().addCallbacks(self._exchange_declared, self._not_declared)
+            self.declare().addCallbacks(self._declaring.fire, self._not_declared)
         return waiter
-
-    def _exchange_declared(self, _: object) -> None:
-        self._declared = True
-        self._declaring.fire(None)
 
     def _not_declared(self, failure: Failure) -> None:
         error = failure.value

@@ -49,7 +49,6 @@ class QueueSubscriptions:
 
     @ivar ending: the tags of consumers that are being ended.
     @ivar queues: bound to the channel; in the order they were given.
-    @ivar has_no_ack: whether a queue is read with no_ack.
     """
 
     def __init__(
@@ -59,12 +58,10 @@ class QueueSubscriptions:
         self._settings = settings
         self._tags: dict[str, tuple[Queue, bool]] = {}
         self.ending: set[str] = set()
-        self._declared: list[Queue] = []
         self._refused: list[Queue] = []
         self._lock = DeferredLock()
         self._cancels = 0
         self.queues: list[Queue] = []
-        self.has_no_ack = False
         for queue in queues:
             self.add_queue(queue)
 
@@ -83,23 +80,30 @@ class QueueSubscriptions:
         return next(found, None)
 
     @property
+    def brief_queue(self) -> Queue | None:
+        """A queue received from that goes with its last consumer, if there is one."""
+        queues = (queue for queue, _ in self._tags.values())
+        return next((each for each in queues if each.auto_delete), None)
+
+    @property
     def tags(self) -> list[str]:
         """The tags of all consumers that run."""
         return list(self._tags)
 
     def is_late(self, message: Message) -> bool:
         """Whether its consumer is being ended, and the broker takes it back."""
-        return message.consumer_tag in self.ending and not message.no_ack
+        return message.consumer_tag in self.ending and message.is_returnable
 
     # --- declaring and starting ---------------------------------------------
 
     def declare(self, queue: Queue) -> Deferred[Any]:
         """
-        Declare a queue once; what was declared is restored after a loss.  One
-        that goes with its last consumer may be gone each time.
+        Declare a queue, or look it up, unless the broker is known to have it.
         """
+        topology = self._channel.connection.topology
         wanted = self._settings.auto_declare
-        if not wanted or _has(self._declared, queue):
+        known = topology.is_present if wanted == "passive" else topology.knows
+        if not wanted or known(queue):
             return succeed(None)
         if self._channel.has_consumers and _has(self._refused, queue):
             return self._declare_isolated(queue)
@@ -112,10 +116,7 @@ class QueueSubscriptions:
             if passive
             else queue.declare(channel=channel)
         )
-        return began.addCallbacks(
-            lambda _: self._note_declared(queue),
-            lambda failure: self._note_refused(queue, failure),
-        )
+        return began.addErrback(lambda failure: self._note_refused(queue, failure))
 
     def _declare_isolated(self, queue: Queue) -> Deferred[Any]:
         """
@@ -134,10 +135,6 @@ class QueueSubscriptions:
         if failure.check(ChannelError) and not _has(self._refused, queue):
             self._refused.append(queue)
         return failure
-
-    def _note_declared(self, queue: Queue) -> None:
-        if not queue.auto_delete:
-            self._declared.append(queue)
 
     def start(self, no_ack: bool | None) -> Deferred[None]:
         """
@@ -170,7 +167,6 @@ class QueueSubscriptions:
         if not self._wants(queue, cancels):
             return
         settings = self._settings
-        self.has_no_ack = self.has_no_ack or no_ack
         priority = settings.priority
         tag: str = yield self._channel.consume(
             queue,
@@ -278,8 +274,7 @@ class QueueSubscriptions:
     def cancel_queue(self, name: str) -> list[str]:
         """Drop a queue; @return: the tags that have to be cancelled for it."""
         self.queues[:] = [each for each in self.queues if each.name != name]
-        for noted in (self._declared, self._refused):
-            noted[:] = [each for each in noted if each.name != name]
+        self._refused[:] = [each for each in self._refused if each.name != name]
         tag = self.tag_of(name)
         return [] if tag is None else [tag]
 
