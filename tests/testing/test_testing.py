@@ -179,6 +179,17 @@ class BrokerTests(BrokerTestCase):
         self.assertEqual(other.payload, [2])
         self.assertEqual(self.broker.published_to("elsewhere"), [])
 
+    def test_published_is_kept(self) -> None:
+        """It tells of headers as they were, and not of what was refused."""
+        producer = Producer(self.connection, EXCHANGE, "importer")
+        values = [1]
+        self.result_of(producer.publish(1, headers={"list": values}))
+        values.append(2)
+        with self.assertRaisesRegex(ValueError, "'load'"):
+            producer.publish(2, headers={"load": float("nan")})
+        self.assertEqual([each.payload for each in self.published], [1])
+        self.assertEqual(self.published[0].headers, {"list": [1]})
+
     def test_refuse_and_accept(self) -> None:
         """Connections can be refused, with an error of one's own."""
         self.broker.refuse(ConnectError("not today"))

@@ -331,7 +331,8 @@ class Consumer(IterableConsumer):
         handed out stay as they are.
 
         @param prefetch_size: in bytes; brokers do not have it.
-        @param apply_global: bound all consumers of the channel together.
+        @param apply_global: bound all consumers of the channel together, until the
+            channel or the connection is lost.  Set it before they consume.
         @return: fails with NotSupported for a prefetch_size, and for a running
             exclusive consumer of a queue that goes with its last consumer: it would
             have to end before the next one can start.
