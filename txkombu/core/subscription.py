@@ -60,11 +60,13 @@ class Subscription:
         self._restarting: Deferred[None] | None = None
         self._began_on: ISessionChannel | None = None
         self._stopped = False
+        self._ended = False
         self.running = False
 
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
         """@return: fails with the broker's refusal."""
         self._began_on = session_channel
+        self._ended = False
         unacked = self._channel.unacked
         assert unacked is not None
         handle = self._handler(unacked)
@@ -85,12 +87,15 @@ class Subscription:
         settles = None if self._no_ack else unacked
 
         def handle(delivery: Delivery) -> None:
-            callback(Message(delivery, settles, queue, accept))
+            try:
+                callback(Message(delivery, settles, queue, accept))
+            except BaseException:  # sys.exit() must not end the transport's loop
+                self._log.failure("{callback} failed", callback=callback)
 
         return handle
 
     def _started(self, _: object) -> None:
-        self.running = True
+        self.running = not self._ended
         self._since = self._channel.connection.clock.seconds()
 
     def channel_lost(self) -> None:
@@ -123,7 +128,9 @@ class Subscription:
         try:
             yield self._bounded(self.start(opened), "consume")
         except (SessionLost, ChannelClosed):
-            return
+            if self._channel.session_channel is opened:
+                # It lost a connection of its own; the channel starts nothing again.
+                self._failed(Failure())
         except CancelledError:
             raise
         except Exception:
@@ -145,6 +152,7 @@ class Subscription:
         start it again after a while.
         """
         self.running = False
+        self._ended = True
         unacked = self._channel.unacked
         if unacked is not None and not isinstance(error, ConsumerCancelled):
             unacked.lose(self.tag)
@@ -184,6 +192,9 @@ class Subscription:
             self._leave_to_others()
             raise
         self._restarting = None
+        if self._ended:
+            self._restart_later()
+            return
         self._log.info(
             "Consumer {tag!r} consumes from queue {queue!r} again",
             tag=self.tag,
