@@ -408,6 +408,37 @@ class OwnerTests(StompTestCase):
         [error] = self.inbox.journal.all("cancelled")
         self.assertIsInstance(error, ConsumerCancelled)
 
+    def test_deleted_by_the_broker(self) -> None:
+        """
+        If the broker deletes it its consumers are told once, and it is declared
+        and consumed again on another socket.
+        """
+        self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
+        self.consume()
+        error = ConsumerCancelled("deleted")
+        for _, on_cancelled in list(self.owner.subscribed.values()):
+            on_cancelled(error)
+        self.assertEqual(self.inbox.journal.all("cancelled"), [error])
+        self.assertEqual(self.names(), [])
+        self.assertTrue(self.owner.left)
+        self.successResultOf(self.channel.queue_declare(self.queue, False))
+        self.consume()
+        self.assertIsNot(self.last, self.owner)
+        self.last.deliver("o1", b"1")
+        self.assertEqual(self.inbox.bodies, [b"1"])
+
+    def test_deleted_by_the_broker_unread(self) -> None:
+        """If nobody consumes it then, whoever gets from it next hears of it."""
+        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
+        got = self.channel.basic_get(self.queue, False)
+        self.assertIsNone(self.successResultOf(got))
+        [(_, on_cancelled)] = self.owner.subscribed.values()
+        on_cancelled(ConsumerCancelled("deleted"))
+        self.assertTrue(self.owner.left)
+        self.dialect.recipes.clear()
+        self.channel.basic_get(self.queue, False)
+        self.assertEqual(self.dialect.recipes, ["get q"])
+
     def test_purged(self) -> None:
         """What is kept is thrown away, too."""
         self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
