@@ -23,6 +23,7 @@ so they are kept by transactions that are open until then.  A consumer lives onc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -146,10 +147,9 @@ class StompConsumer(MessageHolder):
         if self._state is ConsumerState.STARTING:
             self._bound_meanwhile = bindings
         elif self._state is ConsumerState.RUNNING:
-            try:
+            # Its owner hears of a lost socket, and starts it with all bindings.
+            with suppress(SessionLost):
                 await self._subscribe(self.sources(bindings))
-            except SessionLost:
-                pass  # its owner hears of that, and starts it with all bindings
 
     async def _subscribe(self, sources: Sequence[Source]) -> None:
         known = self._subscribed.values()
