@@ -8,7 +8,14 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.core.test_subscription import SubscriptionTestCase
 from tests.support.fakes import FakeSession, delivery
 from txkombu import Queue
-from txkombu.exceptions import ChannelClosed, ConsumerCancelled, SessionLost
+from txkombu.exceptions import (
+    AuthenticationFailed,
+    ChannelClosed,
+    ConsumerCancelled,
+    OperationTimeout,
+    ResourceError,
+    SessionLost,
+)
 from txkombu.interfaces import ISessionChannel, ISessionChannelListener
 from txkombu.message import Message
 
@@ -80,6 +87,36 @@ class StartAgainTests(SubscriptionTestCase):
         self.consumed()[-1].succeed()
         self.assertConsumes()
         self.end()
+
+    def test_no_channel(self) -> None:
+        """
+        If there is no connection for its channel that is logged without a traceback,
+        and tried again; a fault of ours has one.
+        """
+        for error in (
+            ResourceError("cannot open one more connection"),
+            AuthenticationFailed("not now"),
+            OperationTimeout("opening", 10),
+            ZeroDivisionError(),
+        ):
+            self.setUp()
+            self.consume()
+            with capturedLogs() as events:
+                self.session.answers["open_channel"] = error
+                self.own.die(ChannelClosed("lost"))
+                self.clock.advance(1)
+            told = [each for each in events if "Channel cannot" in each["log_format"]]
+            self.assertTrue(told)
+            ours = isinstance(error, ZeroDivisionError)
+            for event in told:
+                self.assertIn("trying again", event["log_format"])
+                self.assertEqual("log_failure" in event, ours)
+            del self.session.answers["open_channel"]
+            self.clock.advance(10)
+            self.session.channels[0] = self.session.channels[-1]
+            self.assertConsumes()
+            self.end()
+            self.flushLoggedErrors()
 
     def test_session_lost_behind(self) -> None:
         """If the session is lost behind it there is one consumer, not two."""

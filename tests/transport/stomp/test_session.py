@@ -7,6 +7,7 @@ from zope.interface.verify import verifyObject
 
 from tests.contract.harness import ChannelWatcher, Inbox, Probe, consume, publish
 from tests.support.stomp_fakes import FakeSocket, StompTestCase
+from txkombu.core.topology import Topology
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import (
     AuthenticationFailed,
@@ -153,6 +154,30 @@ class SessionTests(StompTestCase):
         late = self.connector.accept()
         self.assertIsInstance(opening.outcome, SessionLost)
         self.assertTrue(late.dropped)
+
+    def test_restored(self) -> None:
+        """
+        If a socket fails while declarations are restored the queue is not taken for
+        refused: restoring fails, and is begun again with another session.
+        """
+        for refused in (True, False):
+            self.setUp()
+            topology = Topology(lambda old, new: None)
+            topology.queue_declared(Queue("q"), False)
+            replaying = Probe(topology.replay(self.session))
+            self.connector.accept()
+            self.dialect.waits = True
+            if refused:
+                self.connector.refuse()
+                self.main.answer_all()
+                self.assertIsInstance(replaying.outcome, ResourceError)
+            else:
+                socket = self.connector.accept()
+                _, done = socket.receipt()
+                done.chainDeferred(self.dialect.next[0])
+                socket.lose()
+                self.assertIsInstance(replaying.outcome, SessionLost)
+            self.session.abort()
 
     def test_owner_fails(self) -> None:
         """An error of the owner is logged."""
