@@ -174,7 +174,7 @@ class StompChannel(StompTopologyChannel):
             publish = publishing.prepare(body, properties, exchange, routing_key)
         except (NotSupported, ContentTooLarge) as error:
             return fail(error)
-        if self._operations.declaring:
+        if self._operations.holds_up:
             later = self._operations.add_call
             return publishing.hold(publish, body, confirm, later)
         return publishing.send(publish, body, confirm)
