@@ -98,28 +98,91 @@ class GetTests(SynchronousTestCase):
                 {
                     "destination": destination,
                     "id": f"b{number}",
-                    "ack": "auto",
+                    "ack": "client-individual",
+                    "activemq.prefetchSize": "1",
                     "browser": "true",
                 },
             )
+
+    def alone(self) -> str:
+        """
+        Answer the subscription that only the message which came first can come by;
+        that is asked for before the first one is ended.
+        """
+        (only,) = self.written()
+        self.assertEqual(only["selector"], "JMSMessageID='m'")
+        self.assertEqual(only["activemq.priority"], "127")
+        self.peer.send(receipt(only["receipt"]))
+        return only["id"]
 
     def test_first(self) -> None:
         """The first message is got, and all others are given back."""
         probe = self.get()
         self.peer.send(message("s1", b"1", ack="x"), message("s0", b"2", ack="y"))
+        only = self.alone()
+        (ended,) = self.written("UNSUBSCRIBE")
+        self.assertEqual(ended["id"], "s1")
+        self.assertFalse(probe.fired)
+        self.peer.send(message(only, b"1", ack="z", redelivered="true"))
         got = probe.outcome
         assert isinstance(got, GetResult)
         self.assertEqual((got.frame.body, got.socket), (b"1", self.peer.socket))
+        self.assertEqual(got.frame.headers["ack"], "z")
         given_up = sorted(each["id"] for each in self.written("UNSUBSCRIBE"))
         self.assertEqual(given_up, ["b0", "b1", "s0"])
         self.peer.send(message("s0", b"3"))
         self.assertEqual((self.connections.left, self.connections.dropped), (0, 0))
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
+    def test_mark(self) -> None:
+        """It is marked as it was when it came first, however often it comes."""
+        for marks in ({}, {"redelivered": "true"}):
+            self.setUp()
+            probe = self.get("/queue/a")
+            self.peer.send(message("s0", b"1", ack="x", **marks))
+            only = self.alone()
+            self.peer.send(message(only, b"1", ack="z", redelivered="true"))
+            headers = probe.outcome.frame.headers
+            self.assertEqual("redelivered" in headers, bool(marks))
+
+    def test_taken_by_others(self) -> None:
+        """If somebody else has it meanwhile, the next one is got."""
+        probe = self.get("/queue/a")
+        self.peer.send(message("s0", b"1", ack="x"))
+        self.alone()
+        self.peer.clock.advance(2)
+        self.assertFalse(probe.fired)
+        self.assertEqual(self.connections.left, 1)
+        subscribed = [
+            each for each in self.peer.frames() if each.command == "SUBSCRIBE"
+        ]
+        self.peer.send(receipt(subscribed[0].headers["receipt"]))
+        self.peer.frames()
+        self.peer.send(message("b0", browser="end"))
+        self.assertIsNone(probe.outcome)
+        self.assertEqual((self.connections.left, self.connections.dropped), (2, 0))
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def test_lost_while_given_back(self) -> None:
+        """If the socket is lost while it is on its way back, that is said at once."""
+        for answered in (False, True):
+            self.setUp()
+            probe = self.get("/queue/a")
+            self.peer.send(message("s0", b"1", ack="x"))
+            if answered:
+                self.alone()
+            self.peer.lose()
+            self.assertIsInstance(probe.outcome, SessionLost)
+            self.assertEqual(self.connections.dropped, 1)
+            self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
     def test_error_of_giving_up(self) -> None:
         """That a subscription is over by itself is no error."""
         self.get("/queue/a")
         self.peer.send(message("s0", b"1"))
+        only = self.alone()
+        self.peer.frames()
+        self.peer.send(message(only, b"1"))
         (browser,) = self.written("UNSUBSCRIBE")
         self.peer.send(frame("ERROR", receipt_id=browser["receipt"], message="none"))
         self.assertTrue(self.peer.socket.alive)
@@ -130,9 +193,23 @@ class GetTests(SynchronousTestCase):
         """What needs no settling is settled at once."""
         self.get("/queue/a", no_ack=True)
         self.peer.send(message("s0", b"1", ack="x"))
-        unsubscribe, ack = self.peer.frames()
-        self.assertEqual(unsubscribe.command, "UNSUBSCRIBE")
-        self.assertEqual((ack.command, ack.headers["id"]), ("ACK", "x"))
+        only = self.alone()
+        self.peer.send(message(only, b"1", ack="z"))
+        *_, ack = self.peer.frames()
+        self.assertEqual((ack.command, ack.headers["id"]), ("ACK", "z"))
+
+    def test_acknowledged_to_the_system(self) -> None:
+        """
+        What a browser shows meanwhile is answered with an empty line, so that ActiveMQ
+        need not hold back what is waited for.
+        """
+        probe = self.get("/queue/a")
+        self.peer.send(message("s0", b"1", ack="x"))
+        self.peer.wire.writes.clear()
+        self.peer.send(message("b0", b"1"))
+        self.assertEqual(self.peer.wire.writes, [b"\n"])
+        self.peer.lose()
+        self.assertIsInstance(probe.outcome, SessionLost)
 
     def test_empty(self) -> None:
         """If all browsers have seen nothing, there is nothing."""

@@ -5,7 +5,8 @@ What is done with queues on ActiveMQ Classic, step by step.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from twisted.python.failure import Failure
 
 from ..connections import all_of
 from ..dialect import GetResult
-from ..wire.frames import Frame, encode_frame
+from ..wire.frames import HEARTBEAT, Frame, encode_frame
 from . import acks as settling
 
 if TYPE_CHECKING:
@@ -80,44 +81,89 @@ async def get(
     destinations: Sequence[str], no_ack: bool, connections: Connections
 ) -> GetResult | None:
     """
-    Take the first message that comes.
+    Take the first message that comes, by a subscription that no other can come by.
 
-    What comes beside it is given back: the broker then says that it may have been
-    handed out before.
+    What comes beside it, by other sources, is given back: the broker then says that
+    it may have been handed out before.
 
     @return: it, on a socket on which nothing else is under way.
     """
-    socket = await connections.open()
-    try:
-        arrivals = Arrivals(socket)
-        await arrivals.subscribe(destinations, BY_THE_CLIENT, 1)
-        arrivals.browse(destinations)
-        frame = await arrivals.next(connections.clock)
-    except BaseException:
-        connections.drop(socket)
-        raise
-    if frame is None:
+    while True:
+        socket = await connections.open()
+        try:
+            arrivals = Arrivals(socket)
+            await arrivals.subscribe(destinations, BY_THE_CLIENT, 1)
+            arrivals.browse(destinations)
+            first = await arrivals.next(connections.clock)
+            frame = None
+            if first is not None:
+                frame = await _keep_alone(first, socket, connections.clock)
+                arrivals.leave_others(first)
+        except BaseException:
+            connections.drop(socket)
+            raise
+        if frame is not None:
+            break
         await connections.leave(socket)
-        return None
-    arrivals.leave_others(frame)
+        if first is None:
+            return None
     if no_ack:
         socket.write(settling.ack(frame))
     return GetResult(frame, socket)
+
+
+async def _keep_alone(
+    frame: Frame, socket: StompProtocol, clock: IReactorTime
+) -> Frame | None:
+    """
+    Have a message once more, by a subscription that it alone can come by: to settle
+    it by its first one makes room there for the next message, which would have to be
+    given back, and marked.
+
+    @return: it, marked as it was at first; C{None} if somebody else has it now.
+    """
+    first = frame.headers["subscription"]
+    end = encode_frame("UNSUBSCRIBE", [("id", first)])
+    again = await _take_back(frame, end, f"g-{uuid4().hex}", socket, clock)
+    if again is not None and "redelivered" not in frame.headers:
+        again.headers.pop("redelivered", None)
+    return again
 
 
 async def dead_letter_kept(
     frame: Frame, socket: StompProtocol, clock: IReactorTime
 ) -> None:
     """
-    Make a dead letter of a message that was kept: give it back to ourselves, who
-    come before all others, and reject it.
+    Make a dead letter of a message that was kept: give it back to ourselves and
+    reject it.
 
-    If it goes to somebody else all the same, or has expired, that is all.  The
-    broker hands out by lists of consumers that may be a moment old; so it has to
-    answer before something is given back.  Of 300 that were rejected all at once 6
-    came to somebody else, of 400 one by one none.
+    If it goes to somebody else all the same, or has expired, that is all.
     """
     id = f"k-{uuid4().hex}"
+    try:
+        again = await _take_back(
+            frame, settling.give_back_kept(frame), id, socket, clock
+        )
+        if again is not None:
+            socket.write(settling.dead_letter(again))
+    finally:
+        socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
+
+
+async def _take_back(
+    frame: Frame, give_back: bytes, id: str, socket: StompProtocol, clock: IReactorTime
+) -> Frame | None:
+    """
+    Give a message back to ourselves, who come before all others.
+
+    The broker hands out by lists of consumers that may be a moment old; so it has to
+    answer before something is given back.  Of 300 that were given back all at once 6
+    came to somebody else, of 400 one by one none.
+
+    @param give_back: the frames that do that; they are written in any case.
+    @param id: of the subscription that it comes by, which nothing else can.
+    @return: C{None} if it did not come.
+    """
     come: Deferred[Frame] = Deferred()
     socket.subscribe(id, come.callback, _never_cancelled)
     name = frame.headers.get("message-id", "").replace("'", "''")
@@ -125,19 +171,35 @@ async def dead_letter_kept(
     first = ("activemq.priority", "127")
     source = frame.headers.get("destination", "")
     try:
-        await _subscribe(
-            socket, id, source, only, first, BY_THE_CLIENT, (PREFETCH, "1")
-        )
-    finally:
-        socket.write(settling.give_back_kept(frame))
-    try:
-        again = await come.addTimeout(_AGAIN_SECONDS, clock)
-        socket.write(settling.dead_letter(again))
+        try:
+            await _subscribe(
+                socket, id, source, only, first, BY_THE_CLIENT, (PREFETCH, "1")
+            )
+        finally:
+            socket.write(give_back)
+        with _failing_with(socket, come):
+            return await come.addTimeout(_AGAIN_SECONDS, clock)
     except TimeoutError:
-        pass
+        return None
     finally:
         socket.unsubscribe(id)
-        socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
+
+
+@contextmanager
+def _failing_with(socket: StompProtocol, waiting: Deferred[Frame]) -> Iterator[None]:
+    """Have something that is waited for fail when its socket ends."""
+
+    def ended(reason: Failure) -> None:
+        if not waiting.called:
+            waiting.errback(reason)
+
+    # A receipt that nothing asks for.
+    _, end = socket.receipt()
+    end.addErrback(ended)
+    try:
+        yield
+    finally:
+        end.cancel()
 
 
 def _is_end(frame: Frame) -> bool:
@@ -158,6 +220,7 @@ class Arrivals:
         self._socket = socket
         self._ids: set[str] = set()
         self._browsed: set[str] = set()
+        self._found = False
         self._come: deque[Frame] = deque()
         self._waiting: Deferred[None] | None = None
         self._error: BaseException | None = None
@@ -197,11 +260,18 @@ class Arrivals:
             self._ids.add(id)
             self._browsed.add(id)
             self._socket.subscribe(id, self._seen, _never_cancelled)
-            about = [("destination", destination), ("id", id), BY_ITSELF, BROWSER]
-            self._socket.write(encode_frame("SUBSCRIBE", about))
+            about = [("destination", destination), ("id", id), BROWSER]
+            one = [BY_THE_CLIENT, (PREFETCH, "1")]
+            self._socket.write(encode_frame("SUBSCRIBE", [*about, *one]))
 
     def _seen(self, frame: Frame) -> None:
         id = frame.headers["subscription"]
+        if self._found:
+            # All are given up together, when what was found is safe.  ActiveMQ holds
+            # what it has to say back until what it said is acknowledged, and a system
+            # does that at once only along with something that is written.
+            self._socket.write(HEARTBEAT)
+            return
         if not _is_end(frame):
             # There is something, which may be for us.
             self._give_up(id)
@@ -212,6 +282,7 @@ class Arrivals:
             self._wake()
 
     def _arrived(self, frame: Frame) -> None:
+        self._found = True
         self._come.append(frame)
         self._wake()
 
