@@ -284,6 +284,19 @@ class GettingTests(RecipesCase):
                 turn.ack(delivery.tag, False)
                 turn.flush()
 
+    async def test_get_marks_no_other_source(self) -> None:
+        """Nor is what waits in a queue of another binding meanwhile."""
+        channel, queue, exchange = await self.filled(8, 8, 8)
+        other = await self.channel()
+        for key in ("k0", "k1"):
+            await other.queue_bind(queue, exchange, key, {})
+        for number in range(24):
+            turn = (channel, other)[number % 2]
+            delivery = await self.take(turn, queue)
+            self.assertIs(delivery.redelivered, False, number)
+            turn.ack(delivery.tag, False)
+            turn.flush()
+
     async def test_get_marks_what_comes_again(self) -> None:
         """What was handed out, and given back or lost, is marked."""
         channel, queue, _ = await self.filled(1)
