@@ -17,7 +17,8 @@ _log = Logger()
 
 def call_logged(what: str, callback: Callable[..., object], *arguments: object) -> None:
     """
-    Tell users something, without waiting; what goes wrong there is logged.
+    Tell users something, without waiting; whatever they raise is logged, C{SystemExit}
+    and its like too, so that the caller goes on.
 
     @param what: the callback's name, for the log.
     """
@@ -27,11 +28,10 @@ def call_logged(what: str, callback: Callable[..., object], *arguments: object) 
 
     try:
         result = callback(*arguments)
-    except Exception:
-        failed(Failure())
-    else:
         if isawaitable(result):
             as_deferred(result).addErrback(failed)
+    except BaseException:
+        failed(Failure())
 
 
 def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:

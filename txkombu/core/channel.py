@@ -195,8 +195,16 @@ class Channel(ChannelConsumers):
         self._open.fail(error)
         self.publisher.give_up(error)
         if self._subscriptions and not isinstance(error, ConnectionClosed):
-            self._log.failure("Channel cannot be opened; trying again", failure)
+            self._tell_of_trouble(failure)
             self._ensure_coming_up()
+
+    def _tell_of_trouble(self, failure: Failure) -> None:
+        """What brokers and networks do needs no traceback; what we do wrong does."""
+        if failure.check(KombuError):
+            text = "Channel cannot be opened; trying again: {error}"
+            self._log.error(text, error=failure.value)
+        else:
+            self._log.failure("Channel cannot be opened; trying again", failure)
 
     def _channel_up(self, opened: ISessionChannel) -> None:
         self._session_channel = opened

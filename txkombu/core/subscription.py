@@ -63,11 +63,13 @@ class Subscription:
         self._restarting: Deferred[None] | None = None
         self._began_on: ISessionChannel | None = None
         self._stopped = False
+        self._ended = False
         self.running = False
 
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
         """@return: fails with the broker's refusal."""
         self._began_on = session_channel
+        self._ended = False
         unacked = self._channel.unacked
         assert unacked is not None
         handle = self._handler(unacked)
@@ -89,7 +91,11 @@ class Subscription:
         acks_at_begin = self._no_ack and not self._takes_all
 
         def handle(delivery: Delivery) -> None:
-            callback(Message(delivery, settles, queue, accept, acks_at_begin))
+            message = Message(delivery, settles, queue, accept, acks_at_begin)
+            try:
+                callback(message)
+            except BaseException:  # sys.exit() must not end the transport's loop
+                self._log.failure("{callback} failed", callback=callback)
 
         return handle
 
@@ -104,7 +110,7 @@ class Subscription:
         return self._no_ack and self.queue.name.startswith(_DIRECT_REPLY_TO)
 
     def _started(self, _: object) -> None:
-        self.running = True
+        self.running = not self._ended
         self._since = self._channel.connection.clock.seconds()
 
     def channel_lost(self) -> None:
@@ -137,7 +143,9 @@ class Subscription:
         try:
             yield self._bounded(self.start(opened), "consume")
         except (SessionLost, ChannelClosed):
-            return
+            if self._channel.session_channel is opened:
+                # It lost a connection of its own; the channel starts nothing again.
+                self._failed(Failure())
         except CancelledError:
             raise
         except Exception:
@@ -159,6 +167,7 @@ class Subscription:
         start it again after a while.
         """
         self.running = False
+        self._ended = True
         unacked = self._channel.unacked
         if isinstance(error, ConsumerCancelled):
             self._channel.connection.topology.not_found(self.queue.name)
@@ -200,6 +209,9 @@ class Subscription:
             self._leave_to_others()
             raise
         self._restarting = None
+        if self._ended:
+            self._restart_later()
+            return
         self._log.info(
             "Consumer {tag!r} consumes from queue {queue!r} again",
             tag=self.tag,

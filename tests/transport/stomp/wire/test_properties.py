@@ -183,6 +183,27 @@ class WritingTests(Case):
             error = self.assertRaises(kind, self.encode, properties)
             self.assertIn(text, str(error))
 
+    def test_no_numbers(self) -> None:
+        """
+        What is no number is refused by its header's name, however deep it is; text that
+        looks alike is not.
+        """
+        nan, inf = float("nan"), float("inf")
+        for value in (nan, inf, -inf, [1.5, nan], {"deep": [{"er": -inf}]}, (inf,)):
+            headers = {"fine": 1.5, "load": value}
+            error = self.assertRaises(ValueError, self.encode, {"headers": headers})
+            self.assertIn("the header 'load' cannot be sent", str(error))
+            self.assertIn("is no number", str(error))
+        for fine in (
+            1.5,
+            1.7976931348623157e308,
+            5e-324,
+            "NaN",
+            ["Infinity"],
+            {"NaN": 1},
+        ):
+            self.encode({"headers": {"load": fine}})
+
     def test_lookalike(self) -> None:
         """A header that would come back as something else is refused by its name."""
         headers = {"a": 1, "b": {"__type__": "date", "__value__": "x"}}

@@ -9,6 +9,7 @@ own names, and the rest in that header, as JSON.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Final, NamedTuple
@@ -339,17 +340,29 @@ def _as_text(value: object) -> str | None:
 
 def _dump(headers: Mapping[str, object]) -> str:
     try:
-        return jsoncodec.dumps(headers)
+        text = jsoncodec.dumps(headers)
+        _check_numbers(text)
+        return text
     except (TypeError, ValueError):
         for name, value in headers.items():
             _dump_one(name, value)
         raise
 
 
+def _check_numbers(text: str) -> None:
+    """@raise ValueError: there is a number in some JSON that JSON does not have."""
+    if "NaN" in text or "Infinity" in text:
+        json.loads(text, parse_constant=_refuse_number)
+
+
+def _refuse_number(name: str) -> None:
+    raise ValueError(f"{name} is no number that other programs could read")
+
+
 def _dump_one(name: str, value: object) -> None:
     """@raise TypeError: it is this one that cannot be written, or ValueError."""
     try:
-        jsoncodec.dumps(value)
+        _check_numbers(jsoncodec.dumps(value))
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"the header {name!r} cannot be sent, it is a {type(value).__name__}: "
