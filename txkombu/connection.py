@@ -37,6 +37,7 @@ from .exceptions import (
     ConnectError,
     ConnectionClosed,
     ConnectionErrorReply,
+    InvalidURL,
     NotSent,
     NotSupported,
     OperationTimeout,
@@ -46,7 +47,9 @@ from .exceptions import (
 )
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
-from .url.parser import TLSOptions, parameters_for
+from .url.parameters import TLSOptions, kind_of
+from .url.parser import parameters_for
+from .url.schemes import scheme_named
 
 __all__ = [
     "BrokerConnection",
@@ -65,7 +68,8 @@ class BrokerConnection(Settings):
     was declared through it, and starts its consumers again.
 
     @param hostname: a host, C{host:port}, a URL, several of them with C{;}
-        between, or a list of URLs: alternates, tried in turn.
+        between, or a list of URLs: alternates, tried in turn.  Default is
+        C{"localhost"}, which None or an empty one does not mean.
     @param userid: default C{"guest"}.
     @param password: default C{"guest"}; never shown.
     @param virtual_host: default C{"/"}.
@@ -79,15 +83,20 @@ class BrokerConnection(Settings):
     @param operation_timeout: seconds for one operation; default 30.
     @param tls: how to make sure of the broker, where the scheme encrypts.
     @param name: how the broker lists the connection.
-    @param endpoint: a Twisted endpoint to connect to, instead of host and port.
+    @param max_body_size: the most bytes of a message's body that are taken from
+        the broker; default 128 MiB.
+    @param endpoint: a Twisted endpoint to connect to, instead of host and port;
+        where the scheme encrypts, it is wrapped in TLS, and the host is the name
+        that is checked.
     @param reactor: the reactor, or a C{Clock} in tests.
     @raise TypeError: an argument is not known, or of a wrong type.
-    @raise InvalidURL: a URL cannot be understood.
+    @raise ValueError: one is out of range, or contradicts another.
+    @raise InvalidURL: a URL cannot be understood, or is empty.
     """
 
     def __init__(
         self,
-        hostname: str | Sequence[str] | None = None,
+        hostname: str | Sequence[str] = (),
         userid: str | None = None,
         password: str | None = None,
         virtual_host: str | None = None,
@@ -99,21 +108,24 @@ class BrokerConnection(Settings):
         operation_timeout: float = OPERATION_TIMEOUT,
         tls: TLSOptions | None = None,
         name: str | None = None,
+        max_body_size: int | None = None,
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
-            hostname,
+            _given(hostname, scheme, endpoint),
             userid,
             password,
             virtual_host,
             port,
             scheme,
+            by_endpoint=endpoint is not None,
             heartbeat=heartbeat,
             connect_timeout=connect_timeout,
             tls=tls,
             connection_name=name,
+            max_body_size=max_body_size,
         )
         super().__init__(
             alternates, given_transport, endpoint, reactor, operation_timeout
@@ -441,6 +453,25 @@ def _transport(
         return given, None
     if not IBrokerTransport.providedBy(given):
         raise TypeError(
-            f"transport must be a URL scheme or provide IBrokerTransport, not {given!r}"
+            "transport must be a URL scheme or provide IBrokerTransport, not "
+            f"{kind_of(given)}"
         )
     return "memory", given
+
+
+def _given(
+    hostname: str | Sequence[str] | None,
+    scheme: str | None,
+    endpoint: IStreamClientEndpoint | None,
+) -> str | Sequence[str] | None:
+    """
+    Insist on a host or URL where one was to be given.
+
+    A setting that is missing must not lead to the broker of this machine.
+    """
+    if hostname or hostname == () or endpoint is not None:
+        return hostname
+    if scheme is not None and scheme_named(scheme).local:
+        return hostname
+    missing = "a host or URL is missing: leave hostname out if localhost is meant"
+    raise TypeError(missing) if hostname is None else InvalidURL(missing)

@@ -59,12 +59,12 @@ def connect(
     Connect a protocol, and wait for its login.
 
     @param endpoint: where to connect instead of the host and port of
-        C{parameters}.
+        C{parameters}; it is wrapped in TLS if they ask for that.
     @return: as that of L{IBrokerTransport.connect}.
     """
     place = place_of(parameters, endpoint)
     try:
-        target = endpoint or endpoint_for(parameters, clock)
+        target = endpoint_for(parameters, clock, endpoint)
     except Exception as error:
         return fail(connect_error(place, error))
     attempt = _Attempt(protocol, place, clock)
