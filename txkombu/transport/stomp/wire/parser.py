@@ -189,9 +189,7 @@ class StompFrameParser:
             raise ProtocolError(f"a frame's content-length is {told[:40]!r}")
         length = int(told)
         if length > self._body_most:
-            raise ProtocolError(
-                f"a body of {length} bytes is larger than {self._body_most}"
-            )
+            raise self._too_large(f"a body of {length} bytes")
         return length
 
     def _keep_body(self, frame: Frame, length: int | None, rest: bytes) -> None:
@@ -203,13 +201,19 @@ class StompFrameParser:
     def _check_size(self, size: int) -> None:
         # One with a length may be followed by its end and by other frames.
         if self._length is None and size > self._body_most:
-            raise ProtocolError(f"a body is larger than {self._body_most} bytes")
+            raise self._too_large("a body")
+
+    def _too_large(self, what: str) -> ProtocolError:
+        return ProtocolError(
+            f"{what} is larger than {self._body_most} bytes, the max_body_size of "
+            "this connection"
+        )
 
     def _check_end(self, byte: int, size: int) -> None:
         if byte:
             raise ProtocolError("a frame lacks its end: its content-length is wrong")
         if size > self._body_most:
-            raise ProtocolError(f"a body is larger than {self._body_most} bytes")
+            raise self._too_large("a body")
 
     def _finish(self, frame: Frame) -> tuple[Frame | None, bytes]:
         """
