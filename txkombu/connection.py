@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from . import simple
 from ._util.timeouts import gather_results_in_time, with_timeout
-from ._util.validation import check_short_string
+from ._util.validation import check_hidden_string, kind_of
 from ._util.waiters import SharedClose
 from .core.channel import Channel
 from .core.drain_events import DrainEvents
@@ -47,7 +47,7 @@ from .exceptions import (
 )
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
-from .url.parameters import TLSOptions, kind_of
+from .url.parameters import TLSOptions, fault_of_credential
 from .url.parser import parameters_for
 from .url.schemes import scheme_named
 
@@ -243,13 +243,20 @@ class BrokerConnection(Settings):
         @return: fires when the broker has taken it; at once while there is no
             session, as the next login tells it.  Fails with the broker's refusal,
             which ends the session, or with L{txkombu.exceptions.NotSupported}
-            where a live session cannot be told: then it is for the next.
+            where a live session cannot be told: then it is for the next.  What
+            turns out to be too large to be told is forgotten.
         @raise TypeError: one of the two is no str.
+        @raise ValueError: it can be told to no broker; all stays as it was.
         """
         if not isinstance(secret, str):
             raise TypeError("secret must be a str")  # and is not shown
-        check_short_string("reason", reason)
+        fault = fault_of_credential(secret)
+        if fault:
+            raise ValueError(f"the secret {fault}")
+        check_hidden_string("reason", reason)
+        before = list(self._alternates)
         self._set_password(secret)
+        after = list(self._alternates)
         if self.state is State.WAITING:
             self.reconnector.credentials_changed()
         if self.state in (State.IDLE, State.WAITING):
@@ -257,7 +264,12 @@ class BrokerConnection(Settings):
 
         def tell(session: ISession) -> Deferred[None]:
             if IRenewableSession.providedBy(session):
-                return IRenewableSession(session).update_secret(secret, reason)
+                try:
+                    return IRenewableSession(session).update_secret(secret, reason)
+                except ValueError:
+                    if self._alternates == after:
+                        self._alternates[:] = before
+                    raise
             hint = "the next session logs in with it"
             raise NotSupported("update_secret", self.transport_name, hint)
 

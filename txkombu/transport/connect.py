@@ -16,12 +16,14 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from .._util.validation import check_utf8
 from ..exceptions import (
     AuthenticationFailed,
     ConnectError,
     KombuError,
     OperationTimeout,
 )
+from ..url.parameters import fault_of_credential
 from .endpoints import connect_error, endpoint_for, place_of
 
 if TYPE_CHECKING:
@@ -143,16 +145,11 @@ def check_credentials(parameters: Parameters) -> None:
     """
     @raise AuthenticationFailed: they cannot be told to any broker.
     """
-    for name in ("userid", "password", "connection_name"):
-        value = getattr(parameters, name) or ""
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            # Not the cause: it would show a piece of a password.
-            raise AuthenticationFailed(
-                f"the {name} cannot be written as UTF-8"
-            ) from None
-        if name != "connection_name" and "\0" in value:
-            raise AuthenticationFailed(
-                f"the {name} has a zero byte, which separates the two in a login"
-            )
+    for name in ("userid", "password"):
+        fault = fault_of_credential(getattr(parameters, name))
+        if fault:
+            raise AuthenticationFailed(f"the {name} {fault}") from None
+    try:
+        check_utf8("connection_name", parameters.connection_name or "")
+    except ValueError as error:
+        raise AuthenticationFailed(str(error)) from None

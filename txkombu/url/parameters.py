@@ -13,9 +13,14 @@ from urllib.parse import quote
 import attrs
 
 from .._util.validation import (
-    SHORT_STRING_BYTES,
+    check_bool,
     check_count,
+    check_hidden_string,
     check_seconds,
+    check_utf8,
+    is_utf8,
+    kind_of,
+    shown,
 )
 from .schemes import Scheme, scheme_named
 
@@ -24,7 +29,6 @@ NO_SERVER_NAME: Final = "disable"
 
 _MECHANISMS = ("PLAIN", "EXTERNAL")
 _BAD_HOST = pattern(r"[\s/?#@\[\]\\]|[^\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]")
-_WORD = pattern(r"[A-Za-z0-9_.-]{1,60}")
 MAX_BODY_SIZE: Final = 128 * 1024 * 1024
 """The most bytes of a body by default; RabbitMQ and ActiveMQ allow no more either."""
 ENCODE = "a '%', '@', ':', '/', '?', '#' or ';' in a name or password must be encoded"
@@ -41,27 +45,17 @@ def _optional_str(what: str, value: object) -> str | None:
     return value
 
 
-def kind_of(value: object) -> str:
-    """Name what a value is; the value itself may hold a password."""
-    return "None" if value is None else f"a value of type {type(value).__name__}"
-
-
-def shown(value: object) -> str:
-    """Show a value to end a sentence with, if it is a word or a number."""
-    text = str(value) if isinstance(value, str | int | float) else ""
-    return f", not {value!r}" if _WORD.fullmatch(text) else ""
+def fault_of_credential(text: str) -> str:
+    """Say why a user name or password can be told to no broker, or C{""}."""
+    if not is_utf8(text):
+        return "cannot be written as UTF-8"
+    if "\0" in text:
+        return "has a zero byte, which separates the two in a login"
+    return ""
 
 
 def _hidden(password: str | None) -> str:
     return "None" if password is None else "'**'"
-
-
-def _check_utf8(what: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Not the cause, which holds all of it.
-        raise ValueError(f"the {what} cannot be written as UTF-8") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -90,12 +84,11 @@ class TLSOptions:
     def __attrs_post_init__(self) -> None:
         for what in ("cacertfile", "certfile", "keyfile", "server_name", "password"):
             _optional_str(what, getattr(self, what))
-        if not isinstance(self.verify, bool):
-            raise TypeError(f"verify must be True or False, not {kind_of(self.verify)}")
+        check_bool("verify", self.verify)
         for what in ("keyfile", "password"):
             if getattr(self, what) is not None and self.certfile is None:
                 raise ValueError(f"{what} is of no use without certfile")
-        _check_utf8("password", self.password or "")
+        check_utf8("password", self.password or "")
 
 
 def _host_default(parameters: Parameters) -> str:
@@ -152,11 +145,11 @@ class Parameters:
         for what in ("userid", "password"):
             if not isinstance(getattr(self, what), str):
                 raise TypeError(f"{what} must be a str")
-        _check_virtual_host(self.virtual_host)
+        check_hidden_string("virtual_host", self.virtual_host)
         self._settle("virtual_host", self.virtual_host or "/")
         self._settle("port", _port(self.port) or scheme.port)
-        _seconds("heartbeat", self.heartbeat)
-        if _seconds("connect_timeout", self.connect_timeout) == 0:
+        check_seconds("heartbeat", self.heartbeat)
+        if check_seconds("connect_timeout", self.connect_timeout) == 0:
             raise ValueError("connect_timeout must be more than 0 seconds")
         _count("channel_max", self.channel_max, 0, 65535)
         _count("max_body_size", self.max_body_size, 1)
@@ -192,35 +185,18 @@ class Parameters:
 
 
 def _count(what: str, value: object, least: int, most: int | None = None) -> int:
-    if value is None or isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be an int, not {kind_of(value)}")
+    if value is None:
+        raise TypeError(f"{what} must be an int, not None")
     return check_count(what, value, least, most) or 0
 
 
 def _port(value: object) -> int:
-    try:
-        return _count("port", value, 0, 65535)
-    except ValueError:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"port must be an int, not {kind_of(value)}")
+    if not 0 <= value <= 65535:
         # Not the number: it may be a password in the wrong place.
-        raise ValueError("port must be 0 to 65535") from None
-
-
-def _seconds(what: str, value: object) -> float:
-    if not isinstance(value, int | float):
-        raise TypeError(f"{what} must be a number of seconds, not {kind_of(value)}")
-    return check_seconds(what, value)
-
-
-def _check_virtual_host(value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"virtual_host must be a str, not {kind_of(value)}")
-    _check_utf8("virtual_host", value)
-    size = len(value.encode())
-    if size > SHORT_STRING_BYTES:
-        raise ValueError(
-            f"virtual_host has {size} bytes of UTF-8, at most {SHORT_STRING_BYTES} "
-            "are allowed"
-        )
+        raise ValueError("port must be 0 to 65535")
+    return value
 
 
 def _check_host(hostname: object, scheme: Scheme) -> None:
@@ -248,7 +224,9 @@ def _mechanism(value: object) -> str | None:
         return None
     name = value.upper() if isinstance(value, str) else value
     if name not in _MECHANISMS:
-        raise ValueError(f"auth_mechanism must be PLAIN or EXTERNAL{shown(value)}")
+        raise ValueError(
+            f"auth_mechanism must be PLAIN or EXTERNAL, not {shown(value)}"
+        )
     return str(name)
 
 
@@ -271,7 +249,7 @@ def _check_dialect(dialect: object, scheme: Scheme) -> None:
         raise ValueError(f"the {scheme.name} transport has no dialects")
     if dialect not in scheme.dialects:
         known = " or ".join(scheme.dialects)
-        raise ValueError(f"dialect must be {known}{shown(dialect)}")
+        raise ValueError(f"dialect must be {known}, not {shown(dialect)}")
 
 
 def _check_tolerance(value: object, scheme: Scheme) -> None:

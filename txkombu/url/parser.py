@@ -23,15 +23,14 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
+from .._util.validation import is_utf8, kind_of, shown
 from ..exceptions import InvalidURL
 from .parameters import (
     ENCODE,
     NO_SERVER_NAME,
     Parameters,
     TLSOptions,
-    kind_of,
     secure_hint,
-    shown,
 )
 from .schemes import Scheme, scheme_named
 
@@ -124,11 +123,9 @@ def _decode(text: str, what: str) -> str:
         raise InvalidURL(
             f"a '%' in the {what} is not followed by two hexadecimal digits"
         )
-    try:
-        raw = unquote_to_bytes(text)
-    except UnicodeEncodeError:
-        # Not the cause, which holds all of it.
-        raise InvalidURL(f"the {what} cannot be written as UTF-8") from None
+    if not is_utf8(text):
+        raise InvalidURL(f"the {what} cannot be written as UTF-8")
+    raw = unquote_to_bytes(text)
     decoded = raw.decode("utf-8", "replace")
     if decoded.encode("utf-8") != raw:
         raise InvalidURL(f"the {what}, percent-decoded, is not UTF-8")
@@ -249,7 +246,9 @@ def _read_option(option: str, value: str) -> object:
         return int(_number(option, value, whole=True))
     if option == "verify":
         if value not in _VERIFY:
-            raise InvalidURL(f"verify must be {' or '.join(_VERIFY)}{shown(value)}")
+            raise InvalidURL(
+                f"verify must be {' or '.join(_VERIFY)}, not {shown(value)}"
+            )
         return _VERIFY[value]
     return value
 
@@ -258,7 +257,7 @@ def _number(option: str, value: str, whole: bool = False) -> Decimal:
     found = _NUMBER.fullmatch(value)
     if found is None or (whole and found[1]):
         kind = "whole number" if whole else "number"
-        raise InvalidURL(f"{option} must be a {kind}{shown(value)}")
+        raise InvalidURL(f"{option} must be a {kind}, not {shown(value)}")
     return Decimal(value)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from .._util.validation import kind_of
 from ..exceptions import InvalidURL
 
 ENTRY_POINT_GROUP: Final = "txkombu.transports"
@@ -88,9 +89,7 @@ def scheme_named(name: str) -> Scheme:
     @raise InvalidURL: there is none of that name; the nearest is named.
     """
     if not isinstance(name, str):
-        raise TypeError(
-            f"a transport's name must be a str, not a {type(name).__name__}"
-        )
+        raise TypeError(f"a transport's name must be a str, not {kind_of(name)}")
     wanted = name.lower()
     if wanted in SCHEMES:
         return SCHEMES[wanted]
