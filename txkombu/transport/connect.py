@@ -16,6 +16,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from .._util.steady_clock import steady
 from .._util.validation import check_utf8
 from ..exceptions import (
     AuthenticationFailed,
@@ -102,7 +103,7 @@ class _Attempt(Generic[_T]):
         @param timeout: seconds for all of it.
         """
         self._seconds = timeout
-        self._timer = self._clock.callLater(timeout, self._late)
+        self._timer = steady(self._clock).callLater(timeout, self._late)
         self._protocol.login.addCallbacks(self._logged_in, self._failed)
         self._connecting: Deferred[IProtocol] = maybeDeferred(
             endpoint.connect, _OneProtocol(self._protocol)

@@ -151,7 +151,7 @@ class AmqpSession(WireProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._state is OVER:
             return
-        self._heartbeat.silence = 0
+        self._heartbeat.heard()
         self._receiving = True
         try:
             self._feed(data)

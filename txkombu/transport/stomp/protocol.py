@@ -150,7 +150,7 @@ class StompProtocol(ClosingProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._state is _OVER:
             return
-        self._heartbeat.silence = 0
+        self._heartbeat.heard()
         try:
             if self._state is _ProtocolState.LOGIN:
                 data = self._log_in(data)
