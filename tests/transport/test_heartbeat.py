@@ -87,7 +87,7 @@ class WallClockTests(SynchronousTestCase):
 class _Silent(ClosingProtocol):
     """A peer that accepts the connection, and says nothing."""
 
-    connected = False
+    connected = answered = False
 
     def __init__(self, clock: JumpyReactor) -> None:
         super().__init__(clock)

@@ -46,6 +46,10 @@ class LogsIn(Protocol[_T]):
     connected: Any
 
     @property
+    def answered(self) -> bool:
+        """Whether the broker has said anything."""
+
+    @property
     def login(self) -> Deferred[_T]: ...
 
     def abort(self) -> None:
@@ -70,7 +74,9 @@ def connect(
         target = endpoint_for(parameters, clock, endpoint)
     except Exception as error:
         return fail(connect_error(place, error))
-    attempt = _Attempt(protocol, place, clock)
+    stomp = parameters.transport.startswith("stomp")
+    others = "HTTP or AMQP" if stomp else "HTTP or STOMP"
+    attempt = _Attempt(protocol, place, clock, others)
     return attempt.start(target, parameters.connect_timeout)
 
 
@@ -92,9 +98,15 @@ class _Attempt(Generic[_T]):
     or by being cancelled.
     """
 
-    def __init__(self, protocol: LogsIn[_T], place: str, clock: IReactorTime) -> None:
+    def __init__(
+        self, protocol: LogsIn[_T], place: str, clock: IReactorTime, others: str
+    ) -> None:
+        """
+        @param others: the protocols that may be spoken there instead.
+        """
         self._protocol = protocol
         self._place = place
+        self._others = others
         self._clock = clock
         self._result: Deferred[_T] = Deferred(self._cancelled)
 
@@ -130,7 +142,10 @@ class _Attempt(Generic[_T]):
 
     def _timeout(self) -> KombuError:
         phase = "login" if self._protocol.connected else "TCP"
-        return OperationTimeout(f"connecting to {self._place}", self._seconds, phase)
+        what = f"connecting to {self._place}"
+        if self._protocol.connected and not self._protocol.answered:
+            what += f", where nothing answers, as at a port of {self._others},"
+        return OperationTimeout(what, self._seconds, phase)
 
     def _cancelled(self, _: Deferred[_T]) -> None:
         self._give_up()

@@ -76,13 +76,22 @@ def endpoint_for(
     return wrapClientTLS(tls_for(parameters.tls, parameters.hostname), endpoint)
 
 
-def connect_error(place: str, reason: BaseException) -> ConnectError:
+def connect_error(
+    place: str, reason: BaseException, answered: bool = True
+) -> ConnectError:
     """
     The error for a connection that did not come about, with its cause.
 
     @param place: what was connected to.
+    @param answered: whether the broker had said anything.
     """
-    error = ConnectError(_describe(place, reason))
+    told = _describe(place, reason)
+    if not answered and isinstance(reason, ConnectionDone | ConnectionLost):
+        told += (
+            "; it had answered nothing: that may be the port of another protocol, or "
+            "TLS or a certificate of ours may be wanted there"
+        )
+    error = ConnectError(told)
     error.__cause__ = reason
     if isinstance(reason, CertificateRefused) and reason.__cause__ is not None:
         error.__cause__ = reason.__cause__

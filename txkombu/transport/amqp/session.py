@@ -138,6 +138,11 @@ class AmqpSession(WireProtocol):
         """Whether nothing that comes counts any more."""
         return self._state is _SessionState.OVER
 
+    @property
+    def answered(self) -> bool:
+        """See L{LogsIn.answered}."""
+        return self._handshake.answered
+
     # --- what Twisted calls --------------------------------------------------
 
     def connectionMade(self) -> None:
@@ -167,7 +172,7 @@ class AmqpSession(WireProtocol):
             return
         cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
         if self._state is _SessionState.LOGIN:
-            self._end(connect_error(self._place, cause))
+            self._end(connect_error(self._place, cause, self.answered))
         else:
             self._end(lost_by(cause, self._heartbeat.note_of_stall()))
         self._vanish()

@@ -134,6 +134,11 @@ class StompProtocol(ClosingProtocol):
             str, tuple[Callable[[Frame], object], Callable[[Exception], object]]
         ] = {}
 
+    @property
+    def answered(self) -> bool:
+        """See L{LogsIn.answered}."""
+        return self._handshake.answered
+
     # --- what Twisted calls --------------------------------------------------
 
     def connectionMade(self) -> None:
@@ -166,7 +171,7 @@ class StompProtocol(ClosingProtocol):
             return
         cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
         if self._state is _ProtocolState.LOGIN:
-            self._end(connect_error(self._place, cause))
+            self._end(connect_error(self._place, cause, self.answered))
         else:
             note = self._heartbeat.note_of_stall()
             self._end(self._doubt or lost_by(cause, note))

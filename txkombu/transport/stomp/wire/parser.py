@@ -15,6 +15,7 @@ from re import compile as pattern
 from typing import Final
 
 from ....exceptions import ProtocolError
+from ...errors import spoken_in
 from .frames import Frame
 
 HEAD_MOST: Final = 512 * 1024
@@ -253,6 +254,8 @@ def check_begin(begin: bytes, *commands: str) -> None:
     text = f"no frame of a STOMP broker begins with {begin!r}"
     if begin.startswith(_TLS_ALERT):
         text += ", which is TLS: use stomp+ssl://"
+    else:
+        text += spoken_in(begin)
     raise ProtocolError(text)
 
 
