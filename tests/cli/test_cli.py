@@ -136,6 +136,18 @@ class NameTests(ModuleCase):
         for name in ("", "feeds", "feeds:", ":Feed", ".:Feed"):
             self.assert_bad(name, f"{name!r} is not of the form package.module:Name")
 
+    def test_url(self) -> None:
+        """A URL in its place is not shown, wherever it has a colon."""
+        for name in (
+            "amqp://ann:s3cr3t@host/vhost",
+            "ann:s3cr3t@host",
+            "amqp:s3cr3t@host:Feed",
+            "s3cr3t\udcff:Feed",
+        ):
+            error = self.assertRaises(ConsumerNotFound, consumer_named, name)
+            self.assertIn("is not of the form package.module:Name", str(error))
+            self.assertNotIn("s3cr3t", str(error))
+
     def test_no_module(self) -> None:
         """A module that is missing is named; so is the package it is not in."""
         self.go_home()
@@ -237,6 +249,10 @@ class OptionTests(ModuleCase):
                 [*self.good, f"--shutdown-timeout={wrong}"],
                 f"--shutdown-timeout: {wrong!r} is no number of seconds",
             )
+        self.assert_refused(
+            [*self.good, "--shutdown-timeout=amqp://ann:s3cr3t@host"],
+            "--shutdown-timeout: a value of type str is no number of seconds",
+        )
 
     def test_unknown(self) -> None:
         """An unknown option, or anything that is none, is refused."""
@@ -444,6 +460,10 @@ class MainTests(ModuleCase):
         for arguments, text in (
             ([], "no command given; --help lists them"),
             (["frobnicate"], "Unknown command: frobnicate"),
+            (
+                ["amqp://ann:s3cr3t@host"],
+                "there is no such command; --help lists them",
+            ),
         ):
             done = run_python("-m", "txkombu", *arguments, cwd=self.home)
             self.assertEqual((done.returncode, done.stdout), (2, ""))

@@ -8,11 +8,15 @@ import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from re import compile as pattern
 from traceback import extract_tb
 from types import ModuleType
 
+from .._util.validation import shown
 from ..service import ConsumerFactory
 from ..service.hosted_consumer import check_factory
+
+_NAME = pattern(r"[\w.]+:\w+")
 
 
 class ConsumerNotFound(ValueError):
@@ -27,9 +31,9 @@ def consumer_named(name: str) -> ConsumerFactory:
     @param name: C{package.module:Name}.
     @raise BadName: it leads to no consumer.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not attribute or not module_name.strip("."):
-        raise ConsumerNotFound(f"{name!r} is not of the form package.module:Name")
+    module_name, _, attribute = name.partition(":")
+    if not _NAME.fullmatch(name) or not module_name.strip("."):
+        raise ConsumerNotFound(f"{shown(name)} is not of the form package.module:Name")
     module = _module(module_name)
     try:
         found = getattr(module, attribute)

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._util.validation import check_seconds
+from .._util.validation import check_seconds, kind_of
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed
@@ -67,7 +67,7 @@ class ConsumerService(Service):
             broker = BrokerConnection(broker, reactor=reactor)
         self.connection = broker
         listed = [consumers] if callable(consumers) else list(consumers)
-        self._factories = [check_factory(repr(each), each) for each in listed]
+        self._factories = [check_factory(_named(each), each) for each in listed]
         if not self._factories:
             raise ValueError("a ConsumerService needs at least one consumer")
         self._timeout = check_seconds("shutdown_timeout", shutdown_timeout)
@@ -173,3 +173,7 @@ class ConsumerService(Service):
 
     def _not_running(self) -> ConnectionClosed:
         return ConnectionClosed("the service is not running")
+
+
+def _named(factory: object) -> str:
+    return repr(factory) if callable(factory) else kind_of(factory)

@@ -128,7 +128,7 @@ class StompProtocol(ClosingProtocol):
         self._owner = owner
         self._state = _ProtocolState.LOGIN
         self._handshake = StompLogin(parameters, place)
-        self._parser = StompFrameParser()
+        self._parser = StompFrameParser(max_body=parameters.max_body_size)
         self._heartbeat = Heartbeat(clock, self._beat, self._silent)
         self._receipts = Receipts()
         self._doubt: BrokerError | None = None
@@ -136,6 +136,11 @@ class StompProtocol(ClosingProtocol):
         self._subscriptions: dict[
             str, tuple[Callable[[Frame], object], Callable[[Exception], object]]
         ] = {}
+
+    @property
+    def answered(self) -> bool:
+        """See L{LogsIn.answered}."""
+        return self._handshake.answered
 
     # --- what Twisted calls --------------------------------------------------
 
@@ -153,7 +158,7 @@ class StompProtocol(ClosingProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._state is _OVER:
             return
-        self._heartbeat.silence = 0
+        self._heartbeat.heard()
         try:
             if self._state is _ProtocolState.LOGIN:
                 data = self._log_in(data)
@@ -169,7 +174,7 @@ class StompProtocol(ClosingProtocol):
             return
         cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
         if self._state is _ProtocolState.LOGIN:
-            self._end(connect_error(self._place, cause))
+            self._end(connect_error(self._place, cause, self.answered))
         else:
             note = self._heartbeat.note_of_stall()
             self._end(self._doubt or lost_by(cause, note))

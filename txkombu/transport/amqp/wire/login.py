@@ -144,6 +144,11 @@ class AmqpLogin:
         self._place = place
         self._due: type[Method] = _Connection.Start
 
+    @property
+    def answered(self) -> bool:
+        """Whether the broker has said anything."""
+        return self._due is not _Connection.Start
+
     def answer(self, method: Method) -> Answers:
         """
         Take the broker's next method.

@@ -91,6 +91,11 @@ class StompLogin:
         self._begin = b""
         self._size = 0
 
+    @property
+    def answered(self) -> bool:
+        """Whether the broker has said anything."""
+        return self._size > 0
+
     def feed(self, data: bytes) -> tuple[Agreed, bytes] | None:
         """
         Take more of the broker's answer.
