@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
@@ -62,6 +63,11 @@ class Other(Worker):
     """Reads another queue."""
 
     queues = Queue("other", Exchange("other"), "other")
+
+
+def iter_nothing() -> Iterator[None]:
+    """Be a generator."""
+    yield
 
 
 def texts(events: Sequence[LogEvent], level: object) -> list[str]:
@@ -280,6 +286,62 @@ class StartTests(ServiceCase):
         self.assertIn("ZeroDivisionError: a fault", line)
         self.clock.advance(30)
         self.flush()
+        self.assertTrue(self.service.consuming)
+
+    def test_consume_exits(self) -> None:
+        """
+        A consumer's own consume() that exits, fails with anything or is cancelled
+        is tried again; the service does not take it for consuming meanwhile.
+        """
+
+        async def coroutine() -> None:
+            raise SystemExit(3)
+
+        def exits() -> None:
+            raise SystemExit(3)
+
+        faults: list[Callable[[], object]] = [
+            exits,
+            coroutine,
+            lambda: fail(GeneratorExit()),
+            lambda: fail(CancelledError()),
+            lambda: Failure(KeyboardInterrupt()),
+            iter_nothing,
+        ]
+
+        class Faulty(Worker):
+            def check(self) -> object:
+                """Fail in each way."""
+                return faults.pop(0)() if faults else super().consume()
+
+            consume: Any = check
+
+        self.service = self.make(Faulty)
+        self.start()
+        when = self.service.when_started()
+        for left in range(len(faults), -1, -1):
+            self.assertEqual(len(faults), left)
+            self.assertFalse(self.service.consuming)
+            self.assertIsNotNone(self.service.last_error)
+            self.assertNoResult(when)
+            self.clock.advance(30)
+            self.flush()
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+        self.successResultOf(when)
+
+    def test_coroutine_consume(self) -> None:
+        """A consume() that is a coroutine function is awaited."""
+
+        class Careful(Worker):
+            async def check(self) -> None:
+                """Do it later."""
+                await super().consume()
+
+            consume: Any = check
+
+        self.service = self.make(Careful)
+        self.start()
         self.assertTrue(self.service.consuming)
 
     def test_lost_session(self) -> None:
@@ -527,6 +589,23 @@ class StopTests(ServiceCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assert_gone()
 
+    def test_close_exits(self) -> None:
+        """Nor does one whose close() or when_idle() exits; all else is closed."""
+
+        class Faulty(Worker):
+            def fault(self) -> Deferred[None]:
+                """Exit."""
+                raise SystemExit(3)
+
+            close: Any = fault
+            when_idle: Any = fault
+
+        self.service = self.make(Faulty, self.worker)
+        self.start()
+        self.assertEqual(self.stop(), [None])
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))
+        self.assert_gone()
+
     def test_when_stopped(self) -> None:
         """when_stopped fires when nothing is left."""
         self.start()
@@ -589,6 +668,29 @@ class HaltTests(ServiceCase):
         self.service = self.make(self.worker, broken)
         self.assert_halts(ZeroDivisionError, "a fault")
         self.assertEqual(self.broker.sessions, [])
+
+    def test_factory_exits(self) -> None:
+        """A factory that raises SystemExit or its like halts the service, too."""
+        for error in (SystemExit(0), KeyboardInterrupt(), GeneratorExit("over")):
+
+            def exits(channel: Channel, error: BaseException = error) -> Consumer:
+                raise error
+
+            self.service = self.make(exits, self.worker)
+            self.assert_halts(RuntimeError, f"raised {type(error).__name__}")
+            assert self.service.halted is not None
+            self.assertIs(self.service.halted.__cause__, error)
+
+    def test_consumer_that_cannot_be_shown(self) -> None:
+        """A consumer whose repr raises is hosted as any other."""
+
+        class Shy(Worker):
+            def __repr__(self) -> str:
+                raise SystemExit("nothing to see")
+
+        self.service = self.make(Shy)
+        self.start()
+        self.assertTrue(self.service.consuming)
 
     def test_factory_makes_something_else(self) -> None:
         """A factory that gives no Consumer halts the service."""

@@ -125,9 +125,9 @@ def as_exception(error: BaseException, what: str) -> Exception:
     if isinstance(error, Exception):
         return error
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    wrapped = RuntimeError(f"{what} raised {text}")
+    wrapped = RuntimeError(f"{what} raised {text.removesuffix(':')}")
     wrapped.__cause__ = error
-    return wrapped
+    return wrapped.with_traceback(error.__traceback__)
 
 
 def _as_exception(failure: Failure) -> Failure:
