@@ -519,6 +519,30 @@ class ServeTests(ProcessCase):
         self.assertIn("looks in []", done.stdout)
         self.assertIn("No module named 'here_only'", done.stderr)
 
+    def test_closes(self) -> None:
+        """So does a handler that closes what it consumes with."""
+        for what in ("self", "self.channel", "self.channel.connection"):
+            self.write(
+                "closes",
+                f"""
+                from {self.module} import Slow, publish, reactor
+
+                class Closes(Slow):
+                    def receive(self, number, message):
+                        {what}.close()
+                        message.ack()
+
+                def closes(channel):
+                    reactor.callWhenRunning(publish)
+                    return Closes(channel)
+                """,
+            )
+            before, self.module = self.module, "closes"
+            running = self.start(*self.serve, consumer="closes")
+            self.module = before
+            self.assertEqual(running.wait(), 1)
+            self.assertIn("closed by this program", running.output)
+
     def test_halted(self) -> None:
         """An error that halts the service gives exit code 1."""
         running = self.start(*self.serve, consumer="broken")

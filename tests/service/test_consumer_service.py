@@ -18,8 +18,10 @@ from txkombu.core.channel import Channel
 from txkombu.exceptions import (
     AccessRefused,
     AuthenticationFailed,
+    ChannelClosed,
     ConnectError,
     ConnectionClosed,
+    ConsumerCancelled,
     InvalidURL,
     PreconditionFailed,
     SessionLost,
@@ -367,6 +369,140 @@ class StartTests(ServiceCase):
         self.clock.pump([0.5] * 10)
         self.flush()
         self.assertTrue(self.service.consuming)
+
+
+class HealthTests(ServiceCase):
+    """What it tells of itself, whatever ended a consumer."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.service = self.make(self.worker, Other)
+        self.start()
+        self.assertTrue(self.service.consuming)
+        [self.hosted] = self.workers
+
+    def assert_halts(self, kind: type[Exception], text: str) -> None:
+        """It has stopped by itself, and says why."""
+        stopped = self.service.when_stopped()
+        self.flush()
+        self.successResultOf(stopped)
+        self.assertFalse(self.service.running)
+        self.assertFalse(self.service.consuming)
+        self.assertIsInstance(self.service.halted, kind)
+        self.assertIs(self.service.last_error, self.service.halted)
+        self.assertIn(text, str(self.service.halted))
+        self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+
+    def assert_not_consuming(self, kind: type[Exception], text: str) -> None:
+        """It runs, and says why it is not consuming."""
+        self.assertTrue(self.service.running)
+        self.assertFalse(self.service.consuming)
+        error = self.service.last_error
+        self.assertIsInstance(error, kind)
+        self.assertIn(text, str(error))
+
+    def test_consumer_closed(self) -> None:
+        """A consumer that the program closes halts the service."""
+        self.hosted.close()
+        self.assertFalse(self.service.consuming)
+        self.assert_halts(
+            ChannelClosed, "<Worker of 'work'> was closed by this program"
+        )
+
+    def test_channel_closed(self) -> None:
+        """So does a channel that it closes."""
+        self.hosted.channel.close()
+        self.assertFalse(self.service.consuming)
+        self.assert_halts(ChannelClosed, "the channel was closed by this program")
+
+    def test_connection_closed(self) -> None:
+        """So does the connection, also while it is coming back."""
+        self.service.connection.close()
+        self.assertFalse(self.service.consuming)
+        self.assert_halts(ConnectionClosed, "the connection was closed by this program")
+        self.start()
+        self.assertTrue(self.service.consuming)
+        self.broker.refuse()
+        self.broker.drop()
+        self.service.connection.close()
+        self.assert_halts(ConnectionClosed, "the connection was closed by this program")
+
+    def test_connection_closed_while_connecting(self) -> None:
+        """So does one that is closed before it was up, or before the start."""
+        self.result_of(self.service.stopService())
+        self.broker.refuse()
+        for started in (True, False):
+            connection = self.connect()
+            self.service = ConsumerService(connection, self.worker)
+            if started:
+                self.service.startService()
+                connection.close()
+            else:
+                connection.close()
+                self.service.startService()
+            self.assert_halts(
+                ConnectionClosed, "the connection was closed by this program"
+            )
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closed_by_its_handler(self) -> None:
+        """A handler may close its consumer: what it holds is settled, then it halts."""
+
+        class Once(Worker):
+            async def receive(self, body: object, message: Message) -> None:
+                """Be done after this one."""
+                await self.close()
+                message.ack()
+
+        self.result_of(self.service.stopService())
+        self.service = self.make(Once)
+        self.start()
+        self.publish("one", "two")
+        self.assert_halts(ChannelClosed, "<Once of 'work'> was closed by this program")
+        self.assertEqual(self.broker.waiting_in("work"), 1)
+
+    def test_cancelled(self) -> None:
+        """A consumer that is paused is not consuming, until it goes on."""
+        self.hosted.cancel()
+        self.flush()
+        self.assert_not_consuming(ChannelClosed, "<Worker of 'work'> does not consume")
+        self.result_of(self.hosted.consume())
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+
+    def test_no_queue_left(self) -> None:
+        """Neither is one whose last queue was dropped, or that has one more."""
+        self.result_of(self.hosted.cancel_by_queue("work"))
+        self.assert_not_consuming(ChannelClosed, "does not consume")
+        self.hosted.add_queue(Queue("more"))
+        self.assert_not_consuming(ChannelClosed, "does not consume")
+        self.result_of(self.hosted.consume())
+        self.assertTrue(self.service.consuming)
+
+    def test_ended_by_the_broker(self) -> None:
+        """A consumer that the broker ended is tried again, and says why."""
+        self.broker.cancel_consumers("work")
+        self.flush()
+        self.assert_not_consuming(ConsumerCancelled, "the test does so")
+        self.clock.advance(1)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+
+    def test_lost_channel(self) -> None:
+        """A channel that the broker closes comes back."""
+        refused = Queue("nowhere")(self.hosted.channel).queue_declare(passive=True)
+        self.flush()
+        self.failureResultOf(refused)
+        self.clock.advance(1)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+
+    def test_stopping(self) -> None:
+        """To stop is no reason to halt."""
+        self.result_of(self.service.stopService())
+        self.assertIsNone(self.service.halted)
+        self.assertIsNone(self.service.last_error)
 
 
 class StopTests(ServiceCase):

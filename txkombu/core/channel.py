@@ -108,6 +108,11 @@ class Channel(ChannelConsumers):
         return self._closed is not None
 
     @property
+    def last_error(self) -> Exception | None:
+        """Why it is closed, or why one of its consumers does not run, if so."""
+        return super().last_error if self._closed is None else self._closed
+
+    @property
     def unsettled_count(self) -> int:
         """How many messages it handed out await settlement."""
         return len(self._own_unsettled) + len(self._isolated.unsettled)

@@ -108,6 +108,9 @@ class IsolatedChannel(Protocol):
     def is_open(self) -> bool: ...
 
     @property
+    def last_error(self) -> Exception | None: ...
+
+    @property
     def unsettled(self) -> list[Message]: ...
 
     @property

@@ -27,6 +27,7 @@ class Subscription:
     Starts one consumer on the channel's session channel, as often as needed.
 
     @ivar running: whether the broker has it now.
+    @ivar last_error: why the broker ended or refused it, until it runs again.
     """
 
     _log = Logger()
@@ -61,6 +62,7 @@ class Subscription:
         self._began_on: ISessionChannel | None = None
         self._stopped = False
         self.running = False
+        self.last_error: Exception | None = None
 
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
         """@return: fails with the broker's refusal."""
@@ -91,6 +93,7 @@ class Subscription:
 
     def _started(self, _: object) -> None:
         self.running = True
+        self.last_error = None
         self._since = self._channel.connection.clock.seconds()
 
     def channel_lost(self) -> None:
@@ -145,6 +148,7 @@ class Subscription:
         start it again after a while.
         """
         self.running = False
+        self.last_error = error
         unacked = self._channel.unacked
         if unacked is not None and not isinstance(error, ConsumerCancelled):
             unacked.lose(self.tag)
@@ -197,6 +201,8 @@ class Subscription:
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        self.last_error = error if isinstance(error, Exception) else None
         self._log.error(
             "Consumer {tag!r} cannot consume from queue {queue!r}: {error}; "
             "it tries again",

@@ -17,6 +17,7 @@ from .._util.awaitables import call_and_wait
 from ..connection import BrokerConnection
 from ..core.channel import Channel
 from ..entity import Exchange, Queue
+from ..exceptions import ChannelClosed
 from ..messaging.consumer import Consumer
 from .retry import retry_until_done
 
@@ -99,6 +100,30 @@ class HostedConsumer:
     def _started(self, _: object) -> None:
         self.last_error = None
         self._log.info("{consumer!r} consumes", consumer=self.consumer)
+
+    @property
+    def consuming(self) -> bool:
+        """Whether it receives from all its queues now."""
+        return self.consumer.is_consuming
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why it does not consume; None if it does."""
+        if self.last_error is not None:
+            return self.last_error
+        if self.consuming:
+            return None
+        told = self.consumer.channel.last_error
+        return told or ChannelClosed(f"{safe_repr(self.consumer)} does not consume")
+
+    def when_closed(self) -> Deferred[Exception]:
+        """@return: fires when the program has closed it for ever, with how."""
+
+        def tell(_: object) -> Exception:
+            what = f"{safe_repr(self.consumer)} was closed by this program"
+            return self.consumer.channel.last_error or ChannelClosed(what)
+
+        return self.consumer.when_closed().addCallback(tell)
 
     def close(self) -> Deferred[None]:
         """

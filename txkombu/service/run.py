@@ -67,14 +67,17 @@ class ServiceRun:
             and self.started
             and self.connection.connected
             and self.connection.is_consuming
+            and all(each.consuming for each in self.consumers)
         )
 
     @property
     def last_error(self) -> Exception | None:
         """What is wrong now, if anything is."""
         errors = [self._connect_error, *(each.last_error for each in self.consumers)]
-        found = (error for error in errors if error is not None)
-        return next(found, self.connection.last_error)
+        errors.append(self.connection.last_error)
+        if self.started:
+            errors += [each.trouble for each in self.consumers]
+        return next((error for error in errors if error is not None), None)
 
     # --- starting -----------------------------------------------------------
 
@@ -82,6 +85,13 @@ class ServiceRun:
         """Connect and consume, for as long as it takes."""
         self._starting = self._start()
         self._starting.addErrback(self._not_started)
+        for each in self.consumers:
+            each.when_closed().addCallback(self._closed_by_program)
+
+    def _closed_by_program(self, error: Exception) -> None:
+        """What the program has closed does not come back by itself."""
+        if not self._ending:
+            self._on_hopeless(error)
 
     @inlineCallbacks
     def _start(self) -> Generator[Deferred[Any], Any, None]:
