@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
+from ._util.backoff import ReconnectPolicy
 from ._util.timeouts import gather_results_in_time, with_timeout
 from ._util.validation import check_short_string
 from ._util.waiters import SharedClose
@@ -81,6 +82,9 @@ class BrokerConnection(Settings):
     @param name: how the broker lists the connection.
     @param endpoint: a Twisted endpoint to connect to, instead of host and port.
     @param reactor: the reactor, or a C{Clock} in tests.
+    @param reconnect: how long to wait between attempts, for its channels and
+        consumers, too, and for a service that it is given to; see
+        L{txkombu.policy.ReconnectPolicy}.
     @raise TypeError: an argument is not known, or of a wrong type.
     @raise InvalidURL: a URL cannot be understood.
     """
@@ -101,6 +105,7 @@ class BrokerConnection(Settings):
         name: str | None = None,
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
+        reconnect: ReconnectPolicy | None = None,
     ) -> None:
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
@@ -116,7 +121,7 @@ class BrokerConnection(Settings):
             connection_name=name,
         )
         super().__init__(
-            alternates, given_transport, endpoint, reactor, operation_timeout
+            alternates, given_transport, endpoint, reactor, operation_timeout, reconnect
         )
         self._reconnector: Reconnector | None = None
         self._default_channel: Channel | None = None
@@ -154,6 +159,7 @@ class BrokerConnection(Settings):
                 self.clock,
                 self._restore,
                 self._flow,
+                self.reconnect,
             )
         return self._reconnector
 
@@ -296,6 +302,7 @@ class BrokerConnection(Settings):
             operation_timeout=self.operation_timeout,
             endpoint=self._endpoint,
             reactor=self._reactor,
+            reconnect=self.reconnect,
         )
         twin._alternates = list(self._alternates)
         return twin

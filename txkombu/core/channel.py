@@ -78,7 +78,7 @@ class Channel(ChannelConsumers):
         self._unacked: UnackedMessages | None = None
         self._bringing_up: Deferred[None] | None = None
         self._open: Waiters[ISessionChannel] = Waiters()
-        self._backoff = Backoff(eager=True)
+        self._backoff = Backoff(eager=True, policy=connection.reconnect)
         self._up_since = 0.0
         self._closed: KombuError | None = None
         self._end = SharedClose(self._close)

@@ -56,7 +56,7 @@ class Subscription:
         self._prefetch_count = prefetch_count
         self._accept = accept
         self._on_cancel = on_cancel
-        self._backoff = Backoff()
+        self._backoff = Backoff(policy=channel.connection.reconnect)
         self._since = 0.0
         self._restarting: Deferred[None] | None = None
         self._began_on: ISessionChannel | None = None

@@ -74,7 +74,7 @@ def retry_until_done(
     @return: fires when an attempt has worked; fails only when cancelled, or with
         what is hopeless.
     """
-    backoff = Backoff()
+    backoff = Backoff(policy=connection.reconnect)
     while True:
         try:
             yield call_and_wait(attempt)
@@ -91,7 +91,7 @@ def retry_until_done(
 
 def _tell(what: str, error: Exception, backoff: Backoff) -> float:
     permanent = is_permanent(error)
-    delay = backoff.most if permanent else backoff.delay()
+    delay = backoff.policy.max if permanent else backoff.delay()
     (_log.critical if permanent else _log.warn)(
         "{what} failed: {kind}: {error}; next attempt in {delay:.1f} s",
         what=what,
