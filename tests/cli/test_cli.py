@@ -505,6 +505,32 @@ class ServeTests(ProcessCase):
             self.assertRegex(running.output, r"line \d+, in \w*" + consumer)
             self.assertIn("#critical] The service halts", running.output)
 
+    def test_asyncio(self) -> None:
+        """A module of consumers may choose asyncio's reactor, and await what it has."""
+        self.write(
+            "chooses",
+            f"""
+            from twisted.internet import asyncioreactor
+            asyncioreactor.install()
+            import asyncio
+            from {self.module} import Slow, publish, reactor
+
+            class Sleeps(Slow):
+                async def receive(self, number, message):
+                    await asyncio.sleep(0.01)
+                    print("slept", await message.ack())
+
+            def sleeps(channel):
+                reactor.callWhenRunning(publish)
+                return Sleeps(channel)
+            """,
+        )
+        self.module = "chooses"
+        running = self.start(*self.serve, consumer="sleeps")
+        running.wait_for("slept Settlement.SENT")
+        running.process.terminate()
+        self.assertEqual(running.wait(), 0)
+
     def test_working_directory(self) -> None:
         """
         Once the consumers are imported nothing is imported from the current
