@@ -105,6 +105,17 @@ def threads(channel):
     return Threads(channel)
 
 
+class Blocks(Slow):
+    def receive(self, number, message):
+        print("begin", number)
+        time.sleep(3600)
+
+
+def blocks(channel):
+    reactor.callWhenRunning(publish)
+    return Blocks(channel)
+
+
 class LeavesThread(Slow):
     def receive(self, number, message):
         threading.Thread(target=time.sleep, args=[3600]).start()
@@ -163,7 +174,8 @@ from txkombu.cli.last_resort import LastResort
 
 last_resort = LastResort(lambda: 3)
 last_resort.start()
-last_resort.end_at(time.monotonic() + 3600)
+last_resort.end_at(time.monotonic() + 1e12)
+time.sleep(0.1)
 last_resort.end_at(time.monotonic() + 0.1)
 print("written")
 time.sleep(3600)
@@ -480,6 +492,16 @@ class ServeTests(ProcessCase):
             running.process.terminate()
             self.assertEqual(running.wait(), 0)
             self.assertRegex(running.output, "Ending without .*[tT]hread.*, still at")
+
+    def test_blocks(self) -> None:
+        """Nor does one that blocks the reactor hold it up for ever."""
+        running = self.start(
+            *self.serve, "--shutdown-timeout", "0.2", consumer="blocks"
+        )
+        running.wait_for("begin 1")
+        running.process.terminate()
+        self.assertEqual(running.wait(), 0)
+        self.assertIn("Ending without MainThread, still at work", running.output)
 
     def test_thread_that_ends(self) -> None:
         """A thread that ends in time does not end the process in another way."""

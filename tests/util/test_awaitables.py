@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -52,6 +52,12 @@ class WorkTests(SynchronousTestCase):
         for plain in (None, 0, "text", [1], object(), ValueError("returned")):
             self.assertIsNone(work_of(plain, no_function))
 
+    def test_kinds_of_deferreds(self) -> None:
+        """Deferreds are taken as they are, those of other classes too."""
+        kinds: list[Deferred[Any]] = [Deferred(), DeferredList([])]
+        for given in kinds:
+            self.assertIs(work_of(given, no_function), given)
+
     def test_failure(self) -> None:
         """A Failure that is returned is a failure."""
         work = work_of(Failure(Refused("no")), no_function)
@@ -67,6 +73,14 @@ class WorkTests(SynchronousTestCase):
         async def async_generator() -> AsyncIterator[None]:
             yield
 
+        class Stepped:
+            def __aiter__(self) -> Stepped:
+                return self
+
+            async def __anext__(self) -> None:
+                raise StopAsyncIteration
+
+        self.assert_type_error(Stepped(), "an async generator or iterator")
         self.assert_type_error(generator(), "a generator: is @inlineCallbacks missing?")
         self.assert_type_error(async_generator(), "an async generator")
 

@@ -5,9 +5,10 @@ What users return: plain values, Deferreds, coroutines, futures.
 from __future__ import annotations
 
 from asyncio import isfuture
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future as ThreadFuture
-from inspect import isasyncgen, isawaitable, isgenerator
+from inspect import isawaitable, isgenerator
+from types import CoroutineType
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -45,10 +46,11 @@ def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:
     Where asyncio's loop runs in this thread, as on Twisted's asyncio reactor, a
     coroutine may await what is asyncio's, and Deferreds.
     """
-    if isinstance(result, Deferred):
-        return result
-    if isfuture(result):
-        return deferred_of_future(result)
+    if result.__class__ is not CoroutineType:  # the most common, told without ABCs
+        if isinstance(result, Deferred):
+            return result
+        if isfuture(result):
+            return deferred_of_future(result)
     loop = running_loop()
     if loop is not None:
         return deferred_of_task(_awaited(result), loop)
@@ -57,12 +59,12 @@ def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:
     result = await awaitable
-    while isinstance(result, Deferred):  # which a Deferred cannot fire with
-        result = await result
+    while result is not None and isinstance(result, Deferred):
+        result = await result  # as a Deferred cannot fire with another
     return result
 
 
-def work_of(result: object, what: object) -> Deferred[Any] | None:
+def work_of(result: Any, what: object) -> Deferred[Any] | None:
     """
     Tell what to wait for after a user's function has returned.
 
@@ -71,23 +73,21 @@ def work_of(result: object, what: object) -> Deferred[Any] | None:
     @return: fires when its work is done, with what may be work again; fails with
         L{TypeError} for what nobody can wait for.  C{None} for a plain value.
     """
-    if isinstance(result, Deferred):
-        return result
+    if result.__class__ is CoroutineType or isawaitable(result):
+        return as_deferred(result)
     if isinstance(result, Failure):
         return fail(result)
     if isinstance(result, ThreadFuture):
         return _of_thread(result)
-    if isawaitable(result):
-        return as_deferred(result)
     if isgenerator(result):
         return fail(
             TypeError(f"{what!r} returned a generator: is @inlineCallbacks missing?")
         )
-    if isasyncgen(result):
+    if isinstance(result, AsyncIterator):
         return fail(
             TypeError(
-                f"{what!r} returned an async generator, and nothing of it has run: "
-                "it must await, and not yield"
+                f"{what!r} returned an async generator or iterator, and nothing of it "
+                "has run: it must await, and not yield"
             )
         )
     return None

@@ -50,7 +50,7 @@ class LastResort:
     def _wait(self) -> None:
         deadline = self._deadlines.get()
         while True:
-            left = max(0.0, deadline - time.monotonic())
+            left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
             try:
                 deadline = self._deadlines.get(timeout=left)
             except Empty:

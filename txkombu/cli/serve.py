@@ -101,25 +101,29 @@ class Server:
         self._ends()
         return self._service.stopService()
 
-    def _ends(self) -> None:
-        """From now on there is a limit to all that may hold the process up."""
+    def _ends(self) -> float:
+        """Have a limit to all that may hold the end up; @return: since when it ends."""
         if self._ends_since is None:
             self._ends_since = monotonic()
-            self._last_resort.end_at(self._ends_since + self._timeout + _CLOSING)
+        self._last_resort.end_at(self._ends_since + self._timeout + _CLOSING)
+        return self._ends_since
 
     def _all_closed(self) -> None:
-        assert self._ends_since is not None
-        left = self._ends_since + self._timeout
-        self._last_resort.end_at(max(left, monotonic() + _ENDING))
+        since = self._ends()
+        self._last_resort.end_at(max(since + self._timeout, monotonic() + _ENDING))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signalled:
             _die_of(number)
         self._signalled = True
-        self._ends()  # now, as a handler that blocks may keep the reactor
+        if self._ends_since is None:
+            # Now, as a handler that blocks may keep the reactor.
+            self._ends_since = monotonic()
+            self._last_resort.end_at(self._ends_since + self._timeout + CLOSE_TIMEOUT)
         self._reactor.callFromThread(self._stop, signal.Signals(number).name)
 
     def _stop(self, name: str) -> None:
+        self._ends()
         self._log.info("Received {name}: stopping; a second one ends it now", name=name)
         self._service.stopService()
 

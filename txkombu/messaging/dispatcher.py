@@ -177,11 +177,11 @@ class Dispatcher:
             else:
                 self._watch(result, message)
 
-    def _watch(self, result: object, message: Message) -> None:
+    def _watch(self, result: Any, message: Message) -> None:
         """@param result: what the handler returned, or what that fired with."""
         work: Deferred[Any] | None
         try:
-            if isinstance(result, Deferred):
+            if result.__class__ is Deferred:
                 work = result
             else:
                 work = work_of(result, self.handler)
