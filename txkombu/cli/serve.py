@@ -94,8 +94,10 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
-        self._service.startService()
-        self._service.when_stopped().addCallback(lambda _: self._stop_reactor())
+        try:
+            self._service.startService()
+        finally:
+            self._service.when_stopped().addCallback(lambda _: self._stop_reactor())
 
     def _shut_down(self) -> Deferred[None]:
         self._ends()

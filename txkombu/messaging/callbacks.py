@@ -14,8 +14,8 @@ from .._util.validation import check_callable
 from ..message import Message
 
 Callback = Callable[[Any, Message], object]
-"""Called with (payload, message); plain, Deferred-returning or a coroutine
-function."""
+"""Called with (payload, message); plain, a coroutine function, or returning a Deferred
+or a future."""
 
 
 def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:

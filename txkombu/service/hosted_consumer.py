@@ -53,7 +53,7 @@ def _takes_one(function: Callable[..., object]) -> bool:
         signature(function).bind(object())
     except TypeError:
         return False
-    except ValueError:  # built in, and does not tell
+    except Exception:  # built in, and does not tell
         return True
     return True
 
