@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
+from ._util.backoff import ReconnectPolicy
 from ._util.timeouts import with_timeout
 from ._util.validation import check_hidden_string, kind_of
 from ._util.waiters import SharedClose
@@ -91,6 +92,9 @@ class BrokerConnection(Settings):
         where the scheme encrypts, it is wrapped in TLS, and the host is the name
         that is checked.
     @param reactor: the reactor, or a C{Clock} in tests.
+    @param reconnect: how long to wait between attempts, for its channels and
+        consumers, too, and for a service that it is given to; see
+        L{txkombu.policy.ReconnectPolicy}.
     @raise TypeError: an argument is not known, or of a wrong type.
     @raise ValueError: one is out of range, or contradicts another.
     @raise InvalidURL: a URL cannot be understood, or is empty.
@@ -113,6 +117,7 @@ class BrokerConnection(Settings):
         max_body_size: int | None = None,
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
+        reconnect: ReconnectPolicy | None = None,
     ) -> None:
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
@@ -130,7 +135,7 @@ class BrokerConnection(Settings):
             max_body_size=max_body_size,
         )
         super().__init__(
-            alternates, given_transport, endpoint, reactor, operation_timeout
+            alternates, given_transport, endpoint, reactor, operation_timeout, reconnect
         )
         self._reconnector: Reconnector | None = None
         self._default_channel: Channel | None = None
@@ -173,6 +178,7 @@ class BrokerConnection(Settings):
                 restoration.restore,
                 restoration.lost,
                 self._flow,
+                self.reconnect,
             )
         return self._reconnector
 
@@ -326,6 +332,7 @@ class BrokerConnection(Settings):
             operation_timeout=self.operation_timeout,
             endpoint=self._endpoint,
             reactor=self._reactor,
+            reconnect=self.reconnect,
         )
         twin._alternates = list(self._alternates)
         return twin

@@ -122,6 +122,10 @@ class OperationTimeout(KombuError, TimeoutError):
     """
     An operation was not over at its deadline; it has been given up.
 
+    What was sent to the broker before, the broker may still do: an operation may have
+    had its effect, and a message may be in its queues.  Of a message the text says
+    whether it was sent.
+
     @ivar operation: what was under way.
     @ivar timeout: the seconds it was given.
     @ivar phase: where it was when the time was over.

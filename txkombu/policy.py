@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ._util.backoff import ReconnectPolicy
+
 if TYPE_CHECKING:
     from .message import Message
 
 __all__ = [
     "FailurePolicy",
+    "ReconnectPolicy",
     "drop",
     "reject",
     "requeue_once",

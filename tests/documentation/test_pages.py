@@ -200,6 +200,10 @@ class PagesTests(PageTestCase):
         self.assertEqual((good.successes, good.errors, good.failures), (3, [], []))
         bad = _run_case(cases["ForgetfulTests"])
         failure: Any = bad.failures[0][1]
+        either = _run_case(cases["AsyncTests"])
+        self.assertEqual((either.successes, len(either.failures)), (1, 1))
+        late: Any = either.failures[0][1]
+        self.assertIn("no result yet", late.getErrorMessage())
         shown = [each.text for each in snippets_of(text_of("testing.rst"))]
         self.assertIn(failure.getErrorMessage(), shown)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
@@ -9,12 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import FakeChannel
 from txkombu import Queue
-from txkombu._util.backoff import STABLE, Backoff
+from txkombu._util.backoff import DEFAULT, Backoff
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
 from txkombu.message import Message
-from txkombu.policy import drop, reject, requeue_once
+from txkombu.policy import ReconnectPolicy, drop, reject, requeue_once
 
 
 class BackoffTests(SynchronousTestCase):
@@ -56,12 +58,62 @@ class BackoffTests(SynchronousTestCase):
         clock = Clock()
         backoff = Backoff(jitter=lambda: 0.0)
         backoff.delay()
-        clock.advance(STABLE - 0.1)
+        clock.advance(DEFAULT.stable_after - 0.1)
         backoff.reset_if_stable(clock, 0)
         self.assertEqual(backoff.delay(), 2)
         clock.advance(0.1)
         backoff.reset_if_stable(clock, 0)
         self.assertEqual(backoff.delay(), 1)
+
+    def test_policy(self) -> None:
+        """All of it can be chosen."""
+        policy = ReconnectPolicy(first=0.5, max=4, factor=3, jitter=1, stable_after=60)
+        numbers = iter([0.0, 0.0, 0.0, 0.5, 1.0])
+        backoff = Backoff(jitter=lambda: next(numbers), policy=policy)
+        self.assertEqual([backoff.delay() for _ in range(5)], [0.5, 1.5, 4, 2, 0])
+        clock = Clock()
+        clock.advance(59)
+        backoff.reset_if_stable(clock, 0)
+        self.assertEqual(backoff._next, 4)
+        clock.advance(1)
+        backoff.reset_if_stable(clock, 0)
+        self.assertEqual(backoff._next, 0.5)
+
+    def test_wrong_policy(self) -> None:
+        """A field that makes no sense is named."""
+        nan, endless = float("nan"), float("inf")
+        wrong: list[tuple[str, Any, type[Exception]]] = [
+            ("first", "1", TypeError),
+            ("first", None, TypeError),
+            ("first", 0, ValueError),
+            ("first", -1, ValueError),
+            ("first", endless, ValueError),
+            ("first", 31, ValueError),
+            ("max", 0.5, ValueError),
+            ("max", endless, ValueError),
+            ("factor", 0.5, ValueError),
+            ("factor", nan, ValueError),
+            ("factor", endless, ValueError),
+            ("factor", True, TypeError),
+            ("jitter", -0.1, ValueError),
+            ("jitter", 1.1, ValueError),
+            ("jitter", nan, ValueError),
+            ("jitter", "all", TypeError),
+            ("stable_after", -1, ValueError),
+            ("stable_after", [], TypeError),
+        ]
+        for name, value, kind in wrong:
+            with self.assertRaisesRegex(kind, name):
+                ReconnectPolicy(**{name: value})
+
+    def test_frozen_policy(self) -> None:
+        """A policy is a value: equal to one that says the same, and unchangeable."""
+        self.assertEqual(ReconnectPolicy(), ReconnectPolicy(1, 30, 2, 0.25, 5))
+        policy: Any = ReconnectPolicy()
+        with self.assertRaises(AttributeError):
+            policy.first = 2
+        with self.assertRaises(AttributeError):
+            policy.firts = 2
 
 
 class PolicyTests(SynchronousTestCase):

@@ -47,7 +47,7 @@ PUBLIC: Final = {
         "QueueDeclareOk Returned Settlement"
     ),
     "txkombu.messaging": ("Consumer Exchange Producer Queue"),
-    "txkombu.policy": ("FailurePolicy drop reject requeue_once"),
+    "txkombu.policy": ("FailurePolicy ReconnectPolicy drop reject requeue_once"),
     "txkombu.serialization": (
         "Encoded Registry accept_set decode dumps encode loads register "
         "registry unregister"

@@ -79,7 +79,7 @@ class Channel(ChannelConsumers):
         self._unacked: UnackedMessages | None = None
         self._bringing_up: Deferred[None] | None = None
         self._open: Waiters[ISessionChannel] = Waiters()
-        self._backoff = Backoff(eager=True)
+        self._backoff = Backoff(eager=True, policy=connection.reconnect)
         self._up_since = 0.0
         self._closed: KombuError | None = None
         self._end = SharedClose(self._close)
@@ -107,6 +107,11 @@ class Channel(ChannelConsumers):
     def closed(self) -> bool:
         """Whether L{close} was called, here or on the connection."""
         return self._closed is not None
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why it is closed, or why one of its consumers does not run, if so."""
+        return super().last_error if self._closed is None else self._closed
 
     @property
     def unsettled_count(self) -> int:

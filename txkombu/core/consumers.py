@@ -71,6 +71,13 @@ class ChannelConsumers(EntityOperations):
         return running and self._isolated.is_consuming
 
     @property
+    def last_error(self) -> Exception | None:
+        """Why a consumer that was started does not run, as far as is known."""
+        told = [each.last_error for each in self._subscriptions.values()]
+        told += [each.last_error for each in self._isolated]
+        return next((error for error in told if error is not None), None)
+
+    @property
     def has_consumers(self) -> bool:
         """Whether consumers share it."""
         return bool(self._subscriptions)

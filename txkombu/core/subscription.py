@@ -30,6 +30,7 @@ class Subscription:
     Starts one consumer on the channel's session channel, as often as needed.
 
     @ivar running: whether the broker has it now.
+    @ivar last_error: why the broker ended or refused it, until it runs again.
     """
 
     _log = Logger()
@@ -58,13 +59,14 @@ class Subscription:
         self._prefetch_count = prefetch_count
         self._accept = accept
         self._on_cancel = on_cancel
-        self._backoff = Backoff()
+        self._backoff = Backoff(policy=channel.connection.reconnect)
         self._since = 0.0
         self._restarting: Deferred[None] | None = None
         self._began_on: ISessionChannel | None = None
         self._stopped = False
         self._ended = False
         self.running = False
+        self.last_error: Exception | None = None
 
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
         """@return: fails with the broker's refusal."""
@@ -111,6 +113,7 @@ class Subscription:
 
     def _started(self, _: object) -> None:
         self.running = not self._ended
+        self.last_error = None
         self._since = self._channel.connection.clock.seconds()
 
     def channel_lost(self) -> None:
@@ -168,6 +171,7 @@ class Subscription:
         """
         self.running = False
         self._ended = True
+        self.last_error = error
         unacked = self._channel.unacked
         if isinstance(error, ConsumerCancelled):
             self._channel.connection.topology.not_found(self.queue.name)
@@ -225,6 +229,8 @@ class Subscription:
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        self.last_error = error if isinstance(error, Exception) else None
         self._log.error(
             "Consumer {tag!r} cannot consume from queue {queue!r}: {error}; "
             "it tries again",

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.validation import check_auto_declare, check_callable, check_count
-from .._util.waiters import SharedClose
+from .._util.waiters import SharedClose, Waiters
 from ..core.channel import ChannelLender, lent_channel
 from ..core.consumers import PREFETCH
 from ..entity import Queue
@@ -146,6 +146,7 @@ class Consumer(IterableConsumer):
         self._touched = False
         self._told_unsettled = False
         self._end = SharedClose(self._close)
+        self._closed: Waiters[None] = Waiters()
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(
             limit,
@@ -394,6 +395,7 @@ class Consumer(IterableConsumer):
         return self.cancel().addCallback(lambda _: self._release())
 
     def _release(self) -> Deferred[None] | None:
+        self._closed.fire(None)
         self._taken.hand_back()
         self._dispatcher.fail_takers(consumer_closed())
         if not self._owned:
@@ -409,7 +411,25 @@ class Consumer(IterableConsumer):
 
     def channel_closed(self) -> None:
         """Its channel was closed: tell who waits for a message that none comes."""
+        self._closed.fire(None)
         self._dispatcher.fail_takers(no_channel())
+
+    def when_closed(self) -> Deferred[None]:
+        """@return: fires when it is closed, or its channel or connection is."""
+        if self._end.over or self.channel.closed:
+            return succeed(None)
+        return self._closed.wait()
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether the broker has a consumer for each of its queues now."""
+        queues = self._queue_subscriptions.queues
+        return (
+            bool(queues)
+            and all(map(self.consuming_from, queues))
+            and not self.channel.closed
+            and self.channel.is_consuming
+        )
 
     @property
     def running(self) -> int:

@@ -161,9 +161,10 @@ class Producer:
             L{txkombu.exceptions.Unroutable}, L{txkombu.exceptions.Nacked} or
             the broker's refusal; with L{txkombu.exceptions.NotSent} or
             L{txkombu.exceptions.OutcomeUnknown} if the session is lost; with
-            L{txkombu.exceptions.OperationTimeout} at the deadline, after which
-            it is never sent; with L{txkombu.exceptions.BackpressureError} if
-            too many wait; with L{txkombu.exceptions.EncodeError}.
+            L{txkombu.exceptions.OperationTimeout} at the deadline, whose text says
+            whether it was sent until then; it is not later; with
+            L{txkombu.exceptions.BackpressureError} if too many wait; with
+            L{txkombu.exceptions.EncodeError}.
         @raise TypeError: a property is not known, or of a wrong type.
         @raise ValueError: something is out of range.
         """
