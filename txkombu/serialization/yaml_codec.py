@@ -12,7 +12,9 @@ references to one object.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Final
+
+from .._util.limits import CONTAINER_SIZE, MAX_BODY_SIZE, too_many_values
 
 YAML_LIMIT = 256 * 1024
 """
@@ -23,6 +25,8 @@ for a third of a second with the parser in C, for one and a half without it.
 YAML_DEPTH = 100
 """How deep YAML's lists and mappings may nest."""
 
+_CHARACTER_MOST: Final = CONTAINER_SIZE // 2
+"""What a character of a text without aliases may count as: C{[]} is a list."""
 _INTEGER_LENGTH = 1000
 _MERGE = "tag:yaml.org,2002:merge"
 _INTEGER = "tag:yaml.org,2002:int"
@@ -32,11 +36,14 @@ def dumps(value: object) -> str:
     """
     Write a value as C{yaml.safe_dump} does.
 
-    @raise yaml.YAMLError: there is something in it that YAML cannot hold.
+    @raise Exception: there is something in it that YAML cannot hold, or that
+        L{loads} could not read back.
     """
     import yaml
 
-    return yaml.safe_dump(value)
+    text = yaml.safe_dump(value)
+    loads(text)
+    return text
 
 
 def loads(text: str) -> object:
@@ -54,6 +61,56 @@ def loads(text: str) -> object:
             f"{len(text)} characters of YAML are more than the {YAML_LIMIT} accepted"
         )
     return yaml.load(text, Loader=_loader())
+
+
+def check_size(text: str | bytes, max_body_size: int = MAX_BODY_SIZE) -> None:
+    """
+    Add up what a value will take where each alias stands for all it refers to.
+
+    @raise ValueError: it is more than allowed.
+    @raise yaml.YAMLError: as L{loads}.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    has_aliases = "*" in text and "&" in text
+    if len(text) > YAML_LIMIT or not (
+        has_aliases or len(text) * _CHARACTER_MOST > max_body_size
+    ):
+        return
+    loader = _loader()(text)
+    try:
+        node = loader.get_single_node()
+    finally:
+        loader.dispose()
+    if _expanded(node, max_body_size) > max_body_size:
+        raise too_many_values(max_body_size)
+
+
+def _expanded(root: Any, enough: int) -> int:
+    """
+    Walk a document as C{repr} walks its value: into each alias, but not into what
+    contains it.  Add up to what is enough.
+    """
+    total = 0
+    above: set[int] = set()
+    waiting: list[tuple[Any, bool]] = [(root, False)]
+    while waiting and total <= enough:
+        node, is_over = waiting.pop()
+        if is_over:
+            above.discard(id(node))
+            continue
+        total += CONTAINER_SIZE
+        if id(node) in above or node is None:
+            continue
+        if isinstance(node.value, str):
+            total += len(node.value)
+            continue
+        above.add(id(node))
+        waiting.append((node, True))
+        for each in node.value:
+            parts = each if isinstance(each, tuple) else (each,)
+            waiting.extend((part, False) for part in parts)
+    return total
 
 
 @cache
