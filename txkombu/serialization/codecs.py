@@ -14,29 +14,21 @@ from .labels import is_binary
 
 Encoder = Callable[..., "str | bytes"]
 Decoder = Callable[..., object]
+SizeCheck = Callable[[Any, int], None]
 PICKLE_TYPE: Final = "application/x-python-serialize"
 
 
-class Size(NamedTuple):
-    """How large the values of one format become."""
-
-    growth: int
-    """How many times larger than what it is decoded from a value may count as."""
-    check: Callable[[Any, int], None]
-    """Called with what a decoder takes, and the limit; raises ValueError."""
-
-
-def _unchecked(data: object, max_body_size: int) -> None:
+def _not_checked(data: object, max_body_size: int) -> None:
     """Nothing is known of the format."""
 
 
-NOT_CHECKED: Final = Size(0, _unchecked)
+NOT_CHECKED: Final[tuple[int, SizeCheck]] = 0, _not_checked
 _ANY: Final = 1 << 62
 
-SIZE_CHECKS: Final = {
-    "application/json": Size(32, json_codec.check_size),
-    "application/x-yaml": Size(_ANY, yaml_codec.check_size),
-    "application/x-msgpack": Size(_ANY, msgpack_codec.check_size),
+SIZE_CHECKS: Final[dict[str, tuple[int, SizeCheck]]] = {
+    "application/json": (32, json_codec.check_size),
+    "application/x-yaml": (_ANY, yaml_codec.check_size),
+    "application/x-msgpack": (_ANY, msgpack_codec.check_size),
 }
 """By content type, as they hold for whatever function decodes it."""
 
@@ -45,7 +37,10 @@ class Codec(NamedTuple):
     """
     One serializer; either of its two functions may be missing.
 
-    @ivar size: what its bodies may become.
+    @ivar growth: how many times larger than what it is decoded from a value may
+        count as.
+    @ivar check_size: called with what the decoder takes, and the limit, if the
+        value may be larger; raises ValueError if it will be.
     """
 
     name: str
@@ -53,7 +48,8 @@ class Codec(NamedTuple):
     decoder: Decoder | None
     content_type: str
     content_encoding: str
-    size: Size = NOT_CHECKED
+    growth: int
+    check_size: SizeCheck
 
     @property
     def binary(self) -> bool:
@@ -74,15 +70,24 @@ def _pickle_loads(body: bytes) -> object:
     return value
 
 
+def _built_in(
+    name: str, encoder: Encoder, decoder: Decoder, content_type: str, encoding: str
+) -> Codec:
+    size = SIZE_CHECKS.get(content_type, NOT_CHECKED)
+    return Codec(name, encoder, decoder, content_type, encoding, *size)
+
+
 BUILT_IN: Final = (
-    Codec("json", json_codec.dumps, json_codec.loads, "application/json", "utf-8"),
-    Codec("yaml", yaml_codec.dumps, yaml_codec.loads, "application/x-yaml", "utf-8"),
-    Codec(
+    _built_in("json", json_codec.dumps, json_codec.loads, "application/json", "utf-8"),
+    _built_in(
+        "yaml", yaml_codec.dumps, yaml_codec.loads, "application/x-yaml", "utf-8"
+    ),
+    _built_in(
         "msgpack",
         msgpack_codec.dumps,
         msgpack_codec.loads,
         "application/x-msgpack",
         "binary",
     ),
-    Codec("pickle", _pickle_dumps, _pickle_loads, PICKLE_TYPE, "binary"),
+    _built_in("pickle", _pickle_dumps, _pickle_loads, PICKLE_TYPE, "binary"),
 )

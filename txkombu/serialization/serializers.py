@@ -84,7 +84,7 @@ class Registry:
         self._by_name: dict[str, Codec] = {}
         self._by_type: dict[str, Codec] = {}
         for codec in BUILT_IN:
-            self.register(*codec[:-1])
+            self.register(*codec[:5])
 
     def register(
         self,
@@ -119,7 +119,7 @@ class Registry:
             decoder,
             content_type,
             content_encoding,
-            SIZE_CHECKS.get(base_type(content_type), NOT_CHECKED),
+            *SIZE_CHECKS.get(base_type(content_type), NOT_CHECKED),
         )
         self._index()
 
@@ -252,9 +252,15 @@ class Registry:
         if kind in NEVER_BY_DEFAULT if accepted is None else kind not in accepted:
             raise self._disallowed(kind)
         try:
-            if codec is None or codec.decoder is None:
+            if codec is None:
                 return _text_or_bytes(body, kind, encoding)
-            return _deserialize(codec, body, encoding or "utf-8", max_body_size)
+            if encoding == codec.content_encoding == "utf-8":  # nearly all messages
+                data: str | bytes = body.decode("utf-8")
+            else:
+                data = _decoder_input(codec, body, encoding or "utf-8")
+            if len(data) * codec.growth > max_body_size:
+                codec.check_size(data, max_body_size)
+            return codec.decoder(data)  # type: ignore[misc]  # it has one
         except SerializerNotInstalled:
             raise
         except Exception as error:
@@ -390,24 +396,12 @@ def _where(encoder: Encoder, body: object) -> str:
     return f", at body{path}" if path else ""
 
 
-def _deserialize(
-    codec: Codec, body: bytes, encoding: str, max_body_size: int
-) -> object:
-    assert codec.decoder is not None
-    if encoding == codec.content_encoding == "utf-8":  # nearly all messages
-        data: str | bytes = body.decode("utf-8")
-    elif codec.binary:
-        data = body
-    elif encoding == codec.content_encoding:
-        data = body.decode(encoding)
-    elif is_binary(encoding):
-        data = body.decode(codec.content_encoding)
-    else:
-        data = body.decode(charset_named(encoding))
-    growth, check = codec.size
-    if len(data) * growth > max_body_size:
-        check(data, max_body_size)
-    return codec.decoder(data)
+def _decoder_input(codec: Codec, body: bytes, encoding: str) -> str | bytes:
+    if codec.binary:
+        return body
+    if is_binary(encoding) or encoding == codec.content_encoding:
+        return body.decode(codec.content_encoding)
+    return body.decode(charset_named(encoding))
 
 
 def _text_or_bytes(body: bytes, kind: str, encoding: str | None) -> object:
