@@ -10,11 +10,14 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 
 from ._types import Delivery, Settlement
-from .compression import decompress
+from ._util.limits import MAX_BODY_SIZE
+from .compression import decompress, undo_content_coding
 from .exceptions import DecodeError, MessageStateError, SerializerNotInstalled
 from .serialization import serializers as serialization
 
 _UNDECODED = object()
+_NOT_COMPRESSED = frozenset({None, "utf-8", "binary"})
+"""Content encodings that nearly all messages have."""
 
 
 class SourceQueue(Protocol):
@@ -64,6 +67,7 @@ class Message:
         "_accept",
         "_body",
         "_delivery",
+        "_max_body_size",
         "_payload",
         "_queue",
         "_state",
@@ -78,11 +82,13 @@ class Message:
         unacked: Settler | None,
         queue: SourceQueue | None = None,
         accept: frozenset[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> None:
         self._delivery = delivery
         self._unacked = unacked
         self._queue = queue
         self._accept = accept
+        self._max_body_size = max_body_size
         self._body: bytes | None = None
         self._payload: object = _UNDECODED
         self._state = ""
@@ -96,15 +102,28 @@ class Message:
     @property
     def body(self) -> bytes:
         """
-        The bytes of the body, decompressed.
+        The bytes of the body, decompressed if the header C{compression} says
+        that they are compressed.
 
-        @raise DecodeError: they cannot be decompressed.
+        @raise DecodeError: they cannot be decompressed, or become too large.
         """
         if self._body is None:
-            method = self.headers.get("compression")
-            raw = self._delivery.body
-            self._body = _decompressed(raw, method) if method else raw
+            self._body = self._decompress()
         return self._body
+
+    def _decompress(self) -> bytes:
+        method = self.headers.get("compression")
+        if not method:
+            return self._delivery.body
+        try:
+            return decompress(
+                self._delivery.body,
+                method,  # type: ignore[arg-type]  # it checks
+                self._max_body_size,
+            )
+        except SerializerNotInstalled as error:
+            # The sender's doing, as a corrupt body is.
+            raise DecodeError(str(error)) from error
 
     @property
     def payload(self) -> object:
@@ -129,13 +148,26 @@ class Message:
         headers = properties.get("headers")
         body = self._delivery.body
         if headers and "compression" in headers:  # type: ignore[operator]  # a table
-            body = self.body
+            # Not kept: the payload is, and whoever wants both pays for it.
+            body = self._decompress() if self._body is None else self._body
+        encoding = properties.get("content_encoding")
+        if encoding not in _NOT_COMPRESSED:
+            body, encoding = self._undo_content_coding(body, str(encoding))
         return serialization.decode(
             body,
             properties.get("content_type"),  # type: ignore[arg-type]  # text
-            properties.get("content_encoding"),  # type: ignore[arg-type]  # text
+            encoding,
             self._accept,
+            self._max_body_size,
         )
+
+    def _undo_content_coding(
+        self, body: bytes, encoding: str
+    ) -> tuple[bytes, str | None]:
+        try:
+            return undo_content_coding(body, encoding, self._max_body_size)
+        except SerializerNotInstalled as error:
+            raise DecodeError(str(error)) from error
 
     @property
     def properties(self) -> Mapping[str, object]:
@@ -299,11 +331,3 @@ class Message:
     def __repr__(self) -> str:
         state = self._state or "unsettled"
         return f"<Message {self.delivery_tag} from {self.queue_name!r}, {state}>"
-
-
-def _decompressed(body: bytes, method: object) -> bytes:
-    """A method that is not known here is the sender's doing, as a corrupt body is."""
-    try:
-        return decompress(body, method)  # type: ignore[arg-type]  # it checks
-    except SerializerNotInstalled as error:
-        raise DecodeError(str(error)) from error

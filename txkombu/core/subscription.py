@@ -43,6 +43,7 @@ class Subscription:
         arguments: Mapping[str, object],
         prefetch_count: int,
         accept: frozenset[str] | None,
+        max_body_size: int,
         on_cancel: Callable[[str, Exception], object] | None,
     ) -> None:
         self._channel = channel
@@ -54,6 +55,7 @@ class Subscription:
         self._arguments = arguments
         self._prefetch_count = prefetch_count
         self._accept = accept
+        self._max_body_size = max_body_size
         self._on_cancel = on_cancel
         self._backoff = Backoff()
         self._since = 0.0
@@ -82,10 +84,11 @@ class Subscription:
     def _handler(self, unacked: UnackedMessages) -> Callable[[Delivery], None]:
         """Make what is called for each delivery: the hot path, so a closure."""
         callback, queue, accept = self._callback, self.queue, self._accept
+        max_body_size = self._max_body_size
         settles = None if self._no_ack else unacked
 
         def handle(delivery: Delivery) -> None:
-            callback(Message(delivery, settles, queue, accept))
+            callback(Message(delivery, settles, queue, accept, max_body_size))
 
         return handle
 
