@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from ._util.limits import MAX_BODY_SIZE
-from ._util.shown import shown, shown_error
+from ._util.shown import shown
 from ._util.suggestions import not_installed
 from .exceptions import DecodeError, EncodeError, SerializerNotInstalled
 
@@ -43,6 +43,15 @@ _LZMA_MEMORY: Final = 128 * 1024 * 1024
 
 Compress = Callable[[bytes], bytes]
 Decompress = Callable[[bytes, int], bytes]
+
+
+class Undone(str):
+    """
+    The header C{compression} of a message whose body was decompressed: it says
+    nothing of that body, which may be published again with it.
+    """
+
+    __slots__ = ()
 
 
 class _Method(NamedTuple):
@@ -126,12 +135,18 @@ class Compressors:
             raise DecodeError(f"the header 'compression' is no str: {shown(header)}")
         return _decompress(self._named(header), body, header, limit)
 
-    def is_compressed(self, body: bytes, header: object) -> bool:
-        """Whether the header C{compression} tells the truth of a body."""
-        if not isinstance(header, str) or header not in self._methods:
+    def may_be_true(self, header: object, body: bytes) -> bool:
+        """
+        Whether a header C{compression} that somebody else wrote may be sent with
+        a body: of a method that is not known here nobody can tell.
+        """
+        if not isinstance(header, str) or isinstance(header, Undone):
             return False
+        method = self._methods.get(header)
+        if method is None:
+            return True
         try:
-            self._methods[header].decompress(body, _LOOKED_AT)
+            method.decompress(body, _LOOKED_AT)
         except Exception:
             return False
         return True
@@ -173,7 +188,7 @@ def _decompress(method: _Method, body: bytes, label: str, limit: int) -> bytes:
         raise DecodeError(f"a body compressed as {label!r} {bad}") from None
     except Exception as error:
         raise DecodeError(
-            f"a body compressed as {label!r} is corrupt: {shown_error(error)}"
+            f"a body compressed as {label!r} is corrupt: {shown(error)}"
         ) from error.with_traceback(None)
     return plain
 
@@ -350,6 +365,6 @@ compressors: Final = Compressors()
 """The compression methods that producers and consumers use."""
 
 compress = compressors.compress
-is_compressed = compressors.is_compressed
+may_be_true = compressors.may_be_true
 decompress = compressors.decompress
 register_compression = compressors.register

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, succeed
 
 from ._types import Delivery, Settlement
 from ._util.limits import MAX_BODY_SIZE
-from .compression import decompress, undo_content_coding
+from ._util.log_limit import LogLimit
+from .compression import Undone, decompress, undo_content_coding
 from .exceptions import DecodeError, MessageStateError, SerializerNotInstalled
 from .serialization import serializers as serialization
 
@@ -61,7 +62,11 @@ class Message:
 
     @ivar delivery_tag: its number on its channel.
     @ivar redelivered: whether it may have been handed out before.
+    @ivar log_limit: how often to log that such messages cannot be decoded; set by
+        the consumer when handling this one failed.
     """
+
+    log_limit: LogLimit | None
 
     __slots__ = (
         "_accept",
@@ -73,6 +78,7 @@ class Message:
         "_state",
         "_unacked",
         "delivery_tag",
+        "log_limit",
         "redelivered",
     )
 
@@ -204,7 +210,12 @@ class Message:
     def headers(self) -> Mapping[str, object]:
         """The application's headers."""
         headers = self._delivery.properties.get("headers")
-        return headers if isinstance(headers, Mapping) else {}
+        if not isinstance(headers, Mapping):
+            return {}
+        method = headers.get("compression")
+        if isinstance(method, str):
+            return {**headers, "compression": Undone(method)}
+        return headers
 
     @property
     def delivery_info(self) -> dict[str, object]:

@@ -390,7 +390,7 @@ class TableTests(SynchronousTestCase):
         text = text_of("serialization.rst")
         self.assertIn(f"{yamlcodec.YAML_LIMIT:,} characters", text)
         self.assertIn(f"{yamlcodec.YAML_DEPTH} levels", text)
-        self.assertIn(f"{compression.LIMIT // 2**20} MiB when decompressed", text)
+        self.assertIn(f"``max_body_size`` is {MAX_BODY_SIZE // 2**20} MiB", text)
 
 
 def _is_available(scheme: str) -> bool:

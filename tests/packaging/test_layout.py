@@ -24,7 +24,7 @@ PUBLIC: Final = {
         "Queue __version__ binding"
     ),
     "txkombu.compression": (
-        "Compressors LIMIT compress decompress register_compression"
+        "Compressors compress decompress register_compression"
     ),
     "txkombu.connection": ("BrokerConnection"),
     "txkombu.entity": ("Entity Exchange Queue as_exchange binding"),

@@ -12,6 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .failures import without_frames
+
 _log = Logger()
 
 
@@ -23,7 +25,7 @@ def call_logged(what: str, callback: Callable[..., object], *arguments: object) 
     """
 
     def failed(failure: Failure) -> None:
-        _log.failure("{what} failed", failure, what=what)
+        _log.failure("{what} failed", without_frames(failure), what=what)
 
     try:
         result = callback(*arguments)

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.limits import MAX_BODY_SIZE
+from .._util.log_limit import LogLimit
 from .._util.validation import check_auto_declare, check_callable, check_count
 from .._util.waiters import SharedClose
 from ..core.channel import ChannelLender, lent_channel
@@ -155,6 +156,7 @@ class Consumer(IterableConsumer):
         super().__init__()
         self._touched = False
         self._told_unsettled = False
+        self._log_limit = LogLimit(self.channel.connection.clock)
         self._end = SharedClose(self._close)
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(
@@ -213,6 +215,7 @@ class Consumer(IterableConsumer):
         return self.receive(payload, message)
 
     def _on_failure(self, message: Message, failure: Failure) -> object:
+        message.log_limit = self._log_limit
         return self.on_failure(message, failure)
 
     def _on_message(self, message: Message) -> None:

@@ -31,7 +31,7 @@ from .._util.validation import (
     milliseconds,
 )
 from .._util.waiters import Waiters
-from ..compression import compress, is_beyond_ratio, is_compressed
+from ..compression import compress, is_beyond_ratio, may_be_true
 from ..core.channel import ChannelLender, lent_channel
 from ..core.publish_request import PublishRequest
 from ..entity import Exchange, Queue, as_exchange
@@ -144,8 +144,8 @@ class Producer:
         @param content_encoding: goes with C{content_type}.
         @param serializer: default is the producer's.
         @param headers: the application's own.  C{compression} among them, as
-            those of a received message may have it, is left out unless the body
-            is compressed so.
+            those of a received message may have it, is left out if the body
+            is not compressed so.
         @param compression: such as C{"gzip"}; default is the producer's.
         @param exchange: instead of the producer's; not declared.
         @param retry: not supported yet.
@@ -202,7 +202,7 @@ class Producer:
             method = self.compression if compression is None else compression
             if method:
                 data, compressed_as = _compressed(data, method)
-            elif compressed_as is not None and not is_compressed(data, compressed_as):
+            elif compressed_as is not None and not may_be_true(compressed_as, data):
                 compressed_as = None
         except KombuError:
             return fail(Failure())

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Final
 
 from .._util.limits import CONTAINER_SIZE, ELEMENT_SIZE, too_many_values
+from .._util.shown import shown_error
 
 _UINT8: Final = Struct(">B")
 _UINT16: Final = Struct(">H")
@@ -70,7 +71,10 @@ def dumps(value: object) -> bytes:
     from msgpack import packb
 
     packed = bytes(packb(value, use_bin_type=True))
-    loads(packed)
+    try:
+        loads(packed)
+    except Exception as error:
+        raise ValueError(f"it could not be read back: {shown_error(error)}") from error
     return packed
 
 

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Final
 
 from .._util.limits import CONTAINER_SIZE, MAX_BODY_SIZE, too_many_values
+from .._util.shown import shown_error
 
 YAML_LIMIT = 256 * 1024
 """
@@ -42,7 +43,10 @@ def dumps(value: object) -> str:
     import yaml
 
     text = yaml.safe_dump(value)
-    loads(text)
+    try:
+        loads(text)
+    except Exception as error:
+        raise ValueError(f"it could not be read back: {shown_error(error)}") from error
     return text
 
 
