@@ -165,6 +165,7 @@ class Message:
             encoding,
             self._accept,
             self._max_body_size,
+            len(self._delivery.body),
         )
 
     def _undo_content_coding(

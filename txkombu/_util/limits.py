@@ -18,9 +18,24 @@ ELEMENT_SIZE: Final = 8
 """How many bytes each element, key or value in it counts as, beside itself."""
 
 
-def too_many_values(max_body_size: int) -> ValueError:
+_FAIR_GROWTH: Final = 16
+_MOST_GROWTH: Final = 8
+
+
+def value_limit(arrived: int, max_body_size: int) -> int:
+    """
+    Return how many bytes a decoded value may count as: more than C{max_body_size}
+    only if much arrived for it.
+
+    @param arrived: how many bytes came over the wire.
+    """
+    fair = min(_FAIR_GROWTH * arrived, _MOST_GROWTH * max_body_size)
+    return max(max_body_size, fair)
+
+
+def too_many_values(limit: int) -> ValueError:
     """Make the error for a body that would become too large a value."""
     return ValueError(
-        f"the lists, dicts and values in it count as more than {max_body_size} "
+        f"the lists, dicts and values in it count as more than {limit} "
         "bytes: raise max_body_size to take it"
     )

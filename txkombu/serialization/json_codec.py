@@ -72,7 +72,7 @@ def loads(text: str) -> object:
     return value if end == len(text) else json.loads(text)
 
 
-def check_size(text: str | bytes, max_body_size: int) -> None:
+def check_size(text: str | bytes, limit: int) -> None:
     """
     Estimate what a value will take, before it is made.
 
@@ -80,14 +80,14 @@ def check_size(text: str | bytes, max_body_size: int) -> None:
     """
     if isinstance(text, bytes):
         text = text.decode("latin-1")
-    if _counts_as(text) <= max_body_size:
+    if _counts_as(text) <= limit:
         return
     # Many of those may have been in strings.
     total = 0
     for part in _outside_strings(text):
         total += _counts_as(part)
-        if total > max_body_size:
-            raise too_many_values(max_body_size)
+        if total > limit:
+            raise too_many_values(limit)
 
 
 def _counts_as(text: str) -> int:

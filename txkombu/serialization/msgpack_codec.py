@@ -91,16 +91,17 @@ def loads(body: bytes) -> object:
     return value
 
 
-def check_size(body: bytes, max_body_size: int) -> None:
+def check_size(body: bytes, limit: int) -> None:
     """
     Add up what the value in a body will take, before it is made.
 
     @raise ValueError: it is more than allowed.
     """
     lists = sum(map(body.count, _LISTS))
-    most = len(body) * max(CONTAINER_SIZE, ELEMENT_SIZE * lists)
-    if most > max_body_size and _counts_as(body, max_body_size) > max_body_size:
-        raise too_many_values(max_body_size)
+    each = CONTAINER_SIZE + ELEMENT_SIZE
+    most = len(body) * max(each, ELEMENT_SIZE * lists)
+    if most > limit and _counts_as(body, limit) > limit:
+        raise too_many_values(limit)
 
 
 def _counts_as(body: bytes, enough: int) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from json import JSONDecodeError
 from typing import Final, NamedTuple
 
-from .._util.limits import MAX_BODY_SIZE
+from .._util.limits import MAX_BODY_SIZE, value_limit
 from .._util.shown import shown, shown_error
 from .._util.suggestions import not_installed
 from ..exceptions import (
@@ -225,6 +225,7 @@ class Registry:
         content_encoding: str | None,
         accepted: frozenset[str] | None = None,
         max_body_size: int = MAX_BODY_SIZE,
+        arrived: int | None = None,
     ) -> object:
         """
         Turn received bytes into what was published.
@@ -237,7 +238,9 @@ class Registry:
             C{utf-8}.
         @param accepted: what L{accept_set} returned.
         @param max_body_size: how many bytes the lists, dicts and values in it
-            may count as.
+            may count as, or more if many arrived.
+        @param arrived: how many bytes came over the wire, if the body was
+            compressed.
         @raise ContentDisallowed: the content type is not accepted.
         @raise DecodeError: the body is not what its labels say, or would become
             too large a value.
@@ -259,7 +262,8 @@ class Registry:
             else:
                 data = _decoder_input(codec, body, encoding or "utf-8")
             if len(data) * codec.growth > max_body_size:
-                codec.check_size(data, max_body_size)
+                size = len(body) if arrived is None else arrived
+                codec.check_size(data, value_limit(size, max_body_size))
             return codec.decoder(data)  # type: ignore[misc]  # it has one
         except SerializerNotInstalled:
             raise
