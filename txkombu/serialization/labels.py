@@ -55,7 +55,7 @@ def charset_named(name: str) -> str:
     if len(name) <= _NAME_MOST and name.isascii():
         known = _CHARSETS.get(normalize_encoding(name).lower())
     if known is None:
-        raise ValueError(f"the encoding {shown(name)} is unknown")
+        raise ValueError(f"unknown encoding {shown(name)}")
     return known
 
 
