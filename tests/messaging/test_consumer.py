@@ -444,17 +444,21 @@ class FailureTests(ConsumerTestCase):
             refused.append(str(failure.value))
             message.reject()
 
-        small = bz2.compress(b"x" * 2000), bz2.compress(b"[" + b"[]," * 2000 + b"1]")
-        bodies = [{"headers": {"compression": "bzip2"}}, {"compression": "bzip2"}]
+        small = bz2.compress(b"x" * 2000)
+        labels: dict[str, Any] = {
+            "content_type": "application/data",
+            "headers": {"compression": "bzip2"},
+        }
         consumer = self.consumer(self.take, on_failure=policy, max_body_size=1000)
-        self.send(small[0], content_type="text/plain", **bodies[0])
-        self.send("x" * 999, "y" * 2000, bytes(5000), "x" * 1001, **bodies[1])
+        self.send(small, **labels)
+        bodies = "x" * 999, "y" * 2000, bytes(5000), "x" * 1001
+        self.send(*bodies, compression="bzip2")
         self.assertEqual(self.got, ["x" * 999])
         self.assertEqual(len(refused), 4)
         self.assertTrue(all("1000" in each for each in refused), refused)
         self.result_of(consumer.close())
         self.consumer(self.take, max_body_size=2000)
-        self.send(small[0], content_type="text/plain", **bodies[0])
+        self.send(small, **labels)
         self.assertEqual(self.got[1:], [b"x" * 2000])
 
     def test_max_body_size_of_values(self) -> None:
@@ -472,7 +476,7 @@ class FailureTests(ConsumerTestCase):
                 content_type="application/json",
                 headers={"compression": "bzip2"},
             )
-        message = self.result_of(consumer.get())
+        message: Any = self.result_of(consumer.get())
         error = self.assertRaises(DecodeError, getattr, message, "payload")
         self.assertIn("count as more than", str(error))
         self.assertIn("raise max_body_size", str(error))
@@ -490,9 +494,12 @@ class FailureTests(ConsumerTestCase):
 
     def test_wrong_max_body_size(self) -> None:
         """A limit that is no number of bytes is refused."""
+        wrong: Any
         for wrong, kind in ((0, ValueError), (-1, ValueError), ("8M", TypeError)):
             with self.assertRaisesRegex(kind, "max_body_size"):
                 Consumer(self.connection, QUEUE, max_body_size=wrong)
+            with self.assertRaisesRegex(kind, "max_body_size"):
+                QUEUE(self.connection).get(max_body_size=wrong)
 
     def test_exchange_for_a_queue(self) -> None:
         """An exchange where a queue belongs is named, with what to do."""

@@ -236,7 +236,8 @@ class PolicyTests(SynchronousTestCase):
     def logged_failures(self) -> list[Failure]:
         """Apply a policy; return what trial got of it."""
         reject(self.message(), self.failure)
-        return self.flushLoggedErrors(ZeroDivisionError)
+        failures: list[Failure] = self.flushLoggedErrors(ZeroDivisionError)
+        return failures
 
     def test_unknown_queue(self) -> None:
         """One of which the queue is not known is settled as well."""

@@ -135,7 +135,7 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(message.payload, {"list": before})
         self.assertEqual(message.headers["list"], before)
         self.assertEqual(message.headers["dict"], {"inner": before})
-        self.assertEqual(list(message.headers["tuple"]), [1, before])
+        self.assertIn(message.headers["tuple"], ((1, before), [1, before]))
         self.assertIn(message.headers["bytes"], (b"before", "before"))
 
     def test_headers_that_contain_themselves(self) -> None:

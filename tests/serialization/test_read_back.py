@@ -49,7 +49,8 @@ class RefusedTests(SynchronousTestCase):
 
     def test_msgpack_keys(self) -> None:
         """Keys that are neither str nor bytes; the error says where."""
-        for key in (1, -1, 2**40, None, True, 1.5, (1, 2), ()):
+        keys: tuple[Any, ...] = (1, -1, 2**40, None, True, 1.5, (1, 2), ())
+        for key in keys:
             self.assertIn("could not be read back", self.refuse("msgpack", {key: 1}))
             where = self.refuse("msgpack", {"a": [0, {"b": {key: 1}}]})
             self.assertIn(", at body['a'][1]['b']: ", where)
@@ -145,7 +146,9 @@ class ErrorTests(SynchronousTestCase):
 
     def error(self, body: bytes, kind: str, encoding: str = "utf-8") -> DecodeError:
         """Return the error of a body that cannot be decoded."""
-        return self.assertRaises(DecodeError, decode, body, kind, encoding)
+        error: DecodeError
+        error = self.assertRaises(DecodeError, decode, body, kind, encoding)
+        return error
 
     def test_cut(self) -> None:
         """What the sender wrote is cut, in each place where errors quote it."""

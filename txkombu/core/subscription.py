@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from .._util.awaitables import call_logged
 from .._util.backoff import Backoff
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import sleep, with_timeout
 from ..entity import Queue
 from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
@@ -43,8 +44,8 @@ class Subscription:
         arguments: Mapping[str, object],
         prefetch_count: int,
         accept: frozenset[str] | None,
-        max_body_size: int,
         on_cancel: Callable[[str, Exception], object] | None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> None:
         self._channel = channel
         self.queue = queue

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 
 from .._util.awaitables import call_logged
-from .._util.limits import MAX_BODY_SIZE
 from .._util.validation import (
     check_arguments,
     check_bool,
@@ -278,7 +277,7 @@ class Queue(Entity):
         self,
         no_ack: bool | None = None,
         accept: Iterable[str] | None = None,
-        max_body_size: int = MAX_BODY_SIZE,
+        max_body_size: int | None = None,
     ) -> Deferred[Message | None]:
         """
         Take one message.
@@ -292,6 +291,9 @@ class Queue(Entity):
         """
         to = self.channel_for("get")
         wanted = self.no_ack if no_ack is None else no_ack
+        if max_body_size is None:
+            return to.basic_get(self, wanted, accept)
+        check_count("max_body_size", max_body_size, 1)
         return to.basic_get(self, wanted, accept, max_body_size)
 
     def purge(self) -> Deferred[int]:
