@@ -15,7 +15,8 @@ import txkombu
 from tests.documentation import capabilities_table
 from tests.support.paths import DOCS
 from tests.support.snippets import PageTestCase, parse, snippets_of
-from txkombu import BrokerConnection, compression, exceptions, policy
+from txkombu import BrokerConnection, exceptions, policy
+from txkombu._util.limits import MAX_BODY_SIZE
 from txkombu.core import consumers as consuming
 from txkombu.core import publish_queue as publishing
 from txkombu.core.lifecycle import State
@@ -394,7 +395,7 @@ class TableTests(SynchronousTestCase):
         text = text_of("serialization.rst")
         self.assertIn(f"{yamlcodec.YAML_LIMIT:,} characters", text)
         self.assertIn(f"{yamlcodec.YAML_DEPTH} levels", text)
-        self.assertIn(f"{compression.LIMIT // 2**20} MiB when decompressed", text)
+        self.assertIn(f"``max_body_size`` is {MAX_BODY_SIZE // 2**20} MiB", text)
 
 
 def _is_available(scheme: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from gc import collect
 from typing import Any
+from weakref import ref
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -12,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.fakes import FakeChannel
 from txkombu import Queue
 from txkombu._util.backoff import DEFAULT, Backoff
+from txkombu._util.log_limit import LogLimit
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
@@ -116,6 +119,65 @@ class BackoffTests(SynchronousTestCase):
             policy.firts = 2
 
 
+class Body:
+    """Stands for a body, and can be watched going."""
+
+
+class UndecodableTests(SynchronousTestCase):
+    """What is logged of messages that cannot be decoded."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.limit = LogLimit(self.clock)
+
+    def log(self, limit: LogLimit | None, message_id: str = "42") -> list[str]:
+        """Reject a message that cannot be decoded; return the lines logged."""
+        properties = {"message_id": message_id, "content_type": "application/json"}
+        delivery = Delivery(1, "tag", False, "x", "k", b"{", properties)
+        message = Message(delivery, UnackedMessages(FakeChannel()), Queue("video"))
+        if limit is not None:
+            message.log_limit = limit
+        try:
+            self.assertIsNone(message.payload)
+        except DecodeError:
+            failure = Failure()
+        with capturedLogs() as events:
+            reject(message, failure)
+        self.assertTrue(all("log_failure" not in event for event in events))
+        self.assertTrue(message.acknowledged)
+        return [formatEvent(event) for event in events]
+
+    def test_one_line(self) -> None:
+        """It is one line, which says which, why, and what becomes of it."""
+        [line] = self.log(None)
+        for part in ("'42'", "'video'", "cannot be decoded", "dropped", "Expecting"):
+            self.assertIn(part, line)
+        self.assertNotIn("Traceback", line)
+        self.assertNotIn("\n", line)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_what_a_sender_wrote(self) -> None:
+        """Names that a sender chose are cut and escaped."""
+        [line] = self.log(None, "\x1b[2J" + "m" * 5000)
+        self.assertTrue(line.isprintable())
+        self.assertIn("\\x1b[2J" + "m" * 100, line)
+        self.assertLess(len(line), 1000)
+
+    def test_repeated(self) -> None:
+        """One line is logged in ten seconds, and then how many were left out."""
+        self.assertEqual(len(self.log(self.limit)), 1)
+        for _ in range(1000):
+            self.assertEqual(self.log(self.limit), [])
+        self.clock.advance(9.9)
+        self.assertEqual(self.log(self.limit), [])
+        self.clock.advance(0.1)
+        [line] = self.log(self.limit)
+        self.assertIn("and 1001 more", line)
+        self.clock.advance(10)
+        [line] = self.log(self.limit)
+        self.assertNotIn("more", line)
+
+
 class PolicyTests(SynchronousTestCase):
     """What becomes of a message whose handling failed."""
 
@@ -199,6 +261,34 @@ class PolicyTests(SynchronousTestCase):
         requeue_once(message, self.failure)
         self.assertEqual(self.channel.settled, [("reject", 1, False)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_no_frames(self) -> None:
+        """What is logged keeps no frames, nor do its causes, and tells all the same."""
+
+        def handle(body: Body) -> None:
+            try:
+                raise KeyError(id(body))
+            except KeyError as error:
+                raise ZeroDivisionError from error
+
+        body = Body()
+        gone = ref(body)
+        try:
+            handle(body)
+        except ZeroDivisionError:
+            self.failure = Failure()
+        del body
+        self.assertIsNotNone(gone())
+        [failure] = self.logged_failures()
+        collect()
+        self.assertIsNone(gone())
+        self.assertIn("in handle", failure.getTraceback())
+
+    def logged_failures(self) -> list[Failure]:
+        """Apply a policy; return what trial got of it."""
+        reject(self.message(), self.failure)
+        failures: list[Failure] = self.flushLoggedErrors(ZeroDivisionError)
+        return failures
 
     def test_unknown_queue(self) -> None:
         """One of which the queue is not known is settled as well."""

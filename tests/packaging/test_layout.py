@@ -23,9 +23,7 @@ PUBLIC: Final = {
         "BrokerConnection Channel Connection Consumer Exchange Message Producer "
         "Queue __version__ binding"
     ),
-    "txkombu.compression": (
-        "Compressors LIMIT compress decompress register_compression"
-    ),
+    "txkombu.compression": ("Compressors compress decompress register_compression"),
     "txkombu.connection": ("BrokerConnection"),
     "txkombu.entity": ("Entity Exchange Queue as_exchange binding"),
     "txkombu.exceptions": (

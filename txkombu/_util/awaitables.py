@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .asyncio_bridge import deferred_of_future, deferred_of_task, running_loop
+from .failures import without_frames
 
 _log = Logger()
 
@@ -29,7 +30,7 @@ def call_logged(what: str, callback: Callable[..., object], *arguments: object) 
     """
 
     def failed(failure: Failure) -> None:
-        _log.failure("{what} failed", failure, what=what)
+        _log.failure("{what} failed", without_frames(failure), what=what)
 
     try:
         result = callback(*arguments)

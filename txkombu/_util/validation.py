@@ -16,6 +16,10 @@ SHORT_STRING_BYTES = 255
 
 _HARMLESS = pattern(r"[\w.:-]{0,60}")
 _SURROGATE = pattern("[\ud800-\udfff]")
+_CONTAINERS = (Mapping, list, tuple)
+_DEEPEST = 100
+"""How deep tables may nest: readers take more for an attack."""
+
 _DELIVERY_MODES: dict[object, int] = {
     1: 1,
     2: 2,
@@ -29,7 +33,7 @@ def kind_of(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-def shown(value: object) -> str:
+def shown_or_kind(value: object) -> str:
     """A text to be quoted, if no URL can be in it; else what it is."""
     harmless = isinstance(value, str) and _HARMLESS.fullmatch(value)
     return repr(value) if harmless else kind_of(value)
@@ -157,16 +161,31 @@ def check_delivery_mode(value: object) -> int | None:
 
 def check_arguments(what: str, value: object) -> dict[str, object]:
     """
-    Copy a mapping with str keys; None is an empty one.
+    Copy a mapping with str keys, and what is in it; None is an empty one.
 
     @raise TypeError: it is no mapping, or a key is no str.
-    @raise ValueError: a key has more than 255 bytes.
+    @raise ValueError: a key has more than 255 bytes, or it nests too deeply.
     """
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise TypeError(f"{what} must be a mapping, not {value!r}")
-    return {check_short_string(f"key of {what}", key): value[key] for key in value}
+    return {
+        check_short_string(f"key of {what}", key): _copied(what, value[key])
+        for key in value
+    }
+
+
+def _copied(what: str, value: object, depth: int = 1) -> object:
+    """Copy what can be changed."""
+    if isinstance(value, _CONTAINERS):
+        if depth >= _DEEPEST:
+            raise ValueError(f"{what} must nest at most {_DEEPEST} levels deep")
+        if isinstance(value, Mapping):
+            return {k: _copied(what, v, depth + 1) for k, v in value.items()}
+        parts = [_copied(what, part, depth + 1) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value
 
 
 def check_auto_declare(value: object) -> bool | str:

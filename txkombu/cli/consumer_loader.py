@@ -15,7 +15,7 @@ from traceback import extract_tb
 from types import ModuleType
 from typing import Final
 
-from .._util.validation import shown
+from .._util.validation import shown_or_kind
 from ..service import ConsumerFactory
 from ..service.hosted_consumer import check_factory
 
@@ -38,7 +38,9 @@ def consumer_named(name: str) -> ConsumerFactory:
     """
     module_name, _, attribute = name.partition(":")
     if not _NAME.fullmatch(name) or not module_name.strip("."):
-        raise ConsumerNotFound(f"{shown(name)} is not of the form package.module:Name")
+        raise ConsumerNotFound(
+            f"{shown_or_kind(name)} is not of the form package.module:Name"
+        )
     module = _module(module_name)
     try:
         found = getattr(module, attribute)

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.backoff import Backoff
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.validation import check_count
 from .._util.waiters import SharedClose, Waiters
@@ -398,12 +399,17 @@ class Channel(ChannelConsumers):
         return with_timeout(began, self._clock, self._timeout, what)
 
     def basic_get(
-        self, queue: Queue, no_ack: bool = False, accept: Iterable[str] | None = None
+        self,
+        queue: Queue,
+        no_ack: bool = False,
+        accept: Iterable[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> Deferred[Message | None]:
         """
         Take one message, or C{None} if none is ready (AMQP 0-9-1, basic.get).
 
         @param accept: what may be decoded; see L{txkombu.Consumer}.
+        @param max_body_size: what its body may become; see L{txkombu.Consumer}.
         """
         try:
             accepted = accept_set(accept)
@@ -416,7 +422,7 @@ class Channel(ChannelConsumers):
             def got(delivery: Delivery | None) -> Message | None:
                 if delivery is None:
                     return None
-                return Message(delivery, unacked, queue, accepted)
+                return Message(delivery, unacked, queue, accepted, max_body_size)
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 

@@ -13,6 +13,8 @@ from twisted.python.failure import Failure
 
 from .._util.awaitables import call_logged
 from .._util.backoff import Backoff
+from .._util.failures import without_frames
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import sleep, with_timeout
 from ..entity import Queue
 from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
@@ -48,6 +50,7 @@ class Subscription:
         prefetch_count: int,
         accept: frozenset[str] | None,
         on_cancel: Callable[[str, Exception], object] | None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> None:
         self._channel = channel
         self.queue = queue
@@ -58,6 +61,7 @@ class Subscription:
         self._arguments = arguments
         self._prefetch_count = prefetch_count
         self._accept = accept
+        self._max_body_size = max_body_size
         self._on_cancel = on_cancel
         self._backoff = Backoff(policy=channel.connection.reconnect)
         self._since = 0.0
@@ -89,15 +93,19 @@ class Subscription:
     def _handler(self, unacked: UnackedMessages) -> Callable[[Delivery], None]:
         """Make what is called for each delivery: the hot path, so a closure."""
         callback, queue, accept = self._callback, self.queue, self._accept
+        max_body_size = self._max_body_size
         settles = None if self._takes_all else unacked
         acks_at_begin = self._no_ack and not self._takes_all
 
         def handle(delivery: Delivery) -> None:
-            message = Message(delivery, settles, queue, accept, acks_at_begin)
+            message = Message(
+                delivery, settles, queue, accept, max_body_size, acks_at_begin
+            )
             try:
                 callback(message)
             except BaseException:  # sys.exit() must not end the transport's loop
-                self._log.failure("{callback} failed", callback=callback)
+                failure = without_frames(Failure())
+                self._log.failure("{callback} failed", failure, callback=callback)
 
         return handle
 

@@ -20,7 +20,7 @@ from .._util.validation import (
     check_utf8,
     is_utf8,
     kind_of,
-    shown,
+    shown_or_kind,
 )
 from .schemes import Scheme, scheme_named
 
@@ -225,7 +225,7 @@ def _mechanism(value: object) -> str | None:
     name = value.upper() if isinstance(value, str) else value
     if name not in _MECHANISMS:
         raise ValueError(
-            f"auth_mechanism must be PLAIN or EXTERNAL, not {shown(value)}"
+            f"auth_mechanism must be PLAIN or EXTERNAL, not {shown_or_kind(value)}"
         )
     return str(name)
 
@@ -249,7 +249,7 @@ def _check_dialect(dialect: object, scheme: Scheme) -> None:
         raise ValueError(f"the {scheme.name} transport has no dialects")
     if dialect not in scheme.dialects:
         known = " or ".join(scheme.dialects)
-        raise ValueError(f"dialect must be {known}, not {shown(dialect)}")
+        raise ValueError(f"dialect must be {known}, not {shown_or_kind(dialect)}")
 
 
 def _check_tolerance(value: object, scheme: Scheme) -> None:

@@ -23,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-from .._util.validation import is_utf8, kind_of, shown
+from .._util.validation import is_utf8, kind_of, shown_or_kind
 from ..exceptions import InvalidURL
 from .parameters import (
     ENCODE,
@@ -247,7 +247,7 @@ def _read_option(option: str, value: str) -> object:
     if option == "verify":
         if value not in _VERIFY:
             raise InvalidURL(
-                f"verify must be {' or '.join(_VERIFY)}, not {shown(value)}"
+                f"verify must be {' or '.join(_VERIFY)}, not {shown_or_kind(value)}"
             )
         return _VERIFY[value]
     return value
@@ -257,7 +257,7 @@ def _number(option: str, value: str, whole: bool = False) -> Decimal:
     found = _NUMBER.fullmatch(value)
     if found is None or (whole and found[1]):
         kind = "whole number" if whole else "number"
-        raise InvalidURL(f"{option} must be a {kind}, not {shown(value)}")
+        raise InvalidURL(f"{option} must be a {kind}, not {shown_or_kind(value)}")
     return Decimal(value)
 
 

@@ -173,9 +173,9 @@ class AnswerTests(SynchronousTestCase):
         self.assertNotIn("s3cr3t", str(error))
 
     def test_error_with_zero_byte(self) -> None:
-        """Its body may have zero bytes."""
+        """Its body may have zero bytes, which are shown escaped."""
         error = self.refused(frame("ERROR", b"a\0b", message="Bad CONNECT"))
-        self.assertIn("Bad CONNECT: a\0b", str(error))
+        self.assertIn("Bad CONNECT: a\\x00b", str(error))
 
     def test_other_protocols(self) -> None:
         """What does not speak STOMP is told from the first bytes."""

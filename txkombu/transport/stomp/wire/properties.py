@@ -279,7 +279,7 @@ class Vocabulary:
         A header of an AMQP message may be called as a property is.  It comes
         before that, and often is no value that the property could have.
 
-        @raise DecodeError: there are bytes that are no UTF-8, or our own header
+        @raise DecodeError: a value has bytes that are no UTF-8, or our own header
             cannot be understood.
         """
         texts: dict[str, str] = {}
@@ -289,6 +289,7 @@ class Vocabulary:
             known = meanings.get(name)
             if known is None:
                 if not (name.isascii() and value.isascii()):
+                    name = _readable(name)
                     _check_utf8(name, value)
                 if not name.startswith(OURS):
                     headers.setdefault(name, value)
@@ -381,6 +382,12 @@ def _restore(headers: dict[str, object], text: str) -> None:
     for name, value in typed.items():
         if name not in headers or headers[name] == _as_text(value):
             headers[name] = value
+
+
+def _readable(name: str) -> str:
+    """Escape bytes that are no UTF-8: one odd name must not hide all the others."""
+    raw = name.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _check_utf8(name: str, value: str) -> None:
