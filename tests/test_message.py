@@ -15,6 +15,7 @@ from tests.support.fakes import FakeChannel, delivery
 from txkombu import Queue
 from txkombu._util.limits import MAX_BODY_SIZE
 from txkombu.compression import Undone, compress
+from txkombu.core.decoded_memory import DecodedMemory
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import (
     ContentDisallowed,
@@ -339,7 +340,7 @@ class PropertiesTests(SynchronousTestCase):
         def properties() -> dict[str, object]:
             raise DecodeError("broken table")
 
-        unacked = UnackedMessages(FakeChannel())
+        unacked = UnackedMessages(FakeChannel(), DecodedMemory())
         got = Message(delivery(properties=properties), unacked)
         for name in ("properties", "payload", "body", "headers", "content_type"):
             for _ in range(2):
@@ -413,7 +414,7 @@ class SettlingTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
-        self.unacked = UnackedMessages(self.channel)
+        self.unacked = UnackedMessages(self.channel, DecodedMemory())
 
     def message(self) -> Message:
         """Make a message that needs an ack."""

@@ -168,7 +168,10 @@ class BrokerConnection(Settings):
         """What holds the session."""
         if self._reconnector is None:
             restoration = Restoration(
-                self.topology, self.clock, lambda: self.operation_timeout
+                self.topology,
+                self.clock,
+                lambda: self.operation_timeout,
+                self.reconnect,
             )
             self._reconnector = Reconnector(
                 self._alternates,

@@ -10,13 +10,17 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 
 from ._types import Delivery, Settlement
-from ._util.limits import MAX_BODY_SIZE
+from ._util.limits import MAX_BODY_SIZE, value_limit
 from ._util.log_limit import LogLimit
 from .compression import Undone, decompress, undo_content_coding
 from .exceptions import DecodeError, MessageStateError, SerializerNotInstalled
 from .serialization import serializers as serialization
 
 _UNDECODED = object()
+_LIGHT = 4096
+"""Bytes of a body that need not be counted when it is decoded."""
+_GROWTH = 16
+"""How many times as large as its text a decoded value may be taken for."""
 _NOT_COMPRESSED = frozenset({None, "utf-8", "binary"})
 """Content encodings that nearly all messages have."""
 
@@ -31,6 +35,16 @@ class SourceQueue(Protocol):
         """The arguments it is declared with."""
 
 
+class Memory(Protocol):
+    """Counts what decoded messages hold."""
+
+    def hold(self, size: int) -> None:
+        """Note that a message was decoded, and holds so many bytes."""
+
+    def let_go(self, size: int) -> None:
+        """Note that such a message is done with."""
+
+
 class Settler(Protocol):
     """
     Settles messages on the session channel they came by.
@@ -41,6 +55,10 @@ class Settler(Protocol):
 
     gone: bool
     unsettled: dict[int, Message]
+
+    @property
+    def memory(self) -> Memory:
+        """Counts what its decoded messages hold."""
 
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
         """Settle as handled."""
@@ -77,7 +95,9 @@ class Message:
         "_accept",
         "_body",
         "_delivery",
+        "_held",
         "_max_body_size",
+        "_memory",
         "_payload",
         "_queue",
         "_state",
@@ -103,6 +123,8 @@ class Message:
         self._queue = queue
         self._accept = accept
         self._max_body_size = max_body_size
+        self._memory: Memory | None = None
+        self._held = 0
         self._body: bytes | None = None
         self._payload: object = _UNDECODED
         self._state = ""
@@ -167,7 +189,7 @@ class Message:
         encoding = properties.get("content_encoding")
         if encoding not in _NOT_COMPRESSED:
             body, encoding = self._undo_content_coding(body, str(encoding))
-        return serialization.decode(
+        value = serialization.decode(
             body,
             properties.get("content_type"),  # type: ignore[arg-type]  # text
             encoding,
@@ -175,6 +197,28 @@ class Message:
             self._max_body_size,
             len(self._delivery.body),
         )
+        if len(body) > _LIGHT:
+            self._hold(value, len(body))
+        return value
+
+    def _hold(self, value: object, size: int) -> None:
+        """Count what the decoded value may hold, until this is settled."""
+        unacked = self._unacked
+        memory = unacked.memory if unacked is not None else self._memory
+        if memory is None or self._held or self._state:
+            return
+        if not isinstance(value, str | bytes):
+            most = value_limit(len(self._delivery.body), self._max_body_size)
+            size = min(size * _GROWTH, most)
+        self._held = size
+        memory.hold(size)
+        self._memory = memory
+
+    def let_go(self) -> None:
+        """Note that it is settled, or done with: what it holds counts no more."""
+        held, self._held = self._held, 0
+        if held and self._memory is not None:
+            self._memory.let_go(held)
 
     def _undo_content_coding(
         self, body: bytes, encoding: str
@@ -289,6 +333,7 @@ class Message:
         """
         unacked, self._unacked = self._unacked, None
         if unacked is not None:
+            self._memory = unacked.memory
             unacked.release(self.delivery_tag)
 
     @property

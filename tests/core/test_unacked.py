@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import FakeChannel, delivery
+from txkombu.core.decoded_memory import DecodedMemory
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import MessageStateError
 from txkombu.interfaces import Settlement
@@ -17,7 +18,7 @@ class InboxTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
-        self.unacked = UnackedMessages(self.channel)
+        self.unacked = UnackedMessages(self.channel, DecodedMemory())
         self.messages = {tag: Message(delivery(tag), self.unacked) for tag in (1, 2, 5)}
 
     def left(self) -> list[int]:
@@ -147,7 +148,7 @@ class InboxTests(SynchronousTestCase):
 
     def test_same_numbers(self) -> None:
         """Messages of another channel with the same numbers are not touched."""
-        other = UnackedMessages(FakeChannel())
+        other = UnackedMessages(FakeChannel(), DecodedMemory())
         twin = Message(delivery(1), other)
         self.messages[5].ack(multiple=True)
         self.assertFalse(twin.acknowledged)

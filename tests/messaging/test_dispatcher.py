@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.core.test_turn_budget import TurnClock
 from tests.support.fakes import FakeChannel, delivery
 from txkombu._util.awaitables import as_deferred
+from txkombu.core.decoded_memory import DecodedMemory
 from txkombu.core.turn_budget import TurnBudget
 from txkombu.core.unacked import UnackedMessages
 from txkombu.message import Message
@@ -36,13 +37,13 @@ class DispatcherTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
-        self.unacked = UnackedMessages(self.channel)
+        self.unacked = UnackedMessages(self.channel, DecodedMemory())
         self.began: list[int] = []
         self.pending: list[Deferred[None]] = []
         self.failed: list[tuple[int, Failure]] = []
         self.handled = 0
         self.dispatcher = Dispatcher(
-            0, TurnBudget(Clock()), self.on_failure, self.on_handled
+            0, TurnBudget(Clock()), DecodedMemory(), self.on_failure, self.on_handled
         )
 
     def on_failure(self, message: Message, failure: Failure) -> None:
@@ -369,7 +370,7 @@ class ConcurrencyTests(DispatcherTestCase):
                 self.deliver(late.pop())
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), self.on_failure, on_handled
+            1, TurnBudget(Clock()), DecodedMemory(), self.on_failure, on_handled
         )
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3)
@@ -465,7 +466,7 @@ class FailureTests(DispatcherTestCase):
             raise Refused("policy")
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), on_failure, self.on_handled
+            1, TurnBudget(Clock()), DecodedMemory(), on_failure, self.on_handled
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1, 2)
@@ -483,7 +484,7 @@ class FailureTests(DispatcherTestCase):
             raise Refused("policy")
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), on_failure, self.on_handled
+            1, TurnBudget(Clock()), DecodedMemory(), on_failure, self.on_handled
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -494,7 +495,11 @@ class FailureTests(DispatcherTestCase):
         """A message is handled until the Deferred of on_failure has fired."""
         deciding: Deferred[None] = Deferred()
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), lambda *_: deciding, self.on_handled
+            1,
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            lambda *_: deciding,
+            self.on_handled,
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -507,7 +512,11 @@ class FailureTests(DispatcherTestCase):
         """If the Deferred of on_failure fails, the message is rejected."""
         deciding: Deferred[None] = Deferred()
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), lambda *_: deciding, self.on_handled
+            1,
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            lambda *_: deciding,
+            self.on_handled,
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -523,7 +532,7 @@ class FailureTests(DispatcherTestCase):
             message.nack()
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), on_failure, self.on_handled
+            1, TurnBudget(Clock()), DecodedMemory(), on_failure, self.on_handled
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -546,7 +555,9 @@ class FailureTests(DispatcherTestCase):
             if self.handled == 1:
                 raise Refused("fault")
 
-        self.dispatcher = Dispatcher(1, TurnBudget(Clock()), self.on_failure, broken)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), DecodedMemory(), self.on_failure, broken
+        )
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2)
         self.pending[0].callback(None)
@@ -564,7 +575,7 @@ class FailureTests(DispatcherTestCase):
 
         deciding: Deferred[None] = Deferred()
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), lambda *_: deciding, broken
+            1, TurnBudget(Clock()), DecodedMemory(), lambda *_: deciding, broken
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -755,7 +766,9 @@ class SlowHandlerTests(DispatcherTestCase):
         self.budget = TurnBudget(self.clock)
         self.budget.now = lambda: self.seconds
         self.seconds = 0.0
-        self.dispatcher = Dispatcher(0, self.budget, self.on_failure, self.on_handled)
+        self.dispatcher = Dispatcher(
+            0, self.budget, DecodedMemory(), self.on_failure, self.on_handled
+        )
         self.begun: list[int] = []
 
     def work(self, message: Message) -> None:
@@ -791,7 +804,9 @@ class SlowHandlerTests(DispatcherTestCase):
 
     def test_together(self) -> None:
         """All consumers of a connection have the same 50 ms."""
-        other = Dispatcher(0, self.budget, self.on_failure, self.on_handled)
+        other = Dispatcher(
+            0, self.budget, DecodedMemory(), self.on_failure, self.on_handled
+        )
         self.dispatcher.set_handler(self.work)
         other.set_handler(self.work)
         self.deliver(1, 2, 3)

@@ -15,6 +15,7 @@ from tests.support.fakes import FakeChannel
 from txkombu import Queue
 from txkombu._util.backoff import DEFAULT, Backoff
 from txkombu._util.log_limit import LogLimit
+from txkombu.core.decoded_memory import DecodedMemory
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
@@ -134,7 +135,9 @@ class UndecodableTests(SynchronousTestCase):
         """Reject a message that cannot be decoded; return the lines logged."""
         properties = {"message_id": message_id, "content_type": "application/json"}
         delivery = Delivery(1, "tag", False, "x", "k", b"{", properties)
-        message = Message(delivery, UnackedMessages(FakeChannel()), Queue("video"))
+        message = Message(
+            delivery, UnackedMessages(FakeChannel(), DecodedMemory()), Queue("video")
+        )
         if limit is not None:
             message.log_limit = limit
         try:
@@ -195,7 +198,7 @@ class PolicyTests(SynchronousTestCase):
         delivery = Delivery(
             1, "tag", redelivered, "", "video", b"", {"message_id": "42"}
         )
-        unacked = None if no_ack else UnackedMessages(self.channel)
+        unacked = None if no_ack else UnackedMessages(self.channel, DecodedMemory())
         return Message(delivery, unacked, queue or Queue("video"))
 
     def logged(self) -> str:
@@ -257,7 +260,9 @@ class PolicyTests(SynchronousTestCase):
             raise DecodeError("broken table")
 
         delivery = Delivery(1, "tag", True, "", "video", b"", broken)
-        message = Message(delivery, UnackedMessages(self.channel), Queue("video"))
+        message = Message(
+            delivery, UnackedMessages(self.channel, DecodedMemory()), Queue("video")
+        )
         requeue_once(message, self.failure)
         self.assertEqual(self.channel.settled, [("reject", 1, False)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -293,6 +298,9 @@ class PolicyTests(SynchronousTestCase):
     def test_unknown_queue(self) -> None:
         """One of which the queue is not known is settled as well."""
         delivery = Delivery(1, "tag", False, "", "video", b"", {})
-        requeue_once(Message(delivery, UnackedMessages(self.channel)), self.failure)
+        requeue_once(
+            Message(delivery, UnackedMessages(self.channel, DecodedMemory())),
+            self.failure,
+        )
         self.assertEqual(self.channel.settled, [("reject", 1, True)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

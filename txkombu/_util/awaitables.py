@@ -32,12 +32,7 @@ def call_logged(what: str, callback: Callable[..., object], *arguments: object) 
     def failed(failure: Failure) -> None:
         _log.failure("{what} failed", without_frames(failure), what=what)
 
-    try:
-        result = callback(*arguments)
-        if isawaitable(result):
-            as_deferred(result).addErrback(failed)
-    except BaseException:
-        failed(Failure())
+    call_and_wait(callback, *arguments).addErrback(failed)
 
 
 def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:
@@ -101,14 +96,14 @@ async def finish(result: object, what: object) -> Any:
     return result
 
 
-def call_and_wait(function: Callable[[], object]) -> Deferred[Any]:
+def call_and_wait(function: Callable[..., object], *arguments: object) -> Deferred[Any]:
     """
     Call a user's function, and wait for all that it does.
 
     @return: fails with an L{Exception}, whatever it raised.
     """
     try:
-        result = function()
+        result = function(*arguments)
     except BaseException:
         calling: Deferred[Any] = fail()
     else:

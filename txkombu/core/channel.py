@@ -214,7 +214,7 @@ class Channel(ChannelConsumers):
 
     def _channel_up(self, opened: ISessionChannel) -> None:
         self._session_channel = opened
-        self._unacked = UnackedMessages(opened)
+        self._unacked = UnackedMessages(opened, self.memory)
         self._up_since = self._clock.seconds()
         if self._paused_by:
             opened.pause_delivery()

@@ -20,6 +20,7 @@ from ..exceptions import ChannelError, KombuError, SerializerNotInstalled
 from ..interfaces import ISessionChannel
 from ..message import Message
 from ..serialization.serializers import accept_set
+from .decoded_memory import DecodedMemory
 from .entity_operations import EntityOperations
 from .interfaces import ChannelHost
 from .isolation import IsolatedChannels
@@ -43,6 +44,7 @@ class ChannelConsumers(EntityOperations):
         self._subscriptions: dict[str, Subscription] = {}
         self._tags = 0
         self._paused_by: set[object] = set()
+        self.memory = DecodedMemory()
         self._isolated = IsolatedChannels()
         self._is_isolated = False
         self._refused: set[str] = set()
@@ -182,6 +184,7 @@ class ChannelConsumers(EntityOperations):
     def _new_isolated(self) -> Any:
         channel = self.connection.new_channel()
         channel._is_isolated = True
+        channel.memory = self.memory
         channel._paused_by.update(self._paused_by)
         return channel
 

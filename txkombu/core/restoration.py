@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._util.backoff import Backoff
+from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
 from .._util.timeouts import gather_results_in_time
 from ..interfaces import ISession
 from .topology import Topology
@@ -29,17 +29,22 @@ class Restoration:
     @param topology: what was declared.
     @param clock: for waits and timeouts.
     @param timeout: tells how many seconds a declaration may take.
+    @param policy: how long to wait before what was refused is tried again.
     """
 
     _log = Logger()
 
     def __init__(
-        self, topology: Topology, clock: IReactorTime, timeout: Callable[[], float]
+        self,
+        topology: Topology,
+        clock: IReactorTime,
+        timeout: Callable[[], float],
+        policy: ReconnectPolicy = DEFAULT,
     ) -> None:
         self._topology = topology
         self._clock = clock
         self._timeout = timeout
-        self._backoff = Backoff()
+        self._backoff = Backoff(policy=policy)
         self._timer: IDelayedCall | None = None
 
     @inlineCallbacks

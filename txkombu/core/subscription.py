@@ -121,7 +121,8 @@ class Subscription:
 
     def _started(self, _: object) -> None:
         self.running = not self._ended
-        self.last_error = None
+        if self.running:
+            self.last_error = None
         self._since = self._channel.connection.clock.seconds()
 
     def channel_lost(self) -> None:

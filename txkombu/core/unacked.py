@@ -12,6 +12,7 @@ from ..interfaces import ISessionChannel, Settlement
 
 if TYPE_CHECKING:
     from ..message import Message
+from .decoded_memory import DecodedMemory
 
 
 class UnackedMessages:
@@ -24,10 +25,11 @@ class UnackedMessages:
     @ivar gone: whether its session channel is.
     """
 
-    __slots__ = ("_channel", "gone", "unsettled")
+    __slots__ = ("_channel", "gone", "memory", "unsettled")
 
-    def __init__(self, channel: ISessionChannel) -> None:
+    def __init__(self, channel: ISessionChannel, memory: DecodedMemory) -> None:
         self._channel = channel
+        self.memory = memory
         self.gone = False
         self.unsettled: dict[int, Message] = {}
 
@@ -36,12 +38,12 @@ class UnackedMessages:
         if multiple:
             self._forget_up_to(tag, "acknowledged")
         else:
-            self.unsettled.pop(tag, None)
+            self._settled(tag)
         return self._told(self._channel.ack(tag, multiple))
 
     def release(self, tag: int) -> None:
         """Settle as handled, for somebody who does not wait for it."""
-        self.unsettled.pop(tag, None)
+        self._settled(tag)
         if not self.gone:
             self._channel.ack(tag, False)
 
@@ -50,32 +52,39 @@ class UnackedMessages:
         if multiple:
             self._forget_up_to(tag, "requeued" if requeue else "rejected")
         else:
-            self.unsettled.pop(tag, None)
+            self._settled(tag)
         return self._told(self._channel.nack(tag, multiple, requeue))
 
     def reject(self, tag: int, requeue: bool) -> Deferred[Settlement]:
         """Settle as failed."""
-        self.unsettled.pop(tag, None)
+        self._settled(tag)
         return self._told(self._channel.reject(tag, requeue))
+
+    def _settled(self, tag: int) -> None:
+        message = self.unsettled.pop(tag, None)
+        if message is not None:
+            message.let_go()
 
     def die(self) -> None:
         """Its session channel is gone, and the broker has the messages again."""
         self.gone = True
-        self.unsettled.clear()
+        self.forget()
 
     def lose(self, consumer_tag: str) -> None:
         """A consumer's own connection is gone, and the broker has its messages."""
-        dead = UnackedMessages(self._channel)
+        dead = UnackedMessages(self._channel, self.memory)
         dead.gone = True
         for message in list(self.unsettled.values()):
             if message.consumer_tag == consumer_tag:
-                del self.unsettled[message.delivery_tag]
+                self._settled(message.delivery_tag)
                 message.move_to(dead)
 
     def forget(self) -> list[Message]:
         """Give up all unsettled messages, since the broker has them again."""
         left = list(self.unsettled.values())
         self.unsettled.clear()
+        for message in left:
+            message.let_go()
         return left
 
     def _told(self, settlement: Settlement) -> Deferred[Settlement]:
@@ -86,5 +95,6 @@ class UnackedMessages:
     def _forget_up_to(self, tag: int, state: str) -> None:
         for earlier in [each for each in self.unsettled if each <= tag]:
             message = self.unsettled.pop(earlier)
+            message.let_go()
             if earlier != tag:
                 message.settled_by_other(state)

@@ -156,6 +156,7 @@ class Consumer(IterableConsumer):
         super().__init__()
         self._touched = False
         self._told_unsettled = False
+        self.channel.memory.allow(self.max_body_size)
         self._log_limit = LogLimit(self.channel.connection.clock)
         self._end = SharedClose(self._close)
         self._closed: Waiters[None] = Waiters()
@@ -163,6 +164,7 @@ class Consumer(IterableConsumer):
         self._dispatcher = Dispatcher(
             limit,
             self.channel.connection.turn_budget,
+            self.channel.memory,
             self._on_failure,
             self._on_handled,
             self._on_unsettled,

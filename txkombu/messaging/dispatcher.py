@@ -15,7 +15,9 @@ from twisted.python.failure import Failure
 
 from .._util.asyncio_bridge import explained
 from .._util.awaitables import finish, work_of
+from .._util.failures import without_frames
 from .._util.waiters import Waiters
+from ..core.decoded_memory import DecodedMemory
 from ..core.turn_budget import TURN_SECONDS, TurnBudget
 from ..interfaces import Settlement
 from ..message import Message
@@ -40,6 +42,7 @@ class Dispatcher:
 
     @param limit: how many are handled at the same time; 0 is no limit.
     @param budget: how long handlers may run in one turn of the reactor.
+    @param memory: what the messages of the channel hold decoded.
     @param on_failure: called for a message whose handling failed and that is
         not settled.
     @param on_handled: called after each message.
@@ -53,6 +56,7 @@ class Dispatcher:
         "_handing_on",
         "_idle",
         "_limit",
+        "_memory",
         "_now",
         "_on_failure",
         "_on_handled",
@@ -70,6 +74,7 @@ class Dispatcher:
         self,
         limit: int,
         budget: TurnBudget,
+        memory: DecodedMemory,
         on_failure: FailurePolicy,
         on_handled: Callable[[], None],
         on_unsettled: Callable[[], None] = _nothing,
@@ -84,6 +89,7 @@ class Dispatcher:
         self._handing_on = False
         self._closed = self._halted = False
         self._budget = budget
+        self._memory = memory
         self._now = budget.now
         self._taken_at: float | None = None
         self.handler: Handler | None = None
@@ -106,12 +112,12 @@ class Dispatcher:
             not self._waiting
             and self.handler is not None
             and self.running < self._limit
-            and not (self._halted or self._budget.is_used_up)
+            and not (self._halted or self._budget.is_used_up or self._memory.is_full)
         ):
             self._handle(message)
         elif self._closed:
             self._hand_back(message)
-        elif self._takers and not self._budget.is_used_up:
+        elif self._takers and self._may_hand_out():
             self._give(self._takers.popleft(), message)
         else:
             self._drop_returned()
@@ -123,8 +129,13 @@ class Dispatcher:
         return (
             self.handler is not None
             and self.running < self._limit
-            and not (self._halted or self._budget.is_used_up)
+            and not self._halted
+            and self._may_hand_out()
         )
+
+    def _may_hand_out(self) -> bool:
+        """Whether there are time and memory for one more message now."""
+        return not (self._budget.is_used_up or self._memory.is_full)
 
     def pause(self) -> None:
         """Begin with no message for now; they wait here."""
@@ -163,13 +174,12 @@ class Dispatcher:
     def take_message(self) -> Deferred[Message]:
         """@return: fires with the next message that no handler has."""
         self._note_taken()
-        message = None if self._budget.is_used_up else self.take_now()
+        message = self.take_now() if self._may_hand_out() else None
         if message is not None:
             return succeed(message)
         taker: Deferred[Message] = Deferred(self._forget_taker)
         self._takers.append(taker)
-        if self._waiting:
-            self._budget.when_next_turn(self._next)
+        self._wait_for_room()
         return taker
 
     def _note_taken(self) -> None:
@@ -279,9 +289,11 @@ class Dispatcher:
         failure = explained(failure)
         if message.acknowledged:
             self._log.failure(
-                "Handling {what!r} failed after it was settled", failure, what=message
+                "Handling {what!r} failed after it was settled",
+                without_frames(failure),
+                what=message,
             )
-            self._over()
+            self._over(message)
             return
         try:
             result = self._on_failure(message, failure)
@@ -291,15 +303,15 @@ class Dispatcher:
             if result is not None:
                 deciding = Deferred.fromCoroutine(finish(result, self._on_failure))
                 deciding.addErrback(self._policy_failed, message)
-                deciding.addBoth(lambda _: self._over())
+                deciding.addBoth(lambda _: self._over(message))
                 deciding.addErrback(self._log_fault)
                 return
-        self._over()
+        self._over(message)
 
     def _policy_failed(self, failure: Failure, message: Message) -> None:
         self._log.failure(
             "on_failure itself failed for {what!r}; it is rejected",
-            explained(failure),
+            without_frames(explained(failure)),
             what=message,
         )
         if not message.acknowledged:
@@ -308,10 +320,12 @@ class Dispatcher:
     def _done(self, message: Message) -> None:
         if not message.acknowledged and not message.no_ack:
             self._on_unsettled()
-        self._over()
+        self._over(message)
 
-    def _over(self) -> None:
+    def _over(self, message: Message) -> None:
         self.running -= 1
+        if message.no_ack:
+            message.let_go()
         self._on_handled()
         if self._waiting or self._idle.waiting:
             self._next()
@@ -326,16 +340,23 @@ class Dispatcher:
                 message = self._waiting.popleft()
                 if not message.is_back:
                     self._handle(message)
-            while self._waiting and self._takers and not self._budget.is_used_up:
+            while self._waiting and self._takers and self._may_hand_out():
                 message = self._waiting.popleft()
                 if not message.is_back:
                     self._give(self._takers.popleft(), message)
         finally:
             self._handing_on = False
-        if self._waiting and self._budget.is_used_up:
-            self._budget.when_next_turn(self._next)
+        self._wait_for_room()
         if self._idle and not self.running:
             self._idle.fire(None)
 
+    def _wait_for_room(self) -> None:
+        """Go on when there is time, or memory, for what waits."""
+        if self._waiting and self._memory.is_full:
+            self._memory.when_room(self._next)
+        elif self._waiting and self._budget.is_used_up:
+            self._budget.when_next_turn(self._next)
+
     def _log_fault(self, failure: Failure) -> None:
-        self._log.failure("Fault while ending the handling of a message", failure)
+        fault = without_frames(failure)
+        self._log.failure("Fault while ending the handling of a message", fault)

@@ -1,0 +1,67 @@
+"""
+How much the unsettled messages of one channel hold decoded.
+
+A small body may become a large value.  Each has a limit (C{max_body_size}); together,
+a prefetch count of them would still fill the memory.  So further messages wait, as the
+few bytes that they came as, until some of those that were decoded are settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.logger import Logger
+
+from .._util.limits import MAX_BODY_SIZE
+
+BODIES: Final = 8
+"""How many bodies of the largest size a channel may hold decoded."""
+
+
+class DecodedMemory:
+    """
+    Counts what decoded messages hold, as far as it can be told cheaply.
+
+    @ivar is_full: whether further messages have to wait.
+    """
+
+    __slots__ = ("_held", "_limit", "_told", "_waiting", "is_full")
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._limit = BODIES * MAX_BODY_SIZE
+        self._waiting: dict[Callable[[], None], None] = {}
+        self._told = False
+        self.is_full = False
+
+    def allow(self, max_body_size: int) -> None:
+        """Have room for several bodies that become so large, in bytes."""
+        self._limit = max(self._limit, BODIES * max_body_size)
+
+    def hold(self, size: int) -> None:
+        """Note that a message was decoded, and holds so many bytes."""
+        self._held += size
+        self.is_full = self._held > self._limit
+        if self.is_full and not self._told:
+            self._told = True
+            self._log.warn(
+                "The unsettled messages of a channel hold more than {limit} bytes "
+                "decoded; further ones wait until some are settled",
+                limit=self._limit,
+            )
+
+    def let_go(self, size: int) -> None:
+        """Note that such a message was settled."""
+        self._held -= size
+        if self.is_full and self._held <= self._limit:
+            self.is_full = False
+            waiting, self._waiting = self._waiting, {}
+            for resume in waiting:
+                resume()
+
+    def when_room(self, resume: Callable[[], None]) -> None:
+        """Have C{resume} called when it is not full any more."""
+        self._waiting[resume] = None
