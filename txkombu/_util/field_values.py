@@ -23,13 +23,17 @@ DEEPEST: Final = 100
 nested deeper is not read, so it is not written either."""
 
 
+class NestedTooDeeply(ValueError):
+    """The way down to it is too long to be told."""
+
+
 def check_depth(depth: int) -> None:
     """
     @param depth: how many tables and arrays are around a value.
-    @raise ValueError: they are too many, or hold themselves.
+    @raise NestedTooDeeply: they are too many, or hold themselves.
     """
     if depth > DEEPEST:
-        raise ValueError(f"more than {DEEPEST} tables or arrays within each other")
+        raise NestedTooDeeply(f"more than {DEEPEST} tables or arrays within each other")
 
 
 def fits_int32(value: int) -> bool:
