@@ -8,12 +8,14 @@ import sys
 
 from twisted.python import usage
 
+from ._util.validation import shown_or_kind
 from .cli.options import CommandOptions
 from .cli.serve import serve
 from .cli.shell import ShellOptions, shell
 from .cli.tap import Options as ServeOptions
 
 _USAGE_ERROR = 2
+_UNKNOWN = "Unknown command: "
 
 
 class Options(CommandOptions):
@@ -51,10 +53,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     except usage.UsageError as error:
-        print(f"python -m txkombu: {error}", file=sys.stderr)
+        print(f"python -m txkombu: {_said(error)}", file=sys.stderr)
         return _USAGE_ERROR
     chosen = options.subOptions
     return shell(chosen) if isinstance(chosen, ShellOptions) else serve(chosen)
+
+
+def _said(error: usage.UsageError) -> str:
+    """What is wrong; a URL in place of a command is not shown."""
+    text = str(error)
+    told, command = text[: len(_UNKNOWN)], text[len(_UNKNOWN) :]
+    if told == _UNKNOWN and shown_or_kind(command) != repr(command):
+        return "there is no such command; --help lists them"
+    return text
 
 
 if __name__ == "__main__":

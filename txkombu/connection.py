@@ -20,8 +20,9 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
+from ._util.backoff import ReconnectPolicy
 from ._util.timeouts import with_timeout
-from ._util.validation import check_short_string
+from ._util.validation import check_hidden_string, kind_of
 from ._util.waiters import SharedClose
 from .core.channel import Channel
 from .core.drain_events import DrainEvents
@@ -39,6 +40,7 @@ from .exceptions import (
     ConnectError,
     ConnectionClosed,
     ConnectionErrorReply,
+    InvalidURL,
     NotSent,
     NotSupported,
     OperationTimeout,
@@ -48,7 +50,9 @@ from .exceptions import (
 )
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
-from .url.parser import TLSOptions, parameters_for
+from .url.parameters import TLSOptions, fault_of_credential
+from .url.parser import parameters_for
+from .url.schemes import scheme_named
 
 __all__ = [
     "BrokerConnection",
@@ -67,7 +71,8 @@ class BrokerConnection(Settings):
     was declared through it, and starts its consumers again.
 
     @param hostname: a host, C{host:port}, a URL, several of them with C{;}
-        between, or a list of URLs: alternates, tried in turn.
+        between, or a list of URLs: alternates, tried in turn.  Default is
+        C{"localhost"}, which None or an empty one does not mean.
     @param userid: default C{"guest"}.
     @param password: default C{"guest"}; never shown.
     @param virtual_host: default C{"/"}.
@@ -81,15 +86,23 @@ class BrokerConnection(Settings):
     @param operation_timeout: seconds for one operation; default 30.
     @param tls: how to make sure of the broker, where the scheme encrypts.
     @param name: how the broker lists the connection.
-    @param endpoint: a Twisted endpoint to connect to, instead of host and port.
+    @param max_body_size: the most bytes of a message's body that are taken from
+        the broker; default 128 MiB.
+    @param endpoint: a Twisted endpoint to connect to, instead of host and port;
+        where the scheme encrypts, it is wrapped in TLS, and the host is the name
+        that is checked.
     @param reactor: the reactor, or a C{Clock} in tests.
+    @param reconnect: how long to wait between attempts, for its channels and
+        consumers, too, and for a service that it is given to; see
+        L{txkombu.policy.ReconnectPolicy}.
     @raise TypeError: an argument is not known, or of a wrong type.
-    @raise InvalidURL: a URL cannot be understood.
+    @raise ValueError: one is out of range, or contradicts another.
+    @raise InvalidURL: a URL cannot be understood, or is empty.
     """
 
     def __init__(
         self,
-        hostname: str | Sequence[str] | None = None,
+        hostname: str | Sequence[str] = (),
         userid: str | None = None,
         password: str | None = None,
         virtual_host: str | None = None,
@@ -101,24 +114,28 @@ class BrokerConnection(Settings):
         operation_timeout: float = OPERATION_TIMEOUT,
         tls: TLSOptions | None = None,
         name: str | None = None,
+        max_body_size: int | None = None,
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
+        reconnect: ReconnectPolicy | None = None,
     ) -> None:
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
-            hostname,
+            _given(hostname, scheme, endpoint),
             userid,
             password,
             virtual_host,
             port,
             scheme,
+            by_endpoint=endpoint is not None,
             heartbeat=heartbeat,
             connect_timeout=connect_timeout,
             tls=tls,
             connection_name=name,
+            max_body_size=max_body_size,
         )
         super().__init__(
-            alternates, given_transport, endpoint, reactor, operation_timeout
+            alternates, given_transport, endpoint, reactor, operation_timeout, reconnect
         )
         self._reconnector: Reconnector | None = None
         self._default_channel: Channel | None = None
@@ -161,6 +178,7 @@ class BrokerConnection(Settings):
                 restoration.restore,
                 restoration.lost,
                 self._flow,
+                self.reconnect,
             )
         return self._reconnector
 
@@ -237,13 +255,20 @@ class BrokerConnection(Settings):
         @return: fires when the broker has taken it; at once while there is no
             session, as the next login tells it.  Fails with the broker's refusal,
             which ends the session, or with L{txkombu.exceptions.NotSupported}
-            where a live session cannot be told: then it is for the next.
+            where a live session cannot be told: then it is for the next.  What
+            turns out to be too large to be told is forgotten.
         @raise TypeError: one of the two is no str.
+        @raise ValueError: it can be told to no broker; all stays as it was.
         """
         if not isinstance(secret, str):
             raise TypeError("secret must be a str")  # and is not shown
-        check_short_string("reason", reason)
+        fault = fault_of_credential(secret)
+        if fault:
+            raise ValueError(f"the secret {fault}")
+        check_hidden_string("reason", reason)
+        before = list(self._alternates)
         self._set_password(secret)
+        after = list(self._alternates)
         if self.state is State.WAITING:
             self.reconnector.credentials_changed()
         if self.state in (State.IDLE, State.WAITING):
@@ -251,7 +276,12 @@ class BrokerConnection(Settings):
 
         def tell(session: ISession) -> Deferred[None]:
             if IRenewableSession.providedBy(session):
-                return IRenewableSession(session).update_secret(secret, reason)
+                try:
+                    return IRenewableSession(session).update_secret(secret, reason)
+                except ValueError:
+                    if self._alternates == after:
+                        self._alternates[:] = before
+                    raise
             hint = "the next session logs in with it"
             raise NotSupported("update_secret", self.transport_name, hint)
 
@@ -302,6 +332,7 @@ class BrokerConnection(Settings):
             operation_timeout=self.operation_timeout,
             endpoint=self._endpoint,
             reactor=self._reactor,
+            reconnect=self.reconnect,
         )
         twin._alternates = list(self._alternates)
         return twin
@@ -456,6 +487,25 @@ def _transport(
         return given, None
     if not IBrokerTransport.providedBy(given):
         raise TypeError(
-            f"transport must be a URL scheme or provide IBrokerTransport, not {given!r}"
+            "transport must be a URL scheme or provide IBrokerTransport, not "
+            f"{kind_of(given)}"
         )
     return "memory", given
+
+
+def _given(
+    hostname: str | Sequence[str] | None,
+    scheme: str | None,
+    endpoint: IStreamClientEndpoint | None,
+) -> str | Sequence[str] | None:
+    """
+    Insist on a host or URL where one was to be given.
+
+    A setting that is missing must not lead to the broker of this machine.
+    """
+    if hostname or hostname == () or endpoint is not None:
+        return hostname
+    if scheme is not None and scheme_named(scheme).local:
+        return hostname
+    missing = "a host or URL is missing: leave hostname out if localhost is meant"
+    raise TypeError(missing) if hostname is None else InvalidURL(missing)

@@ -118,7 +118,8 @@ class IBrokerTransport(Interface):
         C{parameters.connect_timeout} seconds.
 
         @param endpoint: where to connect instead of the host and port of
-            C{parameters}; C{None} makes the transport build its own.
+            C{parameters}; C{None} makes the transport build its own.  If the
+            parameters ask for TLS, the transport wraps it in that.
         @param clock: the reactor; under test a C{Clock}.
         @return: fires with the session; fails with
             L{txkombu.exceptions.AuthenticationFailed},

@@ -34,6 +34,7 @@ class SimpleQueue:
     @param serializer: the default for L{put}.
     @param compression: the default for L{put}.
     @param accept: what may be decoded; see L{Consumer}.
+    @param max_body_size: what a body may become; see L{Consumer}.
     """
 
     Empty = Empty
@@ -46,9 +47,12 @@ class SimpleQueue:
         serializer: str | None = None,
         compression: str | None = None,
         accept: list[str] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
         queue = name if isinstance(name, Queue) else _queue_named(name)
-        self._consumer = Consumer(channel, queue, no_ack=no_ack, accept=accept)
+        self._consumer = Consumer(
+            channel, queue, no_ack=no_ack, accept=accept, max_body_size=max_body_size
+        )
         self.channel = self._consumer.channel
         [self.queue] = self._consumer.queues  # type: ignore[misc]  # a list by now
         self._producer = Producer(

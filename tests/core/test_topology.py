@@ -24,10 +24,12 @@ from txkombu.exceptions import (
     AccessRefused,
     BrokerError,
     ChannelClosed,
+    ConnectionForced,
     NotFound,
     NotSupported,
     OperationTimeout,
     PreconditionFailed,
+    ResourceError,
     SessionLost,
 )
 from txkombu.interfaces import Capability, QueueDeclareOk
@@ -413,6 +415,26 @@ class LossTests(TopologyTestCase):
         self.session.lost = True
         self.session.channels[0].die()
         self.failureResultOf(replaying, SessionLost)
+
+    def test_connection_of_its_own(self) -> None:
+        """
+        That a declaration had no connection is no refusal of it: nothing is left out,
+        another session restores all.
+        """
+        for error in (ResourceError("no more"), ConnectionForced("shutting down")):
+            for lost in (0, 1):
+                self.session = FakeSession()  # type: ignore[assignment]  # in its place, for this test
+                errors = [NotFound("no"), NotFound("no")]
+                errors[lost] = error  # type: ignore[call-overload]  # any will do
+                self.session.refuse["exchange_declare"] = lambda exchange, passive: (
+                    errors.pop(0)  # noqa: B023  # called in this turn
+                )
+                self.failureResultOf(self.topology.replay(self.session), type(error))
+
+    def test_no_channel(self) -> None:
+        """So it is if there is no connection for a channel."""
+        self.session.answers["open_channel"] = ResourceError("no more")
+        self.failureResultOf(self.topology.replay(self.session), ResourceError)
 
     def test_lost_before(self) -> None:
         """So does a session that is over already."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import Future as ThreadFuture
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -142,6 +145,100 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual(self.handled, 0)
         gate.callback("done")
         self.assertEqual(self.handled, 1)
+
+    def test_failures_by_result(self) -> None:
+        """
+        A handler has failed that returns a Failure, a generator or an async
+        generator, or whose Deferred or coroutine ends with one.
+        """
+
+        def generator() -> Generator[None, None, None]:
+            yield
+
+        async def async_generator() -> AsyncIterator[None]:
+            yield
+
+        def fires(make: Callable[[], object]) -> Deferred[object]:
+            return succeed(make())
+
+        async def returns(make: Callable[[], object]) -> object:
+            return make()
+
+        makers: list[Callable[[], object]] = [
+            lambda: Failure(Refused()),
+            generator,
+            async_generator,
+        ]
+
+        def ignore_message(make: Callable[[], object], message: Message) -> object:
+            return make()
+
+        wrong: list[Callable[[], object]] = [
+            *makers,
+            *(partial(fires, make) for make in makers[1:]),
+            *(partial(returns, make) for make in makers),
+            partial(returns, lambda: fail(Refused())),
+        ]
+        for tag, make in enumerate(wrong):
+            self.dispatcher.set_handler(partial(ignore_message, make))
+            self.deliver(tag)
+        tags = [tag for tag, _ in self.failed]
+        self.assertEqual(tags, list(range(len(wrong))))
+        self.assertEqual((self.handled, self.dispatcher.running), (len(wrong), 0))
+
+    def test_work_that_ends_in_work(self) -> None:
+        """What a Deferred or coroutine gives is awaited, too."""
+        gate: Deferred[None] = Deferred()
+
+        async def returns_it() -> object:
+            return gate
+
+        self.dispatcher.set_handler(lambda message: succeed(returns_it()))
+        self.deliver(1)
+        self.assertEqual((self.handled, self.dispatcher.running), (0, 1))
+        gate.callback(None)
+        self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
+
+    def test_thread_future(self) -> None:
+        """A message whose handler returns a thread's future ends as that does."""
+        good: ThreadFuture[None] = ThreadFuture()
+        good.set_result(None)
+        bad: ThreadFuture[None] = ThreadFuture()
+        bad.set_exception(Refused())
+        futures = iter([good, bad])
+        self.dispatcher.set_handler(lambda message: next(futures))
+        self.deliver(1, 2)
+        self.assertEqual(([tag for tag, _ in self.failed], self.handled), ([2], 2))
+
+    def test_asyncio_without_its_reactor(self) -> None:
+        """A handler that is asyncio's fails, and its error says how to run it."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        future = loop.create_future()
+
+        async def sleeps(message: Message) -> None:
+            await asyncio.sleep(1)
+
+        handlers: list[Callable[[Message], object]] = [lambda message: future, sleeps]
+        for tag, handler in enumerate(handlers):
+            self.dispatcher.set_handler(handler)
+            self.deliver(tag)
+            failed, failure = self.failed[-1]
+            self.assertEqual(failed, tag)
+            self.assertIn("asyncioreactor.install()", failure.getErrorMessage())
+
+    def test_result_that_cannot_be_looked_at(self) -> None:
+        """What raises when its class is asked for fails its own message only."""
+
+        def look(_: object) -> type:
+            raise SystemExit("broken")
+
+        broken = type("Broken", (), {"__class__": property(look)})
+
+        self.dispatcher.set_handler(lambda message: broken())
+        self.deliver(1)
+        self.assertEqual([tag for tag, _ in self.failed], [1])
+        self.assertEqual(self.dispatcher.running, 0)
 
     def test_as_deferred(self) -> None:
         """A Deferred is taken as it is; a coroutine's result is passed on."""

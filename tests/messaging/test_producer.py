@@ -4,6 +4,7 @@ Producers, on the memory broker under a Clock.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from txkombu import Exchange, Producer, Queue
+from txkombu import Exchange, Message, Producer, Queue
 from txkombu.exceptions import (
     AccessRefused,
     BackpressureError,
@@ -34,6 +35,11 @@ from txkombu.testing import BrokerTestCase
 
 EXCHANGE = Exchange("feed", type="direct")
 QUEUE = Queue("feed", EXCHANGE, "importer")
+HEADERS = {
+    "gzip": "application/x-gzip",
+    "bzip2": "application/x-bz2",
+    "zstd": "application/zstd",
+}
 
 
 class ProducerTestCase(BrokerTestCase):
@@ -106,6 +112,106 @@ class PublishTests(ProducerTestCase):
                 "app_id": "a",
             },
         )
+
+    def test_changed_afterwards(self) -> None:
+        """What is changed after the call, at any depth, does not travel."""
+        inner: list[Any] = [1, {"a": "before"}]
+        headers: dict[str, Any] = {
+            "x": 1,
+            "list": inner,
+            "dict": {"inner": inner},
+            "tuple": (1, inner),
+            "bytes": bytearray(b"before"),
+        }
+        body = {"list": inner}
+        publishing = self.producer().publish(body, headers=headers)
+        inner[1]["a"] = "after"
+        inner.append(2)
+        headers["bytes"][:] = b"after!"
+        headers.clear()
+        self.result_of(publishing)
+        [message] = self.published
+        before = [1, {"a": "before"}]
+        self.assertEqual(message.payload, {"list": before})
+        self.assertEqual(message.headers["list"], before)
+        self.assertEqual(message.headers["dict"], {"inner": before})
+        self.assertIn(message.headers["tuple"], ((1, before), [1, before]))
+        self.assertIn(message.headers["bytes"], (b"before", "before"))
+
+    def test_headers_that_contain_themselves(self) -> None:
+        """Headers without an end are refused at once, and so are very deep ones."""
+        headers: dict[str, Any] = {}
+        headers["self"] = [headers]
+        deep: list[Any] = []
+        for _ in range(100):
+            deep = [deep]
+        for wrong in (headers, {"deep": deep}):
+            with self.assertRaisesRegex(ValueError, "headers must nest at most"):
+                self.producer().publish(1, headers=wrong)
+
+    def test_handed_on(self) -> None:
+        """A compressed message can be published again with what it came with."""
+        producer = self.producer()
+        inside = gzip.compress(b"a file")
+        for body in ({"n": 1}, "text", b"bytes", b"", inside):
+            for method, header in HEADERS.items():
+                self.result_of(producer.publish(body, compression=method))
+                got = self.received()
+                self.assertEqual(got.headers, {"compression": header})
+                labels: dict[str, Any] = {
+                    "content_type": got.content_type,
+                    "content_encoding": got.content_encoding,
+                }
+                for headers in (got.headers, {**got.headers, "attempt": 2}):
+                    for compression in (None, "zlib"):
+                        options: dict[str, Any] = {
+                            "headers": headers,
+                            "compression": compression,
+                        }
+                        self.result_of(producer.publish(got.body, **labels, **options))
+                        self.result_of(producer.publish(got.payload, **options))
+                        for again in (self.received(), self.received()):
+                            self.assertEqual(again.payload, body)
+                            self.assertEqual(
+                                again.headers.get("compression"),
+                                compression and "application/x-gzip",
+                            )
+
+    def received(self) -> Message:
+        """Take the next message from the queue."""
+        message = self.result_of(QUEUE(self.connection).get(no_ack=True))
+        assert message is not None
+        return message
+
+    def test_header_that_is_not_true(self) -> None:
+        """The header leaves with a body that is compressed so, and no other."""
+        for body, header, leaves in (
+            (gzip.compress(b"1"), "application/x-gzip", True),
+            (gzip.compress(b"1"), "gzip", True),
+            (b"1", "application/x-gzip", False),
+            (b"1", 5, False),
+            (gzip.compress(b"1")[:-1], "gzip", False),
+            (gzip.compress(b"1"), "bzip2", False),
+            (b"1", "x/of-others", True),
+        ):
+            self.published.clear()
+            headers = {"compression": header, "kept": 1}
+            self.result_of(self.producer().publish(body, headers=headers))
+            [message] = self.published
+            expected = headers if leaves else {"kept": 1}
+            self.assertEqual(message.headers, expected)
+            self.assertEqual(headers["compression"], header)
+
+    def test_beyond_ratio(self) -> None:
+        """What would shrink so much that consumers refuse it goes as it is."""
+        body = bytes(3 * 1024 * 1024)
+        producer = self.producer(compression="zstd")
+        for headers in (None, {"compression": "bzip2"}):
+            self.published.clear()
+            self.result_of(producer.publish(body, headers=headers))
+            [message] = self.published
+            self.assertEqual(message.headers, {})
+            self.assertEqual(message.payload, body)
 
     def test_exchange_given_by_name(self) -> None:
         """Another exchange may be named; it is not declared."""

@@ -118,6 +118,49 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parse_url("amqp://[fe80::1%25eth0]").hostname, "fe80::1%eth0")
         self.assertEqual(parse_url("amqp://a:b@[::1]").port, 5672)
 
+    def test_rabbitmq_examples(self) -> None:
+        """The examples of RabbitMQ's URI specification, appendix A, are read so."""
+        for url, wanted in {
+            "amqp://user:pass@host:10000/vhost": Parameters(
+                "amqp", "host", "user", "pass", "vhost", 10000
+            ),
+            "amqp://user%61:%61pass@ho%61st:10000/v%2fhost": Parameters(
+                "amqp", "hoast", "usera", "apass", "v/host", 10000
+            ),
+            "amqp://": Parameters(),
+            "amqp://:@/": Parameters(userid="", password=""),
+            "amqp://user@": Parameters(userid="user"),
+            "amqp://user:pass@": Parameters(userid="user", password="pass"),
+            "amqp://host": Parameters(hostname="host"),
+            "amqp://:10000": Parameters(port=10000),
+            "amqp:///vhost": Parameters(virtual_host="vhost"),
+            "amqp://host/": Parameters(hostname="host"),
+            "amqp://host/%2f": Parameters(hostname="host"),
+            "amqp://[::1]": Parameters(hostname="::1"),
+        }.items():
+            self.assertEqual(parse_url(url), wanted, url)
+
+    def test_parts_left_out(self) -> None:
+        """Each part may be left out, with any of the others there."""
+        for url, wanted in {
+            "amqp://user:pass@/vhost": Parameters(
+                userid="user", password="pass", virtual_host="vhost"
+            ),
+            "amqp://user:pass@:5673/": Parameters(
+                userid="user", password="pass", port=5673
+            ),
+            "amqp://:5673/vhost": Parameters(port=5673, virtual_host="vhost"),
+            "amqp://host:/vhost": Parameters(hostname="host", virtual_host="vhost"),
+            "amqp://[::1]:/": Parameters(hostname="::1"),
+            "amqp://:/": Parameters(),
+            "amqp://?heartbeat=5": Parameters(heartbeat=5.0),
+            "stomp://:61614": Parameters("stomp", port=61614),
+            "amqps://user@": Parameters("amqps", userid="user"),
+            "memory://:@": Parameters("memory", userid="", password=""),
+        }.items():
+            self.assertEqual(parse_url(url), wanted, url)
+        self.assertEqual(parameters_for(":5673"), (Parameters(port=5673),))
+
     def test_memory(self) -> None:
         """C{memory://name/vhost} names a broker and a virtual host, or neither."""
         self.assertEqual(parse_url("memory://").hostname, "")
@@ -173,9 +216,6 @@ BAD = {
     "amqpp://h": "unknown transport 'amqpp': did you mean 'amqp'?",
     "stom://h": "did you mean 'stomp'?",
     "xyzzy://h": "unknown transport 'xyzzy': known are amqp, ",
-    "amqp://ann@": "the host is missing",
-    "amqp://:5672": "the host is missing",
-    "amqp://h:": "the port is no number",
     "amqp://h:x": "the port is no number",
     "amqp://h:0": "the port is no number",
     "amqp://h:65536": "the port is no number",
@@ -253,7 +293,18 @@ class BadURLTests(SynchronousTestCase):
             f"ann:{PASSWORD}@h",
             f"amqp:/ann:{PASSWORD}@h",
             f"nope://ann:{PASSWORD}@h",
-            f"amqp://ann:{PASSWORD}@",
+            f"amqp://ann:{PASSWORD}@:x",
+            f"amqp://ann:{PASSWORD}\ud800@h",
+            f"amqp://ann\udcff:{PASSWORD}@h",
+            f"amqp://h/{PASSWORD}\ud800",
+            f"amqp://h?name={PASSWORD}\ud800",
+            f"amqp://h?{PASSWORD}\ud800=1",
+            f"amqp://h?{PASSWORD}=1&{PASSWORD}=2",
+            f"amqps://h?verify=amqp%3A//a%3A{PASSWORD}%40h",
+            f"stomp://h?dialect=amqp%3A//a%3A{PASSWORD}%40h",
+            f"amqp://h?heartbeat=amqp%3A//a%3A{PASSWORD}%40h",
+            f"amqp://h?channel_max=amqp%3A//a%3A{PASSWORD}%40h",
+            f"amqp://h?auth_mechanism=amqp%3A//a%3A{PASSWORD}%40h",
             f"amqp://ann:{PASSWORD}@h:port",
             f"amqp://ann:{PASSWORD}@h x",
             f"amqp://ann:{PASSWORD}@h?oops=1",
@@ -305,10 +356,20 @@ class AlternatesTests(SynchronousTestCase):
         error = self.assertRaises(InvalidURL, parse_urls, "amqp://h;amqp://h:x")
         self.assertIn("URL 2 of 2: the port is no number", str(error))
 
+    def test_trailing_semicolon(self) -> None:
+        """A ';' behind the last one means nothing."""
+        for text in ("amqp://h;", "amqp://h; ", "amqp://h;\n"):
+            self.assertEqual(parse_urls(text), (Parameters(hostname="h"),))
+            self.assertEqual(parameters_for(text), (Parameters(hostname="h"),))
+        self.assertEqual(len(parse_urls("amqp://h1;amqp://h2;")), 2)
+
     def test_empty_one(self) -> None:
-        """A ';' too many is an error and not skipped."""
-        error = self.assertRaises(InvalidURL, parse_urls, "amqp://h;")
-        self.assertIn("URL 2 of 2: a URL begins with", str(error))
+        """A ';' too many before it is an error and not skipped."""
+        for text in ("amqp://h;;amqp://i", "amqp://h;;", ";amqp://h", ";"):
+            self.assertRaises(InvalidURL, parse_urls, text)
+            error = self.assertRaises(InvalidURL, parameters_for, text)
+            self.assertIn("is empty", str(error))
+        self.assertRaises(InvalidURL, parameters_for, ["amqp://h", ""])
 
     def test_single_wrong(self) -> None:
         """A single URL's error has no number."""
@@ -327,6 +388,36 @@ class WriteTests(SynchronousTestCase):
         self.assertEqual(
             found.as_uri(include_password=True), f"amqp://ann:{PASSWORD}@h:5672/v"
         )
+
+    def test_passphrase_hidden(self) -> None:
+        """So is the passphrase of a key, which shows in no repr either."""
+        found = parse_url(f"amqps://h?certfile=/c&password={PASSWORD}")
+        assert found.tls is not None
+        self.assertEqual(found.tls.password, PASSWORD)
+        for text in (found.as_uri(), repr(found), repr(found.tls), str(found.tls)):
+            self.assertNotIn(PASSWORD, text)
+            self.assertIn("**", text)
+        self.assertIn(f"&password={PASSWORD}", found.as_uri(include_password=True))
+        self.assertIn("password=None", repr(TLSOptions()))
+
+    def test_body_limit(self) -> None:
+        """The limit of a body is read and written, on every transport."""
+        for scheme in ("amqp", "stomp"):
+            url = f"{scheme}://a:**@h:1//?max_body_size=1000"
+            self.assertEqual(parse_url(url).max_body_size, 1000)
+            self.assertEqual(parse_url(url).as_uri(), url)
+        self.assertEqual(parse_url("amqp://h").max_body_size, 128 * 1024 * 1024)
+        (found,) = parameters_for("amqp://h?max_body_size=7", max_body_size=9)
+        self.assertEqual(found.max_body_size, 9)
+
+    def test_no_utf8(self) -> None:
+        """What is no UTF-8, such as some names of files, can be shown."""
+        for arguments in (
+            {"userid": "\ud800", "virtual_host": "v"},
+            {"transport": "memory", "hostname": "\udcff"},
+            {"transport": "amqps", "tls": TLSOptions(cacertfile="/\udcff.pem")},
+        ):
+            self.assertIn("%ED%", repr(Parameters(**arguments)))
 
     def test_default(self) -> None:
         """The default is written as Kombu writes it."""
@@ -394,6 +485,7 @@ def tls_options(draw: st.DrawFn) -> TLSOptions:
         certfile=certfile,
         keyfile=keyfile,
         verify=draw(st.booleans()),
+        password=draw(st.none() | words) if certfile else None,
         server_name=draw(st.none() | words),
     )
 
@@ -417,6 +509,7 @@ def parameters(draw: st.DrawFn) -> Parameters:
         tls,
         draw(dialects) if scheme.startswith("stomp") else None,
         draw(tolerances) if scheme.startswith("stomp") else None,
+        draw(st.integers(1, 2**40)),
     )
 
 
@@ -489,6 +582,9 @@ class ParametersTests(SynchronousTestCase):
                 "heartbeat_tolerance must be more than 1",
             ),
             ({"tls": TLSOptions()}, ValueError, "not encrypted; use amqps"),
+            ({"max_body_size": 0}, ValueError, "max_body_size must be at least 1"),
+            ({"max_body_size": None}, TypeError, "max_body_size must be an int"),
+            ({"hostname": "h\ud800"}, ValueError, "the host has a character"),
         ]
         for given_, kind, reason in wrong:
             error = self.assertRaises(kind, Parameters, **given_)
@@ -502,10 +598,19 @@ class ParametersTests(SynchronousTestCase):
             ({"certfile": ""}, TypeError, "certfile must be a str"),
             ({"verify": 1}, TypeError, "verify must be True or False"),
             ({"keyfile": "/k"}, ValueError, "without certfile"),
+            ({"password": "pw"}, ValueError, "password is of no use without certfile"),
+            ({"password": ""}, TypeError, "password must be a str"),
+            (
+                {"certfile": "/c", "password": f"{PASSWORD}\ud800"},
+                ValueError,
+                "password cannot be written as UTF-8",
+            ),
             ({"ca": "/ca"}, TypeError, "ca"),
         ]
         for given_, kind, reason in wrong:
-            self.assertIn(reason, str(self.assertRaises(kind, TLSOptions, **given_)))
+            error = self.assertRaises(kind, TLSOptions, **given_)
+            self.assertIn(reason, str(error))
+            self.assertNotIn(PASSWORD, repr(error))
 
     def test_settled(self) -> None:
         """An empty virtual host and port 0 are the defaults."""

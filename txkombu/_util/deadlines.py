@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from .steady_clock import steady
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -27,7 +29,7 @@ class Deadlines(Generic[K]):
     __slots__ = ("_buckets", "_clock", "_expire", "_timer")
 
     def __init__(self, clock: IReactorTime, expire: Callable[[K], None]) -> None:
-        self._clock = clock
+        self._clock = steady(clock)
         self._expire = expire
         self._buckets: dict[float, dict[K, float]] = {}
         self._timer: IDelayedCall | None = None

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ..exceptions import OperationTimeout
+from .steady_clock import steady
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ def with_timeout(
             raise OperationTimeout(what, timeout)
         return otherwise
 
-    return began.addTimeout(timeout, clock, onTimeoutCancel=over)
+    return began.addTimeout(timeout, steady(clock), onTimeoutCancel=over)
 
 
 def gather_results(began: Sequence[Deferred[Any]]) -> Deferred[list[tuple[bool, Any]]]:
@@ -76,7 +77,7 @@ def gather_results_in_time(
             raise OperationTimeout(what, timeout)
         return results
 
-    timer = clock.callLater(timeout, give_up)
+    timer = steady(clock).callLater(timeout, give_up)
     for each in began:
         each.addBoth(goes_on)
     together = gather_results(began)
@@ -86,5 +87,5 @@ def gather_results_in_time(
 def sleep(clock: IReactorTime, seconds: float) -> Deferred[None]:
     """@return: fires after some seconds; cancelling ends the timer."""
     paused: Deferred[None] = Deferred(lambda _: timer.cancel())
-    timer = clock.callLater(seconds, paused.callback, None)
+    timer = steady(clock).callLater(seconds, paused.callback, None)
     return paused

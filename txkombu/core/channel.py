@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.backoff import Backoff
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.validation import check_count
 from .._util.waiters import SharedClose, Waiters
@@ -79,7 +80,7 @@ class Channel(ChannelConsumers):
         self._unacked: UnackedMessages | None = None
         self._bringing_up: Deferred[None] | None = None
         self._open: Waiters[ISessionChannel] = Waiters()
-        self._backoff = Backoff(eager=True)
+        self._backoff = Backoff(eager=True, policy=connection.reconnect)
         self._up_since = 0.0
         self._closed: KombuError | None = None
         self._end = SharedClose(self._close)
@@ -107,6 +108,11 @@ class Channel(ChannelConsumers):
     def closed(self) -> bool:
         """Whether L{close} was called, here or on the connection."""
         return self._closed is not None
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why it is closed, or why one of its consumers does not run, if so."""
+        return super().last_error if self._closed is None else self._closed
 
     @property
     def unsettled_count(self) -> int:
@@ -195,8 +201,16 @@ class Channel(ChannelConsumers):
         self._open.fail(error)
         self.publisher.give_up(error)
         if self._subscriptions and not isinstance(error, ConnectionClosed):
-            self._log.failure("Channel cannot be opened; trying again", failure)
+            self._tell_of_trouble(failure)
             self._ensure_coming_up()
+
+    def _tell_of_trouble(self, failure: Failure) -> None:
+        """What brokers and networks do needs no traceback; what we do wrong does."""
+        if failure.check(KombuError):
+            text = "Channel cannot be opened; trying again: {error}"
+            self._log.error(text, error=failure.value)
+        else:
+            self._log.failure("Channel cannot be opened; trying again", failure)
 
     def _channel_up(self, opened: ISessionChannel) -> None:
         self._session_channel = opened
@@ -385,12 +399,17 @@ class Channel(ChannelConsumers):
         return with_timeout(began, self._clock, self._timeout, what)
 
     def basic_get(
-        self, queue: Queue, no_ack: bool = False, accept: Iterable[str] | None = None
+        self,
+        queue: Queue,
+        no_ack: bool = False,
+        accept: Iterable[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> Deferred[Message | None]:
         """
         Take one message, or C{None} if none is ready (AMQP 0-9-1, basic.get).
 
         @param accept: what may be decoded; see L{txkombu.Consumer}.
+        @param max_body_size: what its body may become; see L{txkombu.Consumer}.
         """
         try:
             accepted = accept_set(accept)
@@ -403,7 +422,7 @@ class Channel(ChannelConsumers):
             def got(delivery: Delivery | None) -> Message | None:
                 if delivery is None:
                     return None
-                return Message(delivery, unacked, queue, accepted)
+                return Message(delivery, unacked, queue, accepted, max_body_size)
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 

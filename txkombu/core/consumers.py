@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import with_timeout
 from .._util.validation import check_count, check_short_string
 from ..entity import Queue
@@ -71,6 +72,13 @@ class ChannelConsumers(EntityOperations):
         return running and self._isolated.is_consuming
 
     @property
+    def last_error(self) -> Exception | None:
+        """Why a consumer that was started does not run, as far as is known."""
+        told = [each.last_error for each in self._subscriptions.values()]
+        told += [each.last_error for each in self._isolated]
+        return next((error for error in told if error is not None), None)
+
+    @property
     def has_consumers(self) -> bool:
         """Whether consumers share it."""
         return bool(self._subscriptions)
@@ -87,6 +95,7 @@ class ChannelConsumers(EntityOperations):
         arguments: Mapping[str, object] | None = None,
         prefetch_count: int = PREFETCH,
         accept: Iterable[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
         on_cancel: Callable[[str, Exception], object] | None = None,
     ) -> Deferred[str]:
         """
@@ -122,6 +131,7 @@ class ChannelConsumers(EntityOperations):
             arguments={**queue.consumer_arguments, **(arguments or {})},
             prefetch_count=(prefetch_count or PREFETCH) if no_ack else prefetch_count,
             accept=accepted,
+            max_body_size=max_body_size,
             on_cancel=on_cancel,
         )
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from .._util.backoff import ReconnectPolicy
 from ..exceptions import KombuError
 from ..interfaces import ISession, ISessionChannel
 from ..message import Message
@@ -34,11 +35,13 @@ class ChannelHost(Protocol):
     @ivar topology: what was declared on it.
     @ivar tag_prefix: begins the consumer tags that are made up.
     @ivar operation_timeout: seconds for one operation.
+    @ivar reconnect: how long to wait between attempts.
     """
 
     topology: Topology
     tag_prefix: str
     operation_timeout: float
+    reconnect: ReconnectPolicy
 
     @property
     def turn_budget(self) -> TurnBudget:
@@ -118,6 +121,9 @@ class IsolatedChannel(Protocol):
 
     @property
     def is_open(self) -> bool: ...
+
+    @property
+    def last_error(self) -> Exception | None: ...
 
     @property
     def unsettled(self) -> list[Message]: ...

@@ -116,7 +116,8 @@ class PublishQueue:
 
         @return: fires with the broker's verdict, or, without confirm, when
             the socket has taken it.  Fails with L{OperationTimeout} at its
-            deadline, L{BackpressureError} if too much waits already, or as
+            deadline, whether or not it was sent until then; with
+            L{BackpressureError} if too much waits already; or as
             C{ISessionChannel.basic_publish} does.
         @raise TypeError: the transport cannot express a property.  Only where
             it is sent at once; what waited here fails with it.

@@ -25,12 +25,25 @@ from twisted.logger import Logger
 
 from .._util.timeouts import gather_results
 from ..entity import Exchange, Queue
-from ..exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
+from ..exceptions import (
+    BrokerError,
+    ChannelClosed,
+    ConnectionForced,
+    NotFound,
+    NotSupported,
+    ResourceError,
+)
 from ..interfaces import Capability, ISession, ISessionChannel, QueueDeclareOk
 from .liveness import IgnoringListener
 
 _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """What is wrong with one declaration, and no reason to give up the others."""
+
+_LOSSES = (ConnectionForced, ResourceError)
+"""
+Those of them that are about no declaration: there was no connection for it, or that
+was ended.  Another session may have more luck.
+"""
 
 
 Key = tuple[object, ...]
@@ -254,7 +267,7 @@ class Topology:
         L{replay_refused}.
 
         @param wait: waits for some declarations, as L{gather_results} does.
-        @return: fails only when the session is lost.
+        @return: fails only when the session is lost, or a connection that it needs.
         """
         self.session_lost()
         exchanges = [_declares(each) for each in self._exchanges.values()]
@@ -409,7 +422,7 @@ class Topology:
                 raise failed[0][1]
 
     def _refused(self, step: Step, error: Exception, strict: bool) -> None:
-        if strict or not isinstance(error, _REFUSALS):
+        if strict or isinstance(error, _LOSSES) or not isinstance(error, _REFUSALS):
             raise error
         self._lapse(step.key)
         self.refused.add(step.key)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from copy import copy
 from typing import ClassVar, TypeVar
 
+from .._util.validation import kind_of
 from ..exceptions import NotBoundError
 from .interfaces import ChannelSource, EntityChannel
 
@@ -125,6 +126,6 @@ def channel_of(channel: ChannelSource) -> EntityChannel:
 
 def no_channel(given: object) -> TypeError:
     return TypeError(
-        f"a Channel or a BrokerConnection is needed, not {given!r}; "
+        f"a Channel or a BrokerConnection is needed, not {kind_of(given)}; "
         "`await connection.channel()` gives a channel"
     )

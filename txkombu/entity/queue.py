@@ -281,19 +281,27 @@ class Queue(Entity):
         return to.queue_unbind(self, source, routing_key, arguments or {})
 
     def get(
-        self, no_ack: bool | None = None, accept: Iterable[str] | None = None
+        self,
+        no_ack: bool | None = None,
+        accept: Iterable[str] | None = None,
+        max_body_size: int | None = None,
     ) -> Deferred[Message | None]:
         """
         Take one message.
 
         @param no_ack: instead of the queue's own setting.
         @param accept: what may be decoded; see L{txkombu.Consumer}.
+        @param max_body_size: what its body may become; see L{txkombu.Consumer}.
         @return: fires with a L{Message}, or with C{None} if none is ready;
             fails with L{txkombu.exceptions.NotFound} or
             L{txkombu.exceptions.ResourceLocked}.
         """
         to = self.channel_for("get")
-        return to.basic_get(self, self.no_ack if no_ack is None else no_ack, accept)
+        wanted = self.no_ack if no_ack is None else no_ack
+        if max_body_size is None:
+            return to.basic_get(self, wanted, accept)
+        check_count("max_body_size", max_body_size, 1)
+        return to.basic_get(self, wanted, accept, max_body_size)
 
     def purge(self) -> Deferred[int]:
         """

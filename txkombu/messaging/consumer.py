@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._util.limits import MAX_BODY_SIZE
+from .._util.log_limit import LogLimit
 from .._util.validation import check_auto_declare, check_callable, check_count
-from .._util.waiters import SharedClose
+from .._util.waiters import SharedClose, Waiters
 from ..core.channel import ChannelLender, lent_channel
 from ..core.consumers import PREFETCH
 from ..entity import Queue
@@ -24,7 +26,11 @@ from ..serialization.serializers import accept_set
 from .callbacks import Callback, as_callbacks, run_callbacks
 from .dispatcher import Dispatcher
 from .iteration import IterableConsumer, consumer_closed, no_channel
-from .queue_subscriptions import QueueSubscriptions, SubscriptionSettings
+from .queue_subscriptions import (
+    QueueSubscriptions,
+    SubscriptionSettings,
+    checked_queues,
+)
 
 _C = TypeVar("_C", bound="Consumer")
 
@@ -53,6 +59,9 @@ class Consumer(IterableConsumer):
         C{callbacks}.
     @param accept: serializers' names or content types that may be decoded; by
         default json, msgpack, yaml, text and bytes.
+    @param max_body_size: how many bytes a body may become when it is decompressed,
+        and its lists, dicts and values may count as; default 8 MiB.  A body that
+        arrives plain may be larger.
     @param prefetch_count: how many unsettled messages each of its queues may
         have handed out; default 100, 0 for no limit.
     @param tag_prefix: begins its consumer tags.
@@ -74,6 +83,7 @@ class Consumer(IterableConsumer):
     on_decode_error: Callable[[Message, Exception], object] | None = None
     on_message: Callable[[Message], object] | None = None
     accept: Iterable[str] | None = None
+    max_body_size: int = MAX_BODY_SIZE
     prefetch_count: int = PREFETCH
     on_failure: FailurePolicy = staticmethod(requeue_once)
     concurrency: int | None = None
@@ -101,6 +111,7 @@ class Consumer(IterableConsumer):
         exclusive: bool | None = None,
         priority: int | None = None,
         on_cancel: Callable[[str, Exception], object] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
         self.channel, self._owned = lent_channel(channel)
         given = {
@@ -109,6 +120,7 @@ class Consumer(IterableConsumer):
             "on_decode_error": on_decode_error,
             "on_message": on_message,
             "accept": accept,
+            "max_body_size": max_body_size,
             "prefetch_count": prefetch_count,
             "on_failure": on_failure,
             "concurrency": concurrency,
@@ -134,18 +146,19 @@ class Consumer(IterableConsumer):
             priority=self.priority,
             prefetch_count=self.prefetch_count,
             accept=self._accepted,
+            max_body_size=self.max_body_size,
             on_cancel=self.on_cancel,
         )
         named = self.queues if queues is None else queues
-        if isinstance(named, str | bytes):
-            raise TypeError(f"queues must be Queue objects, not {named!r}")
-        wanted = [named] if isinstance(named, Queue) else named
+        wanted = [named] if isinstance(named, Queue) else checked_queues(named)
         self._queue_subscriptions = QueueSubscriptions(self.channel, wanted, settings)
         self.queues = self._queue_subscriptions.queues
         super().__init__()
         self._touched = False
         self._told_unsettled = False
+        self._log_limit = LogLimit(self.channel.connection.clock)
         self._end = SharedClose(self._close)
+        self._closed: Waiters[None] = Waiters()
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(
             limit,
@@ -161,6 +174,7 @@ class Consumer(IterableConsumer):
         check_auto_declare(self.auto_declare)
         check_count("prefetch_count", self.prefetch_count, 0, 65535)
         check_count("concurrency", self.concurrency, 1)
+        check_count("max_body_size", self.max_body_size, 1)
         for what, arguments in _CALLED_WITH.items():
             if getattr(self, what) is not None:
                 check_callable(what, getattr(self, what), arguments)
@@ -206,6 +220,7 @@ class Consumer(IterableConsumer):
         return self.receive(payload, message)
 
     def _on_failure(self, message: Message, failure: Failure) -> object:
+        message.log_limit = self._log_limit
         return self.on_failure(message, failure)
 
     def _on_message(self, message: Message) -> None:
@@ -394,6 +409,7 @@ class Consumer(IterableConsumer):
         return self.cancel().addCallback(lambda _: self._release())
 
     def _release(self) -> Deferred[None] | None:
+        self._closed.fire(None)
         self._taken.hand_back()
         self._dispatcher.fail_takers(consumer_closed())
         if not self._owned:
@@ -409,7 +425,25 @@ class Consumer(IterableConsumer):
 
     def channel_closed(self) -> None:
         """Its channel was closed: tell who waits for a message that none comes."""
+        self._closed.fire(None)
         self._dispatcher.fail_takers(no_channel())
+
+    def when_closed(self) -> Deferred[None]:
+        """@return: fires when it is closed, or its channel or connection is."""
+        if self._end.over or self.channel.closed:
+            return succeed(None)
+        return self._closed.wait()
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether the broker has a consumer for each of its queues now."""
+        queues = self._queue_subscriptions.queues
+        return (
+            bool(queues)
+            and all(map(self.consuming_from, queues))
+            and not self.channel.closed
+            and self.channel.is_consuming
+        )
 
     @property
     def running(self) -> int:

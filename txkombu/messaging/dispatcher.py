@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from inspect import isawaitable, isgenerator
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._util.awaitables import as_deferred
+from .._util.asyncio_bridge import explained
+from .._util.awaitables import finish, work_of
 from .._util.waiters import Waiters
 from ..core.turn_budget import TURN_SECONDS, TurnBudget
+from ..interfaces import Settlement
 from ..message import Message
 from ..policy import FailurePolicy
 
@@ -249,23 +251,32 @@ class Dispatcher:
             else:
                 self._watch(result, message)
 
-    def _watch(self, result: object, message: Message) -> None:
-        if isgenerator(result):
-            error = TypeError(
-                f"{self.handler!r} returned a generator: is @inlineCallbacks missing?"
-            )
-            self._failed(Failure(error), message)
+    def _watch(self, result: Any, message: Message) -> None:
+        """@param result: what the handler returned, or what that fired with."""
+        work: Deferred[Any] | None
+        try:
+            if result.__class__ is Deferred:
+                work = result
+            else:
+                work = work_of(result, self.handler)
+        except BaseException:
+            self._failed(Failure(), message)
             return
-        if not isawaitable(result):
+        if work is None:
             self._done(message)
             return
-        watched = as_deferred(result)
-        watched.addCallbacks(
-            lambda _: self._done(message), self._failed, errbackArgs=(message,)
-        )
-        watched.addErrback(self._log_fault)
+
+        def fired(result: object) -> None:
+            if result is None or result.__class__ is Settlement:
+                self._done(message)
+            else:
+                self._watch(result, message)
+
+        work.addCallbacks(fired, self._failed, errbackArgs=(message,))
+        work.addErrback(self._log_fault)
 
     def _failed(self, failure: Failure, message: Message) -> None:
+        failure = explained(failure)
         if message.acknowledged:
             self._log.failure(
                 "Handling {what!r} failed after it was settled", failure, what=message
@@ -277,8 +288,8 @@ class Dispatcher:
         except BaseException:
             self._policy_failed(Failure(), message)
         else:
-            if isawaitable(result):
-                deciding = as_deferred(result)
+            if result is not None:
+                deciding = Deferred.fromCoroutine(finish(result, self._on_failure))
                 deciding.addErrback(self._policy_failed, message)
                 deciding.addBoth(lambda _: self._over())
                 deciding.addErrback(self._log_fault)
@@ -288,7 +299,7 @@ class Dispatcher:
     def _policy_failed(self, failure: Failure, message: Message) -> None:
         self._log.failure(
             "on_failure itself failed for {what!r}; it is rejected",
-            failure,
+            explained(failure),
             what=message,
         )
         if not message.acknowledged:

@@ -17,7 +17,7 @@ from twisted.internet.defer import (
 )
 from twisted.python.failure import Failure
 
-from ..entity import Queue
+from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed, ChannelError, SessionLost
 from ..message import Message
 
@@ -37,7 +37,26 @@ class SubscriptionSettings:
     priority: int | None
     prefetch_count: int
     accept: frozenset[str] | None
+    max_body_size: int
     on_cancel: Callable[[str, Exception], object] | None
+
+
+def checked_queues(queues: object) -> Iterable[Queue]:
+    """@raise TypeError: they are nothing that queues can be taken from."""
+    if isinstance(queues, str | bytes) or not isinstance(queues, Iterable):
+        raise no_queue(queues)
+    return queues
+
+
+def no_queue(found: object) -> TypeError:
+    """The error for what stands where a queue is wanted."""
+    hint = ""
+    if isinstance(found, Exchange):
+        hint = (
+            "; messages are received from queues: bind one to it, as in "
+            f"Queue('name', {found.name!r}, routing_key='key')"
+        )
+    return TypeError(f"queues must be Queue objects, not {found!r}{hint}")
 
 
 class QueueSubscriptions:
@@ -68,7 +87,7 @@ class QueueSubscriptions:
     def add_queue(self, queue: Queue) -> Queue:
         """@return: the bound copy of one more queue."""
         if not isinstance(queue, Queue):
-            raise TypeError(f"queues must be Queue objects, not {queue!r}")
+            raise no_queue(queue)
         bound = queue.bind(self._channel)
         self.queues.append(bound)
         return bound
@@ -177,6 +196,7 @@ class QueueSubscriptions:
             arguments={} if priority is None else {"x-priority": priority},
             prefetch_count=settings.prefetch_count,
             accept=settings.accept,
+            max_body_size=settings.max_body_size,
             on_cancel=settings.on_cancel,
         )
         if self._wants(queue, cancels):
@@ -200,10 +220,14 @@ class QueueSubscriptions:
     @inlineCallbacks
     def get(self, no_ack: bool | None) -> Generator[Deferred[Any], Any, Message | None]:
         """Take one message from the first queue that has one."""
+        settings = self._settings
         for queue in self.queues:
             yield self.declare(queue)
             message: Message | None = yield self._channel.basic_get(
-                queue, self.reads_no_ack(queue, no_ack), self._settings.accept
+                queue,
+                self.reads_no_ack(queue, no_ack),
+                settings.accept,
+                settings.max_body_size,
             )
             if message is not None:
                 return message

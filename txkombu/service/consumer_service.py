@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr
 
-from .._util.validation import check_seconds
+from .._util.awaitables import as_exception
+from .._util.validation import check_seconds, kind_of
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed
@@ -67,7 +69,7 @@ class ConsumerService(Service):
             broker = BrokerConnection(broker, reactor=reactor)
         self.connection = broker
         listed = [consumers] if callable(consumers) else list(consumers)
-        self._factories = [check_factory(repr(each), each) for each in listed]
+        self._factories = [check_factory(_named(each), each) for each in listed]
         if not self._factories:
             raise ValueError("a ConsumerService needs at least one consumer")
         self._timeout = check_seconds("shutdown_timeout", shutdown_timeout)
@@ -126,16 +128,21 @@ class ConsumerService(Service):
         hosting = self._hosting = ServiceRun(
             self.connection, lambda: self._started.fire(None), self.halt
         )
-        try:
-            for factory in self._factories:
+        for factory in self._factories:
+            try:
                 hosting.consumers.append(HostedConsumer(self.connection, factory))
-        except Exception as error:
-            self._log.critical(
-                "{factory!r} makes no consumer: {error}", factory=factory, error=error
-            )
-            self.halt(error)
-        else:
-            hosting.begin()
+            except BaseException as error:
+                self._not_made(factory, as_exception(error, safe_repr(factory)))
+                return
+        hosting.begin()
+
+    def _not_made(self, factory: ConsumerFactory, error: Exception) -> None:
+        self._log.critical(
+            "{factory} makes no consumer: {error}",
+            factory=safe_repr(factory),
+            error=error,
+        )
+        self.halt(error)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -173,3 +180,7 @@ class ConsumerService(Service):
 
     def _not_running(self) -> ConnectionClosed:
         return ConnectionClosed("the service is not running")
+
+
+def _named(factory: object) -> str:
+    return repr(factory) if callable(factory) else kind_of(factory)

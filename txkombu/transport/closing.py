@@ -13,6 +13,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol
 
+from .._util.steady_clock import steady
 from .._util.waiters import Waiters
 from ..exceptions import KombuError, SessionLost
 
@@ -54,7 +55,8 @@ class ClosingProtocol(Protocol):
             return
         if self._close_call is not None:
             self._close_call.cancel()
-        self._close_call = self._clock.callLater(CLOSE_SECONDS, self._late)
+        clock = steady(self._clock)
+        self._close_call = clock.callLater(CLOSE_SECONDS, self._late)
 
     def _late(self) -> None:
         self._close_call = None

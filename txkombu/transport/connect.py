@@ -16,12 +16,15 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from .._util.steady_clock import steady
+from .._util.validation import check_utf8
 from ..exceptions import (
     AuthenticationFailed,
     ConnectError,
     KombuError,
     OperationTimeout,
 )
+from ..url.parameters import fault_of_credential
 from .endpoints import connect_error, endpoint_for, place_of
 
 if TYPE_CHECKING:
@@ -43,6 +46,10 @@ class LogsIn(Protocol[_T]):
     connected: Any
 
     @property
+    def answered(self) -> bool:
+        """Whether the broker has said anything."""
+
+    @property
     def login(self) -> Deferred[_T]: ...
 
     def abort(self) -> None:
@@ -59,15 +66,17 @@ def connect(
     Connect a protocol, and wait for its login.
 
     @param endpoint: where to connect instead of the host and port of
-        C{parameters}.
+        C{parameters}; it is wrapped in TLS if they ask for that.
     @return: as that of L{IBrokerTransport.connect}.
     """
     place = place_of(parameters, endpoint)
     try:
-        target = endpoint or endpoint_for(parameters, clock)
+        target = endpoint_for(parameters, clock, endpoint)
     except Exception as error:
         return fail(connect_error(place, error))
-    attempt = _Attempt(protocol, place, clock)
+    stomp = parameters.transport.startswith("stomp")
+    others = "HTTP or AMQP" if stomp else "HTTP or STOMP"
+    attempt = _Attempt(protocol, place, clock, others)
     return attempt.start(target, parameters.connect_timeout)
 
 
@@ -89,9 +98,15 @@ class _Attempt(Generic[_T]):
     or by being cancelled.
     """
 
-    def __init__(self, protocol: LogsIn[_T], place: str, clock: IReactorTime) -> None:
+    def __init__(
+        self, protocol: LogsIn[_T], place: str, clock: IReactorTime, others: str
+    ) -> None:
+        """
+        @param others: the protocols that may be spoken there instead.
+        """
         self._protocol = protocol
         self._place = place
+        self._others = others
         self._clock = clock
         self._result: Deferred[_T] = Deferred(self._cancelled)
 
@@ -100,7 +115,7 @@ class _Attempt(Generic[_T]):
         @param timeout: seconds for all of it.
         """
         self._seconds = timeout
-        self._timer = self._clock.callLater(timeout, self._late)
+        self._timer = steady(self._clock).callLater(timeout, self._late)
         self._protocol.login.addCallbacks(self._logged_in, self._failed)
         self._connecting: Deferred[IProtocol] = maybeDeferred(
             endpoint.connect, _OneProtocol(self._protocol)
@@ -127,7 +142,10 @@ class _Attempt(Generic[_T]):
 
     def _timeout(self) -> KombuError:
         phase = "login" if self._protocol.connected else "TCP"
-        return OperationTimeout(f"connecting to {self._place}", self._seconds, phase)
+        what = f"connecting to {self._place}"
+        if self._protocol.connected and not self._protocol.answered:
+            what += f", where nothing answers, as at a port of {self._others},"
+        return OperationTimeout(what, self._seconds, phase)
 
     def _cancelled(self, _: Deferred[_T]) -> None:
         self._give_up()
@@ -143,16 +161,11 @@ def check_credentials(parameters: Parameters) -> None:
     """
     @raise AuthenticationFailed: they cannot be told to any broker.
     """
-    for name in ("userid", "password", "connection_name"):
-        value = getattr(parameters, name) or ""
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            # Not the cause: it would show a piece of a password.
-            raise AuthenticationFailed(
-                f"the {name} cannot be written as UTF-8"
-            ) from None
-        if name != "connection_name" and "\0" in value:
-            raise AuthenticationFailed(
-                f"the {name} has a zero byte, which separates the two in a login"
-            )
+    for name in ("userid", "password"):
+        fault = fault_of_credential(getattr(parameters, name))
+        if fault:
+            raise AuthenticationFailed(f"the {name} {fault}") from None
+    try:
+        check_utf8("connection_name", parameters.connection_name or "")
+    except ValueError as error:
+        raise AuthenticationFailed(str(error)) from None

@@ -4,10 +4,9 @@ Endpoints to brokers, and what goes wrong on the way to one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -16,10 +15,32 @@ from twisted.internet.interfaces import (
 )
 
 from ..exceptions import ConnectError
-from .tls import tls_for
+from .tls import CertificateRefused, tls_for
 
 if TYPE_CHECKING:
     from ..url.parameters import Parameters
+
+_NO_TLS: Final = "it does not speak TLS there"
+_NO_VERSION: Final = "it speaks no version of TLS that is allowed here, 1.2 or 1.3"
+_OPENSSL_HINTS: Final = {
+    "wrong version number": _NO_TLS,
+    "packet length": _NO_TLS,
+    "http request": _NO_TLS,
+    "alert protocol version": _NO_VERSION,
+    "unsupported protocol": _NO_VERSION,
+    "version too low": _NO_VERSION,
+    "certificate required": "it wants a certificate of ours: give certfile",
+    "alert handshake failure": "it shares no cipher with us, or wants a certificate "
+    "of ours: give certfile",
+    "alert unknown ca": "it does not trust the authority that signed our certificate",
+    "alert certificate expired": "it finds that our certificate has expired",
+    "alert bad certificate": "it does not accept our certificate, or wants one: give "
+    "certfile",
+    "alert certificate unknown": "it does not accept our certificate",
+    "alert unsupported certificate": "it does not accept our certificate",
+    "alert unrecognized name": "it is not known there by that name: see server_name",
+}
+"""What to do, by what OpenSSL says: the first that is in it."""
 
 
 def place_of(parameters: Parameters, endpoint: IStreamClientEndpoint | None) -> str:
@@ -31,44 +52,55 @@ def place_of(parameters: Parameters, endpoint: IStreamClientEndpoint | None) -> 
 
 
 def endpoint_for(
-    parameters: Parameters, reactor: IReactorTime
+    parameters: Parameters,
+    reactor: IReactorTime,
+    endpoint: IStreamClientEndpoint | None = None,
 ) -> IStreamClientEndpoint:
     """
     Make the endpoint of a broker, encrypted if the parameters ask for it.
 
     @param reactor: one that connects by TCP and resolves names.
+    @param endpoint: what connects, without TLS, instead of host and port.
     @raise OSError: a file of certificates or keys cannot be read.
     @raise ValueError: one holds no certificate or key, or cannot be understood.
     """
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(
-        cast("Any", reactor),
-        parameters.hostname,
-        parameters.port,
-        timeout=parameters.connect_timeout,
-    )
+    if endpoint is None:
+        endpoint = HostnameEndpoint(
+            cast("Any", reactor),
+            parameters.hostname,
+            parameters.port,
+            timeout=parameters.connect_timeout,
+        )
     if parameters.tls is None:
         return endpoint
     return wrapClientTLS(tls_for(parameters.tls, parameters.hostname), endpoint)
 
 
-def connect_error(place: str, reason: BaseException) -> ConnectError:
+def connect_error(
+    place: str, reason: BaseException, answered: bool = True
+) -> ConnectError:
     """
     The error for a connection that did not come about, with its cause.
 
     @param place: what was connected to.
+    @param answered: whether the broker had said anything.
     """
-    error = ConnectError(_describe(place, reason))
+    told = _describe(place, reason)
+    if not answered and isinstance(reason, ConnectionDone | ConnectionLost):
+        told += (
+            "; it had answered nothing: that may be the port of another protocol, or "
+            "TLS or a certificate of ours may be wanted there"
+        )
+    error = ConnectError(told)
     error.__cause__ = reason
+    if isinstance(reason, CertificateRefused) and reason.__cause__ is not None:
+        error.__cause__ = reason.__cause__
     return error
 
 
 def _describe(place: str, reason: BaseException) -> str:
-    if isinstance(reason, VerificationError | CertificateError):
-        return (
-            f"TLS with {place} failed: its certificate is not for that host; if it "
-            "is the right broker, name it with server_name (in a URL: "
-            "server_name_indication)"
-        )
+    if isinstance(reason, CertificateRefused):
+        return f"TLS with {place} failed: {reason.why}"
     if isinstance(reason, SSL.Error):
         return f"TLS with {place} failed: {_openssl(reason)}"
     if isinstance(reason, ConnectionDone | ConnectionLost):
@@ -80,8 +112,6 @@ def _openssl(reason: SSL.Error) -> str:
     """What OpenSSL says, and what to do about the usual."""
     entries = reason.args[0] if reason.args else ()
     said = ", ".join(str(entry[-1]) for entry in entries if entry) or repr(reason)
-    if "certificate verify failed" in said:
-        return f"{said}; name the authority that signed it with cacertfile"
-    if "wrong version number" in said or "packet length" in said:
-        return f"{said}; it does not speak TLS there"
-    return said
+    hints = (hint for words, hint in _OPENSSL_HINTS.items() if words in said)
+    hint = next(hints, "")
+    return f"{said}; {hint}" if hint else said

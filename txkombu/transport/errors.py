@@ -4,7 +4,7 @@ The errors of operations that a channel or a session took with it.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ..exceptions import (
     BrokerError,
@@ -14,7 +14,30 @@ from ..exceptions import (
     SessionLost,
 )
 
+_PROTOCOLS: Final = (
+    (b"HTTP/", "HTTP"),
+    (b"<", "HTTP"),
+    (b"AMQP", "AMQP"),
+    (b"ERROR\n", "STOMP"),
+    (b"ERROR\r\n", "STOMP"),
+    (b"CONNECTED", "STOMP"),
+)
+"""How what speaks another protocol may answer us."""
+
 _E = TypeVar("_E", bound=Exception)
+
+
+def spoken_in(begin: bytes) -> str:
+    """
+    Name the protocol that an answer which is not understood is in.
+
+    @param begin: the first bytes of it.
+    @return: to end a sentence with; C{""} if it is not known.
+    """
+    for start, name in _PROTOCOLS:
+        if begin.startswith(start):
+            return f", which is {name}: that is the port of another protocol"
+    return ""
 
 
 def with_cause(error: _E, cause: BaseException | None) -> _E:

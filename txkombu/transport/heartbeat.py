@@ -3,8 +3,9 @@ Heartbeats (AMQP 0-9-1, 4.2.7; STOMP 1.2, "Heart-beating").
 
 One is sent when half the interval passed without a write; the peer is taken
 for dead after some intervals without a byte.  The clock strikes four times in
-an interval and counts how often nothing was written or heard since; so neither
-writing nor reading ever asks for the time.
+an interval and counts how often nothing was written or heard since; so writing
+never asks for the time.  The wall clock may be set meanwhile: see
+L{txkombu._util.steady_clock}.
 
 A strike that comes late tells that the reactor did not run.  That is no silence
 of the peer; but to the peer it was one of ours, and it may have given us up.
@@ -18,6 +19,8 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from .._util.steady_clock import steady, waker
+
 _STRIKES: Final = 4
 _TOLERANCE: Final = 2.0
 
@@ -26,8 +29,7 @@ class Heartbeat:
     """
     Watches one connection.
 
-    @ivar silence: how often the clock struck since a byte came; whoever hears
-        one sets it to 0.
+    @ivar silence: how often the clock struck since a byte came; see L{heard}.
     @ivar idle: how often it struck since a byte was written; whoever writes
         sets it to 0.
     @ivar suspended: nothing is read, so silence means nothing.
@@ -45,6 +47,7 @@ class Heartbeat:
         "_send_after",
         "_stall",
         "_stall_ended",
+        "_wake",
         "idle",
         "silence",
         "suspended",
@@ -60,7 +63,8 @@ class Heartbeat:
         @param send: writes a heartbeat.
         @param dead: called once, when the peer is taken for dead.
         """
-        self._clock = clock
+        self._clock = steady(clock)
+        self._wake = waker(self._clock)
         self._send = send
         self._dead = dead
         self._every = self._due = 0.0
@@ -100,6 +104,12 @@ class Heartbeat:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
+
+    def heard(self) -> None:
+        """Count the peer's silence anew: bytes came."""
+        self.silence = 0
+        if self._wake is not None:
+            self._wake()
 
     def note_of_stall(self) -> str:
         """

@@ -15,8 +15,12 @@ import attrs
 from .._util.validation import (
     check_bool,
     check_count,
+    check_hidden_string,
     check_seconds,
-    check_short_string,
+    check_utf8,
+    is_utf8,
+    kind_of,
+    shown_or_kind,
 )
 from .schemes import Scheme, scheme_named
 
@@ -24,15 +28,34 @@ NO_SERVER_NAME: Final = "disable"
 """As C{server_name}: send no name, and check only the chain."""
 
 _MECHANISMS = ("PLAIN", "EXTERNAL")
-_BAD_HOST = pattern(r"[\s/?#@\[\]\\]|[^\x20-\x7e\x80-\U0010ffff]")
+_BAD_HOST = pattern(r"[\s/?#@\[\]\\]|[^\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]")
+MAX_BODY_SIZE: Final = 128 * 1024 * 1024
+"""The most bytes of a body by default; RabbitMQ and ActiveMQ allow no more either."""
 ENCODE = "a '%', '@', ':', '/', '?', '#' or ';' in a name or password must be encoded"
 """What is mostly wrong with a URL that cannot be read."""
 
 
 def _optional_str(what: str, value: object) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value):
-        raise TypeError(f"{what} must be a str that is not empty, not {value!r}")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {kind_of(value)}")
+    if not value:
+        raise TypeError(f"{what} must be a str that is not empty")
     return value
+
+
+def fault_of_credential(text: str) -> str:
+    """Say why a user name or password can be told to no broker, or C{""}."""
+    if not is_utf8(text):
+        return "cannot be written as UTF-8"
+    if "\0" in text:
+        return "has a zero byte, which separates the two in a login"
+    return ""
+
+
+def _hidden(password: str | None) -> str:
+    return "None" if password is None else "'**'"
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +67,7 @@ class TLSOptions:
         of the platform's.
     @ivar certfile: our certificate, in PEM form.
     @ivar keyfile: its key, in PEM form; by default in C{certfile} too.
+    @ivar password: the passphrase of that key, if it has one; never shown.
     @ivar verify: whether the broker's certificate is checked; without it
         anyone can pose as the broker.
     @ivar server_name: the name to ask for and to check, instead of the host
@@ -55,13 +79,16 @@ class TLSOptions:
     keyfile: str | None = None
     verify: bool = True
     server_name: str | None = None
+    password: str | None = attrs.field(default=None, repr=_hidden)
 
     def __attrs_post_init__(self) -> None:
-        for what in ("cacertfile", "certfile", "keyfile", "server_name"):
+        for what in ("cacertfile", "certfile", "keyfile", "server_name", "password"):
             _optional_str(what, getattr(self, what))
         check_bool("verify", self.verify)
-        if self.keyfile is not None and self.certfile is None:
-            raise ValueError("keyfile is of no use without certfile")
+        for what in ("keyfile", "password"):
+            if getattr(self, what) is not None and self.certfile is None:
+                raise ValueError(f"{what} is of no use without certfile")
+        check_utf8("password", self.password or "")
 
 
 def _host_default(parameters: Parameters) -> str:
@@ -91,6 +118,8 @@ class Parameters:
         C{"activemq"}, for one that does not tell; by default it is asked.
     @ivar heartbeat_tolerance: over STOMP, after how many of its intervals without
         a byte the broker is taken for dead; more than 1, by default 2.5.
+    @ivar max_body_size: the most bytes of a message's body that are taken from the
+        broker; a session that is to take more ends.
     """
 
     transport: str = attrs.field(default="amqp")
@@ -107,6 +136,7 @@ class Parameters:
     tls: TLSOptions | None = None
     dialect: str | None = None
     heartbeat_tolerance: float | None = None
+    max_body_size: int = MAX_BODY_SIZE
 
     def __attrs_post_init__(self) -> None:
         scheme = self.scheme
@@ -115,13 +145,14 @@ class Parameters:
         for what in ("userid", "password"):
             if not isinstance(getattr(self, what), str):
                 raise TypeError(f"{what} must be a str")
-        check_short_string("virtual_host", self.virtual_host)
+        check_hidden_string("virtual_host", self.virtual_host)
         self._settle("virtual_host", self.virtual_host or "/")
-        self._settle("port", _count("port", self.port, 65535) or scheme.port)
+        self._settle("port", _port(self.port) or scheme.port)
         check_seconds("heartbeat", self.heartbeat)
         if check_seconds("connect_timeout", self.connect_timeout) == 0:
             raise ValueError("connect_timeout must be more than 0 seconds")
-        _count("channel_max", self.channel_max, 65535)
+        _count("channel_max", self.channel_max, 0, 65535)
+        _count("max_body_size", self.max_body_size, 1)
         self._settle("auth_mechanism", _mechanism(self.auth_mechanism))
         _optional_str("connection_name", self.connection_name)
         self._settle("tls", _check_tls(self.tls, scheme))
@@ -143,7 +174,7 @@ class Parameters:
         @param include_password: show the password instead of C{**}; L{parse_url}
             makes equal parameters of such a URL.
         """
-        tail = _path(self) + _query(self)
+        tail = _path(self) + _query(self, include_password)
         return f"{self.transport}://{_authority(self, include_password)}{tail}"
 
     def __repr__(self) -> str:
@@ -153,15 +184,24 @@ class Parameters:
 # --- checks ------------------------------------------------------------------
 
 
-def _count(what: str, value: object, most: int) -> int:
+def _count(what: str, value: object, least: int, most: int | None = None) -> int:
     if value is None:
         raise TypeError(f"{what} must be an int, not None")
-    return check_count(what, value, 0, most) or 0
+    return check_count(what, value, least, most) or 0
+
+
+def _port(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"port must be an int, not {kind_of(value)}")
+    if not 0 <= value <= 65535:
+        # Not the number: it may be a password in the wrong place.
+        raise ValueError("port must be 0 to 65535")
+    return value
 
 
 def _check_host(hostname: object, scheme: Scheme) -> None:
     if not isinstance(hostname, str):
-        raise TypeError(f"hostname must be a str, not {hostname!r}")
+        raise TypeError(f"hostname must be a str, not {kind_of(hostname)}")
     if scheme.local:
         return
     if not hostname:
@@ -184,7 +224,9 @@ def _mechanism(value: object) -> str | None:
         return None
     name = value.upper() if isinstance(value, str) else value
     if name not in _MECHANISMS:
-        raise ValueError(f"auth_mechanism must be PLAIN or EXTERNAL, not {value!r}")
+        raise ValueError(
+            f"auth_mechanism must be PLAIN or EXTERNAL, not {shown_or_kind(value)}"
+        )
     return str(name)
 
 
@@ -192,7 +234,7 @@ def _check_tls(tls: object, scheme: Scheme) -> TLSOptions | None:
     if tls is None:
         return TLSOptions() if scheme.tls else None
     if not isinstance(tls, TLSOptions):
-        raise TypeError(f"tls must be a TLSOptions, not {tls!r}")
+        raise TypeError(f"tls must be a TLSOptions, not {kind_of(tls)}")
     if scheme.tls is False:
         raise ValueError(
             f"the {scheme.name} transport is not encrypted{secure_hint(scheme)}"
@@ -207,7 +249,7 @@ def _check_dialect(dialect: object, scheme: Scheme) -> None:
         raise ValueError(f"the {scheme.name} transport has no dialects")
     if dialect not in scheme.dialects:
         known = " or ".join(scheme.dialects)
-        raise ValueError(f"dialect must be {known}, not {dialect!r}")
+        raise ValueError(f"dialect must be {known}, not {shown_or_kind(dialect)}")
 
 
 def _check_tolerance(value: object, scheme: Scheme) -> None:
@@ -216,7 +258,7 @@ def _check_tolerance(value: object, scheme: Scheme) -> None:
     if not scheme.tolerance:
         raise ValueError(f"the {scheme.name} transport has no heartbeat_tolerance")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"heartbeat_tolerance must be a number, not {value!r}")
+        raise TypeError(f"heartbeat_tolerance must be a number, not {kind_of(value)}")
     if not 1 < value < float("inf"):
         raise ValueError(f"heartbeat_tolerance must be more than 1, not {value}")
 
@@ -230,9 +272,14 @@ def secure_hint(scheme: Scheme) -> str:
 # --- writing -----------------------------------------------------------------
 
 
+def _quote(text: str, safe: str = "") -> str:
+    """Percent-encode; what is no UTF-8, such as some file names, too."""
+    return quote(text, safe=safe, errors="surrogatepass")
+
+
 def _authority(of: Parameters, include_password: bool) -> str:
-    password = quote(of.password, safe="") if include_password else "**"
-    who = f"{quote(of.userid, safe='')}:{password}@"
+    password = _quote(of.password) if include_password else "**"
+    who = f"{_quote(of.userid)}:{password}@"
     if of.scheme.local and (of.userid, of.password) == ("guest", "guest"):
         who = ""
     port = f":{of.port}" if of.port else ""
@@ -241,18 +288,18 @@ def _authority(of: Parameters, include_password: bool) -> str:
 
 def _host(of: Parameters) -> str:
     if ":" in of.hostname and not of.scheme.local:
-        return f"[{quote(of.hostname, safe=':')}]"
-    return quote(of.hostname, safe="")
+        return f"[{_quote(of.hostname, ':')}]"
+    return _quote(of.hostname)
 
 
 def _path(of: Parameters) -> str:
     if of.virtual_host == "/":
         return "" if of.scheme.local else "//"
-    return "/" + quote(of.virtual_host, safe="")
+    return "/" + _quote(of.virtual_host)
 
 
-def _query(of: Parameters) -> str:
-    tolerance = of.heartbeat_tolerance
+def _query(of: Parameters, include_password: bool) -> str:
+    tolerance, body = of.heartbeat_tolerance, of.max_body_size
     options = {
         "heartbeat": None if of.heartbeat == 60 else _decimal(of.heartbeat),
         "heartbeat_tolerance": None if tolerance is None else _decimal(tolerance),
@@ -260,24 +307,26 @@ def _query(of: Parameters) -> str:
             None if of.connect_timeout == 10 else _decimal(of.connect_timeout, 1000)
         ),
         "channel_max": str(of.channel_max) if of.channel_max else None,
+        "max_body_size": None if body == MAX_BODY_SIZE else str(body),
         "auth_mechanism": of.auth_mechanism,
         "name": of.connection_name,
         "dialect": of.dialect,
-        **({} if of.tls is None else _tls_options(of.tls)),
+        **({} if of.tls is None else _tls_options(of.tls, include_password)),
     }
     text = "&".join(
-        f"{key}={quote(value, safe='/')}"
+        f"{key}={_quote(value, '/*')}"
         for key, value in options.items()
         if value is not None
     )
     return f"?{text}" if text else ""
 
 
-def _tls_options(tls: TLSOptions) -> dict[str, str | None]:
+def _tls_options(tls: TLSOptions, include_password: bool) -> dict[str, str | None]:
     return {
         "cacertfile": tls.cacertfile,
         "certfile": tls.certfile,
         "keyfile": tls.keyfile,
+        "password": tls.password if include_password else tls.password and "**",
         "verify": None if tls.verify else "verify_none",
         "server_name_indication": tls.server_name,
     }

@@ -14,7 +14,7 @@ which names the connection in the broker's lists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from re import compile as pattern
@@ -23,8 +23,15 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
+from .._util.validation import is_utf8, kind_of, shown_or_kind
 from ..exceptions import InvalidURL
-from .parameters import ENCODE, NO_SERVER_NAME, Parameters, TLSOptions, secure_hint
+from .parameters import (
+    ENCODE,
+    NO_SERVER_NAME,
+    Parameters,
+    TLSOptions,
+    secure_hint,
+)
 from .schemes import Scheme, scheme_named
 
 __all__ = [
@@ -41,6 +48,7 @@ _TLS_OPTIONS = {
     "cacertfile": "cacertfile",
     "certfile": "certfile",
     "keyfile": "keyfile",
+    "password": "password",
     "verify": "verify",
     "server_name_indication": "server_name",
 }
@@ -52,6 +60,7 @@ _OPTIONS = {
     "auth_mechanism": "auth_mechanism",
     "name": "connection_name",
     "dialect": "dialect",
+    "max_body_size": "max_body_size",
 }
 _SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WORD = pattern(r"[A-Za-z0-9_.-]{1,60}")
@@ -67,6 +76,16 @@ def parse_url(url: str) -> Parameters:
     @raise InvalidURL: it cannot be understood; the text never shows the
         password.
     """
+    return _make(_read_url(url))
+
+
+def _read_url(url: str) -> dict[str, Any]:
+    """
+    Read what a URL gives, as arguments of L{Parameters}.
+
+    @raise TypeError: it is no str.
+    @raise InvalidURL: it cannot be understood.
+    """
     if not isinstance(url, str):
         raise TypeError(f"a URL must be a str, not a {type(url).__name__}")
     name, colon, rest = url.strip().partition("://")
@@ -76,7 +95,7 @@ def parse_url(url: str) -> Parameters:
     authority, path, query = _divide(rest)
     given = {**_read_authority(authority, scheme), **_read_query(query, scheme)}
     given["virtual_host"] = _decode(path, "virtual host")
-    return _make({"transport": scheme.name, **given})
+    return {"transport": scheme.name, **given}
 
 
 def _make(given: dict[str, Any]) -> Parameters:
@@ -104,6 +123,8 @@ def _decode(text: str, what: str) -> str:
         raise InvalidURL(
             f"a '%' in the {what} is not followed by two hexadecimal digits"
         )
+    if not is_utf8(text):
+        raise InvalidURL(f"the {what} cannot be written as UTF-8")
     raw = unquote_to_bytes(text)
     decoded = raw.decode("utf-8", "replace")
     if decoded.encode("utf-8") != raw:
@@ -128,7 +149,10 @@ def _read_user(who: str) -> dict[str, Any]:
 
 
 def _read_host(where: str) -> dict[str, Any]:
-    """C{host}, C{host:port}, C{[address]} or C{[address]:port}."""
+    """
+    C{host}, C{host:port}, C{[address]} or C{[address]:port}; a host that is
+    left out is not given.
+    """
     if where.startswith("["):
         host, bracket, after = where[1:].partition("]")
         if not bracket or after[:1] not in ("", ":") or ":" not in host:
@@ -138,13 +162,18 @@ def _read_host(where: str) -> dict[str, Any]:
         after = colon + after
         if "[" in host or "]" in host:
             raise InvalidURL("an IPv6 address is written as [address]:port")
-    return {"hostname": _decode(host, "host"), "port": _read_port(after)}
+    given: dict[str, Any] = {"port": _read_port(after)}
+    return {"hostname": _decode(host, "host"), **given} if host else given
 
 
 def _read_port(text: str) -> int:
-    """The port of C{:port}, 0 for none.  It is not shown: see L{_divide}."""
+    """
+    The port of C{:port}; 0 for none (RFC 3986, 3.2.3).
+
+    It is not shown: see L{_divide}.
+    """
     digits = text[1:]
-    if not text:
+    if not digits:
         return 0
     if not (digits.isascii() and digits.isdigit() and len(digits) < 6):
         raise InvalidURL(f"the port is no number from 1 to 65535; {ENCODE}")
@@ -181,8 +210,8 @@ def _options(query: str) -> dict[str, str]:
         key, _, value = pair.partition("=")
         option = _decode(key, "name of an option")
         if option in found:
-            raise InvalidURL(f"the option {option!r} is given twice")
-        found[option] = _decode(value, f"option {option!r}")
+            raise InvalidURL(f"{_named(option)} is given twice")
+        found[option] = _decode(value, _named(option).removeprefix("the "))
     return found
 
 
@@ -193,12 +222,17 @@ def _read_tls(given: dict[str, Any]) -> TLSOptions:
         raise InvalidURL(str(error)) from None
 
 
+def _named(option: str) -> str:
+    known = option in _OPTIONS or option in _TLS_OPTIONS
+    return f"the option {option!r}" if known else "the value of an unknown option"
+
+
 def _unknown_option(option: str) -> str:
     known = [*_OPTIONS, *_TLS_OPTIONS]
     near = get_close_matches(option, known, 1, 0.4)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    shown = f" {option!r}" if _WORD.fullmatch(option) else ""
-    return f"unknown option{shown}: {guess}known are {', '.join(known)}"
+    named = f" {option!r}" if _WORD.fullmatch(option) else ""
+    return f"unknown option{named}: {guess}known are {', '.join(known)}"
 
 
 def _read_option(option: str, value: str) -> object:
@@ -208,11 +242,13 @@ def _read_option(option: str, value: str) -> object:
         return float(_number(option, value))
     if option == "connection_timeout":
         return float(_number(option, value) / 1000)
-    if option == "channel_max":
+    if option in ("channel_max", "max_body_size"):
         return int(_number(option, value, whole=True))
     if option == "verify":
         if value not in _VERIFY:
-            raise InvalidURL(f"verify must be {' or '.join(_VERIFY)}, not {value!r}")
+            raise InvalidURL(
+                f"verify must be {' or '.join(_VERIFY)}, not {shown_or_kind(value)}"
+            )
         return _VERIFY[value]
     return value
 
@@ -221,7 +257,7 @@ def _number(option: str, value: str, whole: bool = False) -> Decimal:
     found = _NUMBER.fullmatch(value)
     if found is None or (whole and found[1]):
         kind = "whole number" if whole else "number"
-        raise InvalidURL(f"{option} must be a {kind}, not {value!r}")
+        raise InvalidURL(f"{option} must be a {kind}, not {shown_or_kind(value)}")
     return Decimal(value)
 
 
@@ -233,15 +269,27 @@ def parse_urls(urls: str | Sequence[str]) -> tuple[Parameters, ...]:
     @raise TypeError: it is neither.
     @raise InvalidURL: there is none, or one of them cannot be understood.
     """
-    texts = urls.split(";") if isinstance(urls, str) else list(urls)
+    texts = _split(urls) if isinstance(urls, str) else list(urls)
     if not texts:
         raise InvalidURL("there is no URL")
-    return tuple(_alternate(text, n, len(texts)) for n, text in enumerate(texts, 1))
+    return tuple(
+        _alternate(parse_url, text, n, len(texts)) for n, text in enumerate(texts, 1)
+    )
 
 
-def _alternate(text: str, position: int, total: int) -> Parameters:
+def _split(texts: str) -> list[str]:
+    """Cut at each C{;}; one behind the last means nothing."""
+    found = texts.split(";")
+    if len(found) > 1 and not found[-1].strip():
+        found.pop()
+    return found
+
+
+def _alternate(
+    read: Callable[[str], Parameters], text: str, position: int, total: int
+) -> Parameters:
     try:
-        return parse_url(text)
+        return read(text)
     except InvalidURL as error:
         if total == 1:
             raise
@@ -255,6 +303,7 @@ def parameters_for(
     virtual_host: str | None = None,
     port: int | None = None,
     transport: str | None = None,
+    by_endpoint: bool = False,
     **options: Any,
 ) -> tuple[Parameters, ...]:
     """
@@ -265,6 +314,8 @@ def parameters_for(
     @param hostname: a host, C{host:port}, a URL, several of them with C{;}
         between, or a sequence of them.
     @param transport: a scheme's name; C{"amqp"} for hosts without a URL.
+    @param by_endpoint: an endpoint connects, so the host is no more than the name
+        that TLS checks.
     @param options: further fields of L{Parameters}.
     @raise TypeError: an option is not known, or of a wrong type.
     @raise ValueError: something is out of range, or contradicts itself.
@@ -278,26 +329,62 @@ def parameters_for(
         **options,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    if isinstance(hostname, bytes):
-        raise TypeError(f"hostname must be a str, not {hostname!r}")
-    where = hostname.split(";") if isinstance(hostname, str) else hostname
-    places = [None] if not where or where == [""] else list(where)
-    return tuple(_place(each, transport, given) for each in places)
+
+    def read(where: str) -> Parameters:
+        found = _place(where, transport)
+        parameters = attrs.evolve(Parameters(**found), **given)
+        if by_endpoint and "hostname" not in found:
+            _check_server_name(parameters.tls)
+        return parameters
+
+    places = _places(hostname)
+    count = len(places)
+    return tuple(_alternate(read, each, n, count) for n, each in enumerate(places, 1))
 
 
-def _place(
-    where: str | None, transport: str | None, given: dict[str, Any]
-) -> Parameters:
-    if where is None:
-        return Parameters(transport or "amqp", **given)
+def _places(hostname: object) -> list[str]:
+    """
+    Look at what is given as a host.
+
+    @return: one after the other; only C{""}, the default, if nothing is given.
+    """
+    if hostname is None or hostname == "":
+        return [""]
+    if isinstance(hostname, str):
+        places = _split(hostname)
+    elif isinstance(hostname, Sequence) and not isinstance(hostname, bytes):
+        places = list(hostname)
+    else:
+        raise TypeError(f"hostname must be a str, not {kind_of(hostname)}")
+    for each in places:
+        if not isinstance(each, str):
+            raise TypeError(f"each of several URLs must be a str, not {kind_of(each)}")
+        if not each.strip():
+            raise InvalidURL("one of several hosts or URLs is empty")
+    return places or [""]
+
+
+def _place(where: str, transport: str | None) -> dict[str, Any]:
+    """Read a host or URL, as arguments of L{Parameters}; C{""} is the default one."""
     if "://" not in where:
         # An address in IPv6 may come without brackets, as long as no port does.
         bare = where.count(":") > 1 and not where.startswith("[")
         place = {"hostname": where} if bare else _read_host(where)
-        return Parameters(transport or "amqp", **{**place, **given})
-    parsed = parse_url(where)
-    if transport is not None and scheme_named(transport) != parsed.scheme:
+        return {"transport": transport or "amqp", **place}
+    found = _read_url(where)
+    _make(found)
+    if transport is not None and scheme_named(transport).name != found["transport"]:
         raise ValueError(
-            f"transport={transport!r} contradicts a URL of {parsed.transport!r}"
+            f"transport={scheme_named(transport).name!r} contradicts a URL of "
+            f"{found['transport']!r}"
         )
-    return attrs.evolve(parsed, **given)
+    return found
+
+
+def _check_server_name(tls: TLSOptions | None) -> None:
+    """@raise ValueError: TLS has to check a name, and there is none."""
+    if tls is not None and tls.verify and tls.server_name is None:
+        raise ValueError(
+            "an endpoint does not tell whose certificate TLS has to check: give the "
+            "broker's name in the URL, as hostname, or as server_name"
+        )

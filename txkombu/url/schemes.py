@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from re import compile as pattern
 from typing import Final
 
 import attrs
 
+from .._util.validation import kind_of
 from ..exceptions import InvalidURL
 
 ENTRY_POINT_GROUP: Final = "txkombu.transports"
+_WORD: Final = pattern(r"[a-z][a-z0-9+.-]{0,40}")
 
 
 @attrs.frozen
@@ -86,7 +89,7 @@ def scheme_named(name: str) -> Scheme:
     @raise InvalidURL: there is none of that name; the nearest is named.
     """
     if not isinstance(name, str):
-        raise TypeError(f"a transport's name must be a str, not {name!r}")
+        raise TypeError(f"a transport's name must be a str, not {kind_of(name)}")
     wanted = name.lower()
     if wanted in SCHEMES:
         return SCHEMES[wanted]
@@ -100,4 +103,5 @@ def _unknown(name: str) -> str:
     known = known_schemes()
     near = get_close_matches(name, known, 1, 0.5)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown transport {name!r}: {guess}known are {', '.join(known)}"
+    shown = f" {name!r}" if _WORD.fullmatch(name) else ""
+    return f"unknown transport{shown}: {guess}known are {', '.join(known)}"

@@ -255,7 +255,7 @@ class SessionTests(Case):
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
-            self.peer.session.dataReceived(DELIVER + _content(2**62))
+            self.peer.session.dataReceived(DELIVER + _content(2**27))
             self.peer.session.dataReceived(b"\x03\x00\x01\x00\x01\xff\xf8abc")
             _, most = tracemalloc.get_traced_memory()
         finally:

@@ -4,9 +4,11 @@ What is too large, too many, or not wanted any more by brokers.
 
 from __future__ import annotations
 
+import tracemalloc
 from struct import pack
 from typing import Any
 
+from pamqp import body, header
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,13 +20,14 @@ from tests.contract.harness import (
     Journal,
     Probe,
     SessionWatcher,
+    consume,
     publish,
 )
-from tests.support.amqp_peer import Channel, Connection, Peer, Wire
+from tests.support.amqp_peer import Basic, Channel, Connection, Peer, Wire
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import InternalError, ProtocolError, ResourceError, SessionLost
 from txkombu.transport.amqp.native import AmqpTransport, NativeSession
-from txkombu.transport.amqp.wire.frames import BODY
+from txkombu.transport.amqp.wire.frames import BODY, frame
 from txkombu.url import Parameters
 
 LARGE = {"x": "y" * 5000}
@@ -94,6 +97,89 @@ class SizeTests(SynchronousTestCase):
         self.assertEqual(self.peer.names(), ["Channel.CloseOk"])
         self.assertEqual(self.peer.channel().number, 1)
         self.assertEqual(self.peer.channel().number, 2)
+
+
+class BodyLimitTests(SynchronousTestCase):
+    """Bodies that are larger than C{max_body_size}."""
+
+    def setUp(self) -> None:
+        self.begin(1000)
+
+    def begin(self, limit: int) -> None:
+        """Start a session with a consumer, and this limit."""
+        self.peer = Peer(Parameters(heartbeat=0, max_body_size=limit))
+        self.peer.log_in(heartbeat=0)
+        self.channel = self.peer.channel()
+        self.inbox = Inbox()
+        consume(self.channel, Queue("q"), "tag", self.inbox)
+        self.peer.send(1, Basic.QosOk(), Basic.ConsumeOk("tag"))
+        self.peer.taken()
+
+    def announce(self, method: Any, size: int) -> None:
+        """Send a method and the header of a content."""
+        head = header.ContentHeader(0, size, Basic.Properties())
+        self.peer.send(1, method, head)
+
+    def refusal(self) -> str:
+        """What the session ended with, after it told the broker."""
+        (reason,) = self.peer.journal.all("session_lost")
+        self.assertIsInstance(reason, ProtocolError)
+        self.assertEqual(self.peer.names(), ["Connection.Close"])
+        return str(reason)
+
+    def test_refused_at_the_header(self) -> None:
+        """The header that announces one ends the session, whatever it is of."""
+        for method in (
+            Basic.Deliver("tag", 1, False, "", "q"),
+            Basic.GetOk(1, False, "", "q", 0),
+            Basic.Return(312, "NO_ROUTE", "", "q"),
+        ):
+            for size in (1001, 2**32, 2**63, 2**64 - 1):
+                self.begin(1000)
+                if isinstance(method, Basic.GetOk):
+                    Probe(self.channel.basic_get(Queue("q"), False))
+                    self.peer.taken()
+                self.announce(method, size)
+                wanted = (
+                    f"a body of {size} bytes is larger than 1000, the max_body_size"
+                )
+                self.assertIn(wanted, self.refusal())
+
+    def test_whole_in_one_piece(self) -> None:
+        """One that arrives whole is refused, too."""
+        method = Basic.Deliver("tag", 1, False, "", "q")
+        self.peer.send_content(1, method, b"x" * 1001)
+        self.assertIn("a body of 1001 bytes", self.refusal())
+        self.assertEqual(self.inbox.bodies, [])
+
+    def test_largest(self) -> None:
+        """One of exactly that size is delivered, whole or in pieces."""
+        self.peer.send_content(1, Basic.Deliver("tag", 1, False, "", "q"), b"x" * 1000)
+        self.announce(Basic.Deliver("tag", 2, False, "", "q"), 1000)
+        for _ in range(10):
+            self.peer.send(1, body.ContentBody(b"y" * 100))
+        self.assertEqual(self.inbox.bodies, [b"x" * 1000, b"y" * 1000])
+
+    def test_default(self) -> None:
+        """Without the option it is 128 MiB."""
+        size = 128 * 1024 * 1024
+        self.begin(Parameters().max_body_size)
+        self.announce(Basic.Deliver("tag", 1, False, "", "q"), size)
+        self.assertEqual(self.peer.journal.all("session_lost"), [])
+        self.begin(Parameters().max_body_size)
+        self.announce(Basic.Deliver("tag", 1, False, "", "q"), size + 1)
+        self.assertIn(f"larger than {size}", self.refusal())
+
+    def test_empty_pieces(self) -> None:
+        """Pieces of a body that hold nothing, or little, take no more memory."""
+        self.announce(Basic.Deliver("tag", 1, False, "", "q"), 1000)
+        nothing = frame(BODY, 1, b"") * 10_000
+        self.peer.session.dataReceived(nothing)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for _ in range(10):
+            self.peer.session.dataReceived(nothing)
+        self.assertLess(tracemalloc.get_traced_memory()[0], 20_000)
 
 
 class TransientQueueTests(SynchronousTestCase):

@@ -97,6 +97,7 @@ class AmqpSession(WireProtocol):
     @ivar login: fires with the session once it is open, or fails with why not;
         does not fire if it is aborted before.
     @ivar warned: the queues that their owner was warned of.
+    @ivar max_body_size: the most bytes of a body that may come.
     """
 
     _log = Logger()
@@ -120,6 +121,7 @@ class AmqpSession(WireProtocol):
         super().__init__(clock)
         self.login: Deferred[ISession] = Deferred()
         self.warned = set() if warned is None else warned
+        self.max_body_size = parameters.max_body_size
         self._place = place
         self._listener = listener
         self._state = _SessionState.LOGIN
@@ -136,6 +138,11 @@ class AmqpSession(WireProtocol):
         """Whether nothing that comes counts any more."""
         return self._state is _SessionState.OVER
 
+    @property
+    def answered(self) -> bool:
+        """See L{LogsIn.answered}."""
+        return self._handshake.answered
+
     # --- what Twisted calls --------------------------------------------------
 
     def connectionMade(self) -> None:
@@ -149,7 +156,7 @@ class AmqpSession(WireProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._state is OVER:
             return
-        self._heartbeat.silence = 0
+        self._heartbeat.heard()
         self._receiving = True
         try:
             self._feed(data)
@@ -165,7 +172,7 @@ class AmqpSession(WireProtocol):
             return
         cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
         if self._state is _SessionState.LOGIN:
-            self._end(connect_error(self._place, cause))
+            self._end(connect_error(self._place, cause, self.answered))
         else:
             self._end(lost_by(cause, self._heartbeat.note_of_stall()))
         self._vanish()

@@ -98,6 +98,8 @@ class StompProtocol(ClosingProtocol):
     @ivar name: one that no other has.
     @ivar server: what the broker says it is, as C{"RabbitMQ/3.10.8"}; C{""} if
         it hides that.
+    @ivar process: what tells the broker's process from others; C{""} if it does
+        not say.
     @ivar errors_are_fatal: whether every ERROR ends the socket; else one that
         names a receipt fails only that.
     """
@@ -105,6 +107,7 @@ class StompProtocol(ClosingProtocol):
     _log = Logger()
 
     server = ""
+    process = ""
 
     def __init__(
         self,
@@ -125,7 +128,7 @@ class StompProtocol(ClosingProtocol):
         self._owner = owner
         self._state = _ProtocolState.LOGIN
         self._handshake = StompLogin(parameters, place)
-        self._parser = StompFrameParser()
+        self._parser = StompFrameParser(max_body=parameters.max_body_size)
         self._heartbeat = Heartbeat(clock, self._beat, self._silent)
         self._receipts = Receipts()
         self._doubt: BrokerError | None = None
@@ -133,6 +136,11 @@ class StompProtocol(ClosingProtocol):
         self._subscriptions: dict[
             str, tuple[Callable[[Frame], object], Callable[[Exception], object]]
         ] = {}
+
+    @property
+    def answered(self) -> bool:
+        """See L{LogsIn.answered}."""
+        return self._handshake.answered
 
     # --- what Twisted calls --------------------------------------------------
 
@@ -150,7 +158,7 @@ class StompProtocol(ClosingProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._state is _OVER:
             return
-        self._heartbeat.silence = 0
+        self._heartbeat.heard()
         try:
             if self._state is _ProtocolState.LOGIN:
                 data = self._log_in(data)
@@ -166,7 +174,7 @@ class StompProtocol(ClosingProtocol):
             return
         cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
         if self._state is _ProtocolState.LOGIN:
-            self._end(connect_error(self._place, cause))
+            self._end(connect_error(self._place, cause, self.answered))
         else:
             note = self._heartbeat.note_of_stall()
             self._end(self._doubt or lost_by(cause, note))
@@ -320,6 +328,7 @@ class StompProtocol(ClosingProtocol):
 
     def _open(self, agreed: Agreed) -> None:
         self.server = agreed.server
+        self.process = agreed.process
         tolerance = self._parameters.heartbeat_tolerance or TOLERANCE
         self._heartbeat.start(agreed.sends, agreed.hears, tolerance)
         self._state = _OPEN

@@ -27,7 +27,7 @@ CASES: Final[dict[ModuleType, tuple[str, ...]]] = {
     test_closing: ("ClosingTests", "EncryptedClosingTests"),
     test_cut_everywhere: ("SweepTests",),
     test_hostile: ("LoginTests", "SessionTests", "ReentranceTests"),
-    test_limits: ("SizeTests",),
+    test_limits: ("BodyLimitTests", "SizeTests"),
     test_login: ("LoginTests",),
     test_mixed_frames: ("MixedTests",),
     test_session: (

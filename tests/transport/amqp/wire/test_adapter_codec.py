@@ -132,6 +132,13 @@ class PropertiesTests(SynchronousTestCase):
         listed = encode_properties({"type": None, "app_id": ""})
         self.assertEqual(decode_properties(listed), {"app_id": ""})
 
+    def test_key_that_is_no_text(self) -> None:
+        """A header key that is no UTF-8 is shown escaped, and hides no other."""
+        table = b"\x02a\xe9V\x01kV"
+        listed = b"\x20\x00" + len(table).to_bytes(4, "big") + table
+        for decode in (decode_properties, native_properties.decode_properties):
+            self.assertEqual(decode(listed), {"headers": {"a\\xe9": None, "k": None}})
+
     def test_numbers_for_times(self) -> None:
         """A timestamp may be a number, but lies after 1969."""
         listed = encode_properties({"timestamp": 1.5})

@@ -188,6 +188,14 @@ class TableTests(SynchronousTestCase):
         naive = _moment.replace(tzinfo=None)
         self.assertEqual(encode_table({"k": naive}), encode_table({"k": _moment}))
 
+    def test_key_that_is_no_text(self) -> None:
+        """A key that is no UTF-8 is shown escaped, and hides no other."""
+        inner = b"\x01\xffV"
+        data = b"\x02a\xe9V\x01k" + b"F" + len(inner).to_bytes(4, "big") + inner
+        table = Reader(len(data).to_bytes(4, "big") + data).table()
+        self.assertEqual(table, {"a\\xe9": None, "k": {"\\xff": None}})
+        self.assertEqual(Reader(encode_table(table)).table(), table)
+
     def test_short_string_counts_bytes(self) -> None:
         """The length of a short string is that of its UTF-8."""
         self.assertEqual(short_string("ü"), b"\x02\xc3\xbc")

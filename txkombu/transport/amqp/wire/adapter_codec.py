@@ -316,9 +316,15 @@ def _read_table(data: bytes) -> tuple[int, dict[str, object]]:
     data, found = _whole(data), {}
     at = _LONG.size
     while at < len(data):
-        at, key = _read(decode.short_str, data, at, _KEY_MOST)
+        at, key = _read(_read_key, data, at, _KEY_MOST)
         at, found[key] = _read_field(data, at)
     return at, found
+
+
+def _read_key(data: bytes) -> tuple[int, str]:
+    """One odd key must not hide all the others."""
+    size = 1 + data[0]
+    return size, data[1:size].decode("utf-8", "backslashreplace")
 
 
 def _whole(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from pamqp import commands, constants
 from pamqp.base import Frame as Method
 
 from ....exceptions import ProtocolError
+from ....url.parameters import MAX_BODY_SIZE
 
 CARRIERS: Final = (
     commands.Basic.Deliver,
@@ -60,27 +61,38 @@ class Content:
     @ivar listed: the properties, from their flags on, once the header has come.
     """
 
-    __slots__ = ("_missing", "_pieces", "listed", "method")
+    __slots__ = ("_body", "_max_body", "_missing", "listed", "method")
 
-    def __init__(self, method: Any) -> None:
+    def __init__(self, method: Any, max_body: int = MAX_BODY_SIZE) -> None:
+        """
+        @param max_body: the most bytes of its body.
+        """
         self.method = method
         self.listed: bytes | None = None
+        self._max_body = max_body
         self._missing = 0
-        self._pieces: list[bytes] = []
+        # Not a list: pieces may be so short that they take more than they hold.
+        self._body = bytearray()
 
     @property
     def body(self) -> bytes:
         """What has come of the body."""
-        return b"".join(self._pieces)
+        return bytes(self._body)
 
     def take_header(self, payload: bytes) -> bool:
         """
         @return: whether the content is complete.
-        @raise ProtocolError: none was due, or it cannot be understood.
+        @raise ProtocolError: none was due, it cannot be understood, or the body
+            that it announces is too large.
         """
         if self.listed is not None:
             raise ProtocolError("a second header of one content")
         self._missing, self.listed = read_header(payload)
+        if self._missing > self._max_body:
+            raise ProtocolError(
+                f"a body of {self._missing} bytes is larger than {self._max_body}, "
+                "the max_body_size of this connection"
+            )
         return not self._missing
 
     def take_body(self, payload: bytes) -> bool:
@@ -93,7 +105,7 @@ class Content:
         self._missing -= len(payload)
         if self._missing < 0:
             raise ProtocolError("a body is longer than its header says")
-        self._pieces.append(payload)
+        self._body += payload
         return not self._missing
 
 
@@ -125,13 +137,17 @@ class ContentAssembler:
     @ivar content: the one that has begun, and is not complete.
     """
 
-    __slots__ = ("_decode", "content")
+    __slots__ = ("_decode", "_max_body", "content")
 
-    def __init__(self, decode: Callable[[bytes], Method]) -> None:
+    def __init__(
+        self, decode: Callable[[bytes], Method], max_body: int = MAX_BODY_SIZE
+    ) -> None:
         """
         @param decode: makes a method of the payload of its frame.
+        @param max_body: the most bytes of a body.
         """
         self._decode = decode
+        self._max_body = max_body
         self.content: Content | None = None
 
     def handle_frame(self, kind: int, payload: bytes) -> Method | Content | None:
@@ -163,7 +179,7 @@ class ContentAssembler:
         method = self._decode(payload)
         if not isinstance(method, CARRIERS):
             return method
-        self.content = Content(method)
+        self.content = Content(method, self._max_body)
         return None
 
 
@@ -172,10 +188,13 @@ def _unexpected(kind: int) -> ProtocolError:
 
 
 def assembler(
-    number: int, decode: Callable[[bytes], Any]
+    number: int, decode: Callable[[bytes], Any], max_body: int = MAX_BODY_SIZE
 ) -> ContentAssembler | ConnectionContentAssembler:
     """
     @param number: the channel's; 0 is the connection.
     @param decode: makes a method of what is in its frame.
+    @param max_body: the most bytes of a body.
     """
-    return (ContentAssembler if number else ConnectionContentAssembler)(decode)
+    if number:
+        return ContentAssembler(decode, max_body)
+    return ConnectionContentAssembler(decode)

@@ -14,6 +14,7 @@ from pamqp import commands
 
 from ....exceptions import ProtocolError
 from ....interfaces import Delivery, Properties
+from ....url.parameters import MAX_BODY_SIZE
 from .content import Content
 from .frames import BODY, HEADER
 from .properties import decode_properties
@@ -89,9 +90,13 @@ class DeliveryReader:
     The names in them are few: their strings are kept.
     """
 
-    __slots__ = ("_names", "_tags")
+    __slots__ = ("_max_body", "_names", "_tags")
 
-    def __init__(self) -> None:
+    def __init__(self, max_body: int = MAX_BODY_SIZE) -> None:
+        """
+        @param max_body: the most bytes of a body that is read here.
+        """
+        self._max_body = max_body
         self._tags: _Kept = {}
         self._names: _Kept = {}
 
@@ -132,6 +137,7 @@ class DeliveryReader:
             if (
                 after > end
                 or length > most
+                or length > self._max_body
                 or _BODY.unpack_from(data, header_stop + 1) != (BODY, number, length)
                 or data[after - 1] != _END
             ):

@@ -14,6 +14,7 @@ from ....exceptions import (
     ProtocolError,
     broker_error,
 )
+from ...errors import spoken_in
 
 _PUBLISH: Final = commands.Basic.Publish.index
 
@@ -87,4 +88,6 @@ def no_frame(data: bytes) -> ProtocolError:
         text += ", which asks for another version of the protocol"
     elif head.startswith(_TLS_ALERT):
         text += ", which is TLS: use a scheme that has it, such as amqps://"
+    else:
+        text += spoken_in(head)
     return ProtocolError(text)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pamqp import commands
 
 from ....exceptions import ProtocolError
+from ....url.parameters import MAX_BODY_SIZE
 from .delivery_reader import DeliveryReader
 from .errors import no_frame
 from .frames import BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD
@@ -36,11 +37,15 @@ class AmqpFrameParser:
 
     __slots__ = ("_deliveries", "_frame_max", "_kept", "_most", "_needed")
 
-    def __init__(self) -> None:
+    def __init__(self, max_body: int = MAX_BODY_SIZE) -> None:
+        """
+        @param max_body: the most bytes of a body; one that has more comes in
+            frames.
+        """
         self.frame_max = FRAME_MAX
         self._kept = bytearray()
         self._needed = 1
-        self._deliveries = DeliveryReader()
+        self._deliveries = DeliveryReader(max_body)
 
     @property
     def frame_max(self) -> int:

@@ -195,7 +195,9 @@ class Reader:
         end = self._enter()
         found: dict[str, object] = {}
         while self.at < end:
-            key = self.short_string()
+            raw = self.read_bytes(self.number(_OCTET))
+            # One odd key must not hide all the others.
+            key = raw.decode("utf-8", "backslashreplace")
             found[key] = self._value()
         self._leave(end)
         return found

@@ -15,6 +15,7 @@ from re import compile as pattern
 from typing import Final
 
 from ....exceptions import ProtocolError
+from ...errors import spoken_in
 from .frames import Frame
 
 HEAD_MOST: Final = 512 * 1024
@@ -189,9 +190,7 @@ class StompFrameParser:
             raise ProtocolError(f"a frame's content-length is {told[:40]!r}")
         length = int(told)
         if length > self._body_most:
-            raise ProtocolError(
-                f"a body of {length} bytes is larger than {self._body_most}"
-            )
+            raise self._too_large(f"a body of {length} bytes")
         return length
 
     def _keep_body(self, frame: Frame, length: int | None, rest: bytes) -> None:
@@ -203,13 +202,19 @@ class StompFrameParser:
     def _check_size(self, size: int) -> None:
         # One with a length may be followed by its end and by other frames.
         if self._length is None and size > self._body_most:
-            raise ProtocolError(f"a body is larger than {self._body_most} bytes")
+            raise self._too_large("a body")
+
+    def _too_large(self, what: str) -> ProtocolError:
+        return ProtocolError(
+            f"{what} is larger than {self._body_most} bytes, the max_body_size of "
+            "this connection"
+        )
 
     def _check_end(self, byte: int, size: int) -> None:
         if byte:
             raise ProtocolError("a frame lacks its end: its content-length is wrong")
         if size > self._body_most:
-            raise ProtocolError(f"a body is larger than {self._body_most} bytes")
+            raise self._too_large("a body")
 
     def _finish(self, frame: Frame) -> tuple[Frame | None, bytes]:
         """
@@ -249,6 +254,8 @@ def check_begin(begin: bytes, *commands: str) -> None:
     text = f"no frame of a STOMP broker begins with {begin!r}"
     if begin.startswith(_TLS_ALERT):
         text += ", which is TLS: use stomp+ssl://"
+    else:
+        text += spoken_in(begin)
     raise ProtocolError(text)
 
 

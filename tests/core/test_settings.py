@@ -1,0 +1,170 @@
+"""What C{BrokerConnection} is made with, and what its errors show of that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.support.fakes import FakeSession, FakeTransport
+from txkombu import BrokerConnection, Consumer, Producer, Queue
+from txkombu.exceptions import InvalidURL
+from txkombu.interfaces import IRenewableSession
+from txkombu.service import ConsumerService
+from txkombu.url import TLSOptions
+
+PASSWORD = "s3cr3t"
+URL = f"amqp://ann:{PASSWORD}@broker.example/vhost"
+BROKEN = f"{PASSWORD}\ud800"
+ANYTHING: tuple[Any, ...] = (URL, URL.encode(), [URL], {"url": URL}, BROKEN)
+
+
+class HiddenTests(SynchronousTestCase):
+    """No error shows an argument in which there may be a password."""
+
+    def assert_hidden(self, error: BaseException | None) -> None:
+        """Neither the error nor its causes may show it."""
+        while error is not None:
+            seen = f"{error!r} {error} {error.args!r} {vars(error)!r}"
+            self.assertNotIn(PASSWORD, seen)
+            error = error.__cause__ or error.__context__
+
+    def test_any_argument(self) -> None:
+        """Whatever is given for whichever argument, it is not quoted."""
+        for name in (
+            "transport",
+            "port",
+            "heartbeat",
+            "connect_timeout",
+            "operation_timeout",
+            "max_body_size",
+            "tls",
+        ):
+            for given in ANYTHING:
+                with self.assertRaises((TypeError, ValueError)) as caught:
+                    BrokerConnection("broker.example", **{name: given})
+                self.assert_hidden(caught.exception)
+
+    def test_texts(self) -> None:
+        """So it is with those that are texts: each may hold what is for another."""
+        for name in ("hostname", "userid", "password", "virtual_host", "name"):
+            for given in (URL.encode(), {"url": URL}, 10**9, [URL.encode()]):
+                with self.assertRaises((TypeError, ValueError)) as caught:
+                    wrong: dict[str, Any] = {name: given}
+                    BrokerConnection(**wrong)
+                self.assert_hidden(caught.exception)
+        for arguments in (
+            {"virtual_host": BROKEN},
+            {"virtual_host": PASSWORD * 50},
+            {"hostname": f"{PASSWORD}@broker.example"},
+            {"hostname": f"amqp://ann:{BROKEN}@broker.example"},
+            {"hostname": URL, "transport": f"amqp://{PASSWORD}@broker.example"},
+            {"hostname": URL, "transport": "stomp"},
+            {"hostname": "broker.example", "port": 7312345},
+        ):
+            with self.assertRaises((TypeError, ValueError)) as caught:
+                BrokerConnection(**arguments)
+            self.assert_hidden(caught.exception)
+            self.assertNotIn("7312345", str(caught.exception))
+
+    def test_where_a_channel_is_needed(self) -> None:
+        """A URL in the place of a connection or of a consumer is not quoted."""
+        wrong: Any = URL
+        for make in (
+            lambda: Producer(wrong),
+            lambda: Consumer(wrong, Queue("q")),
+            lambda: Queue("q")(wrong),
+            lambda: ConsumerService("memory://", [wrong]),
+            lambda: ConsumerService("memory://", [wrong.encode()]),
+        ):
+            with self.assertRaises(TypeError) as caught:
+                make()
+            self.assert_hidden(caught.exception)
+
+    def test_passphrase(self) -> None:
+        """The passphrase of a key is not shown by what was made with it."""
+        tls = TLSOptions(certfile="/c", password=PASSWORD)
+        connection = BrokerConnection("amqps://broker.example", tls=tls)
+        shown = f"{connection!r} {connection.as_uri()} {connection.info()!r}"
+        self.assertNotIn(PASSWORD, shown)
+
+
+class MissingTests(SynchronousTestCase):
+    """A host or URL that turns out to be none."""
+
+    def test_said(self) -> None:
+        """It is said to be missing; it does not mean this machine."""
+        kinds: dict[Any, type[Exception]] = {None: TypeError, "": InvalidURL}
+        for given, kind in kinds.items():
+            for make in (
+                BrokerConnection,
+                lambda where: ConsumerService(where, [Consumer]),
+            ):
+                with self.assertRaises(kind) as caught:
+                    make(given)
+                self.assertIn("a host or URL is missing", str(caught.exception))
+            with self.assertRaises(kind):
+                BrokerConnection(given, transport="amqps")
+        with self.assertRaises(InvalidURL):
+            BrokerConnection([])
+
+    def test_not_needed(self) -> None:
+        """It may be left out, and none is needed in memory or with an endpoint."""
+        self.assertEqual(BrokerConnection().info()["hostname"], "localhost")
+        for given in (None, ""):
+            where: Any = given
+            BrokerConnection(where, transport="memory")
+            BrokerConnection(where, transport=FakeTransport())
+            endpoint: Any = object()
+            BrokerConnection(where, endpoint=endpoint)
+
+
+@implementer(IRenewableSession)
+class _Narrow(FakeSession):
+    """A session that can be told short secrets alone."""
+
+    def update_secret(self, secret: str, reason: str) -> Deferred[None]:
+        if len(secret) > 100:
+            raise ValueError("too large")
+        return fail(OSError("lost"))
+
+
+class SecretTests(SynchronousTestCase):
+    """Secrets that cannot be sent."""
+
+    def setUp(self) -> None:
+        transport = FakeTransport()
+        self.connection = BrokerConnection(
+            "memory://one", password="old", transport=transport, reactor=Clock()
+        )
+        self.transport = transport
+
+    def password(self) -> str:
+        """What the next login is with."""
+        return self.connection._alternates[0].password
+
+    def test_to_no_broker(self) -> None:
+        """What no broker can be told is refused, not shown, and not kept."""
+        for secret in (BROKEN, f"{PASSWORD}\0"):
+            with self.assertRaises(ValueError) as caught:
+                self.connection.update_secret(secret)
+            self.assertNotIn(PASSWORD, f"{caught.exception!r}")
+            self.assertEqual(self.password(), "old")
+        for reason in (BROKEN, PASSWORD * 50):
+            with self.assertRaises(ValueError) as caught:
+                self.connection.update_secret("new", reason)
+            self.assertNotIn(PASSWORD, f"{caught.exception!r}")
+            self.assertEqual(self.password(), "old")
+
+    def test_too_large(self) -> None:
+        """What turns out to be too large for the session is not kept, either."""
+        self.connection.connect()
+        self.transport.attempts[-1].succeed(_Narrow())
+        failed = self.connection.update_secret("x" * 101)
+        self.failureResultOf(failed, ValueError)
+        self.assertEqual(self.password(), "old")
+        self.failureResultOf(self.connection.update_secret("new"), OSError)
+        self.assertEqual(self.password(), "new")

@@ -1,0 +1,93 @@
+"""Brokers' URLs that lead to the port of another protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import TestCase
+
+from tests.support.broker_process import HOST
+from txkombu import BrokerConnection, Producer
+from txkombu.exceptions import ConnectError, NotSent, OperationTimeout
+
+ANSWERS = {
+    b"HTTP/1.1 400 Bad Request\r\n\r\n": "HTTP",
+    b"<!DOCTYPE HTML>\n<html>": "HTTP",
+    b"ERROR\nmessage:Bad command\n\n\0": "STOMP",
+    b"AMQP\0\0\x09\x01": "AMQP",
+    b"AMQP\x03\1\0\0": "AMQP",
+}
+"""What may come back for a login in another protocol, and what that speaks."""
+
+FOREIGN = {"amqp": ("HTTP", "STOMP"), "stomp": ("HTTP", "AMQP")}
+SILENCE, HANGS_UP = b"\0", b"\0\0"
+"""Stand for no answer."""
+
+
+class _Server(Protocol):
+    """Answers whatever comes with the same."""
+
+    factory: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        if self.factory.answer == HANGS_UP:
+            self.transport.loseConnection()
+        elif self.factory.answer != SILENCE:
+            self.transport.write(self.factory.answer)
+
+
+class WrongPortTests(TestCase):
+    """The error says what is spoken there, that of a publish too."""
+
+    timeout = 60
+
+    def connection(self, scheme: str, answer: bytes, **more: Any) -> BrokerConnection:
+        """Make a connection to what answers so."""
+        from twisted.internet import reactor
+
+        clock: Any = reactor
+        factory: Any = Factory.forProtocol(_Server)
+        factory.noisy, factory.answer = False, answer
+        port = clock.listenTCP(0, factory, interface=HOST)
+        self.addCleanup(port.stopListening)
+        url = f"{scheme}://{HOST}:{port.getHost().port}"
+        connection = BrokerConnection(url, reactor=clock, **more)
+        self.addCleanup(connection.close)
+        return connection
+
+    async def test_answers(self) -> None:
+        """An answer in another protocol names that."""
+        for scheme in ("amqp", "txamqp", "pika", "stomp"):
+            for answer, spoken in ANSWERS.items():
+                if spoken not in FOREIGN.get(scheme, FOREIGN["amqp"]):
+                    continue
+                connection = self.connection(scheme, answer)
+                wanted = f", which is {spoken}: that is the port of another protocol"
+                failed: Any = connection.connect()
+                error = await self.assertFailure(failed, ConnectError)
+                self.assertIn(wanted, str(error))
+                publishing: Any = Producer(connection).publish("x", routing_key="q")
+                error = await self.assertFailure(publishing, NotSent)
+                self.assertIn(wanted, str(error))
+
+    async def test_no_answer(self) -> None:
+        """If nothing comes at all, that is said."""
+        for scheme in ("amqp", "txamqp", "pika", "stomp"):
+            connection = self.connection(scheme, SILENCE, connect_timeout=0.1)
+            others = FOREIGN.get(scheme, FOREIGN["amqp"])
+            wanted = f"where nothing answers, as at a port of {' or '.join(others)}, "
+            failed: Any = connection.connect()
+            error = await self.assertFailure(failed, OperationTimeout)
+            self.assertIn(wanted, str(error))
+            publishing: Any = Producer(connection).publish("x", routing_key="q")
+            error = await self.assertFailure(publishing, NotSent)
+            self.assertIn(wanted, str(error))
+
+    async def test_hangs_up(self) -> None:
+        """So it is if the connection is closed without an answer."""
+        for scheme in ("amqp", "txamqp", "pika", "stomp"):
+            failed: Any = self.connection(scheme, HANGS_UP).connect()
+            error = await self.assertFailure(failed, ConnectError)
+            self.assertRegex(str(error), "closed.*may be the port of another protocol")
