@@ -41,6 +41,7 @@ _anything = st.one_of(
     st.integers(-(2**64), 2**64),
     st.floats(),
     st.text(max_size=5),
+    st.just("\ud800"),
     st.binary(max_size=9),
     st.binary(max_size=9).map(bytearray),
     st.decimals(),
@@ -48,7 +49,7 @@ _anything = st.one_of(
     st.tuples(st.datetimes(), _zones).map(lambda pair: pair[0].replace(tzinfo=pair[1])),
     st.builds(object),
 )
-_keys = st.text(max_size=5) | st.just("k" * 256) | st.just("")
+_keys = st.text(max_size=5) | st.sampled_from(["", "k" * 256, "\ud800"])
 _tables = st.dictionaries(
     _keys,
     st.recursive(
