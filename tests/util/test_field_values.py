@@ -56,7 +56,16 @@ class LimitTests(SynchronousTestCase):
             joined = join_decimal(*decimal_parts(value))
             self.assertEqual(joined.as_tuple(), value.as_tuple())
         self.assertEqual(decimal_parts(Decimal("1E+3")), (0, 1000))
-        for text in ("NaN", "sNaN", "-Infinity", "1E-256", "1E+11", "2147483648"):
+        self.assertEqual(decimal_parts(Decimal("0E+10")), (0, 0))
+        for text in (
+            "NaN",
+            "sNaN",
+            "-Infinity",
+            "1E-256",
+            "1E+11",
+            "2147483648",
+            "1" * 9999,
+        ):
             with self.assertRaisesRegex(ValueError, "decimal"):
                 decimal_parts(Decimal(text))
 
@@ -70,7 +79,16 @@ class LimitTests(SynchronousTestCase):
             (2**64 - 1, 2**64 - 1),
         ):
             self.assertEqual(timestamp_seconds(value), seconds)
-        for wrong in (datetime(1969, 12, 31), -1, 2**64, nan, inf):
+        west = timezone(timedelta(hours=-3))
+        for wrong in (
+            datetime(1969, 12, 31),
+            datetime(1, 1, 1, tzinfo=zone),
+            datetime(9999, 12, 31, 23, tzinfo=west),
+            -1,
+            2**64,
+            nan,
+            inf,
+        ):
             with self.assertRaises(ValueError):
                 timestamp_seconds(wrong)
 

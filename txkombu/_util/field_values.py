@@ -23,13 +23,17 @@ DEEPEST: Final = 100
 nested deeper is not read, so it is not written either."""
 
 
+class NestedTooDeeply(ValueError):
+    """The way down to it is too long to be told."""
+
+
 def check_depth(depth: int) -> None:
     """
     @param depth: how many tables and arrays are around a value.
-    @raise ValueError: they are too many, or hold themselves.
+    @raise NestedTooDeeply: they are too many, or hold themselves.
     """
     if depth > DEEPEST:
-        raise ValueError(f"more than {DEEPEST} tables or arrays within each other")
+        raise NestedTooDeeply(f"more than {DEEPEST} tables or arrays within each other")
 
 
 def fits_int32(value: int) -> bool:
@@ -60,6 +64,8 @@ def decimal_parts(value: Decimal) -> tuple[int, int]:
     _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int) or not -_PLACES_MOST <= exponent <= _DIGITS:
         raise ValueError(f"{value:.40} cannot be expressed as a decimal")
+    if len(digits) + max(0, exponent) > _DIGITS and any(digits):
+        raise ValueError(f"{value:.40} has too many digits for a decimal")
     scaled = int("".join(map(str, digits)) or "0") * 10 ** max(0, exponent)
     unscaled = -scaled if value.is_signed() else scaled
     if not -(2**31) <= unscaled < 2**31:
@@ -79,7 +85,10 @@ def timestamp_seconds(value: datetime | float) -> int:
     @raise ValueError: it lies before 1970, or is no number.
     """
     if isinstance(value, datetime):
-        seconds: float = timegm(value.utctimetuple())
+        try:
+            seconds: float = timegm(value.utctimetuple())
+        except OverflowError as error:
+            raise ValueError(f"{value!r} cannot be expressed in UTC") from error
     else:
         seconds = check_finite(value)
     if not 0 <= seconds < 2**64:

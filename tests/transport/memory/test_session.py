@@ -486,6 +486,7 @@ class RefusedPublishTests(MemoryTestCase):
         self.assertIsNone(before.outcome)
         self.assertEqual(refused.outcome.code, 404)
         self.assertEqual(same.outcome.code, 404)
+        self.assertIsNot(same.outcome, refused.outcome)
         self.assertIsInstance(behind.outcome, OutcomeUnknown)
         self.assertIs(behind.outcome.__cause__, refused.outcome)
         self.assertEqual(self.waiting(), [b"1"])

@@ -22,6 +22,7 @@ from ...exceptions import (
     OutcomeUnknown,
     SessionLost,
 )
+from ..errors import copy_error
 from .method_ids import BASIC_PUBLISH
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Termination:
             and error.about == exchange
             and (error.class_id, error.method_id) == BASIC_PUBLISH
         ):
-            return error
+            return copy_error(error)
         return self._caused(OutcomeUnknown(f"no verdict before the end: {error}"))
 
     def _caused(self, error: KombuError) -> KombuError:

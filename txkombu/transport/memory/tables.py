@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from ..._util.field_values import (
+    NestedTooDeeply,
     check_depth,
     check_finite,
     decimal_parts,
@@ -54,6 +55,8 @@ def carry_table(table: Mapping[str, object], depth: int = 1) -> Table:
         try:
             carried[_text(key)] = _carry(value, depth)
         except (TypeError, ValueError) as problem:
+            if depth > 1 and isinstance(problem, NestedTooDeeply):
+                raise
             raise _naming(repr(key), problem) from problem
     return carried
 

@@ -21,6 +21,7 @@ from pamqp import commands, decode, encode
 from pamqp.base import Frame as Method
 
 from ...._util.field_values import (
+    NestedTooDeeply,
     check_depth,
     check_finite,
     decimal_parts,
@@ -162,6 +163,8 @@ def _table(value: Mapping[str, object], depth: int = 1) -> bytes:
         try:
             parts += (_short_string(key), _field(each, depth))
         except (TypeError, ValueError) as problem:
+            if depth > 1 and isinstance(problem, NestedTooDeeply):
+                raise
             raise _unsendable(repr(key), problem) from problem
     return _long_string(b"".join(parts))
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from ...._util.field_values import (
     DEEPEST,
+    NestedTooDeeply,
     check_depth,
     check_finite,
     decimal_parts,
@@ -76,6 +77,8 @@ def encode_table(table: Mapping[str, object], depth: int = 1) -> bytes:
         try:
             parts += (short_string(key), _encode_value(value, depth))
         except (TypeError, ValueError) as problem:
+            if depth > 1 and isinstance(problem, NestedTooDeeply):
+                raise
             raise unsendable(repr(key), problem) from problem
     return long_string(b"".join(parts))
 
