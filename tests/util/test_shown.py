@@ -12,7 +12,15 @@ class ShownTests(SynchronousTestCase):
 
     def test_short(self) -> None:
         """What is short and plain is shown as it is."""
-        for value in ("text", b"bytes", 5, ["list"], None, "x" * SHOWN_MOST):
+        for value in (
+            "text",
+            b"bytes",
+            5,
+            ["list"],
+            None,
+            "x" * SHOWN_MOST,
+            "\n" * 150,
+        ):
             self.assertEqual(shown(value), repr(value))
         self.assertEqual(cut("text"), "text")
         self.assertEqual(printable("caf\u00e9 'x'"), "caf\u00e9 'x'")
