@@ -21,8 +21,8 @@ _LIGHT = 4096
 """Bytes of a body that need not be counted when it is decoded."""
 _GROWTH = 16
 """How many times as large as its text a decoded value may be taken for."""
-_NOT_COMPRESSED = frozenset({None, "utf-8", "binary"})
-"""Content encodings that nearly all messages have."""
+_NOT_COMPRESSED = frozenset({None, "binary"})
+"""Content encodings that, with utf-8, nearly all messages have."""
 
 
 class SourceQueue(Protocol):
@@ -183,11 +183,14 @@ class Message:
         properties = self._delivery.properties
         headers = properties.get("headers")
         body = self._delivery.body
+        arrived = None
         if headers and "compression" in headers:  # type: ignore[operator]  # a table
+            arrived = len(body)
             # Not kept: the payload is, and whoever wants both pays for it.
             body = self._decompress() if self._body is None else self._body
         encoding = properties.get("content_encoding")
-        if encoding not in _NOT_COMPRESSED:
+        if encoding != "utf-8" and encoding not in _NOT_COMPRESSED:
+            arrived = len(self._delivery.body)
             body, encoding = self._undo_content_coding(body, str(encoding))
         value = serialization.decode(
             body,
@@ -195,7 +198,7 @@ class Message:
             encoding,
             self._accept,
             self._max_body_size,
-            len(self._delivery.body),
+            arrived,
         )
         if len(body) > _LIGHT:
             self._hold(value, len(body))

@@ -12,9 +12,9 @@ SHOWN_MOST: Final = 200
 
 def shown(value: object) -> str:
     """Return the C{repr} of a value, cut; that of long text is never made whole."""
-    if isinstance(value, str | bytes) and len(value) > SHOWN_MOST:
-        return f"{value[:SHOWN_MOST]!r}…"
-    return cut(repr(value))
+    if not isinstance(value, str | bytes):
+        return cut(repr(value))
+    return repr(value) if len(value) <= SHOWN_MOST else f"{value[:SHOWN_MOST]!r}…"
 
 
 def shown_error(error: BaseException) -> str:

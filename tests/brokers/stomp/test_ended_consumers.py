@@ -70,7 +70,7 @@ class RabbitMQTests(Conformance):
         await told
         await self.comes_again(queue)
         await self.connection.close()
-        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     @program
     async def test_exclusive_queue_deleted(self) -> None:
