@@ -8,7 +8,7 @@ import sys
 
 from twisted.python import usage
 
-from ._util.validation import shown
+from ._util.hidden import shown_or_kind
 from .cli.options import CommandOptions
 from .cli.serve import serve
 from .cli.shell import ShellOptions, shell
@@ -63,7 +63,7 @@ def _said(error: usage.UsageError) -> str:
     """What is wrong; a URL in place of a command is not shown."""
     text = str(error)
     told, command = text[: len(_UNKNOWN)], text[len(_UNKNOWN) :]
-    if told == _UNKNOWN and shown(command) != repr(command):
+    if told == _UNKNOWN and shown_or_kind(command) != repr(command):
         return "there is no such command; --help lists them"
     return text
 

@@ -20,8 +20,8 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
+from ._util.hidden import kind_of
 from ._util.timeouts import gather_results_in_time, with_timeout
-from ._util.validation import check_hidden_string, kind_of
 from ._util.waiters import SharedClose
 from .core.channel import Channel
 from .core.drain_events import DrainEvents
@@ -47,7 +47,7 @@ from .exceptions import (
 )
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
-from .url.parameters import TLSOptions, fault_of_credential
+from .url.parameters import TLSOptions, check_hidden_string, fault_of_credential
 from .url.parser import parameters_for
 from .url.schemes import scheme_named
 
@@ -83,7 +83,7 @@ class BrokerConnection(Settings):
     @param operation_timeout: seconds for one operation; default 30.
     @param tls: how to make sure of the broker, where the scheme encrypts.
     @param name: how the broker lists the connection.
-    @param max_body_size: the most bytes of a message's body that are taken from
+    @param max_message_size: the most bytes of a message's body that are taken from
         the broker; default 128 MiB.
     @param endpoint: a Twisted endpoint to connect to, instead of host and port;
         where the scheme encrypts, it is wrapped in TLS, and the host is the name
@@ -108,7 +108,7 @@ class BrokerConnection(Settings):
         operation_timeout: float = OPERATION_TIMEOUT,
         tls: TLSOptions | None = None,
         name: str | None = None,
-        max_body_size: int | None = None,
+        max_message_size: int | None = None,
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
@@ -125,7 +125,7 @@ class BrokerConnection(Settings):
             connect_timeout=connect_timeout,
             tls=tls,
             connection_name=name,
-            max_body_size=max_body_size,
+            max_message_size=max_message_size,
         )
         super().__init__(
             alternates, given_transport, endpoint, reactor, operation_timeout

@@ -6,63 +6,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import signature
-from re import compile as pattern
 from typing import TypeVar
+
+from .hidden import kind_of
 
 T = TypeVar("T")
 
 SHORT_STRING_BYTES = 255
 """AMQP 0-9-1, 4.2.5.3: short strings hold up to 255 bytes."""
 
-_HARMLESS = pattern(r"[\w.:-]{0,60}")
-_SURROGATE = pattern("[\ud800-\udfff]")
 _DELIVERY_MODES: dict[object, int] = {
     1: 1,
     2: 2,
     "transient": 1,
     "persistent": 2,
 }
-
-
-def kind_of(value: object) -> str:
-    """Name what a value is, where it may hold a password."""
-    return "None" if value is None else f"a value of type {type(value).__name__}"
-
-
-def shown(value: object) -> str:
-    """A text to be quoted, if no URL can be in it; else what it is."""
-    harmless = isinstance(value, str) and _HARMLESS.fullmatch(value)
-    return repr(value) if harmless else kind_of(value)
-
-
-def check_hidden_string(what: str, value: object) -> str:
-    """
-    Check a short string as L{check_short_string} does, but never show it.
-
-    @raise TypeError: it is no str.
-    @raise ValueError: it has more than 255 bytes of UTF-8, or cannot be UTF-8.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {kind_of(value)}")
-    size = len(check_utf8(what, value).encode())
-    if size > SHORT_STRING_BYTES:
-        raise ValueError(
-            f"{what} has {size} bytes of UTF-8, at most {SHORT_STRING_BYTES} are "
-            "allowed"
-        )
-    return value
-
-
-def check_utf8(what: str, text: str) -> str:
-    """@raise ValueError: it cannot be written as UTF-8; it is not shown."""
-    if not is_utf8(text):
-        raise ValueError(f"the {what} cannot be written as UTF-8")
-    return text
-
-
-def is_utf8(text: str) -> bool:
-    """Tell without an UnicodeEncodeError, which would hold all of a password."""
-    return _SURROGATE.search(text) is None
 
 
 def check_short_string(what: str, value: object) -> str:

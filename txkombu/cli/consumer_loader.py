@@ -12,7 +12,7 @@ from re import compile as pattern
 from traceback import extract_tb
 from types import ModuleType
 
-from .._util.validation import shown
+from .._util.hidden import shown_or_kind
 from ..service import ConsumerFactory
 from ..service.hosted_consumer import check_factory
 
@@ -33,7 +33,9 @@ def consumer_named(name: str) -> ConsumerFactory:
     """
     module_name, _, attribute = name.partition(":")
     if not _NAME.fullmatch(name) or not module_name.strip("."):
-        raise ConsumerNotFound(f"{shown(name)} is not of the form package.module:Name")
+        raise ConsumerNotFound(
+            f"{shown_or_kind(name)} is not of the form package.module:Name"
+        )
     module = _module(module_name)
     try:
         found = getattr(module, attribute)

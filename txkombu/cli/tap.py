@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from twisted.application.app import ServerOptions
 from twisted.python import usage
 
-from .._util.validation import check_seconds, shown
+from .._util.hidden import shown_or_kind
+from .._util.validation import check_seconds
 from ..connection import BrokerConnection
 from ..service import ConsumerFactory, ConsumerService
 from ..service.consumer_service import SHUTDOWN_TIMEOUT
@@ -108,7 +109,7 @@ class Options(CommandOptions):
             return check_seconds("it", float(given))
         except ValueError:
             raise usage.UsageError(
-                f"--shutdown-timeout: {shown(given)} is no number of seconds"
+                f"--shutdown-timeout: {shown_or_kind(given)} is no number of seconds"
             ) from None
 
 

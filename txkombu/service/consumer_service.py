@@ -13,7 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._util.validation import check_seconds, kind_of
+from .._util.hidden import kind_of
+from .._util.validation import check_seconds
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed

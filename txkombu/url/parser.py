@@ -23,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-from .._util.validation import is_utf8, kind_of, shown
+from .._util.hidden import is_utf8, kind_of, shown_or_kind
 from ..exceptions import InvalidURL
 from .parameters import (
     ENCODE,
@@ -60,7 +60,7 @@ _OPTIONS = {
     "auth_mechanism": "auth_mechanism",
     "name": "connection_name",
     "dialect": "dialect",
-    "max_body_size": "max_body_size",
+    "max_message_size": "max_message_size",
 }
 _SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WORD = pattern(r"[A-Za-z0-9_.-]{1,60}")
@@ -242,12 +242,12 @@ def _read_option(option: str, value: str) -> object:
         return float(_number(option, value))
     if option == "connection_timeout":
         return float(_number(option, value) / 1000)
-    if option in ("channel_max", "max_body_size"):
+    if option in ("channel_max", "max_message_size"):
         return int(_number(option, value, whole=True))
     if option == "verify":
         if value not in _VERIFY:
             raise InvalidURL(
-                f"verify must be {' or '.join(_VERIFY)}, not {shown(value)}"
+                f"verify must be {' or '.join(_VERIFY)}, not {shown_or_kind(value)}"
             )
         return _VERIFY[value]
     return value
@@ -257,7 +257,7 @@ def _number(option: str, value: str, whole: bool = False) -> Decimal:
     found = _NUMBER.fullmatch(value)
     if found is None or (whole and found[1]):
         kind = "whole number" if whole else "number"
-        raise InvalidURL(f"{option} must be a {kind}, not {shown(value)}")
+        raise InvalidURL(f"{option} must be a {kind}, not {shown_or_kind(value)}")
     return Decimal(value)
 
 
