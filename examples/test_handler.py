@@ -1,5 +1,5 @@
 """
-How to test a handler of your own: C{trial test_handler.py}.
+How to test a handler of your own: C{trial ./test_handler.py}.
 
 There is no broker to start, and nothing to wait for: the test case has a broker
 in memory, and time passes only when the test says so.

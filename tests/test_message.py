@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Callable
 from datetime import datetime, timezone
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import FakeChannel, delivery
 from txkombu import Queue
-from txkombu.compression import LIMIT
+from txkombu._util.limits import MAX_BODY_SIZE
+from txkombu.compression import Undone, compress
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import (
     ContentDisallowed,
@@ -111,10 +114,10 @@ class PayloadTests(SynchronousTestCase):
         self.assertEqual(got.payload, 7)
 
     def test_unlabelled(self) -> None:
-        """Without a content type it is what the encoding says, text by default."""
+        """Without a content type it is what the encoding says; text or bytes."""
         self.assertEqual(message(b"caf\xc3\xa9").payload, "caf\u00e9")
         self.assertEqual(message(b"\xff", content_encoding="binary").payload, b"\xff")
-        self.assertRaises(DecodeError, getattr, message(b"\xff"), "payload")
+        self.assertEqual(message(b"\xff").payload, b"\xff")
 
     def test_not_accepted(self) -> None:
         """What the consumer does not accept is refused, by its name."""
@@ -146,9 +149,13 @@ class PayloadTests(SynchronousTestCase):
 class CompressionTests(SynchronousTestCase):
     """Bodies that were compressed."""
 
-    def compressed(self, body: bytes, method: object = GZIP) -> Message:
+    def compressed(
+        self, body: bytes, method: object = GZIP, limit: int = MAX_BODY_SIZE
+    ) -> Message:
         """Make a message that says it is compressed."""
-        return message(body, headers={"compression": method}, **JSON)
+        properties = {"headers": {"compression": method}, **JSON}
+        made = delivery(body=body, properties=properties)
+        return Message(made, None, None, None, limit)
 
     def test_decompressed(self) -> None:
         """Body and payload are what was compressed."""
@@ -180,8 +187,114 @@ class CompressionTests(SynchronousTestCase):
 
     def test_bomb(self) -> None:
         """One that would become too large is refused."""
-        bomb = zlib.compress(bytes(LIMIT + 1))
+        bomb = zlib.compress(bytes(MAX_BODY_SIZE + 1))
         self.assertRaises(DecodeError, getattr, self.compressed(bomb), "body")
+        self.assertRaises(DecodeError, getattr, self.compressed(bomb), "payload")
+
+    def test_own_limit(self) -> None:
+        """A consumer's own limit holds for body and payload, up and down."""
+        for limit, size, taken in (
+            (2 * MAX_BODY_SIZE, MAX_BODY_SIZE + 1, True),
+            (1000, 1000, True),
+            (1000, 1001, False),
+        ):
+            text = Random(1).randbytes(size // 2).hex()[: size - 2]
+            plain = f'"{text:<{size - 2}}"'.encode()
+            got = self.compressed(zlib.compress(plain, 1), limit=limit)
+            if taken:
+                self.assertEqual(got.body, plain)
+                self.assertEqual(got.payload, plain[1:-1].decode())
+                continue
+            for name in ("payload", "body"):
+                error = self.assertRaises(DecodeError, getattr, got, name)
+                self.assertIn("larger than 1000 bytes", str(error))
+                self.assertIn("max_body_size", str(error))
+
+    def test_plain_is_not_limited(self) -> None:
+        """A body that arrives as large as it is may be larger than the limit."""
+        large = bytes(MAX_BODY_SIZE + 1)
+        got = message(large, content_encoding="binary")
+        self.assertIs(got.payload, large)
+        text = message(b'"%s"' % (b"[,:{" * (MAX_BODY_SIZE // 4)), **JSON)
+        self.assertEqual(len(str(text.payload)), MAX_BODY_SIZE)
+
+    def test_not_kept(self) -> None:
+        """Decoding keeps the payload, and not the decompressed body beside it."""
+        got = self.compressed(zlib.compress(b"[1]"))
+        self.assertEqual(got.payload, [1])
+        self.assertIsNone(got._body)
+        self.assertEqual(got.body, b"[1]")
+
+    def test_header_says_no_more(self) -> None:
+        """The header is that of the sender, but may not be sent with the plain body."""
+        got = self.compressed(zlib.compress(b"[1]"))
+        self.assertEqual(got.headers, {"compression": GZIP})
+        self.assertIsInstance(got.headers["compression"], Undone)
+
+
+class ContentCodingTests(SynchronousTestCase):
+    """Bodies whose content encoding says that they are compressed, as HTTP's."""
+
+    def test_read(self) -> None:
+        """The payload is what was compressed; the body is as it came."""
+        plain = '{"a": "é"}'
+        for encoding, charset, squeeze in (
+            ("gzip", "utf-8", gzip.compress),
+            ("GZIP", "utf-8", gzip.compress),
+            ("x-gzip", "utf-8", gzip.compress),
+            ("gzip:UTF-8", "utf-8", gzip.compress),
+            ("gzip, utf-16", "utf-16", gzip.compress),
+            ("identity", "utf-8", bytes),
+            ("identity, latin-1", "latin-1", bytes),
+            ("deflate", "utf-8", zlib.compress),
+            ("deflate", "utf-8", raw_deflate),
+            ("zstd", "utf-8", lambda body: compress(body, "zstd")[0]),
+            ("br", "utf-8", lambda body: compress(body, "brotli")[0]),
+        ):
+            body = squeeze(plain.encode(charset))
+            got = message(
+                body, content_type="application/json", content_encoding=encoding
+            )
+            self.assertEqual(got.payload, {"a": "é"}, encoding)
+            self.assertEqual(got.body, body)
+
+    def test_no_content_type(self) -> None:
+        """Without a content type it is text, or bytes, as without compression."""
+        for plain, value in ((b"abc", "abc"), (b"\xff", b"\xff")):
+            got = message(gzip.compress(plain), content_encoding="gzip")
+            self.assertEqual(got.payload, value)
+
+    def test_under_the_header(self) -> None:
+        """What was compressed once more is read from the outside in."""
+        body = zlib.compress(gzip.compress(b"[1]"))
+        labels = {**JSON, "content_encoding": "gzip", "headers": {"compression": GZIP}}
+        self.assertEqual(message(body, **labels).payload, [1])
+
+    def test_refused(self) -> None:
+        """What is corrupt, too large or compressed several times is refused."""
+        good = gzip.compress(b"[1]")
+        for encoding, body in (
+            ("gzip", b"[1]"),
+            ("gzip", good[:-3]),
+            ("gzip", good + b"more"),
+            ("gzip", gzip.compress(bytes(MAX_BODY_SIZE + 1))),
+            ("deflate", b"no deflate"),
+            ("gzip, gzip", gzip.compress(good)),
+            ("gzip, utf-8, latin-1", good),
+            ("gzip, nonsense", good),
+            ("compress", good),
+            ("," * 100_000, good),
+        ):
+            got = message(
+                body, content_type="application/json", content_encoding=encoding
+            )
+            self.assertRaises(DecodeError, getattr, got, "payload")
+
+
+def raw_deflate(body: bytes) -> bytes:
+    """Compress without zlib's header, as some senders do."""
+    squeezer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return squeezer.compress(body) + squeezer.flush()
 
 
 class PropertiesTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ import sys
 
 from twisted.python import usage
 
-from ._util.hidden import shown_or_kind
+from ._util.validation import shown_or_kind
 from .cli.options import CommandOptions
 from .cli.serve import serve
 from .cli.shell import ShellOptions, shell

@@ -14,19 +14,44 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
+from ._util.limits import MAX_BODY_SIZE
+from ._util.shown import shown
 from ._util.suggestions import not_installed
 from .exceptions import DecodeError, EncodeError, SerializerNotInstalled
 
-__all__ = ["LIMIT", "Compressors", "compress", "decompress", "register_compression"]
+__all__ = ["Compressors", "compress", "decompress", "register_compression"]
 
-LIMIT: Final = 64 * 1024 * 1024
-"""How many bytes a body may have when decompressed."""
+_RATIO: Final = 1000
+"""How many times larger a body may become, beyond what any may become."""
+_ANY_RATIO: Final = 1024 * 1024
+_ANY_RATIO_SHARE: Final = 8
+"""A body of any ratio may become 1 MiB, or this part of the limit."""
+
+_GZIP_MEMBERS: Final = 100
+"""How many streams one after the other are read; some tools write several."""
+
+_LOOKED_AT: Final = 64 * 1024
+"""How many bytes are decompressed to see whether a body is compressed."""
+
+_GZIP_BEGINS: Final = b"\x1f\x8b"
+
+_ENCODING_MOST: Final = 100
+"""How many characters of a content encoding are looked at."""
 
 _LZMA_MEMORY: Final = 128 * 1024 * 1024
 """How many bytes of dictionary xz may ask for; its strongest preset asks for 65 MiB."""
 
 Compress = Callable[[bytes], bytes]
 Decompress = Callable[[bytes, int], bytes]
+
+
+class Undone(str):
+    """
+    The header C{compression} of a message whose body was decompressed: it says
+    nothing of that body, which may be published again with it.
+    """
+
+    __slots__ = ()
 
 
 class _Method(NamedTuple):
@@ -94,33 +119,37 @@ class Compressors:
             raise EncodeError(f"{name!r} cannot compress a body: {error!r}") from error
         return compressed, method.content_type
 
-    def decompress(self, body: bytes, header: str, limit: int = LIMIT) -> bytes:
+    def decompress(self, body: bytes, header: str, limit: int = MAX_BODY_SIZE) -> bytes:
         """
         Decompress a body.
 
         @param header: the value of its header C{compression}.
-        @param limit: how many bytes it may become.
+        @param limit: how many bytes it may become; a small body, at most a
+            thousand times its size, but for 1 MiB or an eighth of the limit.
         @raise SerializerNotInstalled: the method is unknown, or its library
             is missing.
         @raise DecodeError: the body is corrupt, cut short, has something
             behind its end, or would become larger than the limit.
         """
         if not isinstance(header, str):
-            raise DecodeError(f"the header 'compression' is no str: {header!r}")
-        method = self._named(header)
+            raise DecodeError(f"the header 'compression' is no str: {shown(header)}")
+        return _decompress(self._named(header), body, header, limit)
+
+    def may_be_true(self, header: object, body: bytes) -> bool:
+        """
+        Whether a header C{compression} that somebody else wrote may be sent with
+        a body: of a method that is not known here nobody can tell.
+        """
+        if not isinstance(header, str) or isinstance(header, Undone):
+            return False
+        method = self._methods.get(header)
+        if method is None:
+            return True
         try:
-            plain = method.decompress(body, limit)
-            if len(plain) > limit:
-                raise _Bad(f"is larger than {limit} bytes when decompressed")
-        except SerializerNotInstalled:
-            raise
-        except _Bad as bad:
-            raise DecodeError(f"a body compressed as {header!r} {bad}") from None
-        except Exception as error:
-            raise DecodeError(
-                f"a body compressed as {header!r} is corrupt: {error!r}"
-            ) from error
-        return plain
+            method.decompress(body, _LOOKED_AT)
+        except Exception:
+            return False
+        return True
 
     def _named(self, name: str) -> _Method:
         if not isinstance(name, str):
@@ -129,6 +158,61 @@ class Compressors:
         if method is None:
             raise not_installed("compression", name, self._methods)
         return method
+
+
+def is_beyond_ratio(compressed: int, plain: int) -> bool:
+    """Whether consumers would refuse a body, by default, for becoming so large."""
+    return plain > _most_of_ratio(compressed, MAX_BODY_SIZE)
+
+
+def _most_of_ratio(size: int, limit: int) -> int:
+    return max(size * _RATIO, _ANY_RATIO, limit // _ANY_RATIO_SHARE)
+
+
+def _too_large(size: int, most: int, limit: int) -> str:
+    text = f"is larger than {most} bytes when decompressed"
+    if most < limit:
+        text = f"of {size} bytes {text}, a thousand times its size and more"
+    return f"{text}: raise max_body_size ({limit}) to take it"
+
+
+def _decompress(method: _Method, body: bytes, label: str, limit: int) -> bytes:
+    most = min(limit, _most_of_ratio(len(body), limit))
+    try:
+        plain = method.decompress(body, most)
+        if len(plain) > most:
+            raise _Bad(_too_large(len(body), most, limit))
+    except SerializerNotInstalled:
+        raise
+    except _Bad as bad:
+        raise DecodeError(f"a body compressed as {label!r} {bad}") from None
+    except Exception as error:
+        raise DecodeError(
+            f"a body compressed as {label!r} is corrupt: {shown(error)}"
+        ) from error.with_traceback(None)
+    return plain
+
+
+def undo_content_coding(
+    body: bytes, encoding: str, limit: int
+) -> tuple[bytes, str | None]:
+    """
+    Decompress a body whose content encoding says that it is compressed, as HTTP's
+    does (RFC 9110, 8.4.1).
+
+    @param encoding: such as C{"gzip"}, or C{"gzip:utf-8"} as Spring writes it.
+    @param limit: as that of L{decompress}, which also raises the same.
+    @return: the body, and what else the content encoding says.
+    """
+    parts = encoding[:_ENCODING_MOST].replace(":", ",").split(",")
+    names = [each.strip() for each in parts]
+    codings = [each.lower() for each in names if each.lower() in _CODINGS]
+    others = [each for each in names if each.lower() not in {*_CODINGS, "identity"}]
+    if len(codings) > 1 or len(others) > 1 or names == others:
+        return body, encoding
+    for name in codings:
+        body = _decompress(_CODINGS[name], body, name, limit)
+    return body, others[0] if others else None
 
 
 class _Bad(Exception):
@@ -167,7 +251,32 @@ def _zlib_compress(body: bytes) -> bytes:
 
 
 def _zlib_decompress(body: bytes, limit: int) -> bytes:
-    return _inflate(_library("zlib").decompressobj(), body, limit)
+    """Read a zlib stream (RFC 1950), or gzip's (RFC 1952), which may be several."""
+    zlib = _library("zlib")
+    if not body.startswith(_GZIP_BEGINS):
+        return _inflate(zlib.decompressobj(), body, limit)
+    parts: list[bytes] = []
+    for _ in range(_GZIP_MEMBERS):
+        stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        parts.append(stream.decompress(body, limit + 1))
+        limit -= len(parts[-1])
+        body = stream.unused_data
+        if limit < 0 or not (stream.eof and body.startswith(_GZIP_BEGINS)):
+            break
+    _check_end(limit < 0 or stream.eof, body)
+    return b"".join(parts)
+
+
+def _deflate_decompress(body: bytes, limit: int) -> bytes:
+    """
+    Read what HTTP calls deflate: a zlib stream (RFC 9110, 8.4.1.2), or what is in
+    one, which many send instead.
+    """
+    zlib = _library("zlib")
+    try:
+        return _zlib_decompress(body, limit)
+    except zlib.error:
+        return _inflate(zlib.decompressobj(-zlib.MAX_WBITS), body, limit)
 
 
 def _bz2_compress(body: bytes) -> bytes:
@@ -220,7 +329,7 @@ def _brotli_decompress(body: bytes, limit: int) -> bytes:
 
 _BUILT_IN: Final = (
     (
-        # this stream is zlib's (RFC 1950), whatever its content type says
+        # what is written is zlib's stream, whatever the content type says
         _Method("application/x-gzip", _zlib_compress, _zlib_decompress),
         ("gzip", "zlib"),
     ),
@@ -242,9 +351,20 @@ _BUILT_IN: Final = (
     ),
 )
 
+_GZIP: Final = _Method("gzip", _zlib_compress, _zlib_decompress)
+_CODINGS: Final = {
+    "gzip": _GZIP,
+    "x-gzip": _GZIP,
+    "deflate": _Method("deflate", _zlib_compress, _deflate_decompress),
+    "br": _Method("br", _brotli_compress, _brotli_decompress),
+    "zstd": _Method("zstd", _zstd_compress, _zstd_decompress),
+}
+"""By the names that HTTP has for them."""
+
 compressors: Final = Compressors()
 """The compression methods that producers and consumers use."""
 
 compress = compressors.compress
+may_be_true = compressors.may_be_true
 decompress = compressors.decompress
 register_compression = compressors.register

@@ -20,16 +20,19 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
-from ._util.hidden import kind_of
-from ._util.timeouts import gather_results_in_time, with_timeout
+from ._util.backoff import ReconnectPolicy
+from ._util.timeouts import with_timeout
+from ._util.validation import check_hidden_string, kind_of
 from ._util.waiters import SharedClose
 from .core.channel import Channel
 from .core.drain_events import DrainEvents
 from .core.lifecycle import State
 from .core.liveness import is_responsive
 from .core.reconnector import Reconnector
+from .core.restoration import Restoration
 from .core.settings import Settings
 from .core.topology import Topology
+from .core.turn_budget import TurnBudget
 from .entity import Queue
 from .exceptions import (
     ChannelClosed,
@@ -47,7 +50,7 @@ from .exceptions import (
 )
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
-from .url.parameters import TLSOptions, check_hidden_string, fault_of_credential
+from .url.parameters import TLSOptions, fault_of_credential
 from .url.parser import parameters_for
 from .url.schemes import scheme_named
 
@@ -89,6 +92,9 @@ class BrokerConnection(Settings):
         where the scheme encrypts, it is wrapped in TLS, and the host is the name
         that is checked.
     @param reactor: the reactor, or a C{Clock} in tests.
+    @param reconnect: how long to wait between attempts, for its channels and
+        consumers, too, and for a service that it is given to; see
+        L{txkombu.policy.ReconnectPolicy}.
     @raise TypeError: an argument is not known, or of a wrong type.
     @raise ValueError: one is out of range, or contradicts another.
     @raise InvalidURL: a URL cannot be understood, or is empty.
@@ -111,6 +117,7 @@ class BrokerConnection(Settings):
         max_message_size: int | None = None,
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
+        reconnect: ReconnectPolicy | None = None,
     ) -> None:
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
@@ -128,10 +135,11 @@ class BrokerConnection(Settings):
             max_message_size=max_message_size,
         )
         super().__init__(
-            alternates, given_transport, endpoint, reactor, operation_timeout
+            alternates, given_transport, endpoint, reactor, operation_timeout, reconnect
         )
         self._reconnector: Reconnector | None = None
         self._default_channel: Channel | None = None
+        self._turn_budget: TurnBudget | None = None
         self._channels: list[Channel] = []
         self.drain_waiters = DrainEvents()
         self._end = SharedClose(self._close)
@@ -159,23 +167,27 @@ class BrokerConnection(Settings):
     def reconnector(self) -> Reconnector:
         """What holds the session."""
         if self._reconnector is None:
+            restoration = Restoration(
+                self.topology, self.clock, lambda: self.operation_timeout
+            )
             self._reconnector = Reconnector(
                 self._alternates,
                 self._transport_of,
                 self._endpoint,
                 self.clock,
-                self._restore,
+                restoration.restore,
+                restoration.lost,
                 self._flow,
+                self.reconnect,
             )
         return self._reconnector
 
-    def _restore(self, session: ISession) -> Deferred[None]:
-        return self.topology.replay(session, self._all_restored)
-
-    def _all_restored(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
-        """Thousands of declarations may take long; each one may not."""
-        timeout = self.operation_timeout
-        return gather_results_in_time(began, self.clock, timeout, "restoring")
+    @property
+    def turn_budget(self) -> TurnBudget:
+        """How long the handlers of all its channels may run in a turn."""
+        if self._turn_budget is None:
+            self._turn_budget = TurnBudget(self.clock)
+        return self._turn_budget
 
     def _flow(self, allowed: bool) -> None:
         for channel in list(self._channels):
@@ -320,6 +332,7 @@ class BrokerConnection(Settings):
             operation_timeout=self.operation_timeout,
             endpoint=self._endpoint,
             reactor=self._reactor,
+            reconnect=self.reconnect,
         )
         twin._alternates = list(self._alternates)
         return twin
@@ -365,6 +378,15 @@ class BrokerConnection(Settings):
         if self._end.begun:
             channel.close_because(_closed())
         return channel
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is connected, or about to be: not idle, not waiting."""
+        return self.state in (State.CONNECTING, State.RESTORING, State.CONNECTED)
+
+    def channel_closing(self, channel: Channel) -> None:
+        """Have no handler begin with a message of a channel that is closing."""
+        self.drain_waiters.channel_closing(channel)
 
     def channel_closed(self, channel: Channel) -> None:
         """Forget a channel that was closed, and tell its consumers."""

@@ -63,7 +63,33 @@ __all__ = [
 
 
 class KombuError(Exception):
-    """The root of all errors of this library."""
+    """
+    The root of all errors of this library.
+
+    Its text shows control characters escaped, as a broker or sender may have
+    written some of it; it can be pickled and copied, whatever its arguments.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        return "".join(
+            each if each.isprintable() else repr(each)[1:-1] for each in text
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[KombuError], arguments: tuple[object, ...], state: dict[str, object]
+) -> KombuError:
+    """Make an error as it was, without what its class makes of arguments."""
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 # --- what the caller did -----------------------------------------------------
@@ -121,6 +147,10 @@ class ContentDisallowed(DecodeError):
 class OperationTimeout(KombuError, TimeoutError):
     """
     An operation was not over at its deadline; it has been given up.
+
+    What was sent to the broker before, the broker may still do: an operation may have
+    had its effect, and a message may be in its queues.  Of a message the text says
+    whether it was sent.
 
     @ivar operation: what was under way.
     @ivar timeout: the seconds it was given.

@@ -349,6 +349,10 @@ class ISessionChannel(Interface):
         """
         Bound the unsettled messages of all consumers of this channel together
         (RabbitMQ's basic.qos with the global flag); 0 is no limit.
+
+        It holds for consumers that are started afterwards, each beside its own
+        prefetch count.  On AMQP one that starts while others, by theirs, may hold
+        more than the limit gets their prefetch count instead of its own.
         """
 
     def basic_recover() -> Deferred[None]:

@@ -10,11 +10,15 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 
 from ._types import Delivery, Settlement
-from .compression import decompress
+from ._util.limits import MAX_BODY_SIZE
+from ._util.log_limit import LogLimit
+from .compression import Undone, decompress, undo_content_coding
 from .exceptions import DecodeError, MessageStateError, SerializerNotInstalled
 from .serialization import serializers as serialization
 
 _UNDECODED = object()
+_NOT_COMPRESSED = frozenset({None, "utf-8", "binary"})
+"""Content encodings that nearly all messages have."""
 
 
 class SourceQueue(Protocol):
@@ -41,6 +45,9 @@ class Settler(Protocol):
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
         """Settle as handled."""
 
+    def release(self, tag: int) -> None:
+        """Settle as handled, for somebody who does not wait for it."""
+
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
         """Settle as not attempted."""
 
@@ -58,17 +65,26 @@ class Message:
 
     @ivar delivery_tag: its number on its channel.
     @ivar redelivered: whether it may have been handed out before.
+    @ivar acks_at_begin: whether L{begin} acknowledges it: its consumer asked for
+        no_ack.
+    @ivar log_limit: how often to log that such messages cannot be decoded; set by
+        the consumer when handling this one failed.
     """
+
+    log_limit: LogLimit | None
 
     __slots__ = (
         "_accept",
         "_body",
         "_delivery",
+        "_max_body_size",
         "_payload",
         "_queue",
         "_state",
         "_unacked",
+        "acks_at_begin",
         "delivery_tag",
+        "log_limit",
         "redelivered",
     )
 
@@ -78,11 +94,15 @@ class Message:
         unacked: Settler | None,
         queue: SourceQueue | None = None,
         accept: frozenset[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
+        acks_at_begin: bool = False,
     ) -> None:
         self._delivery = delivery
+        self.acks_at_begin = acks_at_begin
         self._unacked = unacked
         self._queue = queue
         self._accept = accept
+        self._max_body_size = max_body_size
         self._body: bytes | None = None
         self._payload: object = _UNDECODED
         self._state = ""
@@ -96,15 +116,28 @@ class Message:
     @property
     def body(self) -> bytes:
         """
-        The bytes of the body, decompressed.
+        The bytes of the body, decompressed if the header C{compression} says
+        that they are compressed.
 
-        @raise DecodeError: they cannot be decompressed.
+        @raise DecodeError: they cannot be decompressed, or become too large.
         """
         if self._body is None:
-            method = self.headers.get("compression")
-            raw = self._delivery.body
-            self._body = _decompressed(raw, method) if method else raw
+            self._body = self._decompress()
         return self._body
+
+    def _decompress(self) -> bytes:
+        method = self.headers.get("compression")
+        if not method:
+            return self._delivery.body
+        try:
+            return decompress(
+                self._delivery.body,
+                method,  # type: ignore[arg-type]  # it checks
+                self._max_body_size,
+            )
+        except SerializerNotInstalled as error:
+            # The sender's doing, as a corrupt body is.
+            raise DecodeError(str(error)) from error
 
     @property
     def payload(self) -> object:
@@ -129,13 +162,27 @@ class Message:
         headers = properties.get("headers")
         body = self._delivery.body
         if headers and "compression" in headers:  # type: ignore[operator]  # a table
-            body = self.body
+            # Not kept: the payload is, and whoever wants both pays for it.
+            body = self._decompress() if self._body is None else self._body
+        encoding = properties.get("content_encoding")
+        if encoding not in _NOT_COMPRESSED:
+            body, encoding = self._undo_content_coding(body, str(encoding))
         return serialization.decode(
             body,
             properties.get("content_type"),  # type: ignore[arg-type]  # text
-            properties.get("content_encoding"),  # type: ignore[arg-type]  # text
+            encoding,
             self._accept,
+            self._max_body_size,
+            len(self._delivery.body),
         )
+
+    def _undo_content_coding(
+        self, body: bytes, encoding: str
+    ) -> tuple[bytes, str | None]:
+        try:
+            return undo_content_coding(body, encoding, self._max_body_size)
+        except SerializerNotInstalled as error:
+            raise DecodeError(str(error)) from error
 
     @property
     def properties(self) -> Mapping[str, object]:
@@ -172,7 +219,12 @@ class Message:
     def headers(self) -> Mapping[str, object]:
         """The application's headers."""
         headers = self._delivery.properties.get("headers")
-        return headers if isinstance(headers, Mapping) else {}
+        if not isinstance(headers, Mapping):
+            return {}
+        method = headers.get("compression")
+        if isinstance(method, str):
+            return {**headers, "compression": Undone(method)}
+        return headers
 
     @property
     def delivery_info(self) -> dict[str, object]:
@@ -193,8 +245,13 @@ class Message:
 
     @property
     def no_ack(self) -> bool:
-        """Whether the broker took it for handled when it sent it."""
-        return self._unacked is None
+        """Whether its handler has nothing to settle."""
+        return self._unacked is None or self.acks_at_begin
+
+    @property
+    def is_returnable(self) -> bool:
+        """Whether L{nack} hands it back to the broker."""
+        return self._unacked is not None and not self._state
 
     @property
     def delivery_count(self) -> int:
@@ -222,6 +279,17 @@ class Message:
         return None if name is None else str(name)
 
     # --- settling -----------------------------------------------------------
+
+    def begin(self) -> None:
+        """
+        Acknowledge it if its consumer asked for no_ack: somebody begins with it.
+
+        The broker hands such messages out as any other, up to the prefetch count, so
+        that a slow handler needs not stop the whole connection.
+        """
+        unacked, self._unacked = self._unacked, None
+        if unacked is not None:
+            unacked.release(self.delivery_tag)
 
     @property
     def is_back(self) -> bool:
@@ -299,11 +367,3 @@ class Message:
     def __repr__(self) -> str:
         state = self._state or "unsettled"
         return f"<Message {self.delivery_tag} from {self.queue_name!r}, {state}>"
-
-
-def _decompressed(body: bytes, method: object) -> bytes:
-    """A method that is not known here is the sender's doing, as a corrupt body is."""
-    try:
-        return decompress(body, method)  # type: ignore[arg-type]  # it checks
-    except SerializerNotInstalled as error:
-        raise DecodeError(str(error)) from error

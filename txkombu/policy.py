@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ._util.backoff import ReconnectPolicy
+from ._util.failures import without_frames
+from ._util.log_limit import LogLimit
+from ._util.shown import shown
+from .exceptions import DecodeError
+
 if TYPE_CHECKING:
     from .message import Message
 
 __all__ = [
     "FailurePolicy",
+    "ReconnectPolicy",
     "drop",
     "reject",
     "requeue_once",
@@ -53,9 +60,12 @@ def drop(message: Message, failure: Failure) -> None:
 
 
 def _say(message: Message, failure: Failure, fate: str) -> None:
+    if failure.check(DecodeError):
+        _say_undecodable(message, failure, fate)
+        return
     _log.failure(
         "Handling message {name} from queue {queue!r} failed; {fate}",
-        failure,
+        without_frames(failure),
         name=_name(message),
         message_id=message.properties_or_empty.get("message_id"),
         queue=message.queue_name,
@@ -63,13 +73,32 @@ def _say(message: Message, failure: Failure, fate: str) -> None:
     )
 
 
+def _say_undecodable(message: Message, failure: Failure, fate: str) -> None:
+    """One line, as it is no fault of this program, and not one for each."""
+    limit: LogLimit | None = getattr(message, "log_limit", None)
+    left_out = 0 if limit is None else limit.take()
+    if left_out is None:
+        return
+    more = f" (and {left_out} more before, not logged)" if left_out else ""
+    _log.error(
+        "Message {name} from queue {queue!r} cannot be decoded; {fate}: {error}{more}",
+        name=_name(message),
+        message_id=message.properties_or_empty.get("message_id"),
+        queue=message.queue_name,
+        fate=fate,
+        error=failure.getErrorMessage(),
+        more=more,
+    )
+
+
 def _name(message: Message) -> str:
     """Its message_id, or what else tells it from others."""
     message_id = message.properties_or_empty.get("message_id")
     if message_id is not None:
-        return repr(message_id)
-    info = message.delivery_info
-    return f"{message.delivery_tag} ({info['exchange']!r}, {info['routing_key']!r})"
+        return shown(message_id)
+    delivery = message.delivery_info
+    exchange, key = shown(delivery["exchange"]), shown(delivery["routing_key"])
+    return f"{message.delivery_tag} ({exchange}, {key})"
 
 
 def _fate(message: Message) -> str:

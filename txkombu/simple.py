@@ -34,6 +34,7 @@ class SimpleQueue:
     @param serializer: the default for L{put}.
     @param compression: the default for L{put}.
     @param accept: what may be decoded; see L{Consumer}.
+    @param max_body_size: what a body may become; see L{Consumer}.
     """
 
     Empty = Empty
@@ -46,15 +47,18 @@ class SimpleQueue:
         serializer: str | None = None,
         compression: str | None = None,
         accept: list[str] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
         queue = name if isinstance(name, Queue) else _queue_named(name)
-        self._consumer = Consumer(channel, queue, no_ack=no_ack, accept=accept)
+        self._consumer = Consumer(
+            channel, queue, no_ack=no_ack, accept=accept, max_body_size=max_body_size
+        )
         self.channel = self._consumer.channel
         [self.queue] = self._consumer.queues  # type: ignore[misc]  # a list by now
         self._producer = Producer(
             self.channel,
             self.queue.exchange,
-            routing_key=_key_to(self.queue),
+            routing_key=self.queue.routing_key,
             serializer=serializer,
             compression=compression,
         )
@@ -129,11 +133,6 @@ class SimpleQueue:
 
 def _queue_named(name: str) -> Queue:
     return Queue(name, Exchange(name, "direct"), routing_key=name)
-
-
-def _key_to(queue: Queue) -> str:
-    """The default exchange reaches a queue by its name."""
-    return queue.routing_key if queue.exchange is not None else queue.name
 
 
 def _or_empty(message: Message | None) -> Message:

@@ -15,15 +15,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.processes import TWIST, TWISTD, Running, run_python
 from txkombu import Consumer, __version__
-from txkombu.cli.consumer_loader import ConsumerNotFound, consumer_named
+from txkombu.cli.consumer_loader import (
+    ConsumerNotFound,
+    consumer_named,
+    forget_working_directory,
+)
 from txkombu.cli.tap import Options, makeService
 from txkombu.service import ConsumerService
 from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
 
 MODULE = """
-import os
+import os, threading, time
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from txkombu import BrokerConnection, Consumer, Exchange, Producer, Queue
 
 NUMBERS = Queue("numbers", Exchange("numbers"), "numbers")
@@ -70,6 +75,64 @@ def needs_nothing():
     pass
 
 
+def exits(channel):
+    raise SystemExit("DATABASE_URL is not set")
+
+
+def exits_well(channel):
+    raise SystemExit
+
+
+def interrupted(channel):
+    raise KeyboardInterrupt
+
+
+def closes_generators(channel):
+    raise GeneratorExit
+
+
+class Threads(Slow):
+    def receive(self, number, message):
+        def work():
+            print("begin", number)
+            while not os.path.exists("enough"):
+                time.sleep(0.01)
+        return deferToThread(work)
+
+
+def threads(channel):
+    reactor.callWhenRunning(publish)
+    return Threads(channel)
+
+
+class Blocks(Slow):
+    def receive(self, number, message):
+        print("begin", number)
+        time.sleep(3600)
+
+
+def blocks(channel):
+    reactor.callWhenRunning(publish)
+    return Blocks(channel)
+
+
+class LeavesThread(Slow):
+    def receive(self, number, message):
+        threading.Thread(target=time.sleep, args=[3600]).start()
+        print("begin", number, message.ack())
+
+
+def leaves_thread(channel):
+    reactor.callWhenRunning(publish)
+    return LeavesThread(channel)
+
+
+def looks_about(channel):
+    import sys
+    print("looks in", [each for each in sys.path if each in ("", os.getcwd())])
+    import here_only
+
+
 a_number = 42
 """
 
@@ -103,6 +166,29 @@ class ModuleCase(SynchronousTestCase):
         self.patch(sys, "path", [each for each in sys.path if each not in ("", ".")])
         self.patch(sys, "dont_write_bytecode", True)
         invalidate_caches()
+
+
+BLOCKED = """
+import time
+from txkombu.cli.last_resort import LastResort
+
+last_resort = LastResort(lambda: 3)
+last_resort.start()
+last_resort.end_at(time.monotonic() + 1e12)
+time.sleep(0.1)
+last_resort.end_at(time.monotonic() + 0.1)
+print("written")
+time.sleep(3600)
+"""
+
+
+class LastResortTests(ModuleCase):
+    """The end of a process that does not end by itself."""
+
+    def test_blocked(self) -> None:
+        """At the last deadline set, what was printed is written, and that is all."""
+        done = run_python("-c", BLOCKED, cwd=self.home)
+        self.assertEqual((done.returncode, done.stdout), (3, "written\n"), done.stderr)
 
 
 class NameTests(ModuleCase):
@@ -147,6 +233,42 @@ class NameTests(ModuleCase):
             error = self.assertRaises(ConsumerNotFound, consumer_named, name)
             self.assertIn("is not of the form package.module:Name", str(error))
             self.assertNotIn("s3cr3t", str(error))
+
+    def test_path(self) -> None:
+        """The current directory is imported from only while the name is looked up."""
+        self.go_home()
+        before = list(sys.path)
+        consumer_named(f"{self.module}:Slow")
+        self.assertEqual(sys.path, before)
+        self.assert_bad("numburs:Slow", "there is no module 'numburs'")
+        self.assertEqual(sys.path, before)
+
+    def test_forgotten(self) -> None:
+        """Where Python has put it first, it is forgotten; elsewhere it stays."""
+        self.go_home()
+        for first in ("", os.getcwd()):
+            self.patch(sys, "path", [first, "lib", os.getcwd()])
+            forget_working_directory()
+            self.assertEqual(sys.path, ["lib", os.getcwd()])
+            forget_working_directory()
+            self.assertEqual(sys.path, ["lib", os.getcwd()])
+
+    def test_module_exits(self) -> None:
+        """A module that exits when it is imported is told as one that fails."""
+        self.go_home()
+        for number, code in enumerate(("sys.exit()", "sys.exit(0)", "sys.exit('no')")):
+            self.write(f"exiting_{number}", f"import sys\n{code}\n")
+            self.assert_bad(
+                f"exiting_{number}:Slow", f"'exiting_{number}' cannot be imported: Sys"
+            )
+        self.write("generators", "raise GeneratorExit")
+        self.assert_bad("generators:Slow", "cannot be imported: GeneratorExit: ")
+
+    def test_attribute_fails(self) -> None:
+        """A module may fail when it is asked for the name."""
+        self.go_home()
+        self.write("asked", "def __getattr__(name):\n    raise SystemExit(name)\n")
+        self.assert_bad("asked:Slow", "'asked:Slow' cannot be had: SystemExit: ")
 
     def test_no_module(self) -> None:
         """A module that is missing is named; so is the package it is not in."""
@@ -321,6 +443,14 @@ class TwistdTests(ProcessCase):
         self.assertIn("ConsumerService#critical] The service halts", running.output)
         self.assertIsNone(running.process.poll())
 
+    def test_exits(self) -> None:
+        """A consumer that asks for the end of the program when made has it."""
+        for program in (("-c", TWISTD, "-n"), ("-c", TWIST)):
+            running = self.start(*program, "kombu", consumer="exits")
+            self.assertEqual(running.wait(), 1)
+            self.assertIn("The service halts", running.output)
+            self.assertRegex(running.output, r"(?m)^(.*\] )?DATABASE_URL is not set$")
+
     def test_wrong(self) -> None:
         """A wrong configuration is one line, and an exit code that is not 0."""
         for program in (("-c", TWISTD, "-n"), ("-c", TWIST)):
@@ -364,6 +494,118 @@ class ServeTests(ProcessCase):
         running.process.terminate()
         self.assertEqual(running.wait(), 0)
         self.assertIn("still at work after 0.2 s", running.output)
+
+    def test_threads(self) -> None:
+        """
+        Nor is a handler's thread waited for any longer, or one that it has left
+        behind.
+        """
+        for consumer in ("threads", "leaves_thread"):
+            running = self.start(
+                *self.serve, "--shutdown-timeout", "0.2", consumer=consumer
+            )
+            running.wait_for("begin 1")
+            running.process.terminate()
+            self.assertEqual(running.wait(), 0)
+            self.assertRegex(running.output, "Ending without .*[tT]hread.*, still at")
+
+    def test_blocks(self) -> None:
+        """Nor does one that blocks the reactor hold it up for ever."""
+        running = self.start(
+            *self.serve, "--shutdown-timeout", "0.2", consumer="blocks"
+        )
+        running.wait_for("begin 1")
+        running.process.terminate()
+        self.assertEqual(running.wait(), 0)
+        self.assertIn("Ending without MainThread, still at work", running.output)
+
+    def test_thread_that_ends(self) -> None:
+        """A thread that ends in time does not end the process in another way."""
+        running = self.start(*self.serve, consumer="threads")
+        running.wait_for("begin 1")
+        running.process.terminate()
+        running.wait_for("Received SIGTERM")
+        self.home.joinpath("enough").touch()
+        self.assertEqual(running.wait(), 0)
+        self.assertNotIn("Ending without", running.output)
+
+    def test_making_exits(self) -> None:
+        """A consumer that exits when it is made halts the service, too."""
+        for consumer, text in (
+            ("exits", "SystemExit: DATABASE_URL is not set"),
+            ("exits_well", "raised SystemExit\n"),
+            ("interrupted", "raised KeyboardInterrupt\n"),
+            ("closes_generators", "raised GeneratorExit\n"),
+        ):
+            running = self.start(*self.serve, consumer=consumer)
+            self.assertEqual(running.wait(), 1)
+            self.assertIn(text, running.output)
+            self.assertRegex(running.output, r"line \d+, in \w*" + consumer)
+            self.assertIn("#critical] The service halts", running.output)
+
+    def test_asyncio(self) -> None:
+        """A module of consumers may choose asyncio's reactor, and await what it has."""
+        self.write(
+            "chooses",
+            f"""
+            from twisted.internet import asyncioreactor
+            asyncioreactor.install()
+            import asyncio
+            from {self.module} import Slow, publish, reactor
+
+            class Sleeps(Slow):
+                async def receive(self, number, message):
+                    await asyncio.sleep(0.01)
+                    print("slept", await message.ack())
+
+            def sleeps(channel):
+                reactor.callWhenRunning(publish)
+                return Sleeps(channel)
+            """,
+        )
+        self.module = "chooses"
+        running = self.start(*self.serve, consumer="sleeps")
+        running.wait_for("slept Settlement.SENT")
+        running.process.terminate()
+        self.assertEqual(running.wait(), 0)
+
+    def test_working_directory(self) -> None:
+        """
+        Once the consumers are imported nothing is imported from the current
+        directory: a message's header cannot ask for that.
+        """
+        self.write("here_only", "")
+        done = run_python(
+            *(*self.serve, "--broker", "memory://cli"),
+            *("--consumer", f"{self.module}:looks_about"),
+            cwd=self.home,
+        )
+        self.assertIn("looks in []", done.stdout)
+        self.assertIn("No module named 'here_only'", done.stderr)
+
+    def test_closes(self) -> None:
+        """So does a handler that closes what it consumes with."""
+        for what in ("self", "self.channel", "self.channel.connection"):
+            self.write(
+                "closes",
+                f"""
+                from {self.module} import Slow, publish, reactor
+
+                class Closes(Slow):
+                    def receive(self, number, message):
+                        {what}.close()
+                        message.ack()
+
+                def closes(channel):
+                    reactor.callWhenRunning(publish)
+                    return Closes(channel)
+                """,
+            )
+            before, self.module = self.module, "closes"
+            running = self.start(*self.serve, consumer="closes")
+            self.module = before
+            self.assertEqual(running.wait(), 1)
+            self.assertIn("closed by this program", running.output)
 
     def test_halted(self) -> None:
         """An error that halts the service gives exit code 1."""

@@ -20,6 +20,7 @@ from txkombu.core.publish_queue import PublishQueue
 from txkombu.exceptions import (
     ChannelClosed,
     ConnectionClosed,
+    NotSupported,
     OperationTimeout,
     OutcomeUnknown,
     SerializerNotInstalled,
@@ -356,17 +357,47 @@ class ConsumerTests(CornerTestCase):
 
     def test_qos_of_the_only_consumer_of_a_brief_queue(self) -> None:
         """
-        An exclusive consumer has to end before it starts with another limit,
-        and its queue goes with it.
+        An exclusive consumer would have to end before it starts with another limit,
+        and its queue would go with it: that is refused, and all goes on.
         """
+        for exclusive in (False, True):
+            queue = Queue(
+                "brief", EXCHANGE, "brief", auto_delete=True, exclusive=exclusive
+            )
+            consumer = Consumer(
+                self.connection, queue, callbacks=[self.take], exclusive=True
+            )
+            self.result_of(consumer.consume())
+            refused = self.failureResultOf(consumer.qos(prefetch_count=3), NotSupported)
+            self.assertIn("'brief' goes with its last consumer", str(refused.value))
+            self.publish("again", "brief")
+            self.assertEqual(self.got, ["again"])
+            self.result_of(consumer.close())
+            self.got.clear()
+
+    def test_qos_of_a_brief_queue(self) -> None:
+        """One that is not exclusive starts anew before it ends: nothing is lost."""
         queue = Queue("brief", EXCHANGE, "brief", auto_delete=True)
-        consumer = Consumer(
-            self.connection, queue, callbacks=[self.take], exclusive=True
-        )
+        consumer = Consumer(self.connection, queue, prefetch_count=1)
         self.result_of(consumer.consume())
+        for number in range(4):
+            self.publish(number, "brief")
         self.result_of(consumer.qos(prefetch_count=3))
-        self.publish("again", "brief")
-        self.assertEqual(self.got, ["again"])
+        for number in range(4):
+            message = self.result_of(consumer.take())
+            self.assertEqual(message.payload, number)
+            self.result_of(message.ack())
+
+    def test_flow_of_a_brief_queue(self) -> None:
+        """Stopping for a while deletes no queue that goes with its last consumer."""
+        queue = Queue("brief", EXCHANGE, "brief", auto_delete=True)
+        consumer = Consumer(self.connection, queue, callbacks=[self.take])
+        self.result_of(consumer.consume())
+        self.result_of(consumer.flow(False))
+        self.publish("kept", "brief")
+        self.assertEqual(self.got, [])
+        self.result_of(consumer.flow(True))
+        self.assertEqual(self.got, ["kept"])
 
     def test_dropping_a_queue_while_others_start(self) -> None:
         """Cancelling one queue touches no other, whatever is under way."""
@@ -440,7 +471,7 @@ class ConsumerTests(CornerTestCase):
         self.failureResultOf(changing, ChannelClosed)
         self.assertFalse(consumer.consuming_from("feed"))
 
-    def test_a_paused_channel_is_still_paused_after_a_loss(self) -> None:
+    def test_slow_without_acks_after_a_loss(self) -> None:
         """A slow no_ack consumer is flooded by no new session either."""
         at_work: list[Deferred[None]] = []
 
@@ -452,14 +483,31 @@ class ConsumerTests(CornerTestCase):
         self.consumer(handle, no_ack=True, prefetch_count=2)
         for number in range(10):
             self.publish(number)
-        self.assertEqual(self.broker.waiting_in("feed"), 8)
+        self.assertEqual(self.broker.waiting_in("feed"), 6)
         self.broker.drop()
         self.wait(2)
-        self.assertEqual(self.broker.waiting_in("feed"), 8)
+        self.assertEqual(self.broker.waiting_in("feed"), 6)
         while at_work:
             at_work.pop(0).callback(None)
             self.flush()
         self.assertEqual(self.got, list(range(10)))
+
+    def test_nobody_waits_for_one_without_acks(self) -> None:
+        """A slow no_ack consumer holds up neither other consumers nor confirms."""
+        slow = Consumer(self.connection, QUEUE, no_ack=True, prefetch_count=2)
+        channel = slow.channel
+        other = Queue("other", EXCHANGE, "other")
+        beside = Consumer(channel, other, callbacks=[self.take])
+        self.result_of(slow.consume())
+        self.result_of(beside.consume())
+        producer = Producer(channel, EXCHANGE)
+        for number in range(5):
+            self.result_of(producer.publish(number, "importer"))
+        self.result_of(producer.publish("first", "other"))
+        self.assertEqual(self.got, ["first"])
+        for end in (slow.cancel, slow.close):
+            self.result_of(end())
+            self.assertEqual(self.broker.waiting_in("feed"), 5, "none was begun with")
 
     def test_what_needs_no_ack_is_not_kept(self) -> None:
         """A message that needs no ack is the taker's alone."""
@@ -472,24 +520,6 @@ class ConsumerTests(CornerTestCase):
         known = {id(each) for each in before}
         kept = [each for each in messages_alive() if id(each) not in known]
         self.assertEqual(kept, [])
-
-    def test_end_of_one_that_paused_the_channel(self) -> None:
-        """Others on its channel receive again when it is cancelled or closed."""
-        other = Queue("other", EXCHANGE, "other")
-        for end in (Consumer.cancel, Consumer.close):
-            channel = self.result_of(self.connection.channel())
-            slow = Consumer(channel, QUEUE, no_ack=True, prefetch_count=2)
-            beside = Consumer(channel, other, callbacks=[self.take])
-            self.result_of(slow.consume())
-            self.result_of(beside.consume())
-            for number in range(5):
-                self.publish(number)
-            self.publish("first", "other")
-            self.assertEqual(self.got, [])
-            self.result_of(end(slow))
-            self.assertEqual(self.got, ["first"])
-            self.result_of(channel.close())
-            self.got.clear()
 
     def test_what_comes_after_a_cancel(self) -> None:
         """Messages that were on their way are handed back unhandled."""
@@ -718,7 +748,7 @@ class PublisherTests(SynchronousTestCase):
 
     def test_give_up(self) -> None:
         """They are told why."""
-        publisher = PublishQueue(Clock(), lambda: "waiting")
+        publisher = PublishQueue(Clock(), lambda: "waiting", lambda *told: None)
         waiting: Deferred[None] = publisher.when_ready()
         publisher.give_up(SessionLost("no more"))
         self.failureResultOf(waiting, SessionLost)

@@ -341,3 +341,34 @@ class ConsumeTests(Harness):
         for delivery in got:
             channel.ack(delivery.tag, False)
         await journal.first("got", 6)
+
+    @needs(Can.CHANNEL_PREFETCH)
+    async def test_qos_of_channel_first(self) -> None:
+        """
+        A limit of the channel that was set first holds beside the prefetch counts
+        of the consumers, whatever they are.
+        """
+        channel = await self.channel()
+        queues = [await self.queue(channel) for _ in range(3)]
+        await self.done(channel.basic_qos(4))
+        inboxes = [Inbox() for _ in queues]
+        for queue in queues:
+            await self.put(channel, queue, *(b"%d" % number for number in range(9)))
+        for queue, inbox, count in zip(queues, inboxes, (7, 100, 0), strict=True):
+            await consume(channel, queue, queue.name, inbox, prefetch_count=count)
+        await inboxes[0].first(4)
+        left = [await self.ready(channel, queue) for queue in queues]
+        self.assertEqual(left, [5, 9, 9])
+
+    @needs(Can.CHANNEL_PREFETCH)
+    async def test_qos_of_channel_goes_on(self) -> None:
+        """A consumer within both limits gets everything as it settles."""
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await self.done(channel.basic_qos(5))
+        inbox = Inbox(lambda delivery: channel.ack(delivery.tag, False))
+        await consume(channel, queue, "tag", inbox, prefetch_count=2)
+        bodies = [b"%d" % number for number in range(50)]
+        await self.put(channel, queue, *bodies)
+        await inbox.first(50)
+        self.assertEqual(inbox.bodies, bodies)

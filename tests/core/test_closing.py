@@ -12,7 +12,12 @@ from tests.contract.harness import Probe
 from tests.support.fakes import Call, FakeChannel, FakeSession, FakeTransport
 from txkombu import BrokerConnection, Exchange, Producer
 from txkombu.core.publish_queue import WINDOW
-from txkombu.exceptions import NotSent, OutcomeUnknown, ResourceError
+from txkombu.exceptions import (
+    ChannelClosed,
+    NotSent,
+    OutcomeUnknown,
+    ResourceError,
+)
 
 ANSWER = 5
 """Seconds that a broker is given for an answer."""
@@ -172,3 +177,91 @@ class SlowTests(ClosingTestCase):
         self.assertEqual(closing.outcomes, [None])
         self.assertEqual(len(self.session.channels), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class OpeningTests(SynchronousTestCase):
+    """Closing while the channel is being opened for what was published."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = FakeTransport()
+        self.connection = BrokerConnection(
+            transport=self.transport, reactor=self.clock, operation_timeout=30
+        )
+        self.producer = Producer(self.connection, Exchange(""), "q")
+        self.session = FakeSession(prompt=False)
+
+    def published(self) -> Probe:
+        """Publish, which begins to connect."""
+        return Probe(self.producer.publish("x", timeout=1000))
+
+    def connect(self) -> None:
+        """Let the connection come up."""
+        self.transport.attempts[-1].succeed(self.session)
+
+    def closings(self) -> list[Any]:
+        """The ways to close."""
+        return [self.producer.close, self.producer.channel.close, self.connection.close]
+
+    def test_goes_out(self) -> None:
+        """What was published goes out and has its verdict before the channel closes."""
+        for number in range(3):
+            self.setUp()
+            verdict = self.published()
+            closing = Probe(self.closings()[number]())
+            self.clock.advance(3)
+            self.connect()
+            [channel] = self.session.channels
+            [sent] = channel.called("basic_publish")
+            self.assertEqual((verdict.fired, closing.fired), (False, False))
+            self.assertEqual(channel.called("close"), [])
+            sent.succeed()
+            self.assertEqual(verdict.outcomes, [None])
+            [closed] = channel.called("close")
+            closed.succeed()
+            self.assertTrue(closing.fired)
+
+    def test_refused(self) -> None:
+        """If the connection is refused, both end at once."""
+        verdict = self.published()
+        closing = Probe(self.producer.channel.close())
+        self.transport.attempts[-1].fail(ResourceError("no"))
+        self.assertIsInstance(verdict.outcome, NotSent)
+        self.assertTrue(closing.fired)
+
+    def test_bounded(self) -> None:
+        """It is waited for no longer than an operation may take."""
+        verdict = self.published()
+        closing = Probe(self.producer.channel.close())
+        self.clock.advance(29)
+        self.assertFalse(closing.fired)
+        self.clock.advance(1)
+        self.assertTrue(closing.fired)
+        self.assertIsInstance(verdict.outcome, NotSent)
+
+    def test_nothing_published(self) -> None:
+        """Without a message nobody waits."""
+        opening = Probe(self.connection.channel())
+        closing = Probe(self.producer.channel.close())
+        self.assertTrue(closing.fired)
+        self.assertFalse(opening.fired)
+        self.connection.close()
+
+    def test_waiting_for_the_next_attempt(self) -> None:
+        """While nothing is under way the messages are told, and nobody waits."""
+        self.published()
+        self.connect()
+        self.connection.drop()
+        verdict = self.published()
+        closing = Probe(self.producer.channel.close())
+        self.assertTrue(closing.fired)
+        self.assertIsInstance(verdict.outcome, NotSent)
+        self.connection.close()
+
+    def test_later_publishes(self) -> None:
+        """What is published after the call to close is refused."""
+        self.published()
+        self.producer.channel.close()
+        late = self.published()
+        self.assertIsInstance(late.outcome, ChannelClosed)
+        self.connection.close()

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.fakes import Call, FakeChannel
 from txkombu import Exchange
 from txkombu.core.publish_queue import (
+    AT_ONCE,
     MAX_PENDING,
     MAX_PENDING_BYTES,
     TURN,
@@ -41,7 +42,10 @@ class PublisherTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.phase = "waiting for the connection"
-        self.publisher = PublishQueue(self.clock, lambda: self.phase)
+        self.refused: list[tuple[PublishRequest, Exception]] = []
+        self.publisher = PublishQueue(
+            self.clock, lambda: self.phase, lambda *told: self.refused.append(told)
+        )
         self.channel = FakeChannel()
 
     def up(self) -> None:
@@ -720,15 +724,31 @@ class TurnTests(PublisherTestCase):
         self.up()
 
     def test_by_count(self) -> None:
-        """After two hundred the next one waits for the next turn."""
-        for _ in range(TURN):
-            self.successResultOf(self.publish(confirm=False))
+        """Two hundred go out; the first fifty say so at once, the others next turn."""
+        sent = [self.publish(confirm=False) for _ in range(TURN)]
+        self.assertEqual([each.called for each in sent].count(True), AT_ONCE)
+        self.assertEqual(len(self.sent), TURN)
         self.assertFalse(self.publisher.is_ready)
         over = self.publish(b"over", confirm=False)
         self.assertNoResult(over)
         self.assertEqual(len(self.sent), TURN)
         self.clock.advance(0)
         self.successResultOf(over)
+        self.assertTrue(all(each.called for each in sent))
+
+    def test_cancelled_when_sent(self) -> None:
+        """Cancelling one that was sent stops only the waiting."""
+        sent = [self.publish(confirm=False) for _ in range(AT_ONCE + 2)]
+        sent[-1].cancel()
+        self.failureResultOf(sent[-1], CancelledError)
+        self.clock.advance(0)
+        self.successResultOf(sent[-2])
+
+    def test_closed_when_sent(self) -> None:
+        """One that was sent says so at a close, too."""
+        sent = [self.publish(confirm=False) for _ in range(AT_ONCE + 1)]
+        self.publisher.close(ChannelClosed("closed"))
+        self.successResultOf(sent[-1])
 
     def test_by_bytes(self) -> None:
         """After 64 KiB too."""
@@ -765,7 +785,7 @@ class TurnTests(PublisherTestCase):
         self.publish(confirm=False)
         self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        for _ in range(TURN):
+        for _ in range(AT_ONCE):
             self.successResultOf(self.publish(confirm=False))
 
     def test_loop_of_callbacks(self) -> None:
@@ -776,11 +796,18 @@ class TurnTests(PublisherTestCase):
             nonlocal count
             count += 1
             if count < 2000:
+                through(8)
+
+        def through(helpers: int) -> None:
+            if helpers:
+                through(helpers - 1)
+            else:
                 self.publish(confirm=False).addCallback(again)
 
         again(None)
-        self.assertLessEqual(count, TURN + 1)
-        self.clock.advance(0)
+        self.assertLessEqual(count, AT_ONCE + 1)
+        while self.clock.getDelayedCalls():
+            self.clock.advance(0)
         self.assertEqual(count, 2000)
 
     def test_loop_that_awaits(self) -> None:

@@ -19,6 +19,7 @@ from txkombu.exceptions import (
     AuthenticationFailed,
     ConnectError,
     ConnectionClosed,
+    OperationTimeout,
     SessionLost,
     TransportNotAvailable,
 )
@@ -38,12 +39,14 @@ class KeeperTestCase(SynchronousTestCase):
         self.restored: list[ISession] = []
         self.restore_at_once = True
         self.flows: list[bool] = []
+        self.forgotten: list[State] = []
         self.reconnector = Reconnector(
             parameters_for(self.urls),
             self.transport_for,
             None,
             self.clock,
             self.restore,
+            lambda: self.forgotten.append(self.reconnector.state),
             self.flows.append,
         )
         self.reconnector._backoff._jitter = lambda: 0.0
@@ -167,6 +170,7 @@ class ConnectTests(KeeperTestCase):
             None,
             self.clock,
             self.restore,
+            self.forgotten.clear,
             self.flows.append,
         )
         self.failureResultOf(reconnector.when_up(), TransportNotAvailable)
@@ -291,6 +295,102 @@ class AlternatesTests(KeeperTestCase):
         self.reconnector._transport_for = missing
         self.reconnector.when_up()
         self.assertEqual(self.hosts(), ["two"])
+
+    def freeze(self, seconds: float = 10) -> None:
+        """Have the last attempt fail after its timeout."""
+        self.clock.advance(seconds)
+        self.attempt.fail(OperationTimeout("connecting", seconds, "login"))
+
+    def test_frozen(self) -> None:
+        """
+        One that costs its timeout does so once: from then on it is tried last, until
+        it fails at once, or works.
+        """
+        self.reconnector.when_up()
+        self.freeze()
+        self.accept()
+        self.assertEqual(self.hosts(), ["one", "two"])
+        for _ in range(3):
+            self.transport.attempts.clear()
+            self.lose_for_long()
+            self.assertEqual(self.hosts(), ["two"])
+            self.accept()
+        self.transport.attempts.clear()
+        self.lose_for_long()
+        for _ in range(2):
+            self.attempt.fail(ConnectError("down"))
+        self.assertEqual(self.hosts(), ["two", "three", "one"])
+        self.accept()
+        self.transport.attempts.clear()
+        self.lose_for_long()
+        self.assertEqual(self.hosts(), ["one"])
+
+    def lose_for_long(self) -> None:
+        """Lose the session, and wait for the next attempt."""
+        attempts = len(self.transport.attempts)
+        if attempts:
+            self.lose()
+        else:
+            session = self.reconnector._live
+            assert session is not None
+            self.reconnector.session_lost(SessionLost("cut"))
+        self.clock.advance(30)
+
+    def test_two_are_frozen(self) -> None:
+        """Of several that are frozen, and where all are, the order stays."""
+        waiting = self.reconnector.when_up()
+        self.freeze()
+        self.freeze()
+        self.accept()
+        self.successResultOf(waiting)
+        self.transport.attempts.clear()
+        self.lose_for_long()
+        self.freeze()
+        self.freeze()
+        self.freeze()
+        self.assertEqual(self.hosts(), ["three", "one", "two"])
+        self.clock.advance(30)
+        self.assertEqual(self.hosts(), ["three", "one", "two", "one"])
+
+    def test_refused_slowly_and_at_once(self) -> None:
+        """What fails at once keeps its place, whatever it fails with."""
+        self.reconnector.when_up()
+        self.freeze(0.5)
+        self.accept()
+        self.transport.attempts.clear()
+        self.lose_for_long()
+        self.assertEqual(self.hosts(), ["one"])
+
+    def test_frozen_while_restoring(self) -> None:
+        """One that logs us in and answers nothing then is tried last, too."""
+        self.reconnector.when_up()
+        self.accept()
+        self.restore_at_once = False
+        self.transport.attempts.clear()
+        self.lose_for_long()
+        self.accept()
+        self.clock.advance(30)
+        self.restoring[0].errback(OperationTimeout("restoring", 30))
+        self.restore_at_once = True
+        self.clock.advance(30)
+        self.assertEqual(self.hosts(), ["one", "two"])
+
+    def test_given_up_after_long(self) -> None:
+        """Nor does one that its callers gave up cost its time again."""
+        self.reconnector.when_up().addErrback(lambda _: None).cancel()
+        self.assertEqual(self.hosts(), ["one"])
+        waiting = self.reconnector.when_up()
+        self.assertEqual(self.hosts(), ["one", "two"])
+        self.clock.advance(5)
+        waiting.addErrback(lambda _: None).cancel()
+        self.reconnector.when_up()
+        self.assertEqual(self.hosts(), ["one", "two", "three"])
+        self.accept()
+        self.transport.attempts.clear()
+        self.lose_for_long()
+        self.attempt.fail(ConnectError("down"))
+        self.attempt.fail(ConnectError("down"))
+        self.assertEqual(self.hosts(), ["one", "three", "two"])
 
     def test_most_hopeful(self) -> None:
         """

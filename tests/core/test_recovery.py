@@ -7,9 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests.support.fakes import FakeSession, FakeTransport
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 from txkombu.core.lifecycle import State
 from txkombu.exceptions import (
@@ -71,6 +74,71 @@ class RecoveryTestCase(BrokerTestCase):
         """Publish over a connection that is not part of the test."""
         producer = Producer(self.connect(), EXCHANGE, auto_declare=False)
         self.result_of(producer.publish(body, key))
+
+
+class OrderTests(SynchronousTestCase):
+    """In which order a channel comes back."""
+
+    def test_consumers_before_publishes(self) -> None:
+        """
+        What waits to be published goes out after the consumers were started: it may
+        ask for replies to one of them.
+        """
+        clock, transport = Clock(), FakeTransport()
+        connection = BrokerConnection(transport=transport, reactor=clock)
+        opening = connection.channel()
+        transport.attempts[-1].succeed(FakeSession())
+        channel = self.successResultOf(opening)
+        consumer = Consumer(channel, Queue("replies"), auto_declare=False)
+        self.successResultOf(consumer.consume())
+        connection.drop()
+        producer = Producer(channel, "", auto_declare=False)
+        producer.publish("request", "server", reply_to="replies")
+        clock.advance(2)
+        session = FakeSession()
+        transport.attempts[-1].succeed(session)
+        [restored] = session.channels
+        names = [call.name for call in restored.calls]
+        self.assertLess(names.index("basic_consume"), names.index("basic_publish"))
+        connection.close()
+
+
+class ClosedTests(RecoveryTestCase):
+    """After a close no handler begins."""
+
+    def test_waiting_messages(self) -> None:
+        """They go back to their queue, whatever is closed, and acks still count."""
+        for closing in ("consumer", "channel", "connection"):
+            connection = self.connect()
+            at_work: list[Message] = []
+            gate: Deferred[None] = Deferred()
+
+            def handle(
+                payload: Any,
+                message: Message,
+                at_work: list[Message] = at_work,
+                gate: Deferred[None] = gate,
+            ) -> Deferred[None]:
+                at_work.append(message)
+                return gate
+
+            consumer = Consumer(connection, QUEUE, callbacks=[handle], concurrency=1)
+            self.result_of(consumer.consume())
+            for number in range(3):
+                self.publish(number)
+            close = {
+                "consumer": consumer.close,
+                "channel": consumer.channel.close,
+                "connection": connection.close,
+            }[closing]
+            closed = close()
+            at_work[0].ack()
+            gate.callback(None)
+            self.flush()
+            self.successResultOf(closed)
+            self.assertEqual(len(at_work), 1)
+            self.assertEqual(self.broker.waiting_in("feed"), 2, closing)
+            self.result_of(QUEUE(self.connection).purge())
 
 
 class ConsumersComeBackTests(RecoveryTestCase):

@@ -134,8 +134,33 @@ class StartTests(SubscriptionTestCase):
         """With no_ack a message needs no settling."""
         self.consume(no_ack=True)
         self.consumed()[0].arguments[6](delivery(5))
-        self.assertTrue(self.received[0].no_ack)
+        [message] = self.received
+        self.assertTrue(message.no_ack)
+        self.assertEqual(self.channel.unfinished_work(), [])
+        self.assertEqual(self.own.settled, [])
+        message.begin()
+        message.begin()
+        self.assertEqual(self.own.settled, [("ack", 5, False)])
         self.assertEqual(self.channel.unsettled, [])
+        self.end()
+
+    def test_no_ack_at_the_broker(self) -> None:
+        """The broker is asked for acks: then the prefetch count bounds what comes."""
+        self.consume(no_ack=True, prefetch_count=0)
+        arguments = self.consumed()[0].arguments
+        self.assertEqual((arguments[2], arguments[5]), (False, 100))
+        self.end()
+
+    def test_direct_reply_to(self) -> None:
+        """But not for replies of direct reply-to, which must not be acked."""
+        self.queue.name = "amq.rabbitmq.reply-to"
+        self.consume(no_ack=True)
+        arguments = self.consumed()[0].arguments
+        self.assertIs(arguments[2], True)
+        arguments[6](delivery(5))
+        self.assertTrue(self.received[0].no_ack)
+        self.received[0].begin()
+        self.assertEqual(self.own.settled, [])
         self.end()
 
     def test_refused(self) -> None:

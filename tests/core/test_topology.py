@@ -24,10 +24,12 @@ from txkombu.exceptions import (
     AccessRefused,
     BrokerError,
     ChannelClosed,
+    ConnectionForced,
     NotFound,
     NotSupported,
     OperationTimeout,
     PreconditionFailed,
+    ResourceError,
     SessionLost,
 )
 from txkombu.interfaces import Capability, QueueDeclareOk
@@ -414,6 +416,26 @@ class LossTests(TopologyTestCase):
         self.session.channels[0].die()
         self.failureResultOf(replaying, SessionLost)
 
+    def test_connection_of_its_own(self) -> None:
+        """
+        That a declaration had no connection is no refusal of it: nothing is left out,
+        another session restores all.
+        """
+        for error in (ResourceError("no more"), ConnectionForced("shutting down")):
+            for lost in (0, 1):
+                self.session = FakeSession()  # type: ignore[assignment]  # in its place, for this test
+                errors = [NotFound("no"), NotFound("no")]
+                errors[lost] = error  # type: ignore[call-overload]  # any will do
+                self.session.refuse["exchange_declare"] = lambda exchange, passive: (
+                    errors.pop(0)  # noqa: B023  # called in this turn
+                )
+                self.failureResultOf(self.topology.replay(self.session), type(error))
+
+    def test_no_channel(self) -> None:
+        """So it is if there is no connection for a channel."""
+        self.session.answers["open_channel"] = ResourceError("no more")
+        self.failureResultOf(self.topology.replay(self.session), ResourceError)
+
     def test_lost_before(self) -> None:
         """So does a session that is over already."""
         self.session.lost = True
@@ -602,10 +624,11 @@ class ServerNamedTests(TopologyTestCase):
         self.assertEqual(self.renamed, [(NAMED, "amq.gen-2")])
 
     def test_one_queue_is_refused(self) -> None:
-        """Any other refusal of the look is passed on."""
+        """Any other refusal of the look is logged: it may be there nevertheless."""
         self.session.refusals[f"queue_declare {NAMED}"] = AccessRefused("no")
-        replaying = self.topology.replay_queue(self.session, self.queue)
-        self.failureResultOf(replaying, AccessRefused)
+        with capturedLogs() as logged:
+            self.assertEqual(self.replay(self.queue), [("queue_declare", NAMED, True)])
+        self.assertIn("refused to restore", formatEvent(logged[0]))
 
 
 class OneQueueTests(TopologyTestCase):
@@ -682,20 +705,206 @@ class OneQueueTests(TopologyTestCase):
         self.failureResultOf(replaying, NotFound)
 
     def test_refused(self) -> None:
-        """A refusal at any step is passed on, and nothing is left out."""
+        """A refusal at any step is logged, and all that can be declared is."""
         for step, error in (
             ("exchange_declare media", PreconditionFailed("other type")),
             ("queue_declare video", PreconditionFailed("other arguments")),
+            ("queue_declare video", AccessRefused("no right to configure")),
             ("queue_bind video", NotFound("no exchange")),
             ("queue_bind video", NotSupported("it", "stomp")),
         ):
             self.session = StrictSession()
             self.session.refusals[step] = error
-            replaying = self.topology.replay_queue(self.session, self.video)
-            self.assertIs(self.failureResultOf(replaying).value, error)
+            with capturedLogs() as logged:
+                made = self.replay(self.video)
+            self.assertIn(str(error), formatEvent(logged[0]))
+            self.assertEqual(
+                list(dict.fromkeys(each[:2] for each in made)),
+                [
+                    ("exchange_declare", "media"),
+                    ("queue_declare", "video"),
+                    ("queue_bind", "video"),
+                ],
+            )
 
     def test_lost(self) -> None:
         """A loss is passed on."""
         self.session.lost = True
         replaying = self.topology.replay_queue(self.session, self.video)
         self.failureResultOf(replaying, SessionLost)
+
+
+class PresentTests(TopologyTestCase):
+    """What the broker has, as far as the session knows."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.video = Queue("video", MEDIA, "a")
+        self.topology.exchange_declared(MEDIA)
+        self.topology.queue_declared(self.video, False)
+        self.bound(self.video, "a")
+
+    def test_declared(self) -> None:
+        """What was declared is known, with its bindings."""
+        self.assertTrue(self.topology.knows(MEDIA))
+        self.assertTrue(self.topology.knows(self.video))
+        self.assertFalse(self.topology.knows(Queue("video", MEDIA, "b")))
+        self.assertFalse(self.topology.knows(Queue("video", max_length=1)))
+        self.assertFalse(self.topology.knows(Exchange("media", "fanout")))
+
+    def test_looked_up(self) -> None:
+        """What was only looked up is present, and was not declared."""
+        other = Queue("other")
+        self.topology.note_present(other)
+        self.assertTrue(self.topology.is_present(other))
+        self.assertFalse(self.topology.knows(other))
+
+    def test_may_vanish(self) -> None:
+        """What the broker can delete by itself is never known."""
+        for entity in (
+            Exchange("x", auto_delete=True),
+            Queue("q", auto_delete=True),
+            Queue("q", exclusive=True),
+            Queue("q", expires=60),
+            Queue("q", queue_arguments={"x-expires": 60_000}),
+        ):
+            if isinstance(entity, Exchange):
+                self.topology.exchange_declared(entity)
+            else:
+                self.topology.queue_declared(entity, False)
+            self.assertFalse(self.topology.knows(entity), entity)
+            self.assertFalse(self.topology.is_present(entity), entity)
+
+    def test_lost(self) -> None:
+        """Of another session nothing is known until all is restored."""
+        self.topology.session_lost()
+        self.assertFalse(self.topology.knows(MEDIA))
+        self.assertFalse(self.topology.knows(self.video))
+        self.replay()
+        self.assertTrue(self.topology.knows(MEDIA))
+        self.assertTrue(self.topology.knows(self.video))
+
+    def test_refused(self) -> None:
+        """What the broker refuses to restore is not known, whatever it is."""
+        for step, gone, left in (
+            ("exchange_declare media", MEDIA, self.video),
+            ("queue_declare video", self.video, MEDIA),
+            ("queue_bind video", self.video, MEDIA),
+        ):
+            self.session = StrictSession()
+            self.session.refusals[step] = AccessRefused("no")
+            self.replay()
+            self.assertFalse(self.topology.knows(gone), step)
+            self.assertTrue(self.topology.knows(left), step)
+
+    def test_refused_and_tried_again(self) -> None:
+        """What was refused, and only that, is tried again; then it is known."""
+        self.session.refusals["queue_bind video"] = NotFound("not yet")
+        self.replay()
+        self.assertEqual(len(self.topology.refused), 1)
+        self.session = StrictSession()
+        self.successResultOf(self.topology.replay_refused(self.session))
+        self.assertEqual(
+            self.session.declared, [("queue_bind", "video", "media", "a", {})]
+        )
+        self.assertTrue(self.topology.knows(self.video))
+        self.assertEqual(self.topology.refused, set())
+
+    def test_refused_and_deleted(self) -> None:
+        """What this program deletes is not tried again."""
+        self.session.refusals["queue_declare video"] = NotFound("home node is down")
+        self.replay()
+        self.topology.queue_deleted("video")
+        self.session = StrictSession()
+        self.successResultOf(self.topology.replay_refused(self.session))
+        self.assertEqual(self.session.declared, [])
+
+    def test_not_found(self) -> None:
+        """What the broker does not find is not known; the rest is."""
+        audio = Queue("audio")
+        self.topology.queue_declared(audio, False)
+        self.topology.not_found("video")
+        self.assertFalse(self.topology.knows(self.video))
+        self.assertTrue(self.topology.knows(MEDIA))
+        self.topology.not_found("media")
+        self.assertFalse(self.topology.knows(MEDIA))
+        self.assertTrue(self.topology.knows(audio))
+
+    def test_not_found_without_a_name(self) -> None:
+        """If the broker does not say what is missing, nothing is known."""
+        self.topology.not_found("")
+        self.assertFalse(self.topology.knows(MEDIA))
+        self.assertFalse(self.topology.knows(self.video))
+
+    def test_not_found_is_restored(self) -> None:
+        """What was not found is declared again on the next session."""
+        self.topology.not_found("media")
+        self.assertIn(("exchange_declare", "media", False), self.replay())
+
+    def test_lapses(self) -> None:
+        """Whoever asked once sees by a number that he has to ask again."""
+        for forget in (
+            lambda: self.topology.not_found("video"),
+            self.topology.session_lost,
+            lambda: self.topology.queue_deleted("video"),
+            lambda: self.topology.exchange_deleted("media"),
+        ):
+            before = self.topology.lapses
+            forget()
+            self.assertGreater(self.topology.lapses, before)
+
+
+class AutoDeleteTests(TopologyTestCase):
+    """Exchanges that go with their last binding."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.source = Exchange("source", "fanout", auto_delete=True)
+        self.topology.exchange_declared(self.source)
+        self.one, self.two = Queue("one"), Queue("two")
+        for queue in (self.one, self.two):
+            self.topology.queue_declared(queue, False)
+            self.bound(queue, "", self.source)
+
+    def declares_source(self) -> bool:
+        """Whether a new session declares the exchange."""
+        self.session = StrictSession()
+        return ("exchange_declare", "source", False) in self.replay()
+
+    def test_last_binding(self) -> None:
+        """With its last binding it is gone, and not declared again."""
+        self.topology.unbound(RecordedBinding(self.one, self.source, "", {}))
+        self.assertTrue(self.declares_source())
+        self.topology.unbound(RecordedBinding(self.two, self.source, "", {}))
+        self.assertFalse(self.declares_source())
+
+    def test_last_queue(self) -> None:
+        """So it is when its last queue is deleted."""
+        self.topology.queue_deleted("one")
+        self.assertTrue(self.declares_source())
+        self.topology.queue_deleted("two")
+        self.assertFalse(self.declares_source())
+
+    def test_one_behind_the_other(self) -> None:
+        """One that goes takes the one before it along."""
+        first = Exchange("first", "fanout", auto_delete=True)
+        self.topology.exchange_declared(first)
+        self.topology.bound(RecordedBinding(self.source, first, "", {}))
+        self.topology.queue_deleted("one")
+        self.topology.queue_deleted("two")
+        self.session = StrictSession()
+        self.assertEqual(self.replay(), [])
+
+    def test_never_bound(self) -> None:
+        """One that nothing was bound to stays."""
+        self.topology.exchange_declared(Exchange("new", auto_delete=True))
+        self.session = StrictSession()
+        self.assertIn(("exchange_declare", "new", False), self.replay())
+
+    def test_others_stay(self) -> None:
+        """An exchange that is not auto-delete stays without a binding."""
+        self.topology.exchange_declared(MEDIA)
+        self.bound(self.one, "a")
+        self.topology.queue_deleted("one")
+        self.session = StrictSession()
+        self.assertIn(("exchange_declare", "media", False), self.replay())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -191,10 +192,13 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(names, tested | {"demo"})  # tests.documentation.test_demo
 
     def test_handler_case(self) -> None:
-        """trial runs C{test_handler.py}."""
-        home = self.mktemp()
-        path = str(EXAMPLES / "test_handler.py")
-        done = run_python("-c", TRIAL, f"--temp-directory={home}", path, cwd=".")
+        """trial runs C{test_handler.py} by the command that its docstring names."""
+        home = os.path.abspath(self.mktemp())
+        text = (EXAMPLES / "test_handler.py").read_text()
+        told = re.search(r"C\{trial (.+?)\}", text)
+        assert told is not None
+        arguments = (f"--temp-directory={home}", *told[1].split())
+        done = run_python("-c", TRIAL, *arguments, cwd=EXAMPLES)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("PASSED (successes=3)", done.stdout)
 

@@ -379,10 +379,27 @@ class QueueTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """The defaults are Kombu's."""
         queue, theirs = Queue("q"), kombu.Queue("q")
-        for field in ("name", "routing_key", "durable", "exclusive", "auto_delete"):
+        for field in ("name", "durable", "exclusive", "auto_delete"):
             self.assertEqual(getattr(queue, field), getattr(theirs, field), field)
         for field in ("no_ack", "alias", "expires", "message_ttl", "max_priority"):
             self.assertEqual(getattr(queue, field), getattr(theirs, field), field)
+
+    def test_own_exchange(self) -> None:
+        """Without an exchange it is the default one's, which reaches it by its name."""
+        queue = Queue("q")
+        self.assertEqual(queue.exchange, Exchange(""))
+        self.assertEqual(queue.exchange.name, kombu.Queue("q").exchange.name)
+        self.assertEqual(queue.routing_key, "q")
+        self.assertEqual(Queue("q", "", "else").routing_key, "else")
+        self.assertEqual(Queue("q", MEDIA).routing_key, "")
+        self.assertEqual(queue.all_bindings(), [])
+
+    def test_own_exchange_of_a_nameless_one(self) -> None:
+        """A queue that the broker names is reached by the name it has got."""
+        queue = Queue("", exclusive=True)
+        self.assertEqual(queue.routing_key, "")
+        queue.name = "amq.gen-1"
+        self.assertEqual(queue.routing_key, "amq.gen-1")
 
     def test_positional(self) -> None:
         """Name, exchange and routing key come in Kombu's order."""
@@ -410,10 +427,10 @@ class QueueTests(SynchronousTestCase):
             Queue("q", [second], bindings=(first,)),
             Queue("q", MEDIA, "ignored", bindings=[first, second]),
         ):
-            self.assertIsNone(queue.exchange)
+            self.assertEqual(queue.exchange, Exchange(""))
             self.assertEqual(set(queue.bindings), {first, second})
             self.assertEqual(len(queue.bindings), 2)
-        self.assertIsNone(Queue("q", []).exchange)
+        self.assertEqual(Queue("q", []).exchange, Exchange(""))
 
     def test_arguments(self) -> None:
         """Named options become the broker's arguments, durations in milliseconds."""
@@ -797,11 +814,11 @@ class QueueOperationTests(SynchronousTestCase):
         queue = bound(Queue("q", no_ack=True), channel)
         self.assertRaises(TypeError, queue.consume)
         self.assertEqual(self.successResultOf(queue.consume("tag", print)), "tag")
+        tag = queue.consume("other", print, no_ack=False)
+        self.assertEqual(self.successResultOf(tag), "tag")
         self.successResultOf(queue.cancel("tag"))
-        self.assertEqual(
-            channel.calls,
-            [
-                ("consume", queue, print, {"consumer_tag": "tag", "no_ack": True}),
-                ("basic_cancel", "tag"),
-            ],
-        )
+        without_acks, with_acks, cancelled = channel.calls
+        self.assertEqual(without_acks[3], {"consumer_tag": "tag", "no_ack": True})
+        options = {"consumer_tag": "other", "no_ack": False}
+        self.assertEqual(with_acks, ("consume", queue, print, options))
+        self.assertEqual(cancelled, ("basic_cancel", "tag"))

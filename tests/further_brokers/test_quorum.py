@@ -10,9 +10,10 @@ from typing import Any
 from tests.conformance.suite import Conformance, program
 from tests.further_brokers import roots
 from txkombu import Consumer, Message, Producer, Queue
-from txkombu._util.backoff import Backoff
+from txkombu._util import backoff
 from txkombu.exceptions import ConsumerCancelled, InternalError
 from txkombu.interfaces import Settlement
+from txkombu.policy import ReconnectPolicy
 
 LIMIT = 3
 TRIES = 8
@@ -26,7 +27,7 @@ class FourTests(Conformance):
     def setUp(self) -> None:
         self.url = roots.rabbitmq_of(self.suite).url
         super().setUp()
-        self.patch(Backoff, "first", 0.1)
+        self.patch(backoff, "DEFAULT", ReconnectPolicy(first=0.1))
 
     async def handed_out(self, how: str) -> list[Message]:
         """

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import Future as ThreadFuture
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.logger import (
     LegacyLogObserverWrapper,
     globalLogPublisher,
@@ -14,8 +18,10 @@ from twisted.python.failure import Failure
 from twisted.python.log import textFromEventDict
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.core.test_turn_budget import TurnClock
 from tests.support.fakes import FakeChannel, delivery
 from txkombu._util.awaitables import as_deferred
+from txkombu.core.turn_budget import TurnBudget
 from txkombu.core.unacked import UnackedMessages
 from txkombu.message import Message
 from txkombu.messaging.dispatcher import Dispatcher
@@ -35,7 +41,9 @@ class DispatcherTestCase(SynchronousTestCase):
         self.pending: list[Deferred[None]] = []
         self.failed: list[tuple[int, Failure]] = []
         self.handled = 0
-        self.dispatcher = Dispatcher(0, self.on_failure, self.on_handled)
+        self.dispatcher = Dispatcher(
+            0, TurnBudget(Clock()), self.on_failure, self.on_handled
+        )
 
     def on_failure(self, message: Message, failure: Failure) -> None:
         """Note it and reject the message."""
@@ -137,6 +145,100 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual(self.handled, 0)
         gate.callback("done")
         self.assertEqual(self.handled, 1)
+
+    def test_failures_by_result(self) -> None:
+        """
+        A handler has failed that returns a Failure, a generator or an async
+        generator, or whose Deferred or coroutine ends with one.
+        """
+
+        def generator() -> Generator[None, None, None]:
+            yield
+
+        async def async_generator() -> AsyncIterator[None]:
+            yield
+
+        def fires(make: Callable[[], object]) -> Deferred[object]:
+            return succeed(make())
+
+        async def returns(make: Callable[[], object]) -> object:
+            return make()
+
+        makers: list[Callable[[], object]] = [
+            lambda: Failure(Refused()),
+            generator,
+            async_generator,
+        ]
+
+        def ignore_message(make: Callable[[], object], message: Message) -> object:
+            return make()
+
+        wrong: list[Callable[[], object]] = [
+            *makers,
+            *(partial(fires, make) for make in makers[1:]),
+            *(partial(returns, make) for make in makers),
+            partial(returns, lambda: fail(Refused())),
+        ]
+        for tag, make in enumerate(wrong):
+            self.dispatcher.set_handler(partial(ignore_message, make))
+            self.deliver(tag)
+        tags = [tag for tag, _ in self.failed]
+        self.assertEqual(tags, list(range(len(wrong))))
+        self.assertEqual((self.handled, self.dispatcher.running), (len(wrong), 0))
+
+    def test_work_that_ends_in_work(self) -> None:
+        """What a Deferred or coroutine gives is awaited, too."""
+        gate: Deferred[None] = Deferred()
+
+        async def returns_it() -> object:
+            return gate
+
+        self.dispatcher.set_handler(lambda message: succeed(returns_it()))
+        self.deliver(1)
+        self.assertEqual((self.handled, self.dispatcher.running), (0, 1))
+        gate.callback(None)
+        self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
+
+    def test_thread_future(self) -> None:
+        """A message whose handler returns a thread's future ends as that does."""
+        good: ThreadFuture[None] = ThreadFuture()
+        good.set_result(None)
+        bad: ThreadFuture[None] = ThreadFuture()
+        bad.set_exception(Refused())
+        futures = iter([good, bad])
+        self.dispatcher.set_handler(lambda message: next(futures))
+        self.deliver(1, 2)
+        self.assertEqual(([tag for tag, _ in self.failed], self.handled), ([2], 2))
+
+    def test_asyncio_without_its_reactor(self) -> None:
+        """A handler that is asyncio's fails, and its error says how to run it."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        future = loop.create_future()
+
+        async def sleeps(message: Message) -> None:
+            await asyncio.sleep(1)
+
+        handlers: list[Callable[[Message], object]] = [lambda message: future, sleeps]
+        for tag, handler in enumerate(handlers):
+            self.dispatcher.set_handler(handler)
+            self.deliver(tag)
+            failed, failure = self.failed[-1]
+            self.assertEqual(failed, tag)
+            self.assertIn("asyncioreactor.install()", failure.getErrorMessage())
+
+    def test_result_that_cannot_be_looked_at(self) -> None:
+        """What raises when its class is asked for fails its own message only."""
+
+        def look(_: object) -> type:
+            raise SystemExit("broken")
+
+        broken = type("Broken", (), {"__class__": property(look)})
+
+        self.dispatcher.set_handler(lambda message: broken())
+        self.deliver(1)
+        self.assertEqual([tag for tag, _ in self.failed], [1])
+        self.assertEqual(self.dispatcher.running, 0)
 
     def test_as_deferred(self) -> None:
         """A Deferred is taken as it is; a coroutine's result is passed on."""
@@ -266,7 +368,9 @@ class ConcurrencyTests(DispatcherTestCase):
             while late:
                 self.deliver(late.pop())
 
-        self.dispatcher = Dispatcher(1, self.on_failure, on_handled)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), self.on_failure, on_handled
+        )
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3)
         for number in range(4):
@@ -360,7 +464,9 @@ class FailureTests(DispatcherTestCase):
         def on_failure(message: Message, failure: Failure) -> None:
             raise Refused("policy")
 
-        self.dispatcher = Dispatcher(1, on_failure, self.on_handled)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), on_failure, self.on_handled
+        )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1, 2)
         self.assertEqual(
@@ -376,7 +482,9 @@ class FailureTests(DispatcherTestCase):
             message.nack()
             raise Refused("policy")
 
-        self.dispatcher = Dispatcher(1, on_failure, self.on_handled)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), on_failure, self.on_handled
+        )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
         self.assertEqual(self.channel.settled, [("nack", 1, False, True)])
@@ -385,7 +493,9 @@ class FailureTests(DispatcherTestCase):
     def test_on_failure_is_slow(self) -> None:
         """A message is handled until the Deferred of on_failure has fired."""
         deciding: Deferred[None] = Deferred()
-        self.dispatcher = Dispatcher(1, lambda *_: deciding, self.on_handled)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), lambda *_: deciding, self.on_handled
+        )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
         self.assertEqual((self.handled, self.dispatcher.running), (0, 1))
@@ -396,7 +506,9 @@ class FailureTests(DispatcherTestCase):
     def test_on_failure_fails_later(self) -> None:
         """If the Deferred of on_failure fails, the message is rejected."""
         deciding: Deferred[None] = Deferred()
-        self.dispatcher = Dispatcher(1, lambda *_: deciding, self.on_handled)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), lambda *_: deciding, self.on_handled
+        )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
         deciding.errback(Failure(Refused("late")))
@@ -410,7 +522,9 @@ class FailureTests(DispatcherTestCase):
         async def on_failure(message: Message, failure: Failure) -> None:
             message.nack()
 
-        self.dispatcher = Dispatcher(1, on_failure, self.on_handled)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), on_failure, self.on_handled
+        )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
         self.assertEqual(self.channel.settled, [("nack", 1, False, True)])
@@ -432,7 +546,7 @@ class FailureTests(DispatcherTestCase):
             if self.handled == 1:
                 raise Refused("fault")
 
-        self.dispatcher = Dispatcher(1, self.on_failure, broken)
+        self.dispatcher = Dispatcher(1, TurnBudget(Clock()), self.on_failure, broken)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2)
         self.pending[0].callback(None)
@@ -449,7 +563,9 @@ class FailureTests(DispatcherTestCase):
             raise Refused("fault")
 
         deciding: Deferred[None] = Deferred()
-        self.dispatcher = Dispatcher(1, lambda *_: deciding, broken)
+        self.dispatcher = Dispatcher(
+            1, TurnBudget(Clock()), lambda *_: deciding, broken
+        )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
         deciding.callback(None)
@@ -628,3 +744,111 @@ class IdleTests(DispatcherTestCase):
         self.pending[0].callback(None)
         self.assertEqual(self.began, [1, 2])
         self.assertEqual(self.dispatcher.running, 1)
+
+
+class SlowHandlerTests(DispatcherTestCase):
+    """Plain handlers that take time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = TurnClock()
+        self.budget = TurnBudget(self.clock)
+        self.budget.now = lambda: self.seconds
+        self.seconds = 0.0
+        self.dispatcher = Dispatcher(0, self.budget, self.on_failure, self.on_handled)
+        self.begun: list[int] = []
+
+    def work(self, message: Message) -> None:
+        """Take 20 ms."""
+        self.begun.append(message.delivery_tag)
+        self.seconds += 0.02
+
+    def test_rest_waits(self) -> None:
+        """After 50 ms the rest waits for the next turn, in its order."""
+        self.dispatcher.set_handler(self.work)
+        self.deliver(*range(1, 9))
+        self.assertEqual(self.begun, [1, 2, 3])
+        self.clock.turn()
+        self.assertEqual(self.begun, [1, 2, 3, 4, 5, 6])
+        self.deliver(9)
+        self.clock.turn()
+        self.assertEqual(self.begun, list(range(1, 10)))
+        self.clock.turn()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_failing(self) -> None:
+        """Handlers that fail take time, too."""
+
+        def fails(message: Message) -> None:
+            self.work(message)
+            raise Refused("slowly")
+
+        self.dispatcher.set_handler(fails)
+        self.deliver(*range(1, 6))
+        self.assertEqual(self.begun, [1, 2, 3])
+        self.clock.turn()
+        self.assertEqual(self.begun, [1, 2, 3, 4, 5])
+
+    def test_together(self) -> None:
+        """All consumers of a connection have the same 50 ms."""
+        other = Dispatcher(0, self.budget, self.on_failure, self.on_handled)
+        self.dispatcher.set_handler(self.work)
+        other.set_handler(self.work)
+        self.deliver(1, 2, 3)
+        other.deliver(self.message(4))
+        self.assertEqual(self.begun, [1, 2, 3])
+        self.clock.turn()
+        self.assertEqual(self.begun, [1, 2, 3, 4])
+
+    def test_fast_ones(self) -> None:
+        """Handlers that take no time all run at once, and leave no timer."""
+        self.dispatcher.set_handler(lambda message: self.begun.append(1))
+        self.deliver(*range(1, 500))
+        self.assertEqual(len(self.begun), 499)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_iteration(self) -> None:
+        """What is done with messages taken one by one counts, too."""
+        self.deliver(*range(1, 9))
+
+        def next_one(message: Message) -> None:
+            self.work(message)
+            self.dispatcher.take_message().addCallback(next_one)
+
+        self.dispatcher.take_message().addCallback(next_one)
+        self.assertEqual(self.begun, [1, 2, 3])
+        for _ in range(3):
+            self.clock.turn()
+        self.assertEqual(self.begun, list(range(1, 9)))
+
+
+class ClosedTests(DispatcherTestCase):
+    """After a close no handler begins."""
+
+    def test_waiting(self) -> None:
+        """Messages that wait are handed back, and so are those that come late."""
+        self.dispatcher.set_limit(1)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2, 3)
+        self.dispatcher.close()
+        self.assertEqual(
+            self.channel.settled, [("nack", 2, False, True), ("nack", 3, False, True)]
+        )
+        self.deliver(4)
+        self.assertEqual(self.channel.settled[2:], [("nack", 4, False, True)])
+        self.pending[0].callback(None)
+        self.assertEqual(len(self.pending), 1)
+
+    def test_resumed(self) -> None:
+        """A close cannot be undone, a pause can."""
+        begun: list[int] = []
+        self.dispatcher.set_handler(lambda message: begun.append(message.delivery_tag))
+        self.dispatcher.pause()
+        self.deliver(1)
+        self.assertEqual(begun, [])
+        self.dispatcher.resume()
+        self.assertEqual(begun, [1])
+        self.dispatcher.close()
+        self.dispatcher.resume()
+        self.deliver(2)
+        self.assertEqual(begun, [1])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from gc import collect
+from typing import Any
+from weakref import ref
+
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
@@ -9,12 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import FakeChannel
 from txkombu import Queue
-from txkombu._util.backoff import STABLE, Backoff
+from txkombu._util.backoff import DEFAULT, Backoff
+from txkombu._util.log_limit import LogLimit
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
 from txkombu.message import Message
-from txkombu.policy import drop, reject, requeue_once
+from txkombu.policy import ReconnectPolicy, drop, reject, requeue_once
 
 
 class BackoffTests(SynchronousTestCase):
@@ -56,12 +61,121 @@ class BackoffTests(SynchronousTestCase):
         clock = Clock()
         backoff = Backoff(jitter=lambda: 0.0)
         backoff.delay()
-        clock.advance(STABLE - 0.1)
+        clock.advance(DEFAULT.stable_after - 0.1)
         backoff.reset_if_stable(clock, 0)
         self.assertEqual(backoff.delay(), 2)
         clock.advance(0.1)
         backoff.reset_if_stable(clock, 0)
         self.assertEqual(backoff.delay(), 1)
+
+    def test_policy(self) -> None:
+        """All of it can be chosen."""
+        policy = ReconnectPolicy(first=0.5, max=4, factor=3, jitter=1, stable_after=60)
+        numbers = iter([0.0, 0.0, 0.0, 0.5, 1.0])
+        backoff = Backoff(jitter=lambda: next(numbers), policy=policy)
+        self.assertEqual([backoff.delay() for _ in range(5)], [0.5, 1.5, 4, 2, 0])
+        clock = Clock()
+        clock.advance(59)
+        backoff.reset_if_stable(clock, 0)
+        self.assertEqual(backoff._next, 4)
+        clock.advance(1)
+        backoff.reset_if_stable(clock, 0)
+        self.assertEqual(backoff._next, 0.5)
+
+    def test_wrong_policy(self) -> None:
+        """A field that makes no sense is named."""
+        nan, endless = float("nan"), float("inf")
+        wrong: list[tuple[str, Any, type[Exception]]] = [
+            ("first", "1", TypeError),
+            ("first", None, TypeError),
+            ("first", 0, ValueError),
+            ("first", -1, ValueError),
+            ("first", endless, ValueError),
+            ("first", 31, ValueError),
+            ("max", 0.5, ValueError),
+            ("max", endless, ValueError),
+            ("factor", 0.5, ValueError),
+            ("factor", nan, ValueError),
+            ("factor", endless, ValueError),
+            ("factor", True, TypeError),
+            ("jitter", -0.1, ValueError),
+            ("jitter", 1.1, ValueError),
+            ("jitter", nan, ValueError),
+            ("jitter", "all", TypeError),
+            ("stable_after", -1, ValueError),
+            ("stable_after", [], TypeError),
+        ]
+        for name, value, kind in wrong:
+            with self.assertRaisesRegex(kind, name):
+                ReconnectPolicy(**{name: value})
+
+    def test_frozen_policy(self) -> None:
+        """A policy is a value: equal to one that says the same, and unchangeable."""
+        self.assertEqual(ReconnectPolicy(), ReconnectPolicy(1, 30, 2, 0.25, 5))
+        policy: Any = ReconnectPolicy()
+        with self.assertRaises(AttributeError):
+            policy.first = 2
+        with self.assertRaises(AttributeError):
+            policy.firts = 2
+
+
+class Body:
+    """Stands for a body, and can be watched going."""
+
+
+class UndecodableTests(SynchronousTestCase):
+    """What is logged of messages that cannot be decoded."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.limit = LogLimit(self.clock)
+
+    def log(self, limit: LogLimit | None, message_id: str = "42") -> list[str]:
+        """Reject a message that cannot be decoded; return the lines logged."""
+        properties = {"message_id": message_id, "content_type": "application/json"}
+        delivery = Delivery(1, "tag", False, "x", "k", b"{", properties)
+        message = Message(delivery, UnackedMessages(FakeChannel()), Queue("video"))
+        if limit is not None:
+            message.log_limit = limit
+        try:
+            self.assertIsNone(message.payload)
+        except DecodeError:
+            failure = Failure()
+        with capturedLogs() as events:
+            reject(message, failure)
+        self.assertTrue(all("log_failure" not in event for event in events))
+        self.assertTrue(message.acknowledged)
+        return [formatEvent(event) for event in events]
+
+    def test_one_line(self) -> None:
+        """It is one line, which says which, why, and what becomes of it."""
+        [line] = self.log(None)
+        for part in ("'42'", "'video'", "cannot be decoded", "dropped", "Expecting"):
+            self.assertIn(part, line)
+        self.assertNotIn("Traceback", line)
+        self.assertNotIn("\n", line)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_what_a_sender_wrote(self) -> None:
+        """Names that a sender chose are cut and escaped."""
+        [line] = self.log(None, "\x1b[2J" + "m" * 5000)
+        self.assertTrue(line.isprintable())
+        self.assertIn("\\x1b[2J" + "m" * 100, line)
+        self.assertLess(len(line), 1000)
+
+    def test_repeated(self) -> None:
+        """One line is logged in ten seconds, and then how many were left out."""
+        self.assertEqual(len(self.log(self.limit)), 1)
+        for _ in range(1000):
+            self.assertEqual(self.log(self.limit), [])
+        self.clock.advance(9.9)
+        self.assertEqual(self.log(self.limit), [])
+        self.clock.advance(0.1)
+        [line] = self.log(self.limit)
+        self.assertIn("and 1001 more", line)
+        self.clock.advance(10)
+        [line] = self.log(self.limit)
+        self.assertNotIn("more", line)
 
 
 class PolicyTests(SynchronousTestCase):
@@ -147,6 +261,34 @@ class PolicyTests(SynchronousTestCase):
         requeue_once(message, self.failure)
         self.assertEqual(self.channel.settled, [("reject", 1, False)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_no_frames(self) -> None:
+        """What is logged keeps no frames, nor do its causes, and tells all the same."""
+
+        def handle(body: Body) -> None:
+            try:
+                raise KeyError(id(body))
+            except KeyError as error:
+                raise ZeroDivisionError from error
+
+        body = Body()
+        gone = ref(body)
+        try:
+            handle(body)
+        except ZeroDivisionError:
+            self.failure = Failure()
+        del body
+        self.assertIsNotNone(gone())
+        [failure] = self.logged_failures()
+        collect()
+        self.assertIsNone(gone())
+        self.assertIn("in handle", failure.getTraceback())
+
+    def logged_failures(self) -> list[Failure]:
+        """Apply a policy; return what trial got of it."""
+        reject(self.message(), self.failure)
+        failures: list[Failure] = self.flushLoggedErrors(ZeroDivisionError)
+        return failures
 
     def test_unknown_queue(self) -> None:
         """One of which the queue is not known is settled as well."""

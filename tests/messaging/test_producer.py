@@ -4,6 +4,7 @@ Producers, on the memory broker under a Clock.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from txkombu import Exchange, Producer, Queue
+from txkombu import Exchange, Message, Producer, Queue
 from txkombu.exceptions import (
     AccessRefused,
     BackpressureError,
@@ -34,6 +35,11 @@ from txkombu.testing import BrokerTestCase
 
 EXCHANGE = Exchange("feed", type="direct")
 QUEUE = Queue("feed", EXCHANGE, "importer")
+HEADERS = {
+    "gzip": "application/x-gzip",
+    "bzip2": "application/x-bz2",
+    "zstd": "application/zstd",
+}
 
 
 class ProducerTestCase(BrokerTestCase):
@@ -106,6 +112,106 @@ class PublishTests(ProducerTestCase):
                 "app_id": "a",
             },
         )
+
+    def test_changed_afterwards(self) -> None:
+        """What is changed after the call, at any depth, does not travel."""
+        inner: list[Any] = [1, {"a": "before"}]
+        headers: dict[str, Any] = {
+            "x": 1,
+            "list": inner,
+            "dict": {"inner": inner},
+            "tuple": (1, inner),
+            "bytes": bytearray(b"before"),
+        }
+        body = {"list": inner}
+        publishing = self.producer().publish(body, headers=headers)
+        inner[1]["a"] = "after"
+        inner.append(2)
+        headers["bytes"][:] = b"after!"
+        headers.clear()
+        self.result_of(publishing)
+        [message] = self.published
+        before = [1, {"a": "before"}]
+        self.assertEqual(message.payload, {"list": before})
+        self.assertEqual(message.headers["list"], before)
+        self.assertEqual(message.headers["dict"], {"inner": before})
+        self.assertIn(message.headers["tuple"], ((1, before), [1, before]))
+        self.assertIn(message.headers["bytes"], (b"before", "before"))
+
+    def test_headers_that_contain_themselves(self) -> None:
+        """Headers without an end are refused at once, and so are very deep ones."""
+        headers: dict[str, Any] = {}
+        headers["self"] = [headers]
+        deep: list[Any] = []
+        for _ in range(100):
+            deep = [deep]
+        for wrong in (headers, {"deep": deep}):
+            with self.assertRaisesRegex(ValueError, "headers must nest at most"):
+                self.producer().publish(1, headers=wrong)
+
+    def test_handed_on(self) -> None:
+        """A compressed message can be published again with what it came with."""
+        producer = self.producer()
+        inside = gzip.compress(b"a file")
+        for body in ({"n": 1}, "text", b"bytes", b"", inside):
+            for method, header in HEADERS.items():
+                self.result_of(producer.publish(body, compression=method))
+                got = self.received()
+                self.assertEqual(got.headers, {"compression": header})
+                labels: dict[str, Any] = {
+                    "content_type": got.content_type,
+                    "content_encoding": got.content_encoding,
+                }
+                for headers in (got.headers, {**got.headers, "attempt": 2}):
+                    for compression in (None, "zlib"):
+                        options: dict[str, Any] = {
+                            "headers": headers,
+                            "compression": compression,
+                        }
+                        self.result_of(producer.publish(got.body, **labels, **options))
+                        self.result_of(producer.publish(got.payload, **options))
+                        for again in (self.received(), self.received()):
+                            self.assertEqual(again.payload, body)
+                            self.assertEqual(
+                                again.headers.get("compression"),
+                                compression and "application/x-gzip",
+                            )
+
+    def received(self) -> Message:
+        """Take the next message from the queue."""
+        message = self.result_of(QUEUE(self.connection).get(no_ack=True))
+        assert message is not None
+        return message
+
+    def test_header_that_is_not_true(self) -> None:
+        """The header leaves with a body that is compressed so, and no other."""
+        for body, header, leaves in (
+            (gzip.compress(b"1"), "application/x-gzip", True),
+            (gzip.compress(b"1"), "gzip", True),
+            (b"1", "application/x-gzip", False),
+            (b"1", 5, False),
+            (gzip.compress(b"1")[:-1], "gzip", False),
+            (gzip.compress(b"1"), "bzip2", False),
+            (b"1", "x/of-others", True),
+        ):
+            self.published.clear()
+            headers = {"compression": header, "kept": 1}
+            self.result_of(self.producer().publish(body, headers=headers))
+            [message] = self.published
+            expected = headers if leaves else {"kept": 1}
+            self.assertEqual(message.headers, expected)
+            self.assertEqual(headers["compression"], header)
+
+    def test_beyond_ratio(self) -> None:
+        """What would shrink so much that consumers refuse it goes as it is."""
+        body = bytes(3 * 1024 * 1024)
+        producer = self.producer(compression="zstd")
+        for headers in (None, {"compression": "bzip2"}):
+            self.published.clear()
+            self.result_of(producer.publish(body, headers=headers))
+            [message] = self.published
+            self.assertEqual(message.headers, {})
+            self.assertEqual(message.payload, body)
 
     def test_exchange_given_by_name(self) -> None:
         """Another exchange may be named; it is not declared."""
@@ -180,11 +286,11 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(bodies, list(range(3000)))
 
     def test_confirm_false_yields_to_the_reactor(self) -> None:
-        """Without confirms at most 200 fire in one turn, on memory too."""
+        """Without confirms at most 50 fire at once in one turn, on memory too."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         sent = [producer.publish(n, confirm=False) for n in range(450)]
-        self.assertEqual(sum(each.called for each in sent), 200)
+        self.assertEqual(sum(each.called for each in sent), 50)
         self.clock.advance(0)
         self.assertEqual(sum(each.called for each in sent), 450)
 
@@ -622,3 +728,142 @@ class RoomTests(ProducerTestCase):
         self.broker.release_confirms()
         self.flush()
         self.failureResultOf(publishing, RuntimeError)
+
+
+class OwnExchangeTests(ProducerTestCase):
+    """Publishing to a queue by its own exchange and key."""
+
+    def test_reaches_the_queue(self) -> None:
+        """It does, whatever the producer's exchange is."""
+        other = Queue("other", Exchange("elsewhere", "topic"), "a.b")
+        plain, named = Queue("plain"), Queue("named", "", "named")
+        producer = self.producer()
+        for queue in (plain, named, other, QUEUE):
+            self.result_of(queue(self.connection).declare())
+            self.result_of(
+                producer.publish(
+                    queue.name, exchange=queue.exchange, routing_key=queue.routing_key
+                )
+            )
+            message = self.result_of(queue(self.connection).get(no_ack=True))
+            assert message is not None
+            self.assertEqual(message.payload, queue.name)
+
+
+class DeclaredOnceTests(ProducerTestCase):
+    """What is declared before a publish, and what is known to be there."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.connect()
+
+    def waiting(self, queue: Queue) -> int | None:
+        """How many messages a queue has, C{None} if it is not there."""
+        try:
+            return self.result_of(
+                queue(self.other).queue_declare(passive=True)
+            ).message_count
+        except NotFound:
+            return None
+
+    def test_once(self) -> None:
+        """What was declared is not declared with each message."""
+        channel = self.result_of(self.connection.channel())
+        producer = Producer(channel, EXCHANGE, "importer")
+        told: list[str] = []
+        queue = Queue("once", on_declared=lambda name, *_: told.append(name))
+        for _ in range(3):
+            self.result_of(producer.publish(1, declare=[queue]))
+        self.assertEqual(told, ["once"])
+
+    def test_expired_queue(self) -> None:
+        """A queue that may have expired is declared again."""
+        for queue in (
+            Queue("short", expires=1),
+            Queue("short too", queue_arguments={"x-expires": 1000}),
+        ):
+            producer = Producer(self.connection)
+            self.result_of(producer.publish(1, queue.name, declare=[queue]))
+            self.clock.advance(2)
+            self.assertIsNone(self.waiting(queue))
+            self.result_of(producer.publish(2, queue.name, declare=[queue]))
+            self.assertEqual(self.waiting(queue), 1)
+
+    def test_auto_delete_queue(self) -> None:
+        """So is one that went with its last consumer."""
+        queue = Queue("brief", auto_delete=True)
+        producer = Producer(self.connection)
+        self.result_of(producer.publish(1, "brief", declare=[queue]))
+        tag = self.result_of(queue(self.other).consume(callback=lambda message: None))
+        self.result_of(queue(self.other).cancel(tag))
+        self.assertIsNone(self.waiting(queue))
+        self.result_of(producer.publish(2, "brief", declare=[queue]))
+        self.assertEqual(self.waiting(queue), 1)
+
+    def test_auto_delete_exchange(self) -> None:
+        """An exchange that went with its last binding is declared again."""
+        exchange = Exchange("passing", auto_delete=True)
+        producer = Producer(self.connection, exchange)
+        self.result_of(producer.publish(1))
+        bound = Queue("bound", exchange, "k")(self.other)
+        self.result_of(bound.declare())
+        self.result_of(bound.delete())
+        self.result_of(producer.publish(2))
+
+    def test_exchange_deleted(self) -> None:
+        """
+        When somebody else has deleted the exchange one publish fails, and the next
+        declares it again.
+        """
+        for producer in (self.producer(), self.producer(auto_declare=True)):
+            self.result_of(producer.publish(1))
+            self.result_of(EXCHANGE(self.other).delete())
+            failed = producer.publish(2)
+            self.flush()
+            self.failureResultOf(failed, NotFound)
+            self.result_of(producer.publish(3))
+
+    def test_exchange_deleted_without_confirm(self) -> None:
+        """So it is without confirms, where only the channel is told."""
+        producer = self.producer()
+        self.result_of(producer.publish(1))
+        self.result_of(EXCHANGE(self.other).delete())
+        producer.publish(2, confirm=False)
+        self.flush()
+        self.clock.advance(1)
+        self.result_of(producer.publish(3))
+
+    def test_queue_deleted(self) -> None:
+        """A queue that is found missing is declared with the next message."""
+        producer = Producer(self.connection)
+        queue = Queue("gone")
+        self.result_of(producer.publish(1, "gone", declare=[queue]))
+        self.result_of(queue(self.other).delete())
+        self.flush()
+        self.failureResultOf(self.outcome_of(queue(self.connection).get()), NotFound)
+        self.result_of(producer.publish(2, "gone", declare=[queue]))
+        self.assertEqual(self.waiting(queue), 1)
+
+    def outcome_of(self, began: Deferred[Any]) -> Deferred[Any]:
+        """Let it happen, and give it."""
+        self.flush()
+        return began
+
+    def test_passive(self) -> None:
+        """A passive producer looks its exchange up once."""
+        producer = self.producer(auto_declare="passive")
+        self.result_of(producer.publish(1))
+        self.result_of(producer.publish(2))
+        self.result_of(EXCHANGE(self.other).delete())
+        for number in (3, 4):
+            failed = producer.publish(number)
+            self.flush()
+            self.failureResultOf(failed, NotFound)
+
+    def test_by_name(self) -> None:
+        """An exchange given by its name is there once it was declared otherwise."""
+        fanout = Exchange("news", "fanout")
+        self.result_of(fanout(self.connection).declare())
+        producer = Producer(self.connection, "news")
+        self.result_of(producer.publish(1))
+        self.result_of(producer.publish(2))

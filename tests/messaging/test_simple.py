@@ -9,7 +9,7 @@ import queue
 from twisted.internet.defer import fail
 
 from txkombu import Queue
-from txkombu.exceptions import NotSupported
+from txkombu.exceptions import DecodeError, NotSupported
 from txkombu.simple import Empty, SimpleQueue
 from txkombu.testing import BrokerTestCase
 
@@ -32,6 +32,17 @@ class SimpleQueueTests(BrokerTestCase):
             message = self.result_of(self.simple.get())
             self.assertEqual(message.payload, {"n": number})
             self.result_of(message.ack())
+
+    def test_max_body_size(self) -> None:
+        """What becomes too large is refused by both ways to get it."""
+        simple = SimpleQueue(self.connection, "jobs", max_body_size=100)
+        for _ in range(2):
+            self.result_of(simple.put("x" * 101, compression="bzip2"))
+        for getting in (simple.get(block=False), simple.get()):
+            message = self.result_of(getting)
+            error = self.assertRaises(DecodeError, getattr, message, "payload")
+            self.assertIn("raise max_body_size", str(error))
+            message.ack()
 
     def test_get_waits(self) -> None:
         """get waits for a message to come."""

@@ -23,9 +23,7 @@ PUBLIC: Final = {
         "BrokerConnection Channel Connection Consumer Exchange Message Producer "
         "Queue __version__ binding"
     ),
-    "txkombu.compression": (
-        "Compressors LIMIT compress decompress register_compression"
-    ),
+    "txkombu.compression": ("Compressors compress decompress register_compression"),
     "txkombu.connection": ("BrokerConnection"),
     "txkombu.entity": ("Entity Exchange Queue as_exchange binding"),
     "txkombu.exceptions": (
@@ -47,7 +45,7 @@ PUBLIC: Final = {
         "QueueDeclareOk Returned Settlement"
     ),
     "txkombu.messaging": ("Consumer Exchange Producer Queue"),
-    "txkombu.policy": ("FailurePolicy drop reject requeue_once"),
+    "txkombu.policy": ("FailurePolicy ReconnectPolicy drop reject requeue_once"),
     "txkombu.serialization": (
         "Encoded Registry accept_set decode dumps encode loads register "
         "registry unregister"

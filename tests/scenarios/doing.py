@@ -13,12 +13,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from tests.scenarios.parties import ChannelParty, SessionParty
-from tests.scenarios.words import arguments_in, describe, headers_in
+from tests.scenarios.words import arguments_in, describe, headers_in, masked
 from txkombu.entity import Exchange, Queue
 from txkombu.interfaces import Delivery, ISession, ISessionChannel
 
 Text = Generator[Deferred[Any], Any, "str | None"]
-_NUMBERS = ("delivery_mode", "priority")
+_NUMBERS = ("delivery_mode", "priority", "timestamp")
 _DECLARED = ("durable", "auto_delete", "exclusive")
 
 
@@ -217,12 +217,19 @@ class Doing:
         deliveries = yield self.party.deliveries.take(int(count))
         return " ".join(map(describe, deliveries)) or "nothing"
 
+    def do_reply(self, body: str, text: str, mandatory: bool = False) -> Deferred[None]:
+        wanted = str(self.party.by_body[body].properties.get("reply_to"))
+        return self.channel.basic_publish(
+            text.encode(), {}, Exchange(""), wanted, mandatory, True
+        )
+
     def do_show(self, body: str, *fields: str) -> str:
         delivery = self.party.by_body[body]
         shown = dict(delivery.properties)
         if fields:
             shown = {name: shown.get(name) for name in fields}
-        return f"{delivery.exchange!r} {delivery.routing_key!r} {describe(shown)}"
+        key = masked(repr(delivery.routing_key))
+        return f"{delivery.exchange!r} {key} {describe(shown)}"
 
     def do_qos(self, count: str) -> Deferred[None]:
         return self.channel.basic_qos(int(count))

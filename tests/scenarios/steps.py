@@ -4,7 +4,9 @@ The step language of the scenarios, and its interpreter.
 A step is a line: perhaps who does it, a verb, words, and options.  Who is
 C{@1a}, the default: session 1, channel a; C{@2b} is channel b of session 2.
 Both are opened when first named, and again when they were lost.  Options are
-C{name=value}, the value as JSON if it can be read so.  Those whose names have a
+C{name=value}, the value as JSON if it can be read so, or C{decimal:1.5},
+C{moment:2024-01-01T00:00:00+03:00}, C{bytes:ff00}, C{long:300} for so many letters,
+C{nested:3} for a list in a list in a list.  Those whose names have a
 hyphen are arguments, or, as C{h-name}, headers.  A queue called C{?name} here is
 one that the broker names.  Each step waits for its answer, and may leave a line
 in the transcript.
@@ -15,6 +17,8 @@ in the transcript.
     - consume QUEUE TAG, cancel TAG, get QUEUE, qos COUNT, recover
     - take COUNT: wait for so many deliveries on this channel
     - ack BODY, nack BODY, reject BODY; or #NUMBER for a delivery tag
+    - reply BODY TEXT: publish to what the message last seen with this body wants
+      replies to
     - show BODY: the properties of the message last seen with this body
     - returned COUNT, cancelled COUNT, lost: wait for what is not an answer
     - wait MILLISECONDS, close, disconnect, drop

@@ -6,15 +6,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from txkombu.exceptions import BrokerError, Unroutable
 from txkombu.interfaces import Delivery, Returned
 
 _OPTION = re.compile(r"([A-Za-z][\w-]*)=(.*)", re.DOTALL)
-_GENERATED = re.compile(r"amq\.gen-[\w-]+")
+_GENERATED = re.compile(r"(amq\.gen-|amq\.rabbitmq\.reply-to\.)[\w+/=.-]+")
+
+
+def _nested(depth: str) -> object:
+    value: object = None
+    for _ in range(int(depth)):
+        value = [value]
+    return value
+
+
+_KINDS: Mapping[str, Callable[[str], object]] = {
+    "bytes": bytes.fromhex,
+    "decimal": Decimal,
+    "long": lambda size: "x" * int(size),
+    "moment": datetime.fromisoformat,
+    "nested": _nested,
+}
+"""What JSON has not, as C{kind:text}."""
 
 
 def divide(words: list[str]) -> tuple[str, list[str], dict[str, Any]]:
@@ -29,7 +47,8 @@ def _value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        kind, _, rest = text.partition(":")
+        return _KINDS[kind](rest) if kind in _KINDS else text
 
 
 def arguments_in(options: Mapping[str, Any]) -> dict[str, object]:
@@ -48,7 +67,12 @@ def headers_in(options: Mapping[str, Any]) -> dict[str, object]:
 
 def describe(thing: object) -> str:
     """An outcome in words that are the same each time."""
-    return _GENERATED.sub("amq.gen-*", _described(thing))
+    return masked(_described(thing))
+
+
+def masked(text: str) -> str:
+    """Leave out of names what the broker makes up."""
+    return _GENERATED.sub(r"\1*", text)
 
 
 def _described(thing: object) -> str:
@@ -69,11 +93,16 @@ def _described(thing: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """What JSON can say; times are left out, since they differ each time."""
+    """What JSON can say; times of deaths are left out, since they differ."""
     if isinstance(value, datetime):
-        return "(time)"
+        return f"moment {value.isoformat()}"
+    if isinstance(value, bytes | Decimal):
+        return f"{type(value).__name__.lower()} {value!s}"
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {
+            key: "(time)" if key == "time" else _plain(each)
+            for key, each in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return value

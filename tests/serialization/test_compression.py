@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import lzma
 import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from random import Random
 from types import ModuleType
 
 from hypothesis import given, settings
@@ -15,7 +17,8 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import compression
-from txkombu.compression import LIMIT, Compressors
+from txkombu._util.limits import MAX_BODY_SIZE
+from txkombu.compression import Compressors, Undone, is_beyond_ratio
 from txkombu.exceptions import DecodeError, EncodeError, SerializerNotInstalled
 
 HEADERS = {
@@ -66,6 +69,54 @@ class RoundTripTests(CompressorsTestCase):
         for name, decompress in streams:
             self.assertEqual(decompress(self.methods.compress(BODY, name)[0]), BODY)
 
+    def test_real_gzip(self) -> None:
+        """Gzip's own streams are read, by each of its names, and several in a row."""
+        for header in ("gzip", "zlib", "application/x-gzip"):
+            for parts in ((BODY,), (BODY, b"more"), (b"", BODY, b"")):
+                streams = b"".join(gzip.compress(part) for part in parts)
+                plain = b"".join(parts)
+                for limit in (len(plain), MAX_BODY_SIZE):
+                    self.assertEqual(
+                        self.methods.decompress(streams, header, limit), plain
+                    )
+                self.assertRaises(
+                    DecodeError,
+                    self.methods.decompress,
+                    streams,
+                    header,
+                    len(plain) - 1,
+                )
+
+    def test_corrupt_gzip(self) -> None:
+        """Gzip's streams that are cut short, followed by others, or too many."""
+        stream = gzip.compress(BODY)
+        damaged = stream[:-8] + bytes(4) + stream[-4:]
+        many = gzip.compress(b"") * 101
+        for body in (*(stream[:n] for n in range(2, 40)), damaged, many):
+            self.assertRaises(DecodeError, self.methods.decompress, body, "gzip")
+        for rest in (b"garbage", zlib.compress(BODY), stream[:-1]):
+            self.assertRaises(
+                DecodeError, self.methods.decompress, stream + rest, "gzip"
+            )
+
+    def test_may_be_true(self) -> None:
+        """A header is believed of a body that is compressed so, or by who knows."""
+        small, header = self.methods.compress(BODY, "gzip")
+        large = gzip.compress(Random(1).randbytes(100_000))
+        for method, body, believed in (
+            (header, small, True),
+            ("gzip", small, True),
+            ("gzip", large, True),
+            ("x/of-others", BODY, True),
+            (header, BODY, False),
+            (header, small[:-1], False),
+            ("bzip2", small, False),
+            (Undone(header), small, False),
+            (5, small, False),
+            ("", b"", True),
+        ):
+            self.assertIs(self.methods.may_be_true(method, body), believed, method)
+
     @settings(max_examples=50, deadline=None)
     @given(some.binary(max_size=2000), some.sampled_from(METHODS))
     def test_any_body(self, body: bytes, name: str) -> None:
@@ -110,14 +161,34 @@ class BombTests(CompressorsTestCase):
             self.assertLess(peak, 16 * MIB, name)
 
     def test_default_limit(self) -> None:
-        """Without a limit given, it is 64 MiB."""
-        self.assertEqual(LIMIT, 64 * MIB)
-        for name in ("gzip", "zstd"):
-            bomb, header = self.methods.compress(bytes(LIMIT + 1), name)
+        """Without a limit given, it is that of a consumer."""
+        fair = Random(1).randbytes(MAX_BODY_SIZE // 20) * 20
+        fair += bytes(MAX_BODY_SIZE - len(fair))
+        for name in ("zstd", "gzip"):
+            small, header = self.methods.compress(fair, name)
+            self.assertEqual(self.methods.decompress(small, header), fair)
+            bomb, header = self.methods.compress(fair + b"x", name)
             error = self.assertRaises(
                 DecodeError, self.methods.decompress, bomb, header
             )
-            self.assertIn(str(LIMIT), str(error))
+            self.assertIn(f"larger than {MAX_BODY_SIZE} bytes", str(error))
+            self.assertIn("raise max_body_size", str(error))
+
+    def test_ratio(self) -> None:
+        """A body a thousand times as large and more is refused beyond 1 MiB."""
+        for name in ("bzip2", "xz", "zstd", "brotli"):
+            small, header = self.methods.compress(bytes(MIB), name)
+            self.assertEqual(self.methods.decompress(small, header), bytes(MIB))
+            small, header = self.methods.compress(bytes(MIB + 1), name)
+            self.assertTrue(is_beyond_ratio(len(small), MIB + 1))
+            error = self.assertRaises(
+                DecodeError, self.methods.decompress, small, header
+            )
+            self.assertIn(f"of {len(small)} bytes is larger than {MIB}", str(error))
+            self.assertIn("a thousand times its size", str(error))
+            self.assertEqual(
+                len(self.methods.decompress(small, header, 9 * MIB)), MIB + 1
+            )
 
     def test_dictionary(self) -> None:
         """A body of xz that asks for a huge dictionary is refused."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
@@ -17,8 +18,10 @@ from txkombu.core.channel import Channel
 from txkombu.exceptions import (
     AccessRefused,
     AuthenticationFailed,
+    ChannelClosed,
     ConnectError,
     ConnectionClosed,
+    ConsumerCancelled,
     InvalidURL,
     PreconditionFailed,
     SessionLost,
@@ -62,6 +65,11 @@ class Other(Worker):
     """Reads another queue."""
 
     queues = Queue("other", Exchange("other"), "other")
+
+
+def iter_nothing() -> Iterator[None]:
+    """Be a generator."""
+    yield
 
 
 def texts(events: Sequence[LogEvent], level: object) -> list[str]:
@@ -282,6 +290,62 @@ class StartTests(ServiceCase):
         self.flush()
         self.assertTrue(self.service.consuming)
 
+    def test_consume_exits(self) -> None:
+        """
+        A consumer's own consume() that exits, fails with anything or is cancelled
+        is tried again; the service does not take it for consuming meanwhile.
+        """
+
+        async def coroutine() -> None:
+            raise SystemExit(3)
+
+        def exits() -> None:
+            raise SystemExit(3)
+
+        faults: list[Callable[[], object]] = [
+            exits,
+            coroutine,
+            lambda: fail(GeneratorExit()),
+            lambda: fail(CancelledError()),
+            lambda: Failure(KeyboardInterrupt()),
+            iter_nothing,
+        ]
+
+        class Faulty(Worker):
+            def check(self) -> object:
+                """Fail in each way."""
+                return faults.pop(0)() if faults else super().consume()
+
+            consume: Any = check
+
+        self.service = self.make(Faulty)
+        self.start()
+        when = self.service.when_started()
+        for left in range(len(faults), -1, -1):
+            self.assertEqual(len(faults), left)
+            self.assertFalse(self.service.consuming)
+            self.assertIsNotNone(self.service.last_error)
+            self.assertNoResult(when)
+            self.clock.advance(30)
+            self.flush()
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+        self.successResultOf(when)
+
+    def test_coroutine_consume(self) -> None:
+        """A consume() that is a coroutine function is awaited."""
+
+        class Careful(Worker):
+            async def check(self) -> None:
+                """Do it later."""
+                await super().consume()
+
+            consume: Any = check
+
+        self.service = self.make(Careful)
+        self.start()
+        self.assertTrue(self.service.consuming)
+
     def test_lost_session(self) -> None:
         """After a loss it is not consuming, says why, and consumes again."""
         self.start()
@@ -305,6 +369,140 @@ class StartTests(ServiceCase):
         self.clock.pump([0.5] * 10)
         self.flush()
         self.assertTrue(self.service.consuming)
+
+
+class HealthTests(ServiceCase):
+    """What it tells of itself, whatever ended a consumer."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.service = self.make(self.worker, Other)
+        self.start()
+        self.assertTrue(self.service.consuming)
+        [self.hosted] = self.workers
+
+    def assert_halts(self, kind: type[Exception], text: str) -> None:
+        """It has stopped by itself, and says why."""
+        stopped = self.service.when_stopped()
+        self.flush()
+        self.successResultOf(stopped)
+        self.assertFalse(self.service.running)
+        self.assertFalse(self.service.consuming)
+        self.assertIsInstance(self.service.halted, kind)
+        self.assertIs(self.service.last_error, self.service.halted)
+        self.assertIn(text, str(self.service.halted))
+        self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+
+    def assert_not_consuming(self, kind: type[Exception], text: str) -> None:
+        """It runs, and says why it is not consuming."""
+        self.assertTrue(self.service.running)
+        self.assertFalse(self.service.consuming)
+        error = self.service.last_error
+        self.assertIsInstance(error, kind)
+        self.assertIn(text, str(error))
+
+    def test_consumer_closed(self) -> None:
+        """A consumer that the program closes halts the service."""
+        self.hosted.close()
+        self.assertFalse(self.service.consuming)
+        self.assert_halts(
+            ChannelClosed, "<Worker of 'work'> was closed by this program"
+        )
+
+    def test_channel_closed(self) -> None:
+        """So does a channel that it closes."""
+        self.hosted.channel.close()
+        self.assertFalse(self.service.consuming)
+        self.assert_halts(ChannelClosed, "the channel was closed by this program")
+
+    def test_connection_closed(self) -> None:
+        """So does the connection, also while it is coming back."""
+        self.service.connection.close()
+        self.assertFalse(self.service.consuming)
+        self.assert_halts(ConnectionClosed, "the connection was closed by this program")
+        self.start()
+        self.assertTrue(self.service.consuming)
+        self.broker.refuse()
+        self.broker.drop()
+        self.service.connection.close()
+        self.assert_halts(ConnectionClosed, "the connection was closed by this program")
+
+    def test_connection_closed_while_connecting(self) -> None:
+        """So does one that is closed before it was up, or before the start."""
+        self.result_of(self.service.stopService())
+        self.broker.refuse()
+        for started in (True, False):
+            connection = self.connect()
+            self.service = ConsumerService(connection, self.worker)
+            if started:
+                self.service.startService()
+                connection.close()
+            else:
+                connection.close()
+                self.service.startService()
+            self.assert_halts(
+                ConnectionClosed, "the connection was closed by this program"
+            )
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closed_by_its_handler(self) -> None:
+        """A handler may close its consumer: what it holds is settled, then it halts."""
+
+        class Once(Worker):
+            async def receive(self, body: object, message: Message) -> None:
+                """Be done after this one."""
+                await self.close()
+                message.ack()
+
+        self.result_of(self.service.stopService())
+        self.service = self.make(Once)
+        self.start()
+        self.publish("one", "two")
+        self.assert_halts(ChannelClosed, "<Once of 'work'> was closed by this program")
+        self.assertEqual(self.broker.waiting_in("work"), 1)
+
+    def test_cancelled(self) -> None:
+        """A consumer that is paused is not consuming, until it goes on."""
+        self.hosted.cancel()
+        self.flush()
+        self.assert_not_consuming(ChannelClosed, "<Worker of 'work'> does not consume")
+        self.result_of(self.hosted.consume())
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+
+    def test_no_queue_left(self) -> None:
+        """Neither is one whose last queue was dropped, or that has one more."""
+        self.result_of(self.hosted.cancel_by_queue("work"))
+        self.assert_not_consuming(ChannelClosed, "does not consume")
+        self.hosted.add_queue(Queue("more"))
+        self.assert_not_consuming(ChannelClosed, "does not consume")
+        self.result_of(self.hosted.consume())
+        self.assertTrue(self.service.consuming)
+
+    def test_ended_by_the_broker(self) -> None:
+        """A consumer that the broker ended is tried again, and says why."""
+        self.broker.cancel_consumers("work")
+        self.flush()
+        self.assert_not_consuming(ConsumerCancelled, "the test does so")
+        self.clock.advance(1)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+        self.assertIsNone(self.service.last_error)
+
+    def test_lost_channel(self) -> None:
+        """A channel that the broker closes comes back."""
+        refused = Queue("nowhere")(self.hosted.channel).queue_declare(passive=True)
+        self.flush()
+        self.failureResultOf(refused)
+        self.clock.advance(1)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+
+    def test_stopping(self) -> None:
+        """To stop is no reason to halt."""
+        self.result_of(self.service.stopService())
+        self.assertIsNone(self.service.halted)
+        self.assertIsNone(self.service.last_error)
 
 
 class StopTests(ServiceCase):
@@ -527,6 +725,23 @@ class StopTests(ServiceCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assert_gone()
 
+    def test_close_exits(self) -> None:
+        """Nor does one whose close() or when_idle() exits; all else is closed."""
+
+        class Faulty(Worker):
+            def fault(self) -> Deferred[None]:
+                """Exit."""
+                raise SystemExit(3)
+
+            close: Any = fault
+            when_idle: Any = fault
+
+        self.service = self.make(Faulty, self.worker)
+        self.start()
+        self.assertEqual(self.stop(), [None])
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))
+        self.assert_gone()
+
     def test_when_stopped(self) -> None:
         """when_stopped fires when nothing is left."""
         self.start()
@@ -589,6 +804,29 @@ class HaltTests(ServiceCase):
         self.service = self.make(self.worker, broken)
         self.assert_halts(ZeroDivisionError, "a fault")
         self.assertEqual(self.broker.sessions, [])
+
+    def test_factory_exits(self) -> None:
+        """A factory that raises SystemExit or its like halts the service, too."""
+        for error in (SystemExit(0), KeyboardInterrupt(), GeneratorExit("over")):
+
+            def exits(channel: Channel, error: BaseException = error) -> Consumer:
+                raise error
+
+            self.service = self.make(exits, self.worker)
+            self.assert_halts(RuntimeError, f"raised {type(error).__name__}")
+            assert self.service.halted is not None
+            self.assertIs(self.service.halted.__cause__, error)
+
+    def test_consumer_that_cannot_be_shown(self) -> None:
+        """A consumer whose repr raises is hosted as any other."""
+
+        class Shy(Worker):
+            def __repr__(self) -> str:
+                raise SystemExit("nothing to see")
+
+        self.service = self.make(Shy)
+        self.start()
+        self.assertTrue(self.service.consuming)
 
     def test_factory_makes_something_else(self) -> None:
         """A factory that gives no Consumer halts the service."""

@@ -5,9 +5,12 @@ What txkombu gives to users for their own tests.
 from __future__ import annotations
 
 import unittest
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -72,7 +75,24 @@ class LeftUndoneTests(SynchronousTestCase):
         def body(case: BrokerTestCase) -> Any:
             yield case.connection.connect()
 
+        async def async_body(case: BrokerTestCase) -> Any:
+            yield await case.connection.connect()
+
         self.assertFailsWith(body, "inlineCallbacks")
+        self.assertFailsWith(async_body, "async generator")
+
+    def test_returned_failure(self) -> None:
+        """A test that returns a Failure, or a thread's that failed, has not passed."""
+        future: Future[None] = Future()
+        future.set_exception(ZeroDivisionError("in the thread"))
+
+        def body(returned: object, case: BrokerTestCase) -> object:
+            return returned
+
+        for returned in (Failure(ZeroDivisionError("returned")), future):
+            found = outcome_of(partial(body, returned))
+            self.assertEqual(len(found.errors), 1)
+            self.assertIn("ZeroDivisionError", str(found.errors))
 
     def test_coroutine(self) -> None:
         """A coroutine function is run, and its failure counts."""
@@ -178,6 +198,17 @@ class BrokerTests(BrokerTestCase):
         [other] = self.broker.published_to("feed", "other")
         self.assertEqual(other.payload, [2])
         self.assertEqual(self.broker.published_to("elsewhere"), [])
+
+    def test_published_is_kept(self) -> None:
+        """It tells of headers as they were, and not of what was refused."""
+        producer = Producer(self.connection, EXCHANGE, "importer")
+        values = [1]
+        self.result_of(producer.publish(1, headers={"list": values}))
+        values.append(2)
+        with self.assertRaisesRegex(ValueError, "'load'"):
+            producer.publish(2, headers={"load": float("nan")})
+        self.assertEqual([each.payload for each in self.published], [1])
+        self.assertEqual(self.published[0].headers, {"list": [1]})
 
     def test_refuse_and_accept(self) -> None:
         """Connections can be refused, with an error of one's own."""

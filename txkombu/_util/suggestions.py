@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from ..exceptions import SerializerNotInstalled
+from .shown import SHOWN_MOST, shown
 
 
 def not_installed(kind: str, name: str, known: Iterable[str]) -> SerializerNotInstalled:
@@ -17,8 +18,8 @@ def not_installed(kind: str, name: str, known: Iterable[str]) -> SerializerNotIn
     @param kind: what it would be, such as C{"serializer"}.
     """
     names = sorted(known)
-    near = get_close_matches(name, names, 1, 0.4)
+    near = get_close_matches(name[:SHOWN_MOST], names, 1, 0.4)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return SerializerNotInstalled(
-        f"there is no {kind} {name!r}: {guess}known are {', '.join(names)}"
+        f"there is no {kind} {shown(name)}: {guess}known are {', '.join(names)}"
     )

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import signature
+from re import compile as pattern
 from typing import TypeVar
-
-from .hidden import kind_of
 
 T = TypeVar("T")
 
 SHORT_STRING_BYTES = 255
 """AMQP 0-9-1, 4.2.5.3: short strings hold up to 255 bytes."""
+
+_HARMLESS = pattern(r"[\w.:-]{0,60}")
+_SURROGATE = pattern("[\ud800-\udfff]")
+_CONTAINERS = (Mapping, list, tuple)
+_DEEPEST = 100
+"""How deep tables may nest: readers take more for an attack."""
 
 _DELIVERY_MODES: dict[object, int] = {
     1: 1,
@@ -21,6 +26,47 @@ _DELIVERY_MODES: dict[object, int] = {
     "transient": 1,
     "persistent": 2,
 }
+
+
+def kind_of(value: object) -> str:
+    """Name what a value is, where it may hold a password."""
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def shown_or_kind(value: object) -> str:
+    """A text to be quoted, if no URL can be in it; else what it is."""
+    harmless = isinstance(value, str) and _HARMLESS.fullmatch(value)
+    return repr(value) if harmless else kind_of(value)
+
+
+def check_hidden_string(what: str, value: object) -> str:
+    """
+    Check a short string as L{check_short_string} does, but never show it.
+
+    @raise TypeError: it is no str.
+    @raise ValueError: it has more than 255 bytes of UTF-8, or cannot be UTF-8.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {kind_of(value)}")
+    size = len(check_utf8(what, value).encode())
+    if size > SHORT_STRING_BYTES:
+        raise ValueError(
+            f"{what} has {size} bytes of UTF-8, at most {SHORT_STRING_BYTES} are "
+            "allowed"
+        )
+    return value
+
+
+def check_utf8(what: str, text: str) -> str:
+    """@raise ValueError: it cannot be written as UTF-8; it is not shown."""
+    if not is_utf8(text):
+        raise ValueError(f"the {what} cannot be written as UTF-8")
+    return text
+
+
+def is_utf8(text: str) -> bool:
+    """Tell without an UnicodeEncodeError, which would hold all of a password."""
+    return _SURROGATE.search(text) is None
 
 
 def check_short_string(what: str, value: object) -> str:
@@ -115,16 +161,31 @@ def check_delivery_mode(value: object) -> int | None:
 
 def check_arguments(what: str, value: object) -> dict[str, object]:
     """
-    Copy a mapping with str keys; None is an empty one.
+    Copy a mapping with str keys, and what is in it; None is an empty one.
 
     @raise TypeError: it is no mapping, or a key is no str.
-    @raise ValueError: a key has more than 255 bytes.
+    @raise ValueError: a key has more than 255 bytes, or it nests too deeply.
     """
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise TypeError(f"{what} must be a mapping, not {value!r}")
-    return {check_short_string(f"key of {what}", key): value[key] for key in value}
+    return {
+        check_short_string(f"key of {what}", key): _copied(what, value[key])
+        for key in value
+    }
+
+
+def _copied(what: str, value: object, depth: int = 1) -> object:
+    """Copy what can be changed."""
+    if isinstance(value, _CONTAINERS):
+        if depth >= _DEEPEST:
+            raise ValueError(f"{what} must nest at most {_DEEPEST} levels deep")
+        if isinstance(value, Mapping):
+            return {k: _copied(what, v, depth + 1) for k, v in value.items()}
+        parts = [_copied(what, part, depth + 1) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value
 
 
 def check_auto_declare(value: object) -> bool | str:

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from twisted.application.app import ServerOptions
 from twisted.python import usage
 
-from .._util.hidden import shown_or_kind
-from .._util.validation import check_seconds
+from .._util.validation import check_seconds, shown_or_kind
 from ..connection import BrokerConnection
 from ..service import ConsumerFactory, ConsumerService
 from ..service.consumer_service import SHUTDOWN_TIMEOUT
-from .consumer_loader import ConsumerNotFound, consumer_named
+from .consumer_loader import (
+    ConsumerNotFound,
+    consumer_named,
+    forget_working_directory,
+)
 from .options import CommandOptions
 
 
@@ -113,9 +116,34 @@ class Options(CommandOptions):
             ) from None
 
 
+class PluginService(ConsumerService):
+    """A service that ends twistd if a consumer's own code asks for the end."""
+
+    def startService(self) -> None:
+        """
+        Begin as a L{ConsumerService} does.
+
+        @raise SystemExit: making a consumer raised it.
+        @raise KeyboardInterrupt: likewise.
+        """
+        self._log = ConsumerService._log  # by the name that users know
+        super().startService()
+        cause = None if self.halted is None else self.halted.__cause__
+        if isinstance(cause, SystemExit | KeyboardInterrupt):
+            raise cause
+
+
 def makeService(options: Options) -> ConsumerService:
     """Make the service that the options ask for; called by twistd."""
-    return ConsumerService(
+    return service_of(options, PluginService)
+
+
+def service_of(
+    options: Options, kind: type[ConsumerService] = ConsumerService
+) -> ConsumerService:
+    """Make the service that the options ask for, when all is imported."""
+    forget_working_directory()
+    return kind(
         options.connection,
         options.consumers,
         shutdown_timeout=options.shutdown_timeout,

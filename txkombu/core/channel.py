@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.backoff import Backoff
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.validation import check_count
 from .._util.waiters import SharedClose, Waiters
@@ -32,6 +33,7 @@ from ..exceptions import (
     ChannelClosed,
     ConnectionClosed,
     KombuError,
+    NotFound,
     NotSupported,
     SerializerNotInstalled,
     SessionLost,
@@ -78,12 +80,12 @@ class Channel(ChannelConsumers):
         self._unacked: UnackedMessages | None = None
         self._bringing_up: Deferred[None] | None = None
         self._open: Waiters[ISessionChannel] = Waiters()
-        self._backoff = Backoff(eager=True)
+        self._backoff = Backoff(eager=True, policy=connection.reconnect)
         self._up_since = 0.0
         self._closed: KombuError | None = None
         self._end = SharedClose(self._close)
         self._on_return: dict[object, Callable[[Returned], None]] = {}
-        self.publisher = PublishQueue(self._clock, self._waits_for)
+        self.publisher = PublishQueue(self._clock, self._waits_for, self._refused_by)
         self.publisher.flow(connection.may_publish)
 
     # --- its life -----------------------------------------------------------
@@ -108,6 +110,11 @@ class Channel(ChannelConsumers):
         return self._closed is not None
 
     @property
+    def last_error(self) -> Exception | None:
+        """Why it is closed, or why one of its consumers does not run, if so."""
+        return super().last_error if self._closed is None else self._closed
+
+    @property
     def unsettled_count(self) -> int:
         """How many messages it handed out await settlement."""
         return len(self._own_unsettled) + len(self._isolated.unsettled)
@@ -124,7 +131,11 @@ class Channel(ChannelConsumers):
     def unfinished_work(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
         return [
-            *(f"{each!r} was not settled" for each in self._own_unsettled.values()),
+            *(
+                f"{each!r} was not settled"
+                for each in self._own_unsettled.values()
+                if not each.no_ack
+            ),
             *["an operation waits for the connection"] * len(self._open.waiting),
             *["a message waits to be published"] * self.publisher.waiting,
         ]
@@ -168,6 +179,9 @@ class Channel(ChannelConsumers):
                 continue
             self._channel_up(opened)
             yield self._start_all(opened)
+            if self._session_channel is opened and opened is not None:
+                # Last: what is published may ask for replies to a consumer.
+                self.publisher.channel_up(opened)
             break
         self._bringing_up = None
         if self._session_channel is None and (self._is_needed or self._open):
@@ -187,8 +201,16 @@ class Channel(ChannelConsumers):
         self._open.fail(error)
         self.publisher.give_up(error)
         if self._subscriptions and not isinstance(error, ConnectionClosed):
-            self._log.failure("Channel cannot be opened; trying again", failure)
+            self._tell_of_trouble(failure)
             self._ensure_coming_up()
+
+    def _tell_of_trouble(self, failure: Failure) -> None:
+        """What brokers and networks do needs no traceback; what we do wrong does."""
+        if failure.check(KombuError):
+            text = "Channel cannot be opened; trying again: {error}"
+            self._log.error(text, error=failure.value)
+        else:
+            self._log.failure("Channel cannot be opened; trying again", failure)
 
     def _channel_up(self, opened: ISessionChannel) -> None:
         self._session_channel = opened
@@ -197,8 +219,6 @@ class Channel(ChannelConsumers):
         if self._paused_by:
             opened.pause_delivery()
         self._open.fire(opened)
-        if self._session_channel is opened:
-            self.publisher.channel_up(opened)
 
     @inlineCallbacks
     def _start_all(
@@ -213,6 +233,8 @@ class Channel(ChannelConsumers):
     def channel_lost(self, error: Exception) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""
         self._session_channel = None
+        if isinstance(error, NotFound):
+            self.connection.topology.not_found(error.about)
         self._give_up_unacked()
         self._backoff.reset_if_stable(self._clock, self._up_since)
         for subscription in self._subscriptions.values():
@@ -222,6 +244,11 @@ class Channel(ChannelConsumers):
             if not isinstance(error, SessionLost):
                 self._log.warn("Channel lost, opening another: {error}", error=error)
             self._ensure_coming_up()
+
+    def _refused_by(self, message: PublishRequest, error: Exception) -> None:
+        """A publish failed; note it if its exchange is gone."""
+        if isinstance(error, NotFound):
+            self.connection.topology.not_found(message.exchange.name)
 
     def _give_up_unacked(self) -> None:
         unacked, self._unacked = self._unacked, None
@@ -236,11 +263,13 @@ class Channel(ChannelConsumers):
     def close(self) -> Deferred[None]:
         """
         End the consumers, wait for the verdicts on what was published, flush
-        settlements, and close the channel.
+        settlements, and close the channel.  No handler begins with a message any
+        more.
 
-        @return: fires when it is closed; never fails.  Each answer of the broker
-            is waited for 5 s, and verdicts as long as an operation, if every 5 s
-            it is found to answer at all.
+        @return: fires when it is closed; never fails.  A channel that is being
+            opened for what was published is waited for as long as an operation may
+            take.  Each answer of the broker is waited for 5 s, and verdicts as long
+            as an operation, if every 5 s it is found to answer at all.
         """
         return self.close_because(
             ChannelClosed("the channel was closed by this program")
@@ -250,12 +279,15 @@ class Channel(ChannelConsumers):
         """L{close}, with what later calls fail with."""
         if self._closed is None:
             self._closed = error
+            self.connection.channel_closing(self)
         return self._end.wait()
 
     @inlineCallbacks
     def _close(self) -> Generator[Deferred[Any], Any, None]:
         error = self._closed
         assert error is not None
+        if self.publisher.waiting:
+            yield self._await_opening()
         self._open.fail(error)
         self._stop_coming_up()
         self._give_up_blocked()
@@ -272,6 +304,27 @@ class Channel(ChannelConsumers):
             closing = self._in_time(channel.close())
             if answers:
                 yield closing
+
+    def _await_opening(self) -> Deferred[Any]:
+        """
+        Let the channel come up if that is under way, so that what was published goes
+        out: no longer than an operation may take.
+        """
+        bringing_up = self._bringing_up
+        if bringing_up is None or not self.connection.is_trying:
+            return succeed(None)
+        for tag in list(self._subscriptions):
+            self.basic_cancel(tag)
+        opened: Deferred[None] = Deferred()
+
+        def over(result: T) -> T:
+            if not opened.called:
+                opened.callback(None)
+            return result
+
+        bringing_up.addBoth(over)
+        timeout = self._timeout
+        return with_timeout(opened, self._clock, timeout, "close", otherwise=None)
 
     @inlineCallbacks
     def _cancel_all(self) -> Generator[Deferred[Any], Any, bool]:
@@ -346,12 +399,17 @@ class Channel(ChannelConsumers):
         return with_timeout(began, self._clock, self._timeout, what)
 
     def basic_get(
-        self, queue: Queue, no_ack: bool = False, accept: Iterable[str] | None = None
+        self,
+        queue: Queue,
+        no_ack: bool = False,
+        accept: Iterable[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> Deferred[Message | None]:
         """
         Take one message, or C{None} if none is ready (AMQP 0-9-1, basic.get).
 
         @param accept: what may be decoded; see L{txkombu.Consumer}.
+        @param max_body_size: what its body may become; see L{txkombu.Consumer}.
         """
         try:
             accepted = accept_set(accept)
@@ -364,11 +422,11 @@ class Channel(ChannelConsumers):
             def got(delivery: Delivery | None) -> Message | None:
                 if delivery is None:
                     return None
-                return Message(delivery, unacked, queue, accepted)
+                return Message(delivery, unacked, queue, accepted, max_body_size)
 
             return channel.basic_get(queue, no_ack).addCallback(got)
 
-        return self.call(f"getting from queue {queue.name!r}", get)
+        return self.call_about([queue.name], f"getting from queue {queue.name!r}", get)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         """

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import with_timeout
 from .._util.validation import check_count, check_short_string
 from ..entity import Queue
@@ -71,6 +72,13 @@ class ChannelConsumers(EntityOperations):
         return running and self._isolated.is_consuming
 
     @property
+    def last_error(self) -> Exception | None:
+        """Why a consumer that was started does not run, as far as is known."""
+        told = [each.last_error for each in self._subscriptions.values()]
+        told += [each.last_error for each in self._isolated]
+        return next((error for error in told if error is not None), None)
+
+    @property
     def has_consumers(self) -> bool:
         """Whether consumers share it."""
         return bool(self._subscriptions)
@@ -87,12 +95,14 @@ class ChannelConsumers(EntityOperations):
         arguments: Mapping[str, object] | None = None,
         prefetch_count: int = PREFETCH,
         accept: Iterable[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
         on_cancel: Callable[[str, Exception], object] | None = None,
     ) -> Deferred[str]:
         """
         Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
 
-        @param callback: called with each L{Message}.
+        @param callback: called with each L{Message}, and, if C{no_ack}, to call
+            L{Message.begin}.
         @param consumer_tag: made up, with C{tag_prefix}, if empty.
         @param on_cancel: called with (tag, error) if the broker ends it, as
             when its queue is deleted; it is started again with growing waits.
@@ -119,8 +129,9 @@ class ChannelConsumers(EntityOperations):
             no_ack=no_ack,
             exclusive=exclusive,
             arguments={**queue.consumer_arguments, **(arguments or {})},
-            prefetch_count=prefetch_count,
+            prefetch_count=(prefetch_count or PREFETCH) if no_ack else prefetch_count,
             accept=accepted,
+            max_body_size=max_body_size,
             on_cancel=on_cancel,
         )
 
@@ -140,7 +151,8 @@ class ChannelConsumers(EntityOperations):
             return failure
 
         what = f"consuming from queue {queue.name!r}"
-        starting = where.call(what, subscription.start).addCallback(started)
+        began = where.call_about([queue.name], what, subscription.start)
+        starting = began.addCallback(started)
         return starting.addErrback(failed)
 
     def _needs_isolation(self, queue: Queue) -> bool:

@@ -43,6 +43,12 @@ class DrainEvents:
             starting.addErrback(partial(self._handled.fail_one, handled))
         return handled
 
+    def channel_closing(self, channel: object) -> None:
+        """Have the consumers of a channel begin with no further message."""
+        for consumer in list(self._consumers):
+            if consumer.channel is channel:
+                consumer.stop_handling()
+
     def channel_closed(self, channel: object) -> None:
         """Tell the consumers of a channel that it was closed."""
         for consumer in list(self._consumers):

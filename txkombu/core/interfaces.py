@@ -9,10 +9,12 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from .._util.backoff import ReconnectPolicy
 from ..exceptions import KombuError
 from ..interfaces import ISession, ISessionChannel
 from ..message import Message
 from .topology import Topology
+from .turn_budget import TurnBudget
 from .unacked import UnackedMessages
 
 
@@ -33,11 +35,17 @@ class ChannelHost(Protocol):
     @ivar topology: what was declared on it.
     @ivar tag_prefix: begins the consumer tags that are made up.
     @ivar operation_timeout: seconds for one operation.
+    @ivar reconnect: how long to wait between attempts.
     """
 
     topology: Topology
     tag_prefix: str
     operation_timeout: float
+    reconnect: ReconnectPolicy
+
+    @property
+    def turn_budget(self) -> TurnBudget:
+        """How long the handlers of all its channels may run in a turn."""
 
     @property
     def clock(self) -> IReactorTime:
@@ -67,6 +75,13 @@ class ChannelHost(Protocol):
 
     def new_channel(self) -> Any:
         """Make another channel."""
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is connected, or about to be: not idle, not waiting."""
+
+    def channel_closing(self, channel: Any) -> None:
+        """Have no handler begin with a message of a channel that is closing."""
 
     def channel_closed(self, channel: Any) -> None:
         """Forget a channel that was closed."""
@@ -108,6 +123,9 @@ class IsolatedChannel(Protocol):
     def is_open(self) -> bool: ...
 
     @property
+    def last_error(self) -> Exception | None: ...
+
+    @property
     def unsettled(self) -> list[Message]: ...
 
     @property
@@ -135,6 +153,8 @@ class DrainedConsumer(Protocol):
     def channel(self) -> object: ...
 
     def start_if_untouched(self) -> Deferred[None]: ...
+
+    def stop_handling(self) -> None: ...
 
     def channel_closed(self) -> None: ...
 

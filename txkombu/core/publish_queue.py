@@ -42,6 +42,12 @@ TURN = 200
 """Messages without confirm that go out in one turn of the reactor."""
 TURN_BYTES = 64 * 1024
 """Bytes of bodies without confirm that go out in one turn of the reactor."""
+AT_ONCE = 50
+"""
+Messages without confirm whose Deferreds fire at once in one turn of the reactor.  A
+callback that publishes the next message is called inside of C{addCallback}: more of
+them would come near Python's limit of recursion.
+"""
 
 
 class PublishQueue:
@@ -50,6 +56,8 @@ class PublishQueue:
 
     @param clock: for deadlines.
     @param phase: says what a message that waits here waits for.
+    @param refused: called with each message that was sent and whose publish failed,
+        and with the error.
     """
 
     __slots__ = (
@@ -65,7 +73,9 @@ class PublishQueue:
         "_pending_bytes",
         "_phase",
         "_ready",
+        "_refused",
         "_resuming",
+        "_sent",
         "_turn",
         "_turn_bytes",
         "_unconfirmed",
@@ -76,9 +86,11 @@ class PublishQueue:
         self,
         clock: IReactorTime,
         phase: Callable[[], str],
+        refused: Callable[[PublishRequest, Exception], None],
     ) -> None:
         self._clock = clock
         self._phase = phase
+        self._refused = refused
         self._flowing = True
         self._resuming = False
         self._channel: ISessionChannel | None = None
@@ -93,6 +105,7 @@ class PublishQueue:
         self._deadlines: Deadlines[PublishRequest] = Deadlines(clock, self._expire)
         self._ready: Waiters[None] = Waiters()
         self._idle: Waiters[None] = Waiters()
+        self._sent: list[tuple[Deferred[None], Deferred[None]]] = []
         self._closed: Exception | None = None
 
     # --- publishing ---------------------------------------------------------
@@ -103,7 +116,8 @@ class PublishQueue:
 
         @return: fires with the broker's verdict, or, without confirm, when
             the socket has taken it.  Fails with L{OperationTimeout} at its
-            deadline, L{BackpressureError} if too much waits already, or as
+            deadline, whether or not it was sent until then; with
+            L{BackpressureError} if too much waits already; or as
             C{ISessionChannel.basic_publish} does.
         @raise TypeError: the transport cannot express a property.  Only where
             it is sent at once; what waited here fails with it.
@@ -187,7 +201,20 @@ class PublishQueue:
             inner.addBoth(self._confirmed, message)
         else:
             self._count_in_turn(message)
+            if self._turn > AT_ONCE and inner.called:
+                return self._fire_next_turn(inner)
         return inner
+
+    def _fire_next_turn(self, sent: Deferred[None]) -> Deferred[None]:
+        """Tell in the next turn of the reactor what is known already."""
+        later: Deferred[None] = Deferred(lambda _: None)
+        self._sent.append((sent, later))
+        return later
+
+    def _tell_sent(self) -> None:
+        sent, self._sent = self._sent, []
+        for result, later in sent:
+            result.addBoth(_pass_on, later)
 
     def _confirmed(
         self, result: Failure | None, message: PublishRequest
@@ -195,6 +222,8 @@ class PublishQueue:
         self._unconfirmed -= 1
         self._unconfirmed_bytes -= len(message.body)
         self._deadlines.discard(message, message.timeout)
+        if isinstance(result, Failure) and isinstance(result.value, Exception):
+            self._refused(message, result.value)
         if self._doomed and not self._unconfirmed:
             # Behind what the caller does with this verdict, unless that takes long.
             assert message.inner is not None
@@ -220,6 +249,7 @@ class PublishQueue:
     def _begin_turn(self) -> None:
         self._next_turn = None
         self._turn = self._turn_bytes = 0
+        self._tell_sent()
         if self._doomed and not self._unconfirmed:
             self._fail_doomed(None)
         self.resume()
@@ -367,6 +397,7 @@ class PublishQueue:
         """There is no channel any more."""
         self._closed = error
         self._channel = None
+        self._tell_sent()
         self._fail_doomed(None)
         self.give_up(error)
         self._deadlines.stop()

@@ -8,7 +8,7 @@ there, restored.  The states are those of L{txkombu.core.lifecycle}.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import (
@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .._util.backoff import Backoff
+from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
 from .._util.waiters import Waiters
 from ..exceptions import (
     AuthenticationFailed,
@@ -35,6 +35,9 @@ from .lifecycle import Event, Lifecycle, State
 _PERMANENT = (AuthenticationFailed, TransportNotAvailable)
 """What no wait mends."""
 
+_SLOW: Final = 1.0
+"""Seconds that a failed attempt has taken at an alternate that is tried last then."""
+
 
 @implementer(ISessionListener)
 class Reconnector:
@@ -44,8 +47,10 @@ class Reconnector:
     @param endpoint: where to connect instead of their hosts and ports.
     @param restore: called with each new session; when its Deferred fires the
         session counts as up.
+    @param forget: called when a session has ended, for whatever reason.
     @param flow: called with C{False} when publishing has to pause, and with
         C{True} when it may go on.
+    @param policy: how long to wait between attempts.
 
     @ivar session: the session while it is up, else C{None}.
     @ivar blocked_reason: why the broker takes no publishes now, or C{""}.
@@ -60,18 +65,23 @@ class Reconnector:
         endpoint: IStreamClientEndpoint | None,
         clock: IReactorTime,
         restore: Callable[[ISession], Deferred[None]],
+        forget: Callable[[], None],
         flow: Callable[[bool], None],
+        policy: ReconnectPolicy = DEFAULT,
     ) -> None:
         self._alternates = alternates
         self._place = alternates[0]
         self._first = self._tried = 0
+        self._tried_at = 0.0
+        self._slow: set[int] = set()
         self._transport_for = transport_for
         self._endpoint = endpoint
         self._clock = clock
         self._restore = restore
+        self._forget = forget
         self._flow = flow
         self._lifecycle = Lifecycle()
-        self._backoff = Backoff()
+        self._backoff = Backoff(policy=policy)
         self._up: Waiters[ISession] = Waiters()
         self._closed: Waiters[None] = Waiters()
         self._attempt: Deferred[Any] | None = None
@@ -125,6 +135,7 @@ class Reconnector:
         if nobody and self.state is State.CONNECTING and self._lost_at is None:
             self._lifecycle.step(Event.REFUSED)
             self._stop_trying()
+            self._note_speed()
             # Who gives up each time before the last is tried shall get there too.
             self._first = self._tried + 1
         return failure
@@ -144,6 +155,7 @@ class Reconnector:
             return
         self._lifecycle.step(Event.CLOSE)
         live, self._live, self.session = self._live, None, None
+        self._forget()
         self._stop_trying()
         self._up.fail(ConnectionClosed("the connection was closed"))
         try:
@@ -190,12 +202,14 @@ class Reconnector:
         failed: list[tuple[Parameters, Exception]] = []
         for number in self._in_turn():
             self._tried, parameters = number, self._alternates[number]
+            self._tried_at = self._clock.seconds()
             try:
                 session = yield self._open(parameters)
                 break
             except Exception as error:
                 if self.state is not State.CONNECTING:
                     raise
+                self._note_speed()
                 failed.append((parameters, error))
                 if len(failed) < len(self._alternates):
                     self._log_failed(parameters, error)
@@ -207,10 +221,19 @@ class Reconnector:
         return session
 
     def _in_turn(self) -> list[int]:
-        """Which alternates to try, from the first on, or from where it was given up."""
+        """
+        Which alternates to try: from where it was given up, or from the first on, but
+        last those that would cost their timeout each time.
+        """
         first, self._first = self._first, 0
         count = len(self._alternates)
-        return [(first + each) % count for each in range(count)]
+        numbers = [(first + each) % count for each in range(count)]
+        return numbers if first else sorted(numbers, key=self._slow.__contains__)
+
+    def _note_speed(self) -> None:
+        """The attempt at the alternate tried last has failed: soon, or after long?"""
+        took = self._clock.seconds() - self._tried_at
+        (self._slow.add if took >= _SLOW else self._slow.discard)(self._tried)
 
     def _log_failed(self, parameters: Parameters, error: Exception) -> None:
         self._log.warn(
@@ -237,6 +260,7 @@ class Reconnector:
         if self._attempt is not attempt:
             return
         self._attempt = None
+        self._slow.discard(self._tried)
         self._lifecycle.step(Event.RESTORED)
         self.session = session
         self.last_error = None
@@ -261,7 +285,9 @@ class Reconnector:
         self._attempt = None
         live, self._live = self._live, None
         if live is not None:
+            self._note_speed()
             live.abort()
+            self._forget()
             self._forget_flow()
         error = failure.value
         assert isinstance(error, Exception)
@@ -279,7 +305,7 @@ class Reconnector:
             self._lost_at = self._clock.seconds()
         delay = self._backoff.delay()
         if isinstance(error, AuthenticationFailed):
-            delay = self._backoff.most
+            delay = self._backoff.policy.max
         self._log.warn(
             "No connection to {url}: {error}; next attempt in {delay:.1f} s",
             url=self._place.as_uri(),
@@ -310,6 +336,7 @@ class Reconnector:
         if self._live is None:
             return
         self._live = self.session = None
+        self._forget()
         self._forget_flow()
         self.last_error = reason
         if self.state is State.CONNECTED:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from .._util import backoff
+from .._util.backoff import ReconnectPolicy
 from .._util.validation import check_seconds
 from ..interfaces import IBrokerTransport
 from ..transport.registry import transport_for
@@ -22,6 +24,7 @@ class Settings:
     The part of L{txkombu.BrokerConnection} that says what it was made with.
 
     @ivar operation_timeout: seconds for one operation.
+    @ivar reconnect: how long to wait between attempts.
     """
 
     def __init__(
@@ -31,12 +34,19 @@ class Settings:
         endpoint: IStreamClientEndpoint | None,
         reactor: IReactorTime | None,
         operation_timeout: float,
+        reconnect: ReconnectPolicy | None,
     ) -> None:
         self._alternates = list(alternates)
         self._given_transport = transport
         self._endpoint = endpoint
         self._reactor = reactor
         self.operation_timeout = check_seconds("operation_timeout", operation_timeout)
+        self.reconnect = backoff.DEFAULT if reconnect is None else reconnect
+        if not isinstance(self.reconnect, ReconnectPolicy):
+            raise TypeError(
+                "reconnect must be a txkombu.policy.ReconnectPolicy, "
+                f"not {type(reconnect).__name__}"
+            )
 
     @property
     def clock(self) -> IReactorTime:

@@ -13,6 +13,8 @@ from twisted.python.failure import Failure
 
 from .._util.awaitables import call_logged
 from .._util.backoff import Backoff
+from .._util.failures import without_frames
+from .._util.limits import MAX_BODY_SIZE
 from .._util.timeouts import sleep, with_timeout
 from ..entity import Queue
 from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
@@ -21,12 +23,16 @@ from ..message import Message
 from .interfaces import SubscriptionHost
 from .unacked import UnackedMessages
 
+_DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
+"""RabbitMQ's pseudo-queue, which takes only consumers with no_ack."""
+
 
 class Subscription:
     """
     Starts one consumer on the channel's session channel, as often as needed.
 
     @ivar running: whether the broker has it now.
+    @ivar last_error: why the broker ended or refused it, until it runs again.
     """
 
     _log = Logger()
@@ -44,6 +50,7 @@ class Subscription:
         prefetch_count: int,
         accept: frozenset[str] | None,
         on_cancel: Callable[[str, Exception], object] | None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> None:
         self._channel = channel
         self.queue = queue
@@ -54,24 +61,28 @@ class Subscription:
         self._arguments = arguments
         self._prefetch_count = prefetch_count
         self._accept = accept
+        self._max_body_size = max_body_size
         self._on_cancel = on_cancel
-        self._backoff = Backoff()
+        self._backoff = Backoff(policy=channel.connection.reconnect)
         self._since = 0.0
         self._restarting: Deferred[None] | None = None
         self._began_on: ISessionChannel | None = None
         self._stopped = False
+        self._ended = False
         self.running = False
+        self.last_error: Exception | None = None
 
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
         """@return: fails with the broker's refusal."""
         self._began_on = session_channel
+        self._ended = False
         unacked = self._channel.unacked
         assert unacked is not None
         handle = self._handler(unacked)
         return session_channel.basic_consume(
             self.queue,
             self.tag,
-            self._no_ack,
+            self._takes_all,
             self._exclusive,
             self._arguments,
             self._prefetch_count,
@@ -82,15 +93,35 @@ class Subscription:
     def _handler(self, unacked: UnackedMessages) -> Callable[[Delivery], None]:
         """Make what is called for each delivery: the hot path, so a closure."""
         callback, queue, accept = self._callback, self.queue, self._accept
-        settles = None if self._no_ack else unacked
+        max_body_size = self._max_body_size
+        settles = None if self._takes_all else unacked
+        acks_at_begin = self._no_ack and not self._takes_all
 
         def handle(delivery: Delivery) -> None:
-            callback(Message(delivery, settles, queue, accept))
+            message = Message(
+                delivery, settles, queue, accept, max_body_size, acks_at_begin
+            )
+            try:
+                callback(message)
+            except BaseException:  # sys.exit() must not end the transport's loop
+                failure = without_frames(Failure())
+                self._log.failure("{callback} failed", failure, callback=callback)
 
         return handle
 
+    @property
+    def _takes_all(self) -> bool:
+        """
+        Whether the broker has to take messages for handled when it sends them.
+
+        Other consumers with no_ack are told so late as somebody begins with each, so
+        that the prefetch count bounds what waits here.
+        """
+        return self._no_ack and self.queue.name.startswith(_DIRECT_REPLY_TO)
+
     def _started(self, _: object) -> None:
-        self.running = True
+        self.running = not self._ended
+        self.last_error = None
         self._since = self._channel.connection.clock.seconds()
 
     def channel_lost(self) -> None:
@@ -123,7 +154,9 @@ class Subscription:
         try:
             yield self._bounded(self.start(opened), "consume")
         except (SessionLost, ChannelClosed):
-            return
+            if self._channel.session_channel is opened:
+                # It lost a connection of its own; the channel starts nothing again.
+                self._failed(Failure())
         except CancelledError:
             raise
         except Exception:
@@ -145,8 +178,12 @@ class Subscription:
         start it again after a while.
         """
         self.running = False
+        self._ended = True
+        self.last_error = error
         unacked = self._channel.unacked
-        if unacked is not None and not isinstance(error, ConsumerCancelled):
+        if isinstance(error, ConsumerCancelled):
+            self._channel.connection.topology.not_found(self.queue.name)
+        elif unacked is not None:
             unacked.lose(self.tag)
         if self._stopped:
             return
@@ -184,6 +221,9 @@ class Subscription:
             self._leave_to_others()
             raise
         self._restarting = None
+        if self._ended:
+            self._restart_later()
+            return
         self._log.info(
             "Consumer {tag!r} consumes from queue {queue!r} again",
             tag=self.tag,
@@ -197,6 +237,8 @@ class Subscription:
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        self.last_error = error if isinstance(error, Exception) else None
         self._log.error(
             "Consumer {tag!r} cannot consume from queue {queue!r}: {error}; "
             "it tries again",

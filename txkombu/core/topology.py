@@ -1,11 +1,16 @@
 """
-What this connection declared, and how to declare it again.
+What this connection declared, what of it the broker has, and how to restore it.
 
-The order is exchanges, queues, bindings.  A queue that the broker named gets a
-new name each time; everything recorded about it is rewritten.
+The record has two parts.  What was I{declared} is declared again on each new session:
+exchanges, queues, then bindings.  What is I{present} is what the broker has said, in
+this session, that it has; everybody who wants to declare something only once asks
+this part.  The present part forgets what the broker refuses to restore, what it says
+is not found, and everything when the session is lost; it never holds what can go by
+itself (auto-delete, exclusive, C{x-expires}).
 
-What is recorded is unbound copies, so that a channel that was closed does not
-live on for what was declared by it.
+A queue that the broker named gets a new name in each session; everything recorded
+about it is rewritten.  What is recorded is unbound copies, so that a channel that was
+closed does not live on for what was declared by it.
 """
 
 from __future__ import annotations
@@ -20,12 +25,29 @@ from twisted.logger import Logger
 
 from .._util.timeouts import gather_results
 from ..entity import Exchange, Queue
-from ..exceptions import BrokerError, ChannelClosed, NotFound, NotSupported
+from ..exceptions import (
+    BrokerError,
+    ChannelClosed,
+    ConnectionForced,
+    NotFound,
+    NotSupported,
+    ResourceError,
+)
 from ..interfaces import Capability, ISession, ISessionChannel, QueueDeclareOk
 from .liveness import IgnoringListener
 
 _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """What is wrong with one declaration, and no reason to give up the others."""
+
+_LOSSES = (ConnectionForced, ResourceError)
+"""
+Those of them that are about no declaration: there was no connection for it, or that
+was ended.  Another session may have more luck.
+"""
+
+
+Key = tuple[object, ...]
+"""Tells one declaration from the others."""
 
 
 class RecordedBinding(NamedTuple):
@@ -36,7 +58,7 @@ class RecordedBinding(NamedTuple):
     routing_key: str
     arguments: Mapping[str, object]
 
-    def key(self) -> tuple[object, ...]:
+    def key(self) -> Key:
         """What tells it from others, whatever objects it was made with."""
         return (
             type(self.destination).__name__,
@@ -52,8 +74,15 @@ Wait = Callable[[Sequence[Deferred[Any]]], Deferred[list[tuple[bool, Any]]]]
 
 
 class Step(NamedTuple):
-    """One declaration: what it is about, and how to make it."""
+    """
+    One declaration of the record.
 
+    @ivar key: what it is recorded as.
+    @ivar what: what it is about, in words.
+    @ivar take: makes it.
+    """
+
+    key: Key
     what: str
     take: Callable[[ISessionChannel], Deferred[Any]]
 
@@ -64,6 +93,10 @@ class Topology:
 
     @param renamed: called with (old, new) when the broker gave a queue that
         it names itself another name.
+
+    @ivar lapses: grows whenever something that was present may be so no longer; who
+        found that all it needs is present need not ask again until then.
+    @ivar refused: what the broker refused to restore in this session.
     """
 
     _log = Logger()
@@ -73,7 +106,10 @@ class Topology:
         self._exchanges: dict[str, Exchange] = {}
         self._queues: dict[str, Queue] = {}
         self._server_named: dict[str, list[ref[Queue]]] = {}
-        self._bindings: dict[tuple[object, ...], RecordedBinding] = {}
+        self._bindings: dict[Key, RecordedBinding] = {}
+        self._present: set[Key] = set()
+        self.refused: set[Key] = set()
+        self.lapses = 0
 
     def __bool__(self) -> bool:
         return bool(self._exchanges or self._queues or self._bindings)
@@ -84,10 +120,12 @@ class Topology:
         """Remember an exchange; a mere name adds nothing to one that is known."""
         if not exchange.by_name or exchange.name not in self._exchanges:
             self._exchanges[exchange.name] = exchange.unbound()
+        self.note_present(exchange)
 
     def exchange_deleted(self, name: str) -> None:
         """Forget an exchange, and the bindings from and to it."""
         self._exchanges.pop(name, None)
+        self._lapse(_exchange_key(name))
         self._drop_bindings(
             lambda bound: (
                 bound.source.name == name
@@ -101,6 +139,7 @@ class Topology:
     def queue_declared(self, queue: Queue, server_named: bool) -> None:
         """Remember a queue, which has its name by now."""
         self._queues[queue.name] = queue.unbound()
+        self.note_present(queue)
         if server_named:
             self._server_named[queue.name] = []
             self._note_user(queue)
@@ -120,6 +159,7 @@ class Topology:
         """Forget a queue and its bindings."""
         self._queues.pop(name, None)
         self._server_named.pop(name, None)
+        self._lapse(_queue_key(name))
         self._drop_bindings(
             lambda bound: (
                 isinstance(bound.destination, Queue) and bound.destination.name == name
@@ -131,31 +171,88 @@ class Topology:
         if isinstance(bound.destination, Queue):
             self._note_user(bound.destination)
         destination, source = bound.destination.unbound(), bound.source.unbound()
-        self._bindings[bound.key()] = RecordedBinding(destination, source, *bound[2:])
+        key = bound.key()
+        self._bindings[key] = RecordedBinding(destination, source, *bound[2:])
+        self._note(key)
 
     def unbound(self, bound: RecordedBinding) -> None:
         """Forget a binding."""
-        self._bindings.pop(bound.key(), None)
+        key = bound.key()
+        self._drop_bindings(lambda each: each.key() == key)
+        self._lapse(key)
+
+    def _drop_bindings(self, gone: Callable[[RecordedBinding], bool]) -> None:
+        """Forget bindings, and the auto-delete exchanges that go with their last."""
+        dropped = {key: each for key, each in self._bindings.items() if gone(each)}
+        for key in dropped:
+            del self._bindings[key]
+            self._lapse(key)
+        left = {each.source.name for each in self._bindings.values()}
+        for source in {each.source.name for each in dropped.values()} - left:
+            recorded = self._exchanges.get(source)
+            if recorded is not None and recorded.auto_delete:
+                self.exchange_deleted(source)
+
+    # --- what is present ------------------------------------------------------
 
     def knows(self, entity: Exchange | Queue) -> bool:
         """
-        Whether this connection declared just this exchange, or just this queue
-        with its bindings.
+        Whether the broker has just this exchange, or just this queue with its
+        bindings, as far as this session can know: declaring it is not needed.
         """
+        if not self.is_present(entity):
+            return False
         if isinstance(entity, Exchange):
             return self._exchanges.get(entity.name) == entity
-        bindings = (
+        keys = (
             RecordedBinding(entity, each.exchange, each.routing_key, each.arguments)
             for each in entity.all_bindings()
         )
         return self._queues.get(entity.name) == entity and all(
-            bound.key() in self._bindings for bound in bindings
+            bound.key() in self._present for bound in keys
         )
 
-    def _drop_bindings(self, gone: Callable[[RecordedBinding], bool]) -> None:
-        self._bindings = {
-            key: bound for key, bound in self._bindings.items() if not gone(bound)
-        }
+    def is_present(self, entity: Exchange | Queue) -> bool:
+        """
+        Whether the broker has something of this name, as far as this session can
+        know; never so for what can go by itself.
+        """
+        return not _may_vanish(entity) and _key_of(entity) in self._present
+
+    def note_present(self, entity: Exchange | Queue) -> None:
+        """Note that the broker has it."""
+        self._note(_key_of(entity))
+
+    def _note(self, key: Key) -> None:
+        self._present.add(key)
+        self.refused.discard(key)
+
+    def not_found(self, name: str) -> None:
+        """
+        Note that the broker has no queue or no exchange of that name; it is to be
+        declared again by who needs it.
+
+        @param name: C{""} if the broker does not tell: then anything may be gone.
+        """
+        if not name:
+            self.session_lost()
+            return
+        self._lapse(_exchange_key(name))
+        self._lapse(_queue_key(name))
+        for key, bound in self._bindings.items():
+            if name in (bound.source.name, bound.destination.name):
+                self._lapse(key)
+
+    def session_lost(self) -> None:
+        """Note that nothing is known of what the broker has now."""
+        self._present.clear()
+        self.refused.clear()
+        self.lapses += 1
+
+    def _lapse(self, key: Key) -> None:
+        self._present.discard(key)
+        self.refused.discard(key)
+        self.lapses += 1
 
     # --- replaying ----------------------------------------------------------
 
@@ -166,17 +263,38 @@ class Topology:
         """
         Declare everything again.
 
-        What the broker refuses is logged and left out, the rest is declared.
+        What the broker refuses is logged and left out, the rest is declared; see
+        L{replay_refused}.
 
         @param wait: waits for some declarations, as L{gather_results} does.
-        @return: fails only when the session is lost.
+        @return: fails only when the session is lost, or a connection that it needs.
         """
+        self.session_lost()
         exchanges = [_declares(each) for each in self._exchanges.values()]
         yield self._run(session, exchanges, wait)
         queues = [self._redeclares(each) for each in self._queues.values()]
         yield self._run(session, queues, wait)
         bindings = [_binds(each) for each in self._bindings.values()]
         yield self._run(session, bindings, wait)
+
+    @inlineCallbacks
+    def replay_refused(
+        self, session: ISession, wait: Wait = gather_results
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Try once more what the broker refused to restore; see L{replay}.
+
+        @return: fails only when the session is lost.
+        """
+        exchanges = [_declares(each) for each in self._exchanges.values()]
+        queues = [self._redeclares(each) for each in self._queues.values()]
+        yield self._run(session, self._only_refused(exchanges), wait)
+        yield self._run(session, self._only_refused(queues), wait)
+        bindings = [_binds(each) for each in self._bindings.values()]
+        yield self._run(session, self._only_refused(bindings), wait)
+
+    def _only_refused(self, steps: list[Step]) -> list[Step]:
+        return [each for each in steps if each.key in self.refused]
 
     @inlineCallbacks
     def replay_queue(
@@ -186,26 +304,44 @@ class Topology:
         Declare one queue again, with the exchanges it is bound to; one this
         connection did not declare is only looked up, where brokers can do that.
 
-        @return: fails with the broker's refusal.
+        What the broker refuses is logged: a queue that exists otherwise than it was
+        declared can still be consumed from.
+
+        @return: fails with L{NotFound} if there is no such queue, and when the
+            session is lost.
         """
         recorded = self._queues.get(queue.name)
-        if recorded is None:
-            if Capability.QUEUE_PASSIVE in session.capabilities:
-                yield self._run(session, [_looks_up(queue)], strict=True)
-            return
-        if recorded.name in self._server_named:
+        if recorded is None or recorded.name in self._server_named:
             # By its name it can be found again, but not made again.
-            try:
-                yield self._run(session, [_looks_up(recorded)], strict=True)
+            found = yield self._look_up(session, recorded or queue)
+            if found or recorded is None:
                 return
-            except NotFound:
-                pass
         sources = {bound.source.name for bound in self._bindings_of(recorded.name)}
         known = [each for name, each in self._exchanges.items() if name in sources]
         steps = [_declares(each) for each in known] + [self._redeclares(recorded)]
-        yield self._run(session, steps, strict=True)
+        yield self._run(session, steps)
         bindings = self._bindings_of(recorded.name)
-        yield self._run(session, [_binds(each) for each in bindings], strict=True)
+        yield self._run(session, [_binds(each) for each in bindings])
+
+    @inlineCallbacks
+    def _look_up(
+        self, session: ISession, queue: Queue
+    ) -> Generator[Deferred[Any], Any, bool]:
+        """
+        @return: whether a queue that the broker names is there; fails with
+            L{NotFound} for another one that is not.
+        """
+        if Capability.QUEUE_PASSIVE not in session.capabilities:
+            return True
+        try:
+            yield self._run(session, [_looks_up(queue)], strict=True)
+        except NotFound:
+            if queue.name in self._server_named:
+                return False
+            raise
+        except _REFUSALS as error:
+            self._log_refused(repr(queue), error)
+        return True
 
     def _bindings_of(self, queue: str) -> list[RecordedBinding]:
         return [
@@ -217,6 +353,7 @@ class Topology:
     def _redeclares(self, queue: Queue) -> Step:
         if queue.name not in self._server_named:
             return Step(
+                _queue_key(queue.name),
                 repr(queue),
                 lambda channel: channel.queue_declare(queue, False).addCallback(
                     queue.declared
@@ -232,7 +369,7 @@ class Topology:
         def redeclare(channel: ISessionChannel) -> Deferred[None]:
             return channel.queue_declare(nameless, False).addCallback(redeclared)
 
-        return Step(repr(queue), redeclare)
+        return Step(_queue_key(queue.name), repr(queue), redeclare)
 
     def _rename(self, queue: Queue, new: str) -> None:
         old = queue.name
@@ -269,6 +406,9 @@ class Topology:
             results = yield wait(began)
             # Not waited for, so that a broker that says nothing holds up nobody.
             channel.close()
+            for step, (fine, _) in zip(steps, results, strict=True):
+                if fine:
+                    self._note(step.key)
             failed = [
                 (step, result.value)
                 for step, (fine, result) in zip(steps, results, strict=True)
@@ -282,13 +422,38 @@ class Topology:
                 raise failed[0][1]
 
     def _refused(self, step: Step, error: Exception, strict: bool) -> None:
-        if strict or not isinstance(error, _REFUSALS):
+        if strict or isinstance(error, _LOSSES) or not isinstance(error, _REFUSALS):
             raise error
+        self._lapse(step.key)
+        self.refused.add(step.key)
+        self._log_refused(step.what, error)
+
+    def _log_refused(self, what: str, error: Exception) -> None:
         self._log.error(
-            "The broker refused to restore {what}: {error}",
-            what=step.what,
-            error=error,
+            "The broker refused to restore {what}: {error}", what=what, error=error
         )
+
+
+def _key_of(entity: Exchange | Queue) -> Key:
+    if isinstance(entity, Exchange):
+        return _exchange_key(entity.name)
+    return _queue_key(entity.name)
+
+
+def _exchange_key(name: str) -> Key:
+    return ("exchange", name)
+
+
+def _queue_key(name: str) -> Key:
+    return ("queue", name)
+
+
+def _may_vanish(entity: Exchange | Queue) -> bool:
+    """Whether the broker may delete it by itself."""
+    if isinstance(entity, Exchange):
+        return entity.auto_delete
+    expires = entity.arguments.get("x-expires") is not None
+    return entity.auto_delete or entity.exclusive or expires
 
 
 def _may_be_taken_again(error: Exception) -> bool:
@@ -298,12 +463,18 @@ def _may_be_taken_again(error: Exception) -> bool:
 
 def _declares(exchange: Exchange) -> Step:
     return Step(
-        repr(exchange), lambda channel: channel.exchange_declare(exchange, False)
+        _exchange_key(exchange.name),
+        repr(exchange),
+        lambda channel: channel.exchange_declare(exchange, False),
     )
 
 
 def _looks_up(queue: Queue) -> Step:
-    return Step(repr(queue), lambda channel: channel.queue_declare(queue, True))
+    return Step(
+        _queue_key(queue.name),
+        repr(queue),
+        lambda channel: channel.queue_declare(queue, True),
+    )
 
 
 def _binds(bound: RecordedBinding) -> Step:
@@ -312,9 +483,13 @@ def _binds(bound: RecordedBinding) -> Step:
     if isinstance(destination, Queue):
         queue = destination
         return Step(
-            what, lambda channel: channel.queue_bind(queue, source, key, arguments)
+            bound.key(),
+            what,
+            lambda channel: channel.queue_bind(queue, source, key, arguments),
         )
     exchange = destination
     return Step(
-        what, lambda channel: channel.exchange_bind(exchange, source, key, arguments)
+        bound.key(),
+        what,
+        lambda channel: channel.exchange_bind(exchange, source, key, arguments),
     )

@@ -39,6 +39,12 @@ class UnackedMessages:
             self.unsettled.pop(tag, None)
         return self._told(self._channel.ack(tag, multiple))
 
+    def release(self, tag: int) -> None:
+        """Settle as handled, for somebody who does not wait for it."""
+        self.unsettled.pop(tag, None)
+        if not self.gone:
+            self._channel.ack(tag, False)
+
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
         """Settle as not attempted."""
         if multiple:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from copy import copy
 from typing import ClassVar, TypeVar
 
-from .._util.hidden import kind_of
+from .._util.validation import kind_of
 from ..exceptions import NotBoundError
 from .interfaces import ChannelSource, EntityChannel
 

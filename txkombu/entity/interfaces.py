@@ -78,7 +78,11 @@ class EntityChannel(ChannelSource, Protocol):
     ) -> Deferred[int | None]: ...
 
     def basic_get(
-        self, queue: Any, no_ack: bool = ..., accept: Iterable[str] | None = ...
+        self,
+        queue: Any,
+        no_ack: bool = ...,
+        accept: Iterable[str] | None = ...,
+        max_body_size: int = ...,
     ) -> Deferred[Message | None]: ...
 
     def consume(
@@ -89,6 +93,7 @@ class EntityChannel(ChannelSource, Protocol):
         consumer_tag: str = ...,
         no_ack: bool = ...,
         accept: Iterable[str] | None = ...,
+        max_body_size: int = ...,
     ) -> Deferred[str]: ...
 
     def basic_cancel(self, consumer_tag: str) -> Deferred[None]: ...

@@ -40,8 +40,10 @@ class Queue(Entity):
 
     @param name: at most 255 bytes of UTF-8; C{""} lets the broker choose one
         when it is declared.
-    @param exchange: an L{Exchange}, its name, or a list of L{binding}s.
-    @param routing_key: the key of the binding to C{exchange}.
+    @param exchange: an L{Exchange}, its name, or a list of L{binding}s; by default the
+        default exchange, which reaches every queue by its name.
+    @param routing_key: the key of the binding to C{exchange}; by default the queue's
+        name where that is the default exchange.
     @param channel: bind it at once.
     @param bindings: L{binding}s; with them C{exchange} is not used.
     @param on_declared: called with (name, message_count, consumer_count)
@@ -87,7 +89,7 @@ class Queue(Entity):
         "queue_type",
     )
 
-    exchange: Exchange | None
+    exchange: Exchange
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class Queue(Entity):
             )
         self.name = check_short_string("queue name", name)
         self.exchange, self.bindings = _exchange_and_bindings(exchange, bindings)
-        self.routing_key = check_short_string("routing key", routing_key or key)
+        self._routing_key = check_short_string("routing key", routing_key or key)
         self.on_declared = on_declared
         self.durable = check_bool("durable", durable)
         self.exclusive = check_bool("exclusive", exclusive)
@@ -145,6 +147,11 @@ class Queue(Entity):
         if channel is not None:
             self._attach(channel_of(channel))
 
+    @property
+    def routing_key(self) -> str:
+        """By which its exchange reaches it; the default one does by its name."""
+        return self._routing_key or ("" if self.exchange.name else self.name)
+
     def _all_arguments(self) -> dict[str, object]:
         named: dict[str, object] = {
             "x-expires": milliseconds("expires", self.expires, least=1),
@@ -166,7 +173,7 @@ class Queue(Entity):
     def unbound(self) -> Queue:
         """Return a copy bound to no channel, its exchanges neither."""
         twin = super().unbound()
-        twin.exchange = self.exchange and self.exchange.unbound()
+        twin.exchange = self.exchange.unbound()
         twin.bindings = tuple(
             binding(each.exchange.unbound(), each.routing_key, each.arguments)
             for each in self.bindings
@@ -175,15 +182,15 @@ class Queue(Entity):
 
     def _attach(self, channel: EntityChannel) -> None:
         self._channel = channel
-        if self.exchange is not None:
-            self.exchange = self.exchange.bind(channel)
+        self.exchange = self.exchange.bind(channel)
 
     def all_bindings(self) -> list[binding]:
         """The bindings that C{declare} makes; none to the default exchange."""
-        found = list(self.bindings)
-        if self.exchange is not None:
-            found = [binding(self.exchange, self.routing_key, self.binding_arguments)]
-        return [each for each in found if each.exchange.name]
+        if self.bindings:
+            return [each for each in self.bindings if each.exchange.name]
+        if not self.exchange.name:
+            return []
+        return [binding(self.exchange, self.routing_key, self.binding_arguments)]
 
     def declare(self, channel: ChannelSource | None = None) -> Deferred[str]:
         """
@@ -237,7 +244,7 @@ class Queue(Entity):
         @return: as that of L{bind_to}.
         """
         return self.bind_to(
-            self.exchange or "", self.routing_key, self.binding_arguments, channel
+            self.exchange, self.routing_key, self.binding_arguments, channel
         )
 
     def bind_to(
@@ -274,19 +281,27 @@ class Queue(Entity):
         return to.queue_unbind(self, source, routing_key, arguments or {})
 
     def get(
-        self, no_ack: bool | None = None, accept: Iterable[str] | None = None
+        self,
+        no_ack: bool | None = None,
+        accept: Iterable[str] | None = None,
+        max_body_size: int | None = None,
     ) -> Deferred[Message | None]:
         """
         Take one message.
 
         @param no_ack: instead of the queue's own setting.
         @param accept: what may be decoded; see L{txkombu.Consumer}.
+        @param max_body_size: what its body may become; see L{txkombu.Consumer}.
         @return: fires with a L{Message}, or with C{None} if none is ready;
             fails with L{txkombu.exceptions.NotFound} or
             L{txkombu.exceptions.ResourceLocked}.
         """
         to = self.channel_for("get")
-        return to.basic_get(self, self.no_ack if no_ack is None else no_ack, accept)
+        wanted = self.no_ack if no_ack is None else no_ack
+        if max_body_size is None:
+            return to.basic_get(self, wanted, accept)
+        check_count("max_body_size", max_body_size, 1)
+        return to.basic_get(self, wanted, accept, max_body_size)
 
     def purge(self) -> Deferred[int]:
         """
@@ -313,11 +328,12 @@ class Queue(Entity):
         to = self.channel_for("consume")
         if callback is None:
             raise TypeError("consume needs a callback, which is called with a Message")
+        settles_nothing = self.no_ack if no_ack is None else no_ack
         return to.consume(
             self,
-            callback,
+            _begin_with(callback) if settles_nothing else callback,
             consumer_tag=consumer_tag,
-            no_ack=self.no_ack if no_ack is None else no_ack,
+            no_ack=settles_nothing,
         )
 
     def cancel(self, consumer_tag: str) -> Deferred[None]:
@@ -344,7 +360,7 @@ class Queue(Entity):
         """
         fields = {**self._values(), "bindings": list(self.bindings)}
         if recurse:
-            fields["exchange"] = self.exchange.as_dict() if self.exchange else None
+            fields["exchange"] = self.exchange.as_dict()
             fields["bindings"] = [each.as_dict(recurse) for each in self.bindings]
         return fields
 
@@ -367,8 +383,18 @@ class Queue(Entity):
     def __repr__(self) -> str:
         if self.bindings:
             return self.describe(f"{self.name!r} -> {list(self.bindings)!r}")
-        source = self.exchange.name if self.exchange is not None else ""
+        source = self.exchange.name
         return self.describe(f"{self.name!r} -> {source!r} -> {self.routing_key!r}")
+
+
+def _begin_with(callback: Callable[[Message], object]) -> Callable[[Message], object]:
+    """Begin with each message of a consumer that has nothing to settle."""
+
+    def handle(message: Message) -> object:
+        message.begin()
+        return callback(message)
+
+    return handle
 
 
 def _queue_type(value: object) -> str | None:
@@ -395,12 +421,12 @@ def _listed(what: str, bindings: object) -> list[binding]:
 def _exchange_and_bindings(
     exchange: Exchange | str | Iterable[binding] | None,
     bindings: Iterable[binding] | None,
-) -> tuple[Exchange | None, tuple[binding, ...]]:
+) -> tuple[Exchange, tuple[binding, ...]]:
     """Sort out Kombu's two ways to give bindings; with any, no exchange is used."""
     listed = _listed("bindings", bindings)
     if exchange is not None and not isinstance(exchange, Exchange | str):
         listed += _listed("exchange", exchange)
         exchange = None
     if listed:
-        return None, tuple(dict.fromkeys(listed))
-    return (None if exchange is None else as_exchange(exchange)), ()
+        return Exchange(), tuple(dict.fromkeys(listed))
+    return as_exchange(exchange or ""), ()

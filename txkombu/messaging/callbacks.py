@@ -4,16 +4,18 @@ Running the callbacks of a consumer, in order, each awaited.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from inspect import isawaitable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
+from .._util.awaitables import finish, work_of
 from .._util.validation import check_callable
 from ..message import Message
 
 Callback = Callable[[Any, Message], object]
-"""Called with (payload, message); plain, Deferred-returning or a coroutine
-function."""
+"""Called with (payload, message); plain, a coroutine function, or returning a Deferred
+or a future."""
 
 
 def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
@@ -34,16 +36,17 @@ def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> obj
         return callbacks[0](body, message)
     for position, callback in enumerate(callbacks):
         result = callback(body, message)
-        if isawaitable(result):
-            return _await_all(result, callbacks[position + 1 :], body, message)
+        if result is not None:
+            work = work_of(result, callback)
+            if work is not None:
+                return _await_all(work, callbacks[position:], body, message)
     return None
 
 
 async def _await_all(
-    first: Awaitable[Any], callbacks: list[Callback], body: Any, message: Message
+    work: Deferred[Any], callbacks: list[Callback], body: Any, message: Message
 ) -> None:
-    await first
-    for callback in callbacks:
-        result = callback(body, message)
-        if isawaitable(result):
-            await result
+    """@param callbacks: the one whose work it is, and those after it."""
+    await finish(work, callbacks[0])
+    for callback in callbacks[1:]:
+        await finish(callback(body, message), callback)

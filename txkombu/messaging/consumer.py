@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._util.limits import MAX_BODY_SIZE
+from .._util.log_limit import LogLimit
 from .._util.validation import check_auto_declare, check_callable, check_count
-from .._util.waiters import SharedClose
+from .._util.waiters import SharedClose, Waiters
 from ..core.channel import ChannelLender, lent_channel
 from ..core.consumers import PREFETCH
 from ..entity import Queue
@@ -24,7 +26,11 @@ from ..serialization.serializers import accept_set
 from .callbacks import Callback, as_callbacks, run_callbacks
 from .dispatcher import Dispatcher
 from .iteration import IterableConsumer, consumer_closed, no_channel
-from .queue_subscriptions import QueueSubscriptions, SubscriptionSettings
+from .queue_subscriptions import (
+    QueueSubscriptions,
+    SubscriptionSettings,
+    checked_queues,
+)
 
 _C = TypeVar("_C", bound="Consumer")
 
@@ -53,6 +59,9 @@ class Consumer(IterableConsumer):
         C{callbacks}.
     @param accept: serializers' names or content types that may be decoded; by
         default json, msgpack, yaml, text and bytes.
+    @param max_body_size: how many bytes a body may become when it is decompressed,
+        and its lists, dicts and values may count as; default 8 MiB.  A body that
+        arrives plain may be larger.
     @param prefetch_count: how many unsettled messages each of its queues may
         have handed out; default 100, 0 for no limit.
     @param tag_prefix: begins its consumer tags.
@@ -74,6 +83,7 @@ class Consumer(IterableConsumer):
     on_decode_error: Callable[[Message, Exception], object] | None = None
     on_message: Callable[[Message], object] | None = None
     accept: Iterable[str] | None = None
+    max_body_size: int = MAX_BODY_SIZE
     prefetch_count: int = PREFETCH
     on_failure: FailurePolicy = staticmethod(requeue_once)
     concurrency: int | None = None
@@ -101,6 +111,7 @@ class Consumer(IterableConsumer):
         exclusive: bool | None = None,
         priority: int | None = None,
         on_cancel: Callable[[str, Exception], object] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
         self.channel, self._owned = lent_channel(channel)
         given = {
@@ -109,6 +120,7 @@ class Consumer(IterableConsumer):
             "on_decode_error": on_decode_error,
             "on_message": on_message,
             "accept": accept,
+            "max_body_size": max_body_size,
             "prefetch_count": prefetch_count,
             "on_failure": on_failure,
             "concurrency": concurrency,
@@ -134,21 +146,26 @@ class Consumer(IterableConsumer):
             priority=self.priority,
             prefetch_count=self.prefetch_count,
             accept=self._accepted,
+            max_body_size=self.max_body_size,
             on_cancel=self.on_cancel,
         )
         named = self.queues if queues is None else queues
-        if isinstance(named, str | bytes):
-            raise TypeError(f"queues must be Queue objects, not {named!r}")
-        wanted = [named] if isinstance(named, Queue) else named
+        wanted = [named] if isinstance(named, Queue) else checked_queues(named)
         self._queue_subscriptions = QueueSubscriptions(self.channel, wanted, settings)
         self.queues = self._queue_subscriptions.queues
         super().__init__()
         self._touched = False
         self._told_unsettled = False
+        self._log_limit = LogLimit(self.channel.connection.clock)
         self._end = SharedClose(self._close)
+        self._closed: Waiters[None] = Waiters()
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(
-            limit, self._on_failure, self._on_handled, self._on_unsettled
+            limit,
+            self.channel.connection.turn_budget,
+            self._on_failure,
+            self._on_handled,
+            self._on_unsettled,
         )
         self._choose_handler()
         self.channel.connection.drain_waiters.add_consumer(self)
@@ -157,6 +174,7 @@ class Consumer(IterableConsumer):
         check_auto_declare(self.auto_declare)
         check_count("prefetch_count", self.prefetch_count, 0, 65535)
         check_count("concurrency", self.concurrency, 1)
+        check_count("max_body_size", self.max_body_size, 1)
         for what, arguments in _CALLED_WITH.items():
             if getattr(self, what) is not None:
                 check_callable(what, getattr(self, what), arguments)
@@ -202,6 +220,7 @@ class Consumer(IterableConsumer):
         return self.receive(payload, message)
 
     def _on_failure(self, message: Message, failure: Failure) -> object:
+        message.log_limit = self._log_limit
         return self.on_failure(message, failure)
 
     def _on_message(self, message: Message) -> None:
@@ -211,16 +230,8 @@ class Consumer(IterableConsumer):
             message.nack()
             return
         self._dispatcher.deliver(message)
-        if (
-            subscriptions.has_no_ack
-            and subscriptions.tags
-            and self._dispatcher.load >= self._most
-        ):
-            self.channel.pause(self)
 
     def _on_handled(self) -> None:
-        if self._queue_subscriptions.has_no_ack:
-            self._maybe_resume()
         self.channel.connection.drain_waiters.message_handled()
 
     def _on_unsettled(self) -> None:
@@ -241,14 +252,6 @@ class Consumer(IterableConsumer):
                 held=held,
             )
 
-    def _maybe_resume(self) -> None:
-        if self._dispatcher.load <= self._most // 2:
-            self.channel.resume(self)
-
-    @property
-    def _most(self) -> int:
-        return self.prefetch_count or PREFETCH
-
     # --- consuming ----------------------------------------------------------
 
     def consume(self, no_ack: bool | None = None) -> Deferred[None]:
@@ -267,6 +270,7 @@ class Consumer(IterableConsumer):
         self._touched = True
         if self._end.begun:
             return fail(consumer_closed())
+        self._dispatcher.resume()
         return self._queue_subscriptions.start(no_ack)
 
     def declare(self) -> Deferred[None]:
@@ -327,8 +331,6 @@ class Consumer(IterableConsumer):
         # Now: a handler that ends meanwhile must not make room for one of them.
         for message in self._dispatcher.give_back(set(tags)):
             message.nack()
-        if not self._queue_subscriptions.tags:
-            self.channel.resume(self)
         return cancelling
 
     def qos(
@@ -344,8 +346,11 @@ class Consumer(IterableConsumer):
         handed out stay as they are.
 
         @param prefetch_size: in bytes; brokers do not have it.
-        @param apply_global: bound all consumers of the channel together.
-        @return: fails with NotSupported for a prefetch_size.
+        @param apply_global: bound all consumers of the channel together, until the
+            channel or the connection is lost.  Set it before they consume.
+        @return: fails with NotSupported for a prefetch_size, and for a running
+            exclusive consumer of a queue that goes with its last consumer: it would
+            have to end before the next one can start.
         """
         if prefetch_size:
             name = self.channel.connection.transport_name
@@ -353,6 +358,14 @@ class Consumer(IterableConsumer):
         check_count("prefetch_count", prefetch_count, 0, 65535)
         if apply_global:
             return self.channel.basic_qos(prefetch_count)
+        brief = self._queue_subscriptions.brief_queue
+        if brief is not None and self.exclusive:
+            hint = (
+                f"queue {brief.name!r} goes with its last consumer, and this one is "
+                "exclusive: give prefetch_count when the consumer is made"
+            )
+            name = self.channel.connection.transport_name
+            return fail(NotSupported("qos", name, hint))
         self.prefetch_count = prefetch_count
         if self.concurrency is None:
             self._dispatcher.set_limit(prefetch_count)
@@ -361,8 +374,16 @@ class Consumer(IterableConsumer):
     def flow(self, active: bool) -> Deferred[None]:
         """
         Stop receiving for a while, and go on: as L{cancel} and L{consume}.
+
+        A queue that goes with its last consumer keeps it: there the handlers only
+        begin with no further message.
         """
-        return self.consume() if active else self.cancel()
+        if active:
+            return self.consume()
+        if self._queue_subscriptions.brief_queue is None:
+            return self.cancel()
+        self._dispatcher.pause()
+        return succeed(None)
 
     def recover(self, requeue: bool = False) -> Deferred[None]:
         """
@@ -384,9 +405,11 @@ class Consumer(IterableConsumer):
         return self._end.wait()
 
     def _close(self) -> Deferred[None]:
+        self.stop_handling()
         return self.cancel().addCallback(lambda _: self._release())
 
     def _release(self) -> Deferred[None] | None:
+        self._closed.fire(None)
         self._taken.hand_back()
         self._dispatcher.fail_takers(consumer_closed())
         if not self._owned:
@@ -396,9 +419,31 @@ class Consumer(IterableConsumer):
         self._dispatcher.when_idle().addCallback(lambda _: self.channel.close())
         return None
 
+    def stop_handling(self) -> None:
+        """Begin with no further message; those that wait are handed back."""
+        self._dispatcher.close()
+
     def channel_closed(self) -> None:
         """Its channel was closed: tell who waits for a message that none comes."""
+        self._closed.fire(None)
         self._dispatcher.fail_takers(no_channel())
+
+    def when_closed(self) -> Deferred[None]:
+        """@return: fires when it is closed, or its channel or connection is."""
+        if self._end.over or self.channel.closed:
+            return succeed(None)
+        return self._closed.wait()
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether the broker has a consumer for each of its queues now."""
+        queues = self._queue_subscriptions.queues
+        return (
+            bool(queues)
+            and all(map(self.consuming_from, queues))
+            and not self.channel.closed
+            and self.channel.is_consuming
+        )
 
     @property
     def running(self) -> int:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from inspect import isawaitable, isgenerator
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._util.awaitables import as_deferred
+from .._util.asyncio_bridge import explained
+from .._util.awaitables import finish, work_of
 from .._util.waiters import Waiters
+from ..core.turn_budget import TURN_SECONDS, TurnBudget
+from ..interfaces import Settlement
 from ..message import Message
 from ..policy import FailurePolicy
 
@@ -36,6 +39,7 @@ class Dispatcher:
     Without a handler they wait until there is one, or until L{take} asks.
 
     @param limit: how many are handled at the same time; 0 is no limit.
+    @param budget: how long handlers may run in one turn of the reactor.
     @param on_failure: called for a message whose handling failed and that is
         not settled.
     @param on_handled: called after each message.
@@ -43,12 +47,17 @@ class Dispatcher:
     """
 
     __slots__ = (
+        "_budget",
+        "_closed",
+        "_halted",
         "_handing_on",
         "_idle",
         "_limit",
+        "_now",
         "_on_failure",
         "_on_handled",
         "_on_unsettled",
+        "_taken_at",
         "_takers",
         "_waiting",
         "handler",
@@ -60,6 +69,7 @@ class Dispatcher:
     def __init__(
         self,
         limit: int,
+        budget: TurnBudget,
         on_failure: FailurePolicy,
         on_handled: Callable[[], None],
         on_unsettled: Callable[[], None] = _nothing,
@@ -72,6 +82,10 @@ class Dispatcher:
         self._takers: deque[Deferred[Message]] = deque()
         self._idle: Waiters[None] = Waiters()
         self._handing_on = False
+        self._closed = self._halted = False
+        self._budget = budget
+        self._now = budget.now
+        self._taken_at: float | None = None
         self.handler: Handler | None = None
         self.running = 0
 
@@ -88,16 +102,50 @@ class Dispatcher:
 
     def deliver(self, message: Message) -> None:
         """Take a message from the channel."""
-        free = self.handler is not None and self.running < self._limit
-        if free and not self._waiting:
+        if (
+            not self._waiting
+            and self.handler is not None
+            and self.running < self._limit
+            and not (self._halted or self._budget.is_used_up)
+        ):
             self._handle(message)
-        elif self._takers:
-            self._takers.popleft().callback(message)
+        elif self._closed:
+            self._hand_back(message)
+        elif self._takers and not self._budget.is_used_up:
+            self._give(self._takers.popleft(), message)
         else:
             self._drop_returned()
             self._waiting.append(message)
-            if free:
-                self._next()
+            self._next()
+
+    def _may_begin(self) -> bool:
+        """Whether a handler may begin with one more message now."""
+        return (
+            self.handler is not None
+            and self.running < self._limit
+            and not (self._halted or self._budget.is_used_up)
+        )
+
+    def pause(self) -> None:
+        """Begin with no message for now; they wait here."""
+        self._halted = True
+
+    def resume(self) -> None:
+        """Undo L{pause}."""
+        if self._halted and not self._closed:
+            self._halted = False
+            self._next()
+
+    def close(self) -> None:
+        """Begin with no message any more; hand back those that wait."""
+        self._closed = self._halted = True
+        waiting, self._waiting = self._waiting, deque()
+        for message in waiting:
+            self._hand_back(message)
+
+    def _hand_back(self, message: Message) -> None:
+        if message.is_returnable:
+            message.nack()
 
     def _drop_returned(self) -> None:
         """
@@ -114,12 +162,32 @@ class Dispatcher:
 
     def take_message(self) -> Deferred[Message]:
         """@return: fires with the next message that no handler has."""
-        message = self.take_now()
+        self._note_taken()
+        message = None if self._budget.is_used_up else self.take_now()
         if message is not None:
             return succeed(message)
         taker: Deferred[Message] = Deferred(self._forget_taker)
         self._takers.append(taker)
+        if self._waiting:
+            self._budget.when_next_turn(self._next)
         return taker
+
+    def _note_taken(self) -> None:
+        """What was done with the message taken before counts as handling it."""
+        now, taken_at = self._now(), self._taken_at
+        self._taken_at = now
+        if taken_at is not None:
+            self._spend(now - taken_at)
+
+    def _spend(self, seconds: float) -> None:
+        budget = self._budget
+        budget.spent += seconds
+        if budget.spent > TURN_SECONDS:
+            budget.use_up()
+
+    def _give(self, taker: Deferred[Message], message: Message) -> None:
+        self._taken_at = self._now()
+        taker.callback(message)
 
     def _forget_taker(self, taker: Deferred[Message]) -> None:
         if taker in self._takers:
@@ -143,7 +211,7 @@ class Dispatcher:
         back: list[Message] = []
         kept: deque[Message] = deque()
         for message in self._waiting:
-            returnable = message.consumer_tag in tags and not message.no_ack
+            returnable = message.consumer_tag in tags and message.is_returnable
             (back if returnable else kept).append(message)
         self._waiting = kept
         return back
@@ -164,34 +232,51 @@ class Dispatcher:
     def _handle(self, message: Message) -> None:
         assert self.handler is not None
         self.running += 1
+        if message.acks_at_begin:
+            message.begin()
+        budget, now = self._budget, self._now
+        began = now()
         try:
             result = self.handler(message)
         except BaseException:
             # Also SystemExit: it is the handler's, and not the reactor's to obey.
+            self._spend(now() - began)
             self._failed(Failure(), message)
         else:
+            budget.spent += now() - began
+            if budget.spent > TURN_SECONDS:
+                budget.use_up()
             if result is None:
                 self._done(message)
             else:
                 self._watch(result, message)
 
-    def _watch(self, result: object, message: Message) -> None:
-        if isgenerator(result):
-            error = TypeError(
-                f"{self.handler!r} returned a generator: is @inlineCallbacks missing?"
-            )
-            self._failed(Failure(error), message)
+    def _watch(self, result: Any, message: Message) -> None:
+        """@param result: what the handler returned, or what that fired with."""
+        work: Deferred[Any] | None
+        try:
+            if result.__class__ is Deferred:
+                work = result
+            else:
+                work = work_of(result, self.handler)
+        except BaseException:
+            self._failed(Failure(), message)
             return
-        if not isawaitable(result):
+        if work is None:
             self._done(message)
             return
-        watched = as_deferred(result)
-        watched.addCallbacks(
-            lambda _: self._done(message), self._failed, errbackArgs=(message,)
-        )
-        watched.addErrback(self._log_fault)
+
+        def fired(result: object) -> None:
+            if result is None or result.__class__ is Settlement:
+                self._done(message)
+            else:
+                self._watch(result, message)
+
+        work.addCallbacks(fired, self._failed, errbackArgs=(message,))
+        work.addErrback(self._log_fault)
 
     def _failed(self, failure: Failure, message: Message) -> None:
+        failure = explained(failure)
         if message.acknowledged:
             self._log.failure(
                 "Handling {what!r} failed after it was settled", failure, what=message
@@ -203,8 +288,8 @@ class Dispatcher:
         except BaseException:
             self._policy_failed(Failure(), message)
         else:
-            if isawaitable(result):
-                deciding = as_deferred(result)
+            if result is not None:
+                deciding = Deferred.fromCoroutine(finish(result, self._on_failure))
                 deciding.addErrback(self._policy_failed, message)
                 deciding.addBoth(lambda _: self._over())
                 deciding.addErrback(self._log_fault)
@@ -214,7 +299,7 @@ class Dispatcher:
     def _policy_failed(self, failure: Failure, message: Message) -> None:
         self._log.failure(
             "on_failure itself failed for {what!r}; it is rejected",
-            failure,
+            explained(failure),
             what=message,
         )
         if not message.acknowledged:
@@ -232,17 +317,23 @@ class Dispatcher:
             self._next()
 
     def _next(self) -> None:
-        """Handle what waits; a loop, as many may be over at once."""
+        """Hand out what waits; a loop, as many may be over at once."""
         if self._handing_on:
             return
         self._handing_on = True
         try:
-            while self._waiting and self.handler and self.running < self._limit:
+            while self._waiting and self._may_begin():
                 message = self._waiting.popleft()
                 if not message.is_back:
                     self._handle(message)
+            while self._waiting and self._takers and not self._budget.is_used_up:
+                message = self._waiting.popleft()
+                if not message.is_back:
+                    self._give(self._takers.popleft(), message)
         finally:
             self._handing_on = False
+        if self._waiting and self._budget.is_used_up:
+            self._budget.when_next_turn(self._next)
         if self._idle and not self.running:
             self._idle.fire(None)
 

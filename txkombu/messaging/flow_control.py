@@ -9,6 +9,9 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .._util.failures import without_frames
 
 
 class Pausable(Protocol):
@@ -78,4 +81,4 @@ class FlowControl:
         try:
             what()
         except Exception:
-            self._log.failure("{what!r} failed", what=what)
+            self._log.failure("{what!r} failed", without_frames(Failure()), what=what)

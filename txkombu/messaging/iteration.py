@@ -74,10 +74,6 @@ class IterableConsumer(ABC):
     def can_handle(self) -> bool:
         """Whether it knows what to do with a message."""
 
-    @abstractmethod
-    def _maybe_resume(self) -> None:
-        """There is room for more."""
-
     def take(self) -> Deferred[Message]:
         """
         @return: fires with the next message, for a consumer without handlers;
@@ -95,8 +91,9 @@ class IterableConsumer(ABC):
         return None if message is None else self._handed_out(message)
 
     def _handed_out(self, message: Message) -> Message:
+        if message.acks_at_begin:
+            message.begin()
         self._taken.remember(message)
-        self._maybe_resume()
         return message
 
     def __aiter__(self) -> MessageIterator:

@@ -31,7 +31,7 @@ from .._util.validation import (
     milliseconds,
 )
 from .._util.waiters import Waiters
-from ..compression import compress
+from ..compression import compress, is_beyond_ratio, may_be_true
 from ..core.channel import ChannelLender, lent_channel
 from ..core.publish_request import PublishRequest
 from ..entity import Exchange, Queue, as_exchange
@@ -98,7 +98,11 @@ class Producer:
         if auto_declare is not None:
             self.auto_declare = auto_declare
         check_auto_declare(self.auto_declare)
-        self._declared = not self.auto_declare or self._exchange.is_predeclared
+        exchange = self._exchange
+        undeclarable = exchange.is_predeclared or exchange.no_declare
+        self._declares = bool(self.auto_declare) and not undeclarable
+        self._topology = self.channel.connection.topology
+        self._present_at = -1
         self._declaring: Waiters[None] = Waiters()
         self._coupling = FlowControl(self._is_ready, self.when_ready)
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
@@ -130,7 +134,8 @@ class Producer:
         **properties: object,
     ) -> Deferred[None]:
         """
-        Publish one message.  Nothing that is passed in is changed.
+        Publish one message.  Nothing that is passed in is changed, and what is
+        changed afterwards does not travel.
 
         @param body: str and bytes go as they are, the rest is serialized.
         @param routing_key: default is the producer's.
@@ -142,7 +147,9 @@ class Producer:
         @param content_type: with it, body must be str or bytes and goes as is.
         @param content_encoding: goes with C{content_type}.
         @param serializer: default is the producer's.
-        @param headers: the application's own.
+        @param headers: the application's own.  C{compression} among them, as
+            those of a received message may have it, is left out if the body
+            is not compressed so.
         @param compression: such as C{"gzip"}; default is the producer's.
         @param exchange: instead of the producer's; not declared.
         @param retry: not supported yet.
@@ -157,9 +164,10 @@ class Producer:
             L{txkombu.exceptions.Unroutable}, L{txkombu.exceptions.Nacked} or
             the broker's refusal; with L{txkombu.exceptions.NotSent} or
             L{txkombu.exceptions.OutcomeUnknown} if the session is lost; with
-            L{txkombu.exceptions.OperationTimeout} at the deadline, after which
-            it is never sent; with L{txkombu.exceptions.BackpressureError} if
-            too many wait; with L{txkombu.exceptions.EncodeError}.
+            L{txkombu.exceptions.OperationTimeout} at the deadline, whose text says
+            whether it was sent until then; it is not later; with
+            L{txkombu.exceptions.BackpressureError} if too many wait; with
+            L{txkombu.exceptions.EncodeError}.
         @raise TypeError: a property is not known, or of a wrong type.
         @raise ValueError: something is out of range.
         """
@@ -191,15 +199,20 @@ class Producer:
         )
         sent_headers = {} if headers is None else check_arguments("headers", headers)
         entities = [] if declare is None else _checked_entities(declare)
+        compressed_as = sent_headers.pop("compression", None) if sent_headers else None
         try:
             kind, encoding, data = encode(
                 body, serializer or self.serializer, content_type, content_encoding
             )
             method = self.compression if compression is None else compression
             if method:
-                data, sent_headers["compression"] = compress(data, method)
+                data, compressed_as = _compressed(data, method)
+            elif compressed_as is not None and not may_be_true(compressed_as, data):
+                compressed_as = None
         except KombuError:
             return fail(Failure())
+        if compressed_as is not None:
+            sent_headers["compression"] = compressed_as
         sent = {
             "content_type": kind,
             "content_encoding": encoding,
@@ -212,7 +225,11 @@ class Producer:
         message = PublishRequest(
             data, sent, target, routing_key, mandatory, confirm, limit
         )
-        message.held = bool(entities) or not self._declared
+        message.held = bool(entities) or (
+            self._declares
+            and self._present_at != self._topology.lapses
+            and not self._is_present()
+        )
         if isinstance(reply_to, Queue):
             message.reply_to = reply_to
         done = self.channel.publish(message)
@@ -262,23 +279,32 @@ class Producer:
     def _declare_all(
         self, entities: list[Exchange | Queue]
     ) -> Generator[Deferred[Any], Any, None]:
-        if not self._declared:
+        if not self.channel.is_open:
+            yield self.channel.when_open()  # what was declared is restored by then
+        if self._declares and not self._is_present():
             yield self._when_declared()
         for entity in entities:
-            if not self.channel.connection.topology.knows(entity):
+            if not self._topology.knows(entity):
                 yield entity.declare(channel=self.channel)
+
+    def _is_present(self) -> bool:
+        """Whether the exchange need not be declared; asked again after a lapse."""
+        exchange, topology = self._exchange, self._topology
+        if self.auto_declare == "passive" or exchange.passive or exchange.by_name:
+            present = topology.is_present(exchange)
+        else:
+            present = topology.knows(exchange)
+        if present:
+            self._present_at = topology.lapses
+        return present
 
     def _when_declared(self) -> Deferred[None]:
         """Declare the exchange once, however many publishes wait for it."""
         first = not self._declaring
         waiter = self._declaring.wait()
         if first:
-            self.declare().addCallbacks(self._exchange_declared, self._not_declared)
+            self.declare().addCallbacks(self._declaring.fire, self._not_declared)
         return waiter
-
-    def _exchange_declared(self, _: object) -> None:
-        self._declared = True
-        self._declaring.fire(None)
 
     def _not_declared(self, failure: Failure) -> None:
         error = failure.value
@@ -395,6 +421,17 @@ class Producer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._exchange!r}>"
+
+
+def _compressed(body: bytes, method: str) -> tuple[bytes, str | None]:
+    """
+    @return: the body as it is sent, and the header that says so: consumers take
+        what becomes very much larger for an attack, so it is sent as it is.
+    """
+    packed, header = compress(body, method)
+    if is_beyond_ratio(len(packed), len(body)):
+        return body, None
+    return packed, header
 
 
 def _checked_entities(declare: object) -> list[Exchange | Queue]:

@@ -17,7 +17,7 @@ from twisted.internet.defer import (
 )
 from twisted.python.failure import Failure
 
-from ..entity import Queue
+from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed, ChannelError, SessionLost
 from ..message import Message
 
@@ -37,7 +37,26 @@ class SubscriptionSettings:
     priority: int | None
     prefetch_count: int
     accept: frozenset[str] | None
+    max_body_size: int
     on_cancel: Callable[[str, Exception], object] | None
+
+
+def checked_queues(queues: object) -> Iterable[Queue]:
+    """@raise TypeError: they are nothing that queues can be taken from."""
+    if isinstance(queues, str | bytes) or not isinstance(queues, Iterable):
+        raise no_queue(queues)
+    return queues
+
+
+def no_queue(found: object) -> TypeError:
+    """The error for what stands where a queue is wanted."""
+    hint = ""
+    if isinstance(found, Exchange):
+        hint = (
+            "; messages are received from queues: bind one to it, as in "
+            f"Queue('name', {found.name!r}, routing_key='key')"
+        )
+    return TypeError(f"queues must be Queue objects, not {found!r}{hint}")
 
 
 class QueueSubscriptions:
@@ -49,7 +68,6 @@ class QueueSubscriptions:
 
     @ivar ending: the tags of consumers that are being ended.
     @ivar queues: bound to the channel; in the order they were given.
-    @ivar has_no_ack: whether a queue is read with no_ack.
     """
 
     def __init__(
@@ -59,19 +77,17 @@ class QueueSubscriptions:
         self._settings = settings
         self._tags: dict[str, tuple[Queue, bool]] = {}
         self.ending: set[str] = set()
-        self._declared: list[Queue] = []
         self._refused: list[Queue] = []
         self._lock = DeferredLock()
         self._cancels = 0
         self.queues: list[Queue] = []
-        self.has_no_ack = False
         for queue in queues:
             self.add_queue(queue)
 
     def add_queue(self, queue: Queue) -> Queue:
         """@return: the bound copy of one more queue."""
         if not isinstance(queue, Queue):
-            raise TypeError(f"queues must be Queue objects, not {queue!r}")
+            raise no_queue(queue)
         bound = queue.bind(self._channel)
         self.queues.append(bound)
         return bound
@@ -83,23 +99,30 @@ class QueueSubscriptions:
         return next(found, None)
 
     @property
+    def brief_queue(self) -> Queue | None:
+        """A queue received from that goes with its last consumer, if there is one."""
+        queues = (queue for queue, _ in self._tags.values())
+        return next((each for each in queues if each.auto_delete), None)
+
+    @property
     def tags(self) -> list[str]:
         """The tags of all consumers that run."""
         return list(self._tags)
 
     def is_late(self, message: Message) -> bool:
         """Whether its consumer is being ended, and the broker takes it back."""
-        return message.consumer_tag in self.ending and not message.no_ack
+        return message.consumer_tag in self.ending and message.is_returnable
 
     # --- declaring and starting ---------------------------------------------
 
     def declare(self, queue: Queue) -> Deferred[Any]:
         """
-        Declare a queue once; what was declared is restored after a loss.  One
-        that goes with its last consumer may be gone each time.
+        Declare a queue, or look it up, unless the broker is known to have it.
         """
+        topology = self._channel.connection.topology
         wanted = self._settings.auto_declare
-        if not wanted or _has(self._declared, queue):
+        known = topology.is_present if wanted == "passive" else topology.knows
+        if not wanted or known(queue):
             return succeed(None)
         if self._channel.has_consumers and _has(self._refused, queue):
             return self._declare_isolated(queue)
@@ -112,10 +135,7 @@ class QueueSubscriptions:
             if passive
             else queue.declare(channel=channel)
         )
-        return began.addCallbacks(
-            lambda _: self._note_declared(queue),
-            lambda failure: self._note_refused(queue, failure),
-        )
+        return began.addErrback(lambda failure: self._note_refused(queue, failure))
 
     def _declare_isolated(self, queue: Queue) -> Deferred[Any]:
         """
@@ -134,10 +154,6 @@ class QueueSubscriptions:
         if failure.check(ChannelError) and not _has(self._refused, queue):
             self._refused.append(queue)
         return failure
-
-    def _note_declared(self, queue: Queue) -> None:
-        if not queue.auto_delete:
-            self._declared.append(queue)
 
     def start(self, no_ack: bool | None) -> Deferred[None]:
         """
@@ -170,7 +186,6 @@ class QueueSubscriptions:
         if not self._wants(queue, cancels):
             return
         settings = self._settings
-        self.has_no_ack = self.has_no_ack or no_ack
         priority = settings.priority
         tag: str = yield self._channel.consume(
             queue,
@@ -181,6 +196,7 @@ class QueueSubscriptions:
             arguments={} if priority is None else {"x-priority": priority},
             prefetch_count=settings.prefetch_count,
             accept=settings.accept,
+            max_body_size=settings.max_body_size,
             on_cancel=settings.on_cancel,
         )
         if self._wants(queue, cancels):
@@ -204,10 +220,14 @@ class QueueSubscriptions:
     @inlineCallbacks
     def get(self, no_ack: bool | None) -> Generator[Deferred[Any], Any, Message | None]:
         """Take one message from the first queue that has one."""
+        settings = self._settings
         for queue in self.queues:
             yield self.declare(queue)
             message: Message | None = yield self._channel.basic_get(
-                queue, self.reads_no_ack(queue, no_ack), self._settings.accept
+                queue,
+                self.reads_no_ack(queue, no_ack),
+                settings.accept,
+                settings.max_body_size,
             )
             if message is not None:
                 return message
@@ -278,8 +298,7 @@ class QueueSubscriptions:
     def cancel_queue(self, name: str) -> list[str]:
         """Drop a queue; @return: the tags that have to be cancelled for it."""
         self.queues[:] = [each for each in self.queues if each.name != name]
-        for noted in (self._declared, self._refused):
-            noted[:] = [each for each in noted if each.name != name]
+        self._refused[:] = [each for each in self._refused if each.name != name]
         tag = self.tag_of(name)
         return [] if tag is None else [tag]
 

@@ -14,17 +14,21 @@ from __future__ import annotations
 import json
 import json.encoder
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
+
+from .._util.limits import CONTAINER_SIZE, ELEMENT_SIZE, too_many_values
+from .._util.shown import shown
 
 _TYPE = "__type__"
 _VALUE = "__value__"
 _MARK = f'"{_TYPE}"'
 """How the key stands in JSON text; inside of a string its quotes are escaped."""
 _SHAPE = {_TYPE, _VALUE}
+_PIECE: Final = 1024 * 1024
 
 
 def dumps(value: object) -> str:
@@ -66,6 +70,41 @@ def loads(text: str) -> object:
         return json.loads(text)
     # What is left is white space, or an error for the full reader to name.
     return value if end == len(text) else json.loads(text)
+
+
+def check_size(text: str | bytes, limit: int) -> None:
+    """
+    Estimate what a value will take, before it is made.
+
+    @raise ValueError: it is more than allowed.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("latin-1")
+    if _counts_as(text) <= limit:
+        return
+    # Many of those may have been in strings.
+    total = 0
+    for part in _outside_strings(text):
+        total += _counts_as(part)
+        if total > limit:
+            raise too_many_values(limit)
+
+
+def _counts_as(text: str) -> int:
+    containers = text.count("[") + text.count("{")
+    return CONTAINER_SIZE * containers + ELEMENT_SIZE * (
+        text.count(",") + text.count(":")
+    )
+
+
+def _outside_strings(text: str) -> Iterator[str]:
+    """Take a text apart, piece by piece so that the parts are not all in memory."""
+    text = text.replace("\\\\", "").replace('\\"', "")
+    inside = 0
+    for start in range(0, len(text), _PIECE):
+        parts = text[start : start + _PIECE].split('"')
+        yield "".join(parts[inside::2])
+        inside = (inside + len(parts) - 1) % 2
 
 
 class _NotPlain(Exception):
@@ -154,7 +193,7 @@ def _revive(pairs: dict[str, Any]) -> object:
     marker = pairs[_TYPE]
     read = _READERS.get(marker) if isinstance(marker, str) else None
     if read is None:
-        raise ValueError(f"there is no typed value of type {marker!r}")
+        raise ValueError(f"there is no typed value of type {shown(marker)}")
     return read(pairs[_VALUE])
 
 
@@ -171,7 +210,7 @@ def _read_date(text: str) -> date:
 
 def _read_decimal(text: str) -> Decimal:
     if not isinstance(text, str):
-        raise TypeError(f"a decimal is written as a str, not {text!r}")
+        raise TypeError(f"a decimal is written as a str, not {shown(text)}")
     return Decimal(text)
 
 

@@ -3,15 +3,19 @@ Bodies: from what a program publishes to bytes, and back.
 
 Which decoder reads a body is decided by its content type alone, so a consumer
 needs no setting to read what any producer wrote.  Names, content types and
-bytes are Kombu 5's.  Importing this loads no serializer but json.
+bytes are Kombu 5's.  What the built-in serializers write they have read back, or
+the format allows nothing else.  Importing this loads no serializer but json.
 """
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable
+from json import JSONDecodeError
 from typing import Final, NamedTuple
 
+from .._util.limits import MAX_BODY_SIZE, value_limit
+from .._util.shown import shown, shown_error
 from .._util.suggestions import not_installed
 from ..exceptions import (
     ContentDisallowed,
@@ -19,8 +23,17 @@ from ..exceptions import (
     EncodeError,
     SerializerNotInstalled,
 )
-from .codecs import BUILT_IN, PICKLE_TYPE, Codec, Decoder, Encoder, is_binary
+from .codecs import (
+    BUILT_IN,
+    NOT_CHECKED,
+    PICKLE_TYPE,
+    SIZE_CHECKS,
+    Codec,
+    Decoder,
+    Encoder,
+)
 from .diagnosis import path_to_unserializable
+from .labels import base_type, charset_named, charset_of, is_binary
 
 __all__ = [
     "Encoded",
@@ -48,6 +61,7 @@ NEVER_BY_DEFAULT: Final = frozenset({PICKLE_TYPE})
 _BYTES: Final = (bytes, bytearray, memoryview)
 # codecs that take quadratic time, and are no encodings of a text
 _NO_CHARSETS: Final = frozenset({"idna", "punycode"})
+_BYTES_SHOWN: Final = 16
 
 
 class Encoded(NamedTuple):
@@ -70,7 +84,7 @@ class Registry:
         self._by_name: dict[str, Codec] = {}
         self._by_type: dict[str, Codec] = {}
         for codec in BUILT_IN:
-            self.register(*codec)
+            self.register(*codec[:5])
 
     def register(
         self,
@@ -90,7 +104,8 @@ class Registry:
         @param decoder: takes what the encoder returned, and returns the
             value: bytes if C{content_encoding} is C{"binary"}, otherwise str;
             C{None} leaves bodies of this type as they are.
-        @param content_type: marks the bodies; matched exactly.
+        @param content_type: marks the bodies; compared without its case and
+            parameters.
         @param content_encoding: C{"binary"}, or the character set of the text.
         @raise TypeError: an argument is of the wrong type.
         @raise ValueError: the name is taken by L{txkombu} itself (C{raw}), or
@@ -99,7 +114,12 @@ class Registry:
         _check(name, encoder, decoder, content_type, content_encoding)
         self._by_name.pop(name, None)
         self._by_name[name] = Codec(
-            name, encoder, decoder, content_type, content_encoding
+            name,
+            encoder,
+            decoder,
+            content_type,
+            content_encoding,
+            *SIZE_CHECKS.get(base_type(content_type), NOT_CHECKED),
         )
         self._index()
 
@@ -116,7 +136,7 @@ class Registry:
 
     def _index(self) -> None:
         self._by_type = {
-            codec.content_type: codec
+            base_type(codec.content_type): codec
             for codec in self._by_name.values()
             if codec.decoder is not None
         }
@@ -140,7 +160,8 @@ class Registry:
         @param content_encoding: only looked at with C{content_type}; the
             default is utf-8 for str, binary for bytes.
         @raise SerializerNotInstalled: there is no such serializer.
-        @raise EncodeError: it cannot hold this body.
+        @raise EncodeError: it cannot hold this body, or what it wrote could not
+            be read back.
         """
         if content_type:
             return _as_labelled(body, content_type, content_encoding)
@@ -190,12 +211,12 @@ class Registry:
         if not isinstance(name, str):
             raise TypeError(f"accept must hold names, not {name!r}")
         if "/" in name:
-            return name
+            return base_type(name)
         if name == RAW:
             return DATA_TYPE
         if name not in self._by_name:
             raise self._not_installed(name)
-        return self._by_name[name].content_type
+        return base_type(self._by_name[name].content_type)
 
     def decode(
         self,
@@ -203,33 +224,55 @@ class Registry:
         content_type: str | None,
         content_encoding: str | None,
         accepted: frozenset[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
+        arrived: int | None = None,
     ) -> object:
         """
         Turn received bytes into what was published.
 
         A content type that nothing is registered for comes back as text, or
-        as bytes if its encoding is C{binary}.
+        as bytes if its encoding is C{binary}, or if it has none and is no text.
 
         @param content_type: C{None} is C{application/data}.
-        @param content_encoding: C{None} is C{utf-8}.
+        @param content_encoding: C{None} is the content type's C{charset}, or
+            C{utf-8}.
         @param accepted: what L{accept_set} returned.
+        @param max_body_size: how many bytes the lists, dicts and values in it
+            may count as, or more if many arrived.
+        @param arrived: how many bytes came over the wire, if the body was
+            compressed.
         @raise ContentDisallowed: the content type is not accepted.
-        @raise DecodeError: the body is not what its labels say.
+        @raise DecodeError: the body is not what its labels say, or would become
+            too large a value.
         """
         kind = content_type or DATA_TYPE
-        encoding = content_encoding or "utf-8"
+        encoding = content_encoding
+        codec = self._by_type.get(kind)
+        if codec is None:
+            kind = base_type(kind) or DATA_TYPE
+            codec = self._by_type.get(kind)
+            encoding = encoding or charset_of(content_type or "")
         if kind in NEVER_BY_DEFAULT if accepted is None else kind not in accepted:
             raise self._disallowed(kind)
-        codec = self._by_type.get(kind)
         try:
-            return _deserialize(codec, body, encoding)
+            if codec is None:
+                return _text_or_bytes(body, kind, encoding)
+            if encoding == codec.content_encoding == "utf-8":  # nearly all messages
+                data: str | bytes = body.decode("utf-8")
+            else:
+                data = _decoder_input(codec, body, encoding or "utf-8")
+            if len(data) * codec.growth > max_body_size:
+                size = len(body) if arrived is None else arrived
+                codec.check_size(data, value_limit(size, max_body_size))
+            return codec.decoder(data)  # type: ignore[misc]  # it has one
         except SerializerNotInstalled:
             raise
         except Exception as error:
             raise DecodeError(
                 f"a body of {len(body)} bytes cannot be decoded as content type "
-                f"{kind!r}, encoding {encoding!r}: {_say(error)}"
-            ) from error
+                f"{shown(content_type or DATA_TYPE)}, encoding "
+                f"{shown(encoding or 'utf-8')}: {shown_error(error)}"
+            ) from _without_body(error)
 
     def loads(
         self,
@@ -237,19 +280,23 @@ class Registry:
         content_type: str | None,
         content_encoding: str | None,
         accept: Iterable[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> object:
         """
         Turn bytes into a value; like L{decode}, with names in C{accept}.
 
         @raise ContentDisallowed: the content type is not accepted.
-        @raise DecodeError: the body is not what its labels say.
+        @raise DecodeError: the body is not what its labels say, or would become
+            too large a value.
         @raise SerializerNotInstalled: a name in C{accept} is unknown.
         @raise TypeError: the body is not bytes.
         """
         if not isinstance(body, bytes):
             raise TypeError(f"a body must be bytes, not {type(body).__name__}")
         accepted = self.accept_set(accept)
-        return self.decode(body, content_type, content_encoding, accepted)
+        return self.decode(
+            body, content_type, content_encoding, accepted, max_body_size
+        )
 
     # --- errors ---
 
@@ -264,11 +311,11 @@ class Registry:
 
     def _disallowed(self, kind: str) -> ContentDisallowed:
         codec = self._by_type.get(kind)
-        name = kind if codec is None else codec.name
+        name = shown(kind if codec is None else codec.name)
         why = "runs code that the sender chose" if kind in NEVER_BY_DEFAULT else ""
         return ContentDisallowed(
-            f"content type {kind!r} is not accepted{why and ': it ' + why}; "
-            f"to accept it give the consumer accept=[{name!r}, …]"
+            f"content type {shown(kind)} is not accepted{why and ': it ' + why}; "
+            f"to accept it give the consumer accept=[{name}, …]"
         )
 
 
@@ -289,8 +336,12 @@ def _check(
         _charset(encoding)
 
 
-def _charset(encoding: str) -> str:
-    """@raise ValueError: it is no character set that is known."""
+def _charset(encoding: str) -> None:
+    """
+    Check the character set of a serializer, which the program itself names.
+
+    @raise ValueError: it is none that is known.
+    """
     try:
         name = codecs.lookup(encoding).name
         "a".encode(name)  # there are codecs from str to str, and bytes to bytes
@@ -298,11 +349,6 @@ def _charset(encoding: str) -> str:
         raise ValueError(f"the encoding {encoding!r} is unknown") from error
     if name in _NO_CHARSETS:
         raise ValueError(f"{encoding!r} is no encoding of a text")
-    return name
-
-
-def _text(body: bytes, encoding: str) -> str:
-    return body.decode("utf-8" if encoding == "utf-8" else _charset(encoding))
 
 
 def _as_labelled(body: object, kind: str, encoding: str | None) -> Encoded:
@@ -319,10 +365,10 @@ def _as_labelled(body: object, kind: str, encoding: str | None) -> Encoded:
 
 def _to_bytes(text: str, encoding: str) -> bytes:
     try:
-        return text.encode(encoding)
-    except (LookupError, UnicodeError) as error:
+        return text.encode("utf-8" if encoding == "utf-8" else charset_named(encoding))
+    except ValueError as error:
         raise EncodeError(
-            f"a str cannot be encoded as {encoding!r}: {_say(error)}"
+            f"a str cannot be encoded as {encoding!r}: {shown_error(error)}"
         ) from error
 
 
@@ -336,7 +382,8 @@ def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
     except Exception as error:
         raise EncodeError(
             f"the serializer {codec.name!r} cannot encode this "
-            f"{type(body).__name__}{_where(codec, encoder, body)}: {_say(error)}"
+            f"{type(body).__name__}{_where(encoder, body)}: "
+            f"{shown_error(error)}"
         ) from error
     if not isinstance(data, bytes):
         raise EncodeError(
@@ -346,27 +393,43 @@ def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
     return data
 
 
-def _where(codec: Codec, encoder: Encoder, body: object) -> str:
+def _where(encoder: Encoder, body: object) -> str:
     """Which part; what encoders of others make of one is not known."""
-    path = path_to_unserializable(encoder, body) if codec in BUILT_IN else ""
+    known = any(encoder is each.encoder for each in BUILT_IN)
+    path = path_to_unserializable(encoder, body) if known else ""
     return f", at body{path}" if path else ""
 
 
-def _deserialize(codec: Codec | None, body: bytes, encoding: str) -> object:
-    if codec is None or codec.decoder is None:
-        return body if is_binary(encoding) else _text(body, encoding)
-    if encoding == codec.content_encoding == "utf-8":  # nearly all messages
-        return codec.decoder(body.decode("utf-8"))
+def _decoder_input(codec: Codec, body: bytes, encoding: str) -> str | bytes:
     if codec.binary:
-        return codec.decoder(body)
-    if is_binary(encoding):
-        encoding = codec.content_encoding
-    return codec.decoder(_text(body, encoding))
+        return body
+    if is_binary(encoding) or encoding == codec.content_encoding:
+        return body.decode(codec.content_encoding)
+    return body.decode(charset_named(encoding))
 
 
-def _say(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _text_or_bytes(body: bytes, kind: str, encoding: str | None) -> object:
+    """Leave a body that nothing decodes as it is, or make it text."""
+    if encoding is not None:
+        return body if is_binary(encoding) else body.decode(charset_named(encoding))
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        if kind.startswith("text/"):
+            raise
+        return body
+
+
+def _without_body(error: Exception) -> Exception:
+    """Take from an error what holds the body: it may be kept for long, in a log."""
+    error.__traceback__ = None
+    if isinstance(error, JSONDecodeError):
+        error.doc = ""
+    elif isinstance(error, UnicodeDecodeError):
+        start, end = error.start, min(error.end, error.start + _BYTES_SHOWN)
+        part = error.object[start:end]
+        return UnicodeDecodeError(error.encoding, part, 0, len(part), error.reason)
+    return error
 
 
 registry: Final = Registry()

@@ -12,9 +12,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr
 
-from .._util.hidden import kind_of
-from .._util.validation import check_seconds
+from .._util.awaitables import as_exception
+from .._util.validation import check_seconds, kind_of
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed
@@ -127,16 +128,21 @@ class ConsumerService(Service):
         hosting = self._hosting = ServiceRun(
             self.connection, lambda: self._started.fire(None), self.halt
         )
-        try:
-            for factory in self._factories:
+        for factory in self._factories:
+            try:
                 hosting.consumers.append(HostedConsumer(self.connection, factory))
-        except Exception as error:
-            self._log.critical(
-                "{factory!r} makes no consumer: {error}", factory=factory, error=error
-            )
-            self.halt(error)
-        else:
-            hosting.begin()
+            except BaseException as error:
+                self._not_made(factory, as_exception(error, safe_repr(factory)))
+                return
+        hosting.begin()
+
+    def _not_made(self, factory: ConsumerFactory, error: Exception) -> None:
+        self._log.critical(
+            "{factory} makes no consumer: {error}",
+            factory=safe_repr(factory),
+            error=error,
+        )
+        self.halt(error)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr
 
+from .._util.awaitables import call_and_wait
 from ..connection import BrokerConnection
 from ..core.channel import Channel
 from ..entity import Exchange, Queue
+from ..exceptions import ChannelClosed
 from ..messaging.consumer import Consumer
 from .retry import retry_until_done
 
@@ -50,7 +53,7 @@ def _takes_one(function: Callable[..., object]) -> bool:
         signature(function).bind(object())
     except TypeError:
         return False
-    except ValueError:  # built in, and does not tell
+    except Exception:  # built in, and does not tell
         return True
     return True
 
@@ -69,7 +72,7 @@ class HostedConsumer:
     _log = Logger()
 
     def __init__(self, connection: BrokerConnection, factory: ConsumerFactory) -> None:
-        self._clock = connection.clock
+        self._connection = connection
         made: object = factory(connection.new_channel())
         if not isinstance(made, Consumer):
             raise TypeError(f"{factory!r} made {made!r}, which is no Consumer")
@@ -83,11 +86,11 @@ class HostedConsumer:
         self.consumer = made
         self.last_error: Exception | None = None
 
-    def start(self) -> Deferred[None]:
-        """@return: fires when it consumes; fails only when cancelled."""
-        what = f"consuming with {self.consumer!r}"
+    def start(self, is_wanted: Callable[[], bool]) -> Deferred[None]:
+        """@return: as that of L{retry_until_done}."""
+        what = f"consuming with {safe_repr(self.consumer)}"
         starting = retry_until_done(
-            self._clock, what, self.consumer.consume, self._failed
+            self._connection, what, self.consumer.consume, self._failed, is_wanted
         )
         return starting.addCallback(self._started)
 
@@ -98,14 +101,38 @@ class HostedConsumer:
         self.last_error = None
         self._log.info("{consumer!r} consumes", consumer=self.consumer)
 
+    @property
+    def consuming(self) -> bool:
+        """Whether it receives from all its queues now."""
+        return self.consumer.is_consuming
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why it does not consume; None if it does."""
+        if self.last_error is not None:
+            return self.last_error
+        if self.consuming:
+            return None
+        told = self.consumer.channel.last_error
+        return told or ChannelClosed(f"{safe_repr(self.consumer)} does not consume")
+
+    def when_closed(self) -> Deferred[Exception]:
+        """@return: fires when the program has closed it for ever, with how."""
+
+        def tell(_: object) -> Exception:
+            what = f"{safe_repr(self.consumer)} was closed by this program"
+            return self.consumer.channel.last_error or ChannelClosed(what)
+
+        return self.consumer.when_closed().addCallback(tell)
+
     def close(self) -> Deferred[None]:
         """
         Receive no more, and hand back what no handler has begun with.
 
         @return: fires when no more comes; never fails.
         """
-        closing = maybeDeferred(self.consumer.close)
-        return closing.addErrback(self._not_closed)
+        closing = call_and_wait(self.consumer.close)
+        return closing.addCallbacks(lambda _: None, self._not_closed)
 
     def _not_closed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -115,5 +142,6 @@ class HostedConsumer:
         )
 
     def when_idle(self) -> Deferred[None]:
-        """@return: fires when no handler is at work."""
-        return self.consumer.when_idle()
+        """@return: fires when no handler is at work; never fails."""
+        waiting = call_and_wait(self.consumer.when_idle)
+        return waiting.addErrback(self._not_closed)

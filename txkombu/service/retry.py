@@ -8,11 +8,12 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from .._util.awaitables import call_and_wait
 from .._util.backoff import Backoff
 from .._util.timeouts import sleep
+from ..connection import BrokerConnection
 from ..exceptions import (
     AccessRefused,
     AuthenticationFailed,
@@ -56,38 +57,41 @@ def is_hopeless(error: Exception) -> bool:
 
 @inlineCallbacks
 def retry_until_done(
-    clock: IReactorTime,
+    connection: BrokerConnection,
     what: str,
-    attempt: Callable[[], Deferred[Any]],
+    attempt: Callable[[], object],
     on_failure: Callable[[Exception], None],
+    is_wanted: Callable[[], bool],
 ) -> Generator[Deferred[Any], Any, None]:
     """
     Try until it works: with growing waits, slowly where the failure is
     permanent.  Each failure is one line of the log.
 
     @param what: what is attempted, for the log: "connecting to ...".
+    @param attempt: may be a user's: what it raises or returns may be anything.
     @param on_failure: called with each error.
+    @param is_wanted: whether to go on, if something was cancelled.
     @return: fires when an attempt has worked; fails only when cancelled, or with
         what is hopeless.
     """
-    backoff = Backoff()
+    backoff = Backoff(policy=connection.reconnect)
     while True:
         try:
-            yield attempt()
+            yield call_and_wait(attempt)
             return
-        except CancelledError:
-            raise
         except Exception as error:
+            if isinstance(error, CancelledError) and not is_wanted():
+                raise
             on_failure(error)
             if is_hopeless(error):
                 raise
             delay = _tell(what, error, backoff)
-        yield sleep(clock, delay)
+        yield sleep(connection.clock, delay)
 
 
 def _tell(what: str, error: Exception, backoff: Backoff) -> float:
     permanent = is_permanent(error)
-    delay = backoff.most if permanent else backoff.delay()
+    delay = backoff.policy.max if permanent else backoff.delay()
     (_log.critical if permanent else _log.warn)(
         "{what} failed: {kind}: {error}; next attempt in {delay:.1f} s",
         what=what,

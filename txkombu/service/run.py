@@ -67,14 +67,17 @@ class ServiceRun:
             and self.started
             and self.connection.connected
             and self.connection.is_consuming
+            and all(each.consuming for each in self.consumers)
         )
 
     @property
     def last_error(self) -> Exception | None:
         """What is wrong now, if anything is."""
         errors = [self._connect_error, *(each.last_error for each in self.consumers)]
-        found = (error for error in errors if error is not None)
-        return next(found, self.connection.last_error)
+        errors.append(self.connection.last_error)
+        if self.started:
+            errors += [each.trouble for each in self.consumers]
+        return next((error for error in errors if error is not None), None)
 
     # --- starting -----------------------------------------------------------
 
@@ -82,21 +85,33 @@ class ServiceRun:
         """Connect and consume, for as long as it takes."""
         self._starting = self._start()
         self._starting.addErrback(self._not_started)
+        for each in self.consumers:
+            each.when_closed().addCallback(self._closed_by_program)
+
+    def _closed_by_program(self, error: Exception) -> None:
+        """What the program has closed does not come back by itself."""
+        if not self._ending:
+            self._on_hopeless(error)
 
     @inlineCallbacks
     def _start(self) -> Generator[Deferred[Any], Any, None]:
         connection = self.connection
         what = f"connecting to {connection.as_uri()}"
         yield retry_until_done(
-            connection.clock, what, connection.connect, self._not_connected
+            connection, what, connection.connect, self._not_connected, self._is_wanted
         )
         self._connect_error = None
         self._log.info("Connected to {url}", url=connection.current_uri())
-        starts = [each.start() for each in self.consumers]
-        yield DeferredList(starts, consumeErrors=True)
-        if not self._ending:
-            self.started = True
-            self._on_started()
+        starts = [each.start(self._is_wanted) for each in self.consumers]
+        results = yield DeferredList(starts, consumeErrors=True)
+        for is_started, failure in results:
+            if not is_started:
+                failure.raiseException()
+        self.started = True
+        self._on_started()
+
+    def _is_wanted(self) -> bool:
+        return not self._ending
 
     def _not_connected(self, error: Exception) -> None:
         self._connect_error = error
@@ -127,15 +142,19 @@ class ServiceRun:
 
     @inlineCallbacks
     def _end(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
+        self._starting.cancel()
+        yield self._let_finish(timeout).addErrback(self._not_ended)
+        yield self._close()
+
+    @inlineCallbacks
+    def _let_finish(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
         clock = self.connection.clock
         deadline = clock.seconds() + timeout
-        self._starting.cancel()
         self._tell_working(timeout)
         soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
         yield _all_by(soon, clock, (each.close() for each in self.consumers))
         yield _all_by(deadline, clock, (each.when_idle() for each in self.consumers))
         self._tell_unfinished(timeout)
-        yield self._close()
 
     def _tell_working(self, timeout: float) -> None:
         count = sum(each.consumer.running for each in self.consumers)

@@ -5,14 +5,14 @@ Test cases with a broker of their own.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable, isgenerator
+from inspect import isasyncgen, isgenerator
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from .._util.awaitables import as_deferred
+from .._util.awaitables import as_deferred, work_of
 from ..connection import BrokerConnection
 from .broker import RecordingBroker
 from .published import Published
@@ -117,9 +117,12 @@ class BrokerTestCase(BrokerMixin, SynchronousTestCase):
     def _checked(self, test: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:
             result = test()
-            if isawaitable(result):
-                self.result_of(result)
-            elif isgenerator(result):
+            if isgenerator(result):
                 self.fail("the test is a generator: is @inlineCallbacks missing?")
+            if isasyncgen(result):
+                self.fail("the test is an async generator: it must not yield")
+            work = work_of(result, test)
+            if work is not None:
+                self.result_of(work)
 
         return run

@@ -4,6 +4,7 @@ Sessions and channels of the memory broker with something in between.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail
@@ -143,11 +144,11 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         broker = self._session.broker
         if self._gone:
             return fail(NotSent("the channel is gone"))
-        message = Published(exchange.name, routing_key, body, dict(properties))
-        broker.published.append(message)
         verdict = self.original.basic_publish(
             body, properties, exchange, routing_key, mandatory, confirm
         )
+        message = Published(exchange.name, routing_key, body, deepcopy(properties))
+        broker.published.append(message)
         if not confirm:
             return verdict
         self._verdicts[verdict] = None

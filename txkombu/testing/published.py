@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..compression import decompress
+from ..serialization.labels import base_type
 from ..serialization.serializers import decode
 
 
@@ -36,5 +37,5 @@ class Published(NamedTuple):
         body = decompress(self.body, str(method)) if method else self.body
         kind = self.properties.get("content_type")
         encoding = self.properties.get("content_encoding")
-        accepted = None if kind is None else frozenset({str(kind)})
+        accepted = None if kind is None else frozenset({base_type(str(kind))})
         return decode(body, kind, encoding, accepted)  # type: ignore[arg-type]  # text

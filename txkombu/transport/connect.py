@@ -16,8 +16,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from .._util.hidden import check_utf8
 from .._util.steady_clock import steady
+from .._util.validation import check_utf8
 from ..exceptions import (
     AuthenticationFailed,
     ConnectError,

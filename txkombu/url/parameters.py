@@ -12,12 +12,15 @@ from urllib.parse import quote
 
 import attrs
 
-from .._util.hidden import check_utf8, is_utf8, kind_of, shown_or_kind
 from .._util.validation import (
-    SHORT_STRING_BYTES,
     check_bool,
     check_count,
+    check_hidden_string,
     check_seconds,
+    check_utf8,
+    is_utf8,
+    kind_of,
+    shown_or_kind,
 )
 from .schemes import Scheme, scheme_named
 
@@ -39,24 +42,6 @@ def _optional_str(what: str, value: object) -> str | None:
         raise TypeError(f"{what} must be a str, not {kind_of(value)}")
     if not value:
         raise TypeError(f"{what} must be a str that is not empty")
-    return value
-
-
-def check_hidden_string(what: str, value: object) -> str:
-    """
-    Check a short string as L{check_short_string} does, but never show it.
-
-    @raise TypeError: it is no str.
-    @raise ValueError: it has more than 255 bytes of UTF-8, or cannot be UTF-8.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {kind_of(value)}")
-    size = len(check_utf8(what, value).encode())
-    if size > SHORT_STRING_BYTES:
-        raise ValueError(
-            f"{what} has {size} bytes of UTF-8, at most {SHORT_STRING_BYTES} are "
-            "allowed"
-        )
     return value
 
 

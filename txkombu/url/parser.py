@@ -23,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-from .._util.hidden import is_utf8, kind_of, shown_or_kind
+from .._util.validation import is_utf8, kind_of, shown_or_kind
 from ..exceptions import InvalidURL
 from .parameters import (
     ENCODE,

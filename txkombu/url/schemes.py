@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from .._util.hidden import kind_of
+from .._util.validation import kind_of
 from ..exceptions import InvalidURL
 
 ENTRY_POINT_GROUP: Final = "txkombu.transports"

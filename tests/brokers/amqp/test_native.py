@@ -124,14 +124,14 @@ class RabbitMQTests(TestCase):
         )
         channel = await session.open_channel(ChannelWatcher(self.journal))
         other = await stuck.open_channel(ChannelWatcher(Journal()))
+        enough = ("set_vm_memory_high_watermark", "0.4")
+        self.addCleanup(self.ctl, *enough)  # however this ends: others use the broker
         await self.ctl("set_vm_memory_high_watermark", "0.0001")
-        try:
-            for each in (channel, other):
-                publish(each, DEFAULT, "nowhere").addErrback(lambda reason: None)
-            await self.journal.first("blocked", 2)
-            await stuck.close()
-        finally:
-            await self.ctl("set_vm_memory_high_watermark", "0.4")
+        for each in (channel, other):
+            publish(each, DEFAULT, "nowhere").addErrback(lambda reason: None)
+        await self.journal.first("blocked", 2)
+        await stuck.close()
+        await self.ctl(*enough)
         await self.journal.first("unblocked")
         await publish(channel, DEFAULT, "nowhere")
 

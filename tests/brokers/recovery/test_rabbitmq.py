@@ -19,8 +19,9 @@ from tests.support.closing import shorten_closing
 from tests.support.fault_proxy import FaultProxy, Way
 from tests.support.rabbitmq import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
-from txkombu._util.backoff import Backoff
+from txkombu._util import backoff
 from txkombu.exceptions import KombuError, NotSent, OperationTimeout, OutcomeUnknown
+from txkombu.policy import ReconnectPolicy
 
 WINDOW = 100
 """How many publishes are under way at once."""
@@ -43,8 +44,7 @@ class Faults(Conformance):
         self.url = self.broker.url
         super().setUp()
         # Reconnecting is to be soon, however often.
-        self.patch(Backoff, "first", 0.1)
-        self.patch(Backoff, "most", 0.5)
+        self.patch(backoff, "DEFAULT", ReconnectPolicy(first=0.1, max=0.5))
         self.received: Counter[int] = Counter()
         self.unflagged: list[str] = []
         self.verdicts: Counter[str] = Counter()

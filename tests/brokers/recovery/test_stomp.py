@@ -21,8 +21,9 @@ from tests.support.closing import shorten_closing
 from tests.support.fault_proxy import FaultProxy, Link
 from tests.support.rabbitmq import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
-from txkombu._util.backoff import Backoff
+from txkombu._util import backoff
 from txkombu.exceptions import NotSent, OutcomeUnknown, SessionLost
+from txkombu.policy import ReconnectPolicy
 from txkombu.url import parse_url
 
 WINDOW = 400
@@ -45,8 +46,7 @@ class Faults(Conformance):
         self.url = self.broker.stomp_url
         super().setUp()
         # Reconnecting is to be soon, however often.
-        self.patch(Backoff, "first", 0.1)
-        self.patch(Backoff, "most", 0.5)
+        self.patch(backoff, "DEFAULT", ReconnectPolicy(first=0.1, max=0.5))
         self.received: Counter[int] = Counter()
         self.verdicts: Counter[str] = Counter()
         self.ended: list[Exception] = []

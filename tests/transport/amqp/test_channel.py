@@ -87,6 +87,47 @@ class ConsumerTests(ChannelCase):
             Probe(consume(self.channel, QUEUE, tag, None, no_ack, False, count))
             self.assertEqual(self.names(), wanted)
 
+    def test_channel_limit(self) -> None:
+        """
+        The limit of the channel is told again behind another prefetch count, of
+        which RabbitMQ would otherwise think that it takes the limit's place.
+        """
+        Probe(self.channel.basic_qos(4))
+        Probe(consume(self.channel, QUEUE, "tag", prefetch_count=3))
+        self.assertEqual(self.limits(), [(4, True), (3, False), (4, True)])
+
+    def test_channel_limit_lifted(self) -> None:
+        """A limit that was lifted is not told again."""
+        Probe(self.channel.basic_qos(4))
+        Probe(self.channel.basic_qos(0))
+        Probe(consume(self.channel, QUEUE, "tag", prefetch_count=3))
+        self.assertEqual(self.limits(), [(4, True), (0, True), (3, False)])
+
+    def test_channel_limit_of_others(self) -> None:
+        """
+        The limit is not lifted for a moment while consumers run that could take
+        more: the next one gets their prefetch count.
+        """
+        Probe(self.channel.basic_qos(4))
+        for tag, count in (("a", 9), ("b", 2), ("c", 0)):
+            Probe(consume(self.channel, QUEUE, tag, prefetch_count=count))
+        self.assertEqual(self.limits(), [(4, True), (9, False), (4, True)])
+
+    def test_channel_limit_beside_small_ones(self) -> None:
+        """Beside consumers that cannot take more, and no_ack, a count is told."""
+        Probe(self.channel.basic_qos(4))
+        Probe(consume(self.channel, QUEUE, "a", no_ack=True))
+        for tag, count in (("b", 1), ("c", 3), ("d", 1)):
+            Probe(consume(self.channel, QUEUE, tag, prefetch_count=count))
+        again = [(count, each) for count in (1, 3, 1) for each in (False, True)]
+        wanted = [(count if not each else 4, each) for count, each in again]
+        self.assertEqual(self.limits(), [(4, True), *wanted])
+
+    def limits(self) -> list[tuple[int, bool]]:
+        """The counts that were told, and whether for the whole channel."""
+        asked = [each for each in self.sent() if isinstance(each, Basic.Qos)]
+        return [(each.prefetch_count, each.global_) for each in asked]
+
     def test_impossible(self) -> None:
         """What cannot be asked raises, and leaves no trace."""
         for tag, prefetch_count in (("", 1), ("x" * 256, 1), ("t", 65536), ("t", -1)):

@@ -452,15 +452,26 @@ class ValueTests(MemoryTestCase):
             self.publish(headers={"table": {1: 1}})
 
     def test_types(self) -> None:
-        """What came as tuple or bytearray arrives as list and bytes."""
-        self.publish(headers={"tuple": (1, 2), "array": bytearray(b"3")})
+        """What came as tuple or bytearray arrives as list and text or bytes."""
+        arrays = {"text": bytearray(b"3"), "bytes": bytearray(b"\xff")}
+        self.publish(headers={"tuple": (1, 2), **arrays})
         got = self.done(self.one.basic_get(self.q, True))
         assert got is not None
-        self.assertEqual(got.properties, {"headers": {"tuple": [1, 2], "array": b"3"}})
+        wanted = {"tuple": [1, 2], "text": "3", "bytes": b"\xff"}
+        self.assertEqual(got.properties, {"headers": wanted})
 
 
 class RefusedPublishTests(MemoryTestCase):
     """What becomes of the publishes around a refused one."""
+
+    def test_too_large(self) -> None:
+        """A body beyond 128 MiB ends the channel, as it does on RabbitMQ."""
+        channel = self.channel()
+        self.queue(channel)
+        refused = channel.basic_publish(bytes(2**27 + 1), {}, DEFAULT, "q", False, True)
+        self.broker.flush()
+        error = self.failureResultOf(refused, PreconditionFailed).value
+        self.assertIn("134217729 is larger than configured max size", str(error))
 
     def test_others_are_unknown(self) -> None:
         """Publishes behind a refused one, to another exchange, are unknown."""

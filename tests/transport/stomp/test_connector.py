@@ -7,9 +7,15 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IReactorPluggableNameResolver,
+    IStreamClientEndpoint,
+)
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -17,9 +23,11 @@ from tests.contract.harness import Probe
 from tests.support.stomp_peer import Owner, Wire, frame
 from txkombu.exceptions import (
     AuthenticationFailed,
+    ConnectError,
     OperationTimeout,
 )
 from txkombu.transport.stomp.connector import Connector
+from txkombu.transport.stomp.protocol import StompProtocol
 from txkombu.url import Parameters
 
 SECRET = "s3cr3t"
@@ -111,3 +119,143 @@ class AttemptTests(SynchronousTestCase):
             self.assertIn(reason, str(opening.outcome))
             self.assertNotIn(SECRET, str(opening.outcome))
             self.assertEqual(self.endpoint.attempts, 0)
+
+
+@implementer(IHostnameResolver)
+class Rotating:
+    """Knows several addresses by one name, and begins with another each time."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses)
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Any,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Any = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        resolutionReceiver.resolutionBegan(self)
+        for each in self.addresses:
+            kind = IPv6Address if ":" in each else IPv4Address
+            resolutionReceiver.addressResolved(kind("TCP", each, portNumber))
+        resolutionReceiver.resolutionComplete()
+        self.addresses.append(self.addresses.pop(0))
+        return self
+
+
+@implementer(IReactorPluggableNameResolver)
+class Network(MemoryReactorClock):
+    """A reactor that looks names up so."""
+
+    def __init__(self, *addresses: str) -> None:
+        super().__init__()
+        self.nameResolver = Rotating(*addresses)
+
+    def installNameResolver(self, resolver: Any) -> Any:
+        """It keeps its own."""
+        return self.nameResolver
+
+
+class OneBrokerTests(SynchronousTestCase):
+    """All sockets of one session are at one broker."""
+
+    PEERS = ("10.0.0.2", "10.0.0.3")
+
+    def connector(self, *addresses: str) -> Connector:
+        """Make one for a host of several addresses."""
+        self.network = Network(*addresses)
+        parameters = Parameters("stomp", "broker.example.com", heartbeat=0)
+        return Connector(parameters, None, self.network)
+
+    def open(self, connector: Connector, **headers: str) -> Probe:
+        """Open a socket, and let the first attempt succeed."""
+        opening = Probe(connector.open(Owner()))
+        host, port, factory, *_ = self.network.tcpClients[-1]
+        kind = IPv6Address if ":" in host else IPv4Address
+        wire = Wire()
+        wire.peerAddr = kind("TCP", host, port)
+        socket: Any = factory.buildProtocol(None)
+        socket.makeConnection(wire)
+        socket.dataReceived(frame("CONNECTED", **{"version": "1.2", **headers}))
+        return opening
+
+    def hosts(self) -> list[str]:
+        """What was connected to."""
+        return [each[0] for each in self.network.tcpClients]
+
+    def test_several_addresses(self) -> None:
+        """After the first, sockets go to its address, whatever a look-up says."""
+        for peers in (self.PEERS, ("fe80::2", "fe80::3"), ("10.0.0.2", "fe80::3")):
+            connector = self.connector(*peers)
+            for _ in range(4):
+                self.assertIsInstance(self.open(connector).outcome, StompProtocol)
+            self.assertEqual(self.hosts(), [peers[0]] * 4)
+
+    def test_next_session(self) -> None:
+        """The next session may be at another address."""
+        connector = self.connector(*self.PEERS)
+        self.open(connector)
+        again = Connector(connector.parameters, None, self.network)
+        self.open(again)
+        self.open(again)
+        self.assertEqual(self.hosts(), ["10.0.0.2", "10.0.0.3", "10.0.0.3"])
+
+    def test_refused_at_first(self) -> None:
+        """A first attempt that fails binds nobody to its address."""
+        connector = self.connector(*self.PEERS)
+        opening = self.open(connector, version="1.1")
+        self.assertIsInstance(opening.outcome, ConnectError)
+        self.open(connector)
+        self.assertEqual(self.hosts(), ["10.0.0.2", "10.0.0.3"])
+
+    def test_errors(self) -> None:
+        """An error at that address names the host, and where it is."""
+        connector = self.connector(*self.PEERS)
+        self.open(connector)
+        opening = Probe(connector.open(Owner()))
+        self.network.advance(10)
+        self.assertIn("broker.example.com:61613 (10.0.0.2)", str(opening.outcome))
+
+    def test_endpoint(self) -> None:
+        """An endpoint that was given is used as it is."""
+        endpoint: Any = Endpoint()
+        connector = Connector(Parameters("stomp", heartbeat=0), endpoint, Clock())
+        for attempts in (1, 2):
+            opening = Probe(connector.open(Owner()))
+            endpoint.wire = Wire()
+            endpoint.succeed().dataReceived(frame("CONNECTED", version="1.2"))
+            self.assertIsInstance(opening.outcome, StompProtocol)
+            self.assertEqual(endpoint.attempts, attempts)
+
+    def test_another_broker(self) -> None:
+        """
+        A socket that came to another broker all the same is refused, if that can be
+        told.
+        """
+        first = {"server": "ActiveMQ/5.17.2", "session": "ID:one-1-2-3:1"}
+        for headers, said in (
+            ({"server": "RabbitMQ/3.10.8", "session": "session-x"}, "'RabbitMQ/3.1"),
+            (
+                {**first, "server": "ActiveMQ/5.18.0"},
+                "'ActiveMQ/5.18.0' 'ID:one-1-2-3'",
+            ),
+            (
+                {**first, "session": "ID:two-1-2-3:1"},
+                "'ActiveMQ/5.17.2' 'ID:two-1-2-3'",
+            ),
+            ({"session": "ID:one-1-2-3:2"}, "'ID:one-1-2-3'"),
+            ({}, "which has no name"),
+        ):
+            connector = self.connector("10.0.0.2")
+            self.open(connector, **first)
+            opening = self.open(connector, **headers)
+            self.assertIsInstance(opening.outcome, ConnectError)
+            self.assertIn(
+                f"broker.example.com:61613 leads to another broker, {said}",
+                str(opening.outcome),
+            )
+            self.assertEqual(self.network.getDelayedCalls(), [])
+            same = self.open(connector, **{**first, "session": "ID:one-1-2-3:9"})
+            self.assertIsInstance(same.outcome, StompProtocol)

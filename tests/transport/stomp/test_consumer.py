@@ -247,6 +247,49 @@ class DeliveryTests(ConsumerTestCase):
         socket.deliver("s2")
         self.assertEqual(len(self.inbox.bodies), 1)
 
+    def test_bound_while_starting(self) -> None:
+        """So does what it is bound to, by another channel, while it starts."""
+        started = self.begin()
+        socket = self.connector.accept()
+        other = self.connector
+        other.prompt = True
+        binder = self.open_channel()
+        bound = Probe(binder.queue_bind(Queue("q"), FEED, "late", {}))
+        self.assertDone(bound)
+        self.assertEqual(len(socket.subscribed), 1)
+        socket.answer_all()
+        self.assertFalse(started.fired)
+        self.assertIn("destination:late\nid:s2\n", socket.frames[-1])
+        socket.answer_all()
+        self.assertDone(started)
+        socket.deliver("s2")
+        self.assertEqual(len(self.inbox.bodies), 1)
+
+    def test_bound_as_one_is_lost(self) -> None:
+        """
+        One that is lost while its queue is bound fails no binding, and keeps no other
+        consumer from what was bound: it is started again with that.
+        """
+        first, second = self.start(), self.start(tag="second")
+        bound = Probe(self.channel.queue_bind(Queue("q"), FEED, "late", {}))
+        first.lose()
+        self.assertFalse(bound.fired)
+        self.assertIn("destination:late\n", second.frames[-1])
+        second.answer_all()
+        self.assertDone(bound)
+        self.main.answer_all()
+        self.assertEqual(self.cancelled, [SessionLost])
+
+    def test_bound_and_refused_to_one(self) -> None:
+        """A consumer whose source is refused keeps no other one from it."""
+        first, second = self.start(), self.start(tag="second")
+        bound = Probe(self.channel.queue_bind(Queue("q"), FEED, "late", {}))
+        first.refuse("2", AccessRefused("not you"))
+        self.assertIsInstance(bound.outcome, AccessRefused)
+        second.answer_all()
+        second.deliver("s2")
+        self.assertEqual(len(self.inbox.bodies), 1)
+
     def test_bound_again(self) -> None:
         """A source that was refused is tried again when its queue is bound again."""
         socket = self.start()

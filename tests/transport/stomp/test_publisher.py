@@ -163,6 +163,54 @@ class OrderTests(StompTestCase):
         self.assertDone(before)
         self.assertDone(behind)
 
+    def keys(self) -> list[str]:
+        """The routing keys of what was sent, in order."""
+        frames = self.declare_exclusive.frames
+        sent = [each for each in frames if each.startswith("SEND")]
+        return [each.split("destination:feed/")[1].split("\n")[0] for each in sent]
+
+    def test_as_it_ends(self) -> None:
+        """
+        What is published as a declaration ends, or fails, is sent after what waited
+        for it.
+        """
+        for fails in (False, True):
+            self.setUp()
+            declared = self.channel.exchange_declare(FEED, False)
+            for key in "ab":
+                Probe(publish(self.channel, FEED, key))
+            declared.addBoth(lambda _: Probe(publish(self.channel, FEED, "c")))
+            Probe(publish(self.channel, FEED, "d", confirm=False))
+            if fails:
+                self.dialect.next.pop(0).errback(NotFound("no"))
+            else:
+                self.go_on()
+            self.assertEqual(self.keys(), ["a", "b", "d", "c"])
+            Probe(publish(self.channel, FEED, "e"))
+            self.assertEqual(self.keys()[4:], ["e"])
+
+    def test_behind_others(self) -> None:
+        """So it is if what waited is still waiting for something else."""
+        self.channel.exchange_declare(FEED, False)
+        getting = Probe(self.channel.basic_get(Queue("q"), False))
+        Probe(publish(self.channel, FEED, "a"))
+        self.go_on()
+        Probe(publish(self.channel, FEED, "b"))
+        self.assertEqual(self.keys(), [])
+        self.go_on()
+        self.assertDone(getting)
+        self.assertEqual(self.keys(), ["a", "b"])
+
+    def test_behind_a_cancelled_one(self) -> None:
+        """A message that does not wait any more holds up nobody."""
+        declared = self.channel.exchange_declare(FEED, False)
+        sent = Probe(publish(self.channel, FEED, "a"))
+        sent.deferred.cancel()
+        declared.addCallback(lambda _: Probe(publish(self.channel, FEED, "b")))
+        self.go_on()
+        Probe(publish(self.channel, FEED, "c"))
+        self.assertEqual(self.keys(), ["b", "c"])
+
     def test_not_behind(self) -> None:
         """It does not wait for what declares nothing."""
         getting = Probe(self.channel.basic_get(Queue("q"), False))

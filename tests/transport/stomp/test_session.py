@@ -7,6 +7,7 @@ from zope.interface.verify import verifyObject
 
 from tests.contract.harness import ChannelWatcher, Inbox, Probe, consume, publish
 from tests.support.stomp_fakes import FakeSocket, StompTestCase
+from txkombu.core.topology import Topology
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import (
     AuthenticationFailed,
@@ -153,6 +154,30 @@ class SessionTests(StompTestCase):
         late = self.connector.accept()
         self.assertIsInstance(opening.outcome, SessionLost)
         self.assertTrue(late.dropped)
+
+    def test_restored(self) -> None:
+        """
+        If a socket fails while declarations are restored the queue is not taken for
+        refused: restoring fails, and is begun again with another session.
+        """
+        for refused in (True, False):
+            self.setUp()
+            topology = Topology(lambda old, new: None)
+            topology.queue_declared(Queue("q"), False)
+            replaying = Probe(topology.replay(self.session))
+            self.connector.accept()
+            self.dialect.waits = True
+            if refused:
+                self.connector.refuse()
+                self.main.answer_all()
+                self.assertIsInstance(replaying.outcome, ResourceError)
+            else:
+                socket = self.connector.accept()
+                _, done = socket.receipt()
+                done.chainDeferred(self.dialect.next[0])
+                socket.lose()
+                self.assertIsInstance(replaying.outcome, SessionLost)
+            self.session.abort()
 
     def test_owner_fails(self) -> None:
         """An error of the owner is logged."""
@@ -407,6 +432,37 @@ class OwnerTests(StompTestCase):
         self.assertTrue(self.owner.left)
         [error] = self.inbox.journal.all("cancelled")
         self.assertIsInstance(error, ConsumerCancelled)
+
+    def test_deleted_by_the_broker(self) -> None:
+        """
+        If the broker deletes it its consumers are told once, and it is declared
+        and consumed again on another socket.
+        """
+        self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
+        self.consume()
+        error = ConsumerCancelled("deleted")
+        for _, on_cancelled in list(self.owner.subscribed.values()):
+            on_cancelled(error)
+        self.assertEqual(self.inbox.journal.all("cancelled"), [error])
+        self.assertEqual(self.names(), [])
+        self.assertTrue(self.owner.left)
+        self.successResultOf(self.channel.queue_declare(self.queue, False))
+        self.consume()
+        self.assertIsNot(self.last, self.owner)
+        self.last.deliver("o1", b"1")
+        self.assertEqual(self.inbox.bodies, [b"1"])
+
+    def test_deleted_by_the_broker_unread(self) -> None:
+        """If nobody consumes it then, whoever gets from it next hears of it."""
+        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
+        got = self.channel.basic_get(self.queue, False)
+        self.assertIsNone(self.successResultOf(got))
+        [(_, on_cancelled)] = self.owner.subscribed.values()
+        on_cancelled(ConsumerCancelled("deleted"))
+        self.assertTrue(self.owner.left)
+        self.dialect.recipes.clear()
+        self.channel.basic_get(self.queue, False)
+        self.assertEqual(self.dialect.recipes, ["get q"])
 
     def test_purged(self) -> None:
         """What is kept is thrown away, too."""

@@ -54,6 +54,7 @@ class AmqpSessionChannel(ChannelState):
         self._ledger = UnackedTags()
         self._consumers = AmqpConsumers()
         self._prefetch = 0
+        self._limit = 0
         self._recovering = 0
         self._paused = False
         self._unflushed: list[Deferred[Settlement]] = []
@@ -163,10 +164,25 @@ class AmqpSessionChannel(ChannelState):
         count = consumer.prefetch_count
         packets = [consumer.packet]
         if count not in (None, self._prefetch):
-            self._prefetch = count
-            self._quietly(_Basic.Qos)
-            packets.insert(0, self._pack(_Basic.Qos, prefetch_count=count))
+            if self._limit and self._consumers.others_exceed(consumer, self._limit):
+                # RabbitMQ forgets the channel's limit when it is told another count,
+                # and would hand out to those others until it is told the limit again.
+                consumer.prefetch_count = self._prefetch
+            else:
+                packets[:0] = self._prefetch_packets(count)
         self._session.put_all(packets)
+
+    def _prefetch_packets(self, count: int) -> list[bytes]:
+        """Tell the prefetch count of the next consumers, and the limit again."""
+        self._prefetch = count
+        self._quietly(_Basic.Qos)
+        packets = [self._pack(_Basic.Qos, prefetch_count=count)]
+        if self._limit:
+            self._quietly(_Basic.Qos)
+            packets.append(
+                self._pack(_Basic.Qos, prefetch_count=self._limit, global_=True)
+            )
+        return packets
 
     def _started(self, consumer: AmqpConsumer) -> None:
         consumer.started = True
@@ -224,9 +240,11 @@ class AmqpSessionChannel(ChannelState):
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         self.flush()
-        return self.request(
+        limiting = self.request(
             _Basic.Qos, "", nothing, prefetch_count=prefetch_count, global_=True
         )
+        self._limit = prefetch_count
+        return limiting
 
     def basic_recover(self) -> Deferred[None]:
         packet = self._pack(_Basic.Recover, requeue=True)

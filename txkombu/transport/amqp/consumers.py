@@ -103,6 +103,15 @@ class AmqpConsumers:
         known = self._by_tag.get(tag)
         return known[0] if known else None
 
+    def others_exceed(self, consumer: AmqpConsumer, limit: int) -> bool:
+        """Whether other consumers may hold more than a limit by their own counts."""
+        counts = [
+            known[0].prefetch_count or 0
+            for known in self._by_tag.values()
+            if known[0] is not consumer and not known[0].no_ack
+        ]
+        return 0 in counts or sum(counts) > limit
+
     def remove(self, consumer: AmqpConsumer) -> AmqpConsumer | None:
         """
         It gets no more, if it did.

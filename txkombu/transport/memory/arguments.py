@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from .errors import Refused, named, type_name
+from .errors import BrokenDown, Refused, named
+from .tables import type_name
 
 Check = Callable[[object], str]
 """The broker's words for what is wrong with a value, or C{""}."""
@@ -27,10 +28,15 @@ def _unacceptable(value: object) -> str:
     return f"{{unacceptable_type,{type_name(value)}}}"
 
 
+def _integer(value: object) -> str:
+    if _is_int(value):
+        return ""
+    return f'"expected integer, got {type_name(value)}"'
+
+
 def _number(value: object) -> str:
-    if not isinstance(value, int) or isinstance(value, bool):
-        return f'"expected integer, got {type_name(value)}"'
-    return f"{{value_negative,{value}}}" if value < 0 else ""
+    negative = isinstance(value, int) and value < 0
+    return _integer(value) or (f"{{value_negative,{value}}}" if negative else "")
 
 
 def duration_fault(milliseconds: int) -> str:
@@ -56,6 +62,17 @@ def _priority(value: object) -> str:
     return wrong
 
 
+def _version(value: object) -> str:
+    known = value in (1, 2)
+    return _number(value) or (
+        "" if known else f"\"unsupported queue version '{value}'\""
+    )
+
+
+def _size(value: object) -> str:
+    return "{value_zero,0}" if value == 0 and _is_int(value) else _number(value)
+
+
 def _text(value: object) -> str:
     return "" if isinstance(value, str) else _unacceptable(value)
 
@@ -73,25 +90,69 @@ def _one_of(*allowed: str, wrong: str) -> Check:
     return check
 
 
+_LOCATOR: Final = "x-queue-master-locator"
+_LOCATORS: Final = ("min-masters", "client-local", "random")
+
 CHECKS: Final[Mapping[str, Check]] = {
     "x-expires": _expiry,
     "x-message-ttl": _duration,
     "x-dead-letter-exchange": _text,
     "x-dead-letter-routing-key": _text,
+    "x-dead-letter-strategy": _one_of(
+        "at-most-once", "at-least-once", wrong="invalid_dlx_strategy"
+    ),
     "x-max-length": _number,
     "x-max-length-bytes": _number,
+    "x-max-in-memory-length": _number,
+    "x-max-in-memory-bytes": _number,
     "x-max-priority": _priority,
     "x-overflow": _one_of(
         "drop-head", "reject-publish", "reject-publish-dlx", wrong="invalid_overflow"
     ),
-    "x-queue-mode": _one_of("default", "lazy", wrong="invalid_queue_mode"),
+    "x-queue-mode": _one_of("default", "lazy", wrong="\"unsupported queue mode '{}'\""),
+    "x-queue-version": _version,
     "x-single-active-consumer": _flag,
     "x-queue-type": _one_of(
         "classic", "quorum", "stream", wrong="\"unsupported queue type '{}'\""
     ),
-    "x-delivery-limit": _number,
+    "x-quorum-initial-group-size": _size,
+    "x-queue-leader-locator": _one_of(
+        "client-local",
+        "balanced",
+        "random",
+        "least-leaders",
+        wrong="invalid_queue_locator_arg",
+    ),
+    "x-delivery-limit": lambda value: "",
+    "x-max-age": lambda value: "",
+    "x-stream-max-segment-size-bytes": lambda value: "",
+    "x-initial-cluster-size": lambda value: "",
+    _LOCATOR: lambda value: "",
 }
-"""The arguments the broker knows, in the order it looks at them."""
+"""
+The arguments the broker knows, in the order it looks at them.  Those of streams
+are refused for every queue that there can be here.
+"""
+
+_OF_STREAMS: Final = (
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-initial-cluster-size",
+)
+_NOT_OF_QUORUM: Final = frozenset(
+    ("x-max-priority", "x-queue-mode", "x-queue-version", _LOCATOR, *_OF_STREAMS)
+)
+_NOT_OF_CLASSIC: Final = frozenset(
+    (
+        "x-dead-letter-strategy",
+        "x-max-in-memory-length",
+        "x-max-in-memory-bytes",
+        "x-quorum-initial-group-size",
+        "x-queue-leader-locator",
+        "x-delivery-limit",
+        *_OF_STREAMS,
+    )
+)
 
 
 @attrs.frozen
@@ -139,45 +200,53 @@ def read_arguments(
             f"in {about}",
             name,
         )
-    for key, check in CHECKS.items():
-        wrong = check(arguments[key]) if key in arguments else ""
-        if wrong:
-            raise Refused(406, f"invalid arg '{key}' for {about}: {wrong}", name)
-    _check_type(about, name, arguments)
-    if (
-        "x-dead-letter-routing-key" in arguments
-        and "x-dead-letter-exchange" not in arguments
-    ):
-        raise Refused(
-            406,
-            f"invalid arg 'x-dead-letter-routing-key' for {about}: "
-            "routing_key_but_no_dlx_defined",
-            name,
-        )
+    _check_value(about, name, arguments, "x-queue-type")
+    quorum = arguments.get("x-queue-type") == "quorum"
+    others = _NOT_OF_QUORUM if quorum else _NOT_OF_CLASSIC
+    for key in CHECKS:
+        if key not in others:
+            _check_value(about, name, arguments, key)
+    _check_type(about, name, arguments, quorum)
+    if arguments.get(_LOCATOR, _LOCATORS[0]) not in _LOCATORS:
+        raise BrokenDown
     return _meaning(dict(arguments))
 
 
-_NOT_OF_QUORUM: Final = ("x-max-priority", "x-queue-mode")
-_NOT_OF_CLASSIC: Final = ("x-delivery-limit",)
+def _check_value(
+    about: str, name: str, arguments: Mapping[str, object], key: str
+) -> None:
+    wrong = CHECKS[key](arguments[key]) if key in arguments else ""
+    if (
+        key == "x-dead-letter-routing-key"
+        and key in arguments
+        and "x-dead-letter-exchange" not in arguments
+    ):
+        wrong = wrong or "routing_key_but_no_dlx_defined"
+    if wrong:
+        raise Refused(406, f"invalid arg '{key}' for {about}: {wrong}", name)
 
 
-def _check_type(about: str, name: str, arguments: Mapping[str, object]) -> None:
+def _check_type(
+    about: str, name: str, arguments: Mapping[str, object], quorum: bool
+) -> None:
     """Some arguments are only for one type of queue."""
-    quorum = arguments.get("x-queue-type") == "quorum"
-    for key in _NOT_OF_QUORUM if quorum else _NOT_OF_CLASSIC:
-        if key in arguments:
-            kind = "quorum" if quorum else "classic"
-            raise Refused(
-                406,
-                f"invalid arg '{key}' for {about} of queue type rabbit_{kind}_queue",
-                name,
-            )
+    others = _NOT_OF_QUORUM if quorum else _NOT_OF_CLASSIC
+    for key in CHECKS:
+        if key in arguments and key in others:
+            raise _not_of_type(about, name, key, quorum)
+
+
+def _not_of_type(about: str, name: str, key: str, quorum: bool) -> Refused:
+    kind = "quorum" if quorum else "classic"
+    return Refused(
+        406, f"invalid arg '{key}' for {about} of queue type rabbit_{kind}_queue", name
+    )
 
 
 def _meaning(arguments: dict[str, object]) -> QueueArguments:
     def number(key: str) -> int | None:
         value = arguments.get(key)
-        return value if isinstance(value, int) else None
+        return value if isinstance(value, int) and _is_int(value) else None
 
     def text(key: str) -> str | None:
         value = arguments.get(key)
@@ -196,3 +265,27 @@ def _meaning(arguments: dict[str, object]) -> QueueArguments:
         quorum=arguments.get("x-queue-type") == "quorum",
         delivery_limit=number("x-delivery-limit"),
     )
+
+
+_OF_CONSUMERS: Final[Mapping[str, Check]] = {
+    "x-priority": _integer,
+    "x-cancel-on-ha-failover": _flag,
+}
+
+
+def read_consumer_priority(
+    queue: str, vhost: str, quorum: bool, arguments: Mapping[str, object]
+) -> int:
+    """
+    @return: the priority of a consumer with these arguments.
+    @raise Refused: an argument is not acceptable.
+    """
+    about = named("queue", queue, vhost)
+    for key, check in _OF_CONSUMERS.items():
+        wrong = check(arguments[key]) if key in arguments else ""
+        if wrong:
+            raise Refused(406, f"invalid arg '{key}' for {about}: {wrong}", queue)
+    if "x-stream-offset" in arguments:
+        raise _not_of_type(about, queue, "x-stream-offset", quorum)
+    priority = arguments.get("x-priority", 0)
+    return priority if isinstance(priority, int) else 0

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from ..._util.validation import check_count, check_short_string
 from ...entity import Queue
 from ...exceptions import ConsumerCancelled
 from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Settlement
+from .arguments import read_consumer_priority
 from .consumer import DeliveryEvent, MemoryConsumer
-from .errors import Refused, named, type_name
+from .direct_reply import REPLY_TO, ReplyQueue
+from .errors import Refused, named
 from .events import FinalReply, Notification
 from .interfaces import SessionHost, Source
 from .message import BrokerMessage
@@ -29,9 +32,10 @@ from .method_ids import (
     BASIC_REJECT,
 )
 from .publishing import PublishingChannel
+from .tables import carry_arguments
 
 if TYPE_CHECKING:
-    from .queue import MemoryQueue
+    pass
 
 
 @implementer(ISessionChannel)
@@ -72,14 +76,15 @@ class MemoryChannel(PublishingChannel):
     ) -> Deferred[None]:
         if not tag or tag in self.consumers:
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
-        if not 0 <= prefetch_count < 2**16:
-            raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+        check_short_string("consumer tag", tag)
+        carried = carry_arguments(arguments, queue.name, tag)
         consumer = MemoryConsumer(
             self, tag, no_ack, exclusive, prefetch_count, on_delivery, on_cancelled
         )
         deferred = self._ask(
             BASIC_CONSUME,
-            lambda: self._attach(consumer, queue, arguments),
+            lambda: self._attach(consumer, queue, carried),
             lambda _: self._abandon(consumer),
         )
         if self.consumers.get(tag) is consumer:
@@ -92,26 +97,28 @@ class MemoryChannel(PublishingChannel):
         queue: Queue,
         arguments: Mapping[str, object],
     ) -> None:
+        if queue.name == REPLY_TO:
+            self._attach_replies(consumer)
+            return
         found = self._queue(queue)
         if self.limit and found.meaning.quorum:
             about = named("queue", found.name, self._vhost.name)
             raise Refused(540, f"{about} does not support global qos", found.name)
         consumer.queue = found
-        consumer.priority = self._priority(found, arguments)
+        consumer.priority = read_consumer_priority(
+            found.name, self._vhost.name, found.meaning.quorum, arguments
+        )
         found.add_consumer(consumer)
         self.consumers[consumer.tag] = consumer
 
-    def _priority(self, queue: MemoryQueue, arguments: Mapping[str, object]) -> int:
-        value = arguments.get("x-priority", 0)
-        if isinstance(value, bool) or not isinstance(value, int):
-            about = named("queue", queue.name, self._vhost.name)
-            raise Refused(
-                406,
-                f"invalid arg 'x-priority' for {about}: "
-                f'"expected integer, got {type_name(value)}"',
-                queue.name,
-            )
-        return value
+    def _attach_replies(self, consumer: MemoryConsumer) -> None:
+        if not consumer.no_ack:
+            raise Refused(406, "reply consumer cannot acknowledge", REPLY_TO)
+        if self.replies is not None:
+            raise Refused(406, "reply consumer already set", REPLY_TO)
+        self.replies = ReplyQueue(self._vhost.replies, consumer)
+        consumer.queue = self.replies
+        self.consumers[consumer.tag] = consumer
 
     def _abandon(self, consumer: MemoryConsumer) -> None:
         """Its owner wants it no more; what is on its way to it goes back."""
@@ -121,6 +128,8 @@ class MemoryChannel(PublishingChannel):
 
     def _detach(self, consumer: MemoryConsumer) -> None:
         del self.consumers[consumer.tag]
+        if consumer.queue is self.replies:
+            self.replies = None
         consumer.queue.remove_consumer(consumer)
         consumer.queue.run()
 
@@ -177,6 +186,8 @@ class MemoryChannel(PublishingChannel):
             self.nack(got.tag, False, True)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
+        check_count("prefetch_count", prefetch_count, 0, 65535)
+
         def limit() -> None:
             self.limit = prefetch_count
             self._unpark()
@@ -293,7 +304,8 @@ class MemoryChannel(PublishingChannel):
     def _go_on(self, handout: DeliveryEvent) -> None:
         if self.limit:
             self._unpark()
-        elif handout.queue.waiting:
+        # Also with a limit: its own consumer may be back in line already.
+        if handout.queue.waiting:
             handout.queue.run()
 
     def _requeue(self, handouts: list[DeliveryEvent]) -> None:

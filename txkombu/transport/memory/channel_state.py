@@ -15,7 +15,7 @@ from ...exceptions import (
     ConnectionErrorReply,
 )
 from ...interfaces import ISessionChannelListener
-from .errors import Refused
+from .errors import BrokenDown, Refused
 from .events import (
     CloseReply,
     EventStream,
@@ -65,6 +65,9 @@ class MemoryChannelState:
             return deferred
         try:
             value = work()
+        except BrokenDown as crash:
+            self._refuse(crash.as_error(method))
+            self.stream.push(UnansweredReply(deferred))
         except Refused as refused:
             self._refuse(refused.as_error(method), deferred)
         else:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...interfaces import Delivery
@@ -166,7 +167,9 @@ class DeliveryEvent:
             message.exchange,
             message.routing_key,
             message.body,
-            message.read_counted if self.queue.meaning.quorum else message.read,
+            partial(message.read_counted, message.returns)
+            if self.queue.meaning.quorum
+            else message.read,
         )
 
     def deliver(self) -> None:

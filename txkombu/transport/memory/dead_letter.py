@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 from .arguments import QueueArguments
 from .interfaces import QueueHost
-from .message import BrokerMessage, Table, snapshot
+from .message import BrokerMessage
+from .tables import Table
 
 REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
@@ -27,7 +28,7 @@ class Dropping(Protocol):
 
 def _dead(queue: Dropping, message: BrokerMessage, reason: str) -> BrokerMessage:
     arguments = queue.meaning
-    properties = snapshot(message.properties)
+    properties = dict(message.properties)
     expiration = properties.pop("expiration", None)
     headers: Table = dict(message.headers)
     event: Table = {

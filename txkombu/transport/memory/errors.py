@@ -4,9 +4,13 @@ How the broker refuses, in RabbitMQ's words.
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
+from ..._util.field_values import decimal_parts, timestamp_seconds
 from ...exceptions import BrokerError, broker_error
+from .tables import type_name
 
 _NAMES: Final = {
     403: "ACCESS_REFUSED",
@@ -16,6 +20,7 @@ _NAMES: Final = {
     503: "COMMAND_INVALID",
     530: "NOT_ALLOWED",
     540: "NOT_IMPLEMENTED",
+    541: "INTERNAL_ERROR",
 }
 
 
@@ -28,7 +33,7 @@ class Refused(Exception):
     """
 
     def __init__(self, code: int, text: str, about: str = "") -> None:
-        super().__init__(f"{_NAMES[code]} - {text}")
+        super().__init__(f"{_NAMES[code]} - {text}" if text else _NAMES[code])
         self.code = code
         self.about = about
 
@@ -37,32 +42,71 @@ class Refused(Exception):
         return broker_error(self.code, str(self), *method, about=self.about)
 
 
+class BrokenDown(Refused):
+    """
+    The broker breaks down over an operation: it ends the session, and does not say
+    over which.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(541, "")
+
+    def as_error(self, method: tuple[int, int]) -> BrokerError:
+        return broker_error(self.code, str(self))
+
+
 def named(kind: str, name: str, vhost: str) -> str:
     """A queue or exchange as the broker's texts name it."""
     return f"{kind} '{name}' in vhost '{vhost}'"
-
-
-_TYPES: Final[dict[type, str]] = {
-    bool: "bool",
-    str: "longstr",
-    bytes: "longstr",
-    float: "double",
-    dict: "table",
-    list: "array",
-    tuple: "array",
-    type(None): "void",
-}
-
-
-def type_name(value: object) -> str:
-    """The name of a table value's type on the wire, as the broker calls it."""
-    if type(value) is int:
-        return "signedint" if -(2**31) <= value < 2**31 else "long"
-    return _TYPES.get(type(value), type(value).__name__)
 
 
 def shown(value: object) -> str:
     """A value as the broker's texts show it: an Erlang term."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    if isinstance(value, float):
+        return _shown_float(value)
+    if isinstance(value, datetime):
+        return str(timestamp_seconds(value))
+    if isinstance(value, Decimal):
+        return "{{{},{}}}".format(*decimal_parts(value))
+    if isinstance(value, list):
+        return f"[{','.join(_shown_within(each) for each in value)}]"
+    if isinstance(value, dict):
+        entries = [_shown_within(value[key], f'<<"{key}">>,') for key in value]
+        return f"[{','.join(entries)}]"
+    return "undefined" if value is None else str(value)
+
+
+def _shown_within(value: object, before: str = "") -> str:
+    text = f'<<"{value}">>' if isinstance(value, str) else shown(value)
+    return f"{{{before}{type_name(value)},{text}}}"
+
+
+def quoted(value: object) -> str:
+    """
+    A value as it is shown beside another one.
+
+    @raise BrokenDown: the broker cannot show it (measured with a decimal).
+    """
+    if isinstance(value, Decimal):
+        raise BrokenDown
+    return "none" if value is None else f"'{shown(value)}'"
+
+
+def _shown_float(value: float) -> str:
+    """Whichever is shorter, with or without an exponent, as Erlang does it."""
+    sign, figures, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int), "floats in tables are finite"
+    digits = "".join(map(str, figures))
+    place = exponent + len(digits)
+    power = str(place - 1)
+    zeros = -place if place <= 0 else max(0, place - len(digits))
+    if zeros + 2 > len(power) + (3 if len(digits) == 1 else 2):
+        body = f"{digits[0]}.{digits[1:] or '0'}e{power}"
+    elif place <= 0:
+        body = f"0.{'0' * zeros}{digits}"
+    else:
+        whole = digits + "0" * zeros
+        body = f"{whole[:place]}.{whole[place:] or '0'}"
+    return "-" * sign + body

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from .errors import Refused, named, shown, type_name
+from .errors import Refused, named, quoted, shown
 from .interfaces import Destination
 from .routing import Binding, Router
+from .tables import term, type_name
 
 if TYPE_CHECKING:
     from ...entity import Exchange
@@ -45,6 +46,7 @@ class MemoryExchange:
         self,
         vhost: str,
         declared: Exchange,
+        arguments: Mapping[str, object],
         router: Router,
         internal: bool = False,
     ) -> None:
@@ -53,10 +55,10 @@ class MemoryExchange:
         self.type = declared.type
         self.durable = declared.durable
         self.auto_delete = declared.auto_delete
-        self.arguments = dict(declared.arguments)
+        self.arguments = arguments
         self.internal = internal
         self.router = router
-        self.alternate = _alternate(vhost, declared)
+        self.alternate = _alternate(vhost, declared.name, arguments)
         self.bindings: dict[Binding, None] = {}
         self.chained = 0
 
@@ -82,7 +84,9 @@ class MemoryExchange:
             self.unbind(each)
         return bool(gone)
 
-    def check_equivalent(self, declared: Exchange) -> None:
+    def check_equivalent(
+        self, declared: Exchange, arguments: Mapping[str, object]
+    ) -> None:
         """
         @raise Refused: it is declared again, and otherwise than it is.
         """
@@ -94,24 +98,22 @@ class MemoryExchange:
             ("internal", False, self.internal),
         ):
             check_field(about, self.name, field, wanted, current)
-        check_arguments(
-            about,
-            self.name,
-            ("alternate-exchange",),
-            declared.arguments,
-            self.arguments,
-        )
+        keys = ("alternate-exchange",)
+        check_arguments(about, self.name, keys, arguments, self.arguments)
 
 
-def _alternate(vhost: str, declared: Exchange) -> str | None:
-    name = declared.arguments.get("alternate-exchange")
-    if name is None or isinstance(name, str):
+def _alternate(vhost: str, about: str, arguments: Mapping[str, object]) -> str | None:
+    key = "alternate-exchange"
+    name = arguments.get(key)
+    if isinstance(name, str):
         return name
-    about = named("exchange", declared.name, vhost)
+    if key not in arguments:
+        return None
     raise Refused(
         406,
-        f"invalid type '{type_name(name)}' for arg 'alternate-exchange' in {about}",
-        declared.name,
+        f"invalid type '{type_name(name)}' for arg '{key}' in "
+        f"{named('exchange', about, vhost)}",
+        about,
     )
 
 
@@ -122,12 +124,18 @@ def check_field(
     @raise Refused: a field of a declaration is not what it was at first.
     """
     if wanted != current:
-        raise Refused(
-            406,
-            f"inequivalent arg '{field}' for {about}: "
-            f"received '{shown(wanted)}' but current is '{shown(current)}'",
-            name,
-        )
+        raise _differs(about, name, field, wanted, current)
+
+
+def _differs(
+    about: str, name: str, field: str, wanted: object, current: object
+) -> Refused:
+    return Refused(
+        406,
+        f"inequivalent arg '{field}' for {about}: "
+        f"received {quoted(wanted)} but current is {quoted(current)}",
+        name,
+    )
 
 
 def check_arguments(
@@ -141,17 +149,28 @@ def check_arguments(
     @raise Refused: one of these arguments is not what it was at first.
     """
     for key in keys:
-        default = "classic" if key == "x-queue-type" else None
-        if wanted.get(key, default) == current.get(key, default):
+        default = {"x-queue-type": "classic"} if key == "x-queue-type" else {}
+        known, asked = {**default, **current}, {**default, **wanted}
+        if _same_argument(asked, known, key):
             continue
         if key in wanted and key in current:
-            check_field(about, name, key, wanted[key], current[key])
+            raise _differs(about, name, key, wanted[key], current[key])
         raise Refused(
             406,
             f"inequivalent arg '{key}' for {about}: "
             f"received {_valued(wanted, key)} but current is {_valued(current, key)}",
             name,
         )
+
+
+def _same_argument(
+    wanted: Mapping[str, object], current: Mapping[str, object], key: str
+) -> bool:
+    """Ints of all sizes are of one class; nothing else equals another type."""
+    if key not in wanted or key not in current:
+        return key not in wanted and key not in current
+    left, right = wanted[key], current[key]
+    return type(left) is type(right) and term(left) == term(right)
 
 
 def _valued(arguments: Mapping[str, object], key: str) -> str:

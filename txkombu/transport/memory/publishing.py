@@ -4,21 +4,33 @@ Publishing on a channel of the memory broker.
 
 from __future__ import annotations
 
+from typing import Final
+
 from twisted.internet.defer import Deferred, fail, succeed
 
 from ..._util.validation import check_short_string
 from ...entity import Exchange
 from ...exceptions import Nacked, NotSent, Unroutable
 from ...interfaces import Properties, Returned
+from .direct_reply import REPLY_TO, ReplyQueue
 from .errors import Refused
 from .events import ConfirmEvent, Notification
-from .message import check_properties, snapshot
 from .method_ids import BASIC_PUBLISH
+from .tables import Table, carry_properties, copy_properties
 from .topology import TopologyChannel
+
+LARGEST_BODY: Final = 2**27
+"""The bytes of the largest body that RabbitMQ takes, by default."""
 
 
 class PublishingChannel(TopologyChannel):
-    """The part of a channel that publishes."""
+    """
+    The part of a channel that publishes.
+
+    @ivar replies: where replies to what it publishes go, if it consumes them.
+    """
+
+    replies: ReplyQueue | None = None
 
     def basic_publish(
         self,
@@ -29,13 +41,13 @@ class PublishingChannel(TopologyChannel):
         mandatory: bool,
         confirm: bool,
     ) -> Deferred[None]:
-        check_properties(properties)
+        carried = carry_properties(properties)
         check_short_string("routing key", routing_key)
         if not self._open:
             return fail(NotSent("this channel of the memory broker is closed"))
         verdict: Deferred[None] | None = Deferred() if confirm else None
         if self._served:
-            self._publish(body, properties, exchange, routing_key, mandatory, verdict)
+            self._publish(body, carried, exchange, routing_key, mandatory, verdict)
         elif verdict is not None:
             self.stream.push(ConfirmEvent(verdict, exchange.name, None))
         return succeed(None) if verdict is None else verdict
@@ -43,18 +55,25 @@ class PublishingChannel(TopologyChannel):
     def _publish(
         self,
         body: bytes,
-        properties: Properties,
+        properties: Table,
         exchange: Exchange,
         routing_key: str,
         mandatory: bool,
         verdict: Deferred[None] | None,
     ) -> None:
         try:
+            if len(body) > LARGEST_BODY:
+                raise Refused(
+                    406,
+                    f"message size {len(body)} is larger than configured max size "
+                    f"{LARGEST_BODY}",
+                )
+            target = self._vhost.publishable(exchange.name)
+            if properties.get("reply_to") == REPLY_TO:
+                properties["reply_to"] = self._reply_name()
             if "user_id" in properties:
                 self._check_user(properties)
-            routed, taken = self._vhost.publish(
-                body, properties, exchange.name, routing_key
-            )
+            routed, taken = self._vhost.publish(body, properties, target, routing_key)
         except Refused as refused:
             self._refuse(refused.as_error(BASIC_PUBLISH), verdict)
             return
@@ -64,10 +83,15 @@ class PublishingChannel(TopologyChannel):
             error = None if taken else Nacked(f"exchange {exchange.name!r}: nack")
             self.stream.push(ConfirmEvent(verdict, exchange.name, error))
 
-    def _check_user(self, properties: Properties) -> None:
-        claimed = properties.get("user_id")
+    def _reply_name(self) -> str:
+        if self.replies is None:
+            raise Refused(406, "fast reply consumer does not exist")
+        return self.replies.name
+
+    def _check_user(self, properties: Table) -> None:
+        claimed = properties["user_id"]
         actual = self.session.userid
-        if claimed is not None and claimed != actual:
+        if claimed != actual:
             raise Refused(
                 406,
                 f"user_id property set to '{claimed}' but authenticated user was "
@@ -77,13 +101,13 @@ class PublishingChannel(TopologyChannel):
     def _return(
         self,
         body: bytes,
-        properties: Properties,
+        properties: Table,
         exchange: str,
         routing_key: str,
         verdict: Deferred[None] | None,
     ) -> None:
         back = Returned(
-            312, "NO_ROUTE", exchange, routing_key, body, snapshot(properties)
+            312, "NO_ROUTE", exchange, routing_key, body, copy_properties(properties)
         )
         if verdict is None:
             self.stream.push(Notification(self.listener.returned, back))

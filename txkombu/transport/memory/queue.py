@@ -13,7 +13,7 @@ that lives longer expires when it gets to the head.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .arguments import CHECKS, QueueArguments, read_arguments
@@ -72,13 +72,14 @@ class MemoryQueue:
         vhost: QueueHost,
         name: str,
         declared: Queue,
+        arguments: Mapping[str, object],
         owner: object,
     ) -> None:
         self.vhost: QueueHost = vhost
         self.name = name
         self.durable = declared.durable and owner is None
         self.auto_delete = declared.auto_delete
-        self.arguments = dict(declared.arguments)
+        self.arguments = arguments
         self.meaning: QueueArguments = read_arguments(name, vhost.name, self.arguments)
         if self.meaning.quorum:
             self._check_quorum(declared)
@@ -107,7 +108,9 @@ class MemoryQueue:
                 about = named("queue", self.name, self.vhost.name)
                 raise Refused(406, f"invalid property '{what}' for {about}", self.name)
 
-    def check_equivalent(self, declared: Queue) -> None:
+    def check_equivalent(
+        self, declared: Queue, arguments: Mapping[str, object]
+    ) -> None:
         """
         @raise Refused: it is declared again, and otherwise than it is.
         """
@@ -118,7 +121,7 @@ class MemoryQueue:
             ("auto_delete", declared.auto_delete, self.auto_delete),
         ):
             check_field(about, self.name, field, wanted, current)
-        check_arguments(about, self.name, CHECKS, declared.arguments, self.arguments)
+        check_arguments(about, self.name, CHECKS, arguments, self.arguments)
 
     # --- what comes in -------------------------------------------------------
 

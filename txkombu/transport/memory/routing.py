@@ -14,9 +14,10 @@ from typing import Protocol
 import attrs
 
 from ...interfaces import Properties
-from .errors import Refused
+from .errors import Refused, shown
 from .interfaces import Destination
 from .message import headers_of
+from .tables import copy_properties, copy_table, term, type_name, typed_arguments
 from .topic import TopicTrie
 
 _REMEMBERED = 1000
@@ -36,7 +37,9 @@ class Binding:
     source: str
     destination: Destination
     key: str
-    arguments: Mapping[str, object] = attrs.field(factory=dict, hash=False)
+    arguments: Mapping[str, object] = attrs.field(
+        factory=dict, hash=False, eq=typed_arguments
+    )
 
 
 RouteFunction = Callable[[Sequence[Binding], str, Properties], Iterable[Binding]]
@@ -140,6 +143,12 @@ class HeadersRouter:
 
     def add_binding(self, binding: Binding) -> None:
         mode = binding.arguments.get("x-match", "all")
+        if not isinstance(mode, str):
+            raise Refused(
+                406,
+                f"Invalid x-match field type {type_name(mode)} (value {shown(mode)}); "
+                "expected longstr",
+            )
         if mode not in _X_MATCH:
             raise Refused(
                 406,
@@ -173,9 +182,7 @@ def _same(wanted: object, headers: Mapping[str, object], name: str) -> bool:
     """A wanted None is content with any value; True is not 1, but 1.0 is."""
     if name not in headers:
         return False
-    value = headers[name]
-    flags = isinstance(value, bool), isinstance(wanted, bool)
-    return wanted is None or (value == wanted and flags[0] == flags[1])
+    return wanted is None or term(headers[name]) == term(wanted)
 
 
 class CustomRouter:
@@ -192,7 +199,11 @@ class CustomRouter:
         del self._bindings[binding]
 
     def match(self, key: str, properties: Properties) -> Sequence[Destination]:
-        return _destinations(self._function(list(self._bindings), key, properties))
+        bindings = [
+            attrs.evolve(each, arguments=copy_table(each.arguments))
+            for each in self._bindings
+        ]
+        return _destinations(self._function(bindings, key, copy_properties(properties)))
 
 
 BUILT_IN: Mapping[str, Callable[[], Router]] = {

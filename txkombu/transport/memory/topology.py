@@ -24,6 +24,7 @@ from .method_ids import (
     QUEUE_UNBIND,
 )
 from .queue import MemoryQueue
+from .tables import carry_arguments
 
 
 class TopologyChannel(MemoryChannelState):
@@ -32,9 +33,10 @@ class TopologyChannel(MemoryChannelState):
     # --- exchanges -----------------------------------------------------------
 
     def exchange_declare(self, exchange: Exchange, passive: bool) -> Deferred[None]:
+        carried = carry_arguments(exchange.arguments, exchange.name, exchange.type)
         return self._ask(
             EXCHANGE_DECLARE,
-            lambda: self._vhost.declare_exchange(exchange, passive),
+            lambda: self._vhost.declare_exchange(exchange, carried, passive),
         )
 
     def exchange_delete(self, exchange: Exchange, if_unused: bool) -> Deferred[None]:
@@ -50,13 +52,15 @@ class TopologyChannel(MemoryChannelState):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
+        names = (destination.name, source.name, routing_key)
+        carried = carry_arguments(arguments, *names)
         return self._ask(
             EXCHANGE_BIND,
             lambda: self._vhost.bind(
                 self._vhost.exchange(destination.name),
                 source.name,
                 routing_key,
-                arguments,
+                carried,
             ),
         )
 
@@ -67,13 +71,15 @@ class TopologyChannel(MemoryChannelState):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
+        names = (destination.name, source.name, routing_key)
+        carried = carry_arguments(arguments, *names)
         return self._ask(
             EXCHANGE_UNBIND,
             lambda: self._vhost.unbind(
                 self._vhost.exchanges.get(destination.name),
                 source.name,
                 routing_key,
-                arguments,
+                carried,
                 self.session,
             ),
         )
@@ -87,9 +93,10 @@ class TopologyChannel(MemoryChannelState):
     def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
         if queue.arguments.get("x-queue-type") == "stream" and not passive:
             return fail(NotSupported("declaring a stream", "memory"))
+        carried = carry_arguments(queue.arguments, queue.name)
         return self._ask(
             QUEUE_DECLARE,
-            lambda: self._vhost.declare_queue(queue, passive, self.session),
+            lambda: self._vhost.declare_queue(queue, carried, passive, self.session),
         )
 
     def queue_bind(
@@ -99,10 +106,12 @@ class TopologyChannel(MemoryChannelState):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
+        names = (queue.name, exchange.name, routing_key)
+        carried = carry_arguments(arguments, *names)
         return self._ask(
             QUEUE_BIND,
             lambda: self._vhost.bind(
-                self._queue(queue), exchange.name, routing_key, arguments
+                self._queue(queue), exchange.name, routing_key, carried
             ),
         )
 
@@ -113,13 +122,15 @@ class TopologyChannel(MemoryChannelState):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
+        names = (queue.name, exchange.name, routing_key)
+        carried = carry_arguments(arguments, *names)
         return self._ask(
             QUEUE_UNBIND,
             lambda: self._vhost.unbind(
                 self._vhost.queues.get(queue.name),
                 exchange.name,
                 routing_key,
-                arguments,
+                carried,
                 self.session,
             ),
         )

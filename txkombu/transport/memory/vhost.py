@@ -13,11 +13,13 @@ from ...entity import Exchange, Queue
 from ...interfaces import Properties, QueueDeclareOk
 from .arguments import duration_fault
 from .deadlines import QueueDeadlines
-from .errors import Refused, named, type_name
+from .direct_reply import REPLY_TO, ReplyQueue
+from .errors import Refused, named
 from .exchange import MemoryExchange, route
-from .message import BrokerMessage, headers_of, snapshot
+from .message import BrokerMessage, headers_of
 from .queue import MemoryQueue
 from .routing import Binding, Router
+from .tables import Table, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,7 @@ class VirtualHost:
 
     @ivar exchanges: by name.
     @ivar queues: by name.
+    @ivar replies: what goes to channels directly, by name.
     """
 
     def __init__(
@@ -57,16 +60,22 @@ class VirtualHost:
         self.now = deadlines.now
         self._types = types
         self.queues: dict[str, MemoryQueue] = {}
+        self.replies: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, MemoryExchange] = {}
         for predeclared, kind in _PREDECLARED:
-            self._add_exchange(Exchange(predeclared, kind))
-        self._add_exchange(Exchange(_TRACE, "topic"), internal=True)
+            self._add_exchange(Exchange(predeclared, kind), {})
+        self._add_exchange(Exchange(_TRACE, "topic"), {}, internal=True)
 
     # --- exchanges -----------------------------------------------------------
 
-    def _add_exchange(self, declared: Exchange, internal: bool = False) -> None:
+    def _add_exchange(
+        self,
+        declared: Exchange,
+        arguments: Mapping[str, object],
+        internal: bool = False,
+    ) -> None:
         self.exchanges[declared.name] = MemoryExchange(
-            self.name, declared, self._types[declared.type](), internal
+            self.name, declared, arguments, self._types[declared.type](), internal
         )
 
     def exchange(self, name: str) -> MemoryExchange:
@@ -76,8 +85,10 @@ class VirtualHost:
             raise Refused(404, f"no {named('exchange', name, self.name)}", name)
         return found
 
-    def declare_exchange(self, declared: Exchange, passive: bool) -> None:
-        """Make sure that an exchange exists as described."""
+    def declare_exchange(
+        self, declared: Exchange, arguments: Mapping[str, object], passive: bool
+    ) -> None:
+        """Make sure that an exchange exists as described, with its own arguments."""
         name = declared.name
         if passive:
             self.exchange(name)
@@ -87,10 +98,10 @@ class VirtualHost:
         if not name:
             raise _default_exchange()
         if name in self.exchanges:
-            self.exchanges[name].check_equivalent(declared)
+            self.exchanges[name].check_equivalent(declared, arguments)
             return
         _check_reserved("exchange", name)
-        self._add_exchange(declared)
+        self._add_exchange(declared, arguments)
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete an exchange, if it is there."""
@@ -134,7 +145,7 @@ class VirtualHost:
         if not source or not destination.name:
             raise _default_exchange()
         exchange = self.exchange(source)
-        exchange.bind(Binding(source, destination, key, dict(arguments)))
+        exchange.bind(Binding(source, destination, key, arguments))
 
     def unbind(
         self,
@@ -149,7 +160,7 @@ class VirtualHost:
             raise _default_exchange()
         exchange = self.exchanges.get(source)
         if exchange is not None and destination is not None:
-            binding = Binding(source, destination, key, dict(arguments))
+            binding = Binding(source, destination, key, arguments)
             if binding in exchange.bindings:
                 if isinstance(destination, MemoryQueue):
                     self._check_access(destination, session)
@@ -181,10 +192,16 @@ class VirtualHost:
         )
 
     def declare_queue(
-        self, declared: Queue, passive: bool, session: object
+        self,
+        declared: Queue,
+        arguments: Mapping[str, object],
+        passive: bool,
+        session: object,
     ) -> QueueDeclareOk:
-        """Make sure that a queue exists as described."""
+        """Make sure that a queue exists as described, with its own arguments."""
         name = declared.name
+        if name.startswith(REPLY_TO):
+            return self._reply_queue(name)
         if passive:
             queue = self.queue(name, session)
         elif name in self.queues:
@@ -193,19 +210,27 @@ class VirtualHost:
             owner = session if declared.exclusive else None
             if queue.owner is not owner:
                 raise self._locked(name)
-            queue.check_equivalent(declared)
+            queue.check_equivalent(declared, arguments)
         else:
-            queue = self._add_queue(declared, session)
+            queue = self._add_queue(declared, arguments, session)
         queue.touch()
         return QueueDeclareOk(queue.name, len(queue.waiting), len(queue.consumers))
 
-    def _add_queue(self, declared: Queue, session: object) -> MemoryQueue:
+    def _reply_queue(self, name: str) -> QueueDeclareOk:
+        """Tell whether replies to a name would go anywhere."""
+        if name != REPLY_TO and name not in self.replies:
+            raise Refused(404, f"no {named('queue', name, self.name)}", name)
+        return QueueDeclareOk(name, 0, 1)
+
+    def _add_queue(
+        self, declared: Queue, arguments: Mapping[str, object], session: object
+    ) -> MemoryQueue:
         name = declared.name
         _check_reserved("queue", name)
         if not name:
             name = f"amq.gen-{token_urlsafe(16)}"
         owner = session if declared.exclusive else None
-        queue = MemoryQueue(self, name, declared, owner)
+        queue = MemoryQueue(self, name, declared, arguments, owner)
         self.queues[name] = queue
         return queue
 
@@ -234,10 +259,10 @@ class VirtualHost:
 
     def route(
         self, exchange: MemoryExchange, key: str, properties: Properties
-    ) -> Sequence[MemoryQueue]:
+    ) -> Sequence[MemoryQueue | ReplyQueue]:
         """The queues that an exchange sends a message to."""
         if not exchange.name:
-            queue = self.queues.get(key)
+            queue = self.queues.get(key) or self.replies.get(key)
             return () if queue is None else (queue,)
         if not exchange.chained and exchange.alternate is None:
             # Then all of them are queues.
@@ -245,44 +270,52 @@ class VirtualHost:
         found = route(self.exchanges, exchange, key, properties)
         return cast("Sequence[MemoryQueue]", found)
 
+    def publishable(self, name: str) -> MemoryExchange:
+        """Find an exchange that clients may publish to."""
+        exchange = self.exchanges.get(name) or self.exchange(name)
+        if exchange.internal:
+            about = named("exchange", name, self.name)
+            raise Refused(403, f"cannot publish to internal {about}", name)
+        return exchange
+
     def publish(
-        self, body: bytes, properties: Properties, exchange_name: str, key: str
+        self, body: bytes, properties: Table, exchange: MemoryExchange, key: str
     ) -> tuple[bool, bool]:
         """
         Put a message into the queues it belongs to.
 
-        @return: whether there is such a queue, and whether all of them took it.
+        @param properties: the broker's own from now on.
+        @return: whether there is such a queue, and whether all of them took it;
+            what takes replies is none.
         """
-        exchange = self.exchanges.get(exchange_name)
-        if exchange is None:
-            exchange = self.exchange(exchange_name)
-        if exchange.internal:
-            about = named("exchange", exchange_name, self.name)
-            raise Refused(403, f"cannot publish to internal {about}", exchange_name)
-        message = BrokerMessage(body, snapshot(properties), exchange_name, key)
-        if "expiration" in message.properties:
-            message.ttl = _time_to_live(message.properties["expiration"])
-        headers = message.properties.get("headers")
-        if headers and not _COPIES.isdisjoint(headers_of(message.properties)):
-            queues: Sequence[MemoryQueue] = self._with_copies(exchange, message)
+        message = BrokerMessage(body, properties, exchange.name, key)
+        if "expiration" in properties:
+            message.ttl = _time_to_live(properties["expiration"])
+        if properties.get("delivery_mode", 1) not in (1, 2):
+            mode = properties["delivery_mode"]
+            raise Refused(406, f"invalid message: {{delivery_mode_unknown,{mode}}}")
+        headers = properties.get("headers")
+        queues: Sequence[MemoryQueue | ReplyQueue]
+        if headers and not _COPIES.isdisjoint(headers_of(properties)):
+            queues = self._with_copies(exchange, message)
         else:
-            queues = self.route(exchange, key, message.properties)
+            queues = self.route(exchange, key, properties)
         if not queues:
             return False, True
         taken = queues[0].publish(message)
         for queue in queues[1:]:
             taken = queue.publish(message.twin()) and taken
-        return True, taken
+        return any(isinstance(each, MemoryQueue) for each in queues), taken
 
     def _with_copies(
         self, exchange: MemoryExchange, message: BrokerMessage
-    ) -> list[MemoryQueue]:
+    ) -> list[MemoryQueue | ReplyQueue]:
         """RabbitMQ's sender-selected distribution."""
         headers = dict(message.headers)
         message.copies = (*_keys(headers, "CC"), *_keys(headers, "BCC"))
         headers.pop("BCC", None)
         message.properties["headers"] = headers
-        found: dict[MemoryQueue, None] = {}
+        found: dict[MemoryQueue | ReplyQueue, None] = {}
         for key in (message.routing_key, *message.copies):
             found.update(dict.fromkeys(self.route(exchange, key, message.properties)))
         return list(found)

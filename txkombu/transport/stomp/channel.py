@@ -38,7 +38,7 @@ from ...interfaces import (
 )
 from ..closing import CLOSE_SECONDS
 from ..errors import closed, ended, not_sent
-from .connections import ConnectionPool, fence
+from .connections import ConnectionPool, all_of, fence
 from .consumer import StompConsumer
 from .declarations import Declarations
 from .dialect import ConsumeOptions, Dialect, GetResult
@@ -174,7 +174,7 @@ class StompChannel(StompTopologyChannel):
             publish = publishing.prepare(body, properties, exchange, routing_key)
         except (NotSupported, ContentTooLarge) as error:
             return fail(error)
-        if self._operations.declaring:
+        if self._operations.holds_up:
             later = self._operations.add_call
             return publishing.hold(publish, body, confirm, later)
         return publishing.send(publish, body, confirm)
@@ -269,9 +269,12 @@ class StompChannel(StompTopologyChannel):
 
     async def add_sources(self, queue: Queue) -> None:
         """Have the consumers of a queue receive what was bound to it."""
-        for consumer in list(self._consumers.values()):
-            if consumer.queue.name == queue.name:
-                await consumer.add_sources(self._bindings_of(consumer.queue))
+        adding = [
+            each.add_sources(self._bindings_of(each.queue))
+            for each in self._consumers.values()
+            if each.queue.name == queue.name
+        ]
+        await all_of([Deferred.fromCoroutine(each) for each in adding])
 
     def basic_cancel(self, tag: str) -> Deferred[None]:
         self.flush()

@@ -23,6 +23,7 @@ so they are kept by transactions that are open until then.  A consumer lives onc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -100,6 +101,7 @@ class StompConsumer(MessageHolder):
         self._paused = False
         self._ended_by: Exception | None = None
         self._subscribed: dict[str, str] = {}
+        self._bound_meanwhile: Sequence[StompBinding] | None = None
         self._ids = count(1)
         self._limit = 0
         self.gone: Waiters[None] = Waiters()
@@ -121,6 +123,9 @@ class StompConsumer(MessageHolder):
         try:
             self.socket = await self._connections.open(self)
             await self._subscribe(self.sources(bindings))
+            while self._bound_meanwhile is not None:
+                bindings, self._bound_meanwhile = self._bound_meanwhile, None
+                await self._subscribe(self.sources(bindings))
         except BaseException:
             self.end()
             self._released(self)
@@ -139,8 +144,12 @@ class StompConsumer(MessageHolder):
 
     async def add_sources(self, bindings: Sequence[StompBinding]) -> None:
         """Subscribe to what was bound to the queue meanwhile."""
-        if self._state is ConsumerState.RUNNING:
-            await self._subscribe(self.sources(bindings))
+        if self._state is ConsumerState.STARTING:
+            self._bound_meanwhile = bindings
+        elif self._state is ConsumerState.RUNNING:
+            # Its owner hears of a lost socket, and starts it with all bindings.
+            with suppress(SessionLost):
+                await self._subscribe(self.sources(bindings))
 
     async def _subscribe(self, sources: Sequence[Source]) -> None:
         known = self._subscribed.values()

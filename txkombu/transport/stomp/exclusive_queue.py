@@ -56,13 +56,17 @@ class ExclusiveQueue:
         queue: Queue,
         socket: StompProtocol,
         unused: Callable[[ExclusiveQueue], object],
+        deleted: Callable[[ExclusiveQueue, Exception], object],
     ) -> None:
         """
         @param unused: called when the last consumer has ended.
+        @param deleted: called with the reason each time the broker ends one of its
+            subscriptions, as it does when the queue is gone.
         """
         self.queue = queue
         self.socket = socket
         self._unused = unused
+        self._deleted = deleted
         self.kept: deque[Frame] = deque()
         self.idle: list[int] = []
         self._ids = 0
@@ -92,7 +96,9 @@ class ExclusiveQueue:
         """Have what comes from one more source kept, or handed out."""
         self._ids += 1
         id = f"o{self._ids}"
-        self.socket.subscribe(id, self._on_message, self.lost)
+        self.socket.subscribe(
+            id, self._on_message, lambda error: self._deleted(self, error)
+        )
         receipt, subscribed = self.socket.receipt()
         headers = [
             ("destination", source.destination),

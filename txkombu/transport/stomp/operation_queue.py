@@ -119,10 +119,19 @@ class OperationQueue:
     """
     Runs operations in the order they were begun.
 
-    @ivar declaring: how many of those that are not over declare something.
+    What comes of an operation is told when it is over, and what it held up follows
+    then; so what is published by whoever was told has to queue up behind that.
     """
 
-    __slots__ = ("_advancing", "_idle", "_over", "_running", "_waiting", "declaring")
+    __slots__ = (
+        "_advancing",
+        "_calls",
+        "_declaring",
+        "_idle",
+        "_over",
+        "_running",
+        "_waiting",
+    )
 
     def __init__(self) -> None:
         self._waiting: deque[Operation[Any] | _Call] = deque()
@@ -130,7 +139,16 @@ class OperationQueue:
         self._advancing = False
         self._over = False
         self._idle: Waiters[None] = Waiters()
-        self.declaring = 0
+        self._declaring = 0
+        self._calls = 0
+
+    @property
+    def holds_up(self) -> bool:
+        """
+        Whether what is published now has to wait: for a declaration, or behind what
+        waited for one.
+        """
+        return bool(self._declaring or self._calls)
 
     def __bool__(self) -> bool:
         return self._running is not None or bool(self._waiting)
@@ -140,19 +158,20 @@ class OperationQueue:
         deferred = operation.deferred
         assert deferred is not None
         operation.retract = self._retract
-        self.declaring += operation.declares
+        self._declaring += operation.declares
         self._waiting.append(operation)
         self._advance()
         return deferred
 
     def add_call(self, call: Callable[[], object]) -> None:
         """Call something when all operations begun before are over."""
+        self._calls += 1
         self._waiting.append(_Call(call))
         self._advance()
 
     def _retract(self, operation: Operation[Any]) -> None:
         self._waiting.remove(operation)
-        self.declaring -= operation.declares
+        self._declaring -= operation.declares
 
     def _advance(self) -> None:
         if self._advancing:
@@ -170,6 +189,7 @@ class OperationQueue:
             first = self._waiting.popleft()
             if isinstance(first, _Call):
                 first.call()
+                self._calls -= 1
             else:
                 self._running = first
                 first.begin().addBoth(self._ended, first)
@@ -183,7 +203,7 @@ class OperationQueue:
     def _ended(self, result: Any, operation: Operation[Any]) -> None:
         if self._running is operation:
             self._running = None
-            self.declaring -= operation.declares
+            self._declaring -= operation.declares
         operation.finish(result)
         self._advance()
 

@@ -98,6 +98,8 @@ class StompProtocol(ClosingProtocol):
     @ivar name: one that no other has.
     @ivar server: what the broker says it is, as C{"RabbitMQ/3.10.8"}; C{""} if
         it hides that.
+    @ivar process: what tells the broker's process from others; C{""} if it does
+        not say.
     @ivar errors_are_fatal: whether every ERROR ends the socket; else one that
         names a receipt fails only that.
     """
@@ -105,6 +107,7 @@ class StompProtocol(ClosingProtocol):
     _log = Logger()
 
     server = ""
+    process = ""
 
     def __init__(
         self,
@@ -325,6 +328,7 @@ class StompProtocol(ClosingProtocol):
 
     def _open(self, agreed: Agreed) -> None:
         self.server = agreed.server
+        self.process = agreed.process
         tolerance = self._parameters.heartbeat_tolerance or TOLERANCE
         self._heartbeat.start(agreed.sends, agreed.hears, tolerance)
         self._state = _OPEN

@@ -35,7 +35,7 @@ from ...interfaces import (
 from ..closing import CLOSE_SECONDS
 from ..errors import with_cause
 from .channel import StompChannel
-from .connections import ConnectionPool, SilentOwner
+from .connections import ConnectionPool, SilentOwner, all_of
 from .connector import Connector
 from .declarations import Declarations
 from .dialect import Dialect
@@ -128,8 +128,8 @@ class StompSession:
 
     async def bound(self, queue: Any) -> None:
         """Have all consumers of a queue receive what was bound to it."""
-        for channel in list(self._channels):
-            await channel.add_sources(queue)
+        adding = [each.add_sources(queue) for each in self._channels]
+        await all_of([Deferred.fromCoroutine(each) for each in adding])
 
     async def declare_exclusive(self, queue: Queue) -> None:
         """
@@ -158,29 +158,48 @@ class StompSession:
         name = queue.name
         quiet = SilentOwner()
         socket = await self.connections.open(quiet)
-        owner = ExclusiveQueue(queue, socket, lambda _: self.release_exclusive(name))
+        owner = ExclusiveQueue(
+            queue,
+            socket,
+            lambda _: self.release_exclusive(name),
+            self._exclusive_queue_deleted,
+        )
         self.connections.owners[name] = owner
         quiet.lost = lambda reason: self._exclusive_queue_lost(name, owner, reason)
         await self.dialect.declare_queue(queue, False, self.connections)
 
-    def release_exclusive(self, name: str) -> Deferred[None]:
+    def release_exclusive(
+        self, name: str, reason: Exception | None = None
+    ) -> Deferred[None]:
         """
         Let go of an exclusive queue.
 
+        @param reason: what its consumers hear.
         @return: fires when it is gone; never fails.
         """
         if name in self._changing:
             changed = self._changing[name].wait()
-            return changed.addCallback(lambda _: self.release_exclusive(name))
+            return changed.addCallback(lambda _: self.release_exclusive(name, reason))
         owner = self.connections.owners.pop(name, None)
         if owner is None:
             return succeed(None)
         self.known.deleted(name)
         waiters = self._changing[name] = Waiters()
         gone = waiters.wait()
-        owner.lost(ConsumerCancelled(f"queue {name!r} was deleted"))
+        owner.lost(reason or ConsumerCancelled(f"queue {name!r} was deleted"))
         self._left(name, owner.socket)
         return gone
+
+    def _exclusive_queue_deleted(
+        self, owner: ExclusiveQueue, reason: Exception
+    ) -> None:
+        """
+        The broker deleted it; its socket, which lives, owns nothing any more.  The
+        broker says so once for each subscription.
+        """
+        name = owner.queue.name
+        if self.connections.owners.get(name) is owner:
+            self.release_exclusive(name, reason)
 
     def _left(self, name: str, socket: StompProtocol | None) -> None:
         """Leave the socket of a queue; another may be declared when it is gone."""

@@ -265,6 +265,46 @@ class GettingTests(RecipesCase):
         for _ in range(3):
             await self.take(other, queue)
 
+    async def test_get_marks_nothing(self) -> None:
+        """
+        What is got was not handed out before, and is not marked as if it had been,
+        whoever got and settled the one before it.
+        """
+        channel, queue, _ = await self.filled(0)
+        channels = [channel, await self.channel()]
+        for number in range(30):
+            await publish(channel, DEFAULT, queue.name, b"%d" % number)
+        for number in range(30):
+            no_ack = number % 3 == 2
+            turn = channels[number % 2]
+            delivery = await self.take(turn, queue, no_ack=no_ack)
+            self.assertEqual(delivery.body, b"%d" % number)
+            self.assertIs(delivery.redelivered, False, number)
+            if not no_ack:
+                turn.ack(delivery.tag, False)
+                turn.flush()
+
+    async def test_get_marks_no_other_source(self) -> None:
+        """Nor is what waits in a queue of another binding meanwhile."""
+        channel, queue, exchange = await self.filled(8, 8, 8)
+        other = await self.channel()
+        for key in ("k0", "k1"):
+            await other.queue_bind(queue, exchange, key, {})
+        for number in range(24):
+            turn = (channel, other)[number % 2]
+            delivery = await self.take(turn, queue)
+            self.assertIs(delivery.redelivered, False, number)
+            turn.ack(delivery.tag, False)
+            turn.flush()
+
+    async def test_get_marks_what_comes_again(self) -> None:
+        """What was handed out, and given back or lost, is marked."""
+        channel, queue, _ = await self.filled(1)
+        self.assertIs((await self.take(channel, queue)).redelivered, False)
+        await channel.close()
+        again = await self.take(await self.channel(), queue)
+        self.assertIs(again.redelivered, True)
+
     async def test_get_of_nothing(self) -> None:
         """That a queue is empty is seen without waiting for what may come."""
         self.patch(recipes, "IDLE_SECONDS", 3600)

@@ -13,7 +13,7 @@ from pamqp import commands
 from pamqp.base import Frame as Method
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.transport.amqp.wire.test_tables import _keys, _values
+from tests.transport.amqp.wire.test_tables import _keys, _values, nested
 from txkombu.exceptions import DecodeError, ProtocolError
 from txkombu.transport.amqp.wire import properties as native_properties
 from txkombu.transport.amqp.wire.adapter_codec import (
@@ -47,6 +47,10 @@ UNSENDABLE: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
     ({"arguments": {"a": 2**63}}, ValueError, "'a': .* 64 bits"),
     ({"arguments": {7: 1}}, TypeError, "a str, not 7"),
     ({"arguments": {"a": Decimal("NaN")}}, ValueError, "NaN"),
+    ({"arguments": {"a": float("nan")}}, ValueError, "'a': brokers do not take nan"),
+    ({"arguments": {"a": [float("inf")]}}, ValueError, "'a': brokers do not take inf"),
+    ({"arguments": {"a": nested(100)}}, ValueError, "'a': more than 100 tables"),
+    ({"arguments": {"a": nested(5000)}}, ValueError, "more than 100 tables"),
     ({"arguments": {"a": Decimal(2**31)}}, ValueError, "too many digits"),
     ({"arguments": {"a": Decimal("1e11")}}, ValueError, "cannot be expressed"),
     ({"arguments": 7}, TypeError, "Queue.Declare.arguments: "),
@@ -127,6 +131,13 @@ class PropertiesTests(SynchronousTestCase):
         """A property that is None is left out; an empty one is not."""
         listed = encode_properties({"type": None, "app_id": ""})
         self.assertEqual(decode_properties(listed), {"app_id": ""})
+
+    def test_key_that_is_no_text(self) -> None:
+        """A header key that is no UTF-8 is shown escaped, and hides no other."""
+        table = b"\x02a\xe9V\x01kV"
+        listed = b"\x20\x00" + len(table).to_bytes(4, "big") + table
+        for decode in (decode_properties, native_properties.decode_properties):
+            self.assertEqual(decode(listed), {"headers": {"a\\xe9": None, "k": None}})
 
     def test_numbers_for_times(self) -> None:
         """A timestamp may be a number, but lies after 1969."""

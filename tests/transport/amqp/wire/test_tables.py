@@ -23,7 +23,7 @@ _scalars = st.one_of(
     st.booleans(),
     st.none(),
     st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
     st.decimals(-(10**9), 10**9, places=2, allow_nan=False).filter(
         lambda value: abs(value) < 2 * 10**7
@@ -43,6 +43,14 @@ _values = st.recursive(
 
 def _read(data: bytes) -> dict[str, object]:
     return Reader(data).table()
+
+
+def nested(depth: int) -> object:
+    """Lists in each other, and tables."""
+    value: object = None
+    for number in range(depth):
+        value = {"k": value} if number % 2 else [value]
+    return value
 
 
 def _table(entry: bytes) -> bytes:
@@ -158,6 +166,11 @@ class TableTests(SynchronousTestCase):
             ({"ü" * 128: 1}, ValueError, "256 bytes, at most 255"),
             ({"a": "\ud800"}, ValueError, "'a': .*surrogates"),
             ({"a": datetime(1969, 1, 1)}, ValueError, "lies before 1970"),
+            ({"a": float("nan")}, ValueError, "'a': brokers do not take nan"),
+            ({"a": [1.0, float("inf")]}, ValueError, "'a': brokers do not take inf"),
+            ({"a": {"b": float("-inf")}}, ValueError, "'a': 'b': .* not take -inf"),
+            ({"a": nested(100)}, ValueError, "'a': more than 100 tables or arrays"),
+            ({"a": nested(5000)}, ValueError, "more than 100 tables or arrays"),
             ({"a": Decimal("NaN")}, ValueError, "cannot be expressed"),
             ({"a": Decimal("2147483648")}, ValueError, "too many digits"),
             ({"a": Decimal(1).scaleb(-256)}, ValueError, "cannot be expressed"),
@@ -165,10 +178,23 @@ class TableTests(SynchronousTestCase):
             with self.assertRaisesRegex(kind, text):
                 encode_table(table)  # type: ignore[arg-type]  # wrong on purpose
 
+    def test_deepest(self) -> None:
+        """What is nested as deeply as can be written can be read."""
+        table = {"k": nested(99)}
+        self.assertEqual(_read(encode_table(table)), table)
+
     def test_naive_time_is_utc(self) -> None:
         """A time without a zone is taken for UTC."""
         naive = _moment.replace(tzinfo=None)
         self.assertEqual(encode_table({"k": naive}), encode_table({"k": _moment}))
+
+    def test_key_that_is_no_text(self) -> None:
+        """A key that is no UTF-8 is shown escaped, and hides no other."""
+        inner = b"\x01\xffV"
+        data = b"\x02a\xe9V\x01k" + b"F" + len(inner).to_bytes(4, "big") + inner
+        table = Reader(len(data).to_bytes(4, "big") + data).table()
+        self.assertEqual(table, {"a\\xe9": None, "k": {"\\xff": None}})
+        self.assertEqual(Reader(encode_table(table)).table(), table)
 
     def test_short_string_counts_bytes(self) -> None:
         """The length of a short string is that of its UTF-8."""

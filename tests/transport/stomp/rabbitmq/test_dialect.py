@@ -471,6 +471,45 @@ class MessageTests(Case):
         lines = RabbitMQDialect().properties({"user_id": "any"}, 0)
         self.assertEqual(lines, b"user-id:any\n")
 
+    def test_headers_like_arguments(self) -> None:
+        """
+        Headers that the plugin reads as numbers must be some, or it would close the
+        connection; of what is no text it sees nothing.
+        """
+        names = ("x-expires", "x-message-ttl", "x-max-length", "x-max-length-bytes")
+        for name in (*names, "x-max-priority"):
+            for text in (
+                "abc",
+                "",
+                " ",
+                "5.0",
+                "1e3",
+                "0x1",
+                "1_0",
+                "5\t",
+                "\u0663",
+                "--5",
+            ):
+                error = self.assertRaises(
+                    ValueError, self.dialect.properties, {"headers": {name: text}}, 0
+                )
+                self.assertIn(f"the header {name!r} must be a whole number", str(error))
+            for fine in ("5", " 5 ", "-5", "+5", 7, 5.5, None, [1], True):
+                self.dialect.properties({"headers": {name: fine}}, 0)
+        self.dialect.properties({"headers": {"x-overflow": "abc", "x-queue": ""}}, 0)
+
+    def test_dead_letter_exchange_in_one_line(self) -> None:
+        """A dead letter exchange has a name in one line, as all have."""
+        queue = Queue(
+            "q",
+            queue_arguments={
+                "x-dead-letter-exchange": "amq.direct\r",
+                "x-dead-letter-routing-key": "k",
+            },
+        )
+        error = self.assertRaises(ValueError, self.dialect.check_queue, queue)
+        self.assertIn("an exchange cannot be called 'amq.direct\\r'", str(error))
+
     def test_routing_headers(self) -> None:
         """Headers that RabbitMQ routes by cannot be written as it wants them."""
         for name in ("CC", "BCC"):

@@ -172,6 +172,17 @@ class DestinationTests(SynchronousTestCase):
             self.assertRaises(ValueError, queue_destination, name)
         self.assertIn("q" * 255, queue_destination("q" * 255))
 
+    def test_line_ends(self) -> None:
+        """
+        An exchange of the broker's is in one line, too, or RabbitMQ would bind to
+        another; keys and mapped exchanges have what they have.
+        """
+        for name in ("feed\r", "\nfeed", "fe\r\ned"):
+            error = self.assertRaises(ValueError, destination_of, Route(name, "k"))
+            self.assertIn(f"an exchange cannot be called {name!r}", str(error))
+            self.assertIn("%0D", route(Exchange("feed\r"), name).key.replace("~", "%"))
+            self.assertIn(name, destination_of(Route("feed", name)))
+
     def test_cannot_be_expressed(self) -> None:
         """What the plugin would take for a slash is refused; what not, is not."""
         for make in (

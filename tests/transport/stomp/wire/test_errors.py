@@ -11,6 +11,7 @@ from txkombu.exceptions import (
     AuthenticationFailed,
     BrokerError,
     ConnectError,
+    ConnectionForced,
     ConsumerCancelled,
     ContentTooLarge,
     InternalError,
@@ -127,6 +128,19 @@ ACTIVEMQ: list[tuple[str, str, type[BrokerError], int]] = [
         311,
     ),
     ("no", f"{PROTOCOL}Unexpected ACK{TRACE}", BrokerError, 0),
+    (
+        "Broker txkombu is being stopped",
+        "org.apache.activemq.broker.BrokerStoppedException: Broker txkombu is being "
+        f"stopped{TRACE}",
+        ConnectionForced,
+        320,
+    ),
+    (
+        "no",
+        f"org.apache.activemq.transport.InactivityIOException: no{TRACE}",
+        ConnectionForced,
+        320,
+    ),
 ]
 
 

@@ -135,6 +135,20 @@ class AnswerTests(SynchronousTestCase):
         """A broker that says nothing of heart-beats has none."""
         self.assertEqual(self.answer(connected(), 10), (Agreed("", 0, 0), b"\n"))
 
+    def test_process(self) -> None:
+        """ActiveMQ's session begins with what its process is called; others' do not."""
+        for session, process in (
+            ("ID:vm-41507-1795991456086-3:10", "ID:vm-41507-1795991456086-3"),
+            ("ID:a-b.example-1-2-3:4", "ID:a-b.example-1-2-3"),
+            ("session-elcqVtZoc2b14oitZEJHmg", ""),
+            ("ID:vm-1-2-3", ""),
+            ("mine:7", ""),
+            ("", ""),
+        ):
+            answer = self.answer(connected(session=session), 10)
+            assert answer is not None
+            self.assertEqual(answer[0].process, process)
+
     def test_bad_heartbeat(self) -> None:
         """Heart-beats that are no two numbers are refused."""
         for told in ("1", "a,b", "-1,0", "1,2,3"):
@@ -159,9 +173,9 @@ class AnswerTests(SynchronousTestCase):
         self.assertNotIn("s3cr3t", str(error))
 
     def test_error_with_zero_byte(self) -> None:
-        """Its body may have zero bytes."""
+        """Its body may have zero bytes, which are shown escaped."""
         error = self.refused(frame("ERROR", b"a\0b", message="Bad CONNECT"))
-        self.assertIn("Bad CONNECT: a\0b", str(error))
+        self.assertIn("Bad CONNECT: a\\x00b", str(error))
 
     def test_other_protocols(self) -> None:
         """What does not speak STOMP is told from the first bytes."""

@@ -183,6 +183,27 @@ class WritingTests(Case):
             error = self.assertRaises(kind, self.encode, properties)
             self.assertIn(text, str(error))
 
+    def test_no_numbers(self) -> None:
+        """
+        What is no number is refused by its header's name, however deep it is; text that
+        looks alike is not.
+        """
+        nan, inf = float("nan"), float("inf")
+        for value in (nan, inf, -inf, [1.5, nan], {"deep": [{"er": -inf}]}, (inf,)):
+            headers = {"fine": 1.5, "load": value}
+            error = self.assertRaises(ValueError, self.encode, {"headers": headers})
+            self.assertIn("the header 'load' cannot be sent", str(error))
+            self.assertIn("is no number", str(error))
+        for fine in (
+            1.5,
+            1.7976931348623157e308,
+            5e-324,
+            "NaN",
+            ["Infinity"],
+            {"NaN": 1},
+        ):
+            self.encode({"headers": {"load": fine}})
+
     def test_lookalike(self) -> None:
         """A header that would come back as something else is refused by its name."""
         headers = {"a": 1, "b": {"__type__": "date", "__value__": "x"}}
@@ -342,11 +363,11 @@ class ReadingTests(Case):
         self.assertEqual(back["headers"], {"a": "1"})
 
     def test_not_utf8(self) -> None:
-        """Bytes that are no UTF-8, in a name or a value, are told by the name."""
+        """Bytes that are no UTF-8 in a value are told by the header's name."""
         bad = b"\xff".decode("utf-8", "surrogateescape")
         for pair, shown in (
             (("a", bad), "'a'"),
-            ((f"b{bad}", "x"), r"'b\udcff'"),
+            ((f"b{bad}", bad), r"'b\\xff'"),
             (("app-id", bad), "'app-id'"),
             ((TYPED, bad), TYPED),
         ):
@@ -354,6 +375,12 @@ class ReadingTests(Case):
                 DecodeError, self.vocabulary.decode, frame(("ü", "ä"), pair)
             )
             self.assertIn(shown, str(error))
+
+    def test_name_that_is_no_text(self) -> None:
+        """Those in a name are shown escaped, and hide no other header."""
+        bad = b"\xff".decode("utf-8", "surrogateescape")
+        back = self.vocabulary.decode(frame(("ü", "ä"), (f"b{bad}", "x"), ("c", "y")))
+        self.assertEqual(back["headers"], {"ü": "ä", "b\\xff": "x", "c": "y"})
 
     def test_not_utf8_before_a_property(self) -> None:
         """So are those of a header that a property of its name comes behind."""

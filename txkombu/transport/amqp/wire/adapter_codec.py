@@ -11,7 +11,7 @@ and what is cut short is noticed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
 from struct import Struct, error
 from sys import maxsize
@@ -20,6 +20,15 @@ from typing import Any, Final, cast
 from pamqp import commands, decode, encode
 from pamqp.base import Frame as Method
 
+from ...._util.field_values import (
+    check_depth,
+    check_finite,
+    decimal_parts,
+    fits_int32,
+    join_decimal,
+    read_timestamp,
+    timestamp_seconds,
+)
 from ....exceptions import DecodeError, ProtocolError
 from ....interfaces import Properties
 
@@ -28,7 +37,6 @@ _FLAGS: Final = Struct(">H")
 _LONG: Final = Struct(">I")
 _UINT64: Final = Struct(">Q")
 _DECIMAL: Final = Struct(">Bi")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _CONTINUED: Final = 1
 _NUMBER_MOST: Final = 8
 """The most bytes of any value that is neither string, array nor table."""
@@ -142,27 +150,23 @@ def _long_string(value: str | bytes | bytearray | memoryview) -> bytes:
 
 def _timestamp(value: datetime | float) -> bytes:
     """Whole seconds since 1970; a datetime without a zone is taken for UTC."""
-    if isinstance(value, datetime):
-        zoned = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-        value = zoned.timestamp()
-    if not 0 <= value < 2**64:
-        raise ValueError(f"{value!r} is no timestamp: it lies before 1970")
-    return _UINT64.pack(int(value))
+    return _UINT64.pack(timestamp_seconds(value))
 
 
-def _table(value: Mapping[str, object]) -> bytes:
+def _table(value: Mapping[str, object], depth: int = 1) -> bytes:
+    check_depth(depth)
     parts: list[bytes] = []
     for key, each in value.items():
         if not isinstance(key, str):
             raise TypeError(f"a key of a table must be a str, not {key!r}")
         try:
-            parts += (_short_string(key), _field(each))
+            parts += (_short_string(key), _field(each, depth))
         except (TypeError, ValueError) as problem:
             raise _unsendable(repr(key), problem) from problem
     return _long_string(b"".join(parts))
 
 
-def _field(value: Any) -> bytes:
+def _field(value: Any, depth: int) -> bytes:
     """A value of a table, as py-amqp writes it."""
     if isinstance(value, str | bytes | bytearray | memoryview):
         return b"S" + _long_string(value)
@@ -171,36 +175,27 @@ def _field(value: Any) -> bytes:
     if isinstance(value, int):
         return _integer(value)
     if isinstance(value, float):
-        return b"d" + encode.double(value)
+        return b"d" + encode.double(check_finite(value))
+    return _compound(value, depth + 1)
+
+
+def _compound(value: Any, depth: int) -> bytes:
     if isinstance(value, Mapping):
-        return b"F" + _table(value)
+        return b"F" + _table(value, depth)
     if isinstance(value, list | tuple):
-        return b"A" + _long_string(b"".join(map(_field, value)))
+        check_depth(depth)
+        return b"A" + _long_string(b"".join(_field(each, depth) for each in value))
     if isinstance(value, datetime):
         return b"T" + _timestamp(value)
     if isinstance(value, Decimal):
-        return b"D" + _decimal(value)
+        return b"D" + _DECIMAL.pack(*decimal_parts(value))
     raise TypeError(f"a {type(value).__name__} cannot be sent in a table: {value!r}")
 
 
 def _integer(value: int) -> bytes:
-    if -(2**31) <= value < 2**31:
+    if fits_int32(value):
         return b"I" + encode.long_int(value)
-    if -(2**63) <= value < 2**63:
-        return b"l" + encode.long_long_int(value)
-    raise ValueError(f"{value} does not fit into 64 bits")
-
-
-def _decimal(value: Decimal) -> bytes:
-    """Some versions of pamqp lose what lies before or behind the point."""
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int) or not -255 <= exponent <= 10:
-        raise ValueError(f"{value} cannot be expressed as a decimal")
-    places = max(0, -exponent)
-    digits = int(value.scaleb(places)) if value else 0
-    if not -(2**31) <= digits < 2**31:
-        raise ValueError(f"{value} has too many digits for a decimal")
-    return _DECIMAL.pack(places, digits)
+    return b"l" + encode.long_long_int(value)
 
 
 _WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
@@ -297,16 +292,12 @@ def _read_octets(data: bytes) -> tuple[int, bytes]:
 
 def _read_timestamp(data: bytes) -> tuple[int, datetime | int]:
     """UTC; the bare seconds where no datetime can be so late."""
-    (seconds,) = _UINT64.unpack_from(data)
-    try:
-        return _UINT64.size, _EPOCH + timedelta(seconds=seconds)
-    except OverflowError:
-        return _UINT64.size, seconds
+    return _UINT64.size, read_timestamp(*_UINT64.unpack_from(data))
 
 
 def _read_decimal(data: bytes) -> tuple[int, Decimal]:
     places, digits = _DECIMAL.unpack_from(data)
-    return _DECIMAL.size, Decimal(digits).scaleb(-places)
+    return _DECIMAL.size, join_decimal(places, digits)
 
 
 def _read_array(data: bytes) -> tuple[int, list[object]]:
@@ -322,9 +313,15 @@ def _read_table(data: bytes) -> tuple[int, dict[str, object]]:
     data, found = _whole(data), {}
     at = _LONG.size
     while at < len(data):
-        at, key = _read(decode.short_str, data, at, _KEY_MOST)
+        at, key = _read(_read_key, data, at, _KEY_MOST)
         at, found[key] = _read_field(data, at)
     return at, found
+
+
+def _read_key(data: bytes) -> tuple[int, str]:
+    """One odd key must not hide all the others."""
+    size = 1 + data[0]
+    return size, data[1:size].decode("utf-8", "backslashreplace")
 
 
 def _whole(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ Any other method at any of these points breaks the protocol.
 from __future__ import annotations
 
 import platform
+from re import compile as pattern
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -38,6 +39,9 @@ _FRAME_LEAST: Final = 4096
 _CHANNELS_MOST: Final = 65535
 _REFUSALS: Final = frozenset((402, 403, 530))
 """Wrong credentials, no such virtual host, no right to it."""
+
+_LIMIT: Final = pattern(r"connection limit \(\d+\) is reached$")
+"""Of a user, virtual host or node: it has room again when others leave."""
 
 _CAPABILITIES: Final = (
     "publisher_confirms",
@@ -113,7 +117,7 @@ def refused(method: Any, parameters: Parameters, place: str) -> ConnectError:
     @param method: its connection.close.
     """
     cause = error_of(method)
-    if cause.code in _REFUSALS:
+    if cause.code in _REFUSALS and not _LIMIT.search(cause.text):
         error: ConnectError = AuthenticationFailed(
             f"{place} refuses user {parameters.userid!r} for virtual host "
             f"{parameters.virtual_host!r}: {cause}"

@@ -8,13 +8,22 @@ Every type that RabbitMQ knows is read.
 
 from __future__ import annotations
 
-from calendar import timegm
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
 from struct import Struct, error
 from typing import Any, Final
 
+from ...._util.field_values import (
+    DEEPEST,
+    check_depth,
+    check_finite,
+    decimal_parts,
+    fits_int32,
+    join_decimal,
+    read_timestamp,
+    timestamp_seconds,
+)
 from ....exceptions import ProtocolError
 
 _OCTET: Final = Struct(">B")
@@ -24,9 +33,6 @@ _INT64: Final = Struct(">q")
 _UINT64: Final = Struct(">Q")
 _DOUBLE: Final = Struct(">d")
 _DECIMAL: Final = Struct(">Bi")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_DEEPEST: Final = 100
-"""Tables within tables: beyond this they are taken for an attack."""
 
 
 # --- writing -----------------------------------------------------------------
@@ -54,25 +60,27 @@ def long_string(value: str | bytes) -> bytes:
     return _LONG.pack(len(encoded)) + encoded
 
 
-def encode_table(table: Mapping[str, object]) -> bytes:
+def encode_table(table: Mapping[str, object], depth: int = 1) -> bytes:
     """
     A table with its length.
 
+    @param depth: how many tables and arrays it is in, itself included.
     @raise TypeError: a value of it cannot be expressed; its key is named.
-    @raise ValueError: a value or key is out of range.
+    @raise ValueError: a value or key is out of range, or it is nested too deeply.
     """
+    check_depth(depth)
     parts: list[bytes] = []
     for key, value in table.items():
         if not isinstance(key, str):
             raise TypeError(f"a key of a table must be a str, not {key!r}")
         try:
-            parts += (short_string(key), _encode_value(value))
+            parts += (short_string(key), _encode_value(value, depth))
         except (TypeError, ValueError) as problem:
             raise unsendable(repr(key), problem) from problem
     return long_string(b"".join(parts))
 
 
-def _encode_value(value: object) -> bytes:
+def _encode_value(value: object, depth: int) -> bytes:
     if isinstance(value, str):
         return b"S" + long_string(value)
     if isinstance(value, bytes | bytearray | memoryview):
@@ -82,50 +90,35 @@ def _encode_value(value: object) -> bytes:
     if isinstance(value, int):
         return _encode_int(value)
     if isinstance(value, float):
-        return b"d" + _DOUBLE.pack(value)
+        return b"d" + _DOUBLE.pack(check_finite(value))
     if value is None:
         return b"V"
-    return _encode_compound(value)
+    return _encode_compound(value, depth + 1)
 
 
 def _encode_int(value: int) -> bytes:
-    if -(2**31) <= value < 2**31:
+    if fits_int32(value):
         return b"I" + _INT32.pack(value)
-    if -(2**63) <= value < 2**63:
-        return b"l" + _INT64.pack(value)
-    raise ValueError(f"{value} does not fit into 64 bits")
+    return b"l" + _INT64.pack(value)
 
 
-def _encode_compound(value: object) -> bytes:
+def _encode_compound(value: object, depth: int) -> bytes:
     if isinstance(value, Mapping):
-        return b"F" + encode_table(value)
+        return b"F" + encode_table(value, depth)
     if isinstance(value, list | tuple):
-        return b"A" + long_string(b"".join(map(_encode_value, value)))
+        check_depth(depth)
+        values = [_encode_value(each, depth) for each in value]
+        return b"A" + long_string(b"".join(values))
     if isinstance(value, datetime):
         return b"T" + encode_timestamp(value)
     if isinstance(value, Decimal):
-        return b"D" + _encode_decimal(value)
+        return b"D" + _DECIMAL.pack(*decimal_parts(value))
     raise TypeError(f"a {type(value).__name__} cannot be sent in a table: {value!r}")
 
 
 def encode_timestamp(value: datetime | int | float) -> bytes:
     """Whole seconds since 1970; a datetime without a zone is taken for UTC."""
-    seconds = timegm(value.utctimetuple()) if isinstance(value, datetime) else value
-    if not 0 <= seconds < 2**64:
-        raise ValueError(f"{value!r} is no timestamp: it lies before 1970")
-    return _UINT64.pack(int(seconds))
-
-
-def _encode_decimal(value: Decimal) -> bytes:
-    _, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int) or not -255 <= exponent <= len("2147483647"):
-        raise ValueError(f"{value} cannot be expressed as a decimal")
-    places = max(0, -exponent)
-    scaled = int("".join(map(str, digits)) or "0") * 10 ** max(0, exponent)
-    unscaled = -scaled if value.is_signed() else scaled
-    if not -(2**31) <= unscaled < 2**31:
-        raise ValueError(f"{value} has too many digits for a decimal")
-    return _DECIMAL.pack(places, unscaled)
+    return _UINT64.pack(timestamp_seconds(value))
 
 
 # --- reading -----------------------------------------------------------------
@@ -192,18 +185,16 @@ class Reader:
 
     def timestamp(self) -> datetime | int:
         """UTC; the bare seconds where no datetime can be so late."""
-        seconds = self.number(_UINT64)
-        try:
-            return _EPOCH + timedelta(seconds=seconds)
-        except OverflowError:
-            return seconds
+        return read_timestamp(self.number(_UINT64))
 
     def table(self) -> dict[str, object]:
         """A table."""
         end = self._enter()
         found: dict[str, object] = {}
         while self.at < end:
-            key = self.short_string()
+            raw = self.read_bytes(self.number(_OCTET))
+            # One odd key must not hide all the others.
+            key = raw.decode("utf-8", "backslashreplace")
             found[key] = self._value()
         self._leave(end)
         return found
@@ -220,7 +211,7 @@ class Reader:
     def _enter(self) -> int:
         size = self.number(_LONG)
         self._depth += 1
-        if size > self._end - self.at or self._depth > _DEEPEST:
+        if size > self._end - self.at or self._depth > DEEPEST:
             raise ProtocolError("a table is cut short, or nested too deeply")
         return self.at + size
 
@@ -238,7 +229,7 @@ class Reader:
 
     def _decimal(self) -> Decimal:
         places = self.number(_OCTET)
-        return Decimal(self.number(_INT32)).scaleb(-places)
+        return join_decimal(places, self.number(_INT32))
 
 
 def _plain(layout: str) -> Callable[[Reader], object]:

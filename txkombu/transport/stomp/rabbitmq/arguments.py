@@ -7,11 +7,12 @@ a number that is out of range.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from re import compile as pattern
 from typing import TYPE_CHECKING, Final
 
 from ...._util.validation import check_count, check_short_string
-from .mapping import is_native, route
+from .mapping import check_line_ends, is_native, route
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
@@ -32,6 +33,27 @@ _TEXTS: Final = (DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, QUEUE_TYPE)
 
 KNOWN: Final = frozenset((*_NUMBERS, *_TEXTS))
 """The arguments that reach the broker."""
+
+_WHOLE_NUMBER: Final = pattern(r" *[+-]?[0-9]+ *")
+
+
+def check_headers(headers: Mapping[str, object]) -> None:
+    """
+    Check headers of a message that the plugin would read as arguments of a queue.
+
+    It does so whatever the destination is, and closes the connection over one that
+    is no number.  Where it is one nothing comes of it.
+
+    @raise ValueError: there is one of that name that is text, and no whole number.
+    """
+    for name in _NUMBERS:
+        value = headers.get(name)
+        if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value) is None:
+            raise ValueError(
+                f"the header {name!r} must be a whole number, not {value[:40]!r}: "
+                "RabbitMQ's STOMP plugin reads it as an argument of a queue, and "
+                "closes the connection otherwise"
+            )
 
 
 def queue_type(queue: Queue) -> str:
@@ -92,6 +114,7 @@ def _dead_letter_headers(
     name = queue.arguments.get(DEAD_LETTER_EXCHANGE)
     if name is None:
         return headers
+    check_line_ends("an exchange", str(name))
     exchange = None if _is_predeclared(name) else exchange_named(str(name))
     if _is_predeclared(name) or (exchange is not None and is_native(exchange)):
         return [(DEAD_LETTER_EXCHANGE, str(name)), *headers]

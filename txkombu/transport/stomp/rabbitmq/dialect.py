@@ -4,7 +4,7 @@ RabbitMQ's STOMP plugin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ....exceptions import AccessRefused, BrokerError, NotFound
@@ -18,7 +18,13 @@ from ..dialect import (
     StompBinding,
 )
 from . import recipes
-from .arguments import KNOWN, argument_headers, lacks_dead_letter_key, queue_type
+from .arguments import (
+    KNOWN,
+    argument_headers,
+    check_headers,
+    lacks_dead_letter_key,
+    queue_type,
+)
 from .mapping import (
     Route,
     binding_route,
@@ -98,12 +104,13 @@ class RabbitMQDialect(Dialect):
 
     def properties(self, properties: Properties, now: float) -> bytes:
         headers = properties.get("headers")
-        if headers:
+        if headers and isinstance(headers, Mapping):
             for name in ROUTING_HEADERS:
-                if name in headers:  # type: ignore[operator]  # a dict, as was checked
+                if name in headers:
                     raise self.unsupported(
                         f"a header {name}", "it has to be a list, and STOMP has text"
                     )
+            check_headers(headers)
         return self._vocabulary.encode(properties, now)
 
     def refuses(self, error: BrokerError, destination: str) -> bool:

@@ -143,6 +143,7 @@ def destination_of(route: Route) -> str:
 
     @raise ValueError: a name has what the plugin cannot take.
     """
+    check_line_ends("an exchange", route.exchange)
     destination = f"/exchange/{_part(route.exchange)}"
     return f"{destination}/{_part(route.key)}" if route.key else destination
 
@@ -157,11 +158,16 @@ def queue_destination(name: str, declaring: bool = False) -> str:
     if not name:
         raise ValueError("STOMP needs the name of a queue, and this one is empty")
     check_short_string("queue name", name)
+    check_line_ends("a queue", name)
+    return ("/queue/" if declaring else _TO_QUEUE) + _part(name)
+
+
+def check_line_ends(what: str, name: str) -> None:
+    """@raise ValueError: RabbitMQ would take it for another name."""
     if "\r" in name or "\n" in name:
         raise ValueError(
-            f"a queue cannot be called {name!r}: RabbitMQ takes line ends out of names"
+            f"{what} cannot be called {name!r}: RabbitMQ takes line ends out of names"
         )
-    return ("/queue/" if declaring else _TO_QUEUE) + _part(name)
 
 
 def _part(name: str) -> str:

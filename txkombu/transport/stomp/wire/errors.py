@@ -17,6 +17,7 @@ from ....exceptions import (
     AuthenticationFailed,
     BrokerError,
     ConnectError,
+    ConnectionForced,
     ConsumerCancelled,
     ContentTooLarge,
     NotFound,
@@ -52,6 +53,10 @@ _JAVA_CODES: Final = {
     "JMSSecurityException": AccessRefused.default_code,
     "InvalidDestinationException": NotFound.default_code,
     "DestinationDoesNotExistException": NotFound.default_code,
+    "BrokerStoppedException": ConnectionForced.default_code,
+    "ServiceStoppedException": ConnectionForced.default_code,
+    "TransportDisposedIOException": ConnectionForced.default_code,
+    "InactivityIOException": ConnectionForced.default_code,
 }
 _ACTIVEMQ_REFUSES: Final = pattern(r"User \S* ?is not authori[sz]ed to ")
 _ACTIVEMQ_LOGIN: Final = pattern(r"User name \[.*\] or password is invalid", 16)

@@ -8,6 +8,7 @@ harm.  What comes after that frame is none of our business.
 
 from __future__ import annotations
 
+from re import compile as pattern
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 VERSION: Final = "1.2"
 _ANSWER_MOST: Final = 32 * 1024
 _LONGEST_BEAT: Final = 2**31 - 1
+_NUMBERED: Final = pattern(r"(ID:.+-[0-9]+-[0-9]+-[0-9]+):[0-9]+")
 
 
 @attrs.frozen
@@ -35,11 +37,14 @@ class Agreed:
     @ivar server: what the broker says it is; C{""} if it does not.
     @ivar sends: we have to send something that often; seconds, 0 for never.
     @ivar hears: the broker sends something that often.
+    @ivar process: what tells the broker's process from all others; C{""} if it does
+        not say.
     """
 
     server: str
     sends: float
     hears: float
+    process: str = ""
 
 
 def _beat(parameters: Parameters) -> int:
@@ -140,7 +145,7 @@ class StompLogin:
 
     def _agree(self, frame: Any) -> Agreed:
         try:
-            _, server, _, (sends, wants) = connected(frame, [VERSION])
+            _, server, session, (sends, wants) = connected(frame, [VERSION])
         except StompError as error:
             raise with_cause(
                 ProtocolError(f"the broker's heart-beat is wrong: {error}"), error
@@ -150,7 +155,17 @@ class StompLogin:
             _text(server or ""),
             negotiateHeartBeat(ours, wants) / 1000,
             negotiateHeartBeat(ours, sends) / 1000,
+            _process_of(_text(session or "")),
         )
+
+
+def _process_of(session: str) -> str:
+    """
+    ActiveMQ numbers its connections behind the host, the port and the time that its
+    process began with; to RabbitMQ each session is a random word.
+    """
+    numbered = _NUMBERED.fullmatch(session)
+    return "" if numbered is None else numbered[1]
 
 
 def _text(latin: str) -> str:

@@ -9,6 +9,7 @@ own names, and the rest in that header, as JSON.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Final, NamedTuple
@@ -278,7 +279,7 @@ class Vocabulary:
         A header of an AMQP message may be called as a property is.  It comes
         before that, and often is no value that the property could have.
 
-        @raise DecodeError: there are bytes that are no UTF-8, or our own header
+        @raise DecodeError: a value has bytes that are no UTF-8, or our own header
             cannot be understood.
         """
         texts: dict[str, str] = {}
@@ -288,6 +289,7 @@ class Vocabulary:
             known = meanings.get(name)
             if known is None:
                 if not (name.isascii() and value.isascii()):
+                    name = _readable(name)
                     _check_utf8(name, value)
                 if not name.startswith(OURS):
                     headers.setdefault(name, value)
@@ -339,17 +341,29 @@ def _as_text(value: object) -> str | None:
 
 def _dump(headers: Mapping[str, object]) -> str:
     try:
-        return jsoncodec.dumps(headers)
+        text = jsoncodec.dumps(headers)
+        _check_numbers(text)
+        return text
     except (TypeError, ValueError):
         for name, value in headers.items():
             _dump_one(name, value)
         raise
 
 
+def _check_numbers(text: str) -> None:
+    """@raise ValueError: there is a number in some JSON that JSON does not have."""
+    if "NaN" in text or "Infinity" in text:
+        json.loads(text, parse_constant=_refuse_number)
+
+
+def _refuse_number(name: str) -> None:
+    raise ValueError(f"{name} is no number that other programs could read")
+
+
 def _dump_one(name: str, value: object) -> None:
     """@raise TypeError: it is this one that cannot be written, or ValueError."""
     try:
-        jsoncodec.dumps(value)
+        _check_numbers(jsoncodec.dumps(value))
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"the header {name!r} cannot be sent, it is a {type(value).__name__}: "
@@ -368,6 +382,12 @@ def _restore(headers: dict[str, object], text: str) -> None:
     for name, value in typed.items():
         if name not in headers or headers[name] == _as_text(value):
             headers[name] = value
+
+
+def _readable(name: str) -> str:
+    """Escape bytes that are no UTF-8: one odd name must not hide all the others."""
+    raw = name.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _check_utf8(name: str, value: str) -> None:

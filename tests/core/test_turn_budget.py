@@ -1,0 +1,80 @@
+"""
+How long handlers may run in one turn of the reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet import reactor
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txkombu.core.turn_budget import TurnBudget
+
+
+class TurnClock(Clock):
+    """A clock on which what is called later is called in a later turn."""
+
+    def callLater(
+        self,
+        delay: float,
+        callable: Callable[..., object],
+        *args: object,
+        **kw: object,
+    ) -> IDelayedCall:
+        return super().callLater(max(delay, 0.001), callable, *args, **kw)
+
+    def turn(self) -> None:
+        """Let one turn of the reactor pass."""
+        self.advance(0.001)
+
+
+class TurnBudgetTests(SynchronousTestCase):
+    """A budget on a clock."""
+
+    def setUp(self) -> None:
+        self.clock = TurnClock()
+        self.budget = TurnBudget(self.clock)
+        self.resumed: list[str] = []
+
+    def test_next_turn(self) -> None:
+        """Used up, it is whole again in the next turn, and who waits goes on."""
+        self.budget.spent = 1.0
+        self.budget.use_up()
+        self.budget.when_next_turn(lambda: self.resumed.append("a"))
+        self.assertTrue(self.budget.is_used_up)
+        self.assertEqual(self.resumed, [])
+        self.clock.turn()
+        self.assertEqual(self.resumed, ["a"])
+        self.assertEqual((self.budget.is_used_up, self.budget.spent), (False, 0.0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_timer(self) -> None:
+        """Using it up twice in a turn asks for one next turn."""
+        self.budget.use_up()
+        self.budget.use_up()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_used_up_again(self) -> None:
+        """When the first to go on uses it up, the others wait one turn more."""
+
+        def greedy() -> None:
+            self.resumed.append("greedy")
+            self.budget.use_up()
+
+        self.budget.use_up()
+        self.budget.when_next_turn(greedy)
+        self.budget.when_next_turn(lambda: self.resumed.append("modest"))
+        self.clock.turn()
+        self.assertEqual(self.resumed, ["greedy"])
+        self.clock.turn()
+        self.assertEqual(self.resumed, ["greedy", "modest"])
+
+    def test_seconds(self) -> None:
+        """A clock's own seconds count where there is one; else those that only grow."""
+        self.clock.advance(5)
+        self.assertEqual(self.budget.now(), 5.0)
+        real = TurnBudget(IReactorTime(reactor))
+        self.assertLessEqual(real.now(), real.now())

@@ -1,0 +1,81 @@
+"""
+Restore what was declared on each new session, and try again what was refused.
+
+A refusal may pass: the home node of a queue comes back, permissions are given again.
+So what the broker refuses to restore is tried again with growing waits, as long as the
+session lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .._util.backoff import Backoff
+from .._util.timeouts import gather_results_in_time
+from ..interfaces import ISession
+from .topology import Topology
+
+
+class Restoration:
+    """
+    Replays a topology.
+
+    @param topology: what was declared.
+    @param clock: for waits and timeouts.
+    @param timeout: tells how many seconds a declaration may take.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, topology: Topology, clock: IReactorTime, timeout: Callable[[], float]
+    ) -> None:
+        self._topology = topology
+        self._clock = clock
+        self._timeout = timeout
+        self._backoff = Backoff()
+        self._timer: IDelayedCall | None = None
+
+    @inlineCallbacks
+    def restore(self, session: ISession) -> Generator[Deferred[Any], Any, None]:
+        """@return: fires when all is declared again; fails if the session is lost."""
+        self.stop()
+        self._backoff.reset()
+        yield self._topology.replay(session, self._wait)
+        self._retry_later(session)
+
+    def _wait(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
+        """Thousands of declarations may take long; each one may not."""
+        timeout = self._timeout()
+        return gather_results_in_time(began, self._clock, timeout, "restoring")
+
+    def _retry_later(self, session: ISession) -> None:
+        if self._topology.refused:
+            delay = self._backoff.delay()
+            self._timer = self._clock.callLater(delay, self._retry, session)
+
+    def _retry(self, session: ISession) -> None:
+        self._timer = None
+        retrying = self._topology.replay_refused(session, self._wait)
+        retrying.addCallbacks(lambda _: self._retry_later(session), self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        """The session is lost; its successor restores everything."""
+        self._log.debug("Restoring ended: {error}", error=failure.value)
+
+    def lost(self) -> None:
+        """Note that the session is lost."""
+        self.stop()
+        self._topology.session_lost()
+
+    def stop(self) -> None:
+        """Try nothing again."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
