@@ -40,7 +40,6 @@ from .exceptions import (
     ConnectError,
     ConnectionClosed,
     ConnectionErrorReply,
-    InvalidURL,
     NotSent,
     NotSupported,
     OperationTimeout,
@@ -51,8 +50,7 @@ from .exceptions import (
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
 from .url.parameters import TLSOptions, fault_of_credential
-from .url.parser import parameters_for
-from .url.schemes import scheme_named
+from .url.parser import host_given, parameters_for
 
 __all__ = [
     "BrokerConnection",
@@ -121,7 +119,7 @@ class BrokerConnection(Settings):
     ) -> None:
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
-            _given(hostname, scheme, endpoint),
+            host_given(hostname, scheme, endpoint is not None),
             userid,
             password,
             virtual_host,
@@ -491,21 +489,3 @@ def _transport(
             f"{kind_of(given)}"
         )
     return "memory", given
-
-
-def _given(
-    hostname: str | Sequence[str] | None,
-    scheme: str | None,
-    endpoint: IStreamClientEndpoint | None,
-) -> str | Sequence[str] | None:
-    """
-    Insist on a host or URL where one was to be given.
-
-    A setting that is missing must not lead to the broker of this machine.
-    """
-    if hostname or hostname == () or endpoint is not None:
-        return hostname
-    if scheme is not None and scheme_named(scheme).local:
-        return hostname
-    missing = "a host or URL is missing: leave hostname out if localhost is meant"
-    raise TypeError(missing) if hostname is None else InvalidURL(missing)

@@ -342,6 +342,26 @@ def parameters_for(
     return tuple(_alternate(read, each, n, count) for n, each in enumerate(places, 1))
 
 
+def host_given(
+    hostname: str | Sequence[str] | None, transport: str | None, by_endpoint: bool
+) -> str | Sequence[str] | None:
+    """
+    Insist on a host or URL where one was to be given.
+
+    A setting that is missing must not lead to the broker of this machine.
+
+    @param hostname: C{()} if nothing was to be given.
+    @raise TypeError: it is None.
+    @raise InvalidURL: it is empty.
+    """
+    if hostname or hostname == () or by_endpoint:
+        return hostname
+    if transport is not None and scheme_named(transport).local:
+        return hostname
+    missing = "a host or URL is missing: leave hostname out if localhost is meant"
+    raise TypeError(missing) if hostname is None else InvalidURL(missing)
+
+
 def _places(hostname: object) -> list[str]:
     """
     Look at what is given as a host.
