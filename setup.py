@@ -59,6 +59,7 @@ setup(
     install_requires=[
         "Twisted[tls]>=24.7",
         "pyOpenSSL>=24.3",
+        "service_identity>=24.2",
         "zope.interface>=6.0",
         "attrs>=22.2",
         "PyYAML>=6.0.1",

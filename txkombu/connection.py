@@ -40,7 +40,6 @@ from .exceptions import (
     ConnectError,
     ConnectionClosed,
     ConnectionErrorReply,
-    InvalidURL,
     NotSent,
     NotSupported,
     OperationTimeout,
@@ -51,8 +50,7 @@ from .exceptions import (
 from .interfaces import IBrokerTransport, IRenewableSession, ISession
 from .messaging import consumer, producer
 from .url.parameters import TLSOptions, fault_of_credential
-from .url.parser import parameters_for
-from .url.schemes import scheme_named
+from .url.parser import host_given, parameters_for
 
 __all__ = [
     "BrokerConnection",
@@ -86,7 +84,7 @@ class BrokerConnection(Settings):
     @param operation_timeout: seconds for one operation; default 30.
     @param tls: how to make sure of the broker, where the scheme encrypts.
     @param name: how the broker lists the connection.
-    @param max_body_size: the most bytes of a message's body that are taken from
+    @param max_message_size: the most bytes of a message's body that are taken from
         the broker; default 128 MiB.
     @param endpoint: a Twisted endpoint to connect to, instead of host and port;
         where the scheme encrypts, it is wrapped in TLS, and the host is the name
@@ -114,14 +112,14 @@ class BrokerConnection(Settings):
         operation_timeout: float = OPERATION_TIMEOUT,
         tls: TLSOptions | None = None,
         name: str | None = None,
-        max_body_size: int | None = None,
+        max_message_size: int | None = None,
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
         reconnect: ReconnectPolicy | None = None,
     ) -> None:
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
-            _given(hostname, scheme, endpoint),
+            host_given(hostname, scheme, endpoint is not None),
             userid,
             password,
             virtual_host,
@@ -132,7 +130,7 @@ class BrokerConnection(Settings):
             connect_timeout=connect_timeout,
             tls=tls,
             connection_name=name,
-            max_body_size=max_body_size,
+            max_message_size=max_message_size,
         )
         super().__init__(
             alternates, given_transport, endpoint, reactor, operation_timeout, reconnect
@@ -494,21 +492,3 @@ def _transport(
             f"{kind_of(given)}"
         )
     return "memory", given
-
-
-def _given(
-    hostname: str | Sequence[str] | None,
-    scheme: str | None,
-    endpoint: IStreamClientEndpoint | None,
-) -> str | Sequence[str] | None:
-    """
-    Insist on a host or URL where one was to be given.
-
-    A setting that is missing must not lead to the broker of this machine.
-    """
-    if hostname or hostname == () or endpoint is not None:
-        return hostname
-    if scheme is not None and scheme_named(scheme).local:
-        return hostname
-    missing = "a host or URL is missing: leave hostname out if localhost is meant"
-    raise TypeError(missing) if hostname is None else InvalidURL(missing)

@@ -40,7 +40,7 @@ class HiddenTests(SynchronousTestCase):
             "heartbeat",
             "connect_timeout",
             "operation_timeout",
-            "max_body_size",
+            "max_message_size",
             "tls",
         ):
             for given in ANYTHING:

@@ -298,6 +298,16 @@ class ErrorTests(TLSCase):
             self.assertIsInstance(self.cause, SSL.Error)
             self.assertFalse(self.was_greeted())
 
+    async def test_not_trusted(self) -> None:
+        """An authority that is not trusted is said to be so, whatever its name."""
+        certfile = self.authority.sign("localhost")
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for cacertfile in (None, Authority(folder).cacertfile):
+            said = await self.said(certfile, cacertfile=cacertfile)
+            self.assertIn("is not signed by an authority that is trusted", said)
+            self.assertFalse(self.was_greeted())
+
     async def test_old_version(self) -> None:
         """A server that speaks older versions of TLS alone is said to do so."""
         certfile = self.authority.sign("localhost")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.support.broker_process import HOST
+from tests.transport.amqp.test_transport import Endpoint
 from txkombu import BrokerConnection, Producer
 from txkombu.exceptions import ConnectError, NotSent, OperationTimeout
 
@@ -21,8 +24,8 @@ ANSWERS = {
 """What may come back for a login in another protocol, and what that speaks."""
 
 FOREIGN = {"amqp": ("HTTP", "STOMP"), "stomp": ("HTTP", "AMQP")}
-SILENCE, HANGS_UP = b"\0", b"\0\0"
-"""Stand for no answer."""
+HANGS_UP = b""
+"""Stands for no answer."""
 
 
 class _Server(Protocol):
@@ -34,7 +37,7 @@ class _Server(Protocol):
         assert self.transport is not None
         if self.factory.answer == HANGS_UP:
             self.transport.loseConnection()
-        elif self.factory.answer != SILENCE:
+        else:
             self.transport.write(self.factory.answer)
 
 
@@ -72,22 +75,33 @@ class WrongPortTests(TestCase):
                 error = await self.assertFailure(publishing, NotSent)
                 self.assertIn(wanted, str(error))
 
-    async def test_no_answer(self) -> None:
-        """If nothing comes at all, that is said."""
-        for scheme in ("amqp", "txamqp", "pika", "stomp"):
-            connection = self.connection(scheme, SILENCE, connect_timeout=0.1)
-            others = FOREIGN.get(scheme, FOREIGN["amqp"])
-            wanted = f"where nothing answers, as at a port of {' or '.join(others)}, "
-            failed: Any = connection.connect()
-            error = await self.assertFailure(failed, OperationTimeout)
-            self.assertIn(wanted, str(error))
-            publishing: Any = Producer(connection).publish("x", routing_key="q")
-            error = await self.assertFailure(publishing, NotSent)
-            self.assertIn(wanted, str(error))
-
     async def test_hangs_up(self) -> None:
         """So it is if the connection is closed without an answer."""
         for scheme in ("amqp", "txamqp", "pika", "stomp"):
             failed: Any = self.connection(scheme, HANGS_UP).connect()
             error = await self.assertFailure(failed, ConnectError)
             self.assertRegex(str(error), "closed.*may be the port of another protocol")
+
+
+class SilentPortTests(SynchronousTestCase):
+    """A port at which nothing is answered."""
+
+    def test_no_answer(self) -> None:
+        """The error says so, and what may be spoken there, that of a publish too."""
+        for scheme in ("amqp", "txamqp", "pika", "stomp"):
+            clock, endpoint = Clock(), Endpoint()
+            connection = BrokerConnection(
+                f"{scheme}://host", endpoint=endpoint, reactor=clock
+            )
+            others = " or ".join(FOREIGN.get(scheme, FOREIGN["amqp"]))
+            wanted = f"where nothing answers, as at a port of {others}, was not over"
+            for begin, kind in (
+                (connection.connect, OperationTimeout),
+                (partial(Producer(connection).publish, "x"), NotSent),
+            ):
+                failed: Any = begin()
+                endpoint.succeed()
+                clock.advance(10)
+                error = self.failureResultOf(failed, kind).value
+                self.assertIn(wanted, str(error))
+            connection.close()

@@ -403,12 +403,12 @@ class WriteTests(SynchronousTestCase):
     def test_body_limit(self) -> None:
         """The limit of a body is read and written, on every transport."""
         for scheme in ("amqp", "stomp"):
-            url = f"{scheme}://a:**@h:1//?max_body_size=1000"
-            self.assertEqual(parse_url(url).max_body_size, 1000)
+            url = f"{scheme}://a:**@h:1//?max_message_size=1000"
+            self.assertEqual(parse_url(url).max_message_size, 1000)
             self.assertEqual(parse_url(url).as_uri(), url)
-        self.assertEqual(parse_url("amqp://h").max_body_size, 128 * 1024 * 1024)
-        (found,) = parameters_for("amqp://h?max_body_size=7", max_body_size=9)
-        self.assertEqual(found.max_body_size, 9)
+        self.assertEqual(parse_url("amqp://h").max_message_size, 128 * 1024 * 1024)
+        (found,) = parameters_for("amqp://h?max_message_size=7", max_message_size=9)
+        self.assertEqual(found.max_message_size, 9)
 
     def test_no_utf8(self) -> None:
         """What is no UTF-8, such as some names of files, can be shown."""
@@ -582,8 +582,12 @@ class ParametersTests(SynchronousTestCase):
                 "heartbeat_tolerance must be more than 1",
             ),
             ({"tls": TLSOptions()}, ValueError, "not encrypted; use amqps"),
-            ({"max_body_size": 0}, ValueError, "max_body_size must be at least 1"),
-            ({"max_body_size": None}, TypeError, "max_body_size must be an int"),
+            (
+                {"max_message_size": 0},
+                ValueError,
+                "max_message_size must be at least 1",
+            ),
+            ({"max_message_size": None}, TypeError, "max_message_size must be an int"),
             ({"hostname": "h\ud800"}, ValueError, "the host has a character"),
         ]
         for given_, kind, reason in wrong:

@@ -50,16 +50,18 @@ _CHAIN_ERRORS: Final = {
     10: "has expired",
     18: "is signed by nobody but itself; to trust it, give it as cacertfile",
     23: "was revoked",
+    24: "is signed with one that is no authority's",
     26: "is not meant for servers",
     66: "has a key that is too short",
     68: "has a signature of a kind that is too weak",
+    79: "is signed with one that is no authority's",
 }
 """What is wrong with a certificate, by OpenSSL's number (X509_V_ERR_*)."""
 _NO_AUTHORITY: Final = (
     "the broker's certificate is not signed by an authority that is trusted; name "
     "the one that signed it with cacertfile"
 )
-_NO_AUTHORITY_ERRORS: Final = frozenset((2, 19, 20, 21))
+_NO_AUTHORITY_ERRORS: Final = frozenset((2, 7, 19, 20, 21))
 _SHOWN: Final = 200
 _T = TypeVar("_T")
 _Identity = DNS_ID | IPAddress_ID

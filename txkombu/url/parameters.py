@@ -29,7 +29,7 @@ NO_SERVER_NAME: Final = "disable"
 
 _MECHANISMS = ("PLAIN", "EXTERNAL")
 _BAD_HOST = pattern(r"[\s/?#@\[\]\\]|[^\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]")
-MAX_BODY_SIZE: Final = 128 * 1024 * 1024
+MAX_MESSAGE_SIZE: Final = 128 * 1024 * 1024
 """The most bytes of a body by default; RabbitMQ and ActiveMQ allow no more either."""
 ENCODE = "a '%', '@', ':', '/', '?', '#' or ';' in a name or password must be encoded"
 """What is mostly wrong with a URL that cannot be read."""
@@ -118,7 +118,7 @@ class Parameters:
         C{"activemq"}, for one that does not tell; by default it is asked.
     @ivar heartbeat_tolerance: over STOMP, after how many of its intervals without
         a byte the broker is taken for dead; more than 1, by default 2.5.
-    @ivar max_body_size: the most bytes of a message's body that are taken from the
+    @ivar max_message_size: the most bytes of a message's body that are taken from the
         broker; a session that is to take more ends.
     """
 
@@ -136,7 +136,7 @@ class Parameters:
     tls: TLSOptions | None = None
     dialect: str | None = None
     heartbeat_tolerance: float | None = None
-    max_body_size: int = MAX_BODY_SIZE
+    max_message_size: int = MAX_MESSAGE_SIZE
 
     def __attrs_post_init__(self) -> None:
         scheme = self.scheme
@@ -152,7 +152,7 @@ class Parameters:
         if check_seconds("connect_timeout", self.connect_timeout) == 0:
             raise ValueError("connect_timeout must be more than 0 seconds")
         _count("channel_max", self.channel_max, 0, 65535)
-        _count("max_body_size", self.max_body_size, 1)
+        _count("max_message_size", self.max_message_size, 1)
         self._settle("auth_mechanism", _mechanism(self.auth_mechanism))
         _optional_str("connection_name", self.connection_name)
         self._settle("tls", _check_tls(self.tls, scheme))
@@ -299,7 +299,7 @@ def _path(of: Parameters) -> str:
 
 
 def _query(of: Parameters, include_password: bool) -> str:
-    tolerance, body = of.heartbeat_tolerance, of.max_body_size
+    tolerance, body = of.heartbeat_tolerance, of.max_message_size
     options = {
         "heartbeat": None if of.heartbeat == 60 else _decimal(of.heartbeat),
         "heartbeat_tolerance": None if tolerance is None else _decimal(tolerance),
@@ -307,7 +307,7 @@ def _query(of: Parameters, include_password: bool) -> str:
             None if of.connect_timeout == 10 else _decimal(of.connect_timeout, 1000)
         ),
         "channel_max": str(of.channel_max) if of.channel_max else None,
-        "max_body_size": None if body == MAX_BODY_SIZE else str(body),
+        "max_message_size": None if body == MAX_MESSAGE_SIZE else str(body),
         "auth_mechanism": of.auth_mechanism,
         "name": of.connection_name,
         "dialect": of.dialect,

@@ -60,7 +60,7 @@ _OPTIONS = {
     "auth_mechanism": "auth_mechanism",
     "name": "connection_name",
     "dialect": "dialect",
-    "max_body_size": "max_body_size",
+    "max_message_size": "max_message_size",
 }
 _SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WORD = pattern(r"[A-Za-z0-9_.-]{1,60}")
@@ -242,7 +242,7 @@ def _read_option(option: str, value: str) -> object:
         return float(_number(option, value))
     if option == "connection_timeout":
         return float(_number(option, value) / 1000)
-    if option in ("channel_max", "max_body_size"):
+    if option in ("channel_max", "max_message_size"):
         return int(_number(option, value, whole=True))
     if option == "verify":
         if value not in _VERIFY:
@@ -340,6 +340,26 @@ def parameters_for(
     places = _places(hostname)
     count = len(places)
     return tuple(_alternate(read, each, n, count) for n, each in enumerate(places, 1))
+
+
+def host_given(
+    hostname: str | Sequence[str] | None, transport: str | None, by_endpoint: bool
+) -> str | Sequence[str] | None:
+    """
+    Insist on a host or URL where one was to be given.
+
+    A setting that is missing must not lead to the broker of this machine.
+
+    @param hostname: C{()} if nothing was to be given.
+    @raise TypeError: it is None.
+    @raise InvalidURL: it is empty.
+    """
+    if hostname or hostname == () or by_endpoint:
+        return hostname
+    if transport is not None and scheme_named(transport).local:
+        return hostname
+    missing = "a host or URL is missing: leave hostname out if localhost is meant"
+    raise TypeError(missing) if hostname is None else InvalidURL(missing)
 
 
 def _places(hostname: object) -> list[str]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTime
 
 from tests.brokers import tls_cases
 from tests.conformance import suite as conformance_suite
 from tests.conformance.suite import program
+from tests.support.broker_process import HOST
 from tests.support.rabbitmq import RabbitMQ, rabbitmq
 from txkombu import BrokerConnection, Consumer, Producer
 from txkombu.exceptions import AccessRefused, AuthenticationFailed
@@ -99,6 +101,31 @@ class TrustTests(tls_cases.Trust):
         )
         self.addCleanup(connection.close)
         await connection.connect()
+
+    async def test_key_with_passphrase(self) -> None:
+        """So we do if its key has a passphrase."""
+        certfile = self.broker.authority.sign("guest", password="pw", file="locked.pem")
+        url = f"{self.broker.tls_url}&certfile={certfile}&password=pw"
+        connection = BrokerConnection(
+            f"{url}&auth_mechanism=external", userid="nobody", reactor=self.clock
+        )
+        self.addCleanup(connection.close)
+        await connection.connect()
+
+    async def test_endpoint(self) -> None:
+        """An endpoint connects, and TLS with the name of the URL goes through it."""
+        endpoint = TCP4ClientEndpoint(reactor, HOST, self.broker.tls_port)
+        tls = TLSOptions(cacertfile=self.broker.authority.cacertfile)
+        for host, accepted in (("localhost", True), ("broker.example", False)):
+            connection = BrokerConnection(
+                f"amqps://{host}", tls=tls, endpoint=endpoint, reactor=self.clock
+            )
+            self.addCleanup(connection.close)
+            if accepted:
+                await connection.connect()
+            else:
+                error = await self.refused(connection)
+                self.assertRegex(str(error), "not for that host")
 
     async def test_no_client_certificate(self) -> None:
         """Without one that way of logging in is refused, typed."""

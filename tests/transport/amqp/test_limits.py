@@ -100,14 +100,14 @@ class SizeTests(SynchronousTestCase):
 
 
 class BodyLimitTests(SynchronousTestCase):
-    """Bodies that are larger than C{max_body_size}."""
+    """Bodies that are larger than C{max_message_size}."""
 
     def setUp(self) -> None:
         self.begin(1000)
 
     def begin(self, limit: int) -> None:
         """Start a session with a consumer, and this limit."""
-        self.peer = Peer(Parameters(heartbeat=0, max_body_size=limit))
+        self.peer = Peer(Parameters(heartbeat=0, max_message_size=limit))
         self.peer.log_in(heartbeat=0)
         self.channel = self.peer.channel()
         self.inbox = Inbox()
@@ -141,7 +141,7 @@ class BodyLimitTests(SynchronousTestCase):
                     self.peer.taken()
                 self.announce(method, size)
                 wanted = (
-                    f"a body of {size} bytes is larger than 1000, the max_body_size"
+                    f"a body of {size} bytes is larger than 1000, the max_message_size"
                 )
                 self.assertIn(wanted, self.refusal())
 
@@ -163,10 +163,10 @@ class BodyLimitTests(SynchronousTestCase):
     def test_default(self) -> None:
         """Without the option it is 128 MiB."""
         size = 128 * 1024 * 1024
-        self.begin(Parameters().max_body_size)
+        self.begin(Parameters().max_message_size)
         self.announce(Basic.Deliver("tag", 1, False, "", "q"), size)
         self.assertEqual(self.peer.journal.all("session_lost"), [])
-        self.begin(Parameters().max_body_size)
+        self.begin(Parameters().max_message_size)
         self.announce(Basic.Deliver("tag", 1, False, "", "q"), size + 1)
         self.assertIn(f"larger than {size}", self.refusal())
 

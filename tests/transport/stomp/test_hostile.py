@@ -218,8 +218,8 @@ class SessionTests(SynchronousTestCase):
                     self.finish()
 
     def test_body_limit(self) -> None:
-        """A body may have C{max_body_size}, which is named if it has more."""
-        parameters = Parameters("stomp", heartbeat=0, max_body_size=1000)
+        """A body may have C{max_message_size}, which is named if it has more."""
+        parameters = Parameters("stomp", heartbeat=0, max_message_size=1000)
         for size, lost in ((1000, False), (1001, True)):
             peer = Peer(parameters)
             peer.log_in()
@@ -229,7 +229,9 @@ class SessionTests(SynchronousTestCase):
             reasons = [str(each) for each in peer.owner.journal.all("socket_lost")]
             self.assertEqual((bool(reasons), len(got)), (lost, int(not lost)))
             for text in reasons:
-                self.assertRegex(text, "1001 bytes is larger than 1000.*max_body_size")
+                self.assertRegex(
+                    text, "1001 bytes is larger than 1000.*max_message_size"
+                )
 
     def test_truncated(self) -> None:
         """A frame that never ends ends with the connection."""

@@ -53,7 +53,7 @@ class NativeSession(AmqpSession):
     ) -> None:
         """See L{AmqpSession.__init__}."""
         super().__init__(parameters, place, clock, listener, warned)
-        self._parser = AmqpFrameParser(self.max_body_size)
+        self._parser = AmqpFrameParser(self.max_message_size)
 
     def _new_channel(
         self, number: int, listener: ISessionChannelListener
@@ -117,7 +117,7 @@ class NativeSessionChannel(AmqpSessionChannel):
         self, session: NativeSession, number: int, listener: ISessionChannelListener
     ) -> None:
         super().__init__(session, number, listener)
-        self._assembler = ContentAssembler(decode_method, session.max_body_size)
+        self._assembler = ContentAssembler(decode_method, session.max_message_size)
 
     # --- what is written -----------------------------------------------------
 

@@ -97,7 +97,7 @@ class AmqpSession(WireProtocol):
     @ivar login: fires with the session once it is open, or fails with why not;
         does not fire if it is aborted before.
     @ivar warned: the queues that their owner was warned of.
-    @ivar max_body_size: the most bytes of a body that may come.
+    @ivar max_message_size: the most bytes of a body that may come.
     """
 
     _log = Logger()
@@ -121,7 +121,7 @@ class AmqpSession(WireProtocol):
         super().__init__(clock)
         self.login: Deferred[ISession] = Deferred()
         self.warned = set() if warned is None else warned
-        self.max_body_size = parameters.max_body_size
+        self.max_message_size = parameters.max_message_size
         self._place = place
         self._listener = listener
         self._state = _SessionState.LOGIN

@@ -128,7 +128,7 @@ class StompProtocol(ClosingProtocol):
         self._owner = owner
         self._state = _ProtocolState.LOGIN
         self._handshake = StompLogin(parameters, place)
-        self._parser = StompFrameParser(max_body=parameters.max_body_size)
+        self._parser = StompFrameParser(max_body=parameters.max_message_size)
         self._heartbeat = Heartbeat(clock, self._beat, self._silent)
         self._receipts = Receipts()
         self._doubt: BrokerError | None = None

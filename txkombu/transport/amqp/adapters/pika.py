@@ -89,7 +89,7 @@ class PikaSession(AmqpSession):
     def _new_channel(
         self, number: int, listener: ISessionChannelListener
     ) -> AmqpSessionChannel:
-        self._assemblers[number] = assembler(number, _method, self.max_body_size)
+        self._assemblers[number] = assembler(number, _method, self.max_message_size)
         return super()._new_channel(number, listener)
 
     def publisher(self, number: int) -> Publisher:

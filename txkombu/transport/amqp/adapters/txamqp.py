@@ -62,7 +62,9 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]  # it has no types
 
     def __init__(self, number: int, outgoing: Any, client: TxAMQPClient) -> None:
         super().__init__(number, outgoing, client)
-        self._assembler = assembler(number, decode_method, client.session.max_body_size)
+        self._assembler = assembler(
+            number, decode_method, client.session.max_message_size
+        )
 
     def invoke(self, method: Any, args: Any, content: Any = None) -> Any:
         """

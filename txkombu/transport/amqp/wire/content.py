@@ -12,7 +12,7 @@ from pamqp import commands, constants
 from pamqp.base import Frame as Method
 
 from ....exceptions import ProtocolError
-from ....url.parameters import MAX_BODY_SIZE
+from ....url.parameters import MAX_MESSAGE_SIZE
 
 CARRIERS: Final = (
     commands.Basic.Deliver,
@@ -63,7 +63,7 @@ class Content:
 
     __slots__ = ("_body", "_max_body", "_missing", "listed", "method")
 
-    def __init__(self, method: Any, max_body: int = MAX_BODY_SIZE) -> None:
+    def __init__(self, method: Any, max_body: int = MAX_MESSAGE_SIZE) -> None:
         """
         @param max_body: the most bytes of its body.
         """
@@ -91,7 +91,7 @@ class Content:
         if self._missing > self._max_body:
             raise ProtocolError(
                 f"a body of {self._missing} bytes is larger than {self._max_body}, "
-                "the max_body_size of this connection"
+                "the max_message_size of this connection"
             )
         return not self._missing
 
@@ -140,7 +140,7 @@ class ContentAssembler:
     __slots__ = ("_decode", "_max_body", "content")
 
     def __init__(
-        self, decode: Callable[[bytes], Method], max_body: int = MAX_BODY_SIZE
+        self, decode: Callable[[bytes], Method], max_body: int = MAX_MESSAGE_SIZE
     ) -> None:
         """
         @param decode: makes a method of the payload of its frame.
@@ -188,7 +188,7 @@ def _unexpected(kind: int) -> ProtocolError:
 
 
 def assembler(
-    number: int, decode: Callable[[bytes], Any], max_body: int = MAX_BODY_SIZE
+    number: int, decode: Callable[[bytes], Any], max_body: int = MAX_MESSAGE_SIZE
 ) -> ContentAssembler | ConnectionContentAssembler:
     """
     @param number: the channel's; 0 is the connection.

@@ -14,7 +14,7 @@ from pamqp import commands
 
 from ....exceptions import ProtocolError
 from ....interfaces import Delivery, Properties
-from ....url.parameters import MAX_BODY_SIZE
+from ....url.parameters import MAX_MESSAGE_SIZE
 from .content import Content
 from .frames import BODY, HEADER
 from .properties import decode_properties
@@ -92,7 +92,7 @@ class DeliveryReader:
 
     __slots__ = ("_max_body", "_names", "_tags")
 
-    def __init__(self, max_body: int = MAX_BODY_SIZE) -> None:
+    def __init__(self, max_body: int = MAX_MESSAGE_SIZE) -> None:
         """
         @param max_body: the most bytes of a body that is read here.
         """

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pamqp import commands
 
 from ....exceptions import ProtocolError
-from ....url.parameters import MAX_BODY_SIZE
+from ....url.parameters import MAX_MESSAGE_SIZE
 from .delivery_reader import DeliveryReader
 from .errors import no_frame
 from .frames import BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD
@@ -37,7 +37,7 @@ class AmqpFrameParser:
 
     __slots__ = ("_deliveries", "_frame_max", "_kept", "_most", "_needed")
 
-    def __init__(self, max_body: int = MAX_BODY_SIZE) -> None:
+    def __init__(self, max_body: int = MAX_MESSAGE_SIZE) -> None:
         """
         @param max_body: the most bytes of a body; one that has more comes in
             frames.

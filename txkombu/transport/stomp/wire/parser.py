@@ -206,7 +206,7 @@ class StompFrameParser:
 
     def _too_large(self, what: str) -> ProtocolError:
         return ProtocolError(
-            f"{what} is larger than {self._body_most} bytes, the max_body_size of "
+            f"{what} is larger than {self._body_most} bytes, the max_message_size of "
             "this connection"
         )
 
