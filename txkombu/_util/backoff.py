@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from .steady_clock import steady
 from .validation import check_seconds
 
 
@@ -97,6 +98,10 @@ class Backoff:
         self._next = 0.0 if self._eager else self.policy.first
 
     def reset_if_stable(self, clock: IReactorTime, since: float) -> None:
-        """Reset if what began at C{since} lived long enough to count as stable."""
-        if clock.seconds() - since >= self.policy.stable_after:
+        """
+        Reset if what began at C{since} lived long enough to count as stable.
+
+        @param since: seconds of the monotonic clock; see L{steady}.
+        """
+        if steady(clock).seconds() - since >= self.policy.stable_after:
             self.reset()

@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from .._util.backoff import Backoff
 from .._util.limits import MAX_BODY_SIZE
+from .._util.steady_clock import steady
 from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.validation import check_count
 from .._util.waiters import SharedClose, Waiters
@@ -215,7 +216,7 @@ class Channel(ChannelConsumers):
     def _channel_up(self, opened: ISessionChannel) -> None:
         self._session_channel = opened
         self._unacked = UnackedMessages(opened, self.memory)
-        self._up_since = self._clock.seconds()
+        self._up_since = steady(self._clock).seconds()
         if self._paused_by:
             opened.pause_delivery()
         self._open.fire(opened)
@@ -341,8 +342,9 @@ class Channel(ChannelConsumers):
 
         @return: whether the broker still answers, as far as can be told.
         """
-        deadline = self._clock.seconds() + self._timeout
-        while (left := deadline - self._clock.seconds()) > 0:
+        clock = steady(self._clock)
+        deadline = clock.seconds() + self._timeout
+        while (left := deadline - clock.seconds()) > 0:
             idle = self.publisher.when_idle().addCallback(lambda _: True)
             slice_ = min(left, CLOSE_TIMEOUT)
             if (

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
+from .._util.steady_clock import steady
 from .._util.waiters import Waiters
 from ..exceptions import (
     AuthenticationFailed,
@@ -77,6 +78,7 @@ class Reconnector:
         self._transport_for = transport_for
         self._endpoint = endpoint
         self._clock = clock
+        self._steady = steady(clock)
         self._restore = restore
         self._forget = forget
         self._flow = flow
@@ -202,7 +204,7 @@ class Reconnector:
         failed: list[tuple[Parameters, Exception]] = []
         for number in self._in_turn():
             self._tried, parameters = number, self._alternates[number]
-            self._tried_at = self._clock.seconds()
+            self._tried_at = self._steady.seconds()
             try:
                 session = yield self._open(parameters)
                 break
@@ -232,7 +234,7 @@ class Reconnector:
 
     def _note_speed(self) -> None:
         """The attempt at the alternate tried last has failed: soon, or after long?"""
-        took = self._clock.seconds() - self._tried_at
+        took = self._steady.seconds() - self._tried_at
         (self._slow.add if took >= _SLOW else self._slow.discard)(self._tried)
 
     def _log_failed(self, parameters: Parameters, error: Exception) -> None:
@@ -264,7 +266,7 @@ class Reconnector:
         self._lifecycle.step(Event.RESTORED)
         self.session = session
         self.last_error = None
-        self._up_since = self._clock.seconds()
+        self._up_since = self._steady.seconds()
         self._flow(self.may_publish)
         self._tell_up()
         self._up.fire(session)
@@ -302,7 +304,7 @@ class Reconnector:
         """Try again after a while; what is permanent is tried again slowly."""
         self._lifecycle.step(Event.LOST)
         if self._lost_at is None:
-            self._lost_at = self._clock.seconds()
+            self._lost_at = self._steady.seconds()
         delay = self._backoff.delay()
         if isinstance(error, AuthenticationFailed):
             delay = self._backoff.policy.max
@@ -312,7 +314,7 @@ class Reconnector:
             error=error,
             delay=delay,
         )
-        self._timer = self._clock.callLater(delay, self._connect)
+        self._timer = self._steady.callLater(delay, self._connect)
 
     def credentials_changed(self) -> None:
         """Wait no longer if it was for them that the login was refused."""

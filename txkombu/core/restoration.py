@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
+from .._util.steady_clock import steady
 from .._util.timeouts import gather_results_in_time
 from ..interfaces import ISession
 from .topology import Topology
@@ -63,7 +64,7 @@ class Restoration:
     def _retry_later(self, session: ISession) -> None:
         if self._topology.refused:
             delay = self._backoff.delay()
-            self._timer = self._clock.callLater(delay, self._retry, session)
+            self._timer = steady(self._clock).callLater(delay, self._retry, session)
 
     def _retry(self, session: ISession) -> None:
         self._timer = None

@@ -15,6 +15,7 @@ from .._util.awaitables import call_logged
 from .._util.backoff import Backoff
 from .._util.failures import without_frames
 from .._util.limits import MAX_BODY_SIZE
+from .._util.steady_clock import steady
 from .._util.timeouts import sleep, with_timeout
 from ..entity import Queue
 from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
@@ -123,7 +124,7 @@ class Subscription:
         self.running = not self._ended
         if self.running:
             self.last_error = None
-        self._since = self._channel.connection.clock.seconds()
+        self._since = steady(self._channel.connection.clock).seconds()
 
     def channel_lost(self) -> None:
         """Its session channel is gone; it will be started on the next."""

@@ -8,12 +8,12 @@ wait so long that the broker hangs up, and sends all again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock
+
+from .._util.steady_clock import steady
 
 TURN_SECONDS: Final = 0.05
 """Seconds of handling after which the rest waits for the next turn."""
@@ -40,9 +40,7 @@ class TurnBudget:
         self.spent = 0.0
         self._waiting: dict[Callable[[], None], None] = {}
         self.is_used_up = False
-        self.now: Callable[[], float] = (
-            clock.seconds if isinstance(clock, Clock) else time.monotonic
-        )
+        self.now: Callable[[], float] = steady(clock).seconds
 
     def use_up(self) -> None:
         """Let further messages wait for the next turn."""

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._util.steady_clock import steady
 from .._util.timeouts import CLOSE_TIMEOUT, with_timeout
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
@@ -148,7 +149,7 @@ class ServiceRun:
 
     @inlineCallbacks
     def _let_finish(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
-        clock = self.connection.clock
+        clock = steady(self.connection.clock)
         deadline = clock.seconds() + timeout
         self._tell_working(timeout)
         soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
