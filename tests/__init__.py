@@ -7,3 +7,11 @@ need RabbitMQ 4 or a cluster; C{contract} and C{conformance}, the suites that ev
 transport has to pass; C{scenarios}, what was recorded from RabbitMQ; C{documentation}
 and C{packaging}; and C{support}, the helpers.
 """
+
+from hypothesis import HealthCheck, settings
+
+# How long an example takes, and how many there are in a second, is the machine's affair.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")

@@ -209,7 +209,7 @@ class Channel(ChannelConsumers):
         """What brokers and networks do needs no traceback; what we do wrong does."""
         if failure.check(KombuError):
             text = "Channel cannot be opened; trying again: {error}"
-            self._log.error(text, error=failure.value)
+            self._log.error(text, error=str(failure.value))
         else:
             self._log.failure("Channel cannot be opened; trying again", failure)
 
@@ -243,7 +243,9 @@ class Channel(ChannelConsumers):
         self.publisher.channel_down(error)
         if self._is_needed:
             if not isinstance(error, SessionLost):
-                self._log.warn("Channel lost, opening another: {error}", error=error)
+                self._log.warn(
+                    "Channel lost, opening another: {error}", error=str(error)
+                )
             self._ensure_coming_up()
 
     def _refused_by(self, message: PublishRequest, error: Exception) -> None:

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
+from .._util.shown import printable
 from .._util.steady_clock import steady
 from .._util.waiters import Waiters
 from ..exceptions import (
@@ -239,7 +240,9 @@ class Reconnector:
 
     def _log_failed(self, parameters: Parameters, error: Exception) -> None:
         self._log.warn(
-            "Connecting to {url} failed: {error}", url=parameters.as_uri(), error=error
+            "Connecting to {url} failed: {error}",
+            url=parameters.as_uri(),
+            error=str(error),
         )
 
     def _error_to_report(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
@@ -311,7 +314,7 @@ class Reconnector:
         self._log.warn(
             "No connection to {url}: {error}; next attempt in {delay:.1f} s",
             url=self._place.as_uri(),
-            error=error,
+            error=str(error),
             delay=delay,
         )
         self._timer = self._steady.callLater(delay, self._connect)
@@ -357,7 +360,9 @@ class Reconnector:
 
     def blocked(self, reason: str) -> None:
         """The broker is in alarm."""
-        self._log.warn("The broker blocks publishing: {reason}", reason=reason)
+        self._log.warn(
+            "The broker blocks publishing: {reason}", reason=printable(reason)
+        )
         self.blocked_reason = reason or "no reason given"
         self._flow(False)
 

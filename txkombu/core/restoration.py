@@ -73,7 +73,7 @@ class Restoration:
 
     def _failed(self, failure: Failure) -> None:
         """The session is lost; its successor restores everything."""
-        self._log.debug("Restoring ended: {error}", error=failure.value)
+        self._log.debug("Restoring ended: {error}", error=str(failure.value))
 
     def lost(self) -> None:
         """Note that the session is lost."""

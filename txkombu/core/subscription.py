@@ -194,7 +194,7 @@ class Subscription:
             "Consumer {tag!r} of queue {queue!r} was ended: {error}",
             tag=self.tag,
             queue=self.queue.name,
-            error=error,
+            error=str(error),
         )
         if self._on_cancel is not None:
             call_logged("on_cancel", self._on_cancel, self.tag, error)
@@ -246,7 +246,7 @@ class Subscription:
             "it tries again",
             tag=self.tag,
             queue=self.queue.name,
-            error=failure.value,
+            error=str(failure.value),
         )
         self._restart_later()
 

@@ -430,7 +430,7 @@ class Topology:
 
     def _log_refused(self, what: str, error: Exception) -> None:
         self._log.error(
-            "The broker refused to restore {what}: {error}", what=what, error=error
+            "The broker refused to restore {what}: {error}", what=what, error=str(error)
         )
 
 

@@ -140,7 +140,7 @@ class ConsumerService(Service):
         self._log.critical(
             "{factory} makes no consumer: {error}",
             factory=safe_repr(factory),
-            error=error,
+            error=str(error),
         )
         self.halt(error)
 

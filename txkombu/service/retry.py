@@ -96,7 +96,7 @@ def _tell(what: str, error: Exception, backoff: Backoff) -> float:
         "{what} failed: {kind}: {error}; next attempt in {delay:.1f} s",
         what=what,
         kind=type(error).__name__,
-        error=error,
+        error=str(error),
         delay=delay,
     )
     return delay

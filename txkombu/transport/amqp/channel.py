@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pamqp import commands
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.failures import without_frames
 from ...exceptions import BrokerError, ConsumerCancelled
 from ...interfaces import (
     Delivery,
@@ -346,7 +348,11 @@ class AmqpSessionChannel(ChannelState):
         try:
             consumer.on_delivery(delivery)
         except Exception:
-            self._log.failure("{callback} failed", callback=consumer.on_delivery)
+            self._log.failure(
+                "{callback} failed",
+                without_frames(Failure()),
+                callback=consumer.on_delivery,
+            )
 
     def _hand_back(self, tag: int) -> None:
         if self._expect(tag):

@@ -29,7 +29,9 @@ from pamqp import commands
 from pamqp.base import Frame as Method
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ..._util.failures import without_frames
 from ..._util.waiters import Waiters
 from ...exceptions import BrokerError, ChannelClosed, DecodeError, ProtocolError
 from ...interfaces import Delivery, ISessionChannelListener, Properties, Returned
@@ -258,7 +260,9 @@ class ChannelState(TopologyOperations):
         try:
             callback(what)
         except Exception:
-            self._log.failure("{callback} failed", callback=callback)
+            self._log.failure(
+                "{callback} failed", without_frames(Failure()), callback=callback
+            )
 
     # --- the end -------------------------------------------------------------
 

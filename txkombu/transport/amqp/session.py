@@ -37,6 +37,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.failures import without_frames
 from ...exceptions import (
     BrokerError,
     ConnectError,
@@ -402,7 +403,9 @@ class AmqpSession(WireProtocol):
         try:
             callback(*what)
         except Exception:
-            self._log.failure("{callback} failed", callback=callback)
+            self._log.failure(
+                "{callback} failed", without_frames(Failure()), callback=callback
+            )
 
     def _silent(self) -> None:
         note = self._heartbeat.note_of_stall()

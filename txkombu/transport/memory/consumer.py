@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from twisted.python.failure import Failure
+
+from ..._util.failures import without_frames
 from ...interfaces import Delivery
 from .events import Termination, _log
 from .interfaces import ConsumerHost, Source
@@ -188,7 +191,11 @@ class DeliveryEvent:
         try:
             consumer.on_delivery(self.delivery())
         except Exception:
-            _log.failure("on_delivery of {consumer} failed", consumer=consumer)
+            _log.failure(
+                "on_delivery of {consumer} failed",
+                without_frames(Failure()),
+                consumer=consumer,
+            )
 
     def fail(self, death: Termination) -> None:
         """It went back to its queue when the channel died."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ..._util.failures import without_frames
 from ...exceptions import (
     BrokerError,
     ChannelClosed,
@@ -187,7 +189,7 @@ class Notification:
         try:
             self._tell(self._argument)
         except Exception:
-            _log.failure("{tell} failed", tell=self._tell)
+            _log.failure("{tell} failed", without_frames(Failure()), tell=self._tell)
 
     def fail(self, death: Termination) -> None:
         """No one is there any more to be told."""

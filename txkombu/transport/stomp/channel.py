@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.failures import without_frames
 from ..._util.waiters import Waiters
 from ...exceptions import ChannelClosed, ContentTooLarge, NotSupported
 from ...interfaces import (
@@ -466,4 +468,6 @@ class StompChannel(StompTopologyChannel):
         try:
             callback(what)
         except Exception:
-            self._log.failure("{callback} failed", callback=callback)
+            self._log.failure(
+                "{callback} failed", without_frames(Failure()), callback=callback
+            )

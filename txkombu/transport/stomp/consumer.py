@@ -33,6 +33,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.failures import without_frames
 from ..._util.waiters import Waiters
 from ...exceptions import SessionLost
 from ...interfaces import Delivery
@@ -207,7 +208,11 @@ class StompConsumer(MessageHolder):
         try:
             self._on_delivery(self._dialect.delivery(frame, number, self.tag))
         except Exception:
-            self._log.failure("{callback} failed", callback=self._on_delivery)
+            self._log.failure(
+                "{callback} failed",
+                without_frames(Failure()),
+                callback=self._on_delivery,
+            )
 
     @property
     def _may_give_back(self) -> bool:
@@ -338,7 +343,11 @@ class StompConsumer(MessageHolder):
         try:
             self._on_cancelled(error)
         except Exception:
-            self._log.failure("{callback} failed", callback=self._on_cancelled)
+            self._log.failure(
+                "{callback} failed",
+                without_frames(Failure()),
+                callback=self._on_cancelled,
+            )
 
     def end(self) -> None:
         """The channel is over."""

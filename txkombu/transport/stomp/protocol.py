@@ -37,6 +37,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.failures import without_frames
 from ...exceptions import (
     BrokerError,
     ConnectError,
@@ -355,7 +356,9 @@ class StompProtocol(ClosingProtocol):
             try:
                 subscription[0](frame)
             except Exception:
-                self._log.failure("handing a message out failed")
+                self._log.failure(
+                    "handing a message out failed", without_frames(Failure())
+                )
 
     def _take_error(self, frame: Frame) -> None:
         cancellation = cancellation_of(frame)
@@ -427,7 +430,9 @@ class StompProtocol(ClosingProtocol):
         try:
             callback(*what)
         except Exception:
-            self._log.failure("{callback} failed", callback=callback)
+            self._log.failure(
+                "{callback} failed", without_frames(Failure()), callback=callback
+            )
 
     # --- the end -------------------------------------------------------------
 

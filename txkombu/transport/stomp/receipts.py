@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..._util.failures import without_frames
+
 Waiter = Callable[["Exception | None"], object]
 
 
@@ -61,7 +63,9 @@ class Receipts:
             try:
                 waiter(error)
             except Exception:
-                self._log.failure("{waiter} failed", waiter=waiter)
+                self._log.failure(
+                    "{waiter} failed", without_frames(Failure()), waiter=waiter
+                )
             return
         deferred = self._deferreds.pop(number, None)
         if deferred is None:

@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.failures import without_frames
 from ..._util.waiters import Waiters
 from ...exceptions import ConsumerCancelled, SessionLost
 from ...interfaces import (
@@ -296,7 +297,9 @@ class StompSession:
         try:
             callback(*what)
         except Exception:
-            self._log.failure("{callback} failed", callback=callback)
+            self._log.failure(
+                "{callback} failed", without_frames(Failure()), callback=callback
+            )
 
     # --- ISocketOwner --------------------------------------------------------
 
