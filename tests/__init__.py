@@ -10,7 +10,7 @@ and C{packaging}; and C{support}, the helpers.
 
 from hypothesis import HealthCheck, settings
 
-# How long an example takes, and how many there are in a second, is the machine's affair.
+# How long examples take says more of the machine than of us.
 settings.register_profile(
     "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ._util.timeouts import with_timeout
-from .core.channel import ChannelLender
+from .core.lending import ChannelLender
 from .entity import Exchange, Queue
 from .exceptions import NotSupported, OperationTimeout
 from .message import Message

@@ -183,29 +183,6 @@ class RefusedTests(ApartTestCase):
         self.got.pop(0)
         self.received()
 
-    def test_paused(self) -> None:
-        """It pauses with the others."""
-        self.come_back()
-        self.received()
-        self.channel.pause(self)
-        self.publish("later", TAKEN)
-        self.assertEqual(self.got, [])
-        self.channel.resume(self)
-        self.flush()
-        self.assertEqual(self.received(), ["later"])
-
-    def test_paused_before(self) -> None:
-        """It is paused if its channel was when it was set apart."""
-        self.consuming(TAKEN)
-        self.channel.pause(self)
-        self.result_of(self.lose_it_to_another().close())
-        self.wait(31)
-        self.publish("later", TAKEN)
-        self.assertEqual(self.got, [])
-        self.channel.resume(self)
-        self.flush()
-        self.assertEqual(self.received(), ["later"])
-
 
 class StartingTests(ApartTestCase):
     """One is refused when it is first started, and tried again by its owner."""

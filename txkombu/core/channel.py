@@ -9,7 +9,7 @@ up to its timeout.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import (
     Deferred,
@@ -29,7 +29,6 @@ from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.validation import check_count
 from .._util.waiters import SharedClose, Waiters
 from ..entity import Queue
-from ..entity.base import no_channel
 from ..exceptions import (
     ChannelClosed,
     ConnectionClosed,
@@ -217,8 +216,6 @@ class Channel(ChannelConsumers):
         self._session_channel = opened
         self._unacked = UnackedMessages(opened, self.memory)
         self._up_since = steady(self._clock).seconds()
-        if self._paused_by:
-            opened.pause_delivery()
         self._open.fire(opened)
 
     @inlineCallbacks
@@ -501,25 +498,3 @@ class Channel(ChannelConsumers):
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open" if self.is_open else "not open"
         return f"<Channel of {self.connection.current_uri()}, {state}>"
-
-
-class ChannelLender(Protocol):
-    """A channel, or a connection, which opens one for who asks."""
-
-    def lend_channel(self) -> tuple[Channel, bool]:
-        """@return: a channel, and whether it has to be closed with what uses it."""
-
-
-def lent_channel(channel: ChannelLender) -> tuple[Channel, bool]:
-    """
-    What a producer or consumer works on: the channel it was given, or a new
-    one of the connection it was given.
-
-    @return: the channel, and whether it has to be closed with what uses it.
-    @raise TypeError: it is neither.
-    """
-    lend = getattr(channel, "lend_channel", None)
-    if lend is None:
-        raise no_channel(channel)
-    found: tuple[Channel, bool] = lend()
-    return found

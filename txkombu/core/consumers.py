@@ -43,7 +43,6 @@ class ChannelConsumers(EntityOperations):
         self._clock = clock
         self._subscriptions: dict[str, Subscription] = {}
         self._tags = 0
-        self._paused_by: set[object] = set()
         self.memory = DecodedMemory()
         self._isolated = IsolatedChannels()
         self._is_isolated = False
@@ -185,7 +184,6 @@ class ChannelConsumers(EntityOperations):
         channel = self.connection.new_channel()
         channel._is_isolated = True
         channel.memory = self.memory
-        channel._paused_by.update(self._paused_by)
         return channel
 
     def basic_cancel(self, consumer_tag: str) -> Deferred[None]:
@@ -231,21 +229,3 @@ class ChannelConsumers(EntityOperations):
         for subscription in self._subscriptions.values():
             if subscription.queue.name == old:
                 subscription.queue.name = new
-
-    def pause(self, who: object) -> None:
-        """Read no more deliveries until C{who} calls L{resume}."""
-        first = not self._paused_by
-        self._paused_by.add(who)
-        for channel in self._isolated:
-            channel.pause(who)
-        if first and self._session_channel is not None:
-            self._session_channel.pause_delivery()
-
-    def resume(self, who: object) -> None:
-        """Undo L{pause}."""
-        for channel in self._isolated:
-            channel.resume(who)
-        if who in self._paused_by:
-            self._paused_by.discard(who)
-            if not self._paused_by and self._session_channel is not None:
-                self._session_channel.resume_delivery()

@@ -16,8 +16,8 @@ from .._util.limits import MAX_BODY_SIZE
 from .._util.log_limit import LogLimit
 from .._util.validation import check_auto_declare, check_callable, check_count
 from .._util.waiters import SharedClose, Waiters
-from ..core.channel import ChannelLender, lent_channel
 from ..core.consumers import PREFETCH
+from ..core.lending import ChannelLender, lent_channel
 from ..entity import Queue
 from ..exceptions import DecodeError, NotSupported
 from ..message import Message

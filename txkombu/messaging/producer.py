@@ -32,7 +32,7 @@ from .._util.validation import (
 )
 from .._util.waiters import Waiters
 from ..compression import compress, is_beyond_ratio, may_be_true
-from ..core.channel import ChannelLender, lent_channel
+from ..core.lending import ChannelLender, lent_channel
 from ..core.publish_request import PublishRequest
 from ..entity import Exchange, Queue, as_exchange
 from ..exceptions import KombuError, NotSupported, Unroutable
