@@ -33,6 +33,7 @@ REQUIRED = {
     "pamqp",
     "pyopenssl",
     "pyyaml",
+    "service_identity",
     "stompest",
     "twisted",
     "txamqp",

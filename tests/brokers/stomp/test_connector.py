@@ -343,7 +343,7 @@ class ActiveMQTests(Shared, Live):
         trusting = attrs.evolve(parse_url(self.broker.tls_url), tls=TLSOptions())
         opening = Connector(trusting, None, self.reactor).open(self.owner)
         error = await self.assertFailure(opening, ConnectError)
-        self.assertIn("name the authority that signed it", str(error))
+        self.assertIn("name the one that signed it", str(error))
 
     async def test_plain_to_tls(self) -> None:
         """A port that is encrypted takes no plain login, and says so."""

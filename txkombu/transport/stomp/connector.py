@@ -17,7 +17,6 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
-    wrapClientTLS,
 )
 from twisted.internet.interfaces import (
     IProtocol,
@@ -30,7 +29,6 @@ from zope.interface import implementer
 from ...exceptions import AuthenticationFailed, ConnectError
 from ..connect import check_credentials, connect
 from ..endpoints import place_of
-from ..tls import tls_for
 from .protocol import IProtocolOwner, StompProtocol
 
 if TYPE_CHECKING:
@@ -103,8 +101,8 @@ class Connector:
 @implementer(IStreamClientEndpoint)
 class _PeerEndpoint:
     """
-    One address, which is not looked up.  The certificate there is to be for the host's
-    name all the same.
+    One address, which is not looked up.  TLS comes on top, as with an endpoint that a
+    user gives: the certificate there is to be for the host's name all the same.
     """
 
     def __init__(
@@ -118,22 +116,13 @@ class _PeerEndpoint:
         self._clock = clock
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        endpoint = self._plain()
-        tls, hostname = self._parameters.tls, self._parameters.hostname
-        if tls is not None:
-            endpoint = wrapClientTLS(tls_for(tls, hostname), endpoint)
-        connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
-        return connecting
-
-    def _plain(self) -> IStreamClientEndpoint:
         kind: Any = TCP4ClientEndpoint
         if isinstance(self._peer, IPv6Address):
             kind = TCP6ClientEndpoint
         timeout = self._parameters.connect_timeout
-        made: IStreamClientEndpoint = kind(
-            self._clock, self._peer.host, self._peer.port, timeout
-        )
-        return made
+        endpoint = kind(self._clock, self._peer.host, self._peer.port, timeout)
+        connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
+        return connecting
 
     def __repr__(self) -> str:
         return f"{place_of(self._parameters, None)} ({self._peer.host})"
