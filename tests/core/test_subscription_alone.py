@@ -179,7 +179,7 @@ class UsersCodeTests(SubscriptionTestCase):
 
             self.consume()._on_cancel = on_cancel
             self.cancel_by_broker()
-            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError, kind)), 1)
             self.clock.advance(1)
             self.assertConsumes()
             self.end()

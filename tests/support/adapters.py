@@ -74,7 +74,7 @@ class Borrowed:
     def setUp(self) -> None:
         adapter, case = self.adapter, cast("Any", self)
         instead: dict[str, Callable[..., Any]] = {
-            "AmqpSession": adapter.session,
+            "NativeSession": adapter.session,
             "AmqpTransport": adapter.transport,
             "BrokerConnection": adapter.connection,
             "Peer": adapter.peer,
