@@ -21,7 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.core.test_turn_budget import TurnClock
 from tests.support.fakes import FakeChannel, delivery
 from txkombu._util.awaitables import as_deferred
-from txkombu.core.decoded_memory import DecodedMemory
+from txkombu._util.limits import MAX_BODY_SIZE
+from txkombu.core.decoded_memory import BODIES, DecodedMemory
 from txkombu.core.turn_budget import TurnBudget
 from txkombu.core.unacked import UnackedMessages
 from txkombu.message import Message
@@ -835,6 +836,48 @@ class SlowHandlerTests(DispatcherTestCase):
         for _ in range(3):
             self.clock.turn()
         self.assertEqual(self.begun, list(range(1, 9)))
+
+
+class MemoryTests(DispatcherTestCase):
+    """Messages that become large."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.memory = DecodedMemory()
+        self.budget = TurnBudget(Clock())
+        self.dispatcher = Dispatcher(
+            0, self.budget, self.memory, self.on_failure, self.on_handled
+        )
+
+    def fill(self, message: Message) -> Deferred[None]:
+        """Become too large, and take time."""
+        self.memory.hold(BODIES * MAX_BODY_SIZE + 1)
+        return self.slow(message)
+
+    def empty(self) -> None:
+        """Settle that."""
+        self.memory.let_go(BODIES * MAX_BODY_SIZE + 1)
+
+    def test_handlers(self) -> None:
+        """While the memory is full no handler begins; then they go on in order."""
+        self.dispatcher.set_handler(self.fill)
+        self.deliver(1, 2, 3)
+        self.assertEqual(self.began, [1])
+        self.pending[0].callback(None)
+        self.assertEqual(self.began, [1], "it is not settled yet")
+        self.empty()
+        self.assertEqual(self.began, [1, 2])
+        self.empty()
+        self.assertEqual(self.began, [1, 2, 3])
+
+    def test_takers(self) -> None:
+        """Messages are not given to who iterates either."""
+        self.memory.hold(BODIES * MAX_BODY_SIZE + 1)
+        self.deliver(1)
+        taking = self.dispatcher.take_message()
+        self.assertNoResult(taking)
+        self.empty()
+        self.assertEqual(self.successResultOf(taking).delivery_tag, 1)
 
 
 class ClosedTests(DispatcherTestCase):

@@ -1,0 +1,127 @@
+"""
+What the unsettled messages of a channel hold decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.fakes import FakeChannel
+from txkombu._util.limits import MAX_BODY_SIZE
+from txkombu.core.decoded_memory import BODIES, DecodedMemory
+from txkombu.core.unacked import UnackedMessages
+from txkombu.interfaces import Delivery
+from txkombu.message import Message
+
+LIMIT = BODIES * MAX_BODY_SIZE
+
+
+class DecodedMemoryTests(SynchronousTestCase):
+    """The count itself."""
+
+    def setUp(self) -> None:
+        self.memory = DecodedMemory()
+        self.resumed: list[str] = []
+
+    def test_full(self) -> None:
+        """Beyond its limit it is full, and who waits goes on when it is not."""
+        self.memory.hold(LIMIT)
+        self.assertFalse(self.memory.is_full)
+        with capturedLogs() as logged:
+            self.memory.hold(1)
+            self.memory.let_go(1)
+            self.memory.hold(1)
+        self.assertEqual(len(logged), 1, "it is told once")
+        self.assertTrue(self.memory.is_full)
+        self.memory.when_room(lambda: self.resumed.append("a"))
+        self.memory.let_go(1)
+        self.assertEqual((self.memory.is_full, self.resumed), (False, ["a"]))
+        self.memory.let_go(LIMIT)
+        self.assertEqual(self.resumed, ["a"])
+
+    def test_larger_bodies(self) -> None:
+        """A consumer that allows larger bodies has room for several; none takes it."""
+        self.memory.allow(10 * MAX_BODY_SIZE)
+        self.memory.allow(1)
+        self.memory.hold(10 * LIMIT)
+        self.assertFalse(self.memory.is_full)
+
+
+class MessageTests(SynchronousTestCase):
+    """What messages count as."""
+
+    def setUp(self) -> None:
+        self.memory = DecodedMemory()
+        self.unacked = UnackedMessages(FakeChannel(), self.memory)
+        self.held = 0
+        self.patch(DecodedMemory, "hold", lambda memory, size: self.change(size))
+        self.patch(DecodedMemory, "let_go", lambda memory, size: self.change(-size))
+
+    def change(self, size: int) -> None:
+        """Count."""
+        self.held += size
+
+    def message(self, body: bytes, kind: str, no_ack: bool = False) -> Message:
+        """Make a message with that body."""
+        properties = {"content_type": kind, "content_encoding": "utf-8"}
+        delivery = Delivery(1, "tag", False, "", "q", body, properties)
+        return Message(delivery, self.unacked, acks_at_begin=no_ack)
+
+    def test_decoded(self) -> None:
+        """A value counts as more than its text, once, until it is settled."""
+        body = b"[" + b"1," * 5000 + b"1]"
+        message = self.message(body, "application/json")
+        self.assertEqual(self.held, 0)
+        self.assertEqual(len(message.payload), 5001)  # type: ignore[arg-type]  # a list
+        message.decode()
+        self.assertGreater(self.held, len(body))
+        message.ack()
+        self.assertEqual(self.held, 0)
+
+    def test_text(self) -> None:
+        """A text counts as itself."""
+        message = self.message(b"x" * 10_000, "text/plain")
+        self.assertEqual(len(str(message.payload)), 10_000)
+        self.assertEqual(self.held, 10_000)
+        message.reject()
+        self.assertEqual(self.held, 0)
+
+    def test_small(self) -> None:
+        """Small messages are not counted."""
+        self.assertEqual(self.message(b'"x"', "application/json").payload, "x")
+        self.assertEqual(self.held, 0)
+
+    def test_settled_before(self) -> None:
+        """What was settled before it is decoded does not count."""
+        message = self.message(b"x" * 10_000, "text/plain")
+        message.ack()
+        self.assertEqual(len(str(message.payload)), 10_000)
+        self.assertEqual(self.held, 0)
+
+    def test_every_end(self) -> None:
+        """However a message goes, it counts no more."""
+        ends: list[Callable[[Message], object]] = [
+            lambda message: message.ack(multiple=True),
+            lambda message: message.nack(),
+            lambda message: message.requeue(),
+            lambda message: self.unacked.forget(),
+            lambda message: self.unacked.lose("tag"),
+            lambda message: self.unacked.die(),
+        ]
+        for end in ends:
+            message = self.message(b"x" * 10_000, "text/plain")
+            self.assertEqual(len(str(message.payload)), 10_000)
+            end(message)
+            self.assertEqual(self.held, 0)
+
+    def test_no_ack(self) -> None:
+        """One without acks counts until its handler is done with it."""
+        message = self.message(b"x" * 10_000, "text/plain", no_ack=True)
+        message.begin()
+        self.assertEqual(len(str(message.payload)), 10_000)
+        self.assertEqual(self.held, 10_000)
+        message.let_go()
+        self.assertEqual(self.held, 0)
