@@ -117,7 +117,7 @@ class Dispatcher:
             self._handle(message)
         elif self._closed:
             self._hand_back(message)
-        elif self._takers and self._may_hand_out():
+        elif self._takers and not self._waiting and self._may_hand_out():
             self._give(self._takers.popleft(), message)
         else:
             self._drop_returned()
