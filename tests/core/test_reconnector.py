@@ -414,7 +414,8 @@ class AlternatesTests(KeeperTestCase):
                     self.attempt.fail(each)
             self.assertIs(self.failureResultOf(waiting).value, failures[told])
             self.assertEqual(
-                {event["error"] for event in events} | {failures[told]}, {*failures}
+                {event["error"] for event in events} | {str(failures[told])},
+                {str(each) for each in failures},
             )
 
     def test_refused_by_some(self) -> None:

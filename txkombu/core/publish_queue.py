@@ -117,17 +117,23 @@ class PublishQueue:
         @return: fires with the broker's verdict, or, without confirm, when
             the socket has taken it.  Fails with L{OperationTimeout} at its
             deadline, whether or not it was sent until then; with
-            L{BackpressureError} if too much waits already; or as
+            L{BackpressureError} if too much waits already; with C{TypeError} or
+            C{ValueError} if the transport cannot express a property; or as
             C{ISessionChannel.basic_publish} does.
-        @raise TypeError: the transport cannot express a property.  Only where
-            it is sent at once; what waited here fails with it.
-        @raise ValueError: the same for one that is out of range.
         """
         if self._closed is not None:
             return fail(self._closed)
         if not self._pending and self._has_room(message):
-            return self._send(message)
+            return self._try_to_send(message)
         return self._wait_here(message)
+
+    def _try_to_send(self, message: PublishRequest) -> Deferred[None]:
+        """Send it; what is wrong with it fails it, now as after a wait."""
+        try:
+            return self._send(message)
+        except Exception:
+            self._deadlines.discard(message, message.timeout)
+            return fail()
 
     @property
     def is_ready(self) -> bool:
@@ -308,12 +314,7 @@ class PublishQueue:
         assert message.done is not None
         if not message.confirm:
             self._deadlines.discard(message, message.timeout)
-        try:
-            sending = self._send(message)
-        except Exception:
-            self._deadlines.discard(message, message.timeout)
-            sending = fail()
-        sending.addBoth(_pass_on, message.done)
+        self._try_to_send(message).addBoth(_pass_on, message.done)
 
     def _tell_idle(self) -> None:
         if self._idle and not self._is_busy():
