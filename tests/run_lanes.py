@@ -51,14 +51,11 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
     ),
     "amqp": (
         "tests.brokers.amqp",
-        "tests.brokers.conformance.test_pika",
         "tests.brokers.conformance.test_rabbitmq",
         "tests.brokers.conformance.test_txamqp",
-        "tests.brokers.contract.test_pika",
         "tests.brokers.contract.test_rabbitmq",
         "tests.brokers.contract.test_txamqp",
         "tests.brokers.recovery.test_rabbitmq",
-        "tests.brokers.test_scenarios",
     ),
     "stomp-rabbitmq": (
         "tests.brokers.conformance.test_stomp_rabbitmq",
@@ -69,7 +66,9 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.test_benchmarks",
     ),
     "activemq": (
+        "tests.brokers.conformance.test_pika",
         "tests.brokers.conformance.test_stomp_activemq",
+        "tests.brokers.contract.test_pika",
         "tests.brokers.contract.test_stomp_activemq",
         "tests.brokers.documentation",
         "tests.brokers.stomp.activemq",
@@ -79,6 +78,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.stomp.test_neighbours",
         "tests.brokers.stomp.test_tls",
         "tests.brokers.test_activemq_process",
+        "tests.brokers.test_scenarios",
     ),
 }
 """What each lane runs; together they are all tests but C{tests.further_brokers}."""
