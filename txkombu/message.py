@@ -21,6 +21,8 @@ _LIGHT = 4096
 """Bytes of a body that need not be counted when it is decoded."""
 _GROWTH = 16
 """How many times as large as its text a decoded value may be taken for."""
+_COMPRESSED_GROWTH = 64
+"""The same for a text that was compressed: an empty list takes one byte in msgpack."""
 _NOT_COMPRESSED = frozenset({None, "binary"})
 """Content encodings that, with utf-8, nearly all messages have."""
 
@@ -211,8 +213,9 @@ class Message:
         if memory is None or self._held or self._state:
             return
         if not isinstance(value, str | bytes):
-            most = value_limit(len(self._delivery.body), self._max_body_size)
-            size = min(size * _GROWTH, most)
+            arrived = len(self._delivery.body)
+            growth = _COMPRESSED_GROWTH if size > arrived else _GROWTH
+            size = min(size * growth, value_limit(arrived, self._max_body_size))
         self._held = size
         memory.hold(size)
         self._memory = memory
