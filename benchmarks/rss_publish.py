@@ -38,20 +38,20 @@ class Watcher:
 
     def __init__(self, connection: BrokerConnection) -> None:
         self._connection = connection
-        self.before = self.most = memory("VmRSS")
+        self.before = self.maximum = memory("VmRSS")
         self.blocked = 0
         self._ticks = LoopingCall(self._look)
         self._ticks.start(TICK)
 
     def _look(self) -> None:
-        self.most = max(self.most, memory("VmRSS"))
+        self.maximum = max(self.maximum, memory("VmRSS"))
         if self._connection.blocked_reason:
             self.blocked += 1
 
     def stop(self) -> dict[str, float]:
         """What was seen: bytes that it grew by, and seconds in the alarm."""
         self._ticks.stop()
-        grown = max(self.most, memory("VmHWM")) - self.before
+        grown = max(self.maximum, memory("VmHWM")) - self.before
         return {"grown": grown, "blocked": self.blocked * TICK}
 
 

@@ -169,19 +169,19 @@ def _most_of_ratio(size: int, limit: int) -> int:
     return max(size * _RATIO, _ANY_RATIO, limit // _ANY_RATIO_SHARE)
 
 
-def _too_large(size: int, most: int, limit: int) -> str:
-    text = f"is larger than {most} bytes when decompressed"
-    if most < limit:
+def _too_large(size: int, maximum: int, limit: int) -> str:
+    text = f"is larger than {maximum} bytes when decompressed"
+    if maximum < limit:
         text = f"of {size} bytes {text}, a thousand times its size and more"
     return f"{text}: raise max_body_size ({limit}) to take it"
 
 
 def _decompress(method: _Method, body: bytes, label: str, limit: int) -> bytes:
-    most = min(limit, _most_of_ratio(len(body), limit))
+    maximum = min(limit, _most_of_ratio(len(body), limit))
     try:
-        plain = method.decompress(body, most)
-        if len(plain) > most:
-            raise _Bad(_too_large(len(body), most, limit))
+        plain = method.decompress(body, maximum)
+        if len(plain) > maximum:
+            raise _Bad(_too_large(len(body), maximum, limit))
     except SerializerNotInstalled:
         raise
     except _Bad as bad:

@@ -106,10 +106,10 @@ class Pipe:
         due, data = self._held.popleft()
         rate = self.way.rate
         if rate:
-            most = max(1, int(rate * _SLICE))
-            if len(data) > most:
-                self._held.appendleft((due, data[most:]))
-                data = data[:most]
+            maximum = max(1, int(rate * _SLICE))
+            if len(data) > maximum:
+                self._held.appendleft((due, data[maximum:]))
+                data = data[:maximum]
             self._next = self._reactor.seconds() + len(data) / rate
         self._size -= len(data)
         return data

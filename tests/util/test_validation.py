@@ -107,8 +107,8 @@ class NumberTests(SynchronousTestCase):
 
     def test_least_milliseconds(self) -> None:
         """A least number of milliseconds can be asked for."""
-        self.assertEqual(milliseconds("it", 0.001, least=1), 1)
-        error = self.assertRaises(ValueError, milliseconds, "it", 0.0005, least=1)
+        self.assertEqual(milliseconds("it", 0.001, minimum=1), 1)
+        error = self.assertRaises(ValueError, milliseconds, "it", 0.0005, minimum=1)
         self.assertEqual(str(error), "it must be at least 1 ms, not 0.0005 s")
 
 

@@ -98,7 +98,7 @@ def check_bool(what: str, value: object) -> bool:
 
 
 def check_count(
-    what: str, value: object, least: int = 0, most: int | None = None
+    what: str, value: object, minimum: int = 0, maximum: int | None = None
 ) -> int | None:
     """
     @raise TypeError: it is neither an int nor None.
@@ -108,8 +108,8 @@ def check_count(
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be an int, not {kind_of(value)}")
-    if value < least or (most is not None and value > most):
-        limits = f"at least {least}" if most is None else f"{least} to {most}"
+    if value < minimum or (maximum is not None and value > maximum):
+        limits = f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
         raise ValueError(f"{what} must be {limits}, not {value}")
     return value
 
@@ -126,18 +126,18 @@ def check_seconds(what: str, value: object) -> float:
     return value
 
 
-def milliseconds(what: str, seconds: object, least: int = 0) -> int | None:
+def milliseconds(what: str, seconds: object, minimum: int = 0) -> int | None:
     """
     Seconds as whole milliseconds, None as None.
 
     @raise TypeError: it is no number.
-    @raise ValueError: it is negative, not finite, or below C{least} ms.
+    @raise ValueError: it is negative, not finite, or below C{minimum} ms.
     """
     if seconds is None:
         return None
     whole = int(round(check_seconds(what, seconds) * 1000, 6))
-    if whole < least:
-        raise ValueError(f"{what} must be at least {least} ms, not {seconds} s")
+    if whole < minimum:
+        raise ValueError(f"{what} must be at least {minimum} ms, not {seconds} s")
     return whole
 
 

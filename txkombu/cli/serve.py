@@ -47,9 +47,9 @@ def serve(options: Options) -> int:
     return Server(service_of(options), reactor, options.shutdown_timeout).run()
 
 
-def log_to_stderr(least: str) -> None:
+def log_to_stderr(minimum: str) -> None:
     """Log there from the level of this name; leave what programs print alone."""
-    wanted = LogLevelFilterPredicate(LogLevel.levelWithName(least))
+    wanted = LogLevelFilterPredicate(LogLevel.levelWithName(minimum))
     observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [wanted])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 

@@ -154,7 +154,7 @@ class Queue(Entity):
 
     def _all_arguments(self) -> dict[str, object]:
         named: dict[str, object] = {
-            "x-expires": milliseconds("expires", self.expires, least=1),
+            "x-expires": milliseconds("expires", self.expires, minimum=1),
             "x-message-ttl": milliseconds("message_ttl", self.message_ttl),
             "x-max-length": self.max_length,
             "x-max-length-bytes": self.max_length_bytes,

@@ -99,8 +99,8 @@ def check_size(body: bytes, limit: int) -> None:
     """
     lists = sum(map(body.count, _LISTS))
     each = CONTAINER_SIZE + ELEMENT_SIZE
-    most = len(body) * max(each, ELEMENT_SIZE * lists)
-    if most > limit and _counts_as(body, limit) > limit:
+    maximum = len(body) * max(each, ELEMENT_SIZE * lists)
+    if maximum > limit and _counts_as(body, limit) > limit:
         raise too_many_values(limit)
 
 

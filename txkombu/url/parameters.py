@@ -184,10 +184,10 @@ class Parameters:
 # --- checks ------------------------------------------------------------------
 
 
-def _count(what: str, value: object, least: int, most: int | None = None) -> int:
+def _count(what: str, value: object, minimum: int, maximum: int | None = None) -> int:
     if value is None:
         raise TypeError(f"{what} must be an int, not None")
-    return check_count(what, value, least, most) or 0
+    return check_count(what, value, minimum, maximum) or 0
 
 
 def _port(value: object) -> int:

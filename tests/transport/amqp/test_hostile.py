@@ -257,10 +257,10 @@ class SessionTests(Case):
             before, _ = tracemalloc.get_traced_memory()
             self.peer.session.dataReceived(DELIVER + _content(2**27))
             self.peer.session.dataReceived(b"\x03\x00\x01\x00\x01\xff\xf8abc")
-            _, most = tracemalloc.get_traced_memory()
+            _, maximum = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        self.assertLess(most - before, 100_000)
+        self.assertLess(maximum - before, 100_000)
         self.assertIsNone(self.ended())
         self.finish()
 
@@ -320,10 +320,10 @@ class SizeTests(Case):
         content = bytes(range(256)) * (size // 256 + 1)
         content = content[:size]
         stream = [DELIVER, _content(size)]
-        most = frame_max - 8
+        maximum = frame_max - 8
         stream += [
-            marshal(body.ContentBody(content[start : start + most]), 1)
-            for start in range(0, size, most)
+            marshal(body.ContentBody(content[start : start + maximum]), 1)
+            for start in range(0, size, maximum)
         ]
         sent = b"".join(stream)
         for start in range(0, len(sent), piece):

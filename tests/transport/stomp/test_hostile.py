@@ -280,10 +280,10 @@ class SessionTests(SynchronousTestCase):
         try:
             before, _ = tracemalloc.get_traced_memory()
             self.peer.send(b"MESSAGE\ncontent-length:134217728\n\nabc")
-            _, most = tracemalloc.get_traced_memory()
+            _, maximum = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        self.assertLess(most - before, 100_000)
+        self.assertLess(maximum - before, 100_000)
         self.assertEqual(self.reasons(), [])
         self.finish()
 

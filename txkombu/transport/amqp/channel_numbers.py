@@ -13,13 +13,13 @@ class ChannelNumbers:
     """
     Hands out numbers from 1, the lowest free one first.
 
-    @ivar most: the highest one there may be.
+    @ivar maximum: the highest one there may be.
     """
 
-    __slots__ = ("_free", "_next", "most")
+    __slots__ = ("_free", "_next", "maximum")
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
         self._free: list[int] = []
         self._next = 1
 
@@ -29,9 +29,9 @@ class ChannelNumbers:
         """
         if self._free:
             return heappop(self._free)
-        if self._next > self.most:
+        if self._next > self.maximum:
             raise ResourceError(
-                f"all {self.most} channels of this connection are open; close one, "
+                f"all {self.maximum} channels of this connection are open; close one, "
                 "or open another connection"
             )
         self._next += 1

@@ -71,10 +71,10 @@ class WireProtocol(ClosingProtocol):
         @return: the frame of a method or a header.
         @raise ValueError: it is too large to be sent.
         """
-        most = self.frame_max
-        if most and len(frame) > most:
+        maximum = self.frame_max
+        if maximum and len(frame) > maximum:
             raise ValueError(
-                f"the arguments take a frame of {len(frame)} bytes, at most {most} "
+                f"the arguments take a frame of {len(frame)} bytes, at most {maximum} "
                 "were agreed on with the broker"
             )
         return frame

@@ -72,18 +72,18 @@ class PriorityBacklog(Backlog):
     """
     Waiting messages by priority, the highest first, then by position.
 
-    @ivar most: the highest priority there is; higher ones are taken for it.
+    @ivar maximum: the highest priority there is; higher ones are taken for it.
     """
 
-    __slots__ = ("_lanes", "most")
+    __slots__ = ("_lanes", "maximum")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, maximum: int) -> None:
         super().__init__()
-        self.most = most
+        self.maximum = maximum
         self._lanes: dict[int, Backlog] = {}
 
     def _lane(self, message: BrokerMessage) -> Backlog:
-        priority = min(max(message.priority, 0), self.most)
+        priority = min(max(message.priority, 0), self.maximum)
         lane = self._lanes.get(priority)
         if lane is None:
             self._lanes[priority] = lane = Backlog()

@@ -95,8 +95,8 @@ class MemoryQueue:
         self.touch()
 
     def _backlog(self) -> Backlog:
-        most = self.meaning.max_priority
-        return Backlog() if not most else PriorityBacklog(most)
+        maximum = self.meaning.max_priority
+        return Backlog() if not maximum else PriorityBacklog(maximum)
 
     def _check_quorum(self, declared: Queue) -> None:
         for wrong, what in (
@@ -161,8 +161,8 @@ class MemoryQueue:
 
     def _would_overflow(self, message: BrokerMessage) -> bool:
         meaning, waiting = self.meaning, self.waiting
-        most, size = meaning.max_length, meaning.max_bytes
-        return (most is not None and len(waiting) + 1 > most) or (
+        maximum, size = meaning.max_length, meaning.max_bytes
+        return (maximum is not None and len(waiting) + 1 > maximum) or (
             size is not None and waiting.size + len(message.body) > size
         )
 

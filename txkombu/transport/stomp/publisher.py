@@ -113,9 +113,9 @@ class StompPublisher:
         @raise ContentTooLarge: the broker takes no such body.
         @raise NotSupported: the broker does not take it.
         """
-        most = self._dialect.max_body
-        if len(body) > most:
-            text = f"a body may have {most} bytes, not {len(body)}"
+        maximum = self._dialect.max_body
+        if len(body) > maximum:
+            text = f"a body may have {maximum} bytes, not {len(body)}"
             raise ContentTooLarge(text, about=exchange.name)
         ready = exchange.passive or exchange.no_declare
         key = (exchange.name, exchange.type, ready, routing_key)

@@ -42,19 +42,19 @@ class FactsCase(SynchronousTestCase):
         self.addCleanup(raw.close)
         return raw
 
-    def arrived(self, least: int = 0, raw: Raw | None = None) -> list[RawFrame]:
+    def arrived(self, minimum: int = 0, raw: Raw | None = None) -> list[RawFrame]:
         """What has come, and so much more as has to, and what comes in a moment."""
         raw = raw or self.raw
         found, raw.inbox[:] = raw.inbox[:], []
-        while len(found) < least:
+        while len(found) < minimum:
             found.append(raw.next_frame())
         while (frame := raw.next_frame_within(QUIET)) is not None:
             found.append(frame)
         return found
 
-    def bodies(self, least: int, raw: Raw | None = None) -> list[bytes]:
+    def bodies(self, minimum: int, raw: Raw | None = None) -> list[bytes]:
         """As L{arrived}."""
-        return [frame.body for frame in self.arrived(least, raw)]
+        return [frame.body for frame in self.arrived(minimum, raw)]
 
     def declare(self, destination: str) -> None:
         """Make a physical queue."""
@@ -381,9 +381,9 @@ class HeaderTests(FactsCase):
 
     def test_longest_line(self) -> None:
         """A line of more than 10 KiB ends the connection; our limit does not."""
-        most = 10 * 1024 - len("a:\n")
-        self.assertEqual(self.send({"a": "x" * most}), "RECEIPT")
-        self.raw.send("SEND", {"destination": self.queue, "a": "x" * (most + 9)})
+        maximum = 10 * 1024 - len("a:\n")
+        self.assertEqual(self.send({"a": "x" * maximum}), "RECEIPT")
+        self.raw.send("SEND", {"destination": self.queue, "a": "x" * (maximum + 9)})
         self.assertEqual(self.raw.next_frame().command, "ERROR")
         self.assertRaises(EOFError, self.exhaust)
 

@@ -173,9 +173,13 @@ class WritingTests(SynchronousTestCase):
 
     def test_long_header(self) -> None:
         """A longer line than ActiveMQ takes is refused; what is escaped counts."""
-        most = 10 * 1024 - len("a:\n")
-        lines({"headers": {"a": "x" * most}})
-        for value in ("x" * (most + 1), ":" * (most // 2 + 1), "ü" * (most // 2 + 1)):
+        maximum = 10 * 1024 - len("a:\n")
+        lines({"headers": {"a": "x" * maximum}})
+        for value in (
+            "x" * (maximum + 1),
+            ":" * (maximum // 2 + 1),
+            "ü" * (maximum // 2 + 1),
+        ):
             with self.assertRaisesRegex(ValueError, "a header has a line of"):
                 lines({"headers": {"a": value}})
 

@@ -275,13 +275,13 @@ def _read(
     reader: Callable[[bytes], tuple[int, Any]],
     data: bytes,
     at: int,
-    most: int = maxsize,
+    maximum: int = maxsize,
 ) -> tuple[int, Any]:
     """
-    @param most: how many bytes it has at most; a copy of all that follows, for each
+    @param maximum: how many bytes it has at most; a copy of all that follows, for each
         of thousands of values, would take seconds.
     """
-    rest = data[at : at + most]
+    rest = data[at : at + maximum]
     size, value = reader(rest)
     if size > len(rest):
         raise ValueError("a value is cut short")

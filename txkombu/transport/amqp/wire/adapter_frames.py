@@ -38,8 +38,8 @@ def pieces(body: bytes, frame_max: int) -> list[bytes]:
 
     @param frame_max: the size of a whole frame at most, in bytes.
     """
-    most = frame_max - OVERHEAD
-    return [body[at : at + most] for at in range(0, len(body), most)]
+    maximum = frame_max - OVERHEAD
+    return [body[at : at + maximum] for at in range(0, len(body), maximum)]
 
 
 def frame_size(data: bytes, frame_max: int) -> int:

@@ -101,7 +101,7 @@ class DeliveryReader:
         self._names: _Kept = {}
 
     def read(
-        self, data: bytes, number: int, start: int, stop: int, most: int
+        self, data: bytes, number: int, start: int, stop: int, maximum: int
     ) -> tuple[AmqpDelivery, int] | None:
         """
         Read a delivery from a stream.
@@ -109,7 +109,7 @@ class DeliveryReader:
         @param number: the channel it is for.
         @param start: where the arguments of its method begin.
         @param stop: where the frame of its method ends.
-        @param most: the size of a frame's payload at most.
+        @param maximum: the size of a frame's payload at most.
         @return: it, and where the next frame begins; C{None} if it is not all
             there, or not as it should be.
         """
@@ -124,7 +124,7 @@ class DeliveryReader:
             kind != HEADER
             or channel != number
             or class_id != _CLASS
-            or not _MIN <= size <= most
+            or not _MIN <= size <= maximum
             or header_stop >= end
             or data[header_stop] != _END
         ):
@@ -136,7 +136,7 @@ class DeliveryReader:
             after = begin + length + 1
             if (
                 after > end
-                or length > most
+                or length > maximum
                 or length > self._max_body
                 or _BODY.unpack_from(data, header_stop + 1) != (BODY, number, length)
                 or data[after - 1] != _END

@@ -36,10 +36,10 @@ def body_frames(channel: int, body: bytes, frame_max: int) -> list[bytes]:
 
     @param frame_max: the size of a whole frame at most; 0 is no limit.
     """
-    most = frame_max - OVERHEAD if frame_max else len(body)
-    if len(body) <= most:
+    maximum = frame_max - OVERHEAD if frame_max else len(body)
+    if len(body) <= maximum:
         return [frame(BODY, channel, body)] if body else []
     return [
-        frame(BODY, channel, body[start : start + most])
-        for start in range(0, len(body), most)
+        frame(BODY, channel, body[start : start + maximum])
+        for start in range(0, len(body), maximum)
     ]

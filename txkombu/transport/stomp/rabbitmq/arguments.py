@@ -73,10 +73,10 @@ def argument_headers(
     """
     arguments = queue.arguments
     headers = []
-    for name, (least, most) in _NUMBERS.items():
+    for name, (minimum, maximum) in _NUMBERS.items():
         value = arguments.get(name)
         if value is not None:
-            check_count(f"queue argument {name}", value, least, most)
+            check_count(f"queue argument {name}", value, minimum, maximum)
             headers.append((name, str(value)))
     for name in _TEXTS:
         if name in arguments:

@@ -235,7 +235,7 @@ class RabbitMQDialect(Dialect):
         return Source(destination_of(to), tuple(headers))
 
     async def catch_up(self, queue: Queue, socket: StompProtocol) -> None:
-        await recipes.look(queue.name, socket)
+        await recipes.look_up(queue.name, socket)
 
     # --- recipes -------------------------------------------------------------
 

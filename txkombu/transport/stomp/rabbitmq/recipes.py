@@ -188,7 +188,7 @@ async def declare(queue: Queue, described: Headers, connections: Connections) ->
         socket.write(unsubscribe_frame(id))
 
 
-async def look(name: str, socket: StompProtocol) -> None:
+async def look_up(name: str, socket: StompProtocol) -> None:
     """
     Look at a queue.  What it had to hand out on that socket has come then.
 
@@ -205,7 +205,7 @@ async def look_for_queue(name: str, connections: Connections) -> None:
     """
     try:
         async with connections.declaring() as socket:
-            await look(name, socket)
+            await look_up(name, socket)
     except AccessRefused as error:
         # Who consumes it alone keeps us out, and not from knowing of it.
         if not error.text.endswith(_CONSUMED_ALONE):

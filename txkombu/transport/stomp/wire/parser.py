@@ -148,9 +148,9 @@ class StompFrameParser:
         @return: where its body begins and its last line ends; 0 if it is not
             there yet.
         """
-        most = start + self._max_head
-        stop = data.find(b"\n\n", start, most)
-        other = data.find(b"\n\r\n", start, most if stop < 0 else stop + 1)
+        maximum = start + self._max_head
+        stop = data.find(b"\n\n", start, maximum)
+        other = data.find(b"\n\r\n", start, maximum if stop < 0 else stop + 1)
         if other >= 0:
             return other + 3, other
         return (stop + 2, stop) if stop >= 0 else (0, 0)

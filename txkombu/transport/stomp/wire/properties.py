@@ -75,34 +75,34 @@ def short_string(name: str, header: str) -> Field:
     return Field(header, lambda value, _: check_short_string(f"property {name}", value))
 
 
-def number(name: str, header: str, most: int) -> Field:
+def number(name: str, header: str, maximum: int) -> Field:
     """A property that is a whole number from 0."""
     return Field(
         header,
-        lambda value, _: str(check_number(f"property {name}", value, most)),
+        lambda value, _: str(check_number(f"property {name}", value, maximum)),
         int,
     )
 
 
-def check_number(what: str, value: object, most: int) -> int:
+def check_number(what: str, value: object, maximum: int) -> int:
     """
     @raise TypeError: it is no int.
-    @raise ValueError: it is negative, or more than C{most}.
+    @raise ValueError: it is negative, or more than C{maximum}.
     """
     if value is None:
         raise TypeError(f"{what} must be an int, not None")
-    return check_count(what, value, 0, most) or 0
+    return check_count(what, value, 0, maximum) or 0
 
 
-def check_digits(what: str, value: object, most: int) -> str:
+def check_digits(what: str, value: object, maximum: int) -> str:
     """
     @raise TypeError: it is no str.
-    @raise ValueError: it is no whole number, or more than C{most}.
+    @raise ValueError: it is no whole number, or more than C{maximum}.
     """
     text = check_short_string(what, value)
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{what} must be whole milliseconds, not {value!r}")
-    check_number(what, int(text), most)
+    check_number(what, int(text), maximum)
     return text
 
 
