@@ -47,6 +47,15 @@ class BrokerFailed(Exception):
     """A broker did not start; the text ends with the tail of its log."""
 
 
+def _is_stopped(thread: Path) -> bool:
+    """Whether a thread, as a folder of C{/proc}, is stopped, or has ended."""
+    try:
+        status = (thread / "stat").read_text("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(") ")[2][0] in "TtXZ"
+
+
 def free_ports(count: int) -> list[int]:
     """
     Find ports of the loopback interface on which nothing listens, and on which
@@ -192,8 +201,13 @@ class Node(ABC):
             self._process.end()
 
     def freeze(self) -> None:
-        """Stop the node's process: it keeps its sockets, and does nothing."""
+        """
+        Stop the node's process, which blocks until each of its threads has
+        stopped: it keeps its sockets, and does nothing.
+        """
         os.kill(self.pid, signal.SIGSTOP)
+        while not all(map(_is_stopped, Path(f"/proc/{self.pid}/task").iterdir())):
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Let the node go on."""
