@@ -45,9 +45,17 @@ class WithoutFramesTests(SynchronousTestCase):
         """A text that may quote a body is cut; it is still known by its kind."""
         failure = without_frames(failed("x" * 50_000)[0])
         self.assertLess(len(failure.getTraceback()), 3000)
-        self.assertIn("49000 characters more", failure.getTraceback())
+        self.assertIn("49800 characters more", failure.getTraceback())
         self.assertIn("ValueError", failure.getTraceback())
         self.assertIs(failure.check(ValueError), ValueError)
+
+    def test_error_kept(self) -> None:
+        """A failure policy finds the whole error after it was logged."""
+        failure, _ = failed("x" * 50_000)
+        logged = without_frames(failure)
+        self.assertIsNot(logged, failure)
+        self.assertIsInstance(failure.value, ValueError)
+        self.assertEqual(failure.getErrorMessage(), "x" * 50_000)
 
     def test_short_text(self) -> None:
         """Another one stays as it is."""
