@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.core.lifecycle import TABLE, Event, IllegalStep, Lifecycle, State
+from txkombu._util.state_machine import IllegalStep, StateMachine
+from txkombu.core.lifecycle import TABLE, Event, State, new_lifecycle
 
 
 class LifecycleTests(SynchronousTestCase):
     """Steps along the table, and no others."""
 
-    def at(self, state: State) -> Lifecycle:
+    def at(self, state: State) -> StateMachine[State, Event]:
         """Make one that is in a state."""
-        lifecycle = Lifecycle()
+        lifecycle = new_lifecycle()
         lifecycle.state = state
         return lifecycle
 
     def test_begins_idle(self) -> None:
         """A connection begins idle."""
-        self.assertIs(Lifecycle().state, State.IDLE)
+        self.assertIs(new_lifecycle().state, State.IDLE)
 
     def test_whole_life(self) -> None:
         """It connects, is lost, comes back, and is closed."""
         seen: list[State] = []
-        lifecycle = Lifecycle()
+        lifecycle = new_lifecycle()
         for event in (
             Event.CONNECT,
             Event.SESSION,
@@ -58,7 +59,7 @@ class LifecycleTests(SynchronousTestCase):
 
     def test_first_attempt_refused(self) -> None:
         """A first attempt that is refused leads back to idle, ready for another."""
-        lifecycle = Lifecycle()
+        lifecycle = new_lifecycle()
         for event in (Event.CONNECT, Event.REFUSED, Event.CONNECT, Event.SESSION):
             lifecycle.step(event)
         self.assertIs(lifecycle.state, State.RESTORING)

@@ -1,25 +1,24 @@
 """
 The states of a connection.
 
-A connection begins I{idle}.  Asked to, it is I{connecting}: one attempt at
-each of its URLs.  With a session it is I{restoring} the exchanges, queues and
+A connection begins I{idle}.  When it is asked to connect, it is I{connecting}:
+it makes one attempt at each of its URLs.  With a session it is I{restoring} the exchanges, queues and
 bindings that were declared before, and then I{connected}.  When the session is
 lost, or an attempt to get it back fails, it is I{waiting} for the next
-attempt.  An attempt that fails before there ever was a session leads back to
-idle, and whoever asked is told; so does one that nobody waits for any more.
-The user's close wins from every state: I{closing}, and at last I{closed}, for
-ever.
+attempt.  The first attempt leads back to idle if it fails, or if all who waited
+for it cancel.  C{close()} leads from every state to I{closing}, and then to
+I{closed}, which is final.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-from ..exceptions import KombuError
+from .._util.state_machine import StateMachine
 
 
 class State(Enum):
-    """Where a connection is."""
+    """The state of a connection."""
 
     IDLE = "idle"
     CONNECTING = "connecting"
@@ -31,7 +30,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What happens to it."""
+    """An event in the life of a connection."""
 
     CONNECT = "connect"
     """An attempt begins."""
@@ -47,10 +46,6 @@ class Event(Enum):
     """The user closes the connection."""
     GONE = "gone"
     """Nothing is left of it."""
-
-
-class IllegalStep(KombuError):
-    """An event came in a state that has no place for it: a fault in txkombu."""
 
 
 TABLE: dict[tuple[State, Event], State] = {
@@ -71,21 +66,6 @@ TABLE: dict[tuple[State, Event], State] = {
 }
 
 
-class Lifecycle:
-    """Walks the table; C{state} is where it is."""
-
-    def __init__(self) -> None:
-        self.state = State.IDLE
-
-    def step(self, event: Event) -> None:
-        """
-        Take one step.
-
-        @raise IllegalStep: the table has no place for this event now.
-        """
-        after = TABLE.get((self.state, event))
-        if after is None:
-            raise IllegalStep(
-                f"a connection that is {self.state.value} cannot {event.value}"
-            )
-        self.state = after
+def new_lifecycle() -> StateMachine[State, Event]:
+    """Return the state machine of a new connection."""
+    return StateMachine("a connection", TABLE, State.IDLE)

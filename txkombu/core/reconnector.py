@@ -32,7 +32,7 @@ from ..exceptions import (
 )
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
 from ..url.parameters import Parameters
-from .lifecycle import Event, Lifecycle, State
+from .lifecycle import Event, State, new_lifecycle
 
 _PERMANENT = (AuthenticationFailed, TransportNotAvailable)
 """What no wait mends."""
@@ -83,7 +83,7 @@ class Reconnector:
         self._restore = restore
         self._forget = forget
         self._flow = flow
-        self._lifecycle = Lifecycle()
+        self._lifecycle = new_lifecycle()
         self._backoff = Backoff(policy=policy)
         self._up: Waiters[ISession] = Waiters()
         self._closed: Waiters[None] = Waiters()
