@@ -4,18 +4,11 @@ BrokerConnection: what programs begin with.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
-from uuid import uuid4
 
-from twisted.internet.defer import (
-    Deferred,
-    DeferredList,
-    fail,
-    inlineCallbacks,
-    succeed,
-)
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
@@ -23,16 +16,10 @@ from . import simple
 from ._util.backoff import ReconnectPolicy
 from ._util.timeouts import with_timeout
 from ._util.validation import check_hidden_string, kind_of
-from ._util.waiters import SharedClose
 from .core.channel import Channel
-from .core.drain_events import DrainEvents
+from .core.connection_core import ConnectionCore, connection_closed
 from .core.lifecycle import State
-from .core.liveness import is_responsive
-from .core.reconnector import Reconnector
-from .core.restoration import Restoration
 from .core.settings import Settings
-from .core.topology import Topology
-from .core.turn_budget import TurnBudget
 from .entity import Queue
 from .exceptions import (
     ChannelClosed,
@@ -41,13 +28,12 @@ from .exceptions import (
     ConnectionClosed,
     ConnectionErrorReply,
     NotSent,
-    NotSupported,
     OperationTimeout,
     OutcomeUnknown,
     ProtocolError,
     SessionLost,
 )
-from .interfaces import IBrokerTransport, IRenewableSession, ISession
+from .interfaces import IBrokerTransport
 from .messaging import consumer, producer
 from .url.parameters import TLSOptions, fault_of_credential
 from .url.parser import host_given, parameters_for
@@ -60,7 +46,7 @@ OPERATION_TIMEOUT = 30.0
 """Seconds that an operation may take, the wait for a connection included."""
 
 
-class BrokerConnection(Settings):
+class BrokerConnection:
     """
     A connection to a broker, which comes back by itself when it is lost.
 
@@ -93,6 +79,7 @@ class BrokerConnection(Settings):
     @param reconnect: how long to wait between attempts, for its channels and
         consumers, too, and for a service that it is given to; see
         L{txkombu.policy.ReconnectPolicy}.
+    @ivar core: the parts of the connection, for its channels.
     @raise TypeError: an argument is not known, or of a wrong type.
     @raise ValueError: one is out of range, or contradicts another.
     @raise InvalidURL: a URL cannot be understood, or is empty.
@@ -132,17 +119,20 @@ class BrokerConnection(Settings):
             connection_name=name,
             max_message_size=max_message_size,
         )
-        super().__init__(
-            alternates, given_transport, endpoint, reactor, operation_timeout, reconnect
+        self._begin(
+            Settings(
+                alternates,
+                given_transport,
+                endpoint,
+                reactor,
+                operation_timeout,
+                reconnect,
+            )
         )
-        self._reconnector: Reconnector | None = None
+
+    def _begin(self, settings: Settings) -> None:
+        self.core = ConnectionCore(settings)
         self._default_channel: Channel | None = None
-        self._turn_budget: TurnBudget | None = None
-        self._channels: list[Channel] = []
-        self.drain_waiters = DrainEvents()
-        self._end = SharedClose(self._close)
-        self.topology = Topology(self._queue_renamed)
-        self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
 
     connection_errors: tuple[type[Exception], ...] = (
         ConnectError,
@@ -159,92 +149,56 @@ class BrokerConnection(Settings):
     channel_errors: tuple[type[Exception], ...] = (ChannelError, ChannelClosed)
     """What operations fail with when the broker refused something."""
 
-    # --- its parts ----------------------------------------------------------
+    # --- its settings -------------------------------------------------------
 
     @property
-    def reconnector(self) -> Reconnector:
-        """What holds the session."""
-        if self._reconnector is None:
-            restoration = Restoration(
-                self.topology,
-                self.clock,
-                lambda: self.operation_timeout,
-                self.reconnect,
-            )
-            self._reconnector = Reconnector(
-                self._alternates,
-                self._transport_of,
-                self._endpoint,
-                self.clock,
-                restoration.restore,
-                restoration.lost,
-                self._flow,
-                self.reconnect,
-            )
-        return self._reconnector
+    def clock(self) -> IReactorTime:
+        """The reactor, looked up on first use if none was given."""
+        return self.core.settings.clock
 
     @property
-    def turn_budget(self) -> TurnBudget:
-        """How long the handlers of all its channels may run in a turn."""
-        if self._turn_budget is None:
-            self._turn_budget = TurnBudget(self.clock)
-        return self._turn_budget
+    def operation_timeout(self) -> float:
+        """Seconds for one operation."""
+        return self.core.settings.operation_timeout
 
-    def _flow(self, allowed: bool) -> None:
-        for channel in list(self._channels):
-            channel.flow(allowed)
+    @operation_timeout.setter
+    def operation_timeout(self, seconds: float) -> None:
+        self.core.settings.set_operation_timeout(seconds)
 
-    def _queue_renamed(self, old: str, new: str) -> None:
-        for channel in self._channels:
-            channel.queue_renamed(old, new)
+    @property
+    def reconnect(self) -> ReconnectPolicy:
+        """How long to wait between attempts."""
+        return self.core.settings.reconnect
 
-    # --- its life -----------------------------------------------------------
+    @property
+    def transport_name(self) -> str:
+        """The URL scheme."""
+        return self.core.settings.transport_name
 
-    def connect(self) -> Deferred[BrokerConnection]:
+    def info(self) -> Mapping[str, object]:
+        """Return the settings by name, without the password."""
+        return self.core.settings.info()
+
+    def as_uri(self, include_password: bool = False) -> str:
         """
-        Connect now.
+        Return the URL of the first alternate.
 
-        @return: fires with this connection; fails with
-            L{txkombu.exceptions.ConnectError} and its kinds if the first
-            attempt, at every alternate, fails; when a session was lost it
-            waits for the next.  Cancelling gives up a first attempt that nobody
-            else waits for.
+        @param include_password: whether to show the password instead of C{**}.
         """
-        return self.when_up().addCallback(lambda _: self)
+        return self.core.settings.as_uri(include_password)
 
-    def when_up(self) -> Deferred[ISession]:
-        """Connect if need be; fires with the session."""
-        return self.reconnector.when_up()
+    def current_uri(self) -> str:
+        """Return the URL of the alternate in use, or tried last, without password."""
+        return self.core.current_uri()
 
-    @property
-    def state(self) -> State:
-        """Where the connection is; see L{txkombu.core.lifecycle}."""
-        return State.IDLE if self._reconnector is None else self._reconnector.state
+    def supports_exchange_type(self, type: str) -> bool:
+        """
+        Return whether the transport can declare exchanges of a type.
 
-    @property
-    def connected(self) -> bool:
-        """Whether there is a session, with everything declared again."""
-        return self.state is State.CONNECTED
-
-    @property
-    def is_consuming(self) -> bool:
-        """Whether every consumer that was started runs at the broker now."""
-        return all(channel.is_consuming for channel in self._channels)
-
-    @property
-    def last_error(self) -> Exception | None:
-        """What the last loss or failed attempt was; None while all is well."""
-        return None if self._reconnector is None else self._reconnector.last_error
-
-    @property
-    def blocked_reason(self) -> str:
-        """Why the broker takes no messages now (RabbitMQ's alarms), or C{""}."""
-        return "" if self._reconnector is None else self._reconnector.blocked_reason
-
-    @property
-    def may_publish(self) -> bool:
-        """Whether broker and socket take messages now."""
-        return self._reconnector is None or self._reconnector.may_publish
+        @param type: such as C{"topic"}.  A broker's own types count as supported: the
+            broker refuses what it lacks.
+        """
+        return self.core.settings.supports_exchange_type(type)
 
     def update_secret(self, secret: str, reason: str = "renewed") -> Deferred[None]:
         """
@@ -267,34 +221,58 @@ class BrokerConnection(Settings):
         if fault:
             raise ValueError(f"the secret {fault}")
         check_hidden_string("reason", reason)
-        before = list(self._alternates)
-        self._set_password(secret)
-        after = list(self._alternates)
-        if self.state is State.WAITING:
-            self.reconnector.credentials_changed()
-        if self.state in (State.IDLE, State.WAITING):
-            return succeed(None)
+        return self.core.update_secret(secret, reason)
 
-        def tell(session: ISession) -> Deferred[None]:
-            if IRenewableSession.providedBy(session):
-                try:
-                    return IRenewableSession(session).update_secret(secret, reason)
-                except ValueError:
-                    if self._alternates == after:
-                        self._alternates[:] = before
-                    raise
-            hint = "the next session logs in with it"
-            raise NotSupported("update_secret", self.transport_name, hint)
+    # --- its state ----------------------------------------------------------
 
-        telling = self.when_up().addCallback(tell)
-        return with_timeout(
-            telling, self.clock, self.operation_timeout, "update_secret"
-        )
+    @property
+    def state(self) -> State:
+        """The state of the connection; see L{txkombu.core.lifecycle}."""
+        return self.core.state
 
-    def answers(self) -> Deferred[bool]:
-        """@return: fires with whether the broker answers at all; never fails."""
-        session = self.reconnector.session
-        return succeed(False) if session is None else is_responsive(session, self.clock)
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session, with everything declared again."""
+        return self.core.state is State.CONNECTED
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started runs at the broker now."""
+        return self.core.is_consuming
+
+    @property
+    def last_error(self) -> Exception | None:
+        """The last loss or failed attempt; C{None} while all is well."""
+        return self.core.last_error
+
+    @property
+    def blocked_reason(self) -> str:
+        """Why the broker takes no messages now (RabbitMQ's alarms), or C{""}."""
+        return self.core.blocked_reason
+
+    def unfinished_work(self) -> list[str]:
+        """
+        Say which messages await settlement, which handlers are at work, and
+        what waits for the broker or for a message.
+        """
+        return self.core.unfinished_work()
+
+    def __repr__(self) -> str:
+        return f"<BrokerConnection {self.current_uri()}, {self.state.value}>"
+
+    # --- its life -----------------------------------------------------------
+
+    def connect(self) -> Deferred[BrokerConnection]:
+        """
+        Connect now.
+
+        @return: fires with this connection; fails with
+            L{txkombu.exceptions.ConnectError} and its kinds if the first
+            attempt, at every alternate, fails; when a session was lost it
+            waits for the next.  Cancelling gives up a first attempt that nobody
+            else waits for.
+        """
+        return self.core.when_up().addCallback(lambda _: self)
 
     def close(self) -> Deferred[None]:
         """
@@ -303,14 +281,7 @@ class BrokerConnection(Settings):
         @return: fires when nothing is left of it; never fails.  Cancelling it
             stops only the waiting.
         """
-        return self._end.wait()
-
-    @inlineCallbacks
-    def _close(self) -> Generator[Deferred[Any], Any, None]:
-        channels = list(self._channels)
-        yield DeferredList([each.close_because(_closed()) for each in channels])
-        yield self.reconnector.close()
-        self.drain_waiters.close(_closed())
+        return self.core.close()
 
     release = close
 
@@ -319,38 +290,20 @@ class BrokerConnection(Settings):
         Abort the session as if the network had cut it, and recover; for tests
         of how a program takes it.
         """
-        self.reconnector.drop(self._tell_channels)
-
-    def _tell_channels(self, error: Exception) -> None:
-        for channel in list(self._channels):
-            if channel.is_open:
-                channel.channel_lost(error)
+        self.core.drop()
 
     def clone(self) -> BrokerConnection:
         """Make another connection with the same settings."""
-        twin = BrokerConnection(
-            transport=self._given_transport,
-            operation_timeout=self.operation_timeout,
-            endpoint=self._endpoint,
-            reactor=self._reactor,
-            reconnect=self.reconnect,
-        )
-        twin._alternates = list(self._alternates)
+        twin = BrokerConnection.__new__(BrokerConnection)
+        twin._begin(self.core.settings.copy())
         return twin
 
-    def current_uri(self) -> str:
-        """The URL of the alternate in use, or tried last, C{**} for its password."""
-        return (
-            self.as_uri()
-            if self._reconnector is None
-            else self._reconnector.place.as_uri()
-        )
-
     def heartbeat_check(self, rate: int = 2) -> None:
-        """Do nothing: heartbeats run by themselves."""
+        """
+        Do nothing: heartbeats run by themselves.
 
-    def __repr__(self) -> str:
-        return f"<BrokerConnection {self.current_uri()}, {self.state.value}>"
+        @param rate: ignored.
+        """
 
     # --- channels and what uses them ----------------------------------------
 
@@ -361,59 +314,44 @@ class BrokerConnection(Settings):
         @return: fails with L{txkombu.exceptions.OperationTimeout} if it takes
             too long, or with what connecting failed with.
         """
-        channel = self.new_channel()
-        opening = channel.when_open().addCallbacks(
-            lambda _: channel, lambda failure: self._abandon(channel, failure)
-        )
-        timeout = self.operation_timeout
-        return with_timeout(opening, self.clock, timeout, "opening a channel")
-
-    def _abandon(self, channel: Channel, failure: Failure) -> Failure:
-        channel.close()
-        return failure
-
-    def new_channel(self) -> Channel:
-        """Make a channel that opens when it is first used."""
         channel = Channel(self)
-        self._channels.append(channel)
-        if self._end.begun:
-            channel.close_because(_closed())
-        return channel
 
-    @property
-    def is_trying(self) -> bool:
-        """Whether it is connected, or about to be: not idle, not waiting."""
-        return self.state in (State.CONNECTING, State.RESTORING, State.CONNECTED)
+        def abandon(failure: Failure) -> Failure:
+            channel.close()
+            return failure
 
-    def channel_closing(self, channel: Channel) -> None:
-        """Have no handler begin with a message of a channel that is closing."""
-        self.drain_waiters.channel_closing(channel)
-
-    def channel_closed(self, channel: Channel) -> None:
-        """Forget a channel that was closed, and tell its consumers."""
-        if channel in self._channels:
-            self._channels.remove(channel)
-        self.drain_waiters.channel_closed(channel)
+        opening = channel.core.opener.when_open()
+        return with_timeout(
+            opening.addCallbacks(lambda _: channel, abandon),
+            self.clock,
+            self.operation_timeout,
+            "opening a channel",
+        )
 
     @property
     def default_channel(self) -> Channel:
         """A channel for what is bound to the connection itself."""
         if self._default_channel is None or self._default_channel.closed:
-            self._default_channel = self.new_channel()
+            self._default_channel = Channel(self)
         return self._default_channel
 
     def lend_channel(self) -> tuple[Channel, bool]:
-        """A new channel, to be closed by who uses it."""
-        return self.new_channel(), True
+        """
+        Make a channel that opens when it is first used.
 
-    def is_consuming_from(self, queue: str) -> bool:
-        """Whether a consumer of this connection reads the queue of that name."""
-        return any(channel.consumes_from(queue) for channel in self._channels)
+        @return: the channel, and that its user is to close it.
+        """
+        return Channel(self), True
 
     def Producer(
         self, channel: Channel | None = None, **options: Any
     ) -> producer.Producer:
-        """Make a L{txkombu.Producer} on a channel, by default one of its own."""
+        """
+        Make a L{txkombu.Producer}.
+
+        @param channel: where it publishes; by default a channel of its own.
+        @param options: as for L{txkombu.Producer}.
+        """
         return producer.Producer(channel or self, **options)
 
     def Consumer(
@@ -422,24 +360,23 @@ class BrokerConnection(Settings):
         channel: Channel | None = None,
         **options: Any,
     ) -> consumer.Consumer:
-        """Make a L{txkombu.Consumer} on a channel, by default one of its own."""
+        """
+        Make a L{txkombu.Consumer}.
+
+        @param queues: a L{Queue} or several.
+        @param channel: where it consumes; by default a channel of its own.
+        @param options: as for L{txkombu.Consumer}.
+        """
         return consumer.Consumer(channel or self, queues, **options)
 
     def SimpleQueue(self, name: str | Queue, **options: Any) -> simple.SimpleQueue:
-        """Make a L{txkombu.simple.SimpleQueue} on a channel of its own."""
+        """
+        Make a L{txkombu.simple.SimpleQueue} on a channel of its own.
+
+        @param name: a queue's name, or a L{Queue}.
+        @param options: as for L{txkombu.simple.SimpleQueue}.
+        """
         return simple.SimpleQueue(self, name, **options)
-
-    def unfinished_work(self) -> list[str]:
-        """
-        Say which messages await settlement, which handlers are at work, and
-        what waits for the broker or for a message.
-        """
-        return [
-            *(what for each in self._channels for what in each.unfinished_work()),
-            *self.drain_waiters.unfinished_work(),
-        ]
-
-    # --- drain_events -------------------------------------------------------
 
     def drain_events(self, timeout: float | None = None) -> Deferred[None]:
         """
@@ -454,9 +391,9 @@ class BrokerConnection(Settings):
             starting a consumer failed with, or with
             L{txkombu.exceptions.ConnectionClosed} once it is closed.
         """
-        if self._end.begun:
-            return fail(_closed())
-        handled = self.drain_waiters.wait()
+        if self.core.is_closing:
+            return fail(connection_closed())
+        handled = self.core.drain_events.wait()
         if timeout is None:
             return handled
         return with_timeout(handled, self.clock, timeout, "drain_events")
@@ -476,14 +413,10 @@ class BrokerConnection(Settings):
         await self.close()
 
 
-def _closed() -> ConnectionClosed:
-    return ConnectionClosed("the connection was closed by this program")
-
-
 def _transport(
     given: str | IBrokerTransport | None,
 ) -> tuple[str | None, IBrokerTransport | None]:
-    """A transport is named by its scheme, or is one: then it is memory's kind."""
+    """Return the scheme of a transport, if known, and the transport, if given."""
     if given is None or isinstance(given, str):
         return given, None
     if not IBrokerTransport.providedBy(given):

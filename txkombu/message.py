@@ -411,6 +411,10 @@ class Message:
         """It is settled elsewhere from now on."""
         self._unacked = unacked
 
+    def limit_logging(self, limit: LogLimit) -> None:
+        """Note how often to log that such messages cannot be decoded."""
+        self.log_limit = limit
+
     def settled_by_other(self, state: str) -> None:
         """Note that a later message settled this one too."""
         self._state = state

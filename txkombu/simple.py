@@ -87,7 +87,7 @@ class SimpleQueue:
         waiting = self._consumer.consume().addCallback(lambda _: self._consumer.take())
         if timeout is None:
             return waiting
-        clock = self.channel.connection.clock
+        clock = self.channel.core.connection.clock
         return with_timeout(waiting, clock, timeout, "get").addErrback(_as_empty)
 
     def get_nowait(self) -> Deferred[Message]:

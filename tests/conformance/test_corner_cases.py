@@ -99,14 +99,14 @@ class PublishingTests(CornerTestCase):
 
     def test_published_when_opened_and_dropped(self) -> None:
         """Who drops the session when the channel opens, and publishes, waits."""
-        channel = self.connection.new_channel()
+        channel = Channel(self.connection)
         publishes: list[Probe] = []
 
         def opened(_: object) -> None:
             self.connection.drop()
             publishes.append(Probe(Producer(channel).publish("x", "q")))
 
-        channel.when_open().addCallback(opened)
+        channel.core.opener.when_open().addCallback(opened)
         self.wait(2)
         self.assertEqual([each.outcomes for each in publishes], [[None]])
 
@@ -127,7 +127,7 @@ class DeclaringTests(CornerTestCase):
         exchange = Exchange("theirs", passive=True)
         self.result_of(Exchange("theirs")(self.connect()).declare())
         self.result_of(exchange(self.connection).declare())
-        self.assertFalse(self.connection.topology)
+        self.assertFalse(self.connection.core.topology)
 
     def test_on_declared_after_a_loss(self) -> None:
         """on_declared is told of each declaration, with the name it got."""
@@ -187,9 +187,9 @@ class DeclaringTests(CornerTestCase):
         channel = self.result_of(self.connection.channel())
         queue = QUEUE(channel)
         self.result_of(queue.declare())
-        self.assertTrue(self.connection.topology.knows(QUEUE))
+        self.assertTrue(self.connection.core.topology.knows(QUEUE))
         self.result_of(queue.unbind_from(EXCHANGE, "importer"))
-        self.assertFalse(self.connection.topology.knows(QUEUE))
+        self.assertFalse(self.connection.core.topology.knows(QUEUE))
 
 
 class ConsumerTests(CornerTestCase):

@@ -55,6 +55,12 @@ class ApartTestCase(BrokerTestCase):
         self.wait(5)
         return other
 
+    def open_channels(self) -> int:
+        """Count the session channels of the connection."""
+        self.flush()
+        session: Any = self.connection.core.reconnector.session
+        return len(session.channels)
+
     def publish(self, body: object, queue: Queue = WORK) -> None:
         """Publish to a queue."""
         self.result_of(
@@ -135,9 +141,9 @@ class RefusedTests(ApartTestCase):
         self.consuming(TAKEN)
         self.lose_it_to_another()
         self.wait(100)
-        self.assertEqual(len(self.connection._channels), 2)
+        self.assertEqual(self.open_channels(), 2)
         self.result_of(self.channel.close())
-        self.assertEqual(self.connection._channels, [])
+        self.assertEqual(self.open_channels(), 0)
         self.wait(100)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -145,13 +151,13 @@ class RefusedTests(ApartTestCase):
         """Cancelling it ends its attempts, and its channel; its tag is free."""
         self.consuming(WORK)
         taken = self.consuming(TAKEN)
-        [tag] = taken._queue_subscriptions.tags
+        [tag] = taken._subscriptions.tags
         self.lose_it_to_another()
         self.assertRaises(
             ValueError, self.channel.consume, WORK, print, consumer_tag=tag
         )
         self.result_of(taken.cancel())
-        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertEqual(self.open_channels(), 1)
         self.assertTrue(self.channel.is_consuming)
         self.result_of(self.channel.consume(WORK, print, consumer_tag=tag))
 
@@ -173,7 +179,7 @@ class RefusedTests(ApartTestCase):
         self.assertEqual(self.result_of(message.ack()), Settlement.SENT)
         self.result_of(taken.consume())
         self.result_of(taken.cancel())
-        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertEqual(self.open_channels(), 1)
 
     def test_recover(self) -> None:
         """What it holds is handed back with the rest."""
@@ -197,7 +203,7 @@ class StartingTests(ApartTestCase):
             self.failureResultOf(self.started(consumer), AccessRefused)
             self.wait(31)
         self.assertEqual([each.redelivered for each in self.got], [False, True])
-        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertEqual(self.open_channels(), 1)
         self.got.pop(0)
         self.received()
 
@@ -223,7 +229,7 @@ class StartingTests(ApartTestCase):
         self.publish("c", TAKEN)
         self.assertEqual(self.received(), ["c"])
         self.result_of(consumer.close())
-        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertEqual(self.open_channels(), 1)
 
     def test_closed_meanwhile(self) -> None:
         """Nothing is left of one that is being started when all is closed."""
@@ -234,10 +240,10 @@ class StartingTests(ApartTestCase):
         again = consumer.consume()
         again.addErrback(lambda failure: None)
         self.result_of(self.channel.close())
-        self.assertEqual(self.connection._channels, [])
+        self.assertEqual(self.open_channels(), 0)
 
     def test_declaring(self) -> None:
-        """The same where it is its declaration that is refused."""
+        """It is the same where its declaration is refused: it gets its own channel."""
         self.consuming(WORK)
         self.publish("at work")
         other = Queue("taken", max_length=3)
@@ -252,4 +258,6 @@ class StartingTests(ApartTestCase):
         self.result_of(consumer.consume())
         self.publish("a", TAKEN)
         self.assertEqual(self.received(), ["a"])
-        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertEqual(self.open_channels(), 2)
+        self.result_of(consumer.close())
+        self.assertEqual(self.open_channels(), 1)

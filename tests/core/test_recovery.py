@@ -334,11 +334,11 @@ class ChannelTests(RecoveryTestCase):
         """The channel that made the error works again; others never noticed."""
         one = self.result_of(self.connection.channel())
         two = self.result_of(self.connection.channel())
-        session_channel = self.result_of(two.when_open())
+        session_channel = self.result_of(two.core.opener.when_open())
         with self.assertRaisesRegex(NotFound, "no queue 'nope'"):
             self.result_of(Queue("nope")(one).queue_declare(passive=True))
         self.result_of(Queue("fine")(one).declare())
-        self.assertIs(self.result_of(two.when_open()), session_channel)
+        self.assertIs(self.result_of(two.core.opener.when_open()), session_channel)
         self.assertTrue(self.connection.connected)
 
     def test_others_on_the_channel_fail_too(self) -> None:
@@ -398,7 +398,7 @@ class ChannelTests(RecoveryTestCase):
         self.result_of(channel.close())
         self.result_of(channel.close())
         self.failureResultOf(QUEUE(channel).declare(), ChannelClosed)
-        self.failureResultOf(channel.when_open(), ChannelClosed)
+        self.failureResultOf(channel.core.opener.when_open(), ChannelClosed)
         self.assertTrue(self.connection.connected)
 
     def test_cancelled_open(self) -> None:

@@ -144,7 +144,7 @@ class SecretTests(SynchronousTestCase):
 
     def password(self) -> str:
         """What the next login is with."""
-        return self.connection._alternates[0].password
+        return self.connection.core.settings.alternates[0].password
 
     def test_to_no_broker(self) -> None:
         """What no broker can be told is refused, not shown, and not kept."""

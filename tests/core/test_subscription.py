@@ -9,7 +9,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import Call, FakeChannel, FakeSession, FakeTransport, delivery
-from txkombu import BrokerConnection, Queue
+from txkombu import BrokerConnection, Channel, Queue
 from txkombu.core.subscription import Subscription
 from txkombu.exceptions import (
     AccessRefused,
@@ -54,7 +54,7 @@ class SubscriptionTestCase(SynchronousTestCase):
             **options,
         )
         self.assertEqual(self.successResultOf(consuming), "tag")
-        subscription = self.channel._subscriptions["tag"]
+        subscription = self.channel.core.consumers._shared.subscriptions["tag"]
         subscription._backoff._jitter = lambda: 0.0
         return subscription
 
@@ -364,9 +364,11 @@ class CancelledTests(SubscriptionTestCase):
         self.own.answers["basic_consume"] = AccessRefused("no")
         self.cancel_by_broker()
         self.clock.advance(1)
+        channels = len(self.session.channels)
+        self.clock.advance(1)
         self.assertFalse(self.channel.is_consuming)
         # This refusal ended no channel, so it needs none for itself.
-        self.assertEqual(self.connection._channels, [self.channel])
+        self.assertEqual(len(self.session.channels), channels)
         self.own.answers["basic_consume"] = None
         self.clock.advance(2)
         self.assertConsumes()
@@ -379,7 +381,6 @@ class CancelledTests(SubscriptionTestCase):
             self.own.answers["basic_consume"] = AccessRefused("no")
             refused = self.channel.consume(Queue("audio"), print)
             self.failureResultOf(refused, AccessRefused)
-        self.assertEqual(self.connection._channels, [self.channel])
         self.assertEqual(len(self.session.channels), 1)
 
     def test_again_after_a_long_life(self) -> None:
@@ -588,9 +589,10 @@ class DirectTests(SynchronousTestCase):
     def test_no_start_when_stopped(self) -> None:
         """One that was stopped is not started on a new session channel."""
         connection = BrokerConnection(transport=FakeTransport(), reactor=Clock())
-        channel = connection.new_channel()
+        opener = Channel(connection).core.opener
         subscription = Subscription(
-            channel,
+            opener,
+            lambda refused: refused.opener,
             Queue("video"),
             lambda message: None,
             tag="tag",
@@ -616,8 +618,10 @@ class DirectTests(SynchronousTestCase):
         transport.attempts[-1].succeed(session)
         channel = self.successResultOf(opening)
         for error in (SessionLost("cut"), ChannelClosed("another's fault")):
+            opener = channel.core.opener
             subscription = Subscription(
-                channel,
+                opener,
+                lambda refused: refused.opener,
                 Queue("video"),
                 lambda message: None,
                 tag="tag",

@@ -234,7 +234,7 @@ class RecordTests(TopologyTestCase):
         connection = BrokerConnection(transport=FakeTransport(), reactor=Clock())
         records = [self.record_queue, self.record_server_named]
         for record in records:
-            channel = connection.new_channel()
+            channel = Channel(connection)
             bound = record(channel)
             left: list[Callable[[], object]] = [ref(channel), ref(bound)]
             self.successResultOf(channel.close())

@@ -70,7 +70,8 @@ class UpdateSecretTests(SynchronousTestCase):
         self.clock.advance(1)
         self.transport.attempts[-1].fail(OSError("one is down"))
         self.assertEqual(self.passwords(), ["old", "new", "new"])
-        self.assertEqual(self.connection.clone()._alternates[1].password, "new")
+        alternates = self.connection.clone().core.settings.alternates
+        self.assertEqual(alternates[1].password, "new")
         closing = self.connection.close()
         self.successResultOf(closing)
 

@@ -97,9 +97,9 @@ class FourTests(Conformance):
         self.assertEqual(error.code, 541)
         self.assertIn("transient_nonexcl_queues", str(error))
         self.assertIn(queue.name, str(error))
-        session = await self.connection.when_up()
+        session = await self.connection.core.when_up()
         await Producer(self.connection).publish("x", "nowhere")
-        self.assertIs(await self.connection.when_up(), session)
+        self.assertIs(await self.connection.core.when_up(), session)
 
     async def too_slow(self) -> list[Any]:
         """
@@ -117,7 +117,7 @@ class FourTests(Conformance):
             on_cancel=lambda tag, error: told.append(error),
         )
         await consumer.consume()
-        session = await self.connection.when_up()
+        session = await self.connection.core.when_up()
         await Producer(self.connect()).publish("slow", queue.name)
         await self.when_got(2)
         slow, again = self.got
@@ -130,7 +130,7 @@ class FourTests(Conformance):
         self.assertEqual(self.got[2].payload, "next")
         await self.got[2].ack()
         self.assertTrue(self.connection.is_consuming)
-        self.assertIs(await self.connection.when_up(), session)
+        self.assertIs(await self.connection.core.when_up(), session)
         await consumer.close()
         self.assertEqual(await self.drained(queue), [])
         return told

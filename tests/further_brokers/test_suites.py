@@ -77,7 +77,7 @@ class Version(Conforming, Conformance):
     @program
     async def test_version(self) -> None:
         """The broker is the one that was meant."""
-        session = await self.connection.when_up()
+        session = await self.connection.core.when_up()
         self.assertEqual(session.version, roots.version(self.suite))
 
 

@@ -68,6 +68,10 @@ class DispatcherTestCase(SynchronousTestCase):
         for tag in tags:
             self.dispatcher.deliver(self.message(tag))
 
+    def handed_back(self) -> list[int]:
+        """Give the tags of the messages that were handed back, in order."""
+        return [tag for method, tag, *_ in self.channel.settled if method == "nack"]
+
     def slow(self, message: Message) -> Deferred[None]:
         """Handle a message until the test ends it."""
         self.began.append(message.delivery_tag)
@@ -663,8 +667,8 @@ class GiveBackTests(DispatcherTestCase):
         self.dispatcher.set_limit(1)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3)
-        back = self.dispatcher.give_back({"tag"})
-        self.assertEqual([each.delivery_tag for each in back], [2, 3])
+        self.dispatcher.hand_back_from(["tag"])
+        self.assertEqual(self.handed_back(), [2, 3])
         self.assertEqual(self.dispatcher.load, 1)
         self.pending[0].callback(None)
         self.assertEqual(self.began, [1])
@@ -673,35 +677,34 @@ class GiveBackTests(DispatcherTestCase):
         """Other consumers' messages stay, in order."""
         for tag, name in enumerate(["a", "b", "a", "b"]):
             self.dispatcher.deliver(self.message(tag, name))
-        back = self.dispatcher.give_back({"a"})
-        self.assertEqual([each.delivery_tag for each in back], [0, 2])
+        self.dispatcher.hand_back_from(["a"])
+        self.assertEqual(self.handed_back(), [0, 2])
         self.dispatcher.set_handler(self.quick)
         self.assertEqual(self.began, [1, 3])
 
     def test_without_ack(self) -> None:
         """Those that the broker would not take back are kept and handled."""
         self.dispatcher.deliver(self.message(1, no_ack=True))
-        self.assertEqual(self.dispatcher.give_back({"tag"}), [])
+        self.dispatcher.hand_back_from(["tag"])
+        self.assertEqual(self.handed_back(), [])
         self.dispatcher.set_handler(self.quick)
         self.assertEqual(self.began, [1])
 
     def test_from_a_handler(self) -> None:
         """A handler may end its consumer: those behind it are given back."""
         self.dispatcher.set_limit(1)
-        back: list[int] = []
 
         def handle(message: Message) -> object:
             if not self.began:
                 return self.slow(message)
             self.quick(message)
-            given = self.dispatcher.give_back({"tag"})
-            back.extend(each.delivery_tag for each in given)
+            self.dispatcher.hand_back_from(["tag"])
             return None
 
         self.dispatcher.set_handler(handle)
         self.deliver(1, 2, 3, 4)
         self.pending[0].callback(None)
-        self.assertEqual((self.began, back), ([1, 2], [3, 4]))
+        self.assertEqual((self.began, self.handed_back()), ([1, 2], [3, 4]))
 
 
 class IdleTests(DispatcherTestCase):

@@ -183,7 +183,7 @@ class BrokerTests(BrokerTestCase):
         [session] = self.broker.sessions
         verifyObject(ISession, session)
         verifyObject(ISessionListener, session)
-        verifyObject(ISessionChannel, self.result_of(channel.when_open()))
+        verifyObject(ISessionChannel, self.result_of(channel.core.opener.when_open()))
 
     def test_published(self) -> None:
         """It tells what was published, where to, decoded, compressed or not."""

@@ -1,65 +1,51 @@
 """
 The channel that users hold.
 
-It survives: when its session channel dies, by itself or with the session, it
-opens another and starts its consumers again.  What is called meanwhile waits,
-up to its timeout.
+It survives the loss of its session channel: it opens another and starts its consumers
+again.  Operations wait for that, up to their timeout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
-from twisted.internet.defer import (
-    Deferred,
-    DeferredList,
-    fail,
-    inlineCallbacks,
-    succeed,
-)
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
 
-from .._util.backoff import Backoff
 from .._util.limits import MAX_BODY_SIZE
-from .._util.steady_clock import steady
-from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.validation import check_count
-from .._util.waiters import SharedClose, Waiters
-from ..entity import Queue
-from ..exceptions import (
-    ChannelClosed,
-    ConnectionClosed,
-    KombuError,
-    NotFound,
-    NotSupported,
-    SerializerNotInstalled,
-    SessionLost,
-)
-from ..interfaces import (
-    Delivery,
-    ISessionChannel,
-    ISessionChannelListener,
-    Returned,
-    Settlement,
-)
+from ..entity import Exchange, Queue
+from ..exceptions import NotSupported
+from ..interfaces import QueueDeclareOk, Settlement
 from ..message import Message
-from ..serialization.serializers import accept_set
-from .consumers import ChannelConsumers
-from .interfaces import ChannelHost
-from .publish_queue import PublishQueue
-from .publish_request import PublishRequest
-from .unacked import UnackedMessages
-
-T = TypeVar("T")
+from .channel_core import ChannelCore
+from .connection_core import ConnectionCore
+from .consumers import PREFETCH
 
 
-@implementer(ISessionChannelListener)
-class Channel(ChannelConsumers):
+class ChannelConnection(Protocol):
+    """The connection of a channel: a L{txkombu.BrokerConnection}."""
+
+    @property
+    def core(self) -> ConnectionCore:
+        """The parts of the connection."""
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The reactor; under test a C{Clock}."""
+
+    @property
+    def transport_name(self) -> str:
+        """The URL scheme."""
+
+    def close(self) -> Deferred[None]:
+        """Close the connection."""
+
+
+class Channel:
     """
-    Declares, publishes, consumes, on one connection.
+    Declare, publish and consume on one connection.
 
     Made by C{connection.channel()}; L{close} ends it.  Most programs use
     L{txkombu.Producer}, L{txkombu.Consumer} and bound entities, which call
@@ -70,195 +56,68 @@ class Channel(ChannelConsumers):
     L{txkombu.exceptions.ChannelClosed} or
     L{txkombu.exceptions.ConnectionClosed} after a close, and with
     L{txkombu.exceptions.SessionLost} if the session ends meanwhile.
+
+    @param connection: the L{txkombu.BrokerConnection} it belongs to.
+    @ivar connection: the same.
+    @ivar core: the parts of the channel, for producers and consumers.
     """
 
-    _log = Logger()
+    def __init__(self, connection: ChannelConnection) -> None:
+        self.connection = connection
+        self.core = ChannelCore(connection.core)
 
-    def __init__(self, connection: ChannelHost) -> None:
-        super().__init__(connection, connection.clock)
-        self._session_channel: ISessionChannel | None = None
-        self._unacked: UnackedMessages | None = None
-        self._bringing_up: Deferred[None] | None = None
-        self._open: Waiters[ISessionChannel] = Waiters()
-        self._backoff = Backoff(eager=True, policy=connection.reconnect)
-        self._up_since = 0.0
-        self._closed: KombuError | None = None
-        self._end = SharedClose(self._close)
-        self._on_return: dict[object, Callable[[Returned], None]] = {}
-        self.publisher = PublishQueue(self._clock, self._waits_for, self._refused_by)
-        self.publisher.flow(connection.may_publish)
-
-    # --- its life -----------------------------------------------------------
+    # --- its state ----------------------------------------------------------
 
     @property
     def default_channel(self) -> Channel:
-        """Itself: what takes a channel also takes a connection."""
+        """This channel: what takes a channel also takes a connection."""
         return self
 
     def lend_channel(self) -> tuple[Channel, bool]:
-        """Itself, not to be closed by who uses it."""
+        """Return this channel, and that its user is not to close it."""
         return self, False
 
     @property
     def is_open(self) -> bool:
         """Whether there is a session channel now."""
-        return self._session_channel is not None
+        return self.core.opener.session_channel is not None
 
     @property
     def closed(self) -> bool:
         """Whether L{close} was called, here or on the connection."""
-        return self._closed is not None
+        return self.core.closed
 
     @property
     def last_error(self) -> Exception | None:
         """Why it is closed, or why one of its consumers does not run, if so."""
-        return super().last_error if self._closed is None else self._closed
+        return self.core.last_error
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started is running at the broker."""
+        return self.core.is_consuming
 
     @property
     def unsettled_count(self) -> int:
-        """How many messages it handed out await settlement."""
-        return len(self._own_unsettled) + len(self._isolated.unsettled)
+        """The number of messages it handed out that await settlement."""
+        return self.core.consumers.unsettled_count
 
     @property
     def unsettled(self) -> list[Message]:
         """The messages it handed out that await settlement, oldest first."""
-        return [*self._own_unsettled.values(), *self._isolated.unsettled]
-
-    @property
-    def _own_unsettled(self) -> Mapping[int, Message]:
-        return {} if self._unacked is None else self._unacked.unsettled
+        return self.core.consumers.unsettled
 
     def unfinished_work(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
-        return [
-            *(
-                f"{each!r} was not settled"
-                for each in self._own_unsettled.values()
-                if not each.no_ack
-            ),
-            *["an operation waits for the connection"] * len(self._open.waiting),
-            *["a message waits to be published"] * self.publisher.waiting,
-        ]
+        return self.core.unfinished_work()
 
-    def when_open(self) -> Deferred[ISessionChannel]:
+    def when_ready(self) -> Deferred[None]:
         """
-        Open it if need be, connecting first.
+        Wait until a message would be sent at once.
 
-        @return: fires with its session channel; fails with what connecting
-            failed with.
+        @return: fails if the connection cannot be made or was closed.
         """
-        if self._session_channel is not None:
-            return succeed(self._session_channel)
-        if self._closed is not None:
-            return fail(self._closed)
-        waiter = self._open.wait()
-        self._ensure_coming_up()
-        return waiter
-
-    def _ensure_coming_up(self) -> None:
-        if self._bringing_up is None and self._closed is None:
-            began = self._bring_up()
-            if not began.called:
-                self._bringing_up = began
-            began.addErrback(self._coming_up_failed)
-
-    @inlineCallbacks
-    def _bring_up(self) -> Generator[Deferred[Any], Any, None]:
-        """Open a session channel and start the consumers on it; again if lost."""
-        delay = self._backoff.delay() if self._subscriptions else 0.0
-        if delay:
-            yield sleep(self._clock, delay)
-        while True:
-            session = yield self.connection.when_up()
-            opening = session.open_channel(self)
-            try:
-                opened = yield with_timeout(
-                    opening, self._clock, self._timeout, "opening a channel"
-                )
-            except SessionLost:
-                continue
-            self._channel_up(opened)
-            yield self._start_all(opened)
-            if self._session_channel is opened and opened is not None:
-                # Last: what is published may ask for replies to a consumer.
-                self.publisher.channel_up(opened)
-            break
-        self._bringing_up = None
-        if self._session_channel is None and (self._is_needed or self._open):
-            self._ensure_coming_up()
-
-    @property
-    def _is_needed(self) -> bool:
-        """Whether it has to be open though no operation waits for that."""
-        return bool(self._subscriptions) or self.publisher.is_waiting
-
-    def _coming_up_failed(self, failure: Failure) -> None:
-        self._bringing_up = None
-        if self._closed is not None:
-            return
-        error = failure.value
-        assert isinstance(error, Exception)
-        self._open.fail(error)
-        self.publisher.give_up(error)
-        if self._subscriptions and not isinstance(error, ConnectionClosed):
-            self._tell_of_trouble(failure)
-            self._ensure_coming_up()
-
-    def _tell_of_trouble(self, failure: Failure) -> None:
-        """What brokers and networks do needs no traceback; what we do wrong does."""
-        if failure.check(KombuError):
-            text = "Channel cannot be opened; trying again: {error}"
-            self._log.error(text, error=str(failure.value))
-        else:
-            self._log.failure("Channel cannot be opened; trying again", failure)
-
-    def _channel_up(self, opened: ISessionChannel) -> None:
-        self._session_channel = opened
-        self._unacked = UnackedMessages(opened, self.memory)
-        self._up_since = steady(self._clock).seconds()
-        self._open.fire(opened)
-
-    @inlineCallbacks
-    def _start_all(
-        self, opened: ISessionChannel
-    ) -> Generator[Deferred[Any], Any, None]:
-        """Start all consumers in order; who cannot be started tries by itself."""
-        for subscription in list(self._subscriptions.values()):
-            if self._session_channel is not opened:
-                return
-            yield subscription.start_again(opened)
-
-    def channel_lost(self, error: Exception) -> None:
-        """Called by the session channel; part of L{ISessionChannelListener}."""
-        self._session_channel = None
-        if isinstance(error, NotFound):
-            self.connection.topology.not_found(error.about)
-        self._give_up_unacked()
-        self._backoff.reset_if_stable(self._clock, self._up_since)
-        for subscription in self._subscriptions.values():
-            subscription.channel_lost()
-        self.publisher.channel_down(error)
-        if self._is_needed:
-            if not isinstance(error, SessionLost):
-                self._log.warn(
-                    "Channel lost, opening another: {error}", error=str(error)
-                )
-            self._ensure_coming_up()
-
-    def _refused_by(self, message: PublishRequest, error: Exception) -> None:
-        """A publish failed; note it if its exchange is gone."""
-        if isinstance(error, NotFound):
-            self.connection.topology.not_found(message.exchange.name)
-
-    def _give_up_unacked(self) -> None:
-        unacked, self._unacked = self._unacked, None
-        if unacked is not None:
-            unacked.die()
-
-    def returned(self, message: Returned) -> None:
-        """Called by the session channel; part of L{ISessionChannelListener}."""
-        for tell in list(self._on_return.values()):
-            tell(message)
+        return self.core.when_ready()
 
     def close(self) -> Deferred[None]:
         """
@@ -271,133 +130,198 @@ class Channel(ChannelConsumers):
             take.  Each answer of the broker is waited for 5 s, and verdicts as long
             as an operation, if every 5 s it is found to answer at all.
         """
-        return self.close_because(
-            ChannelClosed("the channel was closed by this program")
+        return self.core.close()
+
+    # --- exchanges and queues -----------------------------------------------
+
+    def exchange_declare(
+        self, exchange: Exchange, passive: bool = False
+    ) -> Deferred[None]:
+        """
+        Declare an exchange; see L{Exchange.declare}.
+
+        @param exchange: the exchange, of which a mere name is not enough.
+        @param passive: only check that it exists.
+        """
+        return self.core.entities.declare_exchange(exchange, passive)
+
+    def exchange_delete(
+        self, exchange: Exchange, if_unused: bool = False
+    ) -> Deferred[None]:
+        """
+        Delete an exchange; see L{Exchange.delete}.
+
+        @param exchange: the exchange.
+        @param if_unused: refuse if something is bound to it.
+        """
+        return self.core.entities.delete_exchange(exchange, if_unused)
+
+    def exchange_bind(
+        self,
+        destination: Exchange,
+        source: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """
+        Bind an exchange to another; see L{Exchange.bind_to}.
+
+        @param destination: the exchange that gets messages.
+        @param source: the exchange they come from.
+        @param routing_key: which messages, as the type of the source has it.
+        @param arguments: further ones, as for a headers exchange.
+        """
+        return self.core.entities.bind(destination, source, routing_key, arguments)
+
+    def exchange_unbind(
+        self,
+        destination: Exchange,
+        source: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """
+        Undo L{exchange_bind} with the same arguments.
+
+        @param destination: as for L{exchange_bind}.
+        @param source: as for L{exchange_bind}.
+        @param routing_key: as for L{exchange_bind}.
+        @param arguments: as for L{exchange_bind}.
+        """
+        return self.core.entities.unbind(destination, source, routing_key, arguments)
+
+    def queue_declare(
+        self, queue: Queue, passive: bool = False
+    ) -> Deferred[QueueDeclareOk]:
+        """
+        Declare a queue, without its exchange and bindings; see
+        L{Queue.queue_declare}.
+
+        A queue without a name gets the one the broker made.  One of the
+        broker's own names, C{amq.*}, can only be checked.
+
+        @param queue: the queue.
+        @param passive: only check that it exists.
+        """
+        return self.core.entities.declare_queue(queue, passive)
+
+    def queue_bind(
+        self,
+        queue: Queue,
+        exchange: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """
+        Bind a queue to an exchange; see L{Queue.bind_to}.
+
+        @param queue: the queue that gets messages.
+        @param exchange: the exchange they come from.
+        @param routing_key: which messages, as the type of the exchange has it.
+        @param arguments: further ones, as for a headers exchange.
+        """
+        return self.core.entities.bind(queue, exchange, routing_key, arguments)
+
+    def queue_unbind(
+        self,
+        queue: Queue,
+        exchange: Exchange,
+        routing_key: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> Deferred[None]:
+        """
+        Undo L{queue_bind} with the same arguments.
+
+        @param queue: as for L{queue_bind}.
+        @param exchange: as for L{queue_bind}.
+        @param routing_key: as for L{queue_bind}.
+        @param arguments: as for L{queue_bind}.
+        """
+        return self.core.entities.unbind(queue, exchange, routing_key, arguments)
+
+    def queue_purge(self, queue: Queue) -> Deferred[int]:
+        """
+        Delete a queue's ready messages.
+
+        @param queue: the queue.
+        @return: fires with the number of messages.
+        """
+        return self.core.entities.purge_queue(queue)
+
+    def queue_delete(
+        self, queue: Queue, if_unused: bool = False, if_empty: bool = False
+    ) -> Deferred[int | None]:
+        """
+        Delete a queue; see L{Queue.delete}.
+
+        @param queue: the queue.
+        @param if_unused: refuse if it has consumers.
+        @param if_empty: refuse if there are messages in it.
+        @return: fires with the number of messages that were in it, C{None} where the
+            broker does not tell.
+        """
+        return self.core.entities.delete_queue(queue, if_unused, if_empty)
+
+    # --- receiving ----------------------------------------------------------
+
+    def consume(
+        self,
+        queue: Queue,
+        callback: Callable[[Message], object],
+        *,
+        consumer_tag: str = "",
+        tag_prefix: str = "",
+        no_ack: bool = False,
+        exclusive: bool = False,
+        arguments: Mapping[str, object] | None = None,
+        prefetch_count: int = PREFETCH,
+        accept: Iterable[str] | None = None,
+        max_body_size: int = MAX_BODY_SIZE,
+        on_cancel: Callable[[str, Exception], object] | None = None,
+    ) -> Deferred[str]:
+        """
+        Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
+
+        @param queue: the queue it reads.
+        @param callback: called with each L{Message}, and, if C{no_ack}, to call
+            L{Message.begin}.
+        @param consumer_tag: made up, with C{tag_prefix}, if empty.
+        @param tag_prefix: begins a tag that is made up.
+        @param no_ack: messages need no ack, and can be lost.
+        @param exclusive: be the only consumer of the queue.
+        @param arguments: further ones for the broker, such as C{x-priority}.
+        @param prefetch_count: how many unsettled messages it may hold; default
+            100, 0 for no limit.
+        @param accept: what may be decoded; see L{txkombu.Consumer}.
+        @param max_body_size: what a body may become, in bytes; see
+            L{txkombu.Consumer}.
+        @param on_cancel: called with (tag, error) if the broker ends it, as
+            when its queue is deleted; it is started again with growing waits.
+        @return: fires with its tag; fails with the broker's refusal.
+        @raise ValueError: the tag is taken.
+        """
+        return self.core.consumers.consume(
+            queue,
+            callback,
+            consumer_tag=consumer_tag,
+            tag_prefix=tag_prefix,
+            no_ack=no_ack,
+            exclusive=exclusive,
+            arguments=arguments,
+            prefetch_count=prefetch_count,
+            accept=accept,
+            max_body_size=max_body_size,
+            on_cancel=on_cancel,
         )
 
-    def close_because(self, error: KombuError) -> Deferred[None]:
-        """L{close}, with what later calls fail with."""
-        if self._closed is None:
-            self._closed = error
-            self.connection.channel_closing(self)
-        return self._end.wait()
-
-    @inlineCallbacks
-    def _close(self) -> Generator[Deferred[Any], Any, None]:
-        error = self._closed
-        assert error is not None
-        if self.publisher.waiting:
-            yield self._await_opening()
-        self._open.fail(error)
-        self._stop_coming_up()
-        self._give_up_blocked()
-        isolated = self._isolated.close_because(error)
-        answers = yield self._cancel_all()
-        yield isolated
-        if answers and self._session_channel is not None:
-            answers = yield self._await_verdicts()
-        channel, self._session_channel = self._session_channel, None
-        self._give_up_unacked()
-        self.publisher.close(error)
-        self.connection.channel_closed(self)
-        if channel is not None:
-            closing = self._in_time(channel.close())
-            if answers:
-                yield closing
-
-    def _await_opening(self) -> Deferred[Any]:
+    def basic_cancel(self, consumer_tag: str) -> Deferred[None]:
         """
-        Let the channel come up if that is under way, so that what was published goes
-        out: no longer than an operation may take.
+        End a consumer; the messages it holds can still be settled.
+
+        @param consumer_tag: its tag; one that is not known is ignored.
+        @return: fires when no more of its messages come; never fails.
         """
-        bringing_up = self._bringing_up
-        if bringing_up is None or not self.connection.is_trying:
-            return succeed(None)
-        for tag in list(self._subscriptions):
-            self.basic_cancel(tag)
-        opened: Deferred[None] = Deferred()
-
-        def over(result: T) -> T:
-            if not opened.called:
-                opened.callback(None)
-            return result
-
-        bringing_up.addBoth(over)
-        timeout = self._timeout
-        return with_timeout(opened, self._clock, timeout, "close", otherwise=None)
-
-    @inlineCallbacks
-    def _cancel_all(self) -> Generator[Deferred[Any], Any, bool]:
-        """@return: whether the broker still answers, as far as can be told."""
-        cancels = [self.basic_cancel(tag) for tag in list(self._subscriptions)]
-        together = DeferredList(cancels, consumeErrors=True)
-        return (yield self._in_time(together)) is not None
-
-    @inlineCallbacks
-    def _await_verdicts(self) -> Generator[Deferred[Any], Any, bool]:
-        """
-        Wait for the verdicts on what was published: no longer than an operation
-        may take, nor for a broker that answers nothing.
-
-        @return: whether the broker still answers, as far as can be told.
-        """
-        clock = steady(self._clock)
-        deadline = clock.seconds() + self._timeout
-        while (left := deadline - clock.seconds()) > 0:
-            idle = self.publisher.when_idle().addCallback(lambda _: True)
-            slice_ = min(left, CLOSE_TIMEOUT)
-            if (
-                yield with_timeout(idle, self._clock, slice_, "close", otherwise=False)
-            ):
-                break
-            if not (yield self.connection.answers()):
-                return False
-        return True
-
-    def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
-        """Wait for the broker's answer; C{None} if it comes not in time."""
-        return with_timeout(answer, self._clock, CLOSE_TIMEOUT, "close", otherwise=None)
-
-    def flow(self, allowed: bool) -> None:
-        """Broker and socket take messages, or take none for now."""
-        self.publisher.flow(allowed)
-        if self._closed is not None:
-            self._give_up_blocked()
-
-    def _give_up_blocked(self) -> None:
-        """A closing channel waits for no end of the broker's alarm."""
-        if self.connection.blocked_reason:
-            reason = f"{self._waits_for()}, and the channel closes"
-            self.publisher.fail_pending(ChannelClosed(reason))
-
-    def _stop_coming_up(self) -> None:
-        bringing_up, self._bringing_up = self._bringing_up, None
-        if bringing_up is not None:
-            bringing_up.cancel()
-
-    def _waits_for(self) -> str:
-        if self.connection.blocked_reason:
-            return f"the broker is blocked: {self.connection.blocked_reason}"
-        if self._session_channel is None:
-            return "waiting for the connection"
-        return "waiting for room"
-
-    # --- operations ---------------------------------------------------------
-
-    @property
-    def _timeout(self) -> float:
-        return self.connection.operation_timeout
-
-    def call(
-        self, what: str, operate: Callable[[ISessionChannel], Deferred[T]]
-    ) -> Deferred[T]:
-        """Run an operation on the session channel, or on the next one."""
-        channel = self._session_channel
-        if channel is not None:
-            began = operate(channel)
-        else:
-            began = self.when_open().addCallback(operate)
-        return with_timeout(began, self._clock, self._timeout, what)
+        return self.core.consumers.cancel(consumer_tag)
 
     def basic_get(
         self,
@@ -409,92 +333,47 @@ class Channel(ChannelConsumers):
         """
         Take one message, or C{None} if none is ready (AMQP 0-9-1, basic.get).
 
+        @param queue: the queue to take it from.
+        @param no_ack: the message needs no ack, and can be lost.
         @param accept: what may be decoded; see L{txkombu.Consumer}.
-        @param max_body_size: what its body may become; see L{txkombu.Consumer}.
+        @param max_body_size: what its body may become, in bytes; see
+            L{txkombu.Consumer}.
         """
-        try:
-            accepted = accept_set(accept)
-        except SerializerNotInstalled:
-            return fail()
-
-        def get(channel: ISessionChannel) -> Deferred[Message | None]:
-            unacked = None if no_ack else self._unacked
-
-            def got(delivery: Delivery | None) -> Message | None:
-                if delivery is None:
-                    return None
-                return Message(delivery, unacked, queue, accepted, max_body_size)
-
-            return channel.basic_get(queue, no_ack).addCallback(got)
-
-        return self.call_about([queue.name], f"getting from queue {queue.name!r}", get)
+        return self.core.get(queue, no_ack, accept, max_body_size)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
         """
-        Bound the unsettled messages of all consumers here together; 0 is no
-        limit.  It holds until the session channel is lost.
+        Bound the unsettled messages of all consumers here together.  The limit
+        holds until the session channel is lost.
+
+        @param prefetch_count: the number of messages; 0 is no limit.
         """
         check_count("prefetch_count", prefetch_count, 0, 65535)
-        return self.call("qos", lambda channel: channel.basic_qos(prefetch_count))
+        return self.core.opener.call(
+            "qos", lambda channel: channel.basic_qos(prefetch_count)
+        )
 
     def basic_recover(self, requeue: bool = True) -> Deferred[None]:
         """
         Hand all unsettled messages of this channel back to their queues.
 
-        @return: fails with NotSupported for C{requeue=False}, which brokers
-            do not have.
+        @param requeue: must be true: brokers cannot send them again to the same
+            consumers.
+        @return: fails with NotSupported for C{requeue=False}.
         """
         if not requeue:
-            return fail(
-                NotSupported("recover(requeue=False)", self.connection.transport_name)
-            )
-
-        def recover(channel: ISessionChannel) -> Deferred[None]:
-            unacked = self._unacked
-            if unacked is not None:
-                for message in unacked.forget():
-                    message.settled_by_other("requeued")
-            return channel.basic_recover()
-
-        recovering = self.call("recover", recover)
-        return self._isolated.also(recovering, lambda each: each.basic_recover())
-
-    # --- publishing ---------------------------------------------------------
-
-    def publish(self, message: PublishRequest) -> Deferred[None]:
-        """Send a message, now or when there is room; see L{PublishQueue.publish}."""
-        if self._closed is not None:
-            return fail(self._closed)
-        sending = self.publisher.publish(message)
-        if self._session_channel is None:
-            self._ensure_coming_up()
-        return sending
-
-    def when_ready(self) -> Deferred[None]:
-        """@return: fires when a message would be sent at once."""
-        return self.when_open().addCallback(lambda _: self.publisher.when_ready())
-
-    # --- settling -----------------------------------------------------------
+            name = self.core.connection.settings.transport_name
+            return fail(NotSupported("recover(requeue=False)", name))
+        return self.core.consumers.recover()
 
     def flush(self) -> Deferred[Settlement]:
-        """@return: fires when all settlements so far were handed to the socket."""
-        channel = self._session_channel
-        if channel is None:
-            return succeed(Settlement.STALE)
-        flushed = channel.when_flushed()
-        channel.flush()
-        return self._isolated.also(flushed, lambda each: each.flush())
+        """
+        Write all settlements so far.
 
-    # --- returned messages --------------------------------------------------
-
-    def add_on_return(self, who: object, tell: Callable[[Returned], None]) -> None:
-        """Have C{tell} called with each message that came back."""
-        self._on_return[who] = tell
-
-    def remove_on_return(self, who: object) -> None:
-        """Undo L{add_on_return}."""
-        self._on_return.pop(who, None)
+        @return: fires when they were handed to the socket.
+        """
+        return self.core.consumers.flush()
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open" if self.is_open else "not open"
-        return f"<Channel of {self.connection.current_uri()}, {state}>"
+        return f"<Channel of {self.core.connection.current_uri()}, {state}>"

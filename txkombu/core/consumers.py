@@ -1,88 +1,101 @@
 """
-What a channel does with consumers: they survive its session channels.
+The consumers of one channel: those that share its session channel, and those that
+were refused and have a session channel each.
+
+On AMQP a refusal ends the session channel it happens on, and what the consumers there
+hold goes back to the queues.  After its first refusal a consumer gets a dedicated
+session channel, so that further refusals do not close the shared one.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred, DeferredList, fail, gatherResults
 from twisted.python.failure import Failure
 
 from .._util.limits import MAX_BODY_SIZE
-from .._util.timeouts import with_timeout
 from .._util.validation import check_count, check_short_string
 from ..entity import Queue
 from ..exceptions import ChannelError, KombuError, SerializerNotInstalled
-from ..interfaces import ISessionChannel
+from ..interfaces import ISessionChannel, Settlement
 from ..message import Message
 from ..serialization.serializers import accept_set
+from .connection_core import ConnectionCore
+from .consumer_group import ConsumerGroup
 from .decoded_memory import DecodedMemory
-from .entity_operations import EntityOperations
-from .interfaces import ChannelHost
-from .isolation import IsolatedChannels
+from .opener import ChannelOpener
 from .subscription import Subscription
-from .unacked import UnackedMessages
+
+T = TypeVar("T")
 
 PREFETCH = 100
 """How many unsettled messages a consumer may hold by default."""
 
 
-class ChannelConsumers(EntityOperations):
-    """The part of L{txkombu.core.channel.Channel} that starts and ends consumers."""
+class ChannelConsumers:
+    """
+    Start, isolate and end the consumers of one channel.
 
-    _unacked: UnackedMessages | None
-    _session_channel: ISessionChannel | None
-    _closed: KombuError | None
+    @param connection: what they belong to.
+    @param opener: opens the session channels that they share.
+    @param memory: counts what their unsettled messages hold decoded.
+    """
 
-    def __init__(self, connection: ChannelHost, clock: IReactorTime) -> None:
-        self.connection = connection
-        self._clock = clock
-        self._subscriptions: dict[str, Subscription] = {}
-        self._tags = 0
-        self.memory = DecodedMemory()
-        self._isolated = IsolatedChannels()
-        self._is_isolated = False
+    def __init__(
+        self, connection: ConnectionCore, opener: ChannelOpener, memory: DecodedMemory
+    ) -> None:
+        self._connection = connection
+        self._memory = memory
+        self._shared = ConsumerGroup(connection, memory, opener)
+        self._isolated: dict[str, ConsumerGroup] = {}
+        self._ended: list[ConsumerGroup] = []
         self._refused: set[str] = set()
+        self._tags = 0
 
-    @abstractmethod
-    def when_open(self) -> Deferred[ISessionChannel]:
-        """@return: fires with the session channel."""
-
-    @property
-    def unacked(self) -> UnackedMessages | None:
-        """Takes the messages of the current session channel."""
-        return self._unacked
+    def _groups(self) -> Iterator[ConsumerGroup]:
+        yield self._shared
+        yield from self._isolated.values()
+        yield from self._ended
 
     @property
-    def session_channel(self) -> ISessionChannel | None:
-        """The current session channel."""
-        return self._session_channel
-
-    @abstractmethod
-    def close(self) -> Deferred[None]:
-        """@return: fires when it is closed; never fails."""
+    def share_channel(self) -> bool:
+        """Whether consumers share the session channel."""
+        return self._shared.has_consumers
 
     @property
     def is_consuming(self) -> bool:
-        """Whether every consumer that was started is running at the broker."""
-        running = all(each.running for each in self._subscriptions.values())
-        return running and self._isolated.is_consuming
+        """Whether every consumer that was started runs at the broker."""
+        return all(each.is_consuming for each in self._groups())
 
     @property
     def last_error(self) -> Exception | None:
-        """Why a consumer that was started does not run, as far as is known."""
-        told = [each.last_error for each in self._subscriptions.values()]
-        told += [each.last_error for each in self._isolated]
+        """Why one of the consumers does not run, as far as is known."""
+        told = (each.last_error for each in self._groups())
         return next((error for error in told if error is not None), None)
 
     @property
-    def has_consumers(self) -> bool:
-        """Whether consumers share it."""
-        return bool(self._subscriptions)
+    def unsettled(self) -> list[Message]:
+        """The messages that await settlement."""
+        return [message for each in self._groups() for message in each.unsettled]
+
+    @property
+    def unsettled_count(self) -> int:
+        """The number of messages that await settlement."""
+        unacked = (each.opener.unacked for each in self._groups())
+        return sum(len(each.unsettled) for each in unacked if each is not None)
+
+    def consumes_from(self, queue: str) -> bool:
+        """Return whether one of the consumers reads a queue."""
+        return any(each.consumes_from(queue) for each in self._groups())
+
+    def queue_renamed(self, old: str, new: str) -> None:
+        """Rename a queue that the broker names."""
+        for group in self._groups():
+            group.queue_renamed(old, new)
+
+    # --- starting -----------------------------------------------------------
 
     def consume(
         self,
@@ -99,31 +112,23 @@ class ChannelConsumers(EntityOperations):
         max_body_size: int = MAX_BODY_SIZE,
         on_cancel: Callable[[str, Exception], object] | None = None,
     ) -> Deferred[str]:
-        """
-        Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
-
-        @param callback: called with each L{Message}, and, if C{no_ack}, to call
-            L{Message.begin}.
-        @param consumer_tag: made up, with C{tag_prefix}, if empty.
-        @param on_cancel: called with (tag, error) if the broker ends it, as
-            when its queue is deleted; it is started again with growing waits.
-        @return: fires with its tag; fails with the broker's refusal.
-        @raise ValueError: the tag is taken.
-        """
+        """Start a consumer; see L{txkombu.Channel.consume}."""
         tag = check_short_string("consumer_tag", consumer_tag or self._tag(tag_prefix))
-        if tag in self._subscriptions or tag in self._isolated:
+        if tag in self._shared.subscriptions or tag in self._isolated:
             raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
         check_count("prefetch_count", prefetch_count, 0, 65535)
-        if self._closed is not None:
-            return fail(self._closed)
+        shared = self._shared
+        if shared.opener.closed is not None:
+            return fail(shared.opener.closed)
         try:
             accepted = accept_set(accept)
         except SerializerNotInstalled:
             return fail()
-        isolated = self._new_isolated() if self._needs_isolation(queue) else None
-        where = self if isolated is None else isolated
+        isolates = self.share_channel and self.was_refused(queue)
+        group = self._new_group() if isolates else shared
         subscription = Subscription(
-            where,
+            group.opener,
+            self._isolate,
             queue,
             callback,
             tag=tag,
@@ -137,95 +142,136 @@ class ChannelConsumers(EntityOperations):
         )
 
         def started(_: object) -> str:
-            if self._closed is not None:
-                raise self._closed
-            where._subscriptions[tag] = subscription
-            if isolated is not None:
-                self._isolated.add_channel(tag, isolated)
+            if shared.opener.closed is not None:
+                raise shared.opener.closed
+            group.subscriptions[tag] = subscription
+            if group is not shared:
+                self._isolated[tag] = group
+                self._close_settled()
             return tag
 
         def failed(failure: Failure) -> Failure:
-            if isolated is not None:
-                isolated.close()
+            if group is not shared:
+                group.close(KombuError("the consumer was refused"))
             elif failure.check(ChannelError) and subscription.has_ended_channel:
-                self._refused.add(queue.name)
+                self.note_refused(queue)
             return failure
 
         what = f"consuming from queue {queue.name!r}"
-        began = where.call_about([queue.name], what, subscription.start)
-        starting = began.addCallback(started)
-        return starting.addErrback(failed)
-
-    def _needs_isolation(self, queue: Queue) -> bool:
-        """Whether another refusal would end a channel that others use."""
-        return queue.name in self._refused and self.has_consumers
+        starting = group.opener.call(what, subscription.start, [queue.name])
+        return starting.addCallback(started).addErrback(failed)
 
     def _tag(self, prefix: str) -> str:
         self._tags += 1
-        return f"{prefix or self.connection.tag_prefix}{self._tags}"
+        return f"{prefix or self._connection.tag_prefix}{self._tags}"
 
-    def isolate(self, subscription: Subscription) -> ChannelConsumers:
+    # --- isolating ----------------------------------------------------------
+
+    def was_refused(self, queue: Queue) -> bool:
+        """Return whether a further refusal of this queue would be no surprise."""
+        return queue.name in self._refused
+
+    def note_refused(self, queue: Queue) -> None:
+        """Remember that the broker refused an operation on this queue."""
+        self._refused.add(queue.name)
+
+    def _isolate(self, subscription: Subscription) -> ChannelOpener:
         """
-        Give a consumer that was refused a channel of its own, unless this is it.
+        Give a refused consumer a session channel of its own, unless it has one.
 
-        @return: the channel it is to use.
+        @return: opens the session channel it is to use.
         """
-        if self._is_isolated or self._closed is not None:
-            return self
-        channel: Any = self._new_isolated()
-        self._refused.add(subscription.queue.name)
-        tag = subscription.tag
-        channel._subscriptions[tag] = self._subscriptions.pop(tag)
-        self._isolated.add_channel(tag, channel)
-        taken: ChannelConsumers = channel
-        return taken
+        shared, tag = self._shared, subscription.tag
+        if shared.opener.closed is not None or tag in self._isolated:
+            return subscription.opener
+        self.note_refused(subscription.queue)
+        group = self._isolated[tag] = self._new_group()
+        group.subscriptions[tag] = shared.subscriptions.pop(tag)
+        self._close_settled()
+        return group.opener
 
-    def _new_isolated(self) -> Any:
-        channel = self.connection.new_channel()
-        channel._is_isolated = True
-        channel.memory = self.memory
-        return channel
+    def _new_group(self) -> ConsumerGroup:
+        return ConsumerGroup(self._connection, self._memory)
 
-    def basic_cancel(self, consumer_tag: str) -> Deferred[None]:
+    def _close_settled(self) -> None:
+        """Close the session channels of ended consumers that hold nothing any more."""
+        for group in [each for each in self._ended if not each.unsettled]:
+            self._ended.remove(group)
+            group.close(KombuError("the consumer was cancelled"))
+
+    # --- all of them --------------------------------------------------------
+
+    def recover(self) -> Deferred[None]:
+        """Hand all unsettled messages back; fires when the broker has taken them."""
+        return self._on_all(lambda each: each.recover())
+
+    def flush(self) -> Deferred[Settlement]:
+        """Write all settlements so far; fires when the sockets have them."""
+        return self._on_all(lambda each: each.flush())
+
+    def _on_all(self, operate: Callable[[ConsumerGroup], Deferred[T]]) -> Deferred[T]:
+        """
+        Do something on the shared session channel and on each other one that is open.
+
+        @return: fires with the result of the shared one when all is done; fails with
+            the first failure.
+        """
+        [shared, *others] = self._groups()
+        began = [operate(shared)]
+        began += [operate(each) for each in others if each.opener.session_channel]
+        if len(began) == 1:
+            return began[0]
+        return gatherResults(began, consumeErrors=True).addCallbacks(
+            lambda results: results[0], lambda failure: failure.value.subFailure
+        )
+
+    # --- ending -------------------------------------------------------------
+
+    def cancel(self, tag: str) -> Deferred[None]:
         """
         End a consumer; the messages it holds can still be settled.
 
         @return: fires when no more of its messages come; never fails.
         """
-        if consumer_tag in self._isolated:
-            return self._isolated.cancel(consumer_tag)
-        self._isolated.close_settled()
-        subscription = self._subscriptions.pop(consumer_tag, None)
-        if subscription is None:
-            return succeed(None)
-        subscription.stop()
-        self._forget_auto_deleted(subscription.queue)
-        channel = self._session_channel
-        if channel is None:
-            return succeed(None)
-        return with_timeout(
-            channel.basic_cancel(consumer_tag),
-            self._clock,
-            self.connection.operation_timeout,
-            "cancel",
-            otherwise=None,
-        )
+        self._close_settled()
+        group = self._isolated.pop(tag, None)
+        if group is None:
+            return self._shared.cancel(tag)
+        # Its session channel stays as long as it holds messages.
+        self._ended.append(group)
+        return group.cancel(tag).addCallback(lambda _: self._close_settled())
 
-    def _forget_auto_deleted(self, queue: Queue) -> None:
-        """The broker deletes such a queue with its last consumer; so do we."""
-        topology = self.connection.topology
-        if queue.auto_delete and not self.connection.is_consuming_from(queue.name):
-            server_named = topology.is_server_named(queue)
-            topology.queue_deleted(queue.name)
-            if server_named:
-                queue.name = ""
+    def cancel_shared(self) -> Deferred[bool]:
+        """
+        End the consumers that share the session channel.
 
-    def consumes_from(self, queue: str) -> bool:
-        """Whether a consumer of this channel reads the queue of that name."""
-        return any(each.queue.name == queue for each in self._subscriptions.values())
+        @return: fires with whether the broker answered within 5 s; never fails.
+        """
+        return self._shared.cancel_all()
 
-    def queue_renamed(self, old: str, new: str) -> None:
-        """Note that the broker gave a queue it names itself another name."""
-        for subscription in self._subscriptions.values():
-            if subscription.queue.name == old:
-                subscription.queue.name = new
+    def close_isolated(self, error: KombuError) -> Deferred[Any]:
+        """
+        Close the session channels that consumers have for themselves.
+
+        @param error: what later operations fail with.
+        @return: fires when all are closed; never fails.
+        """
+        groups = [*self._isolated.values(), *self._ended]
+        self._isolated.clear()
+        self._ended.clear()
+        return DeferredList([each.close(error) for each in groups])
+
+    def session_dropped(self, error: Exception) -> None:
+        """Note that this program has aborted the session."""
+        for group in list(self._groups()):
+            group.opener.channel_lost(error)
+
+    # --- for the owner of the session channel -------------------------------
+
+    def start_all(self, opened: ISessionChannel) -> Deferred[None]:
+        """Start the consumers that share a new session channel; never fails."""
+        return self._shared.channel_up(opened)
+
+    def channel_lost(self, error: Exception) -> None:
+        """Note that the consumers that share the session channel do not run."""
+        self._shared.channel_lost(error)

@@ -14,18 +14,18 @@ from .interfaces import DrainedConsumer
 
 
 class DrainEvents:
-    """The consumers of one connection, and who waits for one of their messages."""
+    """The consumers of one connection, and the calls of C{drain_events} that wait."""
 
     def __init__(self) -> None:
         self._consumers: WeakSet[DrainedConsumer] = WeakSet()
         self._handled: Waiters[None] = Waiters()
 
     def add_consumer(self, consumer: DrainedConsumer) -> None:
-        """One more consumer."""
+        """Take one more consumer."""
         self._consumers.add(consumer)
 
     def message_handled(self) -> None:
-        """The callbacks of one message have finished."""
+        """Note that the callbacks of one message have finished."""
         if self._handled.waiting:
             self._handled.fire(None)
 
@@ -46,17 +46,17 @@ class DrainEvents:
     def channel_closing(self, channel: object) -> None:
         """Have the consumers of a channel begin with no further message."""
         for consumer in list(self._consumers):
-            if consumer.channel is channel:
+            if consumer.is_on(channel):
                 consumer.stop_handling()
 
     def channel_closed(self, channel: object) -> None:
         """Tell the consumers of a channel that it was closed."""
         for consumer in list(self._consumers):
-            if consumer.channel is channel:
+            if consumer.is_on(channel):
                 consumer.channel_closed()
 
     def close(self, error: Exception) -> None:
-        """No message comes any more."""
+        """Fail what waits for a message."""
         self._handled.fail(error)
 
     def unfinished_work(self) -> list[str]:

@@ -1,5 +1,5 @@
 """
-What the objects of this package ask of those that own them.
+What the objects of this package ask of those that own or use them.
 """
 
 from __future__ import annotations
@@ -7,151 +7,118 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
-from .._util.backoff import ReconnectPolicy
 from ..exceptions import KombuError
-from ..interfaces import ISession, ISessionChannel
-from ..message import Message
-from .topology import Topology
-from .turn_budget import TurnBudget
-from .unacked import UnackedMessages
+from ..interfaces import ISessionChannel, Returned
 
 
-class DrainWaiters(Protocol):
-    """The consumers of a connection, and the calls of C{drain_events} that wait."""
-
-    def add_consumer(self, consumer: DrainedConsumer) -> None:
-        """Have C{drain_events} start one more consumer, and wait for its messages."""
-
-    def message_handled(self) -> None:
-        """Note that the callbacks of one message have finished."""
-
-
-class ChannelHost(Protocol):
-    """
-    The connection that a channel belongs to.
-
-    @ivar topology: what was declared on it.
-    @ivar tag_prefix: begins the consumer tags that are made up.
-    @ivar operation_timeout: seconds for one operation.
-    @ivar reconnect: how long to wait between attempts.
-    """
-
-    topology: Topology
-    tag_prefix: str
-    operation_timeout: float
-    reconnect: ReconnectPolicy
+class SessionChannelOwner(Protocol):
+    """What works on the session channels that an opener opens."""
 
     @property
-    def turn_budget(self) -> TurnBudget:
-        """How long the handlers of all its channels may run in a turn."""
+    def has_consumers(self) -> bool:
+        """Whether consumers are to run on it, as soon as it can be opened."""
 
     @property
-    def clock(self) -> IReactorTime:
-        """The reactor; under test a C{Clock}."""
+    def needs_channel(self) -> bool:
+        """Whether it has to be open though no operation waits for that."""
+
+    def channel_up(self, opened: ISessionChannel) -> Deferred[None]:
+        """
+        Begin to work on a session channel.
+
+        @param opened: the session channel.
+        @return: fires when all that was recorded is started; never fails.
+        """
+
+    def channel_lost(self, error: Exception) -> None:
+        """
+        Note that the session channel is gone; the opener may open another.
+
+        @param error: why.
+        """
+
+    def cannot_open(self, error: Exception) -> None:
+        """
+        Fail what waits for a session channel.
+
+        @param error: why none can be opened now.
+        """
+
+    def returned(self, message: Returned) -> None:
+        """
+        Take a mandatory message that came back.
+
+        @param message: with the broker's reason.
+        """
+
+
+class ConnectionChannel(Protocol):
+    """A channel, as its connection sees it."""
 
     @property
-    def drain_waiters(self) -> DrainWaiters:
-        """What C{drain_events} starts and waits for, on all channels."""
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started runs at the broker."""
 
-    @property
-    def transport_name(self) -> str:
-        """The URL scheme."""
+    def consumes_from(self, queue: str) -> bool:
+        """
+        Return whether one of its consumers reads a queue.
 
-    @property
-    def may_publish(self) -> bool:
-        """Whether broker and socket take messages now."""
+        @param queue: the queue's name.
+        """
 
-    @property
-    def blocked_reason(self) -> str:
-        """Why the broker takes no messages now, or C{""}."""
+    def queue_renamed(self, old: str, new: str) -> None:
+        """
+        Rename a queue that the broker names.
 
-    def when_up(self) -> Deferred[ISession]:
-        """Connect if need be; fires with the session."""
+        @param old: its name in the lost session.
+        @param new: its name now.
+        """
 
-    def answers(self) -> Deferred[bool]:
-        """Whether the broker answers at all; never fails."""
+    def flow(self, allowed: bool) -> None:
+        """
+        Pause or resume publishing.
 
-    def new_channel(self) -> Any:
-        """Make another channel."""
+        @param allowed: whether broker and socket take messages.
+        """
 
-    @property
-    def is_trying(self) -> bool:
-        """Whether it is connected, or about to be: not idle, not waiting."""
+    def session_dropped(self, error: Exception) -> None:
+        """
+        Note that this program has aborted the session.
 
-    def channel_closing(self, channel: Any) -> None:
-        """Have no handler begin with a message of a channel that is closing."""
+        @param error: what operations fail with.
+        """
 
-    def channel_closed(self, channel: Any) -> None:
-        """Forget a channel that was closed."""
+    def close_because(self, error: KombuError) -> Deferred[None]:
+        """
+        Close it.
 
-    def is_consuming_from(self, queue: str) -> bool:
-        """Whether a consumer of this connection reads a queue."""
+        @param error: what later operations fail with.
+        @return: fires when it is closed; never fails.
+        """
 
-    def current_uri(self) -> str:
-        """The URL of the alternate in use."""
-
-
-class SubscriptionHost(Protocol):
-    """The channel that a subscription is started on."""
-
-    connection: ChannelHost
-
-    @property
-    def unacked(self) -> UnackedMessages | None:
-        """Takes the messages of the current session channel."""
-
-    @property
-    def session_channel(self) -> ISessionChannel | None:
-        """The current session channel."""
-
-    def when_open(self) -> Deferred[ISessionChannel]:
-        """Fires with the session channel."""
-
-    def isolate(self, subscription: Any) -> SubscriptionHost:
-        """Give a refused consumer a channel of its own."""
-
-
-class IsolatedChannel(Protocol):
-    """A channel that one refused consumer has for itself."""
-
-    @property
-    def is_consuming(self) -> bool: ...
-
-    @property
-    def is_open(self) -> bool: ...
-
-    @property
-    def last_error(self) -> Exception | None: ...
-
-    @property
-    def unsettled(self) -> list[Message]: ...
-
-    @property
-    def unsettled_count(self) -> int: ...
-
-    def basic_cancel(self, consumer_tag: str) -> Deferred[None]: ...
-
-    def basic_recover(self) -> Deferred[None]: ...
-
-    def flush(self) -> Deferred[Any]: ...
-
-    def close(self) -> Deferred[None]: ...
-
-    def close_because(self, error: KombuError) -> Deferred[None]: ...
+    def unfinished_work(self) -> list[str]:
+        """Say which messages await settlement, and what waits for the broker."""
 
 
 class DrainedConsumer(Protocol):
     """A consumer that C{drain_events} starts and waits for."""
 
-    @property
-    def channel(self) -> object: ...
+    def is_on(self, channel: Any) -> bool:
+        """
+        Return whether it works on a channel.
 
-    def start_if_untouched(self) -> Deferred[None]: ...
+        @param channel: the core of a channel.
+        """
 
-    def stop_handling(self) -> None: ...
+    def start_if_untouched(self) -> Deferred[None]:
+        """Start it if nothing was called yet and it can handle messages."""
 
-    def channel_closed(self) -> None: ...
+    def stop_handling(self) -> None:
+        """Begin with no further message."""
 
-    def unfinished_work(self) -> list[str]: ...
+    def channel_closed(self) -> None:
+        """Fail what waits for a message: the channel was closed."""
+
+    def unfinished_work(self) -> list[str]:
+        """Say how many handlers are at work, and how many wait for a message."""

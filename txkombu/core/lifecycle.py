@@ -2,12 +2,12 @@
 The states of a connection.
 
 A connection begins I{idle}.  When it is asked to connect, it is I{connecting}:
-it makes one attempt at each of its URLs.  With a session it is I{restoring} the exchanges, queues and
-bindings that were declared before, and then I{connected}.  When the session is
-lost, or an attempt to get it back fails, it is I{waiting} for the next
-attempt.  The first attempt leads back to idle if it fails, or if all who waited
-for it cancel.  C{close()} leads from every state to I{closing}, and then to
-I{closed}, which is final.
+it makes one attempt at each of its URLs.  With a session it is I{restoring} the
+exchanges, queues and bindings that were declared before, and then I{connected}.
+When the session is lost, or an attempt to get it back fails, it is I{waiting}
+for the next attempt.  The first attempt leads back to idle if it fails, or if
+all who waited for it cancel.  C{close()} leads from every state to I{closing},
+and then to I{closed}, which is final.
 """
 
 from __future__ import annotations

@@ -21,8 +21,10 @@ _EXCHANGE_TYPES = frozenset({"direct", "fanout", "topic", "headers"})
 
 class Settings:
     """
-    The part of L{txkombu.BrokerConnection} that says what it was made with.
+    What a connection was made with.
 
+    @ivar alternates: the broker's URLs, tried in turn.
+    @ivar endpoint: where to connect instead of their hosts and ports.
     @ivar operation_timeout: seconds for one operation.
     @ivar reconnect: how long to wait between attempts.
     """
@@ -36,17 +38,21 @@ class Settings:
         operation_timeout: float,
         reconnect: ReconnectPolicy | None,
     ) -> None:
-        self._alternates = list(alternates)
+        self.alternates = list(alternates)
         self._given_transport = transport
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._reactor = reactor
-        self.operation_timeout = check_seconds("operation_timeout", operation_timeout)
+        self.set_operation_timeout(operation_timeout)
         self.reconnect = backoff.DEFAULT if reconnect is None else reconnect
         if not isinstance(self.reconnect, ReconnectPolicy):
             raise TypeError(
                 "reconnect must be a txkombu.policy.ReconnectPolicy, "
                 f"not {type(reconnect).__name__}"
             )
+
+    def set_operation_timeout(self, seconds: float) -> None:
+        """Give operations so many seconds from now on."""
+        self.operation_timeout = check_seconds("operation_timeout", seconds)
 
     @property
     def clock(self) -> IReactorTime:
@@ -57,23 +63,35 @@ class Settings:
             self._reactor = IReactorTime(reactor)
         return self._reactor
 
-    def _transport_of(self, parameters: Parameters) -> IBrokerTransport:
+    def copy(self) -> Settings:
+        """Return the same settings for another connection."""
+        return Settings(
+            self.alternates,
+            self._given_transport,
+            self.endpoint,
+            self._reactor,
+            self.operation_timeout,
+            self.reconnect,
+        )
+
+    def transport_of(self, parameters: Parameters) -> IBrokerTransport:
+        """Return the transport of one of the alternates."""
         return self._given_transport or transport_for(parameters.transport)
 
-    def _set_password(self, password: str) -> None:
-        """Log in with another one from now on, at each of the alternates."""
-        self._alternates[:] = [
-            attrs.evolve(each, password=password) for each in self._alternates
+    def set_password(self, password: str) -> None:
+        """Use another password from now on, at each of the alternates."""
+        self.alternates[:] = [
+            attrs.evolve(each, password=password) for each in self.alternates
         ]
 
     @property
     def transport_name(self) -> str:
         """The URL scheme."""
-        return self._alternates[0].transport
+        return self.alternates[0].transport
 
     def info(self) -> Mapping[str, object]:
-        """The settings by name; the password is not among them."""
-        first = self._alternates[0]
+        """Return the settings by name, without the password."""
+        first = self.alternates[0]
         return {
             "transport": first.transport,
             "hostname": first.hostname,
@@ -83,17 +101,18 @@ class Settings:
             "heartbeat": first.heartbeat,
             "connect_timeout": first.connect_timeout,
             "operation_timeout": self.operation_timeout,
-            "alternates": [each.as_uri() for each in self._alternates],
+            "alternates": [each.as_uri() for each in self.alternates],
         }
 
     def as_uri(self, include_password: bool = False) -> str:
-        """The URL of the first alternate, C{**} for its password."""
-        return self._alternates[0].as_uri(include_password)
+        """Return the URL of the first alternate, C{**} for its password."""
+        return self.alternates[0].as_uri(include_password)
 
     def supports_exchange_type(self, type: str) -> bool:
         """
-        Whether exchanges of this type are worth asking for.  A broker's own
-        types are: it says so itself if it does not have one.
+        Return whether the transport can declare exchanges of a type.
+
+        A broker's own types count as supported: the broker refuses what it lacks.
         """
         if self.transport_name.startswith("stomp"):
             return type in _EXCHANGE_TYPES - {"headers"}

@@ -21,7 +21,7 @@ from ..entity import Queue
 from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
 from ..interfaces import Delivery, ISessionChannel
 from ..message import Message
-from .interfaces import SubscriptionHost
+from .opener import ChannelOpener
 from .unacked import UnackedMessages
 
 _DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
@@ -30,8 +30,12 @@ _DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 
 class Subscription:
     """
-    Starts one consumer on the channel's session channel, as often as needed.
+    Start one consumer on the channel's session channel, as often as needed.
 
+    @param opener: opens the session channels.
+    @param isolate: called with this when the broker's refusal of it has ended the
+        session channel; gives the opener to use from now on.
+    @ivar opener: opens the session channels it is started on.
     @ivar running: whether the broker has it now.
     @ivar last_error: why the broker ended or refused it, until it runs again.
     """
@@ -40,7 +44,8 @@ class Subscription:
 
     def __init__(
         self,
-        channel: SubscriptionHost,
+        opener: ChannelOpener,
+        isolate: Callable[[Subscription], ChannelOpener],
         queue: Queue,
         callback: Callable[[Message], object],
         *,
@@ -53,7 +58,9 @@ class Subscription:
         on_cancel: Callable[[str, Exception], object] | None,
         max_body_size: int = MAX_BODY_SIZE,
     ) -> None:
-        self._channel = channel
+        self.opener = opener
+        self._isolate = isolate
+        self._connection = opener.connection
         self.queue = queue
         self._callback = callback
         self.tag = tag
@@ -64,7 +71,7 @@ class Subscription:
         self._accept = accept
         self._max_body_size = max_body_size
         self._on_cancel = on_cancel
-        self._backoff = Backoff(policy=channel.connection.reconnect)
+        self._backoff = Backoff(policy=opener.connection.reconnect)
         self._since = 0.0
         self._restarting: Deferred[None] | None = None
         self._began_on: ISessionChannel | None = None
@@ -74,10 +81,15 @@ class Subscription:
         self.last_error: Exception | None = None
 
     def start(self, session_channel: ISessionChannel) -> Deferred[None]:
-        """@return: fails with the broker's refusal."""
+        """
+        Start on a session channel.
+
+        @param session_channel: the session channel.
+        @return: fires when it runs; fails with the broker's refusal.
+        """
         self._began_on = session_channel
         self._ended = False
-        unacked = self._channel.unacked
+        unacked = self.opener.unacked
         assert unacked is not None
         handle = self._handler(unacked)
         return session_channel.basic_consume(
@@ -113,10 +125,10 @@ class Subscription:
     @property
     def _takes_all(self) -> bool:
         """
-        Whether the broker has to take messages for handled when it sends them.
+        Whether the broker is to count messages as handled when it sends them.
 
-        Other consumers with no_ack are told so late as somebody begins with each, so
-        that the prefetch count bounds what waits here.
+        The messages of other consumers with no_ack are acknowledged when their handler
+        begins, so that the prefetch count bounds what waits here.
         """
         return self._no_ack and self.queue.name.startswith(_DIRECT_REPLY_TO)
 
@@ -124,16 +136,21 @@ class Subscription:
         self.running = not self._ended
         if self.running:
             self.last_error = None
-        self._since = steady(self._channel.connection.clock).seconds()
+        self._since = steady(self._connection.clock).seconds()
 
     def channel_lost(self) -> None:
-        """Its session channel is gone; it will be started on the next."""
+        """Note that it does not run until it is started on the next session channel."""
         if self.running:
-            self._backoff.reset_if_stable(self._channel.connection.clock, self._since)
+            self._backoff.reset_if_stable(self._connection.clock, self._since)
         self.running = False
 
+    def queue_renamed(self, old: str, new: str) -> None:
+        """Rename its queue, if that is the one that the broker has renamed."""
+        if self.queue.name == old:
+            self.queue.name = new
+
     def stop(self) -> None:
-        """It is not wanted any more."""
+        """Start it never again."""
         self._stopped = True
         self.running = False
         restarting, self._restarting = self._restarting, None
@@ -147,17 +164,22 @@ class Subscription:
         self, opened: ISessionChannel
     ) -> Generator[Deferred[Any], Any, None]:
         """
-        Start on a new session channel; one that was refused keeps trying by
-        itself, looks at its queue first, and has a channel of its own if it had
-        ended one, to end no more of others.
+        Start on a new session channel.
+
+        If it is refused, it tries again by itself with growing waits, and looks for
+        its queue first.  If the refusal ended the session channel, it gets one of its
+        own, so that it does not end the shared one again.
+
+        @param opened: the session channel.
+        @return: fires when it runs or was refused; never fails, unless cancelled.
         """
         if self._restarting is not None or self._stopped:
             return
         try:
             yield self._bounded(self.start(opened), "consume")
         except (SessionLost, ChannelClosed):
-            if self._channel.session_channel is opened:
-                # It lost a connection of its own; the channel starts nothing again.
+            if self.opener.session_channel is opened:
+                # It lost a connection of its own, which the session channel outlives.
                 self._failed(Failure())
         except CancelledError:
             raise
@@ -167,29 +189,29 @@ class Subscription:
 
     @property
     def has_ended_channel(self) -> bool:
-        """Whether the session channel that it was refused on is gone with that."""
-        return self._channel.session_channel is not self._began_on
+        """Whether its refusal ended the session channel it was started on."""
+        return self.opener.session_channel is not self._began_on
 
     def _leave_to_others(self) -> None:
         if self.has_ended_channel and not self._stopped:
-            self._channel = self._channel.isolate(self)
+            self.opener = self._isolate(self)
 
     def _cancelled(self, error: Exception) -> None:
         """
-        The broker ended it, or it lost a connection of its own: tell the user, and
-        start it again after a while.
+        Tell the user that it was ended, by the broker or by the loss of a connection
+        of its own, and start it again after a while.
         """
         self.running = False
         self._ended = True
         self.last_error = error
-        unacked = self._channel.unacked
+        unacked = self.opener.unacked
         if isinstance(error, ConsumerCancelled):
-            self._channel.connection.topology.not_found(self.queue.name)
+            self._connection.topology.not_found(self.queue.name)
         elif unacked is not None:
             unacked.lose(self.tag)
         if self._stopped:
             return
-        self._backoff.reset_if_stable(self._channel.connection.clock, self._since)
+        self._backoff.reset_if_stable(self._connection.clock, self._since)
         self._log.warn(
             "Consumer {tag!r} of queue {queue!r} was ended: {error}",
             tag=self.tag,
@@ -211,12 +233,12 @@ class Subscription:
     @inlineCallbacks
     def _restart(self) -> Generator[Deferred[Any], Any, None]:
         """Wait, declare the queue again, and consume again."""
-        connection = self._channel.connection
+        connection = self._connection
         yield sleep(connection.clock, self._backoff.delay())
         session = yield connection.when_up()
         replay = connection.topology.replay_queue(session, self.queue)
         yield self._bounded(replay, "declare")
-        opened = yield self._channel.when_open()
+        opened = yield self.opener.when_open()
         try:
             yield self._bounded(self.start(opened), "consume")
         except ChannelError:
@@ -251,6 +273,6 @@ class Subscription:
         self._restart_later()
 
     def _bounded(self, began: Deferred[Any], what: str) -> Deferred[Any]:
-        connection = self._channel.connection
+        connection = self._connection
         what = f"{what} for consumer {self.tag!r} of queue {self.queue.name!r}"
         return with_timeout(began, connection.clock, connection.operation_timeout, what)

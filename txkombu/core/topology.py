@@ -68,6 +68,20 @@ class RecordedBinding(NamedTuple):
             repr(sorted(self.arguments.items())),
         )
 
+    def bind(self, channel: ISessionChannel) -> Deferred[None]:
+        """Make the binding on a session channel."""
+        destination, source, key, arguments = self
+        if isinstance(destination, Queue):
+            return channel.queue_bind(destination, source, key, arguments)
+        return channel.exchange_bind(destination, source, key, arguments)
+
+    def unbind(self, channel: ISessionChannel) -> Deferred[None]:
+        """Remove the binding on a session channel."""
+        destination, source, key, arguments = self
+        if isinstance(destination, Queue):
+            return channel.queue_unbind(destination, source, key, arguments)
+        return channel.exchange_unbind(destination, source, key, arguments)
+
 
 Wait = Callable[[Sequence[Deferred[Any]]], Deferred[list[tuple[bool, Any]]]]
 """Waits for all of some Deferreds, as L{gather_results} does."""
@@ -477,19 +491,7 @@ def _looks_up(queue: Queue) -> Step:
     )
 
 
-def _binds(bound: RecordedBinding) -> Step:
-    destination, source, key, arguments = bound
+def _binds(binding: RecordedBinding) -> Step:
+    destination, source, key, _ = binding
     what = f"binding of {destination.name!r} to {source.name!r} by {key!r}"
-    if isinstance(destination, Queue):
-        queue = destination
-        return Step(
-            bound.key(),
-            what,
-            lambda channel: channel.queue_bind(queue, source, key, arguments),
-        )
-    exchange = destination
-    return Step(
-        bound.key(),
-        what,
-        lambda channel: channel.exchange_bind(exchange, source, key, arguments),
-    )
+    return Step(binding.key(), what, binding.bind)

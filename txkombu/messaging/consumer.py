@@ -9,23 +9,24 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.limits import MAX_BODY_SIZE
 from .._util.log_limit import LogLimit
 from .._util.validation import check_auto_declare, check_callable, check_count
 from .._util.waiters import SharedClose, Waiters
+from ..core.channel_core import ChannelCore
 from ..core.consumers import PREFETCH
 from ..core.lending import ChannelLender, lent_channel
 from ..entity import Queue
-from ..exceptions import DecodeError, NotSupported
+from ..exceptions import ChannelClosed, DecodeError, NotSupported
 from ..message import Message
 from ..policy import FailurePolicy, requeue_once
 from ..serialization.serializers import accept_set
 from .callbacks import Callback, as_callbacks, run_callbacks
 from .dispatcher import Dispatcher
-from .iteration import IterableConsumer, consumer_closed, no_channel
+from .iteration import MessageIterator, MessageTaker
+from .missing_ack import MissingAckWarning
 from .queue_subscriptions import (
     QueueSubscriptions,
     SubscriptionSettings,
@@ -38,7 +39,7 @@ _CALLED_WITH = {"on_message": 1, "on_decode_error": 2, "on_failure": 2, "on_canc
 """How many arguments each is given."""
 
 
-class Consumer(IterableConsumer):
+class Consumer:
     """
     Receives messages from one or more queues.
 
@@ -91,8 +92,6 @@ class Consumer(IterableConsumer):
     priority: int | None = None
     on_cancel: Callable[[str, Exception], object] | None = None
 
-    _log = Logger()
-
     def __init__(
         self,
         channel: ChannelLender,
@@ -136,41 +135,42 @@ class Consumer(IterableConsumer):
             self.callbacks if callbacks is None else callbacks
         )
         self.callbacks = self._callbacks
-        self._accepted = accept_set(self.accept)
+        core = self.channel.core
+        core.memory.allow(self.max_body_size)
+        limit = self.prefetch_count if self.concurrency is None else self.concurrency
+        self._dispatcher = Dispatcher(
+            limit,
+            core.connection.turn_budget,
+            core.memory,
+            self._on_failure,
+            core.connection.drain_events.message_handled,
+            self._on_unsettled,
+        )
         settings = SubscriptionSettings(
-            on_message=self._on_message,
             no_ack=self.no_ack,
             auto_declare=self.auto_declare,
             tag_prefix=tag_prefix,
             exclusive=self.exclusive,
             priority=self.priority,
             prefetch_count=self.prefetch_count,
-            accept=self._accepted,
+            accept=accept_set(self.accept),
             max_body_size=self.max_body_size,
             on_cancel=self.on_cancel,
         )
         named = self.queues if queues is None else queues
         wanted = [named] if isinstance(named, Queue) else checked_queues(named)
-        self._queue_subscriptions = QueueSubscriptions(self.channel, wanted, settings)
-        self.queues = self._queue_subscriptions.queues
-        super().__init__()
+        self._subscriptions = QueueSubscriptions(
+            self.channel, self._dispatcher, wanted, settings
+        )
+        self.queues = self._subscriptions.queues
+        self._missing_ack = MissingAckWarning(self, self.channel, self._subscriptions)
+        self._taker = MessageTaker(self._dispatcher)
+        self._log_limit = LogLimit(core.connection.clock)
         self._touched = False
-        self._told_unsettled = False
-        self.channel.memory.allow(self.max_body_size)
-        self._log_limit = LogLimit(self.channel.connection.clock)
         self._end = SharedClose(self._close)
         self._closed: Waiters[None] = Waiters()
-        limit = self.prefetch_count if self.concurrency is None else self.concurrency
-        self._dispatcher = Dispatcher(
-            limit,
-            self.channel.connection.turn_budget,
-            self.channel.memory,
-            self._on_failure,
-            self._on_handled,
-            self._on_unsettled,
-        )
         self._choose_handler()
-        self.channel.connection.drain_waiters.add_consumer(self)
+        core.connection.drain_events.add_consumer(self)
 
     def _check(self) -> None:
         check_auto_declare(self.auto_declare)
@@ -203,6 +203,10 @@ class Consumer(IterableConsumer):
         return run_callbacks(self._callbacks, body, message)
 
     @property
+    def _transport_name(self) -> str:
+        return self.channel.core.connection.settings.transport_name
+
+    @property
     def can_handle(self) -> bool:
         """Whether it knows what to do with a message."""
         overridden = type(self).receive is not Consumer.receive
@@ -222,37 +226,11 @@ class Consumer(IterableConsumer):
         return self.receive(payload, message)
 
     def _on_failure(self, message: Message, failure: Failure) -> object:
-        message.log_limit = self._log_limit
+        message.limit_logging(self._log_limit)
         return self.on_failure(message, failure)
 
-    def _on_message(self, message: Message) -> None:
-        """Called by the channel with each message."""
-        subscriptions = self._queue_subscriptions
-        if subscriptions.ending and subscriptions.is_late(message):
-            message.nack()
-            return
-        self._dispatcher.deliver(message)
-
-    def _on_handled(self) -> None:
-        self.channel.connection.drain_waiters.message_handled()
-
-    def _on_unsettled(self) -> None:
-        """Tell once when nothing more will come, as nobody settles."""
-        limit = self.prefetch_count
-        if self._told_unsettled or not limit or self._dispatcher.load > 1:
-            return
-        if self.channel.unsettled_count < limit:
-            return
-        tags = self._queue_subscriptions.tags
-        held = sum(each.consumer_tag in tags for each in self.channel.unsettled)
-        if held >= limit * len(tags):
-            self._told_unsettled = True
-            self._log.warn(
-                "{consumer!r}: {held} messages are unsettled though their handlers "
-                "have returned; nothing more comes; is an ack() missing?",
-                consumer=self,
-                held=held,
-            )
+    def _on_unsettled(self, load: int) -> None:
+        self._missing_ack.check(load)
 
     # --- consuming ----------------------------------------------------------
 
@@ -271,9 +249,9 @@ class Consumer(IterableConsumer):
         """
         self._touched = True
         if self._end.begun:
-            return fail(consumer_closed())
+            return fail(_consumer_closed())
         self._dispatcher.resume()
-        return self._queue_subscriptions.start(no_ack)
+        return self._subscriptions.start(no_ack)
 
     def declare(self) -> Deferred[None]:
         """
@@ -282,8 +260,7 @@ class Consumer(IterableConsumer):
         @return: fails as L{Queue.declare} does.
         """
         began = [
-            self._queue_subscriptions.declare(queue)
-            for queue in self._queue_subscriptions.queues
+            self._subscriptions.declare(queue) for queue in self._subscriptions.queues
         ]
         return gatherResults(began, consumeErrors=True).addCallbacks(
             lambda _: None, lambda failure: failure.value.subFailure
@@ -295,11 +272,19 @@ class Consumer(IterableConsumer):
 
         @return: the bound copy.
         """
-        return self._queue_subscriptions.add_queue(queue)
+        return self._subscriptions.add_queue(queue)
 
     def consuming_from(self, queue: Queue | str) -> bool:
         """Whether it receives from this queue."""
-        return self._queue_subscriptions.tag_of(queue) is not None
+        return self._subscriptions.tag_of(queue) is not None
+
+    def is_on(self, channel: ChannelCore) -> bool:
+        """
+        Return whether it works on a channel.
+
+        @param channel: the core of a channel.
+        """
+        return self.channel.core is channel
 
     def start_if_untouched(self) -> Deferred[None]:
         """Start it if nothing was called yet and it can handle messages."""
@@ -316,8 +301,8 @@ class Consumer(IterableConsumer):
         @return: fires when no more come; never fails.
         """
         self._touched = True
-        self._queue_subscriptions.stop_starting()
-        return self._cancel_tags(self._queue_subscriptions.tags)
+        self._subscriptions.stop_starting()
+        return self._subscriptions.cancel(self._subscriptions.tags)
 
     def cancel_by_queue(self, queue: Queue | str) -> Deferred[None]:
         """
@@ -326,14 +311,7 @@ class Consumer(IterableConsumer):
         @return: as that of L{cancel}.
         """
         name = queue.name if isinstance(queue, Queue) else queue
-        return self._cancel_tags(self._queue_subscriptions.cancel_queue(name))
-
-    def _cancel_tags(self, tags: list[str]) -> Deferred[None]:
-        cancelling = self._queue_subscriptions.cancel(tags)
-        # Now: a handler that ends meanwhile must not make room for one of them.
-        for message in self._dispatcher.give_back(set(tags)):
-            message.nack()
-        return cancelling
+        return self._subscriptions.cancel(self._subscriptions.cancel_queue(name))
 
     def qos(
         self,
@@ -355,23 +333,23 @@ class Consumer(IterableConsumer):
             have to end before the next one can start.
         """
         if prefetch_size:
-            name = self.channel.connection.transport_name
+            name = self._transport_name
             return fail(NotSupported("prefetch_size", name, "use prefetch_count"))
         check_count("prefetch_count", prefetch_count, 0, 65535)
         if apply_global:
             return self.channel.basic_qos(prefetch_count)
-        brief = self._queue_subscriptions.brief_queue
+        brief = self._subscriptions.brief_queue
         if brief is not None and self.exclusive:
             hint = (
                 f"queue {brief.name!r} goes with its last consumer, and this one is "
                 "exclusive: give prefetch_count when the consumer is made"
             )
-            name = self.channel.connection.transport_name
+            name = self._transport_name
             return fail(NotSupported("qos", name, hint))
         self.prefetch_count = prefetch_count
         if self.concurrency is None:
             self._dispatcher.set_limit(prefetch_count)
-        return self._queue_subscriptions.set_prefetch(prefetch_count)
+        return self._subscriptions.set_prefetch(prefetch_count)
 
     def flow(self, active: bool) -> Deferred[None]:
         """
@@ -382,7 +360,7 @@ class Consumer(IterableConsumer):
         """
         if active:
             return self.consume()
-        if self._queue_subscriptions.brief_queue is None:
+        if self._subscriptions.brief_queue is None:
             return self.cancel()
         self._dispatcher.pause()
         return succeed(None)
@@ -412,8 +390,8 @@ class Consumer(IterableConsumer):
 
     def _release(self) -> Deferred[None] | None:
         self._closed.fire(None)
-        self._taken.hand_back()
-        self._dispatcher.fail_takers(consumer_closed())
+        self._taker.hand_back()
+        self._dispatcher.fail_takers(_consumer_closed())
         if not self._owned:
             return None
         if not self._dispatcher.running:
@@ -428,7 +406,7 @@ class Consumer(IterableConsumer):
     def channel_closed(self) -> None:
         """Its channel was closed: tell who waits for a message that none comes."""
         self._closed.fire(None)
-        self._dispatcher.fail_takers(no_channel())
+        self._dispatcher.fail_takers(_no_channel())
 
     def when_closed(self) -> Deferred[None]:
         """@return: fires when it is closed, or its channel or connection is."""
@@ -439,7 +417,7 @@ class Consumer(IterableConsumer):
     @property
     def is_consuming(self) -> bool:
         """Whether the broker has a consumer for each of its queues now."""
-        queues = self._queue_subscriptions.queues
+        queues = self._subscriptions.queues
         return (
             bool(queues)
             and all(map(self.consuming_from, queues))
@@ -473,10 +451,35 @@ class Consumer(IterableConsumer):
         """
         self._touched = True
         return (
-            fail(consumer_closed())
+            fail(_consumer_closed())
             if self._end.begun
-            else self._queue_subscriptions.get(no_ack)
+            else self._subscriptions.get(no_ack)
         )
+
+    def take(self) -> Deferred[Message]:
+        """
+        Take the next message, for a consumer without handlers.
+
+        @return: fires with it; fails with L{txkombu.exceptions.ChannelClosed} once
+            the consumer is closed, or its channel.
+        """
+        if self._end.begun:
+            return fail(_consumer_closed())
+        if self.channel.closed:
+            return fail(_no_channel())
+        return self._taker.take()
+
+    def take_now(self) -> Message | None:
+        """Take the next message, if one is here already."""
+        return self._taker.take_now()
+
+    def __aiter__(self) -> MessageIterator:
+        if self.can_handle:
+            raise TypeError(
+                f"{self!r} hands its messages to callbacks; "
+                "iterate over a consumer that has none"
+            )
+        return MessageIterator(self.take)
 
     def purge(self) -> Deferred[int]:
         """
@@ -484,7 +487,7 @@ class Consumer(IterableConsumer):
 
         @return: fires with their number; fails as L{Queue.purge} does.
         """
-        return self._queue_subscriptions.purge()
+        return self._subscriptions.purge()
 
     async def __aenter__(self: _C) -> _C:
         await self.consume()
@@ -499,7 +502,13 @@ class Consumer(IterableConsumer):
         await self.close()
 
     def __repr__(self) -> str:
-        names = ", ".join(
-            repr(queue.name) for queue in self._queue_subscriptions.queues
-        )
+        names = ", ".join(repr(queue.name) for queue in self._subscriptions.queues)
         return f"<{type(self).__name__} of {names or 'no queue'}>"
+
+
+def _consumer_closed() -> ChannelClosed:
+    return ChannelClosed("the consumer was closed; make a new one")
+
+
+def _no_channel() -> ChannelClosed:
+    return ChannelClosed("the channel of the consumer was closed")

@@ -1,12 +1,12 @@
 """
-From a message to its handlers: how many at once, in what order, and what if
-one fails.
+Run the handler of a consumer: how many at a time, in what order, and what happens
+when it fails.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -27,18 +27,14 @@ Handler = Callable[[Message], object]
 """Handles a message: plain, returning a Deferred, or a coroutine function."""
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
-
-
 _NO_LIMIT = 1 << 30
 
 
 class Dispatcher:
     """
-    Hands messages to one handler, at most C{limit} at a time; more wait here.
+    Hand messages to one handler, at most C{limit} at a time; more wait here.
 
-    Without a handler they wait until there is one, or until L{take} asks.
+    Without a handler they wait until there is one, or until L{take_message} asks.
 
     @param limit: how many are handled at the same time; 0 is no limit.
     @param budget: how long handlers may run in one turn of the reactor.
@@ -46,7 +42,8 @@ class Dispatcher:
     @param on_failure: called for a message whose handling failed and that is
         not settled.
     @param on_handled: called after each message.
-    @param on_unsettled: called after one that its handler has left unsettled.
+    @param on_unsettled: called after one that its handler has left unsettled, with
+        how many are handled or wait.
     """
 
     __slots__ = (
@@ -55,6 +52,7 @@ class Dispatcher:
         "_halted",
         "_handing_on",
         "_idle",
+        "_late",
         "_limit",
         "_memory",
         "_now",
@@ -77,7 +75,7 @@ class Dispatcher:
         memory: DecodedMemory,
         on_failure: FailurePolicy,
         on_handled: Callable[[], None],
-        on_unsettled: Callable[[], None] = _nothing,
+        on_unsettled: Callable[[int], None] = lambda load: None,
     ) -> None:
         self._limit = limit or _NO_LIMIT
         self._on_failure = on_failure
@@ -88,6 +86,7 @@ class Dispatcher:
         self._idle: Waiters[None] = Waiters()
         self._handing_on = False
         self._closed = self._halted = False
+        self._late: set[str] = set()
         self._budget = budget
         self._memory = memory
         self._now = budget.now
@@ -97,7 +96,7 @@ class Dispatcher:
 
     @property
     def load(self) -> int:
-        """How many messages are here, handled or waiting."""
+        """How many messages are handled, or wait for that."""
         self._drop_returned()
         return self.running + len(self._waiting)
 
@@ -107,8 +106,10 @@ class Dispatcher:
         return len(self._takers)
 
     def deliver(self, message: Message) -> None:
-        """Take a message from the channel."""
-        if (
+        """Handle a message, now or when there is room."""
+        if self._late and message.consumer_tag in self._late and message.is_returnable:
+            message.nack()
+        elif (
             not self._waiting
             and self.handler is not None
             and self.running < self._limit
@@ -125,7 +126,7 @@ class Dispatcher:
             self._next()
 
     def _may_begin(self) -> bool:
-        """Whether a handler may begin with one more message now."""
+        """Return whether a handler may begin with one more message now."""
         return (
             self.handler is not None
             and self.running < self._limit
@@ -134,11 +135,11 @@ class Dispatcher:
         )
 
     def _may_hand_out(self) -> bool:
-        """Whether there are time and memory for one more message now."""
+        """Return whether there are time and memory for one more message now."""
         return not (self._budget.is_used_up or self._memory.is_full)
 
     def pause(self) -> None:
-        """Begin with no message for now; they wait here."""
+        """Begin with no further message until L{resume}; more wait here."""
         self._halted = True
 
     def resume(self) -> None:
@@ -160,8 +161,8 @@ class Dispatcher:
 
     def _drop_returned(self) -> None:
         """
-        The broker has the messages of a lost channel again: those that wait
-        here would be handled twice, and pile up with each loss.
+        Forget the messages of a lost session channel: the broker delivers them
+        again, so they would be handled twice, and pile up with each loss.
         """
         while self._waiting and self._waiting[0].is_back:
             self._waiting.popleft()
@@ -172,7 +173,7 @@ class Dispatcher:
         self._next()
 
     def take_message(self) -> Deferred[Message]:
-        """@return: fires with the next message that no handler has."""
+        """Return a Deferred that fires with the next message that no handler has."""
         self._note_taken()
         message = self.take_now() if self._may_hand_out() else None
         if message is not None:
@@ -183,7 +184,7 @@ class Dispatcher:
         return taker
 
     def _note_taken(self) -> None:
-        """What was done with the message taken before counts as handling it."""
+        """Count the time since the last message was taken as handling it."""
         now, taken_at = self._now(), self._taken_at
         self._taken_at = now
         if taken_at is not None:
@@ -204,37 +205,47 @@ class Dispatcher:
             self._takers.remove(taker)
 
     def take_now(self) -> Message | None:
-        """@return: the next message that no handler has, if one is here."""
+        """Return the next message that no handler has, if one is here."""
         self._drop_returned()
         return self._waiting.popleft() if self._waiting else None
 
     def set_limit(self, limit: int) -> None:
-        """Handle that many at the same time from now on."""
+        """Handle so many at the same time from now on; 0 is no limit."""
         self._limit = limit or _NO_LIMIT
         self._next()
 
-    def give_back(self, tags: set[str]) -> list[Message]:
+    def refuse_from(self, tags: Iterable[str]) -> None:
+        """Hand back what comes from these consumers, which are being ended."""
+        self._late.update(tags)
+
+    def accept_from(self, tags: Iterable[str]) -> None:
+        """Undo L{refuse_from}: the consumers have ended."""
+        self._late.difference_update(tags)
+
+    def hand_back_from(self, tags: Iterable[str]) -> None:
         """
-        Give up the messages of these consumers that no handler has begun
-        with, but for those that the broker would not take back.
+        Hand back the messages of these consumers that no handler has begun with, but
+        for those that the broker does not take back.
         """
+        ended = frozenset(tags)
         back: list[Message] = []
         kept: deque[Message] = deque()
         for message in self._waiting:
-            returnable = message.consumer_tag in tags and message.is_returnable
+            returnable = message.consumer_tag in ended and message.is_returnable
             (back if returnable else kept).append(message)
         self._waiting = kept
-        return back
+        for message in back:
+            message.nack()
 
     def fail_takers(self, error: Exception) -> None:
-        """No more messages will come."""
+        """Fail what waits for a message: no more will come."""
         takers, self._takers = self._takers, deque()
         for taker in takers:
             if not taker.called:
                 taker.errback(Failure(error))
 
     def when_idle(self) -> Deferred[None]:
-        """@return: fires when no handler is at work."""
+        """Return a Deferred that fires when no handler is at work."""
         return self._idle.wait() if self.running else succeed(None)
 
     # --- one message --------------------------------------------------------
@@ -249,7 +260,7 @@ class Dispatcher:
         try:
             result = self.handler(message)
         except BaseException:
-            # Also SystemExit: it is the handler's, and not the reactor's to obey.
+            # Also SystemExit: a handler does not end the reactor.
             self._spend(now() - began)
             self._failed(Failure(), message)
         else:
@@ -262,7 +273,7 @@ class Dispatcher:
                 self._watch(result, message)
 
     def _watch(self, result: Any, message: Message) -> None:
-        """@param result: what the handler returned, or what that fired with."""
+        """Wait for what the handler returned, or for what that fired with."""
         work: Deferred[Any] | None
         try:
             if result.__class__ is Deferred:
@@ -319,7 +330,7 @@ class Dispatcher:
 
     def _done(self, message: Message) -> None:
         if not message.acknowledged and not message.no_ack:
-            self._on_unsettled()
+            self._on_unsettled(self.load)
         self._over(message)
 
     def _over(self, message: Message) -> None:
@@ -331,7 +342,7 @@ class Dispatcher:
             self._next()
 
     def _next(self) -> None:
-        """Hand out what waits; a loop, as many may be over at once."""
+        """Hand out what waits, in a loop, since many may be done at once."""
         if self._handing_on:
             return
         self._handing_on = True
@@ -351,7 +362,7 @@ class Dispatcher:
             self._idle.fire(None)
 
     def _wait_for_room(self) -> None:
-        """Go on when there is time, or memory, for what waits."""
+        """Go on when there are time and memory for what waits."""
         if self._waiting and self._memory.is_full:
             self._memory.when_room(self._next)
         elif self._waiting and self._budget.is_used_up:

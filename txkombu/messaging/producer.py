@@ -101,13 +101,14 @@ class Producer:
         exchange = self._exchange
         undeclarable = exchange.is_predeclared or exchange.no_declare
         self._declares = bool(self.auto_declare) and not undeclarable
-        self._topology = self.channel.connection.topology
+        self._core = self.channel.core
+        self._topology = self._core.connection.topology
         self._present_at = -1
         self._declaring: Waiters[None] = Waiters()
-        self._coupling = FlowControl(self._is_ready, self.when_ready)
+        self._flow_control = FlowControl(self._is_ready, self.when_ready)
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
-            self.channel.add_on_return(self, self._returned)
+            self._core.add_on_return(self, self._returned)
 
     # --- publishing ---------------------------------------------------------
 
@@ -232,11 +233,11 @@ class Producer:
         )
         if isinstance(reply_to, Queue):
             message.reply_to = reply_to
-        done = self.channel.publish(message)
+        done = self._core.publish(message)
         if message.held and not done.called:
             self._declare_for(message, entities)
-        if self._coupling:
-            self._coupling.check()
+        if self._flow_control:
+            self._flow_control.check()
         return done.addErrback(self._told_on_return) if mandatory else done
 
     def send(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
@@ -254,7 +255,7 @@ class Producer:
         return as_exchange(exchange)
 
     def _not_supported(self, what: str) -> NotSupported:
-        return NotSupported(what, self.channel.connection.transport_name)
+        return NotSupported(what, self._core.connection.settings.transport_name)
 
     # --- declaring ----------------------------------------------------------
 
@@ -269,7 +270,7 @@ class Producer:
     def _declare_for(
         self, message: PublishRequest, entities: list[Exchange | Queue]
     ) -> None:
-        publisher = self.channel.publisher
+        publisher = self._core.publisher
         self._declare_all(entities).addCallbacks(
             lambda _: publisher.release(message),
             lambda failure: publisher.refuse(message, failure),
@@ -280,7 +281,7 @@ class Producer:
         self, entities: list[Exchange | Queue]
     ) -> Generator[Deferred[Any], Any, None]:
         if not self.channel.is_open:
-            yield self.channel.when_open()  # what was declared is restored by then
+            yield self._core.opener.when_open()  # what was declared is restored by then
         if self._declares and not self._is_present():
             yield self._when_declared()
         for entity in entities:
@@ -334,7 +335,7 @@ class Producer:
     # --- room ---------------------------------------------------------------
 
     def _is_ready(self) -> bool:
-        return self.channel.publisher.is_ready
+        return self._core.publisher.is_ready
 
     def when_ready(self) -> Deferred[None]:
         """
@@ -351,11 +352,11 @@ class Producer:
         @param socket: a transport, or anything with C{pauseProducing} and
             C{resumeProducing}; several may be registered.
         """
-        self._coupling.add_producer(socket)
+        self._flow_control.add_producer(socket)
 
     def unregisterProducer(self, socket: Pausable) -> None:
         """Undo L{registerProducer}, as when the socket is closed."""
-        self._coupling.remove(socket)
+        self._flow_control.remove(socket)
 
     @inlineCallbacks
     def publish_all(
@@ -389,7 +390,7 @@ class Producer:
                 body = yield body
             if body is END:
                 break
-            if not self.channel.publisher.is_ready:
+            if not self._core.publisher.is_ready:
                 yield self.when_ready()
             if batch.failure is None:
                 batch.count_publish(self.publish(body, **options))
@@ -403,7 +404,7 @@ class Producer:
 
         @return: fires when done; never fails.
         """
-        self.channel.remove_on_return(self)
+        self._core.remove_on_return(self)
         return self.channel.close() if self._owned else succeed(None)
 
     release = close

@@ -1,11 +1,11 @@
 """
-The queues that a consumer receives from: declared, started, cancelled.
+Declare the queues of a consumer, and start and cancel a broker consumer for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from twisted.internet.defer import (
@@ -17,19 +17,17 @@ from twisted.internet.defer import (
 )
 from twisted.python.failure import Failure
 
+from ..core.channel import Channel
 from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed, ChannelError, SessionLost
 from ..message import Message
-
-if TYPE_CHECKING:
-    from ..core.channel import Channel
+from .dispatcher import Dispatcher
 
 
 @attrs.define
 class SubscriptionSettings:
-    """How its consumers are started; see L{txkombu.Consumer}."""
+    """How broker consumers are started; see L{txkombu.Consumer}."""
 
-    on_message: Callable[[Message], None]
     no_ack: bool | None
     auto_declare: bool | str
     tag_prefix: str
@@ -42,14 +40,18 @@ class SubscriptionSettings:
 
 
 def checked_queues(queues: object) -> Iterable[Queue]:
-    """@raise TypeError: they are nothing that queues can be taken from."""
+    """
+    Return queues that were given.
+
+    @raise TypeError: they are no collection.
+    """
     if isinstance(queues, str | bytes) or not isinstance(queues, Iterable):
         raise no_queue(queues)
     return queues
 
 
 def no_queue(found: object) -> TypeError:
-    """The error for what stands where a queue is wanted."""
+    """Return the error for what was given instead of a queue."""
     hint = ""
     if isinstance(found, Exchange):
         hint = (
@@ -61,23 +63,31 @@ def no_queue(found: object) -> TypeError:
 
 class QueueSubscriptions:
     """
-    Starts and ends one consumer at the broker for each queue.
+    Start and end one broker consumer for each queue.
 
-    Starting is done one call after the other; ending does not wait for it,
-    and what is still being started is then ended as soon as it runs.
+    Calls of L{start} run one after the other.  L{cancel} does not wait for them: a
+    broker consumer that is being started meanwhile is ended as soon as it runs.
 
-    @ivar ending: the tags of consumers that are being ended.
+    @param channel: where they consume.
+    @param dispatcher: takes their messages.
+    @param queues: the queues.
+    @param settings: how they are started.
     @ivar queues: bound to the channel; in the order they were given.
     """
 
     def __init__(
-        self, channel: Channel, queues: Iterable[Queue], settings: SubscriptionSettings
+        self,
+        channel: Channel,
+        dispatcher: Dispatcher,
+        queues: Iterable[Queue],
+        settings: SubscriptionSettings,
     ) -> None:
         self._channel = channel
+        self._dispatcher = dispatcher
         self._settings = settings
+        self._topology = channel.core.connection.topology
+        self._consumers = channel.core.consumers
         self._tags: dict[str, tuple[Queue, bool]] = {}
-        self.ending: set[str] = set()
-        self._refused: list[Queue] = []
         self._lock = DeferredLock()
         self._cancels = 0
         self.queues: list[Queue] = []
@@ -105,55 +115,54 @@ class QueueSubscriptions:
         return next((each for each in queues if each.auto_delete), None)
 
     @property
+    def prefetch_count(self) -> int:
+        """How many unsettled messages each broker consumer may hold; 0 is no limit."""
+        return self._settings.prefetch_count
+
+    @property
     def tags(self) -> list[str]:
         """The tags of all consumers that run."""
         return list(self._tags)
-
-    def is_late(self, message: Message) -> bool:
-        """Whether its consumer is being ended, and the broker takes it back."""
-        return message.consumer_tag in self.ending and message.is_returnable
 
     # --- declaring and starting ---------------------------------------------
 
     def declare(self, queue: Queue) -> Deferred[Any]:
         """
-        Declare a queue, or look it up, unless the broker is known to have it.
+        Declare a queue, or check that it exists, unless the broker is known to have it.
+
+        If the broker refused it before, and other consumers share the channel, this is
+        done on another channel, since a refusal ends the channel.
         """
-        topology = self._channel.connection.topology
         wanted = self._settings.auto_declare
+        topology = self._topology
         known = topology.is_present if wanted == "passive" else topology.knows
         if not wanted or known(queue):
             return succeed(None)
-        if self._channel.has_consumers and _has(self._refused, queue):
-            return self._declare_isolated(queue)
-        return self._declare_on(queue, self._channel)
+        consumers = self._consumers
+        if not (consumers.share_channel and consumers.was_refused(queue)):
+            return self._declare_on(self._channel, queue)
+        other = Channel(self._channel.connection)
 
-    def _declare_on(self, queue: Queue, channel: Channel) -> Deferred[Any]:
+        def close(result: Any) -> Any:
+            other.close()
+            return result
+
+        return self._declare_on(other, queue).addBoth(close)
+
+    def _declare_on(self, channel: Channel, queue: Queue) -> Deferred[Any]:
         passive = self._settings.auto_declare == "passive"
         began: Deferred[Any] = (
             queue.queue_declare(passive=True, channel=channel)
             if passive
             else queue.declare(channel=channel)
         )
-        return began.addErrback(lambda failure: self._note_refused(queue, failure))
 
-    def _declare_isolated(self, queue: Queue) -> Deferred[Any]:
-        """
-        On a channel of its own: one more refusal must not end the channel of the
-        consumers that run.
-        """
-        channel = self._channel.connection.new_channel()
+        def failed(failure: Failure) -> Failure:
+            if failure.check(ChannelError):
+                self._consumers.note_refused(queue)
+            return failure
 
-        def close(result: Any) -> Any:
-            channel.close()
-            return result
-
-        return self._declare_on(queue, channel).addBoth(close)
-
-    def _note_refused(self, queue: Queue, failure: Failure) -> Failure:
-        if failure.check(ChannelError) and not _has(self._refused, queue):
-            self._refused.append(queue)
-        return failure
+        return began.addErrback(failed)
 
     def start(self, no_ack: bool | None) -> Deferred[None]:
         """
@@ -187,9 +196,9 @@ class QueueSubscriptions:
             return
         settings = self._settings
         priority = settings.priority
-        tag: str = yield self._channel.consume(
+        tag: str = yield self._consumers.consume(
             queue,
-            settings.on_message,
+            self._dispatcher.deliver,
             tag_prefix=settings.tag_prefix,
             no_ack=no_ack,
             exclusive=settings.exclusive,
@@ -202,9 +211,7 @@ class QueueSubscriptions:
         if self._wants(queue, cancels):
             self._tags[tag] = queue, no_ack
             return
-        self.ending.add(tag)
-        yield self._channel.basic_cancel(tag)
-        self.ending.discard(tag)
+        yield self._end([tag])
         self._check_wanted(cancels)
 
     def _wants(self, queue: Queue, cancels: int) -> bool:
@@ -223,7 +230,7 @@ class QueueSubscriptions:
         settings = self._settings
         for queue in self.queues:
             yield self.declare(queue)
-            message: Message | None = yield self._channel.basic_get(
+            message: Message | None = yield self._channel.core.get(
                 queue,
                 self.reads_no_ack(queue, no_ack),
                 settings.accept,
@@ -256,7 +263,7 @@ class QueueSubscriptions:
             else:
                 # The old one ends last, so that an auto-delete queue stays.
                 yield self._start(queue, no_ack, cancels)
-                yield self._channel.basic_cancel(tag)
+                yield self._consumers.cancel(tag)
                 self._tags.pop(tag, None)
 
     @inlineCallbacks
@@ -268,7 +275,7 @@ class QueueSubscriptions:
         it in between, so a loss is no reason to give up.
         """
         self._tags.pop(tag, None)
-        yield self._channel.basic_cancel(tag)
+        yield self._consumers.cancel(tag)
         while not self.tag_of(queue):
             try:
                 yield self.declare(queue)
@@ -285,24 +292,33 @@ class QueueSubscriptions:
         """End what is being started as soon as it runs."""
         self._cancels += 1
 
-    @inlineCallbacks
-    def cancel(self, tags: list[str]) -> Generator[Deferred[Any], Any, None]:
-        """@return: fires when no more of their messages come; never fails."""
+    def cancel(self, tags: list[str]) -> Deferred[None]:
+        """
+        End broker consumers, and hand back their messages that no handler has begun
+        with.
+
+        @return: fires when no more of their messages come; never fails.
+        """
         for tag in tags:
             self._tags.pop(tag, None)
-        self.ending.update(tags)
-        cancels = [self._channel.basic_cancel(tag) for tag in tags]
+        ending = self._end(tags)
+        # Now: a handler that ends meanwhile must not make room for one of them.
+        self._dispatcher.hand_back_from(tags)
+        return ending
+
+    @inlineCallbacks
+    def _end(self, tags: list[str]) -> Generator[Deferred[Any], Any, None]:
+        self._dispatcher.refuse_from(tags)
+        cancels = [self._consumers.cancel(tag) for tag in tags]
         yield DeferredList(cancels, consumeErrors=True)
-        self.ending.difference_update(tags)
+        self._dispatcher.accept_from(tags)
 
     def cancel_queue(self, name: str) -> list[str]:
-        """Drop a queue; @return: the tags that have to be cancelled for it."""
+        """
+        Drop a queue.
+
+        @return: the tags of broker consumers that are to be cancelled.
+        """
         self.queues[:] = [each for each in self.queues if each.name != name]
-        self._refused[:] = [each for each in self._refused if each.name != name]
         tag = self.tag_of(name)
         return [] if tag is None else [tag]
-
-
-def _has(queues: list[Queue], queue: Queue) -> bool:
-    """Whether it is one of them: itself, not only an equal one."""
-    return any(each is queue for each in queues)

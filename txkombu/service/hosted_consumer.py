@@ -73,7 +73,7 @@ class HostedConsumer:
 
     def __init__(self, connection: BrokerConnection, factory: ConsumerFactory) -> None:
         self._connection = connection
-        made: object = factory(connection.new_channel())
+        made: object = factory(Channel(connection))
         if not isinstance(made, Consumer):
             raise TypeError(f"{factory!r} made {made!r}, which is no Consumer")
         if not made.can_handle:

@@ -179,7 +179,7 @@ class ServiceRun:
     def _close(self) -> Deferred[None]:
         """Close channels and connection, or abort what does not close."""
         clock = self.connection.clock
-        session = self.connection.reconnector.session
+        session = self.connection.core.reconnector.session
         closing = self.connection.close()
         if session is not None and not closing.called:
             timer = clock.callLater(CLOSE_TIMEOUT, self._abort, session)

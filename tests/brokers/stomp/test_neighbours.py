@@ -42,7 +42,7 @@ class NeighbourCases(Conformance):
         queue = self.queue()
         await queue(self.connection).declare()
         producer = Producer(self.connection, routing_key=queue.name)
-        session = self.connection.reconnector.session
+        session = self.connection.core.reconnector.session
         sent = []
         for number, headers in enumerate(self.refused):
             sent.append(producer.publish(f"before {number}"))
@@ -50,7 +50,7 @@ class NeighbourCases(Conformance):
             sent.append(producer.publish(f"after {number}"))
             await self.assertFailure(refusal, ValueError)
         await gatherResults(sent)
-        self.assertIs(self.connection.reconnector.session, session)
+        self.assertIs(self.connection.core.reconnector.session, session)
         for number in range(len(self.refused)):
             for when in ("before", "after"):
                 message = await queue(self.connection).get(no_ack=True)

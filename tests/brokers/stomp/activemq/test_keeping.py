@@ -85,7 +85,7 @@ class KeepingTests(ConformingOnActiveMQ):
     async def test_lost(self) -> None:
         """What it holds when its connection breaks comes again."""
         queue, _ = await self.cancelled()
-        session = await self.connection.when_up()
+        session = await self.connection.core.when_up()
         session.abort()
         found = await self.take_over(queue, NUMBER)
         self.assertEqual(sorted(map(str, found)), sorted(map(str, range(NUMBER))))

@@ -1,0 +1,245 @@
+"""
+The parts of one connection: its settings, its session, what was declared, its channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+from uuid import uuid4
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from .._util.backoff import ReconnectPolicy
+from .._util.timeouts import with_timeout
+from .._util.waiters import SharedClose
+from ..exceptions import ConnectionClosed, NotSupported
+from ..interfaces import IRenewableSession, ISession
+from .drain_events import DrainEvents
+from .interfaces import ConnectionChannel
+from .lifecycle import State
+from .liveness import is_responsive
+from .reconnector import Reconnector
+from .restoration import Restoration
+from .settings import Settings
+from .topology import Topology
+from .turn_budget import TurnBudget
+
+
+class ConnectionCore:
+    """
+    What L{txkombu.BrokerConnection} forwards to, and what its channels use.
+
+    @param settings: what the connection was made with.
+    @ivar settings: the same.
+    @ivar topology: what was declared on it.
+    @ivar channels: those that are not closed.
+    @ivar drain_events: its consumers, and the calls of C{drain_events} that wait.
+    @ivar tag_prefix: begins the consumer tags that are made up.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topology = Topology(self._queue_renamed)
+        self.channels: list[ConnectionChannel] = []
+        self.drain_events = DrainEvents()
+        self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
+        self._reconnector: Reconnector | None = None
+        self._turn_budget: TurnBudget | None = None
+        self._end = SharedClose(self._close)
+
+    # --- its settings -------------------------------------------------------
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The reactor; under test a C{Clock}."""
+        return self.settings.clock
+
+    @property
+    def operation_timeout(self) -> float:
+        """Seconds for one operation."""
+        return self.settings.operation_timeout
+
+    @property
+    def reconnect(self) -> ReconnectPolicy:
+        """How long to wait between attempts."""
+        return self.settings.reconnect
+
+    # --- its parts ----------------------------------------------------------
+
+    @property
+    def reconnector(self) -> Reconnector:
+        """What holds the session; made when it is first needed."""
+        if self._reconnector is None:
+            settings = self.settings
+            restoration = Restoration(
+                self.topology,
+                self.clock,
+                lambda: settings.operation_timeout,
+                self.reconnect,
+            )
+            self._reconnector = Reconnector(
+                settings.alternates,
+                settings.transport_of,
+                settings.endpoint,
+                self.clock,
+                restoration.restore,
+                restoration.lost,
+                self._flow,
+                self.reconnect,
+            )
+        return self._reconnector
+
+    @property
+    def turn_budget(self) -> TurnBudget:
+        """How long the handlers of all its channels may run in a turn."""
+        if self._turn_budget is None:
+            self._turn_budget = TurnBudget(self.clock)
+        return self._turn_budget
+
+    def _flow(self, allowed: bool) -> None:
+        for channel in list(self.channels):
+            channel.flow(allowed)
+
+    def _queue_renamed(self, old: str, new: str) -> None:
+        for channel in self.channels:
+            channel.queue_renamed(old, new)
+
+    # --- its state ----------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The state of the connection; see L{txkombu.core.lifecycle}."""
+        return State.IDLE if self._reconnector is None else self._reconnector.state
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is connected, or about to be: not idle, not waiting."""
+        return self.state in (State.CONNECTING, State.RESTORING, State.CONNECTED)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it was closed, or is being closed."""
+        return self._end.begun
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started runs at the broker."""
+        return all(channel.is_consuming for channel in self.channels)
+
+    def is_consuming_from(self, queue: str) -> bool:
+        """Return whether a consumer reads the queue of that name."""
+        return any(channel.consumes_from(queue) for channel in self.channels)
+
+    @property
+    def last_error(self) -> Exception | None:
+        """The last loss or failed attempt; C{None} while all is well."""
+        return None if self._reconnector is None else self._reconnector.last_error
+
+    @property
+    def blocked_reason(self) -> str:
+        """Why the broker takes no messages now, or C{""}."""
+        return "" if self._reconnector is None else self._reconnector.blocked_reason
+
+    @property
+    def may_publish(self) -> bool:
+        """Whether broker and socket take messages now."""
+        return self._reconnector is None or self._reconnector.may_publish
+
+    def current_uri(self) -> str:
+        """Return the URL of the alternate in use, C{**} for its password."""
+        if self._reconnector is None:
+            return self.settings.as_uri()
+        return self._reconnector.place.as_uri()
+
+    def unfinished_work(self) -> list[str]:
+        """Say what waits for settlement, for the broker or for a message."""
+        return [
+            *(what for each in self.channels for what in each.unfinished_work()),
+            *self.drain_events.unfinished_work(),
+        ]
+
+    # --- its session --------------------------------------------------------
+
+    def when_up(self) -> Deferred[ISession]:
+        """Connect if need be; fires with the session."""
+        return self.reconnector.when_up()
+
+    def answers(self) -> Deferred[bool]:
+        """Ask whether the broker answers at all; never fails."""
+        session = self.reconnector.session
+        return succeed(False) if session is None else is_responsive(session, self.clock)
+
+    def update_secret(self, secret: str, reason: str) -> Deferred[None]:
+        """Use other credentials; see L{txkombu.BrokerConnection.update_secret}."""
+        settings = self.settings
+        before = list(settings.alternates)
+        settings.set_password(secret)
+        after = list(settings.alternates)
+        if self.state is State.WAITING:
+            self.reconnector.credentials_changed()
+        if self.state in (State.IDLE, State.WAITING):
+            return succeed(None)
+
+        def tell(session: ISession) -> Deferred[None]:
+            if IRenewableSession.providedBy(session):
+                try:
+                    return IRenewableSession(session).update_secret(secret, reason)
+                except ValueError:
+                    if settings.alternates == after:
+                        settings.alternates[:] = before
+                    raise
+            hint = "the next session logs in with it"
+            raise NotSupported("update_secret", settings.transport_name, hint)
+
+        telling = self.when_up().addCallback(tell)
+        return with_timeout(
+            telling, self.clock, self.operation_timeout, "update_secret"
+        )
+
+    def drop(self) -> None:
+        """Abort the session as if the network had cut it, and recover."""
+        self.reconnector.drop(self._session_dropped)
+
+    def _session_dropped(self, error: Exception) -> None:
+        for channel in list(self.channels):
+            channel.session_dropped(error)
+
+    # --- its channels -------------------------------------------------------
+
+    def add_channel(self, channel: ConnectionChannel) -> None:
+        """Take one more channel; it is closed at once if the connection is."""
+        self.channels.append(channel)
+        if self._end.begun:
+            channel.close_because(connection_closed())
+
+    def channel_closing(self, channel: ConnectionChannel) -> None:
+        """Have no handler begin with a message of a channel that is closing."""
+        self.drain_events.channel_closing(channel)
+
+    def channel_closed(self, channel: ConnectionChannel) -> None:
+        """Forget a channel that was closed, and tell its consumers."""
+        if channel in self.channels:
+            self.channels.remove(channel)
+        self.drain_events.channel_closed(channel)
+
+    # --- closing ------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        """Close all channels and the session; fires when nothing is left."""
+        return self._end.wait()
+
+    @inlineCallbacks
+    def _close(self) -> Generator[Deferred[Any], Any, None]:
+        channels = list(self.channels)
+        yield DeferredList(
+            [each.close_because(connection_closed()) for each in channels]
+        )
+        yield self.reconnector.close()
+        self.drain_events.close(connection_closed())
+
+
+def connection_closed() -> ConnectionClosed:
+    """Return the error for what is called after the connection was closed."""
+    return ConnectionClosed("the connection was closed by this program")

@@ -1,0 +1,184 @@
+"""
+The consumers that share one session channel, and are started again on the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
+
+from .._util.timeouts import with_timeout
+from ..entity import Queue
+from ..exceptions import KombuError
+from ..interfaces import ISessionChannel, Returned, Settlement
+from ..message import Message
+from .connection_core import ConnectionCore
+from .decoded_memory import DecodedMemory
+from .opener import ChannelOpener
+from .subscription import Subscription
+
+
+class ConsumerGroup:
+    """
+    Start and end consumers on the session channels of one opener.
+
+    @param connection: what the consumers belong to.
+    @param memory: counts what their unsettled messages hold decoded.
+    @param opener: opens the session channels; by default one of the group's own.
+    @ivar subscriptions: the consumers by their tags.
+    """
+
+    def __init__(
+        self,
+        connection: ConnectionCore,
+        memory: DecodedMemory,
+        opener: ChannelOpener | None = None,
+    ) -> None:
+        self._connection = connection
+        self.opener = opener or ChannelOpener(connection, self, memory)
+        self.subscriptions: dict[str, Subscription] = {}
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every consumer that was started runs at the broker."""
+        return all(each.running for each in self.subscriptions.values())
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why one of the consumers does not run, as far as is known."""
+        told = (each.last_error for each in self.subscriptions.values())
+        return next((error for error in told if error is not None), None)
+
+    @property
+    def unsettled(self) -> list[Message]:
+        """The messages that await settlement, oldest first."""
+        unacked = self.opener.unacked
+        return [] if unacked is None else list(unacked.unsettled.values())
+
+    def consumes_from(self, queue: str) -> bool:
+        """Return whether one of the consumers reads a queue."""
+        return any(each.queue.name == queue for each in self.subscriptions.values())
+
+    def queue_renamed(self, old: str, new: str) -> None:
+        """Rename a queue that the broker names."""
+        for subscription in self.subscriptions.values():
+            subscription.queue_renamed(old, new)
+
+    def cancel(self, tag: str) -> Deferred[None]:
+        """
+        End a consumer; the messages it holds can still be settled.
+
+        @return: fires when no more of its messages come; never fails.
+        """
+        subscription = self.subscriptions.pop(tag, None)
+        if subscription is None:
+            return succeed(None)
+        subscription.stop()
+        self._forget_auto_deleted(subscription.queue)
+        channel = self.opener.session_channel
+        if channel is None:
+            return succeed(None)
+        connection = self._connection
+        timeout = connection.operation_timeout
+        return with_timeout(
+            channel.basic_cancel(tag),
+            connection.clock,
+            timeout,
+            "cancel",
+            otherwise=None,
+        )
+
+    def _forget_auto_deleted(self, queue: Queue) -> None:
+        """Forget what the broker deletes with the last consumer of its queue."""
+        topology = self._connection.topology
+        if queue.auto_delete and not self._connection.is_consuming_from(queue.name):
+            server_named = topology.is_server_named(queue)
+            topology.queue_deleted(queue.name)
+            if server_named:
+                queue.name = ""
+
+    def cancel_all(self) -> Deferred[bool]:
+        """
+        End all consumers.
+
+        @return: fires with whether the broker answered within 5 s; never fails.
+        """
+        cancels = [self.cancel(tag) for tag in list(self.subscriptions)]
+        together = DeferredList(cancels, consumeErrors=True)
+        answered = self.opener.in_time(together)
+        return answered.addCallback(lambda results: results is not None)
+
+    def recover(self) -> Deferred[None]:
+        """Hand all unsettled messages back to their queues."""
+
+        def recover(channel: ISessionChannel) -> Deferred[None]:
+            unacked = self.opener.unacked
+            if unacked is not None:
+                for message in unacked.forget():
+                    message.settled_by_other("requeued")
+            return channel.basic_recover()
+
+        return self.opener.call("recover", recover)
+
+    def flush(self) -> Deferred[Settlement]:
+        """
+        Write all settlements so far.
+
+        @return: fires when they were handed to the socket.
+        """
+        channel = self.opener.session_channel
+        if channel is None:
+            return succeed(Settlement.STALE)
+        flushed = channel.when_flushed()
+        channel.flush()
+        return flushed
+
+    @inlineCallbacks
+    def close(self, error: KombuError) -> Generator[Deferred[Any], Any, None]:
+        """
+        End all consumers, and close the session channel.
+
+        @param error: what later operations fail with.
+        @return: fires when it is closed; never fails.
+        """
+        if self.opener.closed is None:
+            self.opener.begin_close(error)
+            self.opener.stop_opening()
+            answers = yield self.cancel_all()
+            channel = self.opener.release()
+            if channel is not None:
+                closing = self.opener.in_time(channel.close())
+                if answers:
+                    yield closing
+
+    # --- SessionChannelOwner ------------------------------------------------
+
+    @property
+    def has_consumers(self) -> bool:
+        """Whether there are consumers."""
+        return bool(self.subscriptions)
+
+    needs_channel = has_consumers
+
+    @inlineCallbacks
+    def channel_up(
+        self, opened: ISessionChannel
+    ) -> Generator[Deferred[Any], Any, None]:
+        """Start all consumers in order; a refused one tries again by itself."""
+        for subscription in list(self.subscriptions.values()):
+            if self.opener.session_channel is not opened:
+                return
+            yield subscription.start_again(opened)
+
+    def channel_lost(self, error: Exception) -> None:
+        """Note that no consumer runs now."""
+        for subscription in self.subscriptions.values():
+            subscription.channel_lost()
+
+    def cannot_open(self, error: Exception) -> None:
+        """Do nothing: consumers wait for the next session channel."""
+
+    def returned(self, message: Returned) -> None:
+        """Do nothing: a group with an opener of its own publishes nothing."""
