@@ -24,9 +24,9 @@ __all__ = ["Empty", "SimpleQueue"]
 
 class SimpleQueue:
     """
-    Puts messages into one queue, and gets them out of it.
+    Put messages into one queue, and get them out of it.
 
-    A queue given by its name stands behind a direct exchange of the same name.
+    A queue that is given by its name is bound to a direct exchange of the same name.
 
     @param channel: a channel, or a connection, on which it opens its own.
     @param name: a queue's name, or a L{Queue}.
@@ -34,7 +34,7 @@ class SimpleQueue:
     @param serializer: the default for L{put}.
     @param compression: the default for L{put}.
     @param accept: what may be decoded; see L{Consumer}.
-    @param max_body_size: what a body may become; see L{Consumer}.
+    @param max_body_size: what a body may become, in bytes; see L{Consumer}.
     """
 
     Empty = Empty
@@ -67,6 +67,7 @@ class SimpleQueue:
         """
         Publish to the queue, which is declared if need be.
 
+        @param message: the body.
         @param options: as for L{Producer.publish}.
         @return: as L{Producer.publish}.
         """
@@ -99,16 +100,18 @@ class SimpleQueue:
 
     def clear(self) -> Deferred[int]:
         """
-        Throw away all that is ready.
+        Delete the ready messages.
 
-        @return: fires with its number; fails as L{Queue.declare} does.
+        @return: fires with their number; fails as L{Queue.declare} does.
         """
         return self._consumer.declare().addCallback(lambda _: self.queue.purge())
 
     def qsize(self) -> Deferred[int | None]:
         """
-        @return: fires with the number of messages ready in the queue, C{None}
-            if the broker does not tell; fails as L{Queue.declare} does.
+        Count the ready messages.
+
+        @return: fires with their number, or with C{None} if the broker does not tell
+            it; fails as L{Queue.declare} does.
         """
         declaring = self._consumer.declare()
         return declaring.addCallback(
@@ -116,7 +119,7 @@ class SimpleQueue:
         ).addCallbacks(lambda ok: ok.message_count, _untold)
 
     def close(self) -> Deferred[None]:
-        """Hand back what was taken and is not settled, and end; never fails."""
+        """Requeue the messages that were taken and are not settled, and end; never fails."""
         return self._producer.close().addCallback(lambda _: self._consumer.close())
 
     async def __aenter__(self) -> SimpleQueue:
@@ -142,7 +145,7 @@ def _or_empty(message: Message | None) -> Message:
 
 
 def _untold(failure: Failure) -> None:
-    """Who cannot look a queue up does not tell how many messages it has."""
+    """Give no number where the transport cannot check a queue."""
     failure.trap(NotSupported)
 
 

@@ -20,8 +20,8 @@ from txkombu.core.publish_queue import (
     WINDOW,
     WINDOW_BYTES,
     PublishQueue,
+    PublishRequest,
 )
-from txkombu.core.publish_request import PublishRequest
 from txkombu.exceptions import (
     BackpressureError,
     ChannelClosed,
@@ -66,9 +66,7 @@ class PublisherTestCase(SynchronousTestCase):
         held: bool = False,
     ) -> PublishRequest:
         """Make a message."""
-        message = PublishRequest(body, {}, EXCHANGE, "key", False, confirm, timeout)
-        message.held = held
-        return message
+        return PublishRequest(body, {}, EXCHANGE, "key", False, confirm, timeout, held)
 
     def publish(self, body: bytes = b"hello", **options: Any) -> Deferred[None]:
         """Publish a message; watch out for failures nobody looks at."""

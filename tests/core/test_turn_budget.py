@@ -41,20 +41,21 @@ class TurnBudgetTests(SynchronousTestCase):
 
     def test_next_turn(self) -> None:
         """Used up, it is whole again in the next turn, and who waits goes on."""
-        self.budget.spent = 1.0
-        self.budget.use_up()
+        self.budget.spend(1.0)
         self.budget.when_next_turn(lambda: self.resumed.append("a"))
         self.assertTrue(self.budget.is_used_up)
         self.assertEqual(self.resumed, [])
         self.clock.turn()
         self.assertEqual(self.resumed, ["a"])
-        self.assertEqual((self.budget.is_used_up, self.budget.spent), (False, 0.0))
+        self.assertFalse(self.budget.is_used_up)
+        self.budget.spend(0.04)
+        self.assertFalse(self.budget.is_used_up)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_timer(self) -> None:
         """Using it up twice in a turn asks for one next turn."""
-        self.budget.use_up()
-        self.budget.use_up()
+        self.budget.spend(1.0)
+        self.budget.spend(1.0)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_used_up_again(self) -> None:
@@ -62,9 +63,9 @@ class TurnBudgetTests(SynchronousTestCase):
 
         def greedy() -> None:
             self.resumed.append("greedy")
-            self.budget.use_up()
+            self.budget.spend(1.0)
 
-        self.budget.use_up()
+        self.budget.spend(1.0)
         self.budget.when_next_turn(greedy)
         self.budget.when_next_turn(lambda: self.resumed.append("modest"))
         self.clock.turn()

@@ -23,8 +23,7 @@ from .consumers import ChannelConsumers
 from .decoded_memory import DecodedMemory
 from .entity_operations import EntityOperations
 from .opener import ChannelOpener
-from .publish_queue import PublishQueue
-from .publish_request import PublishRequest
+from .publish_queue import PublishQueue, PublishRequest
 
 
 class ChannelCore:

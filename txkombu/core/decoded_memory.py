@@ -1,9 +1,9 @@
 """
-How much the unsettled messages of one channel hold decoded.
+Bound the memory that the decoded messages of one channel take until they are settled.
 
-A small body may become a large value.  Each has a limit (C{max_body_size}); together,
-a prefetch count of them would still fill the memory.  So further messages wait, as the
-few bytes that they came as, until some of those that were decoded are settled.
+A small body may become a large value.  C{max_body_size} bounds one of them, but not as
+many as a prefetch count allows.  So further messages wait undecoded until some of the
+decoded ones are settled.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BODIES: Final = 8
 
 class DecodedMemory:
     """
-    Counts what decoded messages hold, as far as it can be told cheaply.
+    Count what decoded messages hold, as a cheap estimate.
 
     @ivar is_full: whether further messages have to wait.
     """
@@ -38,11 +38,11 @@ class DecodedMemory:
         self.is_full = False
 
     def allow(self, max_body_size: int) -> None:
-        """Have room for several bodies that become so large, in bytes."""
+        """Have room for eight bodies that become so many bytes."""
         self._limit = max(self._limit, BODIES * max_body_size)
 
     def hold(self, size: int) -> None:
-        """Note that a message was decoded, and holds so many bytes."""
+        """Note that a message was decoded and holds so many bytes."""
         self._held += size
         self.is_full = self._held > self._limit
         if self.is_full and not self._told:

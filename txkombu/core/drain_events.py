@@ -1,5 +1,5 @@
 """
-What drain_events waits for: the consumers of a connection, and their callbacks.
+Wait for one message, as C{drain_events} does.
 """
 
 from __future__ import annotations

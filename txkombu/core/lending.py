@@ -1,5 +1,5 @@
 """
-The channel that a producer or consumer works on: given to it, or made for it.
+Find the channel that a producer or consumer works on.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from .channel import Channel
 
 
 class ChannelLender(Protocol):
-    """A channel, or a connection, which opens one for who asks."""
+    """A channel, or a connection, which makes one."""
 
     def lend_channel(self) -> tuple[Channel, bool]:
-        """@return: a channel, and whether it has to be closed with what uses it."""
+        """Return a channel, and whether its user is to close it."""
 
 
 def lent_channel(channel: ChannelLender) -> tuple[Channel, bool]:
     """
-    What a producer or consumer works on: the channel it was given, or a new
-    one of the connection it was given.
+    Return the channel that was given, or a new one of the connection that was given.
 
-    @return: the channel, and whether it has to be closed with what uses it.
+    @return: the channel, and whether its user is to close it.
     @raise TypeError: it is neither.
     """
     lend = getattr(channel, "lend_channel", None)

@@ -1,5 +1,5 @@
 """
-Whether a broker answers at all.
+Find out whether a broker answers at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..interfaces import ISession, ISessionChannel, ISessionChannelListener, Ret
 
 @implementer(ISessionChannelListener)
 class IgnoringListener:
-    """For a channel whose operations all say themselves how they ended."""
+    """Listener that ignores channel_lost and returned."""
 
     def channel_lost(self, error: Exception) -> None:
         pass
@@ -25,9 +25,9 @@ class IgnoringListener:
 
 def is_responsive(session: ISession, clock: IReactorTime) -> Deferred[bool]:
     """
-    Ask, by opening a channel, which every broker can do and which changes nothing.
+    Find out whether a broker answers, by opening a session channel.
 
-    @return: fires with whether an answer came in time; never fails.
+    @return: fires with whether it answered within 5 s; never fails.
     """
     opening: Deferred[bool] = session.open_channel(IgnoringListener()).addCallbacks(
         _opened, lambda _: True

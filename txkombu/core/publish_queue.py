@@ -1,11 +1,11 @@
 """
-One channel's outgoing messages: the window, the deadlines, the verdicts.
+Send the messages of one channel: the window, the deadlines, the verdicts.
 
-A message goes out at once if the session is up, broker and socket take it, and
-the window of unconfirmed messages has room.  Otherwise it waits its turn here,
-up to C{max_pending}; what is here when its deadline passes is never sent.  What
-is here when the session is lost was never sent, and its publish says so; what
-comes while there is no session waits for the next one.
+A message is sent at once if there is a session channel, broker and socket take it, and
+the window of unconfirmed messages has room.  Otherwise it waits here in its turn, up to
+C{MAX_PENDING}; it is not sent after its deadline.  When the session channel is lost,
+the publish of what waits here fails with NotSent; a message that comes while there is no
+session channel waits for the next one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from .._util.deadlines import Deadlines
 from .._util.waiters import Waiters
+from ..entity import Exchange, Queue
 from ..exceptions import (
     BackpressureError,
     ChannelClosed,
@@ -28,35 +29,94 @@ from ..exceptions import (
     SessionLost,
 )
 from ..interfaces import ISessionChannel
-from .publish_request import PublishRequest
 
 WINDOW = 1000
-"""Unconfirmed messages on their way, per channel."""
+"""How many messages may be sent and not confirmed, per channel."""
 WINDOW_BYTES = 16 * 1024 * 1024
-"""Bytes of unconfirmed bodies on their way, per channel."""
+"""How many bytes their bodies may have."""
 MAX_PENDING = 10_000
-"""Messages that may wait here."""
+"""How many messages may wait here."""
 MAX_PENDING_BYTES = 64 * 1024 * 1024
-"""Bytes of bodies that may wait here."""
+"""How many bytes their bodies may have."""
 TURN = 200
-"""Messages without confirm that go out in one turn of the reactor."""
+"""How many messages without confirm are sent in one turn of the reactor."""
 TURN_BYTES = 64 * 1024
-"""Bytes of bodies without confirm that go out in one turn of the reactor."""
+"""How many bytes their bodies may have."""
 AT_ONCE = 50
 """
-Messages without confirm whose Deferreds fire at once in one turn of the reactor.  A
-callback that publishes the next message is called inside of C{addCallback}: more of
-them would come near Python's limit of recursion.
+How many messages without confirm fire their Deferreds at once in one turn of the
+reactor.  A callback that publishes the next message is called inside of C{addCallback},
+so more of them would come near Python's limit of recursion.
 """
+
+
+class PublishRequest:
+    """
+    One message on its way to the broker.
+
+    @param body: the bytes.
+    @param properties: by their AMQP names.
+    @param exchange: where it is published to.
+    @param routing_key: with which key.
+    @param mandatory: whether it comes back if no queue takes it.
+    @param confirm: whether the broker is to confirm it.
+    @param timeout: seconds from the publish to the broker's verdict.
+    @param held: whether something has to be declared first; it keeps its place.
+    @param reply_to: the queue whose name it tells.  The name is read when the message
+        is sent, since the broker may rename the queue before.
+    @ivar done: what the publish returned, if the message had to wait.
+    @ivar inner: fires with the verdict, once the message was sent.
+    @ivar expired: whether its deadline has passed.
+    """
+
+    __slots__ = (
+        "body",
+        "confirm",
+        "done",
+        "exchange",
+        "expired",
+        "held",
+        "inner",
+        "mandatory",
+        "properties",
+        "reply_to",
+        "routing_key",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        body: bytes,
+        properties: dict[str, object],
+        exchange: Exchange,
+        routing_key: str,
+        mandatory: bool,
+        confirm: bool,
+        timeout: float,
+        held: bool = False,
+        reply_to: Queue | None = None,
+    ) -> None:
+        self.body = body
+        self.properties = properties
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.mandatory = mandatory
+        self.confirm = confirm
+        self.timeout = timeout
+        self.done: Deferred[None] | None = None
+        self.inner: Deferred[None] | None = None
+        self.expired = False
+        self.held = held
+        self.reply_to = reply_to
 
 
 class PublishQueue:
     """
-    Sends the messages of one channel.
+    Send the messages of one channel.
 
     @param clock: for deadlines.
     @param phase: says what a message that waits here waits for.
-    @param refused: called with each message that was sent and whose publish failed,
+    @param refused: called with each message whose publish failed after it was sent,
         and with the error.
     """
 
@@ -114,11 +174,11 @@ class PublishQueue:
         """
         Send a message, now or when there is room.
 
-        @return: fires with the broker's verdict, or, without confirm, when
-            the socket has taken it.  Fails with L{OperationTimeout} at its
-            deadline, whether or not it was sent until then; with
-            L{BackpressureError} if too much waits already; with C{TypeError} or
-            C{ValueError} if the transport cannot express a property; or as
+        @return: fires with the broker's verdict, or, without confirm, when the
+            message was handed to the socket.  Fails with L{OperationTimeout} at the
+            deadline, whether or not the message was sent before; with
+            L{BackpressureError} if too many messages wait; with C{TypeError} or
+            C{ValueError} if the transport cannot carry a property; or as
             C{ISessionChannel.basic_publish} does.
         """
         if self._closed is not None:
@@ -128,7 +188,7 @@ class PublishQueue:
         return self._wait_here(message)
 
     def _try_to_send(self, message: PublishRequest) -> Deferred[None]:
-        """Send it; what is wrong with it fails it, now as after a wait."""
+        """Send a message; an exception fails its Deferred."""
         try:
             return self._send(message)
         except Exception:
@@ -137,30 +197,30 @@ class PublishQueue:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a message would go out at once."""
+        """Whether a message would be sent at once."""
         return self._has_space(1)
 
     def when_ready(self) -> Deferred[None]:
         """
-        @return: fires when a message would go out at once; who has to wait,
-            waits until half the window is free, so as not to wait each time.
+        Wait until a message would be sent at once.  If there is no room now, wait until
+        half the window is free, so that not every publish has to wait.
         """
         if self._closed is not None:
             return fail(self._closed)
         return succeed(None) if self.is_ready else self._ready.wait()
 
     def when_idle(self) -> Deferred[None]:
-        """@return: fires when nothing waits and every verdict is in."""
+        """Wait until no message waits here, and each has its verdict."""
         return self._idle.wait() if self._is_busy() else succeed(None)
 
     @property
     def waiting(self) -> int:
-        """How many messages wait here."""
+        """The number of messages that wait here."""
         return len(self._pending)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a message waits here, or someone for room."""
+        """Whether a message waits here, or a caller of L{when_ready}."""
         return bool(self._pending or self._ready)
 
     def _is_busy(self) -> bool:
@@ -212,7 +272,7 @@ class PublishQueue:
         return inner
 
     def _fire_next_turn(self, sent: Deferred[None]) -> Deferred[None]:
-        """Tell in the next turn of the reactor what is known already."""
+        """Fire the Deferred of a message in the next turn of the reactor."""
         later: Deferred[None] = Deferred(lambda _: None)
         self._sent.append((sent, later))
         return later
@@ -231,7 +291,7 @@ class PublishQueue:
         if isinstance(result, Failure) and isinstance(result.value, Exception):
             self._refused(message, result.value)
         if self._doomed and not self._unconfirmed:
-            # Behind what the caller does with this verdict, unless that takes long.
+            # After the callbacks of this verdict, at the latest in the next turn.
             assert message.inner is not None
             message.inner.addBoth(self._fail_doomed)
             self._await_turn()
@@ -287,13 +347,13 @@ class PublishQueue:
         )
 
     def flow(self, allowed: bool) -> None:
-        """Broker and socket take messages, or take none for now."""
+        """Send messages or not, as broker and socket allow."""
         self._flowing = allowed
         if allowed:
             self.resume()
 
     def resume(self) -> None:
-        """Send what waits, as far as there is room, and tell who waits for it."""
+        """Send what waits, as far as there is room, and fire L{when_ready}."""
         if self._resuming:
             return
         self._resuming = True
@@ -321,12 +381,12 @@ class PublishQueue:
             self._idle.fire(None)
 
     def release(self, message: PublishRequest) -> None:
-        """What a held message needs is declared."""
+        """Send a held message in its turn: what it needs is declared."""
         message.held = False
         self.resume()
 
     def refuse(self, message: PublishRequest, failure: Failure) -> None:
-        """What a held message needs cannot be declared."""
+        """Fail a held message: what it needs cannot be declared."""
         if message in self._pending:
             self._deadlines.discard(message, message.timeout)
             if failure.check(SessionLost, ChannelClosed):
@@ -334,7 +394,7 @@ class PublishQueue:
             self._drop(message, failure)
 
     def _drop(self, message: PublishRequest, failure: Failure | None = None) -> None:
-        """It will not be sent; those behind it may go out now."""
+        """Take a message out of the queue, and send those behind it if there is room."""
         if message in self._pending:
             self._pending.remove(message)
             self._pending_bytes -= len(message.body)
@@ -372,9 +432,10 @@ class PublishQueue:
 
     def channel_down(self, error: Exception) -> None:
         """
-        There is no channel for now: what waited was not sent.  Those before
-        it, which wait for a verdict, are about to hear; it comes after them.
-        What waits for a declaration hears what became of that.
+        Send nothing until L{channel_up}, and fail what waits: it was not sent.
+
+        Messages that were sent before fail first, with their own verdicts.  A message
+        that waits for a declaration fails when that fails.
         """
         if self._channel is None:
             return
@@ -395,7 +456,7 @@ class PublishQueue:
         return result
 
     def close(self, error: KombuError) -> None:
-        """There is no channel any more."""
+        """Send nothing any more, and fail what waits."""
         self._closed = error
         self._channel = None
         self._tell_sent()
@@ -407,12 +468,12 @@ class PublishQueue:
         self._next_turn = None
 
     def give_up(self, cause: Exception) -> None:
-        """There will be no channel for those who wait here: tell them."""
+        """Fail what waits, for there will be no session channel."""
         self.fail_pending(cause)
         self._ready.fail(cause)
 
     def fail_pending(self, cause: Exception) -> None:
-        """Tell all that wait here that they were not sent."""
+        """Fail all messages that wait here with NotSent."""
         for message in self._take_pending():
             self._refuse(message, cause)
         self._tell_idle()
@@ -424,7 +485,7 @@ class PublishQueue:
         return pending
 
     def _refuse(self, message: PublishRequest, cause: Exception) -> None:
-        """Tell who published it that it was not sent."""
+        """Fail a message with NotSent."""
         self._deadlines.discard(message, message.timeout)
         assert message.done is not None
         if not message.done.called:

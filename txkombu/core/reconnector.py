@@ -1,8 +1,8 @@
 """
-Keeps one session alive: connects, notices the loss, connects again.
+Keep a session: connect, notice its loss, connect again.
 
-Who needs a session asks for L{Reconnector.when_up} and is told when one is
-there, restored.  The states are those of L{txkombu.core.lifecycle}.
+L{Reconnector.when_up} fires with the session when what was declared is restored.  The
+states are those of L{txkombu.core.lifecycle}.
 """
 
 from __future__ import annotations
@@ -35,27 +35,31 @@ from ..url.parameters import Parameters
 from .lifecycle import Event, State, new_lifecycle
 
 _PERMANENT = (AuthenticationFailed, TransportNotAvailable)
-"""What no wait mends."""
+"""Failures that do not pass with time."""
 
 _SLOW: Final = 1.0
-"""Seconds that a failed attempt has taken at an alternate that is tried last then."""
+"""An alternate whose failed attempt took so many seconds is tried last."""
 
 
 @implementer(ISessionListener)
 class Reconnector:
     """
+    Keep one session with one of several brokers.
+
     @param alternates: the broker's URLs, tried in turn.
-    @param transport_for: gives the transport of one of them.
+    @param transport_for: returns the transport of one of them.
     @param endpoint: where to connect instead of their hosts and ports.
-    @param restore: called with each new session; when its Deferred fires the
-        session counts as up.
+    @param clock: for waits between attempts.
+    @param restore: called with each new session; the session is up when its Deferred
+        fires.
     @param forget: called when a session has ended, for whatever reason.
     @param flow: called with C{False} when publishing has to pause, and with
         C{True} when it may go on.
     @param policy: how long to wait between attempts.
 
     @ivar session: the session while it is up, else C{None}.
-    @ivar blocked_reason: why the broker takes no publishes now, or C{""}.
+    @ivar blocked_reason: why the broker takes no messages now, or C{""}.
+    @ivar last_error: the last loss or failed attempt; C{None} while all is well.
     """
 
     _log = Logger()
@@ -99,12 +103,12 @@ class Reconnector:
 
     @property
     def state(self) -> State:
-        """Where the connection is."""
+        """The state of the connection."""
         return self._lifecycle.state
 
     @property
     def place(self) -> Parameters:
-        """Where it is connected to, or tried to connect last."""
+        """The alternate it is connected to, or tried last."""
         return self._place
 
     @property
@@ -112,7 +116,7 @@ class Reconnector:
         """Whether broker and socket take messages now."""
         return not self.blocked_reason and not self._write_paused
 
-    # --- what others ask for ------------------------------------------------
+    # --- for users ----------------------------------------------------------
 
     def when_up(self) -> Deferred[ISession]:
         """
@@ -120,8 +124,8 @@ class Reconnector:
 
         @return: fires with the restored session; fails with
             L{ConnectionClosed} once closed, or with what the first attempt
-            to connect failed with.  When all who asked have cancelled, that
-            attempt is given up.
+            to connect failed with.  When all callers have cancelled, that attempt
+            is given up.
         """
         if self.session is not None:
             return succeed(self.session)
@@ -133,23 +137,23 @@ class Reconnector:
         return waiter.addErrback(self._cancelled)
 
     def _cancelled(self, failure: Failure) -> Failure:
-        """End a first attempt that nobody waits for any more."""
+        """End a first attempt when all that waited for it have cancelled."""
         nobody = failure.check(CancelledError) and not self._up
         if nobody and self.state is State.CONNECTING and self._lost_at is None:
             self._lifecycle.step(Event.REFUSED)
             self._stop_trying()
             self._note_speed()
-            # Who gives up each time before the last is tried shall get there too.
+            # Begin with the next alternate, so that callers who cancel early reach all.
             self._first = self._tried + 1
         return failure
 
     @inlineCallbacks
     def close(self) -> Generator[Deferred[Any], Any, None]:
         """
-        End whatever is under way and close the session.
+        End the attempt that is under way, and close the session.
 
-        @return: fires when nothing is left; never fails.  Cancelling drops
-            the session at once.
+        @return: fires when nothing is left; never fails.  Cancelling aborts the
+            session at once.
         """
         if self.state is State.CLOSED:
             return
@@ -174,10 +178,10 @@ class Reconnector:
 
     def drop(self, tell_channels: Callable[[Exception], None]) -> None:
         """
-        Abort the session as if it had been lost, and get it back.
+        Abort the session as if it had been lost, and connect again.
 
-        @param tell_channels: called before it is aborted, as an aborted
-            session does not tell its channels.
+        @param tell_channels: called with the error before the session is aborted,
+            since an aborted session does not call its channels.
         """
         live = self._live
         if live is not None:
@@ -225,8 +229,8 @@ class Reconnector:
 
     def _in_turn(self) -> list[int]:
         """
-        Which alternates to try: from where it was given up, or from the first on, but
-        last those that would cost their timeout each time.
+        Return the alternates in the order to try them: from where the last attempt was
+        given up, or from the first, but those that time out at the end.
         """
         first, self._first = self._first, 0
         count = len(self._alternates)
@@ -234,7 +238,7 @@ class Reconnector:
         return numbers if first else sorted(numbers, key=self._slow.__contains__)
 
     def _note_speed(self) -> None:
-        """The attempt at the alternate tried last has failed: soon, or after long?"""
+        """Note whether the failed attempt at an alternate took long."""
         took = self._steady.seconds() - self._tried_at
         (self._slow.add if took >= _SLOW else self._slow.discard)(self._tried)
 
@@ -246,7 +250,7 @@ class Reconnector:
         )
 
     def _error_to_report(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
-        """What all failed with: the last that time may mend, if there is one."""
+        """Return what to fail with: the last failure that may pass, if there is one."""
         told = last = failed[-1]
         for each in failed:
             if not isinstance(each[1], _PERMANENT):
@@ -304,7 +308,7 @@ class Reconnector:
             self._wait(error)
 
     def _wait(self, error: Exception) -> None:
-        """Try again after a while; what is permanent is tried again slowly."""
+        """Try again after a wait, which is the longest for a refused login."""
         self._lifecycle.step(Event.LOST)
         if self._lost_at is None:
             self._lost_at = self._steady.seconds()
@@ -320,7 +324,7 @@ class Reconnector:
         self._timer = self._steady.callLater(delay, self._connect)
 
     def credentials_changed(self) -> None:
-        """Wait no longer if it was for them that the login was refused."""
+        """Try again now if the login was refused."""
         if self._timer is not None and isinstance(
             self.last_error, AuthenticationFailed
         ):
@@ -337,7 +341,7 @@ class Reconnector:
     # --- ISessionListener ---------------------------------------------------
 
     def session_lost(self, reason: Exception) -> None:
-        """The session is gone: get another."""
+        """Connect again: the session is lost."""
         if self._live is None:
             return
         self._live = self.session = None
@@ -352,14 +356,14 @@ class Reconnector:
 
     def _forget_flow(self) -> None:
         """
-        What the session that is gone could not take, the next one can: to be
-        told when that is up, as the channels may not know of the loss yet.
+        Clear the flow state of the lost session.  Channels are told when the next
+        session is up, since they may not know of the loss yet.
         """
         self.blocked_reason = ""
         self._write_paused = False
 
     def blocked(self, reason: str) -> None:
-        """The broker is in alarm."""
+        """Pause publishing: the broker is in alarm."""
         self._log.warn(
             "The broker blocks publishing: {reason}", reason=printable(reason)
         )
@@ -367,18 +371,18 @@ class Reconnector:
         self._flow(False)
 
     def unblocked(self) -> None:
-        """The alarm is over."""
+        """Publish again: the alarm is over."""
         self._log.info("The broker takes messages again")
         self.blocked_reason = ""
         self._flow(self.may_publish)
 
     def write_paused(self) -> None:
-        """The socket is full, which it may say at each write."""
+        """Pause publishing: the socket is full.  It may say so at each write."""
         if not self._write_paused:
             self._write_paused = True
             self._flow(False)
 
     def write_resumed(self) -> None:
-        """The socket has room."""
+        """Publish again: the socket has room."""
         self._write_paused = False
         self._flow(self.may_publish)

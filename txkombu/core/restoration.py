@@ -1,8 +1,8 @@
 """
 Restore what was declared on each new session, and try again what was refused.
 
-A refusal may pass: the home node of a queue comes back, permissions are given again.
-So what the broker refuses to restore is tried again with growing waits, as long as the
+A refusal may pass, as when the home node of a queue comes back, or permissions are given
+again.  So what the broker refuses is tried again with growing waits, as long as the
 session lives.
 """
 
@@ -25,11 +25,11 @@ from .topology import Topology
 
 class Restoration:
     """
-    Replays a topology.
+    Restore a topology in each session.
 
     @param topology: what was declared.
     @param clock: for waits and timeouts.
-    @param timeout: tells how many seconds a declaration may take.
+    @param timeout: returns how many seconds a declaration may take.
     @param policy: how long to wait before what was refused is tried again.
     """
 
@@ -50,14 +50,14 @@ class Restoration:
 
     @inlineCallbacks
     def restore(self, session: ISession) -> Generator[Deferred[Any], Any, None]:
-        """@return: fires when all is declared again; fails if the session is lost."""
+        """Declare everything again; fails only if the session is lost."""
         self.stop()
         self._backoff.reset()
         yield self._topology.replay(session, self._wait)
         self._retry_later(session)
 
     def _wait(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
-        """Thousands of declarations may take long; each one may not."""
+        """Wait for declarations; the timeout restarts at each completed one."""
         timeout = self._timeout()
         return gather_results_in_time(began, self._clock, timeout, "restoring")
 
@@ -72,7 +72,7 @@ class Restoration:
         retrying.addCallbacks(lambda _: self._retry_later(session), self._failed)
 
     def _failed(self, failure: Failure) -> None:
-        """The session is lost; its successor restores everything."""
+        """Leave it to the next session, since this one is lost."""
         self._log.debug("Restoring ended: {error}", error=str(failure.value))
 
     def lost(self) -> None:
@@ -81,7 +81,7 @@ class Restoration:
         self._topology.session_lost()
 
     def stop(self) -> None:
-        """Try nothing again."""
+        """Stop trying again."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()

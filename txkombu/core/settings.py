@@ -1,5 +1,5 @@
 """
-What a connection was told: brokers, credentials, timeouts.
+The settings of a connection: brokers, credentials, timeouts.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """
-What this connection declared, what of it the broker has, and how to restore it.
+Record what a connection declared and what the broker has of it, and restore it.
 
-The record has two parts.  What was I{declared} is declared again on each new session:
-exchanges, queues, then bindings.  What is I{present} is what the broker has said, in
-this session, that it has; everybody who wants to declare something only once asks
-this part.  The present part forgets what the broker refuses to restore, what it says
-is not found, and everything when the session is lost; it never holds what can go by
-itself (auto-delete, exclusive, C{x-expires}).
+The record has two parts.  What was I{declared} is declared again in each new session:
+exchanges, queues, then bindings.  What is I{present} is what the broker is known to have
+in this session; code that declares something only once asks this part.  It forgets
+what the broker refuses to restore, what it says is not found, and everything when the
+session is lost.  It never holds what the broker may delete by itself (auto-delete,
+exclusive, C{x-expires}).
 
-A queue that the broker named gets a new name in each session; everything recorded
-about it is rewritten.  What is recorded is unbound copies, so that a channel that was
-closed does not live on for what was declared by it.
+A queue that the broker names gets a new name in each session; what is recorded about
+it is renamed.  The record holds unbound copies, so that it does not keep closed channels
+alive.
 """
 
 from __future__ import annotations
@@ -37,21 +37,17 @@ from ..interfaces import Capability, ISession, ISessionChannel, QueueDeclareOk
 from .liveness import IgnoringListener
 
 _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
-"""What is wrong with one declaration, and no reason to give up the others."""
+"""Errors of one declaration, after which the others are still made."""
 
 _LOSSES = (ConnectionForced, ResourceError)
-"""
-Those of them that are about no declaration: there was no connection for it, or that
-was ended.  Another session may have more luck.
-"""
-
+"""Those that are about the connection for a declaration: another session may have it."""
 
 Key = tuple[object, ...]
-"""Tells one declaration from the others."""
+"""Identifies one declaration."""
 
 
 class RecordedBinding(NamedTuple):
-    """One binding: into a queue, or into an exchange."""
+    """A binding of a queue or an exchange to an exchange."""
 
     destination: Queue | Exchange
     source: Exchange
@@ -59,7 +55,7 @@ class RecordedBinding(NamedTuple):
     arguments: Mapping[str, object]
 
     def key(self) -> Key:
-        """What tells it from others, whatever objects it was made with."""
+        """Return what identifies the binding, whatever objects it was made with."""
         return (
             type(self.destination).__name__,
             self.destination.name,
@@ -91,9 +87,9 @@ class Step(NamedTuple):
     """
     One declaration of the record.
 
-    @ivar key: what it is recorded as.
-    @ivar what: what it is about, in words.
-    @ivar take: makes it.
+    @ivar key: identifies it in the record.
+    @ivar what: names it in the log.
+    @ivar take: makes it on a session channel.
     """
 
     key: Key
@@ -108,8 +104,8 @@ class Topology:
     @param renamed: called with (old, new) when the broker gave a queue that
         it names itself another name.
 
-    @ivar lapses: grows whenever something that was present may be so no longer; who
-        found that all it needs is present need not ask again until then.
+    @ivar lapses: grows whenever something may be present no longer; until then a caller
+        need not ask again about what it found present.
     @ivar refused: what the broker refused to restore in this session.
     """
 
@@ -131,13 +127,13 @@ class Topology:
     # --- recording ----------------------------------------------------------
 
     def exchange_declared(self, exchange: Exchange) -> None:
-        """Remember an exchange; a mere name adds nothing to one that is known."""
+        """Record an exchange; a mere name does not replace what is recorded."""
         if not exchange.by_name or exchange.name not in self._exchanges:
             self._exchanges[exchange.name] = exchange.unbound()
         self.note_present(exchange)
 
     def exchange_deleted(self, name: str) -> None:
-        """Forget an exchange, and the bindings from and to it."""
+        """Forget an exchange and its bindings."""
         self._exchanges.pop(name, None)
         self._lapse(_exchange_key(name))
         self._drop_bindings(
@@ -151,7 +147,7 @@ class Topology:
         )
 
     def queue_declared(self, queue: Queue, server_named: bool) -> None:
-        """Remember a queue, which has its name by now."""
+        """Record a queue, which has its name by now."""
         self._queues[queue.name] = queue.unbound()
         self.note_present(queue)
         if server_named:
@@ -159,14 +155,14 @@ class Topology:
             self._note_user(queue)
 
     def _note_user(self, queue: Queue) -> None:
-        """It is to be renamed with what is recorded, as long as anyone has it."""
+        """Rename this object, too, when the broker renames the queue."""
         users = self._server_named.get(queue.name)
         if users is not None:
             known = {id(each()): each for each in users if each() is not None}
             users[:] = {**known, id(queue): ref(queue)}.values()
 
     def is_server_named(self, queue: Queue) -> bool:
-        """Whether the broker made its name, and makes another one next time."""
+        """Return whether the broker made its name, and makes another one next time."""
         return queue.name in self._server_named
 
     def queue_deleted(self, name: str) -> None:
@@ -181,7 +177,7 @@ class Topology:
         )
 
     def bound(self, bound: RecordedBinding) -> None:
-        """Remember a binding."""
+        """Record a binding."""
         if isinstance(bound.destination, Queue):
             self._note_user(bound.destination)
         destination, source = bound.destination.unbound(), bound.source.unbound()
@@ -196,7 +192,7 @@ class Topology:
         self._lapse(key)
 
     def _drop_bindings(self, gone: Callable[[RecordedBinding], bool]) -> None:
-        """Forget bindings, and the auto-delete exchanges that go with their last."""
+        """Forget bindings, and the auto-delete exchanges whose last binding is gone."""
         dropped = {key: each for key, each in self._bindings.items() if gone(each)}
         for key in dropped:
             del self._bindings[key]
@@ -211,8 +207,8 @@ class Topology:
 
     def knows(self, entity: Exchange | Queue) -> bool:
         """
-        Whether the broker has just this exchange, or just this queue with its
-        bindings, as far as this session can know: declaring it is not needed.
+        Return whether the broker is known to have exactly this exchange, or exactly
+        this queue with its bindings, so that it need not be declared.
         """
         if not self.is_present(entity):
             return False
@@ -228,13 +224,13 @@ class Topology:
 
     def is_present(self, entity: Exchange | Queue) -> bool:
         """
-        Whether the broker has something of this name, as far as this session can
-        know; never so for what can go by itself.
+        Return whether the broker is known to have something of this name; false for
+        what the broker may delete by itself.
         """
         return not _may_vanish(entity) and _key_of(entity) in self._present
 
     def note_present(self, entity: Exchange | Queue) -> None:
-        """Note that the broker has it."""
+        """Note that the broker has an exchange or queue."""
         self._note(_key_of(entity))
 
     def _note(self, key: Key) -> None:
@@ -243,10 +239,9 @@ class Topology:
 
     def not_found(self, name: str) -> None:
         """
-        Note that the broker has no queue or no exchange of that name; it is to be
-        declared again by who needs it.
+        Note that the broker has no queue or no exchange of a name.
 
-        @param name: C{""} if the broker does not tell: then anything may be gone.
+        @param name: C{""} if the broker does not say which: then anything may be gone.
         """
         if not name:
             self.session_lost()
@@ -258,7 +253,7 @@ class Topology:
                 self._lapse(key)
 
     def session_lost(self) -> None:
-        """Note that nothing is known of what the broker has now."""
+        """Note that it is not known any more what the broker has."""
         self._present.clear()
         self.refused.clear()
         self.lapses += 1
@@ -275,9 +270,7 @@ class Topology:
         self, session: ISession, wait: Wait = gather_results
     ) -> Generator[Deferred[Any], Any, None]:
         """
-        Declare everything again.
-
-        What the broker refuses is logged and left out, the rest is declared; see
+        Declare everything again.  What the broker refuses is logged and left out; see
         L{replay_refused}.
 
         @param wait: waits for some declarations, as L{gather_results} does.
@@ -315,18 +308,18 @@ class Topology:
         self, session: ISession, queue: Queue
     ) -> Generator[Deferred[Any], Any, None]:
         """
-        Declare one queue again, with the exchanges it is bound to; one this
-        connection did not declare is only looked up, where brokers can do that.
+        Declare one queue again, with the exchanges it is bound to.  If this connection
+        did not declare it, only check that it exists, where the transport can do that.
 
-        What the broker refuses is logged: a queue that exists otherwise than it was
-        declared can still be consumed from.
+        A refusal is logged: a queue that exists with other arguments can still be
+        consumed from.
 
         @return: fails with L{NotFound} if there is no such queue, and when the
             session is lost.
         """
         recorded = self._queues.get(queue.name)
         if recorded is None or recorded.name in self._server_named:
-            # By its name it can be found again, but not made again.
+            # It cannot be declared again by its name, but it may still be there.
             found = yield self._look_up(session, recorded or queue)
             if found or recorded is None:
                 return
@@ -342,8 +335,10 @@ class Topology:
         self, session: ISession, queue: Queue
     ) -> Generator[Deferred[Any], Any, bool]:
         """
-        @return: whether a queue that the broker names is there; fails with
-            L{NotFound} for another one that is not.
+        Check that a queue exists.
+
+        @return: fires with whether it does; fails with L{NotFound} unless the broker
+            named it.
         """
         if Capability.QUEUE_PASSIVE not in session.capabilities:
             return True
@@ -407,8 +402,8 @@ class Topology:
         strict: bool = False,
     ) -> Generator[Deferred[Any], Any, None]:
         """
-        Take all steps at once, on a channel of their own.  A refusal ends that
-        channel: what came behind it is taken again on another.
+        Take all steps at once on a new session channel.  A refusal ends the session
+        channel; the steps behind it are taken again on another.
 
         @param strict: fail with the first refusal.
         """
@@ -418,7 +413,7 @@ class Topology:
                 channel.raiseException()
             began = [maybeDeferred(step.take, channel) for step in steps]
             results = yield wait(began)
-            # Not waited for, so that a broker that says nothing holds up nobody.
+            # Not waited for: a broker that does not answer delays nothing.
             channel.close()
             for step, (fine, _) in zip(steps, results, strict=True):
                 if fine:
@@ -463,7 +458,7 @@ def _queue_key(name: str) -> Key:
 
 
 def _may_vanish(entity: Exchange | Queue) -> bool:
-    """Whether the broker may delete it by itself."""
+    """Return whether the broker may delete it by itself."""
     if isinstance(entity, Exchange):
         return entity.auto_delete
     expires = entity.arguments.get("x-expires") is not None
@@ -471,7 +466,7 @@ def _may_vanish(entity: Exchange | Queue) -> bool:
 
 
 def _may_be_taken_again(error: Exception) -> bool:
-    """Whether a step failed only because another one had ended the channel."""
+    """Return whether a step failed only because another one ended the channel."""
     return isinstance(error, ChannelClosed)
 
 

@@ -1,5 +1,5 @@
 """
-The messages that one session channel handed out and that await settlement.
+The messages of one session channel that await settlement.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from .decoded_memory import DecodedMemory
 
 class UnackedMessages:
     """
-    Settles messages on the channel they came by, and knows which are left.
+    Settle messages on the session channel that delivered them, and keep the others.
 
-    It dies with its session channel: afterwards settling is stale.
+    When the session channel is gone, settling a message does nothing and is stale.
 
+    @param channel: the session channel.
+    @param memory: counts what the messages hold decoded.
+    @ivar memory: the same.
     @ivar unsettled: the messages by their delivery tags, in order.
-    @ivar gone: whether its session channel is.
+    @ivar gone: whether the session channel is gone.
     """
 
     __slots__ = ("_channel", "gone", "memory", "unsettled")
@@ -34,7 +37,7 @@ class UnackedMessages:
         self.unsettled: dict[int, Message] = {}
 
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
-        """Settle as handled."""
+        """Acknowledge a message."""
         if multiple:
             self._forget_up_to(tag, "acknowledged")
         else:
@@ -42,13 +45,13 @@ class UnackedMessages:
         return self._told(self._channel.ack(tag, multiple))
 
     def release(self, tag: int) -> None:
-        """Settle as handled, for somebody who does not wait for it."""
+        """Acknowledge a message, without telling when this was written."""
         self._settled(tag)
         if not self.gone:
             self._channel.ack(tag, False)
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
-        """Settle as not attempted."""
+        """Hand a message back as not attempted."""
         if multiple:
             self._forget_up_to(tag, "requeued" if requeue else "rejected")
         else:
@@ -56,7 +59,7 @@ class UnackedMessages:
         return self._told(self._channel.nack(tag, multiple, requeue))
 
     def reject(self, tag: int, requeue: bool) -> Deferred[Settlement]:
-        """Settle as failed."""
+        """Reject a message as failed."""
         self._settled(tag)
         return self._told(self._channel.reject(tag, requeue))
 
@@ -66,21 +69,21 @@ class UnackedMessages:
             message.let_go()
 
     def die(self) -> None:
-        """Its session channel is gone, and the broker has the messages again."""
+        """Note that the session channel is gone, and the broker has the messages again."""
         self.gone = True
         self.forget()
 
     def lose(self, consumer_tag: str) -> None:
-        """A consumer's own connection is gone, and the broker has its messages."""
+        """Note that a consumer has lost a connection of its own, with its messages."""
         dead = UnackedMessages(self._channel, self.memory)
-        dead.gone = True
+        dead.die()
         for message in list(self.unsettled.values()):
             if message.consumer_tag == consumer_tag:
                 self._settled(message.delivery_tag)
                 message.move_to(dead)
 
     def forget(self) -> list[Message]:
-        """Give up all unsettled messages, since the broker has them again."""
+        """Forget all messages, since the broker has them again, and return them."""
         left = list(self.unsettled.values())
         self.unsettled.clear()
         for message in left:

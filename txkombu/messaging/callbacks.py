@@ -1,5 +1,5 @@
 """
-Running the callbacks of a consumer, in order, each awaited.
+Run the callbacks of a consumer in order, each awaited.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ or a future."""
 
 
 def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    """@raise TypeError: one of them cannot be called with (payload, message)."""
+    """
+    Return callbacks as a list.
+
+    @raise TypeError: one of them cannot be called with (payload, message).
+    """
     if callable(callbacks):
         raise TypeError(f"callbacks must be a list of callbacks, not {callbacks!r}")
     return [check_callable("a callback", each, 2) for each in callbacks]
@@ -27,10 +31,10 @@ def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
 
 def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> object:
     """
-    Call them in order.
+    Call callbacks in order.
 
-    @return: something to await as soon as one has to be awaited; else nothing
-        that matters.
+    @return: what has to be awaited, as soon as one callback has to be; otherwise any
+        value.
     """
     if len(callbacks) == 1:
         return callbacks[0](body, message)
@@ -46,7 +50,7 @@ def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> obj
 async def _await_all(
     work: Deferred[Any], callbacks: list[Callback], body: Any, message: Message
 ) -> None:
-    """@param callbacks: the one whose work it is, and those after it."""
+    """Await the work of the first callback, then call the others in turn."""
     await finish(work, callbacks[0])
     for callback in callbacks[1:]:
         await finish(callback(body, message), callback)

@@ -41,19 +41,19 @@ _CALLED_WITH = {"on_message": 1, "on_decode_error": 2, "on_failure": 2, "on_canc
 
 class Consumer:
     """
-    Receives messages from one or more queues.
+    Receive messages from one or more queues.
 
     Subclasses may set the arguments as class attributes, and override
     L{receive}.
 
     @param channel: a channel, or a connection, on which it opens its own.
     @param queues: a L{Queue} or several.
-    @param no_ack: the broker takes messages for handled when it sends them;
-        they can be lost.  C{None} leaves it to each queue.
+    @param no_ack: acknowledge each message when its handler begins, so that it is
+        lost if the handler fails.  C{None} leaves it to each queue.
     @param auto_declare: whether to declare the queues, with their exchanges
         and bindings, before consuming: C{True} (default), C{False}, or
         C{"passive"} to only look them up.
-    @param callbacks: called in order, each awaited, with (payload, message).
+    @param callbacks: called in order with (payload, message), each awaited.
     @param on_decode_error: called with (message, error) for a message that
         cannot be decoded, instead of C{on_failure}.
     @param on_message: called with the undecoded message, instead of
@@ -61,15 +61,15 @@ class Consumer:
     @param accept: serializers' names or content types that may be decoded; by
         default json, msgpack, yaml, text and bytes.
     @param max_body_size: how many bytes a body may become when it is decompressed,
-        and its lists, dicts and values may count as; default 8 MiB.  A body that
-        arrives plain may be larger.
+        and how many its decoded values may take as an estimate; default 8 MiB.  A
+        body that arrives uncompressed may be larger.
     @param prefetch_count: how many unsettled messages each of its queues may
         have handed out; default 100, 0 for no limit.
     @param tag_prefix: begins its consumer tags.
-    @param on_failure: called with (message, failure) when handling a message
-        failed and it is not settled; default L{requeue_once}.
-    @param concurrency: how many messages are handled at the same time;
-        default as many as are handed out.
+    @param on_failure: called with (message, failure) when the handling of a message
+        failed before it was settled; default L{requeue_once}.
+    @param concurrency: how many messages are handled at the same time; by default
+        as many as C{prefetch_count} allows.
     @param exclusive: be the only consumer of its queues.
     @param priority: receive before consumers of lower priority (RabbitMQ's
         x-priority).
@@ -186,8 +186,9 @@ class Consumer:
 
     def register_callback(self, callback: Callback) -> None:
         """
-        Have C{callback(payload, message)} called with each message, after
-        those registered before.
+        Have a callback called with each message, after those registered before.
+
+        @param callback: called with (payload, message), and awaited.
         """
         self._callbacks.append(check_callable("a callback", callback, 2))
         self._choose_handler()
@@ -198,7 +199,8 @@ class Consumer:
         may override it.
 
         @param body: the payload.
-        @return: anything; what can be awaited is awaited.
+        @param message: the message, which is to be settled.
+        @return: anything; a Deferred, coroutine or future is awaited.
         """
         return run_callbacks(self._callbacks, body, message)
 
@@ -208,7 +210,7 @@ class Consumer:
 
     @property
     def can_handle(self) -> bool:
-        """Whether it knows what to do with a message."""
+        """Whether it has callbacks, C{on_message}, or its own L{receive}."""
         overridden = type(self).receive is not Consumer.receive
         return bool(self.on_message or self._callbacks or overridden)
 
@@ -236,16 +238,16 @@ class Consumer:
 
     def consume(self, no_ack: bool | None = None) -> Deferred[None]:
         """
-        Declare the queues and start to receive from them; those that are
-        received from already are left alone.
+        Declare the queues and start to receive from them.  Queues that it receives
+        from already are left alone.
 
-        @param no_ack: instead of the consumer's own setting.
-        @return: fires when the broker has all consumers; fails with its
-            refusal, such as L{txkombu.exceptions.NotFound},
+        @param no_ack: replaces the consumer's own setting for what is started now.
+        @return: fires when the broker has started all consumers.  Fails with the
+            broker's refusal, such as L{txkombu.exceptions.NotFound},
             L{txkombu.exceptions.AccessRefused} or
-            L{txkombu.exceptions.ResourceLocked}; what was started runs on.
-            Fails with L{txkombu.exceptions.ChannelClosed} if it was closed,
-            or cancelled meanwhile.
+            L{txkombu.exceptions.ResourceLocked}; consumers that were started before
+            it go on.  Fails with L{txkombu.exceptions.ChannelClosed} if this was
+            closed, or cancelled meanwhile.
         """
         self._touched = True
         if self._end.begun:
@@ -270,12 +272,17 @@ class Consumer:
         """
         Add a queue; L{consume} starts to receive from it.
 
-        @return: the bound copy.
+        @param queue: the queue.
+        @return: a copy of it, bound to the channel.
         """
         return self._subscriptions.add_queue(queue)
 
     def consuming_from(self, queue: Queue | str) -> bool:
-        """Whether it receives from this queue."""
+        """
+        Return whether it receives from a queue.
+
+        @param queue: the queue, or its name.
+        """
         return self._subscriptions.tag_of(queue) is not None
 
     def is_on(self, channel: ChannelCore) -> bool:
@@ -296,9 +303,9 @@ class Consumer:
 
     def cancel(self) -> Deferred[None]:
         """
-        Stop receiving.  Messages no handler has begun with are handed back.
+        Stop receiving.  Messages that no handler has begun with are requeued.
 
-        @return: fires when no more come; never fails.
+        @return: fires when no more messages come; never fails.
         """
         self._touched = True
         self._subscriptions.stop_starting()
@@ -308,7 +315,8 @@ class Consumer:
         """
         Stop receiving from one queue, and drop it from L{queues}.
 
-        @return: as that of L{cancel}.
+        @param queue: the queue, or its name.
+        @return: as L{cancel}.
         """
         name = queue.name if isinstance(queue, Queue) else queue
         return self._subscriptions.cancel(self._subscriptions.cancel_queue(name))
@@ -320,17 +328,18 @@ class Consumer:
         apply_global: bool = False,
     ) -> Deferred[None]:
         """
-        Change how many unsettled messages may be handed out; 0 is no limit.
+        Change how many unsettled messages may be handed out.
 
-        A running consumer is started again with the new limit; messages it
-        handed out stay as they are.
+        A running consumer is started again with the new limit; messages that it
+        handed out before are not affected.
 
-        @param prefetch_size: in bytes; brokers do not have it.
+        @param prefetch_size: in bytes; brokers do not support it.
+        @param prefetch_count: the number of messages; 0 is no limit.
         @param apply_global: bound all consumers of the channel together, until the
             channel or the connection is lost.  Set it before they consume.
         @return: fails with NotSupported for a prefetch_size, and for a running
-            exclusive consumer of a queue that goes with its last consumer: it would
-            have to end before the next one can start.
+            exclusive consumer of an auto-delete queue: it would have to end before
+            the next one can start, and the queue would be deleted.
         """
         if prefetch_size:
             name = self._transport_name
@@ -353,10 +362,12 @@ class Consumer:
 
     def flow(self, active: bool) -> Deferred[None]:
         """
-        Stop receiving for a while, and go on: as L{cancel} and L{consume}.
+        Stop receiving, as L{cancel}, or go on, as L{consume}.
 
-        A queue that goes with its last consumer keeps it: there the handlers only
-        begin with no further message.
+        The consumer of an auto-delete queue is not cancelled, since the queue would be
+        deleted: its handlers begin with no further message.
+
+        @param active: whether to receive.
         """
         if active:
             return self.consume()
@@ -369,16 +380,17 @@ class Consumer:
         """
         Hand all unsettled messages of the channel back to their queues.
 
-        @return: fails with NotSupported for C{requeue=False}, which brokers
-            do not have.
+        @param requeue: must be true; brokers cannot send them again to the same
+            consumers.
+        @return: fails with NotSupported for C{requeue=False}.
         """
         return self.channel.basic_recover(requeue)
 
     def close(self) -> Deferred[None]:
         """
-        Stop receiving, for ever.  Messages that were handed out by iteration
-        and are not settled are handed back too.  A channel of its own is
-        closed when no handler is at work any more.
+        Stop receiving for good.  Messages that were taken by iteration and are not
+        settled are requeued, too.  If the channel is the consumer's own, it is closed
+        when no handler is at work any more.
 
         @return: fires when no more messages come; never fails.
         """
@@ -400,23 +412,23 @@ class Consumer:
         return None
 
     def stop_handling(self) -> None:
-        """Begin with no further message; those that wait are handed back."""
+        """Begin with no further message, and requeue those that wait."""
         self._dispatcher.close()
 
     def channel_closed(self) -> None:
-        """Its channel was closed: tell who waits for a message that none comes."""
+        """Fail what waits for a message: the channel was closed."""
         self._closed.fire(None)
         self._dispatcher.fail_takers(_no_channel())
 
     def when_closed(self) -> Deferred[None]:
-        """@return: fires when it is closed, or its channel or connection is."""
+        """Return a Deferred that fires when this, or its channel, is closed."""
         if self._end.over or self.channel.closed:
             return succeed(None)
         return self._closed.wait()
 
     @property
     def is_consuming(self) -> bool:
-        """Whether the broker has a consumer for each of its queues now."""
+        """Whether the broker delivers messages from each of its queues now."""
         queues = self._subscriptions.queues
         return (
             bool(queues)
@@ -427,7 +439,7 @@ class Consumer:
 
     @property
     def running(self) -> int:
-        """How many messages its handlers are at work on."""
+        """The number of messages that are being handled."""
         return self._dispatcher.running
 
     def unfinished_work(self) -> list[str]:
@@ -437,7 +449,7 @@ class Consumer:
         return [f"{self!r} still {each}" for each in told]
 
     def when_idle(self) -> Deferred[None]:
-        """@return: fires when no handler is at work."""
+        """Return a Deferred that fires when no handler is at work."""
         return self._dispatcher.when_idle()
 
     # --- without callbacks --------------------------------------------------
@@ -446,7 +458,8 @@ class Consumer:
         """
         Take one message from the first queue that has one.
 
-        @return: fires with it, or with C{None}; fails with the broker's
+        @param no_ack: replaces the consumer's own setting.
+        @return: fires with the message, or with C{None}; fails with the broker's
             refusal.
         """
         self._touched = True
@@ -483,7 +496,7 @@ class Consumer:
 
     def purge(self) -> Deferred[int]:
         """
-        Throw away the ready messages of its queues.
+        Delete the ready messages of its queues.
 
         @return: fires with their number; fails as L{Queue.purge} does.
         """

@@ -18,7 +18,7 @@ from .._util.awaitables import finish, work_of
 from .._util.failures import without_frames
 from .._util.waiters import Waiters
 from ..core.decoded_memory import DecodedMemory
-from ..core.turn_budget import TURN_SECONDS, TurnBudget
+from ..core.turn_budget import TurnBudget
 from ..interfaces import Settlement
 from ..message import Message
 from ..policy import FailurePolicy
@@ -188,13 +188,7 @@ class Dispatcher:
         now, taken_at = self._now(), self._taken_at
         self._taken_at = now
         if taken_at is not None:
-            self._spend(now - taken_at)
-
-    def _spend(self, seconds: float) -> None:
-        budget = self._budget
-        budget.spent += seconds
-        if budget.spent > TURN_SECONDS:
-            budget.use_up()
+            self._budget.spend(now - taken_at)
 
     def _give(self, taker: Deferred[Message], message: Message) -> None:
         self._taken_at = self._now()
@@ -255,18 +249,16 @@ class Dispatcher:
         self.running += 1
         if message.acks_at_begin:
             message.begin()
-        budget, now = self._budget, self._now
+        now = self._now
         began = now()
         try:
             result = self.handler(message)
         except BaseException:
             # Also SystemExit: a handler does not end the reactor.
-            self._spend(now() - began)
+            self._budget.spend(now() - began)
             self._failed(Failure(), message)
         else:
-            budget.spent += now() - began
-            if budget.spent > TURN_SECONDS:
-                budget.use_up()
+            self._budget.spend(now() - began)
             if result is None:
                 self._done(message)
             else:

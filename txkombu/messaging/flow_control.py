@@ -1,5 +1,5 @@
 """
-A user's own sockets, paused while messages cannot go out.
+Pause the sockets of the program while messages cannot be sent.
 """
 
 from __future__ import annotations
@@ -8,16 +8,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from .._util.failures import without_frames
+from .._util.awaitables import call_logged
 
 
 class Pausable(Protocol):
     """
-    What can be paused: any provider of Twisted's IPushProducer, such as a
-    protocol's transport; and a LineReceiver itself.
+    What can be paused: a provider of Twisted's IPushProducer, such as a protocol's
+    transport, or a LineReceiver.
     """
 
     def pauseProducing(self) -> object:
@@ -29,14 +27,12 @@ class Pausable(Protocol):
 
 class FlowControl:
     """
-    Pauses sockets when the window is full, the broker is blocked or slow, or
-    the connection is away, and resumes them when there is room again.
+    Pause sockets when the window is full, the broker is blocked or slow, or there is
+    no connection, and resume them when there is room again.
 
-    @param is_ready: whether a message would go out at once.
-    @param when_ready: fires when one would.
+    @param is_ready: tells whether a message would be sent at once.
+    @param when_ready: returns a Deferred that fires when one would.
     """
-
-    _log = Logger()
 
     def __init__(
         self, is_ready: Callable[[], bool], when_ready: Callable[[], Deferred[None]]
@@ -50,35 +46,29 @@ class FlowControl:
         return bool(self._sockets)
 
     def add_producer(self, socket: Pausable) -> None:
-        """Pause this one too, from now on."""
+        """Pause a socket whenever there is no room."""
         self._sockets[id(socket)] = socket
         if self._paused:
             socket.pauseProducing()
 
     def remove(self, socket: Pausable) -> None:
-        """Leave this one alone; one that is paused is resumed."""
+        """Leave a socket alone; resume it if it is paused."""
         if self._sockets.pop(id(socket), None) is not None and self._paused:
             socket.resumeProducing()
 
     def check(self) -> None:
-        """Pause all if there is no room now."""
+        """Pause all sockets if there is no room now."""
         if self._paused or not self._sockets or self._is_ready():
             return
         self._paused = True
         for socket in list(self._sockets.values()):
-            self._tell(socket.pauseProducing)
-        # Also when it fails: then the next publish says what is wrong.
+            call_logged("pauseProducing", socket.pauseProducing)
+        # A failure resumes them, too: the next publish says what is wrong.
         self._when_ready().addBoth(self._resume)
 
     def _resume(self, _: object) -> None:
         self._paused = False
         for socket in list(self._sockets.values()):
             if self._paused:
-                return  # one that was resumed has filled the window again
-            self._tell(socket.resumeProducing)
-
-    def _tell(self, what: Callable[[], object]) -> None:
-        try:
-            what()
-        except Exception:
-            self._log.failure("{what!r} failed", without_frames(Failure()), what=what)
+                return  # a resumed socket has filled the window again
+            call_logged("resumeProducing", socket.resumeProducing)

@@ -33,7 +33,7 @@ from .._util.validation import (
 from .._util.waiters import Waiters
 from ..compression import compress, is_beyond_ratio, may_be_true
 from ..core.lending import ChannelLender, lent_channel
-from ..core.publish_request import PublishRequest
+from ..core.publish_queue import PublishRequest
 from ..entity import Exchange, Queue, as_exchange
 from ..exceptions import KombuError, NotSupported, Unroutable
 from ..interfaces import Returned
@@ -46,13 +46,12 @@ PUBLISH_TIMEOUT = 30.0
 """Seconds from the call to the broker's verdict, by default."""
 
 OnReturn = Callable[[Exception, str, str, Returned], object]
-"""Called with (error, exchange, routing_key, message) for each message that
-came back."""
+"""Called with (error, exchange, routing_key, message) for each returned message."""
 
 
 class Producer:
     """
-    Publishes messages to an exchange.
+    Publish messages to an exchange.
 
     Subclasses may set C{exchange}, C{routing_key}, C{serializer},
     C{compression}, C{auto_declare} and C{on_return} as class attributes.
@@ -66,7 +65,7 @@ class Producer:
         C{True} (default), C{False}, or C{"passive"} to only check it.
     @param compression: the default for L{publish}.
     @param on_return: called with (error, exchange, routing_key, message) for
-        each mandatory message that no queue would have had.
+        each mandatory message that was routed to no queue.
     """
 
     exchange: Exchange | str | None = None
@@ -135,40 +134,42 @@ class Producer:
         **properties: object,
     ) -> Deferred[None]:
         """
-        Publish one message.  Nothing that is passed in is changed, and what is
-        changed afterwards does not travel.
+        Publish one message.  The arguments are not changed; changing them afterwards
+        does not change the message.
 
-        @param body: str and bytes go as they are, the rest is serialized.
+        @param body: str and bytes are sent as they are; other values are serialized.
         @param routing_key: default is the producer's.
         @param delivery_mode: 2 or C{"persistent"}, 1 or C{"transient"};
             default is the exchange's.
-        @param mandatory: have it come back if no queue would have it.
-        @param immediate: brokers do not have it any more: not supported.
+        @param mandatory: have it returned if it is routed to no queue.
+        @param immediate: not supported; brokers do not have it any more.
         @param priority: 0 to 255; for queues with C{max_priority}.
-        @param content_type: with it, body must be str or bytes and goes as is.
-        @param content_encoding: goes with C{content_type}.
+        @param content_type: the MIME type of a body that is str or bytes, and is sent
+            as it is.
+        @param content_encoding: the encoding of such a body.
         @param serializer: default is the producer's.
-        @param headers: the application's own.  C{compression} among them, as
-            those of a received message may have it, is left out if the body
-            is not compressed so.
+        @param headers: the application's own.  The header C{compression}, which those
+            of a received message may have, is left out if the body is not compressed
+            that way.
         @param compression: such as C{"gzip"}; default is the producer's.
-        @param exchange: instead of the producer's; not declared.
+        @param exchange: replaces the producer's, and is not declared.
         @param retry: not supported yet.
+        @param retry_policy: not supported yet.
         @param declare: exchanges and queues to declare before.
         @param expiration: seconds after which a queue may drop it.
-        @param timeout: seconds from this call to the verdict; default 30.
-        @param confirm: wait for the broker's verdict; without, the Deferred
-            fires when the socket has taken the message.
+        @param timeout: seconds from this call to the broker's verdict; default 30.
+        @param confirm: whether to wait for the broker's verdict; otherwise the
+            Deferred fires when the message was handed to the socket.
         @param properties: further ones of AMQP 0-9-1: correlation_id,
             reply_to, message_id, timestamp, type, user_id, app_id, cluster_id.
-        @return: fires when the broker has taken the message over.  Fails with
+        @return: fires when the broker has confirmed the message.  Fails with
             L{txkombu.exceptions.Unroutable}, L{txkombu.exceptions.Nacked} or
             the broker's refusal; with L{txkombu.exceptions.NotSent} or
             L{txkombu.exceptions.OutcomeUnknown} if the session is lost; with
             L{txkombu.exceptions.OperationTimeout} at the deadline, whose text says
-            whether it was sent until then; it is not later; with
-            L{txkombu.exceptions.BackpressureError} if too many wait; with
-            L{txkombu.exceptions.EncodeError}.
+            whether the message was sent before (it is not sent later); with
+            L{txkombu.exceptions.BackpressureError} if too many messages wait; with
+            L{txkombu.exceptions.EncodeError} if the body cannot be serialized.
         @raise TypeError: a property is not known, or of a wrong type.
         @raise ValueError: something is out of range.
         """
@@ -223,29 +224,41 @@ class Producer:
         }
         if properties:
             sent.update(properties)
-        message = PublishRequest(
-            data, sent, target, routing_key, mandatory, confirm, limit
-        )
-        message.held = bool(entities) or (
+        held = bool(entities) or (
             self._declares
             and self._present_at != self._topology.lapses
             and not self._is_present()
         )
-        if isinstance(reply_to, Queue):
-            message.reply_to = reply_to
+        message = PublishRequest(
+            data,
+            sent,
+            target,
+            routing_key,
+            mandatory,
+            confirm,
+            limit,
+            held,
+            reply_to if isinstance(reply_to, Queue) else None,
+        )
         done = self._core.publish(message)
-        if message.held and not done.called:
+        if held and not done.called:
             self._declare_for(message, entities)
         if self._flow_control:
             self._flow_control.check()
         return done.addErrback(self._told_on_return) if mandatory else done
 
     def send(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
-        """The same as L{publish}."""
+        """
+        Publish one message: another name of L{publish}.
+
+        @param body: as for L{publish}.
+        @param args: as for L{publish}.
+        @param options: as for L{publish}.
+        """
         return self.publish(body, *args, **options)
 
     def _target(self, exchange: Exchange | str) -> Exchange:
-        """An exchange given by name has the delivery mode of our own."""
+        """Return the exchange; one given by name has the producer's delivery mode."""
         if isinstance(exchange, str) and exchange == self._exchange.name:
             return self._exchange
         if isinstance(exchange, str):
@@ -261,7 +274,7 @@ class Producer:
 
     def declare(self) -> Deferred[None]:
         """
-        Declare the exchange now, or check it, as C{auto_declare} says.
+        Declare the exchange now, or check that it exists, as C{auto_declare} says.
 
         @return: fails as L{Exchange.declare} does.
         """
@@ -289,7 +302,7 @@ class Producer:
                 yield entity.declare(channel=self.channel)
 
     def _is_present(self) -> bool:
-        """Whether the exchange need not be declared; asked again after a lapse."""
+        """Return whether the exchange need not be declared; ask again after a lapse."""
         exchange, topology = self._exchange, self._topology
         if self.auto_declare == "passive" or exchange.passive or exchange.by_name:
             present = topology.is_present(exchange)
@@ -339,15 +352,16 @@ class Producer:
 
     def when_ready(self) -> Deferred[None]:
         """
-        @return: fires when a message would be sent at once; fails if the
-            connection cannot be made or was closed.
+        Wait until a message would be sent at once.
+
+        @return: fails if the connection cannot be made or was closed.
         """
         return self.channel.when_ready()
 
     def registerProducer(self, socket: Pausable) -> None:
         """
-        Pause a socket of yours while messages cannot go out, so that TCP holds
-        its peer back instead of memory filling up.
+        Pause a socket of the program while messages cannot be sent: TCP slows its
+        peer down, and memory does not fill up.
 
         @param socket: a transport, or anything with C{pauseProducing} and
             C{resumeProducing}; several may be registered.
@@ -355,7 +369,11 @@ class Producer:
         self._flow_control.add_producer(socket)
 
     def unregisterProducer(self, socket: Pausable) -> None:
-        """Undo L{registerProducer}, as when the socket is closed."""
+        """
+        Undo L{registerProducer}, as when the socket is closed.
+
+        @param socket: what was registered.
+        """
         self._flow_control.remove(socket)
 
     @inlineCallbacks
@@ -365,11 +383,11 @@ class Producer:
         """
         Publish many messages, no faster than the broker takes them.
 
-        @param bodies: what to publish; taken one by one as there is room.
+        @param bodies: what to publish; taken one by one when there is room.
         @param options: as for L{publish}, the same for all.
-        @return: fires with their number when all are confirmed.  At the first
-            failure it takes no more, waits for those on their way, and fails
-            with that.
+        @return: fires with their number when all are confirmed.  After the first
+            failure it takes no more bodies, waits for the messages on their way, and
+            fails with that failure.
         """
         batch = PublishBatch()
         filling = self._fill(batch, each_body(bodies), options)
@@ -399,10 +417,10 @@ class Producer:
 
     def close(self) -> Deferred[None]:
         """
-        Release the channel, and close it if it is the producer's own: then
-        after the verdicts on what was published.
+        Release the channel.  If it is the producer's own, close it after the verdicts
+        on what was published.
 
-        @return: fires when done; never fails.
+        @return: fires when this is done; never fails.
         """
         self._core.remove_on_return(self)
         return self.channel.close() if self._owned else succeed(None)
@@ -426,8 +444,10 @@ class Producer:
 
 def _compressed(body: bytes, method: str) -> tuple[bytes, str | None]:
     """
-    @return: the body as it is sent, and the header that says so: consumers take
-        what becomes very much larger for an attack, so it is sent as it is.
+    Return the body as it is sent, and the header that names the compression.
+
+    A body that compresses extremely well is sent as it is, since consumers refuse what
+    becomes so much larger.
     """
     packed, header = compress(body, method)
     if is_beyond_ratio(len(packed), len(body)):
@@ -436,7 +456,11 @@ def _compressed(body: bytes, method: str) -> tuple[bytes, str | None]:
 
 
 def _checked_entities(declare: object) -> list[Exchange | Queue]:
-    """@raise TypeError: it is no collection of exchanges and queues."""
+    """
+    Return the exchanges and queues.
+
+    @raise TypeError: it is no collection of such.
+    """
     entities: list[Any] = list(declare) if isinstance(declare, Iterable) else [None]
     if not all(isinstance(each, Exchange | Queue) for each in entities):
         raise TypeError(

@@ -1,5 +1,5 @@
 """
-Many publishes seen as one.
+Count many publishes as one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .._util.waiters import Waiters
 
 class PublishBatch:
     """
-    Counts publishes and waits for their verdicts.
+    Count publishes and wait for their verdicts.
 
     @ivar failure: the first failure among them.
     """
@@ -27,13 +27,13 @@ class PublishBatch:
         self.failure: Failure | None = None
 
     def count_publish(self, publish: Deferred[None]) -> None:
-        """Count one more."""
+        """Count one more publish."""
         self._count += 1
         self._open += 1
         publish.addErrback(self.failed).addBoth(self._over)
 
     def failed(self, failure: Failure) -> None:
-        """Note a failure: of a publish, or of what it was to come from."""
+        """Note a failure of a publish, or of the iterable of bodies."""
         if self.failure is None:
             self.failure = failure
 
@@ -43,7 +43,7 @@ class PublishBatch:
             self._done.fire(None)
 
     def when_done(self) -> Deferred[int]:
-        """@return: fires with their number, or fails with the first failure."""
+        """Return a Deferred of their number; it fails with the first failure."""
         waiting = self._done.wait() if self._open else succeed(None)
         return waiting.addCallback(lambda _: self._verdict())
 
@@ -52,15 +52,15 @@ class PublishBatch:
 
 
 END: Any = object()
-"""Comes behind the last body."""
+"""Comes after the last body."""
 
 
 def each_body(
     bodies: Iterable[object] | AsyncIterable[object],
 ) -> Callable[[], Any]:
     """
-    @return: gives the next body, or a Deferred of it if the iterable is
-        asynchronous; L{END} at last.
+    Return a function that returns the next body, or a Deferred of it if the iterable
+    is asynchronous; after the last body it returns L{END}.
     """
     if isinstance(bodies, AsyncIterable):
         later = aiter(bodies)

@@ -95,7 +95,7 @@ class QueueSubscriptions:
             self.add_queue(queue)
 
     def add_queue(self, queue: Queue) -> Queue:
-        """@return: the bound copy of one more queue."""
+        """Add a queue, and return its bound copy."""
         if not isinstance(queue, Queue):
             raise no_queue(queue)
         bound = queue.bind(self._channel)
@@ -103,14 +103,14 @@ class QueueSubscriptions:
         return bound
 
     def tag_of(self, queue: Queue | str) -> str | None:
-        """The tag of the consumer that reads a queue, if there is one."""
+        """Return the tag of the broker consumer that reads a queue, if there is one."""
         name = queue.name if isinstance(queue, Queue) else queue
         found = (tag for tag, (each, _) in self._tags.items() if each.name == name)
         return next(found, None)
 
     @property
     def brief_queue(self) -> Queue | None:
-        """A queue received from that goes with its last consumer, if there is one."""
+        """One of the queues received from that is auto-delete, if there is one."""
         queues = (queue for queue, _ in self._tags.values())
         return next((each for each in queues if each.auto_delete), None)
 
@@ -121,7 +121,7 @@ class QueueSubscriptions:
 
     @property
     def tags(self) -> list[str]:
-        """The tags of all consumers that run."""
+        """The tags of all broker consumers."""
         return list(self._tags)
 
     # --- declaring and starting ---------------------------------------------
@@ -166,8 +166,9 @@ class QueueSubscriptions:
 
     def start(self, no_ack: bool | None) -> Deferred[None]:
         """
-        Start what does not run.
+        Start the broker consumers that do not run.
 
+        @param no_ack: replaces the consumer's setting.
         @return: fails with the broker's refusal.
         """
         return self._lock.run(self._start_all, no_ack, self._cancels)
@@ -182,7 +183,7 @@ class QueueSubscriptions:
                 yield self._start(queue, self.reads_no_ack(queue, no_ack), cancels)
 
     def reads_no_ack(self, queue: Queue, no_ack: bool | None) -> bool:
-        """Whether a queue is read with no_ack: the call, the consumer, the queue."""
+        """Return whether to read a queue with no_ack: the call, consumer or queue says."""
         wanted = self._settings.no_ack if no_ack is None else no_ack
         return queue.no_ack if wanted is None else wanted
 
@@ -190,7 +191,7 @@ class QueueSubscriptions:
     def _start(
         self, queue: Queue, no_ack: bool, cancels: int
     ) -> Generator[Deferred[Any], Any, None]:
-        """@return: fails with ChannelClosed if all was cancelled meanwhile."""
+        """Start a broker consumer; fails with ChannelClosed if it was cancelled meanwhile."""
         self._check_wanted(cancels)
         if not self._wants(queue, cancels):
             return
@@ -226,7 +227,7 @@ class QueueSubscriptions:
 
     @inlineCallbacks
     def get(self, no_ack: bool | None) -> Generator[Deferred[Any], Any, Message | None]:
-        """Take one message from the first queue that has one."""
+        """Take one message from the first queue that has one; fires with C{None} if none."""
         settings = self._settings
         for queue in self.queues:
             yield self.declare(queue)
@@ -242,7 +243,7 @@ class QueueSubscriptions:
 
     @inlineCallbacks
     def purge(self) -> Generator[Deferred[Any], Any, int]:
-        """Throw away the ready messages of all queues, and count them."""
+        """Delete the ready messages of all queues; fires with their number."""
         total = 0
         for queue in self.queues:
             total += yield queue.purge()
@@ -251,7 +252,7 @@ class QueueSubscriptions:
     # --- changing -----------------------------------------------------------
 
     def set_prefetch(self, prefetch_count: int) -> Deferred[None]:
-        """Start all consumers again with another prefetch count."""
+        """Start all broker consumers again with another prefetch count."""
         self._settings.prefetch_count = prefetch_count
         return self._lock.run(self._restart_all, self._cancels)
 
@@ -261,7 +262,7 @@ class QueueSubscriptions:
             if self._settings.exclusive:
                 yield self._replace(tag, queue, no_ack, cancels)
             else:
-                # The old one ends last, so that an auto-delete queue stays.
+                # The old one ends last, so that an auto-delete queue is not deleted.
                 yield self._start(queue, no_ack, cancels)
                 yield self._consumers.cancel(tag)
                 self._tags.pop(tag, None)
@@ -271,8 +272,8 @@ class QueueSubscriptions:
         self, tag: str, queue: Queue, no_ack: bool, cancels: int
     ) -> Generator[Deferred[Any], Any, None]:
         """
-        An exclusive one has to end before the next can start.  Nothing restores
-        it in between, so a loss is no reason to give up.
+        Replace an exclusive consumer, which has to end before the next can start.  It
+        is not restored in between, so start it again after a loss, too.
         """
         self._tags.pop(tag, None)
         yield self._consumers.cancel(tag)
@@ -289,7 +290,7 @@ class QueueSubscriptions:
     # --- ending -------------------------------------------------------------
 
     def stop_starting(self) -> None:
-        """End what is being started as soon as it runs."""
+        """End the broker consumers that are being started as soon as they run."""
         self._cancels += 1
 
     def cancel(self, tags: list[str]) -> Deferred[None]:
