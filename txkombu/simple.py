@@ -119,7 +119,7 @@ class SimpleQueue:
         ).addCallbacks(lambda ok: ok.message_count, _untold)
 
     def close(self) -> Deferred[None]:
-        """Requeue the messages that were taken and are not settled, and end; never fails."""
+        """Requeue what was taken and is not settled, and end; never fails."""
         return self._producer.close().addCallback(lambda _: self._consumer.close())
 
     async def __aenter__(self) -> SimpleQueue:

@@ -4,8 +4,8 @@ Send the messages of one channel: the window, the deadlines, the verdicts.
 A message is sent at once if there is a session channel, broker and socket take it, and
 the window of unconfirmed messages has room.  Otherwise it waits here in its turn, up to
 C{MAX_PENDING}; it is not sent after its deadline.  When the session channel is lost,
-the publish of what waits here fails with NotSent; a message that comes while there is no
-session channel waits for the next one.
+the publish of what waits here fails with NotSent; a message that comes while there is
+no session channel waits for the next one.
 """
 
 from __future__ import annotations
@@ -394,7 +394,7 @@ class PublishQueue:
             self._drop(message, failure)
 
     def _drop(self, message: PublishRequest, failure: Failure | None = None) -> None:
-        """Take a message out of the queue, and send those behind it if there is room."""
+        """Take a message out, and send those behind it if there is room."""
         if message in self._pending:
             self._pending.remove(message)
             self._pending_bytes -= len(message.body)

@@ -2,15 +2,14 @@
 Record what a connection declared and what the broker has of it, and restore it.
 
 The record has two parts.  What was I{declared} is declared again in each new session:
-exchanges, queues, then bindings.  What is I{present} is what the broker is known to have
-in this session; code that declares something only once asks this part.  It forgets
+exchanges, queues, then bindings.  What is I{present} is what the broker is known to
+have in this session; code that declares something only once asks this part.  It forgets
 what the broker refuses to restore, what it says is not found, and everything when the
 session is lost.  It never holds what the broker may delete by itself (auto-delete,
 exclusive, C{x-expires}).
 
-A queue that the broker names gets a new name in each session; what is recorded about
-it is renamed.  The record holds unbound copies, so that it does not keep closed channels
-alive.
+A queue that the broker names gets a new name in each session, and so does what is
+recorded about it.  The record holds unbound copies, which keep no closed channel alive.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """Errors of one declaration, after which the others are still made."""
 
 _LOSSES = (ConnectionForced, ResourceError)
-"""Those that are about the connection for a declaration: another session may have it."""
+"""Those that are about the connection, and may not come in another session."""
 
 Key = tuple[object, ...]
 """Identifies one declaration."""

@@ -69,7 +69,7 @@ class UnackedMessages:
             message.let_go()
 
     def die(self) -> None:
-        """Note that the session channel is gone, and the broker has the messages again."""
+        """Forget all messages: the session channel is gone, and the broker has them."""
         self.gone = True
         self.forget()
 

@@ -183,7 +183,7 @@ class QueueSubscriptions:
                 yield self._start(queue, self.reads_no_ack(queue, no_ack), cancels)
 
     def reads_no_ack(self, queue: Queue, no_ack: bool | None) -> bool:
-        """Return whether to read a queue with no_ack: the call, consumer or queue says."""
+        """Return whether a queue is read with no_ack."""
         wanted = self._settings.no_ack if no_ack is None else no_ack
         return queue.no_ack if wanted is None else wanted
 
@@ -191,7 +191,7 @@ class QueueSubscriptions:
     def _start(
         self, queue: Queue, no_ack: bool, cancels: int
     ) -> Generator[Deferred[Any], Any, None]:
-        """Start a broker consumer; fails with ChannelClosed if it was cancelled meanwhile."""
+        """Start a broker consumer; fails with ChannelClosed if cancelled meanwhile."""
         self._check_wanted(cancels)
         if not self._wants(queue, cancels):
             return
@@ -227,7 +227,7 @@ class QueueSubscriptions:
 
     @inlineCallbacks
     def get(self, no_ack: bool | None) -> Generator[Deferred[Any], Any, Message | None]:
-        """Take one message from the first queue that has one; fires with C{None} if none."""
+        """Take one message, or C{None}, from the first queue that has one."""
         settings = self._settings
         for queue in self.queues:
             yield self.declare(queue)
