@@ -2,8 +2,8 @@
 Restore what was declared on each new session, and try again what was refused.
 
 A refusal may pass, as when the home node of a queue comes back, or permissions are
-given again.  So what the broker refuses is tried again with growing waits, as long as the
-session lives.
+given again.  So what the broker refuses is tried again with growing waits, as long as
+the session lives.
 """
 
 from __future__ import annotations
