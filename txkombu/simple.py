@@ -49,7 +49,10 @@ class SimpleQueue:
         accept: list[str] | None = None,
         max_body_size: int | None = None,
     ) -> None:
-        queue = name if isinstance(name, Queue) else _queue_named(name)
+        if isinstance(name, Queue):
+            queue = name
+        else:
+            queue = Queue(name, Exchange(name, "direct"), routing_key=name)
         self._consumer = Consumer(
             channel, queue, no_ack=no_ack, accept=accept, max_body_size=max_body_size
         )
@@ -132,10 +135,6 @@ class SimpleQueue:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
-
-
-def _queue_named(name: str) -> Queue:
-    return Queue(name, Exchange(name, "direct"), routing_key=name)
 
 
 def _or_empty(message: Message | None) -> Message:

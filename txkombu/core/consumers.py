@@ -113,7 +113,10 @@ class ChannelConsumers:
         on_cancel: Callable[[str, Exception], object] | None = None,
     ) -> Deferred[str]:
         """Start a consumer; see L{txkombu.Channel.consume}."""
-        tag = check_short_string("consumer_tag", consumer_tag or self._tag(tag_prefix))
+        if not consumer_tag:
+            self._tags += 1
+            consumer_tag = f"{tag_prefix or self._connection.tag_prefix}{self._tags}"
+        tag = check_short_string("consumer_tag", consumer_tag)
         if tag in self._shared.subscriptions or tag in self._isolated:
             raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
         check_count("prefetch_count", prefetch_count, 0, 65535)
@@ -160,10 +163,6 @@ class ChannelConsumers:
         what = f"consuming from queue {queue.name!r}"
         starting = group.opener.call(what, subscription.start, [queue.name])
         return starting.addCallback(started).addErrback(failed)
-
-    def _tag(self, prefix: str) -> str:
-        self._tags += 1
-        return f"{prefix or self._connection.tag_prefix}{self._tags}"
 
     # --- isolating ----------------------------------------------------------
 

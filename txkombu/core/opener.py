@@ -210,7 +210,8 @@ class ChannelOpener:
             self._machine.step(ChannelEvent.STARTED)
         elif self.closed is None:  # lost meanwhile
             self._machine.step(ChannelEvent.FAILED)
-            self._reopen_if_needed()
+            if self._waiters or self._owner.needs_channel:
+                self.ensure_open()
 
     @inlineCallbacks
     def _open_session_channel(
@@ -228,10 +229,6 @@ class ChannelOpener:
                 return opened
             except SessionLost:
                 continue
-
-    def _reopen_if_needed(self) -> None:
-        if self._waiters or self._owner.needs_channel:
-            self.ensure_open()
 
     def _failed(self, failure: Failure) -> None:
         if self.closed is not None:

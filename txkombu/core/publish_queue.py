@@ -266,16 +266,14 @@ class PublishQueue:
                 self._deadlines.schedule(message, message.timeout)
             inner.addBoth(self._confirmed, message)
         else:
-            self._count_in_turn(message)
+            self._turn += 1
+            self._turn_bytes += len(message.body)
+            self._await_turn()
             if self._turn > AT_ONCE and inner.called:
-                return self._fire_next_turn(inner)
+                later: Deferred[None] = Deferred(lambda _: None)
+                self._sent.append((inner, later))
+                return later
         return inner
-
-    def _fire_next_turn(self, sent: Deferred[None]) -> Deferred[None]:
-        """Fire the Deferred of a message in the next turn of the reactor."""
-        later: Deferred[None] = Deferred(lambda _: None)
-        self._sent.append((sent, later))
-        return later
 
     def _tell_sent(self) -> None:
         sent, self._sent = self._sent, []
@@ -303,11 +301,6 @@ class PublishQueue:
             raise OperationTimeout("publish", message.timeout, phase) from None
         return result
 
-    def _count_in_turn(self, message: PublishRequest) -> None:
-        self._turn += 1
-        self._turn_bytes += len(message.body)
-        self._await_turn()
-
     def _await_turn(self) -> None:
         if self._next_turn is None:
             self._next_turn = self._clock.callLater(0, self._begin_turn)
@@ -323,7 +316,9 @@ class PublishQueue:
     # --- waiting ------------------------------------------------------------
 
     def _wait_here(self, message: PublishRequest) -> Deferred[None]:
-        if self._is_full(message):
+        size = self._pending_bytes + len(message.body)
+        too_large = self._pending and size > MAX_PENDING_BYTES
+        if too_large or len(self._pending) >= MAX_PENDING:
             return fail(
                 BackpressureError(
                     f"{len(self._pending)} messages ({self._pending_bytes} bytes) wait "
@@ -339,12 +334,6 @@ class PublishQueue:
     def _await_room(self, message: PublishRequest) -> None:
         self._pending.append(message)
         self._pending_bytes += len(message.body)
-
-    def _is_full(self, message: PublishRequest) -> bool:
-        size = self._pending_bytes + len(message.body)
-        return len(self._pending) >= MAX_PENDING or (
-            bool(self._pending) and size > MAX_PENDING_BYTES
-        )
 
     def flow(self, allowed: bool) -> None:
         """Send messages or not, as broker and socket allow."""

@@ -209,9 +209,13 @@ class Reconnector:
         failed: list[tuple[Parameters, Exception]] = []
         for number in self._in_turn():
             self._tried, parameters = number, self._alternates[number]
+            self._place = parameters
             self._tried_at = self._steady.seconds()
             try:
-                session = yield self._open(parameters)
+                transport = self._transport_for(parameters)
+                session = yield transport.connect(
+                    parameters, self._endpoint, self._clock, self
+                )
                 break
             except Exception as error:
                 if self.state is not State.CONNECTING:
@@ -260,11 +264,6 @@ class Reconnector:
         self._place, error = told
         return error
 
-    def _open(self, parameters: Parameters) -> Deferred[ISession]:
-        self._place = parameters
-        transport = self._transport_for(parameters)
-        return transport.connect(parameters, self._endpoint, self._clock, self)
-
     def _session_up(self, session: ISession, attempt: Deferred[Any]) -> None:
         if self._attempt is not attempt:
             return
@@ -275,18 +274,14 @@ class Reconnector:
         self.last_error = None
         self._up_since = self._steady.seconds()
         self._flow(self.may_publish)
-        self._tell_up()
+        if self._lost_at is not None:
+            self._log.info(
+                "reconnected in {seconds:.2f} s to {url}",
+                seconds=self._up_since - self._lost_at,
+                url=self._place.as_uri(),
+            )
+            self._lost_at = None
         self._up.fire(session)
-
-    def _tell_up(self) -> None:
-        if self._lost_at is None:
-            return
-        self._log.info(
-            "reconnected in {seconds:.2f} s to {url}",
-            seconds=self._up_since - self._lost_at,
-            url=self._place.as_uri(),
-        )
-        self._lost_at = None
 
     def _attempt_failed(self, failure: Failure, attempt: Deferred[Any]) -> None:
         if self._attempt is not attempt:

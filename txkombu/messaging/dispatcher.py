@@ -125,15 +125,6 @@ class Dispatcher:
             self._waiting.append(message)
             self._next()
 
-    def _may_begin(self) -> bool:
-        """Return whether a handler may begin with one more message now."""
-        return (
-            self.handler is not None
-            and self.running < self._limit
-            and not self._halted
-            and self._may_hand_out()
-        )
-
     def _may_hand_out(self) -> bool:
         """Return whether there are time and memory for one more message now."""
         return not (self._budget.is_used_up or self._memory.is_full)
@@ -174,7 +165,11 @@ class Dispatcher:
 
     def take_message(self) -> Deferred[Message]:
         """Return a Deferred that fires with the next message that no handler has."""
-        self._note_taken()
+        now, taken_at = self._now(), self._taken_at
+        self._taken_at = now
+        if taken_at is not None:
+            # What was done with the message before counts as handling it.
+            self._budget.spend(now - taken_at)
         message = self.take_now() if self._may_hand_out() else None
         if message is not None:
             return succeed(message)
@@ -182,13 +177,6 @@ class Dispatcher:
         self._takers.append(taker)
         self._wait_for_room()
         return taker
-
-    def _note_taken(self) -> None:
-        """Count the time since the last message was taken as handling it."""
-        now, taken_at = self._now(), self._taken_at
-        self._taken_at = now
-        if taken_at is not None:
-            self._budget.spend(now - taken_at)
 
     def _give(self, taker: Deferred[Message], message: Message) -> None:
         self._taken_at = self._now()
@@ -339,7 +327,13 @@ class Dispatcher:
             return
         self._handing_on = True
         try:
-            while self._waiting and self._may_begin():
+            while (
+                self._waiting
+                and self.handler is not None
+                and self.running < self._limit
+                and not self._halted
+                and self._may_hand_out()
+            ):
                 message = self._waiting.popleft()
                 if not message.is_back:
                     self._handle(message)

@@ -104,7 +104,8 @@ class Producer:
         self._topology = self._core.connection.topology
         self._present_at = -1
         self._declaring: Waiters[None] = Waiters()
-        self._flow_control = FlowControl(self._is_ready, self.when_ready)
+        publisher = self._core.publisher
+        self._flow_control = FlowControl(lambda: publisher.is_ready, self.when_ready)
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
             self._core.add_on_return(self, self._returned)
@@ -174,7 +175,9 @@ class Producer:
         @raise ValueError: something is out of range.
         """
         if immediate or retry:
-            return fail(self._not_supported("immediate" if immediate else "retry=True"))
+            what = "immediate" if immediate else "retry=True"
+            name = self._core.connection.settings.transport_name
+            return fail(NotSupported(what, name))
         if expiration is not None:
             properties["expiration"] = str(milliseconds("expiration", expiration))
         if mandatory and properties.get("message_id") is None:
@@ -267,9 +270,6 @@ class Producer:
             return named
         return as_exchange(exchange)
 
-    def _not_supported(self, what: str) -> NotSupported:
-        return NotSupported(what, self._core.connection.settings.transport_name)
-
     # --- declaring ----------------------------------------------------------
 
     def declare(self) -> Deferred[None]:
@@ -317,13 +317,14 @@ class Producer:
         first = not self._declaring
         waiter = self._declaring.wait()
         if first:
-            self.declare().addCallbacks(self._declaring.fire, self._not_declared)
-        return waiter
 
-    def _not_declared(self, failure: Failure) -> None:
-        error = failure.value
-        assert isinstance(error, Exception)
-        self._declaring.fail(error)
+            def failed(failure: Failure) -> None:
+                error = failure.value
+                assert isinstance(error, Exception)
+                self._declaring.fail(error)
+
+            self.declare().addCallbacks(self._declaring.fire, failed)
+        return waiter
 
     # --- what came back -----------------------------------------------------
 
@@ -346,9 +347,6 @@ class Producer:
         )
 
     # --- room ---------------------------------------------------------------
-
-    def _is_ready(self) -> bool:
-        return self._core.publisher.is_ready
 
     def when_ready(self) -> Deferred[None]:
         """

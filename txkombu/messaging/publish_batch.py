@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from .._util.waiters import Waiters
@@ -45,10 +45,7 @@ class PublishBatch:
     def when_done(self) -> Deferred[int]:
         """Return a Deferred of their number; it fails with the first failure."""
         waiting = self._done.wait() if self._open else succeed(None)
-        return waiting.addCallback(lambda _: self._verdict())
-
-    def _verdict(self) -> Deferred[int]:
-        return succeed(self._count) if self.failure is None else fail(self.failure)
+        return waiting.addCallback(lambda _: self.failure or self._count)
 
 
 END: Any = object()
