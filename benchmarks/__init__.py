@@ -1,3 +1,4 @@
 """
-Benchmarks: side by side with peers, in one run, as ratios.
+Benchmarks that measure txkombu and other clients in one run, and compare them as
+ratios.
 """

@@ -1,5 +1,5 @@
 """
-C{python -m benchmarks}: us beside others.
+The command C{python -m benchmarks}: measure txkombu beside other clients.
 """
 
 from __future__ import annotations
@@ -21,25 +21,33 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="./run bench",
-        description="Measure txkombu beside others, and print what was found.",
+        description="Measure txkombu beside other clients, and print the results.",
     )
     parser.add_argument(
         "kinds",
         nargs="*",
         metavar="KIND",
-        help="memory: our memory transport and Kombu's; amqp: clients on RabbitMQ; "
-        "stomp: clients on RabbitMQ and ActiveMQ; "
-        "rss: the memory of a process that publishes much; all, if none is named",
+        help="memory: the memory transports of txkombu and Kombu; "
+        "amqp: clients on RabbitMQ; stomp: clients on RabbitMQ and ActiveMQ; "
+        "rss: the memory of a process that publishes many messages; default: all",
     )
     parser.add_argument(
-        "--messages", type=int, default=20_000, help="in each round (%(default)s)"
+        "--messages",
+        type=int,
+        default=20_000,
+        help="for each round; default: %(default)s",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument(
-        "--rss-messages", type=int, default=1_000_000, help="for rss (%(default)s)"
+        "--rss-messages",
+        type=int,
+        default=1_000_000,
+        help="for rss; default: %(default)s",
     )
     parser.add_argument(
-        "--write-docs", action="store_true", help="write it to docs/benchmarks.rst too"
+        "--write-docs",
+        action="store_true",
+        help="also write the results to docs/benchmarks.rst",
     )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.kinds) - set(KINDS))
@@ -52,7 +60,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the benchmarks that the command line asks for."""
     options = parse()
     for kind in options.kinds:
         if kind == "memory":

@@ -1,5 +1,5 @@
 """
-The queue that a program finds, and what it left there.
+Prepare the queue for a program, and check it afterwards.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ QUEUE = "bench"
 
 class Admin:
     """
-    A connection of its own; a context manager.
+    A connection to RabbitMQ that fills and checks the queue; a context manager.
 
-    @param patience: seconds in which the queue has to hold what it should.
+    @param patience: seconds to wait until the queue has the expected number of
+        messages.
     """
 
     def __init__(self, port: int, patience: float = 10.0) -> None:
@@ -44,15 +45,15 @@ class Admin:
 
     def check(self, job: Job) -> None:
         """
-        Compare what is in the queue with what has to be.
+        Compare the number of messages in the queue with the expected one.
 
-        @raise AssertionError: the program did not do what it should.
+        @raise AssertionError: they differ: the program did not do its job.
         """
         expected = job.messages if job.mode.startswith(("publish", "confirm")) else 0
         self._expect(expected, job)
 
     def _expect(self, expected: int, job: Job) -> None:
-        """A queue answers before it has looked at what came just before."""
+        """Wait, as the broker may answer before it has counted the latest messages."""
         limit = monotonic() + self.patience
         while self._count() != expected and monotonic() < limit:
             sleep(0.01)
@@ -64,7 +65,7 @@ class Admin:
         return int(declared.message_count)
 
     def delete(self) -> None:
-        """Leave nothing behind."""
+        """Delete the queue."""
         self._channel.queue_delete(QUEUE)
 
     def __enter__(self) -> Admin:

@@ -1,5 +1,5 @@
 """
-Our AMQP transport beside other clients, on one RabbitMQ.
+Compare txkombu's AMQP transport with other clients, on one RabbitMQ.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from tests.support.rabbitmq import RabbitMQ
 
 SIZES = (200, 4096)
 _REQUESTS = 10
-"""One request for so many messages of the other modes: each takes longer."""
+"""
+The other modes have this many times more messages: a request takes longer.
+"""
 _TITLES = {
     "publish": "Publishing without confirms, until the broker has them:",
-    "confirm": "Publishing with confirms, 200 on their way:",
+    "confirm": "Publishing with confirms, 200 in flight:",
     "consume": "Consuming, acking each, 200 unacked:",
     "request": "Publishing one and getting it back, one at a time:",
 }
@@ -39,7 +41,7 @@ class Comparison:
         self._messages = messages
 
     def take(self, commands: Commands, rounds: int) -> Taken:
-        """Measure all; says on stderr where it is."""
+        """Measure all; print the progress to stderr."""
         taken: Taken = {}
         for mode in MODES:
             for size in SIZES:
@@ -67,9 +69,9 @@ class Comparison:
 
 def compare(messages: int, rounds: int) -> str:
     """
-    Measure on a RabbitMQ of its own, which takes minutes.
+    Measure on a RabbitMQ that is started for it; this takes minutes.
 
-    @return: what was found, as reStructuredText.
+    @return: the results as reStructuredText.
     """
     broker = RabbitMQ()
     try:
@@ -96,9 +98,9 @@ def _report(
     for mode in MODES:
         yield from ("", _TITLES[mode], "")
         yield _requests(taken) if mode == "request" else rates(taken, mode)
-    yield from ("", "What the transport is held to:", "")
+    yield from ("", "The goals of the transport:", "")
     found = [part for size in SIZES for part in (f"{size} B", "")]
-    yield table(("ours, by theirs", "bound", *found), judge(taken))
+    yield table(("goal", "bound", *found), judge(taken))
     for name, why in missing.items():
         yield from ("", f"Not measured: {name}, since {why}.")
 

@@ -1,5 +1,5 @@
 """
-aio-pika, on asyncio, with bodies that are bytes already.
+aio-pika, on asyncio, with bodies of bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.report import Stopwatch
 
 
 async def publish(job: Job, connection: Any) -> None:
-    """Without confirm; what the broker answers next says that it has them."""
+    """Publish without confirms; the answer to a last request shows that all arrived."""
     channel = await connection.channel(publisher_confirms=False)
     bodies = job.bodies()
     watch = Stopwatch()
@@ -27,7 +27,7 @@ async def publish(job: Job, connection: Any) -> None:
 
 
 async def confirm(job: Job, connection: Any) -> None:
-    """With confirms, 200 on their way."""
+    """Publish with confirms, 200 in flight."""
     channel = await connection.channel()
     bodies = iter(job.bodies())
 
@@ -41,7 +41,7 @@ async def confirm(job: Job, connection: Any) -> None:
 
 
 async def consume(job: Job, connection: Any) -> None:
-    """Acking each in its callback."""
+    """Consume, and ack each message in its callback."""
     queue = await _queue(job, await connection.channel())
     left = job.messages
     done = asyncio.Event()
@@ -60,7 +60,7 @@ async def consume(job: Job, connection: Any) -> None:
 
 
 async def request(job: Job, connection: Any) -> None:
-    """One by one: published, received, acked."""
+    """Publish, receive and ack messages one by one."""
     channel = await connection.channel(publisher_confirms=False)
     received = asyncio.Event()
 
@@ -95,7 +95,7 @@ MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": 
 
 
 async def main() -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     connection = await aio_pika.connect(f"amqp://{USER}:{USER}@{HOST}:{job.port}/")
     async with connection:

@@ -1,8 +1,8 @@
 """
-Kombu on py-amqp, with bodies that are bytes already.
+Kombu on py-amqp, with bodies of bytes.
 
-With C{confirm_publish} it waits for each confirm.  C{confirm-window} is what a
-program can do about it with py-amqp's channel.
+With C{confirm_publish} it waits for each confirm.  C{confirm-window} uses py-amqp's
+channel to have 200 messages in flight.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.report import Stopwatch
 
 
 def publish(job: Job, connection: Any) -> None:
-    """Without confirm; what the broker answers next says that it has them."""
+    """Publish without confirms; the answer to a last request shows that all arrived."""
     channel = connection.channel()
     producer = Producer(channel)
     bodies = job.bodies()
@@ -29,7 +29,7 @@ def publish(job: Job, connection: Any) -> None:
 
 
 def confirm(job: Job, connection: Any) -> None:
-    """One by one."""
+    """Publish with confirms, one by one."""
     producer = Producer(connection.channel())
     bodies = job.bodies()
     watch = Stopwatch()
@@ -39,7 +39,7 @@ def confirm(job: Job, connection: Any) -> None:
 
 
 def confirm_window(job: Job, connection: Any) -> None:
-    """With 200 on their way, by hand."""
+    """Publish with confirms, 200 in flight, on py-amqp's channel."""
     channel = connection.channel()
     producer = Producer(channel)
     confirmed = 0
@@ -62,7 +62,7 @@ def confirm_window(job: Job, connection: Any) -> None:
 
 
 def consume(job: Job, connection: Any) -> None:
-    """Acking each in its callback."""
+    """Consume, and ack each message in its callback."""
     received = 0
 
     def handle(message: Any) -> None:
@@ -79,7 +79,7 @@ def consume(job: Job, connection: Any) -> None:
 
 
 def request(job: Job, connection: Any) -> None:
-    """One by one: published, received, acked."""
+    """Publish, receive and ack messages one by one."""
     channel = connection.channel()
     received = 0
 
@@ -119,7 +119,7 @@ MODES = {
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     options = {"confirm_publish": job.mode == "confirm"}
     url = f"amqp://{USER}:{USER}@{HOST}:{job.port}//"

@@ -14,7 +14,7 @@ from benchmarks.report import Stopwatch
 
 
 def publish(job: Job, channel: Any) -> None:
-    """Without confirm; what the broker answers next says that it has them."""
+    """Publish without confirms; the answer to a last request shows that all arrived."""
     bodies = job.bodies()
     watch = Stopwatch()
     for body in bodies:
@@ -24,7 +24,7 @@ def publish(job: Job, channel: Any) -> None:
 
 
 def confirm(job: Job, channel: Any) -> None:
-    """One by one."""
+    """Publish with confirms, one by one."""
     channel.confirm_delivery()
     bodies = job.bodies()
     watch = Stopwatch()
@@ -34,7 +34,7 @@ def confirm(job: Job, channel: Any) -> None:
 
 
 def consume(job: Job, channel: Any) -> None:
-    """Acking each in its callback."""
+    """Consume, and ack each message in its callback."""
     left = job.messages
 
     def handle(channel: Any, method: Any, properties: object, body: bytes) -> None:
@@ -52,7 +52,7 @@ def consume(job: Job, channel: Any) -> None:
 
 
 def request(job: Job, channel: Any) -> None:
-    """One by one: published, received, acked."""
+    """Publish, receive and ack messages one by one."""
     received = 0
 
     def handle(channel: Any, method: Any, properties: object, body: bytes) -> None:
@@ -82,7 +82,7 @@ MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": 
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     connection = pika.BlockingConnection(pika.ConnectionParameters(HOST, job.port))
     MODES[job.mode](job, connection.channel())

@@ -1,5 +1,5 @@
 """
-Pika's adapter for Twisted, with bodies that are bytes already.
+Pika's adapter for Twisted, with bodies of bytes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from benchmarks.window import Window
 
 async def publish(job: Job, channel: Any, reactor: Any) -> None:
     """
-    Without confirm; what the broker answers next says that it has them.  The
-    reactor has its turn after 200, or all would wait in memory.
+    Publish without confirms; the answer to a last request shows that all arrived.
+
+    The reactor runs after each 200 messages; else all would wait in memory.
     """
     bodies = job.bodies()
     watch = Stopwatch()
@@ -33,7 +34,7 @@ async def publish(job: Job, channel: Any, reactor: Any) -> None:
 
 
 async def confirm(job: Job, channel: Any, reactor: Any) -> None:
-    """With confirms, 200 on their way."""
+    """Publish with confirms, 200 in flight."""
     await channel.confirm_delivery()
     bodies = job.bodies()
 
@@ -46,7 +47,7 @@ async def confirm(job: Job, channel: Any, reactor: Any) -> None:
 
 
 async def consume(job: Job, channel: Any, reactor: Any) -> None:
-    """Acking each as it comes from the queue that the adapter makes."""
+    """Consume from the queue that the adapter makes, and ack each message."""
     await channel.basic_qos(prefetch_count=WINDOW)
     watch = Stopwatch()
     queue, _ = await channel.basic_consume(job.queue)
@@ -57,7 +58,7 @@ async def consume(job: Job, channel: Any, reactor: Any) -> None:
 
 
 async def request(job: Job, channel: Any, reactor: Any) -> None:
-    """One by one: published, received, acked."""
+    """Publish, receive and ack messages one by one."""
     await channel.basic_qos(prefetch_count=WINDOW)
     queue, _ = await channel.basic_consume(job.queue)
     seconds = []
@@ -80,7 +81,7 @@ MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": 
 
 
 async def main(reactor: Any) -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     protocol = TwistedProtocolConnection(pika.ConnectionParameters())
     endpoint = TCP4ClientEndpoint(reactor, HOST, job.port)

@@ -1,5 +1,5 @@
 """
-txAMQP, with bodies that are bytes already.
+txAMQP, with bodies of bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _KINDS = {"method": 1, "header": 2, "body": 3, "heartbeat": 8}
 
 def specification() -> Any:
     """
-    Ours, and what txAMQP's own codec and channels need besides: the types of frames,
-    the properties of messages, and which method answers which.
+    Return txkombu's specification with what txAMQP's codec and channels need besides:
+    the types of frames, the properties of messages, and which method answers which.
     """
     spec = load()
     for name, value in _KINDS.items():
@@ -47,7 +47,7 @@ def specification() -> Any:
 
 
 class Delegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
-    """It knows no confirms: they are matched here."""
+    """Match confirms, which txAMQP's own delegate does not know."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,8 +64,9 @@ class Delegate(TwistedDelegate):  # type: ignore[misc]  # it has no types
 
 async def publish(job: Job, channel: Any, reactor: Any) -> None:
     """
-    Without confirm; what the broker answers next says that it has them.  The
-    reactor has its turn after 200, or all would wait in memory.
+    Publish without confirms; the answer to a last request shows that all arrived.
+
+    The reactor runs after each 200 messages; else all would wait in memory.
     """
     bodies = job.bodies()
     watch = Stopwatch()
@@ -78,7 +79,7 @@ async def publish(job: Job, channel: Any, reactor: Any) -> None:
 
 
 async def confirm(job: Job, channel: Any, reactor: Any) -> None:
-    """With confirms, 200 on their way."""
+    """Publish with confirms, 200 in flight."""
     await channel.confirm_select()
     waiting = channel.client.delegate.waiting
     bodies = job.bodies()
@@ -95,7 +96,7 @@ async def confirm(job: Job, channel: Any, reactor: Any) -> None:
 
 
 async def consume(job: Job, channel: Any, reactor: Any) -> None:
-    """Acking each as it comes from the queue that txAMQP makes."""
+    """Consume from the queue that txAMQP makes, and ack each message."""
     watch = Stopwatch()
     queue = await _consume(job, channel)
     for _ in range(job.messages):
@@ -105,7 +106,7 @@ async def consume(job: Job, channel: Any, reactor: Any) -> None:
 
 
 async def request(job: Job, channel: Any, reactor: Any) -> None:
-    """One by one: published, received, acked."""
+    """Publish, receive and ack messages one by one."""
     queue = await _consume(job, channel)
     seconds = []
     bodies = job.bodies()
@@ -134,7 +135,7 @@ MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": 
 
 
 async def main(reactor: Any) -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     protocol = AMQClient(Delegate(), "/", specification())
     endpoint = TCP4ClientEndpoint(reactor, HOST, job.port)

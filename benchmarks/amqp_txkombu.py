@@ -1,5 +1,5 @@
 """
-txkombu on AMQP, by its public API, with JSON.
+txkombu on AMQP, through its public API, with JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TRANSIENT = Exchange("", delivery_mode="transient")
 
 
 async def publish(job: Job, channel: Channel) -> None:
-    """Without confirm; what the broker answers next says that it has them."""
+    """Publish without confirms; the answer to a last request shows that all arrived."""
     producer = Producer(channel, TRANSIENT, routing_key=job.queue)
     payloads = job.payloads()
     watch = Stopwatch()
@@ -30,7 +30,7 @@ async def publish(job: Job, channel: Channel) -> None:
 
 
 async def confirm(job: Job, channel: Channel) -> None:
-    """With confirms, 200 on their way."""
+    """Publish with confirms, 200 in flight."""
     producer = Producer(channel, TRANSIENT, routing_key=job.queue)
     payloads = job.payloads()
     watch = Stopwatch()
@@ -39,7 +39,7 @@ async def confirm(job: Job, channel: Channel) -> None:
 
 
 async def consume(job: Job, channel: Channel) -> None:
-    """Acking each in its callback."""
+    """Consume, and ack each message in its callback."""
     left = job.messages
     done: Deferred[None] = Deferred()
 
@@ -59,7 +59,7 @@ async def consume(job: Job, channel: Channel) -> None:
 
 
 async def request(job: Job, channel: Channel) -> None:
-    """One by one: published, received, acked."""
+    """Publish, receive and ack messages one by one."""
     producer = Producer(channel, TRANSIENT, routing_key=job.queue)
     received: Deferred[None] = Deferred()
 
@@ -92,7 +92,7 @@ MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": 
 
 
 async def main(reactor: object, scheme: str = "amqp") -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     connection = BrokerConnection(f"{scheme}://{HOST}:{job.port}")
     await MODES[job.mode](job, await connection.channel())

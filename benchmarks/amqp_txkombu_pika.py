@@ -1,5 +1,5 @@
 """
-txkombu on AMQP over pika, by its public API, with JSON.
+txkombu on AMQP over pika, through its public API, with JSON.
 """
 
 from twisted.internet.task import react

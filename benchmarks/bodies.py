@@ -1,5 +1,5 @@
 """
-The bodies that are sent: JSON, each different from the others.
+The bodies of the messages: JSON, each different from the others.
 """
 
 from __future__ import annotations
@@ -7,15 +7,19 @@ from __future__ import annotations
 import json
 
 WARM_UP = 2000
-"""Messages that go through before the stopwatch starts."""
+"""
+Messages that are handled before the stopwatch starts.
+"""
 TURN = 100
-"""Messages published before those are consumed, in a program that does both."""
+"""
+Messages that a program publishes before it consumes them, if it does both.
+"""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz "
 
 
 def body(number: int) -> dict[str, object]:
-    """@return: about 160 bytes of JSON."""
+    """Return an object of about 160 bytes of JSON."""
     return {
         "action": "import_feed",
         "feed_url": f"http://example.org/feeds/{number}/edition.rss",
@@ -26,7 +30,12 @@ def body(number: int) -> dict[str, object]:
 
 
 def sized(number: int, size: int) -> dict[str, object]:
-    """@return: exactly C{size} bytes of JSON, at least 200, if number < 100,000."""
+    """
+    Return an object of exactly C{size} bytes of JSON.
+
+    @param number: below 100,000.
+    @param size: at least 200.
+    """
     known = {**body(number), "text": ""}
     left = size - len(json.dumps(known))
     start = number % len(_LETTERS)

@@ -1,5 +1,5 @@
 """
-The clients that are compared, and what keeps one from being measured here.
+The clients that are compared, and how to run them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from benchmarks.report import module
 
 OURS = "txkombu"
 OURS_BYTES = f"{OURS}, bytes"
-"""Ours without JSON: given bytes, and giving them, as the others are."""
+"""
+txkombu without JSON: it publishes and receives bytes, like the other clients.
+"""
 PIKA_TWISTED = "pika, Twisted"
 STOMPPY = "stomp.py"
 KOMBU = "kombu"
@@ -30,10 +32,10 @@ class Client(NamedTuple):
 
     name: str
     package: str
-    """What has to be installed; C{""} if it is the one in C."""
+    """The package to install; C{""} for the program in C."""
     module: str
     modes: dict[str, str]
-    """The table it is in, and what its program calls that."""
+    """The tables that it is in, and what its program calls each mode."""
 
 
 CLIENTS = (
@@ -73,7 +75,7 @@ def compile_c(folder: Path) -> Path:
     """
     Compile the program in C.
 
-    @raise RuntimeError: that cannot be done here; the text says why.
+    @raise RuntimeError: this machine cannot compile it; the text says why.
     """
     if shutil.which("gcc") is None:
         raise RuntimeError(f"there is no gcc: apt-get install {PACKAGES}")
@@ -92,14 +94,14 @@ def compile_c(folder: Path) -> Path:
 
 class Commands:
     """
-    What runs each client.
+    The commands that run the clients.
 
-    @ivar missing: why, by name, for those that cannot be run.
-    @ivar versions: of the packages that are compared.
+    @ivar missing: by name of a client, why it cannot be run.
+    @ivar versions: the versions of the compared packages.
     """
 
     def __init__(self, clients: Sequence[Client], folder: Path) -> None:
-        """@param folder: for what is compiled."""
+        """@param folder: the place for the compiled program."""
         self.missing: dict[str, str] = {}
         self.versions: dict[str, str] = {}
         self._clients = clients
@@ -130,7 +132,10 @@ class Commands:
         self._commands[client.name] = module(client.module)
 
     def of(self, mode: str) -> dict[str, list[str]]:
-        """The commands of the clients in that table, their first argument last."""
+        """
+        Return the commands of the clients in the table of a mode; the last argument of
+        each is the client's name for the mode.
+        """
         return {
             client.name: [*self._commands[client.name], client.modes[mode]]
             for client in self._clients

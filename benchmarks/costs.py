@@ -1,6 +1,6 @@
 """
-What the AMQP transports cost beside each other: a table for docs/transports.rst,
-drawn from the one of all clients.
+The CPU costs of the AMQP transports: a table in docs/transports.rst, made from the
+tables in docs/benchmarks.rst.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Final
 from benchmarks.tables import PAGE, table, write
 
 TRANSPORTS: Final = PAGE.with_name("transports.rst")
-"""The page that has it."""
+"""
+The page that has the table.
+"""
 
 _MODES: Final = {
     "publish": "Publishing without confirms",
@@ -30,8 +32,10 @@ _SIZE: Final = 200
 
 def cost_table(measured: str) -> str:
     """
+    Make the table of CPU time for a message of 200 bytes.
+
     @param measured: the text of docs/benchmarks.rst.
-    @return: microseconds of CPU for a message of 200 bytes.
+    @return: a simple table, in microseconds.
     """
     cpu = {mode: _cpu(measured, title) for mode, title in _MODES.items()}
     return table(
@@ -53,5 +57,5 @@ def _cpu(measured: str, title: str) -> dict[str, str]:
 
 
 def write_costs() -> None:
-    """Put the table into its page."""
+    """Write the table into its page."""
     write("costs", cost_table(PAGE.read_text(encoding="utf-8")), TRANSPORTS)

@@ -1,5 +1,5 @@
 """
-What our transport is held to, beside the others.
+The goals of txkombu's transports, beside other clients.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from benchmarks.tables import number
 
 
 class Gate(NamedTuple):
-    """Ours by theirs: at most that much CPU, at least that rate."""
+    """
+    A goal: a ratio of CPU that must not be higher, or of rate that must not be lower.
+    """
 
     mode: str
     field: str
@@ -37,7 +39,7 @@ class Gate(NamedTuple):
         what = "CPU" if self.field == "cpu" else "rate"
         aim = ", wanted" if self.only_wanted else ""
         given = self.ours.removeprefix(OURS)
-        return f"{self.mode}{given}: {what} by that of {self.theirs}{aim}"
+        return f"{self.mode}{given}: {what} ratio to {self.theirs}{aim}"
 
     @property
     def bound(self) -> str:
@@ -70,11 +72,11 @@ def judge(
     taken: Mapping[tuple[str, int], Samples], gates: Iterable[Gate] = GATES
 ) -> Iterator[list[str]]:
     """
-    Compare, for each gate and size of body.
+    Compare the ratios with the goals.
 
-    @param taken: the samples by mode and size.
-    @return: rows of the words, the bound, and for each size the ratio and
-        whether that will do; those whose peer was not measured are left out.
+    @param taken: the samples by mode and size of body.
+    @return: a row for each goal: its words, its bound, and for each size the ratio and
+        whether it is met.  Goals for a client that was not measured are left out.
     """
     sizes = sorted({size for _, size in taken})
     for gate in gates:

@@ -1,5 +1,5 @@
 """
-What a program that measures one client of an AMQP broker is asked to do.
+The job of a program that measures one client of an AMQP broker.
 """
 
 from __future__ import annotations
@@ -13,30 +13,36 @@ from benchmarks.bodies import sized
 HOST = "127.0.0.1"
 USER = "guest"
 WINDOW = 200
-"""Unconfirmed messages, and unacked ones."""
+"""
+How many messages may be unconfirmed, or unacked.
+"""
 PROPERTIES = {
     "content_type": "application/json",
     "content_encoding": "utf-8",
     "delivery_mode": 1,
     "priority": 0,
 }
-"""What every message has, beside empty headers: what ours have."""
+"""
+The properties of every message, beside empty headers: those that txkombu sends.
+"""
 
 _DISTINCT = 2000
 
 
 class Job(NamedTuple):
-    """The arguments of such a program, in order."""
+    """The arguments of such a program, in their order."""
 
     mode: str
-    """C{publish}, C{confirm}, C{consume} or C{request}, or a client's own."""
+    """
+    C{publish}, C{confirm}, C{consume} or C{request}, or a mode of one client only.
+    """
     port: int
     queue: str
-    """It exists, is empty, and for C{consume} holds C{messages}."""
+    """A queue that exists; it is empty, or for C{consume} holds C{messages}."""
     size: int
-    """Of each body, in bytes."""
+    """Bytes of each body."""
     messages: int
-    """Of messages; at least one."""
+    """How many messages; at least one."""
 
     @classmethod
     def from_command_line(cls) -> Job:
@@ -45,15 +51,15 @@ class Job(NamedTuple):
 
     @property
     def arguments(self) -> list[str]:
-        """The command line."""
+        """The arguments as a command line."""
         return [str(each) for each in self]
 
     def payloads(self) -> list[dict[str, object]]:
-        """One for each message; one comes again after 2,000 others."""
+        """Return an object for each message; after 2,000 they repeat."""
         some = [sized(number, self.size) for number in range(_DISTINCT)]
         return (some * (self.messages // _DISTINCT + 1))[: self.messages]
 
     def bodies(self) -> list[bytes]:
-        """The same as bytes, for the clients that send those."""
+        """Return the objects as bytes, for the clients that send bytes."""
         some = [json.dumps(each).encode() for each in self.payloads()[:_DISTINCT]]
         return (some * (self.messages // _DISTINCT + 1))[: self.messages]

@@ -1,5 +1,5 @@
 """
-Our memory transport beside Kombu's.
+Compare txkombu's memory transport with Kombu's.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ OURS = "txkombu memory://"
 KOMBU = "kombu memory://"
 PROGRAMS = {KOMBU: "benchmarks.memory_kombu", OURS: "benchmarks.memory_txkombu"}
 WANTED = 2.0
-"""Times Kombu's rate."""
+"""
+The goal, as a multiple of Kombu's rate.
+"""
 
 
 def compare(messages: int, rounds: int) -> str:
     """
-    Measure, which takes some seconds per round.
+    Measure; this takes some seconds per round.
 
-    @return: what was found, as reStructuredText.
+    @return: the results as reStructuredText.
     """
     samples = paired(
         PROGRAMS, rounds, lambda name: run([*module(PROGRAMS[name]), str(messages)])
@@ -30,9 +32,9 @@ def compare(messages: int, rounds: int) -> str:
         rows.append((name, number(figures.rate), number(figures.cpu), number(ratio)))
     return "\n".join(
         [
-            f"{messages:,} messages of JSON through, {rounds} paired rounds; "
-            f"at least {WANTED:g} times Kombu's rate are wanted.",
+            f"{messages:,} JSON messages per round, {rounds} paired rounds; "
+            f"the goal is {WANTED:g} times Kombu's rate.",
             "",
-            table(("client", "messages/s", "CPU µs", "ours ÷ its rate"), rows),
+            table(("client", "messages/s", "CPU µs", "rate ratio"), rows),
         ]
     )

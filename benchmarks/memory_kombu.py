@@ -1,5 +1,5 @@
 """
-One round on Kombu's memory transport: publish, consume, ack.
+One round of publish, consume and ack on Kombu's memory transport.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks.report import Stopwatch
 
 
 def measure(count: int) -> None:
-    """Send C{count} messages through, and print what it took."""
+    """Send C{count} messages through the queue, and print the time that it took."""
     exchange = Exchange("bench", type="direct")
     queue = Queue("bench", exchange, "key")
     connection = Connection("memory://")

@@ -1,5 +1,5 @@
 """
-One round on our memory transport: publish, see it confirmed, consume, ack.
+One round of publish with confirm, consume and ack on txkombu's memory transport.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Que
 
 @inlineCallbacks
 def measure(_: object, count: int) -> Generator[Deferred[Any], Any, None]:
-    """Send C{count} messages through, and print what it took."""
+    """Send C{count} messages through the queue, and print the time that it took."""
     exchange = Exchange("bench", type="direct")
     queue = Queue("bench", exchange, "key")
     connection = BrokerConnection("memory://bench", reactor=reactor)

@@ -1,5 +1,5 @@
 """
-Taking times, and telling them to the process that compares.
+Take times in one process, and report them to the process that compares.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from time import perf_counter, process_time
 from typing import NamedTuple
 
 TREE = Path(__file__).parent.parent
-"""Where programs run: the modules of this package are found there."""
+"""
+The folder in which programs run, so that they find this package.
+"""
 LIMIT = 600.0
 """Seconds that one round of one program may take."""
 
 
 class Figures(NamedTuple):
-    """What one round took."""
+    """The figures of one round."""
 
     rate: float
     """Messages per second."""
     cpu: float
-    """Microseconds of this process's CPU time per message."""
+    """CPU time of this process per message, in microseconds."""
     p50: float = 0.0
-    """Microseconds in which half of the requests were answered."""
+    """Microseconds within which half of the requests were answered."""
     p99: float = 0.0
-    """Microseconds in which 99 % of them were."""
+    """Microseconds within which 99 % of the requests were answered."""
 
 
 class Stopwatch:
     """
-    Runs from when it is made.
+    A stopwatch that starts when it is made.
 
-    Garbage is collected before: else one collection of all that was imported falls
-    into the time of some clients, and takes as long as a thousand messages.
+    It collects garbage first.  Otherwise one collection of everything that was imported
+    could fall into the time of a client; it takes as long as a thousand messages.
     """
 
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ class Stopwatch:
         """
         Print the figures for C{count} messages, as one line of JSON.
 
-        @param seconds: how long each request took, if these were requests.
+        @param seconds: how long each request took, in the mode C{request}.
         """
         wall = perf_counter() - self._wall
         cpu = process_time() - self._cpu
@@ -62,19 +64,19 @@ class Stopwatch:
 
 
 class ProgramFailed(Exception):
-    """A program of a benchmark did not do its work; the text has its errors."""
+    """A program of a benchmark failed; the text has its output on stderr."""
 
 
 def module(name: str) -> list[str]:
-    """@return: the command that runs a module with this Python."""
+    """Return the command that runs a module with this Python."""
     return [sys.executable, "-m", name]
 
 
 def run(command: Sequence[str]) -> Figures:
     """
-    Run one round in a process of its own.
+    Run one round of a program in its own process.
 
-    @raise ProgramFailed: it failed.
+    @raise ProgramFailed: the program failed.
     """
     done = subprocess.run(
         command,
@@ -90,7 +92,7 @@ def run(command: Sequence[str]) -> Figures:
 
 
 class Samples:
-    """The figures of several programs, those of each round belonging together."""
+    """The figures of several programs, by round."""
 
     def __init__(self) -> None:
         self.taken: dict[str, list[Figures]] = {}
@@ -99,11 +101,11 @@ class Samples:
         self.taken.setdefault(name, []).append(figures)
 
     def median(self, name: str) -> Figures:
-        """@return: the median of each figure."""
+        """Return the median of each figure of a program."""
         return Figures(*map(median, zip(*self.taken[name], strict=True)))
 
     def ratio(self, field: str, ours: str, theirs: str) -> float:
-        """@return: the median of what the rounds gave, ours by theirs."""
+        """Return the median of the ratios of each round."""
         place = Figures._fields.index(field)
         pairs = zip(self.taken[ours], self.taken[theirs], strict=True)
         return median(mine[place] / other[place] for mine, other in pairs)
@@ -112,7 +114,7 @@ class Samples:
 def paired(
     names: Iterable[str], rounds: int, take: Callable[[str], Figures]
 ) -> Samples:
-    """Take all in turn, several times over, every other time backwards."""
+    """Run all programs in turn in each round, every other round in reverse order."""
     samples = Samples()
     order = list(names)
     for _ in range(rounds):

@@ -1,7 +1,7 @@
 """
-The memory of a process that publishes more than the broker takes.
+The memory of a process that publishes more than the broker accepts.
 
-The broker is in memory alarm for some seconds of it, and takes nothing then.
+For some seconds the broker is in a memory alarm, and accepts nothing.
 """
 
 from __future__ import annotations
@@ -17,33 +17,39 @@ from benchmarks.tables import number, table
 from tests.support.rabbitmq import RabbitMQ
 
 GROWTH = 32 * 2**20
-"""Bytes by which the publisher may grow."""
+"""
+The bytes by which the publisher may grow.
+"""
 ALARM = 5.0
-"""Seconds."""
+"""
+Seconds that the alarm lasts.
+"""
 _TENTHS = 3
-"""Tenths of the messages before the alarm."""
+"""
+Tenths of the messages that are published before the alarm.
+"""
 
 
 class Outcome(NamedTuple):
-    """What the two processes told."""
+    """The figures that the two processes reported."""
 
     seconds: float
-    """From the first publish to the last."""
+    """Seconds from the first publish to the last."""
     grown: int
-    """Bytes by which the publisher grew at most."""
+    """The most bytes by which the publisher grew."""
     blocked: float
-    """Seconds for which it knew of an alarm."""
+    """Seconds for which the publisher knew of an alarm."""
     different: int
-    """Messages that were counted, each once."""
+    """Different messages that were counted."""
     again: int
-    """Messages that came more than once."""
+    """Messages that arrived more than once."""
 
 
 def publish_and_count(broker: RabbitMQ, messages: int, alarm: float) -> Outcome:
     """
-    Run both, which blocks.
+    Run both processes, and block until they end.
 
-    @param alarm: seconds for which the broker is in memory alarm.
+    @param alarm: seconds for which the broker is in a memory alarm.
     @raise ProgramFailed: one of them failed, or did not end.
     """
     arguments = [str(broker.amqp_port), QUEUE, str(messages)]
@@ -102,9 +108,10 @@ def _result(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def check(messages: int) -> str:
     """
-    Publish that many on a RabbitMQ of its own, which takes minutes for a million.
+    Run the benchmark on a RabbitMQ that is started for it.  A million messages take
+    minutes.
 
-    @return: what was found, as reStructuredText.
+    @return: the results as reStructuredText.
     """
     broker = RabbitMQ()
     try:

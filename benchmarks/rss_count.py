@@ -1,8 +1,9 @@
 """
-Consumes what L{benchmarks.rss_publish} sends, and counts it.
+Consume and count what L{benchmarks.rss_publish} publishes.
 
-Its arguments: port, queue, number of messages.  It ends when all were there,
-and prints a line of JSON with how many were, and how many came twice.
+The arguments are port, queue and number of messages.  The program ends when all have
+arrived, and prints a line of JSON: how many different ones arrived, and how many
+arrived twice.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from txkombu import BrokerConnection, Consumer, Message, Queue
 
 class Tally:
     """
-    Knows which messages were there.
+    Counts the messages that arrived.
 
-    @ivar done: fires when all were.
+    @ivar done: fires when all have arrived.
     """
 
     def __init__(self, messages: int) -> None:
@@ -31,7 +32,7 @@ class Tally:
         self.done: Deferred[None] = Deferred()
 
     def handle(self, payload: object, message: Message) -> None:
-        """Count one, and ack it."""
+        """Count a message, and ack it."""
         number = int.from_bytes(message.body[:NUMBER], "big")
         message.ack()
         if self._seen[number]:
@@ -44,7 +45,7 @@ class Tally:
 
 
 async def main(reactor: object) -> None:
-    """Consume."""
+    """Consume until all messages have arrived."""
     port, queue, count = sys.argv[1:]
     tally = Tally(int(count))
     connection = BrokerConnection(f"amqp://127.0.0.1:{port}")

@@ -1,9 +1,9 @@
 """
-Publishes a great many messages without confirm, waiting for each Deferred, and
-tells what that did to the memory of its process.
+Publish many messages without confirms, waiting for each Deferred, and measure the
+memory of this process.
 
-Its arguments: port, queue, number of messages.  It prints how many it has
-published at each tenth of them, and a line of JSON at the end.
+The arguments are port, queue and number of messages.  The program prints the number of
+published messages after each tenth of them, and a line of JSON at the end.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from txkombu import BrokerConnection, Exchange, Producer
 SIZE = 1024
 TICK = 0.1
 NUMBER = 8
-"""Bytes at the start of each body, which has this message's number."""
+"""
+Bytes at the start of each body that have the message's number.
+"""
 
 
 def memory(field: str) -> int:
     """
-    @param field: C{VmRSS}, what is resident now; C{VmHWM}, the most that was.
+    Read the memory of this process.
+
+    @param field: C{VmRSS}, what is resident now; C{VmHWM}, the most that was resident.
     @return: bytes.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -34,7 +38,7 @@ def memory(field: str) -> int:
 
 
 class Watcher:
-    """Looks at the connection and the memory ten times a second."""
+    """Checks the connection and the memory ten times a second."""
 
     def __init__(self, connection: BrokerConnection) -> None:
         self._connection = connection
@@ -49,14 +53,14 @@ class Watcher:
             self.blocked += 1
 
     def stop(self) -> dict[str, float]:
-        """What was seen: bytes that it grew by, and seconds in the alarm."""
+        """Return the bytes by which the process grew, and the seconds in the alarm."""
         self._ticks.stop()
         grown = max(self.maximum, memory("VmHWM")) - self.before
         return {"grown": grown, "blocked": self.blocked * TICK}
 
 
 async def main(reactor: object) -> None:
-    """Publish."""
+    """Publish all messages."""
     port, queue, count = sys.argv[1:]
     messages = int(count)
     connection = BrokerConnection(f"amqp://127.0.0.1:{port}")

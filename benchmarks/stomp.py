@@ -1,5 +1,5 @@
 """
-Our STOMP transport beside other clients, on a RabbitMQ and on an ActiveMQ.
+Compare txkombu's STOMP transport with other clients, on a RabbitMQ and an ActiveMQ.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from tests.support.activemq import ActiveMQ
 from tests.support.rabbitmq import RabbitMQ
 
 SIZES = {200: 1, 20_000: 5}
-"""How many times fewer messages there are of each size."""
+"""
+The sizes of bodies; of each there are this many times fewer messages.
+"""
 _TITLES = {
-    "confirm": "publishing with receipts, 200 on their way:",
+    "confirm": "publishing with receipts, 200 in flight:",
     "consume": "consuming, acking each, 200 unacked:",
 }
 
@@ -38,7 +40,7 @@ class Comparison:
         self._port = port
 
     def take(self, commands: Commands, messages: int, rounds: int) -> Taken:
-        """Measure all; says on stderr where it is."""
+        """Measure all; print the progress to stderr."""
         taken: Taken = {}
         for mode in _TITLES:
             for size, fewer in SIZES.items():
@@ -67,9 +69,9 @@ class Comparison:
 
 def compare(messages: int, rounds: int) -> str:
     """
-    Measure on brokers of its own, one after the other, which takes minutes.
+    Measure on brokers that are started for it, one after the other; this takes minutes.
 
-    @return: what was found, as reStructuredText.
+    @return: the results as reStructuredText.
     """
     commands = Commands(STOMP_CLIENTS, Path())
     versions: dict[str, str] = {}
@@ -126,9 +128,9 @@ def _report(
         for mode, title in _TITLES.items():
             yield from ("", f"{broker}, {title}", "", rates(taken, mode))
     for broker, taken in found.items():
-        yield from ("", f"What the transport is held to on {broker}:", "")
+        yield from ("", f"The goals of the transport on {broker}:", "")
         sizes = [part for size in SIZES for part in (f"{size} B", "")]
-        header = ("ours, by theirs", "bound", *sizes)
+        header = ("goal", "bound", *sizes)
         yield table(header, judge(taken, STOMP_GATES))
     for name, why in missing.items():
         yield from ("", f"Not measured: {name}, since {why}.")

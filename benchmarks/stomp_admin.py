@@ -1,5 +1,5 @@
 """
-The queue of an ActiveMQ that a program finds, and what it left there.
+Prepare the queue of an ActiveMQ for a program, and check it afterwards.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _DESTINATION = DESTINATIONS["ActiveMQ"]
 
 class ActiveMQAdmin:
     """
-    Fills and empties it by connections of its own.
+    Fills and empties the queue, over its own connections.
 
-    @param patience: seconds in which the queue has to be empty if it should.
+    @param patience: seconds to wait until the queue is empty, if it should be.
     """
 
     def __init__(self, port: int, patience: float = 10.0) -> None:
@@ -26,7 +26,7 @@ class ActiveMQAdmin:
         self._port = port
 
     def version(self) -> str:
-        """What the broker says it is."""
+        """Return the version that the broker names."""
         with Raw(self._port) as raw:
             return raw.greeting["server"].partition("/")[2]
 
@@ -42,9 +42,9 @@ class ActiveMQAdmin:
 
     def check(self, job: Job) -> None:
         """
-        Compare what is in the queue with what has to be; it is empty then.
+        Compare the number of messages in the queue with the expected one, and empty it.
 
-        @raise AssertionError: the program did not do what it should.
+        @raise AssertionError: they differ: the program did not do its job.
         """
         expected = job.messages if job.mode.startswith("confirm") else 0
         found = self._drain(expected) if expected else self._left()
@@ -59,14 +59,17 @@ class ActiveMQAdmin:
         return found
 
     def _left(self) -> int:
-        """What is in the queue at last; some of it may still be acked."""
+        """
+        Return how many messages stay in the queue; wait for those that are still being
+        acked.
+        """
         limit = monotonic() + self.patience
         while (found := self._seen()) and monotonic() < limit:
             sleep(0.05)
         return found
 
     def _seen(self) -> int:
-        """What a browser sees, which is all, up to some hundreds."""
+        """Return how many messages a browser sees: all, up to some hundreds."""
         with Raw(self._port) as raw:
             raw.subscribe(_DESTINATION, ack="auto", browser="true")
             frames = iter(raw.message, None)

@@ -1,5 +1,5 @@
 """
-What a program that measures one client of STOMP is asked to do.
+The job of a program that measures one client of STOMP.
 
 Its queue is a destination, such as C{/queue/bench}.
 """
@@ -10,15 +10,19 @@ from benchmarks.admin import QUEUE
 from benchmarks.job import USER, Job
 
 DESTINATIONS = {"RabbitMQ": f"/amq/queue/{QUEUE}", "ActiveMQ": f"/queue/{QUEUE}"}
-"""The same queue, as each broker spells it."""
+"""
+The destination of the same queue at each broker.
+"""
 _PREFETCH = {"RabbitMQ": "prefetch-count", "ActiveMQ": "activemq.prefetchSize"}
 
 LOGIN = {"accept-version": "1.2", "host": "/", "login": USER, "passcode": USER}
 PROPERTIES = {"content-type": "application/json", "content-encoding": "utf-8"}
-"""What every message has, beside a receipt: what ours have."""
+"""
+The headers of every message, beside a receipt: those that txkombu sends.
+"""
 
 
 def prefetch_of(job: Job) -> str:
-    """The header that bounds what is unacked."""
+    """Return the name of the header that limits the unacked messages."""
     (broker,) = (each for each, name in DESTINATIONS.items() if name == job.queue)
     return _PREFETCH[broker]

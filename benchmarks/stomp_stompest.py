@@ -1,5 +1,5 @@
 """
-stompest's parser and frames on a Twisted protocol, with bodies that are bytes.
+stompest's parser and frames on a Twisted protocol, with bodies of bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _VERSION = "1.2"
 
 
 class Client(Protocol):
-    """One connection; what comes fires a Deferred, or calls C{on_message}."""
+    """
+    A connection: a received frame fires a Deferred, or is passed to C{on_message}.
+    """
 
     def __init__(self) -> None:
         self.ready: Deferred[None] = Deferred()
@@ -37,7 +39,7 @@ class Client(Protocol):
         parser.add(data)
         while parser.canRead():
             frame = parser.get()
-            if frame:  # a heart-beat is none
+            if frame:  # a heartbeat gives no frame
                 self._take(frame)
 
     def _take(self, frame: Any) -> None:
@@ -50,13 +52,15 @@ class Client(Protocol):
             self.ready.callback(None)
 
     def on_message(self, frame: Any) -> None:
-        """Set by who subscribes."""
+        """Handle a MESSAGE frame; each job sets its own function."""
 
     def send(self, frame: Any) -> None:
         self.transport.write(bytes(frame))  # type: ignore[union-attr]  # set when it was connected
 
     def receipt(self) -> tuple[str, Deferred[None]]:
-        """What names a receipt, and fires with it."""
+        """
+        Return the name of a new receipt, and a Deferred that fires when it arrives.
+        """
         self._receipts += 1
         waiting: Deferred[None] = Deferred()
         self._waiting[str(self._receipts)] = waiting
@@ -64,7 +68,7 @@ class Client(Protocol):
 
 
 async def publish(job: Job, client: Client) -> None:
-    """With receipts, 200 on their way."""
+    """Publish with receipts, 200 in flight."""
     bodies = job.bodies()
 
     def send(number: int) -> Deferred[None]:
@@ -82,7 +86,7 @@ async def publish(job: Job, client: Client) -> None:
 
 
 async def consume(job: Job, client: Client) -> None:
-    """Acking each as it comes."""
+    """Consume, and ack each message as it arrives."""
     left = job.messages
     done: Deferred[None] = Deferred()
 
@@ -106,7 +110,7 @@ MODES = {"confirm": publish, "consume": consume}
 
 
 async def main(reactor: Any) -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     endpoint = TCP4ClientEndpoint(reactor, HOST, job.port)
     client = await connectProtocol(endpoint, Client())

@@ -1,5 +1,5 @@
 """
-stomp.py, which reads in a thread, with bodies that are bytes.
+stomp.py, which reads in a thread, with bodies of bytes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from benchmarks.report import Stopwatch
 from benchmarks.stomp_job import PROPERTIES, prefetch_of
 
 _LIMIT = 60.0
-"""Seconds to wait for what has to come."""
+"""
+Seconds to wait for the end of a job.
+"""
 
 
 class Published(stomp.ConnectionListener):  # type: ignore[misc]  # it has no types
-    """Counts receipts, and makes room."""
+    """Counts receipts, and makes room in the window."""
 
     def __init__(self, count: int) -> None:
         self.room = Semaphore(WINDOW)
@@ -48,7 +50,7 @@ class Acking(stomp.ConnectionListener):  # type: ignore[misc]  # it has no types
 
 
 def publish(job: Job, connection: Any) -> None:
-    """With receipts, 200 on their way."""
+    """Publish with receipts, 200 in flight."""
     listener = Published(job.messages)
     connection.set_listener("", listener)
     bodies = job.bodies()
@@ -61,7 +63,7 @@ def publish(job: Job, connection: Any) -> None:
 
 
 def consume(job: Job, connection: Any) -> None:
-    """Acking each as it comes."""
+    """Consume, and ack each message as it arrives."""
     listener = Acking(job.messages, connection)
     connection.set_listener("", listener)
     headers = {prefetch_of(job): str(WINDOW)}
@@ -75,7 +77,7 @@ MODES = {"confirm": publish, "consume": consume}
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     connection = stomp.Connection12([(HOST, job.port)], auto_decode=False, vhost="/")
     connection.connect(USER, USER, wait=True)

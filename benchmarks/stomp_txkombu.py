@@ -1,5 +1,5 @@
 """
-txkombu on STOMP, by its public API, with JSON, or with bodies that are bytes.
+txkombu on STOMP, through its public API, with JSON or with bodies of bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from txkombu.core.channel import Channel
 
 
 async def publish_bytes(job: Job, channel: Channel) -> None:
-    """With receipts, 200 on their way, nothing to encode."""
+    """Publish bytes with receipts, 200 in flight."""
     producer = Producer(channel, TRANSIENT, routing_key=job.queue)
     bodies = job.bodies()
 
@@ -33,7 +33,7 @@ async def publish_bytes(job: Job, channel: Channel) -> None:
 
 
 async def consume_bytes(job: Job, channel: Channel) -> None:
-    """Acking each in its callback, which decodes nothing."""
+    """Consume without decoding, and ack each message in its callback."""
     left = job.messages
     done: Deferred[None] = Deferred()
 
@@ -58,7 +58,7 @@ ALL = {**MODES, "confirm-bytes": publish_bytes, "consume-bytes": consume_bytes}
 
 
 async def main(reactor: object) -> None:
-    """Do what the command line asks for."""
+    """Do the job on the command line."""
     job = Job.from_command_line()
     job = job._replace(queue=job.queue.rpartition("/")[2])
     connection = BrokerConnection(f"stomp://{USER}:{USER}@{HOST}:{job.port}")

@@ -1,5 +1,5 @@
 """
-Results as reStructuredText, which reads well in a terminal, and in docs/.
+Results as reStructuredText, for a terminal and for docs/.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from benchmarks.clients import OURS
 from benchmarks.report import Samples
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.rst"
-"""The page that has a section for each kind of benchmark."""
+"""
+The page with a section for each kind of benchmark.
+"""
 
 
 def number(value: float) -> str:
-    """@return: it with three digits or more."""
+    """Return a number as text, with at least three digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """@return: a simple table; the first column is text, the others numbers."""
+    """Return a simple table; the first column is text, the others are numbers."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = "  ".join("=" * width for width in widths)
@@ -32,10 +34,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def rates(taken: Mapping[tuple[str, int], Samples], mode: str) -> str:
-    """@return: the table of one mode, with ratios of ours by each."""
+    """Return the table of one mode, with the ratios of txkombu to each client."""
     sizes = sorted({size for known, size in taken if known == mode})
     return table(
-        ("client", "bytes", "messages/s", "CPU µs", "ours ÷ its rate", "its CPU"),
+        ("client", "bytes", "messages/s", "CPU µs", "rate ratio", "CPU ratio"),
         (
             (
                 name,
@@ -62,9 +64,9 @@ def _cells(line: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def write(kind: str, text: str, page: Path = PAGE) -> None:
     """
-    Put results between the comments that mark their place in the page.
+    Write results between the comments that mark their place in the page.
 
-    @raise ValueError: the page has no such place.
+    @raise ValueError: the page has no such comments.
     """
     begin, end = f".. begin {kind}", f".. end {kind}"
     old = page.read_text(encoding="utf-8")

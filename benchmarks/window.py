@@ -1,5 +1,5 @@
 """
-Publishing with a window: one more for each that is confirmed.
+Publish with a window: one more message for each that is confirmed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from benchmarks.job import WINDOW
 
 class Window:
     """
-    Keeps up to 200 messages on their way.
+    Keeps up to 200 messages in flight.
 
-    @param publish: publishes the message of that number; fires when confirmed.
+    @param count: how many messages to publish in all.
+    @param publish: publishes the message of that number; its Deferred fires when
+        confirmed.
     """
 
     def __init__(self, count: int, publish: Callable[[int], Deferred[None]]) -> None:
@@ -26,7 +28,11 @@ class Window:
         self._done: Deferred[None] = Deferred()
 
     def run(self) -> Deferred[None]:
-        """@return: fires when all are confirmed; fails if one is not."""
+        """
+        Publish all messages.
+
+        @return: fires when all are confirmed; fails if one is not.
+        """
         while self._begun < min(WINDOW, self._count):
             self._next()
         return self._done

@@ -1,8 +1,8 @@
 """
-Imports feeds, or says so.
+A consumer that imports feeds.
 
-Run it with C{python consumer.py amqp://guest:guest@localhost//}; or, in this
-folder, as a service, which needs no code but the class::
+Run it with C{python consumer.py amqp://guest:guest@localhost//}.  Or run it in this
+folder as a service, which needs only the class::
 
     twistd -n kombu --broker amqp://guest:guest@localhost// \\
         --consumer consumer:FeedConsumer
@@ -21,12 +21,15 @@ from txkombu import BrokerConnection, Consumer, Exchange, Message, Queue
 
 
 class FeedConsumer(Consumer):
-    """Handles what FeedProducer publishes."""
+    """Imports the feeds that FeedProducer asks for."""
 
     queues = Queue("feed", Exchange("feed", type="direct"), "importer")
 
     def receive(self, message_data: Any, message: Message) -> object:
-        """Handle one message; one that raises is rejected, and the next comes."""
+        """
+        Handle one message; if this raises, the message is rejected and the next one
+        follows.
+        """
         if message_data["action"] == "import_feed":
             print(f"Got feed import message for: {message_data['feed_url']}")
             return message.ack()
@@ -37,7 +40,7 @@ async def main(reactor: IReactorTime, broker: str) -> None:
     """Consume until the program is interrupted."""
     connection = BrokerConnection(broker, reactor=reactor)
     async with connection, FeedConsumer(connection):
-        print("Waiting for feeds; Ctrl-C ends it.")
+        print("Waiting for feeds; end with Ctrl-C.")
         await Deferred()
 
 

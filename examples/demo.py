@@ -1,13 +1,13 @@
 """
 The demo: feeds go through a broker, and none is lost.
 
-A service hosts the consumer of the feed example.  A producer asks for twenty
-feeds, and for C{FEED_URL} if that is set, and once for something that nobody
-knows.  Midway the consumer's connection is dropped.
+A service hosts the consumer.  A producer asks for twenty feeds, and for C{FEED_URL} if
+that is set; one further message has an action that the consumer does not know.  Midway
+the demo drops the consumer's connection.
 
-It runs on a broker in memory.  With C{DEMO_BROKER=amqp://...} it runs on that
-broker, the producer in a process of its own.  It exits with 1 if a feed has not
-come through within C{DEMO_SECONDS}, by default 60.
+It uses a broker in memory.  With C{DEMO_BROKER=amqp://...} it uses that broker, and the
+producer runs in its own process.  It exits with 1 if a feed has not arrived within
+C{DEMO_SECONDS}, by default 60.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class FeedProducer(Producer):
 
 
 class FeedConsumer(Consumer):
-    """Imports feeds, or says so."""
+    """Imports the feeds that FeedProducer asks for."""
 
     queues = Queue("feed", FeedProducer.exchange, "importer")
 
@@ -72,7 +72,7 @@ class FeedConsumer(Consumer):
 
 
 def feeds() -> list[str]:
-    """The feeds that are asked for."""
+    """Return the feeds to ask for."""
     asked = ["http://cnn.com/rss/edition.rss"]
     asked += [f"http://example.com/feeds/{number}.rss" for number in range(2, 21)]
     own = os.environ.get("FEED_URL")
@@ -80,7 +80,7 @@ def feeds() -> list[str]:
 
 
 async def produce(reactor: Any, broker: str, queue: Queue) -> None:
-    """Publish all feeds, and something else."""
+    """Publish all feeds, and one message with an unknown action."""
     async with BrokerConnection(broker, reactor=reactor) as connection:
         producer = FeedProducer(connection, queue.exchange)
         for number, feed_url in enumerate(feeds()):
@@ -97,13 +97,15 @@ class Spawned(ProcessProtocol):
         self.ended: Deferred[None] = Deferred()
 
     def processEnded(self, reason: Failure) -> None:
-        """Called when it is over."""
+        """Called by the reactor when the process has ended."""
         fine = reason.check(ProcessDone)
         self.ended.callback(None) if fine else self.ended.errback(reason)
 
 
 def spawn_producer(reactor: Any, name: str) -> Deferred[None]:
-    """Run L{produce} in another process; the broker's URL is in its environment."""
+    """
+    Run L{produce} in another process, which reads the broker's URL from C{DEMO_BROKER}.
+    """
     protocol = Spawned()
     command = [sys.executable, os.path.abspath(__file__), "produce", name]
     descriptors = {0: 0, 1: 1, 2: 2}
@@ -119,10 +121,10 @@ def spawn_producer(reactor: Any, name: str) -> Deferred[None]:
 
 class Tally:
     """
-    What came through.
+    Counts the messages that arrived.
 
-    @ivar midway: fires when half of the feeds have come.
-    @ivar done: fires when all have, and what nobody knows was rejected.
+    @ivar midway: fires when half of the feeds have arrived.
+    @ivar done: fires when all have arrived, and the unknown action was rejected.
     """
 
     def __init__(self, wanted: list[str]) -> None:
@@ -134,7 +136,7 @@ class Tally:
 
     @property
     def missing(self) -> list[str]:
-        """The feeds that have not come."""
+        """The feeds that have not arrived."""
         return [each for each in self.wanted if each not in self.received]
 
     def imported(self, feed_url: str) -> None:
@@ -145,7 +147,7 @@ class Tally:
         self.check()
 
     def failed(self, message: Message, failure: Failure) -> None:
-        """Do what is done by default, and count what is rejected."""
+        """Apply the default policy, and count the messages that it rejects."""
         requeue_once(message, failure)
         if message.redelivered:
             self.rejected += 1
@@ -153,12 +155,12 @@ class Tally:
             self.check()
 
     def check(self) -> None:
-        """Notice the end."""
+        """Fire C{done} if all is done."""
         if not self.missing and self.rejected and not self.done.called:
             self.done.callback(None)
 
     def summary(self) -> str:
-        """What came of it, in one line."""
+        """Return the result in one line."""
         again = len(self.received) - len(set(self.received))
         return (
             f"{len(self.wanted)} feeds asked for, {len(set(self.received))} received, "
@@ -168,7 +170,7 @@ class Tally:
 
 
 class CountedConsumer(FeedConsumer):
-    """The feed example's consumer, counted."""
+    """The consumer of this example, with a tally."""
 
     def __init__(self, channel: Channel, queue: Queue, tally: Tally) -> None:
         super().__init__(channel, queue, on_failure=tally.failed)
@@ -193,7 +195,7 @@ def tell(event: LogEvent) -> None:
 
 async def demo(reactor: Any, broker: str, queue: Queue) -> int:
     """
-    Host the consumer, have feeds produced, and drop the connection midway.
+    Host the consumer, run the producer, and drop the connection midway.
 
     @return: the exit code.
     """
@@ -219,7 +221,11 @@ async def demo(reactor: Any, broker: str, queue: Queue) -> int:
         await Deferred.fromCoroutine(run()).addTimeout(seconds, reactor)
     except Exception as error:
         late = isinstance(error, TimeoutError)
-        print(f"Not over within {seconds:g} s" if late else f"It failed: {error!r}")
+        print(
+            f"The demo did not end within {seconds:g} s"
+            if late
+            else f"The demo failed: {error!r}"
+        )
         print(*(f"Lost: {feed_url}" for feed_url in tally.missing), sep="\n")
     await service.stopService()
     await remove(reactor, broker, queue)
@@ -228,41 +234,43 @@ async def demo(reactor: Any, broker: str, queue: Queue) -> int:
 
 
 async def remove(reactor: Any, broker: str, queue: Queue) -> None:
-    """Leave nothing at the broker; the exchange goes with the queue."""
+    """Delete the queue; the broker then deletes the exchange."""
     try:
         async with BrokerConnection(broker, reactor=reactor) as connection:
             await queue(connection).delete()
     except NotSupported as error:
         print(f"Queue {queue.name!r} stays at the broker: {error}")
     except KombuError:
-        pass  # it goes by itself
+        pass  # the broker deletes the queue by itself
 
 
 def own_queue(name: str, expires: float | None = 60) -> Queue:
     """
-    A queue that is not in anybody's way on a broker that others use, and that
-    goes by itself should the demo be killed.
+    Return a queue with a name of its own, so that it does not disturb other users of
+    the broker.  If the demo is killed, the broker deletes the queue by itself.
     """
     exchange = Exchange(name, type="direct", auto_delete=True)
     return Queue(name, exchange, "importer", expires=expires)
 
 
 async def possible_queue(reactor: Any, broker: str, name: str) -> Queue:
-    """Such a queue as far as the broker can have one."""
+    """
+    Return such a queue, or one that does not expire if the broker has none that do.
+    """
     queue = own_queue(name)
     try:
         async with BrokerConnection(broker, reactor=reactor) as connection:
             await queue(connection).declare()
     except NotSupported as error:
-        print(f"The queue does not go by itself: {error}")
+        print(f"The broker will not delete the queue by itself: {error}")
         return own_queue(name, expires=None)
     except KombuError:
-        pass  # whoever uses it will say so
+        pass  # its users will report the error
     return queue
 
 
 async def main(reactor: Any, *arguments: str) -> None:
-    """Be the demo, or the process of its producer."""
+    """Run the demo, or its producer in a process of its own."""
     broker = os.environ.get("DEMO_BROKER") or "memory://demo"
     if arguments[:1] == ("produce",):
         await produce(reactor, broker, own_queue(arguments[1]))

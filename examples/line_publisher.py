@@ -1,11 +1,11 @@
 """
-A server that publishes each line it receives.
+A server that publishes each line that it receives.
 
-C{python line_publisher.py amqp://guest:guest@localhost// tcp:8007}, and then
+Run C{python line_publisher.py amqp://guest:guest@localhost// tcp:8007}, and then
 C{telnet localhost 8007}.
 
-Clients are read no faster than the broker takes their lines over: while it is
-slow, blocked or away the server reads no more, and TCP makes the clients wait.
+The server reads lines no faster than the broker takes them over.  While the broker is
+slow, blocked or unreachable the server does not read, and TCP makes the clients wait.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LINES = Queue("lines", Exchange("lines", type="fanout"))
 
 
 class LinePublisher(LineReceiver):
-    """Publishes lines, and says what became of each."""
+    """Publishes lines, and tells the client the result of each."""
 
     delimiter = b"\n"
 
@@ -35,21 +35,21 @@ class LinePublisher(LineReceiver):
         self.producer = producer
 
     def connectionMade(self) -> None:
-        """Have this client paused while lines cannot go out."""
+        """Let the producer pause this client while lines cannot be sent."""
         self.producer.registerProducer(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Leave it alone."""
+        """Let the producer forget this client."""
         self.producer.unregisterProducer(self)
 
     def lineReceived(self, line: bytes) -> None:
-        """Publish the line; the next need not wait for it."""
+        """Publish the line; do not wait for the result before the next one."""
         text = line.decode("utf-8", "replace").rstrip("\r")
         publishing = self.producer.publish(text, declare=[LINES])
         publishing.addCallbacks(self.published, self.refused)
 
     def published(self, _: None) -> None:
-        """Tell the client; verdicts may come in another order than lines."""
+        """Tell the client; results may arrive in another order than the lines."""
         self.sendLine(b"published")
 
     def refused(self, failure: Failure) -> None:
@@ -58,7 +58,7 @@ class LinePublisher(LineReceiver):
 
 
 class LinePublisherFactory(Factory):
-    """All clients share one producer, and so one channel."""
+    """Makes protocols that share one producer, and so one channel."""
 
     noisy = False
 

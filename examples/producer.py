@@ -1,7 +1,7 @@
 """
 Asks for feeds to be imported.
 
-Run C{consumer.py} first, which declares the queue, and then, as often as you
+Run C{consumer.py} first, because it declares the queue.  Then run, as often as you
 like, C{python producer.py amqp://guest:guest@localhost// URL-OF-A-FEED ...}
 """
 
@@ -23,12 +23,14 @@ class FeedProducer(Producer):
     routing_key = "importer"
 
     def import_feed(self, feed_url: str) -> Deferred[None]:
-        """Ask for one feed; fires when the broker has taken the message over."""
+        """
+        Ask for one feed; the Deferred fires when the broker has confirmed the message.
+        """
         return self.publish({"action": "import_feed", "feed_url": feed_url})
 
 
 async def main(reactor: IReactorTime, broker: str, *feed_urls: str) -> None:
-    """Publish, wait for the broker's word, and close."""
+    """Publish, wait for the confirms, and close."""
     async with BrokerConnection(broker, reactor=reactor) as connection:
         producer = FeedProducer(connection)
         for feed_url in feed_urls:

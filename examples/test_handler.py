@@ -1,8 +1,8 @@
 """
-How to test a handler of your own: C{trial ./test_handler.py}.
+How to test a handler of your own; run it with C{trial ./test_handler.py}.
 
-There is no broker to start, and nothing to wait for: the test case has a broker
-in memory, and time passes only when the test says so.
+No broker has to be started, and no test waits: the test case has a broker in memory,
+and time passes only when the test advances its clock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ORDERS = Queue("orders", SHOP, "order.*")
 
 
 class OrderConsumer(Consumer):
-    """The code under test: bills each order."""
+    """The code under test: it bills each order."""
 
     queues = ORDERS
 
@@ -26,7 +26,7 @@ class OrderConsumer(Consumer):
         self.invoices = invoices
 
     async def receive(self, order: Any, message: Message) -> None:
-        """Publish an invoice; the order is done when the broker has that."""
+        """Publish an invoice, and ack the order when the invoice is confirmed."""
         if order["quantity"] <= 0:
             raise ValueError(f"order {order['id']} has no quantity")
         total = order["quantity"] * order["price"]
@@ -35,7 +35,7 @@ class OrderConsumer(Consumer):
 
 
 class OrderConsumerTests(BrokerTestCase):
-    """What becomes of orders."""
+    """Orders are billed, also after a failure or a lost connection."""
 
     def setUp(self) -> None:
         """Start the consumer, as the program would."""
@@ -53,14 +53,16 @@ class OrderConsumerTests(BrokerTestCase):
         self.assertEqual(self.broker.waiting_in("orders"), 0)
 
     def test_refused(self) -> None:
-        """An order that cannot be billed is tried twice, and logged each time."""
+        """An order that cannot be billed is tried twice, and each failure is logged."""
         self.shop.publish({"id": 8, "quantity": 0, "price": 20})
         self.flush()
         self.assertEqual(self.broker.published_to("shop", "invoice"), [])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_lost_connection(self) -> None:
-        """Orders that come while the connection is lost are billed afterwards."""
+        """
+        An order that is published while the connection is lost is billed afterwards.
+        """
         self.broker.drop()
         self.shop.publish({"id": 9, "quantity": 1, "price": 5})
         self.flush()

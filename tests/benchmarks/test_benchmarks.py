@@ -95,10 +95,10 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(
             rows,
             [
-                ["publish: CPU by that of pika, Twisted", "≤ 1.2", "1.00", "met"],
-                ["confirm: CPU by that of pika, Twisted", "≤ 1", "1.00", "met"],
-                ["consume: CPU by that of pika, Twisted", "≤ 0.5", "1.00", "missed"],
-                ["confirm: rate by that of pika, Twisted", "≥ 0.9", "0.80", "missed"],
+                ["publish: CPU ratio to pika, Twisted", "≤ 1.2", "1.00", "met"],
+                ["confirm: CPU ratio to pika, Twisted", "≤ 1", "1.00", "met"],
+                ["consume: CPU ratio to pika, Twisted", "≤ 0.5", "1.00", "missed"],
+                ["confirm: rate ratio to pika, Twisted", "≥ 0.9", "0.80", "missed"],
             ],
         )
 

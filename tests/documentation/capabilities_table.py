@@ -22,7 +22,7 @@ def table() -> str:
     reasons: dict[str, int] = {}
     parts = [
         _rows("operation", Capability, reasons),
-        "Finer than operations, where brokers differ:",
+        "Beyond operations, brokers differ in these points:",
         _rows("what", Nature, reasons),
         "\n".join(_footnotes(reasons)),
     ]

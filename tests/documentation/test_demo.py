@@ -26,7 +26,7 @@ class DemoTests(DemoCase):
         done = self.run_demo(DEMO_SECONDS="0.8")  # asking takes longer
         lines = done.stdout.splitlines()
         self.assertEqual(done.returncode, 1)
-        self.assertIn("Not over within 0.8 s", lines)
+        self.assertIn("The demo did not end within 0.8 s", lines)
         self.assertIn("Lost: http://example.com/feeds/20.rss", lines)
         self.assertNotIn("Lost: http://cnn.com/rss/edition.rss", lines)
         self.assertRegex(lines[-1], r"^20 feeds asked for, \d+ received, [1-9]\d* lost")
