@@ -1,12 +1,12 @@
 """
-Run the test suite in lanes: processes side by side, each with brokers of its own.
+Run the test suite in lanes: parallel processes, each with brokers of its own.
 
-C{python -m tests.run_lanes [NAME …]}.  Without a name it runs all lanes.  A name is
-C{unit} (the tests that need no broker), C{brokers}, or what trial takes, such as
-C{tests.core.test_reconnector}; tests named so run in one process.
+The command is C{python -m tests.run_lanes [NAME …]}.  Without a name it runs all lanes.
+A name is C{unit} (the tests that need no broker), C{brokers}, or a name that trial
+accepts, such as C{tests.core.test_reconnector}; such tests run in one process.
 
-Each lane writes to a file of its own, which is printed when the lane has ended.  The
-last line counts the tests of all lanes.
+Each lane writes to its own file, which is printed when the lane has ended.  The last
+line has the counts of all lanes.
 """
 
 from __future__ import annotations
@@ -81,13 +81,18 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.test_scenarios",
     ),
 }
-"""What each lane runs; together they are all tests but C{tests.further_brokers}."""
+"""
+The tests that each lane runs; together they are all tests except
+C{tests.further_brokers}.
+"""
 
 GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "unit": ["unit", "processes"],
     "brokers": ["amqp", "stomp-rabbitmq", "activemq"],
 }
-"""The lanes that have a name together."""
+"""
+Names for several lanes together.
+"""
 
 
 @attrs.define
@@ -95,8 +100,8 @@ class Lane:
     """
     One process that runs tests.
 
-    @ivar name: of the lane.
-    @ivar folder: where its output, its report and its temporary files are.
+    @ivar name: the name of the lane.
+    @ivar folder: the folder of its output, its report and its temporary files.
     """
 
     name: str
@@ -104,7 +109,7 @@ class Lane:
     _process: subprocess.Popen[bytes] = attrs.field(init=False)
 
     def start(self, tests: Sequence[str]) -> None:
-        """Start it."""
+        """Start the process."""
         self.folder.mkdir()
         number = list(LANES).index(self.name)
         with self.output.open("wb") as output:
@@ -123,7 +128,7 @@ class Lane:
 
     @property
     def output(self) -> Path:
-        """What it printed."""
+        """The file with the output of the process."""
         return self.folder / "output"
 
     @property
@@ -132,7 +137,7 @@ class Lane:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the process has not ended yet."""
         return self._process.poll() is None
 
     def report(self) -> Report:
@@ -143,14 +148,14 @@ class Lane:
         return Report(failures={reason: [f"lane {self.name}"]}, failed=1)
 
     def stop(self) -> None:
-        """Kill it if it still runs; its brokers end with it."""
+        """Kill the process if it still runs; its brokers end with it."""
         if self.is_running:
             self._process.kill()
             self._process.wait()
 
 
 def run_lanes(names: Sequence[str], folder: Path) -> Report:
-    """Run these lanes side by side, and return what they reported together."""
+    """Run these lanes in parallel, and return their reports as one."""
     lanes = [Lane(name, folder / name) for name in names]
     report = Report()
     began = time.monotonic()
@@ -179,11 +184,11 @@ def _print_output(lane: Lane, seconds: float) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is named, report, and return the exit code."""
+    """Run the named tests, report, and return the exit code."""
     if len(arguments) > 1 or (arguments and arguments[0] not in GROUPS):
         return subprocess.call([sys.executable, "-m", "tests.run_trial", *arguments])
     lanes = GROUPS[arguments[0]] if arguments else list(LANES)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which stops the lanes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops the lanes, too
     with tempfile.TemporaryDirectory(prefix="txkombu-tests-") as folder:
         report = run_lanes(lanes, Path(folder))
     print("\n=== all\n")

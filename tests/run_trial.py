@@ -1,10 +1,10 @@
 """
-Trial with three rules more: a warning is an error, an error of a Deferred that
-nobody handled fails the run, and with C{CI=true} a skipped test fails it too.
+Run trial with three more rules: a warning is an error; an error of a Deferred that
+nobody handled fails the run; with C{CI=true} a skipped test fails it.
 
-C{python -m tests.run_trial tests}; the last line says how many passed, failed
-and were skipped.  C{TXKOMBU_TEST_REPORT} names a file to write that to, too, and
-C{TXKOMBU_TEST_FOLDER} where the tests run, instead of C{_trial_temp}.
+The command is C{python -m tests.run_trial tests}.  The last line says how many tests
+passed, failed and were skipped.  C{TXKOMBU_TEST_REPORT} names a file for the report.
+C{TXKOMBU_TEST_FOLDER} is the folder in which tests run, instead of C{_trial_temp}.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from twisted.trial.runner import TestLoader, TrialRunner
 from zope.interface import implementer
 
 ALLOWED: tuple[tuple[str, type[Warning]], ...] = (
-    # pamqp says so of each such class that is made, and a test makes them all.
+    # pamqp warns for each object of such a class, and a test makes one of each.
     ("This command is deprecated in AMQP 0-9-1$", DeprecationWarning),
-    # Twisted's own reactor for tests lacks the interface, in 24.7 at least.
+    # Twisted's own reactor for tests lacks the interface, at least in 24.7.
     (
         r"Passing HostnameEndpoint a reactor that does not provide "
         r"IReactorPluggableNameResolver \(twisted\.internet\.testing\.",
@@ -36,18 +36,20 @@ ALLOWED: tuple[tuple[str, type[Warning]], ...] = (
     ),
 )
 """
-Warnings of dependencies that we cannot mend: a pattern for the beginning of
-the text, and the category.
+Warnings of dependencies that we cannot fix: a pattern for the beginning of the text,
+and the category.
 """
 
 REASON = 3000
-"""Characters of a failure's reason that are shown again at the end."""
+"""
+Characters of a failure's reason that are repeated at the end.
+"""
 
 
 @implementer(ILogObserver)
 class Unhandled:
     """
-    Counts the errors of Deferreds that nobody handled.
+    Records the errors of Deferreds that nobody handled.
 
     @ivar seen: the text of each.
     """
@@ -56,7 +58,7 @@ class Unhandled:
         self.seen: list[str] = []
 
     def __call__(self, event: LogEvent) -> None:
-        """Look at an event of the log."""
+        """Check an event of the log."""
         text = formatEvent(event)
         if "Unhandled error in Deferred" in text:
             failure = event.get("log_failure")
@@ -66,7 +68,7 @@ class Unhandled:
 
 
 def strict_warnings() -> None:
-    """Make errors of all warnings but those allowed."""
+    """Turn all warnings except the allowed ones into errors."""
     warnings.resetwarnings()
     warnings.simplefilter("error")
     for text, category in ALLOWED:
@@ -75,8 +77,9 @@ def strict_warnings() -> None:
 
 class Reporter(TreeReporter):
     """
-    Trial's tree, which also remembers what succeeded: a test that leaves a
-    warning behind is reported as an error and then as a success.
+    Trial's tree reporter, which also remembers the tests that succeeded.
+
+    Trial reports a test that leaves a warning behind as an error and as a success.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -89,7 +92,7 @@ class Reporter(TreeReporter):
 
 
 def run(names: list[str]) -> Any:
-    """Run the tests of these modules, and give trial's result."""
+    """Run the tests of these modules, and return trial's result."""
     suite = TestLoader().loadByNames(names, recurse=True)
     folder = os.environ.get("TXKOMBU_TEST_FOLDER", "_trial_temp")
     return TrialRunner(Reporter, workingDirectory=folder).run(suite)
@@ -98,12 +101,12 @@ def run(names: list[str]) -> Any:
 @attrs.frozen
 class Report:
     """
-    What a run came to.
+    The result of a run.
 
     @ivar passed: how many tests passed.
-    @ivar failed: how many failed; one with several errors counts once.
-    @ivar skips: the reasons to skip, and how many tests each stopped.
-    @ivar failures: the reasons to fail, and the tests that have each.
+    @ivar failed: how many tests failed; one with several errors counts once.
+    @ivar skips: how many tests were skipped, by reason.
+    @ivar failures: the tests that failed, by reason.
     @ivar unhandled: the errors of Deferreds that nobody handled.
     """
 
@@ -131,11 +134,11 @@ class Report:
 
     @classmethod
     def load(cls, path: Path) -> Report:
-        """Read what L{save} wrote."""
+        """Read a report that L{save} wrote."""
         return cls(**json.loads(path.read_text()))
 
     def save(self, path: Path) -> None:
-        """Write it to a file, in one step."""
+        """Write the report to a file, in one step."""
         part = path.with_suffix(".part")
         part.write_text(json.dumps(attrs.asdict(self)))
         part.rename(path)
@@ -172,7 +175,7 @@ class Report:
 
 
 def main(names: list[str]) -> int:
-    """Run, report, and return the exit code."""
+    """Run the tests, report, and return the exit code."""
     strict_warnings()
     unhandled = Unhandled()
     globalLogPublisher.addObserver(unhandled)

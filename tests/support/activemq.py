@@ -1,8 +1,8 @@
 """
 The ActiveMQ Classic of the test suite, from Debian's package.
 
-Each is started once per run, when first asked for, from a configuration of our
-own: STOMP alone, with and without TLS, and a store on disk.
+Each is started once per run, when a test first asks for it.  Its configuration has only
+STOMP, with and without TLS, and a store on disk.
 """
 
 from __future__ import annotations
@@ -29,12 +29,18 @@ from tests.support.broker_process import (
 from tests.support.certificates import Authority
 
 USER = "guest"
-"""May do everything; this is its password, too."""
+"""
+This user may do everything; the name is also the password.
+"""
 STRANGER = "stranger"
-"""May log in, with this as its password, and nothing more."""
+"""
+This user may only log in; the name is also the password.
+"""
 
 READER = "reader"
-"""May consume, with this as its password, and not send."""
+"""
+This user may consume, but not send; the name is also the password.
+"""
 
 _LIBRARIES = Path("/usr/share/activemq/lib")
 _STORE_PASSWORD = "of the tests"
@@ -99,11 +105,11 @@ log4j.appender.out.layout.ConversionPattern=%d %p %c{1} %m%n
 
 class ActiveMQ(Node):
     """
-    An ActiveMQ that speaks STOMP.
+    An ActiveMQ that listens for STOMP.
 
-    @ivar stomp_port: where it speaks STOMP.
-    @ivar tls_port: where it speaks STOMP over TLS.
-    @ivar authority: what signed its certificate.
+    @ivar stomp_port: its port for STOMP.
+    @ivar tls_port: its port for STOMP over TLS.
+    @ivar authority: the authority that signed its certificate.
     """
 
     product = "ActiveMQ"
@@ -117,18 +123,20 @@ class ActiveMQ(Node):
 
     @property
     def stomp_url(self) -> str:
-        """Where clients connect."""
+        """The URL that clients connect to."""
         return f"stomp://{USER}:{USER}@{HOST}:{self.stomp_port}"
 
     @property
     def tls_url(self) -> str:
-        """Where clients connect by TLS; its certificate is for this host."""
+        """
+        The URL that clients connect to over TLS; its certificate is for this host.
+        """
         ca = self.authority.cacertfile
         place = f"{USER}:{USER}@{TLS_HOST}:{self.tls_port}"
         return f"stomp+ssl://{place}?cacertfile={ca}"
 
     def ports(self) -> tuple[int, ...]:
-        """Where it listens once it is up."""
+        """Return the ports on which it listens once it runs."""
         return (self.stomp_port, self.tls_port)
 
     def _write_files(self) -> None:
@@ -152,7 +160,7 @@ class ActiveMQ(Node):
         return self._spawn(
             "java",
             "-Xmx512m",
-            # It is up sooner, and leaves the other core to the tests.
+            # It starts faster so, and leaves the other core to the tests.
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:-UsePerfData",
@@ -167,7 +175,7 @@ class ActiveMQ(Node):
 
 
 def _key_store(pem: bytes) -> bytes:
-    """A certificate and its key in the form that Java reads."""
+    """Write a certificate and its key in the form that Java reads."""
     begin = pem.index(b"-----BEGIN PRIVATE KEY")
     key = serialization.load_pem_private_key(pem[begin:], None)
     certificate = x509.load_pem_x509_certificate(pem[:begin])
@@ -186,7 +194,7 @@ _nodes = Nodes()
 
 def activemq() -> ActiveMQ:
     """
-    The ActiveMQ of this run, started if it is not running yet.
+    Return the ActiveMQ of this run; start it if it does not run yet.
 
     @raise SkipTest: it is not installed, and this is not CI.
     @raise BrokerFailed: it does not start.
@@ -195,7 +203,9 @@ def activemq() -> ActiveMQ:
 
 
 def fragile_activemq() -> ActiveMQ:
-    """Another one, which tests may kill or freeze; otherwise as L{activemq}."""
+    """
+    Return another ActiveMQ, which tests may kill or freeze; otherwise as L{activemq}.
+    """
     return revived(_require("fragile"))
 
 

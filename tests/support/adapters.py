@@ -1,6 +1,6 @@
 """
-The transports that adapt another library, and the cases of the native one that
-they have to pass, too.
+The transports that adapt another library, and how to run the native transport's test
+cases on them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from txkombu.transport.amqp.transport import AmqpTransportBase
 @attrs.frozen
 class Adapter:
     """
-    One transport that adapts another library.
+    A transport that adapts another library.
 
-    @ivar scheme: of its URLs; with an C{s} for TLS.
-    @ivar transport: what connects.
-    @ivar words: what the native transport says, and what this one does, both
-        as regular expressions.
-    @ivar unheard: ways to break the protocol, by the names that
-        C{test_amqp_hostile} gives them, which do no harm here.
+    @ivar scheme: the scheme of its URLs; with an C{s} for TLS.
+    @ivar transport: the class of the transport.
+    @ivar words: error texts of the native transport, and the corresponding ones of this
+        transport, as regular expressions.
+    @ivar unheard: ways to break the protocol, by the names that C{test_amqp_hostile}
+        gives them, that do no harm on this transport.
     """
 
     scheme: str
@@ -37,20 +37,20 @@ class Adapter:
 
     @property
     def session(self) -> type[AmqpSession]:
-        """What its sessions are."""
+        """The class of its sessions."""
         return self.transport.session
 
     @property
     def peer(self) -> type[amqp_peer.Peer]:
-        """What talks to one of its sessions."""
+        """The class of the peer that talks to one of its sessions."""
         return type("Peer", (amqp_peer.Peer,), {"kind": self.session})
 
     def through(self, url: str) -> str:
-        """The URL of the same broker by way of this transport."""
+        """Return the URL of the same broker with this transport's scheme."""
         return url.replace("amqp", self.scheme, 1)
 
     def connection(self, host: Any, **options: Any) -> BrokerConnection:
-        """Make a connection, but by this transport."""
+        """Make a connection that uses this transport."""
         if isinstance(host, str):
             host = self.through(host)
         else:
@@ -62,10 +62,10 @@ class Adapter:
 
 class Borrowed:
     """
-    Has a case of the native transport run on another.
+    Runs a test case of the native transport on another transport.
 
-    @cvar adapter: which.
-    @cvar module: where that case is.
+    @cvar adapter: the other transport.
+    @cvar module: the module of the test case.
     """
 
     adapter: Adapter
@@ -86,19 +86,20 @@ class Borrowed:
                 known = getattr(self.module, ways)
                 left = {way: known[way] for way in known.keys() - adapter.unheard}
                 case.patch(self.module, ways, left)
-        super().setUp()  # type: ignore[misc]  # the case's
+        super().setUp()  # type: ignore[misc]  # a method of the case
 
     def assertRegex(self, text: str, pattern: str, msg: object = None) -> None:
-        """What it cannot read it says in words of its own."""
+        """Expect the transport's own words where it has some."""
         expected = self.adapter.words.get(pattern, pattern)
-        super().assertRegex(text, expected, msg)  # type: ignore[misc]  # the case's
+        super().assertRegex(text, expected, msg)  # type: ignore[misc]  # a method of the case
 
 
 def borrowed(
     adapter: Adapter, module: str, cases: Mapping[ModuleType, tuple[str, ...]]
 ) -> dict[str, type]:
     """
-    The cases of the native transport on another; to be put among a module's names.
+    Return the native transport's cases for another transport, to be added to a module's
+    names.
 
     @param module: the name of that module.
     @param cases: the names of the test cases to run, by the module they are in.

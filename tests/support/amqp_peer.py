@@ -1,5 +1,5 @@
 """
-A broker's end of an AMQP connection, by hand: frames as pamqp writes them.
+A broker's end of an AMQP connection, driven by a test: frames as pamqp writes them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ START = Connection.Start(
 
 class Wire(StringTransport):
     """
-    A transport that notes how it is used.
+    A transport that records how it is used.
 
     @ivar reading: whether the protocol wants to read.
     """
@@ -60,13 +60,13 @@ class Wire(StringTransport):
 
 class Peer:
     """
-    Talks to one session.
+    Talks to one session, as its broker.
 
-    @cvar kind: what kind of session it talks to.
+    @cvar kind: the class of the session.
     @ivar session: the session under test.
     @ivar wire: its transport.
     @ivar clock: its clock.
-    @ivar journal: what its listeners were told.
+    @ivar journal: the calls that its listeners got.
     """
 
     kind: type[AmqpSession] = NativeSession
@@ -88,7 +88,7 @@ class Peer:
         self._parser.frame_max = 0
 
     def connect(self) -> None:
-        """Begin, and take the protocol header."""
+        """Connect, and read the protocol header."""
         self.session.makeConnection(self.wire)
         assert self.wire.value() == PROTOCOL_HEADER
         self.wire.clear()
@@ -116,7 +116,7 @@ class Peer:
         self.session.dataReceived(b"".join(marshal(each, channel) for each in frames))
 
     def send_content(self, channel: int, method: Any, content: bytes = b"") -> None:
-        """Send a method and the content that goes with it."""
+        """Send a method and its content."""
         properties = Basic.Properties(message_id="m")
         parts = [method, header.ContentHeader(0, len(content), properties)]
         if content:
@@ -128,13 +128,15 @@ class Peer:
         self.send_content(channel, Basic.Deliver(consumer, tag, False, "", "key"), b"b")
 
     def frames(self) -> list[tuple[int, int, bytes]]:
-        """What was sent since the last time."""
+        """Return the frames that were sent since the last call."""
         found = list(self._parser.feed(self.wire.value()))
         self.wire.clear()
         return found
 
     def taken(self) -> list[tuple[int, Any]]:
-        """The methods that were sent since the last time, with their channels."""
+        """
+        Return the methods that were sent since the last call, with their channels.
+        """
         return [
             (channel, decode_method(payload))
             for kind, channel, payload in self.frames()
@@ -142,15 +144,15 @@ class Peer:
         ]
 
     def names(self) -> list[str]:
-        """The names of the methods that were sent since the last time."""
+        """Return the names of the methods that were sent since the last call."""
         return [method.name for _, method in self.taken()]
 
     def lose(self) -> None:
-        """The connection goes away."""
+        """Lose the connection."""
         self.session.connectionLost(Failure(ConnectionLost()))
 
     def finish(self) -> None:
-        """The socket has closed, as was asked."""
+        """Close the socket, as the session asked."""
         self.session.connectionLost(Failure(ConnectionDone()))
 
 
@@ -174,10 +176,12 @@ _REPLIES: dict[type[Any], Callable[[Any], Any]] = {
     Basic.Recover: lambda asked: Basic.RecoverOk(),
     Basic.Get: lambda asked: Basic.GetEmpty(),
 }
-"""How a broker answers; what is not here has no reply."""
+"""
+A broker's replies; a method that is not listed has no reply.
+"""
 
 
 def reply_to(asked: Any) -> Any:
-    """The reply to a method, if it has one."""
+    """Return the reply to a method, or None if it has none."""
     made = _REPLIES.get(type(asked))
     return None if made is None else made(asked)

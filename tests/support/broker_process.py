@@ -1,8 +1,8 @@
 """
 One process of a broker, as the tests run it.
 
-It listens on free ports of the loopback interface, keeps its data in a
-temporary folder, and ends with the process that started it, however that ends.
+It listens on free ports of the loopback interface, keeps its data in a temporary
+folder, and ends with the process that started it, in whatever way that ends.
 """
 
 from __future__ import annotations
@@ -25,19 +25,23 @@ from tests.support.processes import Guard
 
 HOST = "127.0.0.1"
 TLS_HOST = "localhost"
-"""The host that a broker's certificate is for."""
+"""
+The host that a broker's certificate is for.
+"""
 
 _BOOT_SECONDS = 240.0
 _PORTS = range(20_000, 32_768)
-"""Ports that Linux gives to nobody who does not ask for them."""
+"""
+Ports that Linux gives only to programs that ask for them by number.
+"""
 
 
 def _own_ports() -> Sequence[int]:
     """
     Return the ports that this run may use.
 
-    Runs side by side have a part each, told by C{TXKOMBU_TEST_LANE} as
-    C{number/count}: a broker binds its ports some time after they were chosen.
+    C{TXKOMBU_TEST_LANE}, as C{number/count}, gives each of several parallel runs its
+    own ports, because a broker binds its ports some time after they were chosen.
     """
     number, _, count = os.environ.get("TXKOMBU_TEST_LANE", "0/1").partition("/")
     return _PORTS[int(number) :: int(count)]
@@ -48,7 +52,9 @@ class BrokerFailed(Exception):
 
 
 def _is_stopped(thread: Path) -> bool:
-    """Whether a thread, as a folder of C{/proc}, is stopped, or has ended."""
+    """
+    Return whether a thread, given as its folder in C{/proc}, is stopped or has ended.
+    """
     try:
         status = (thread / "stat").read_text("ascii", "replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -58,8 +64,10 @@ def _is_stopped(thread: Path) -> bool:
 
 def free_ports(count: int) -> list[int]:
     """
-    Find ports of the loopback interface on which nothing listens, and on which
-    nothing will: a broker that is started again has those it had.
+    Find free ports of the loopback interface.
+
+    Nothing else will listen on them either, so a broker that is started again can use
+    its ports again.
     """
     found: list[int] = []
     while len(found) < count:
@@ -90,14 +98,15 @@ class Child:
     """
     A process that does not outlive this one.
 
-    @ivar pid: its number.
+    @ivar pid: its process id.
     """
 
     def __init__(
         self, command: Sequence[str], folder: Path, environment: Mapping[str, str]
     ) -> None:
         """
-        @param folder: where it runs, and what it prints goes; goes with us, too.
+        @param folder: its working directory, which also gets its output; it is deleted
+            when this process ends.
         """
         with (folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
@@ -114,11 +123,11 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is there, frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process.poll() is None
 
     def end(self) -> None:
-        """Kill it, and wait for its end."""
+        """Kill the process, and wait until it has ended."""
         self._process.kill()
         self._process.wait()
         self._guard.leave()
@@ -126,10 +135,10 @@ class Child:
 
 class Node(ABC):
     """
-    A broker's process, which may be killed, frozen and started again.
+    A broker's process, which tests may kill, freeze and start again.
 
-    @ivar folder: its files; gone when it stops.
-    @ivar pid: the process of the node.
+    @ivar folder: its files; L{stop} deletes them.
+    @ivar pid: the process id of the node.
     """
 
     product: ClassVar[str]
@@ -142,11 +151,11 @@ class Node(ABC):
 
     @abstractmethod
     def ports(self) -> tuple[int, ...]:
-        """Where it listens once it is up."""
+        """Return the ports on which the node listens once it runs."""
 
     @abstractmethod
     def _launch(self) -> Child:
-        """Start its process."""
+        """Start the process."""
 
     @property
     def pid(self) -> int:
@@ -155,15 +164,14 @@ class Node(ABC):
 
     @property
     def is_running(self) -> bool:
-        """Whether its process is there, frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and self._process.is_running
 
     def start(self) -> None:
         """
-        Start the node, again if it has ended, and wait until it takes
-        connections, which blocks.
+        Start the node, again if it has ended; block until it accepts connections.
 
-        @raise BrokerFailed: it does not.
+        @raise BrokerFailed: it does not start.
         """
         self.kill()
         process = self._process = self._launch()
@@ -179,7 +187,7 @@ class Node(ABC):
             time.sleep(0.1)
 
     def failure(self, what: str) -> BrokerFailed:
-        """An error with the tail of the log."""
+        """Return an error with the tail of the log."""
         return BrokerFailed(f"{self.product} {what}; its log ends:\n{self.tail()}")
 
     def _spawn(self, *command: str) -> Child:
@@ -189,7 +197,7 @@ class Node(ABC):
         return (self.folder / "output",)
 
     def tail(self) -> str:
-        """The end of its log."""
+        """Return the tail of the log."""
         texts = [
             path.read_text("utf-8", "replace") for path in self._logs() if path.exists()
         ]
@@ -202,19 +210,20 @@ class Node(ABC):
 
     def freeze(self) -> None:
         """
-        Stop the node's process, which blocks until each of its threads has
-        stopped: it keeps its sockets, and does nothing.
+        Stop the node's process, and block until each of its threads has stopped.
+
+        A frozen node keeps its sockets, and does nothing.
         """
         os.kill(self.pid, signal.SIGSTOP)
         while not all(map(_is_stopped, Path(f"/proc/{self.pid}/task").iterdir())):
             time.sleep(0.001)
 
     def thaw(self) -> None:
-        """Let the node go on."""
+        """Let a frozen node continue."""
         os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """Kill what was started; nothing it kept is of use to anyone."""
+        """Kill the node, and delete its files."""
         atexit.unregister(self.stop)
         self.kill()
         self._process = None
@@ -225,23 +234,23 @@ _N = TypeVar("_N", bound=Node)
 
 
 class Nodes:
-    """The nodes of this run by name, each made by whoever asks first."""
+    """The nodes of this run by name; the first test that needs a node makes it."""
 
     def __init__(self) -> None:
         self._known: dict[str, Node | BrokerFailed] = {}
 
     def once(self, which: str, make: Callable[[], _N]) -> _N:
         """
-        The node of that name, made and started by whoever asks first.
+        Return the node of that name; make and start it at the first call.
 
-        @raise BrokerFailed: it does not start, or did not.
+        @raise BrokerFailed: it does not start, or did not at an earlier call.
         """
         known = self._known.get(which)
         if known is None:
             known = self._known[which] = _started(make)
         if isinstance(known, BrokerFailed):
             raise known
-        return known  # type: ignore[return-value]  # as it was made
+        return known  # type: ignore[return-value]  # what make returned
 
 
 def _started(make: Callable[[], Node]) -> Node | BrokerFailed:
@@ -255,7 +264,7 @@ def _started(make: Callable[[], Node]) -> Node | BrokerFailed:
 
 def alive(node: _N) -> _N:
     """
-    The node, which no test kills.
+    Return a node that no test kills.
 
     @raise BrokerFailed: it has ended by itself.
     """
@@ -265,7 +274,7 @@ def alive(node: _N) -> _N:
 
 
 def revived(node: _N) -> _N:
-    """The node, started again if a test killed it."""
+    """Return a node; start it again if a test killed it."""
     if not node.is_running:
         node.start()
     return node
@@ -273,9 +282,9 @@ def revived(node: _N) -> _N:
 
 def missing(package: str) -> NoReturn:
     """
-    Say that a package of Debian's is not installed.
+    Report that a Debian package is not installed.
 
-    @raise SkipTest: always, but in CI.
+    @raise SkipTest: outside CI.
     @raise BrokerFailed: in CI.
     """
     reason = f"{package} is not installed: apt-get install {package}"

@@ -1,5 +1,5 @@
 """
-Certificates for tests: an authority, and what it signed.
+Certificates for tests: an authority, and the certificates that it signs.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Authority:
         """
         Make a certificate for a host name.
 
-        @param names: what L{alternative_names} made, instead of the host alone;
-            C{b""} for none.
-        @param days: from when to when it is valid, counted from now.
+        @param names: the result of L{alternative_names}, instead of the host alone;
+            C{b""} for no names.
+        @param days: the first and the last day of its validity, counted from now.
         @param password: the passphrase of its key.
-        @param file: the name of the file, if not that of the host.
-        @return: a file with it and its key.
+        @param file: the name of the file; default is the host's.
+        @return: a file with the certificate and its key.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(host), self._name, key.public_key(), days)

@@ -1,5 +1,5 @@
 """
-Closing sooner than in life, for tests of what a broker never answers.
+Shorter waits at close, for tests with a broker that never answers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def shorten_closing(case: Any, seconds: float = 0.5) -> None:
-    """Have every answer that something that closes waits for waited for so long."""
+    """Make everything that closes wait for each answer only so many seconds."""
     for transport in ("amqp.native", "stomp"):
         import_module(f"txkombu.transport.{transport}")
     for name, module in list(sys.modules.items()):

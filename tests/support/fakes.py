@@ -1,8 +1,8 @@
 """
-A transport, its sessions and their channels that do what a test tells them to.
+A fake transport with its sessions and channels, driven by a test.
 
-Nothing here talks to anything: each records what it was asked, and a test
-answers by firing the Deferred that it handed out.
+They talk to nothing: each records the calls that it gets, and the test answers by
+firing the Deferreds that the calls returned.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from txkombu.url import Parameters
 
 class Call:
     """
-    One thing that was asked for.
+    One recorded call.
 
     @ivar name: the method.
     @ivar arguments: its arguments, by position.
-    @ivar reply: what the caller got.
+    @ivar reply: the Deferred that the caller got.
     @ivar cancelled: whether the caller cancelled it.
     """
 
@@ -52,11 +52,11 @@ class Call:
         self.cancelled = True
 
     def succeed(self, result: Any = None) -> None:
-        """Answer it."""
+        """Answer the call."""
         self.reply.callback(result)
 
     def fail(self, error: Exception) -> None:
-        """Refuse it."""
+        """Refuse the call."""
         self.reply.errback(error)
 
     def __repr__(self) -> str:
@@ -65,9 +65,11 @@ class Call:
 
 class Recorder:
     """
-    @ivar calls: everything that was asked for, in order.
-    @ivar answers: what is answered at once, by the method's name: a result, an
-        Exception, or a function of the arguments that gives or raises one.
+    Records calls, and answers some of them.
+
+    @ivar calls: all calls, in order.
+    @ivar answers: the answers that are given at once, by the method's name: a result,
+        an Exception, or a function of the arguments that returns or raises one.
     """
 
     def __init__(self) -> None:
@@ -75,19 +77,19 @@ class Recorder:
         self.answers: dict[str, Any] = {}
 
     def called(self, name: str) -> list[Call]:
-        """What was asked for by that name, in order."""
+        """Return the calls of that method, in order."""
         return [call for call in self.calls if call.name == name]
 
     def names(self) -> list[str]:
-        """The names of everything that was asked for, in order."""
+        """Return the names of all called methods, in order."""
         return [call.name for call in self.calls]
 
     def outstanding(self) -> Iterator[Call]:
-        """What is not answered yet."""
+        """Return the calls that are not answered yet."""
         return (call for call in list(self.calls) if not call.reply.called)
 
     def begin(self, name: str, *arguments: Any) -> Deferred[Any]:
-        """Record a call, and answer it if the test said how."""
+        """Record a call, and answer it if C{answers} has an answer."""
         call = Call(name, *arguments)
         self.calls.append(call)
         if name in self.answers:
@@ -103,11 +105,11 @@ class Recorder:
 @implementer(ISessionChannel)
 class FakeChannel(Recorder):
     """
-    A session channel.
+    A fake session channel.
 
-    @ivar dead: whether it is over.
+    @ivar dead: whether it has ended.
     @ivar settled: each ack, nack and reject as (method, tag, ...).
-    @ivar flushes: who waits for settlements to be handed to the socket.
+    @ivar flushes: the Deferreds that L{flush} returned.
     @ivar paused: whether deliveries are paused.
     """
 
@@ -120,7 +122,7 @@ class FakeChannel(Recorder):
         self.paused = False
 
     def prompt(self) -> FakeChannel:
-        """Answer everything at once and well, but for publishes; return self."""
+        """Answer every call but publishes at once, with success; return self."""
         self.answers.update(
             dict.fromkeys(
                 (
@@ -150,7 +152,7 @@ class FakeChannel(Recorder):
         return self.begin(name, *arguments)
 
     def die(self, error: Exception | None = None) -> None:
-        """End everything outstanding, and tell the owner."""
+        """Fail everything outstanding, and tell the listener."""
         error = error or SessionLost("the session was lost")
         self.dead = True
         if self.listener is not None:
@@ -251,7 +253,7 @@ class FakeChannel(Recorder):
 
     @property
     def bodies(self) -> list[bytes]:
-        """The bodies that were published, in order."""
+        """The published bodies, in order."""
         return [call.arguments[0] for call in self.called("basic_publish")]
 
     def basic_consume(
@@ -331,9 +333,9 @@ class FakeChannel(Recorder):
 @implementer(ISession)
 class FakeSession(Recorder):
     """
-    A session.
+    A fake session.
 
-    @ivar channels: those it opened, in order.
+    @ivar channels: the channels that it opened, in order.
     @ivar prompt: whether its channels answer at once.
     @ivar aborted: whether it was aborted.
     """
@@ -377,7 +379,7 @@ class Attempt(Call):
     """
     One attempt to connect.
 
-    @ivar listener: who wants to hear of the session.
+    @ivar listener: the listener of the session.
     """
 
     def __init__(
@@ -397,9 +399,9 @@ class Attempt(Call):
 @implementer(IBrokerTransport)
 class FakeTransport:
     """
-    A transport.
+    A fake transport.
 
-    @ivar attempts: all that were made, in order.
+    @ivar attempts: all attempts to connect, in order.
     """
 
     def __init__(self) -> None:
@@ -419,7 +421,7 @@ class FakeTransport:
 
 @implementer(ISessionListener)
 class FakeSessionListener(Recorder):
-    """Notes what a session says."""
+    """Records what a session tells its listener."""
 
     def session_lost(self, reason: Exception) -> None:
         self.begin("session_lost", reason)
@@ -439,7 +441,7 @@ class FakeSessionListener(Recorder):
 
 @implementer(ISessionChannelListener)
 class FakeChannelListener(Recorder):
-    """Notes what a session channel says."""
+    """Records what a session channel tells its listener."""
 
     def channel_lost(self, error: Exception) -> None:
         self.begin("channel_lost", error)
@@ -458,7 +460,7 @@ def delivery(
     exchange: str = "media",
     routing_key: str = "video",
 ) -> Delivery:
-    """Make a delivery; its body is plain text if no properties are given."""
+    """Return a delivery; its body is plain text if no properties are given."""
     if properties is None:
         properties = {"content_type": "text/plain", "content_encoding": "utf-8"}
     return Delivery(

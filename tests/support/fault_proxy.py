@@ -1,6 +1,6 @@
 """
-A network with faults, between a client and a broker: a proxy on the loopback
-interface whose links can be cut, frozen, delayed, throttled and half closed.
+A network with faults between a client and a broker: a proxy on the loopback interface
+whose links tests can cut, freeze, delay, throttle and half close.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ _ROOM = 256 * 1024
 """Bytes that one direction of a link holds before its source is paused."""
 
 _SLICE = 0.02
-"""Seconds worth of bytes that a throttled direction passes on at once."""
+"""
+Seconds' worth of bytes that a throttled direction passes on at once.
+"""
 
 
 class Way:
     """
-    What all links have in common in one direction; to be changed at will.
+    The settings of one direction of all links; a test may change them at any time.
 
     @ivar frozen: nothing passes, and nothing is read.
-    @ivar delay: seconds that each byte spends under way.
+    @ivar delay: seconds by which each byte is delayed.
     @ivar rate: bytes a second at most; 0 is no limit.
     @ivar cut_after: cut the link after so many more bytes; C{None} is never.
     @ivar passed: how many bytes have passed.
@@ -67,7 +69,7 @@ class Pipe:
         self.pump()
 
     def feed(self, data: bytes) -> None:
-        """Bytes came from the source."""
+        """Take bytes from the source."""
         if self._closed:
             return
         self._held.append((self._reactor.seconds() + self.way.delay, data))
@@ -75,12 +77,14 @@ class Pipe:
         self.pump()
 
     def end(self) -> None:
-        """The source has closed: close the sink when all has been passed on."""
+        """
+        Close the sink when everything is passed on; called when the source has closed.
+        """
         self._ended = True
         self.pump()
 
     def pump(self) -> None:
-        """Pass on what may pass now."""
+        """Pass on the bytes that may pass now."""
         while self.sink is not None and self._may_pass():
             self._pass(self._take())
         if self.sink is not None:
@@ -142,7 +146,7 @@ class Pipe:
         sink, self.sink = self.sink, None
         if sink is not None:
             sink.unregisterProducer()
-            # A paused transport would not notice that its peer has gone.
+            # A paused transport would not notice that its peer has closed.
             self._read(True)
         self._held.clear()
         if self._call is not None:
@@ -180,7 +184,7 @@ class _End(Protocol):
 
 
 class Link:
-    """One client's connection, and ours to the broker for it."""
+    """One client's connection, and the proxy's connection to the broker for it."""
 
     def __init__(self, proxy: FaultProxy) -> None:
         self._proxy = proxy
@@ -192,9 +196,9 @@ class Link:
         self._connecting: Deferred[Any] | None = None
 
     def made(self, end: _End) -> None:
-        """One end is connected: the client's first."""
+        """Note that an end is connected; the client's end is the first."""
         self._open.append(end)
-        end.transport.setTcpNoDelay(True)  # type: ignore[union-attr]  # what it is here has it
+        end.transport.setTcpNoDelay(True)  # type: ignore[union-attr]  # every transport here has it
         if end is self.client:
             self._connect()
         else:
@@ -208,7 +212,7 @@ class Link:
         self._connecting.addErrback(lambda reason: self.cut())
 
     def lost(self, end: _End) -> None:
-        """One end is gone; the other follows."""
+        """Note that an end has closed, and close the other."""
         self._open.remove(end)
         if end is self.client:
             self.back.close()
@@ -253,13 +257,13 @@ class _Clients(Factory):
 
 class FaultProxy:
     """
-    Passes connections on to a broker, until told otherwise.
+    Passes connections on to a broker, with the faults that a test asks for.
 
-    @ivar port: where it listens.
-    @ivar to_broker: what happens to bytes from clients.
-    @ivar to_client: what happens to bytes from the broker.
-    @ivar refusing: new connections are cut at once.
-    @ivar accepted: how many connections have come.
+    @ivar port: the port on which it listens.
+    @ivar to_broker: the settings for bytes from clients.
+    @ivar to_client: the settings for bytes from the broker.
+    @ivar refusing: whether new connections are cut at once.
+    @ivar accepted: how many connections were accepted.
     """
 
     def __init__(self, reactor: Any, target: int) -> None:
@@ -277,7 +281,7 @@ class FaultProxy:
         self.port: int = self._listening.getHost().port
 
     def accept(self) -> Protocol | None:
-        """A client has come; C{None} hangs up."""
+        """Take a client's connection; returning C{None} closes it."""
         self.accepted += 1
         if self.refusing:
             return None
@@ -286,7 +290,7 @@ class FaultProxy:
         return link.client
 
     def ended(self, link: Link) -> None:
-        """One end of a link is gone."""
+        """Forget a link whose one end has closed."""
         if not link.is_open and link in self._links:
             self._links.remove(link)
         if self._all_gone is not None and not self._links:
@@ -295,30 +299,33 @@ class FaultProxy:
 
     @property
     def links(self) -> list[Link]:
-        """Those that are open, oldest first."""
+        """The open links, oldest first."""
         return list(self._links)
 
     # --- faults ---------------------------------------------------------------
 
     def cut(self) -> None:
-        """Cut all links, as a reset does."""
+        """Cut all links, as a TCP reset does."""
         for link in list(self._links):
             link.cut()
 
     def freeze(self, *ways: Way) -> None:
-        """Let nothing pass, but keep the connections; both ways if none is named."""
+        """
+        Let nothing pass, but keep the connections; freeze both directions if none is
+        given.
+        """
         for way in ways or self._ways:
             way.frozen = True
 
     def thaw(self) -> None:
-        """Let everything pass that was held, and go on."""
+        """Pass on everything that was held, and continue."""
         for way in self._ways:
             way.frozen = False
         for pipe in self._pipes():
             pipe.pump()
 
     def half_close(self, way: Way) -> None:
-        """Tell one side that no more comes, and go on listening to it."""
+        """Close one direction of all links; the other continues."""
         for pipe in self._pipes():
             if pipe.way is way and pipe.sink is not None:
                 pipe.sink.loseWriteConnection()
@@ -332,7 +339,7 @@ class FaultProxy:
             yield from (link.out, link.back)
 
     def stop(self) -> Deferred[None]:
-        """Cut everything and listen no more; fires when nothing is left."""
+        """Cut everything, and stop listening; fires when everything has closed."""
         self.refusing = True
         self.thaw()
         self.cut()

@@ -28,7 +28,7 @@ class JumpyReactor:
         alsoProvides(self, IReactorCore)
 
     def monotonic(self) -> float:
-        """Tell the time that nobody sets."""
+        """Return the time of a clock that nobody sets."""
         return self.passed
 
     def seconds(self) -> float:
@@ -41,7 +41,7 @@ class JumpyReactor:
         return self._wall.getDelayedCalls()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, a little at a time."""
+        """Let time pass, in small steps."""
         end = self.passed + seconds
         while self.passed < end:
             step = min(STEP, end - self.passed)
@@ -49,11 +49,13 @@ class JumpyReactor:
             self._turn(step)
 
     def set_clock(self, by: float) -> None:
-        """Set the wall clock forward, or back; what is due then runs."""
+        """Set the wall clock forward or back, and run what is due then."""
         self._turn(by)
 
     def _turn(self, by: float) -> None:
-        """Run what is due now; what that adds is for the next turn."""
+        """
+        Run what is due now; calls that are added meanwhile wait for the next turn.
+        """
         wall = self._wall
         wall.rightNow += by
         for call in [each for each in wall.calls if each.getTime() <= wall.seconds()]:

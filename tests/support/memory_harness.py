@@ -1,5 +1,5 @@
 """
-What the tests of the memory broker share: one of them, under a Clock.
+The base of the memory broker's tests: a broker under a Clock.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ DEFAULT = Exchange("")
 
 class MemoryTestCase(SynchronousTestCase):
     """
-    A broker whose sessions are closed when the test is over, after which
-    nothing may be left on the clock.
+    Has a broker; at the end of a test it closes the sessions, and expects an empty
+    clock.
     """
 
     def setUp(self) -> None:
@@ -34,20 +34,20 @@ class MemoryTestCase(SynchronousTestCase):
         self.addCleanup(self.check_clock)
 
     def check_clock(self) -> None:
-        """Close what is open; then the clock has nothing to do."""
+        """Close what is open, and check that the clock has no calls left."""
         for session in list(self.broker.sessions):
             session.abort()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def done(self, deferred: Deferred[T]) -> T:
-        """Let things happen, and give the result, which must be there."""
+        """Let things happen, and return the result, which must have arrived."""
         self.broker.flush()
         return self.successResultOf(deferred)
 
     def connect(
         self, journal: Journal | None = None, vhost: str = "/"
     ) -> MemorySession:
-        """A session."""
+        """Return a new session."""
         parameters = Parameters("memory", virtual_host=vhost)
         listener = SessionWatcher(journal or Journal())
         session = self.done(self.broker.connect(parameters, None, self.clock, listener))
@@ -57,14 +57,14 @@ class MemoryTestCase(SynchronousTestCase):
     def channel(
         self, session: MemorySession | None = None, journal: Journal | None = None
     ) -> ISessionChannel:
-        """A channel, of a session of its own if none is given."""
+        """Return a channel, of a new session if none is given."""
         watcher = ChannelWatcher(journal or Journal())
         return self.done((session or self.connect()).open_channel(watcher))
 
     def queue(
         self, channel: ISessionChannel, name: str = "q", **options: object
     ) -> Queue:
-        """A queue that is declared."""
+        """Declare a queue, and return it."""
         queue = Queue(name, queue_arguments=_arguments(options))
         self.done(channel.queue_declare(queue, False))
         return queue
@@ -72,7 +72,7 @@ class MemoryTestCase(SynchronousTestCase):
     def put(
         self, channel: ISessionChannel, queue: Queue, *bodies: bytes, **properties: str
     ) -> None:
-        """Publish to a queue; confirmed."""
+        """Publish to a queue, with confirm."""
         for body in bodies:
             self.done(
                 channel.basic_publish(
@@ -89,7 +89,7 @@ class MemoryTestCase(SynchronousTestCase):
         no_ack: bool = False,
         prefetch: int = 0,
     ) -> Inbox:
-        """A consumer, and what it is given."""
+        """Start a consumer; return it and the list of its deliveries."""
         inbox = Inbox(then)
         channel.basic_consume(
             queue,
@@ -104,10 +104,10 @@ class MemoryTestCase(SynchronousTestCase):
         return inbox
 
     def waiting(self, name: str = "q") -> list[bytes]:
-        """The bodies that wait in a queue."""
+        """Return the bodies that wait in a queue."""
         return [message.body for message in self.broker.queue(name).waiting]
 
 
 def _arguments(options: Mapping[str, object]) -> dict[str, object]:
-    """C{x_message_ttl=1} is C{x-message-ttl}."""
+    """Turn C{x_message_ttl=1} into C{x-message-ttl}."""
     return {name.replace("_", "-"): value for name, value in options.items()}

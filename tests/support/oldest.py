@@ -29,9 +29,9 @@ def requirements(setup: Path) -> list[Requirement]:
 
 def oldest(requirement: Requirement) -> str:
     """
-    Return the constraint that allows only its oldest version.
+    Return the constraint that allows only the oldest version of a requirement.
 
-    @raise ValueError: no oldest version is given.
+    @raise ValueError: the requirement names no oldest version.
     """
     versions = [each.version for each in requirement.specifier if each.operator == ">="]
     if not versions:

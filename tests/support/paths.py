@@ -9,8 +9,8 @@ from typing import Final
 
 TREE: Final = Path(__file__).parents[2]
 """
-The folder the tests are run from.  C{./run test} makes one of links, without the
-library's source, so that the installed library is imported.
+The folder from which tests are run.  C{./run test} makes one of links, without the
+library's source, so that tests import the installed library.
 """
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]

@@ -1,5 +1,5 @@
 """
-pika's adapter, for the tests.
+A peer for the sessions that run on pika's adapter.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from txkombu.transport.amqp.adapters.pika import PikaTransport
 PIKA = Adapter(
     "pika",
     PikaTransport,
-    # What it cannot read pika says in words of its own.
+    # pika reports malformed frames in its own words.
     words={
         "unknown method 60": "pika cannot read what came: KeyError",
         "lacks its end": "pika cannot read what came: InvalidFrameError",
         "cut short": "cut short|pika cannot read what came: error",
     },
-    # pika forgets which channel a heartbeat was for.
+    # pika does not keep the channel of a heartbeat.
     unheard=frozenset({"a heartbeat of a channel"}),
 )

@@ -1,5 +1,5 @@
 """
-Python programs run by tests in processes of their own.
+Python programs that tests run in their own processes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 SECONDS = 60.0
-"""How long one may take before its test fails."""
+"""
+Seconds that a program may take before its test fails.
+"""
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
 TWIST = "from twisted.application.twist._twist import Twist; Twist.main()"
@@ -23,28 +25,26 @@ _GUARD = 'read -r _; kill -9 "$1"; shift; rm -rf "$@"; sleep 1; rm -rf "$@"'
 
 
 class Guard:
-    """Kills a process when this one has ended, however it did."""
+    """Kills a process when this one has ended, in whatever way."""
 
     def __init__(self, pid: int, *folders: Path) -> None:
-        """
-        @param folders: what goes with it.
-        """
+        """@param folders: folders to delete with it."""
         self._process = subprocess.Popen(
             ["sh", "-c", _GUARD, "sh", str(pid), *map(str, folders)],
-            stdin=subprocess.PIPE,  # whose other end closes with us
+            stdin=subprocess.PIPE,  # whose other end closes with this process
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
 
     def leave(self) -> None:
-        """The process has ended: its number may be another's soon."""
+        """Stop guarding: the process has ended, and its id may soon be another's."""
         self._process.kill()
         self._process.communicate()
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Where the tests find modules, their children find them."""
+    """Return the environment in which programs find the same modules as the tests."""
     kept = {key: os.environ[key] for key in os.environ if not key.startswith("DEMO_")}
     kept.pop("FEED_URL", None)
     path = os.pathsep.join(os.path.abspath(each) for each in sys.path if each)
@@ -54,7 +54,7 @@ def environment(**changes: str) -> dict[str, str]:
 def run_python(
     *arguments: str, cwd: str | Path, stdin: str = "", **changes: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python to its end, with changes to the environment."""
+    """Run a Python program to its end."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -68,10 +68,10 @@ def run_python(
 
 
 class Running:
-    """A Python program at work; all it prints goes to one file."""
+    """A running Python program; all its output goes to one file."""
 
     def __init__(self, *arguments: str, cwd: str | Path) -> None:
-        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  # close() does
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by close()
         self.process = subprocess.Popen(
             [sys.executable, "-u", *arguments],
             cwd=cwd,
@@ -84,13 +84,13 @@ class Running:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """Return the output so far."""
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), size, 0).decode()
 
     def wait_for(self, text: str) -> None:
         """
-        Wait until it has printed that.
+        Wait until the program has printed that text.
 
         @raise AssertionError: it ended, or took too long.
         """
@@ -102,11 +102,14 @@ class Running:
             time.sleep(0.01)
 
     def wait(self) -> int:
-        """Wait for its end; gives the exit code, minus the signal that ended it."""
+        """
+        Wait for the program's end; return the exit code, or minus the signal that ended
+        it.
+        """
         return self.process.wait(SECONDS)
 
     def close(self) -> None:
-        """Kill it if it is still there."""
+        """Kill the program if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

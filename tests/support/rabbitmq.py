@@ -1,8 +1,9 @@
 """
-The RabbitMQs of the test suite, each started once per run, when first asked for.
+The RabbitMQ nodes of the test suite; each is started once per run, when a test first
+asks for it.
 
-A node needs no rights beyond those of the user who runs the tests, unless it
-runs from a root of its own.
+A node needs only the rights of the user who runs the tests, unless it runs from a root
+of its own.
 """
 
 from __future__ import annotations
@@ -72,17 +73,17 @@ mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && exec chroot "$@"
 @attrs.frozen
 class Installation:
     """
-    Where RabbitMQ is installed: in this system, or under a root of its own.
+    An installation of RabbitMQ: in this system, or under a root of its own.
 
-    What runs under a root has mounts of its own, which end with it however it
-    ends; this takes the rights of root.
+    Programs under a root have their own mounts, which end with the program.  This needs
+    the rights of root.
     """
 
     root: Path = Path("/")
 
     @property
     def script(self) -> Path:
-        """What starts a node."""
+        """The program that starts a node."""
         return self.root / _SCRIPTS.relative_to("/") / "rabbitmq-server"
 
     def make_folder(self) -> Path:
@@ -91,11 +92,13 @@ class Installation:
         return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
 
     def inside(self, path: Path | str) -> str:
-        """A path as programs of this installation know it."""
+        """Return the path under which programs of this installation know a file."""
         return str("/" / Path(path).relative_to(self.root))
 
     def command(self, *command: str) -> tuple[str, ...]:
-        """What runs a program of this installation, in the same process."""
+        """
+        Return the command that runs a program of this installation in the same process.
+        """
         if self.root == Path("/"):
             return command
         enter = ("unshare", "--mount", "--propagation=private", "sh", "-c", _ENTER)
@@ -107,14 +110,14 @@ HERE = Installation()
 
 class RabbitMQ(Node):
     """
-    A RabbitMQ node with the STOMP plugin, user and password C{guest}.
+    A RabbitMQ node with the STOMP plugin; user and password are C{guest}.
 
-    @ivar amqp_port: where it speaks AMQP 0-9-1.
-    @ivar stomp_port: where it speaks STOMP.
-    @ivar tls_port: where it speaks AMQP 0-9-1 over TLS.
-    @ivar stomp_tls_port: where it speaks STOMP over TLS.
-    @ivar authority: what signed its certificate, and may sign clients', who
-        are then known by their common name.
+    @ivar amqp_port: its port for AMQP 0-9-1.
+    @ivar stomp_port: its port for STOMP.
+    @ivar tls_port: its port for AMQP 0-9-1 over TLS.
+    @ivar stomp_tls_port: its port for STOMP over TLS.
+    @ivar authority: the authority that signed its certificate.  Clients may log in with
+        certificates of this authority; their common name is the user.
     """
 
     product = "RabbitMQ"
@@ -145,29 +148,31 @@ class RabbitMQ(Node):
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The URL that clients connect to."""
         return f"amqp://guest:guest@{HOST}:{self.amqp_port}"
 
     @property
     def tls_url(self) -> str:
-        """Where clients connect by TLS; its certificate is for this host."""
+        """
+        The URL that clients connect to over TLS; its certificate is for this host.
+        """
         ca = self.authority.cacertfile
         return f"amqps://guest:guest@{TLS_HOST}:{self.tls_port}?cacertfile={ca}"
 
     @property
     def stomp_url(self) -> str:
-        """Where clients connect by STOMP."""
+        """The URL that clients connect to over STOMP."""
         return f"stomp://guest:guest@{HOST}:{self.stomp_port}"
 
     @property
     def stomp_tls_url(self) -> str:
-        """Where clients connect by STOMP and TLS; as L{tls_url}."""
+        """The URL that clients connect to over STOMP and TLS; as L{tls_url}."""
         ca = self.authority.cacertfile
         place = f"guest:guest@{TLS_HOST}:{self.stomp_tls_port}"
         return f"stomp+ssl://{place}?cacertfile={ca}"
 
     def ports(self) -> tuple[int, ...]:
-        """Where it listens once it is up."""
+        """Return the ports on which it listens once it runs."""
         return (self.amqp_port, self.tls_port, self.stomp_port, self.stomp_tls_port)
 
     def _logs(self) -> tuple[Path, ...]:
@@ -204,7 +209,7 @@ class RabbitMQ(Node):
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
                 "-kernel inet_dist_use_interface {127,0,0,1} "
-                # How often timeouts of consumers are looked at; it was 60 s.
+                # How often timeouts of consumers are checked; the default is 60 s.
                 "-rabbit channel_tick_interval 1000"
             ),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "empty.conf"),
@@ -224,7 +229,7 @@ class RabbitMQ(Node):
     def _launch(self) -> Child:
         command = self._installation.command
         if self._epmd is None and not self._shares_epmd:
-            # Our own port mapper, or the node would start one that stays.
+            # A port mapper of its own; the node would start one that keeps running.
             port = str(self._epmd_port)
             epmd = command("epmd", "-address", HOST, "-port", port)
             self._epmd = self._spawn(*epmd)
@@ -253,7 +258,7 @@ class RabbitMQ(Node):
         return done.stdout.decode()
 
     def stop(self) -> None:
-        """Kill what was started; nothing it kept is of use to anyone."""
+        """Kill the node, and delete its files."""
         super().stop()
         if self._epmd is not None:
             self._epmd.end()
@@ -265,7 +270,7 @@ _nodes = Nodes()
 
 def rabbitmq() -> RabbitMQ:
     """
-    The RabbitMQ of this run, started if it is not running yet.
+    Return the RabbitMQ of this run; start it if it does not run yet.
 
     @raise SkipTest: it is not installed, and this is not CI.
     @raise BrokerFailed: it does not start.
@@ -274,7 +279,7 @@ def rabbitmq() -> RabbitMQ:
 
 
 def fragile_rabbitmq() -> RabbitMQ:
-    """Another one, which tests may kill or freeze; otherwise as L{rabbitmq}."""
+    """Return another node, which tests may kill or freeze; otherwise as L{rabbitmq}."""
     return revived(_require("fragile"))
 
 
@@ -286,8 +291,8 @@ def _require(which: str) -> RabbitMQ:
 
 def once(which: str, make: Callable[[], RabbitMQ]) -> RabbitMQ:
     """
-    The node of that name, made and started by whoever asks first.
+    Return the node of that name; make and start it at the first call.
 
-    @raise BrokerFailed: it does not start, or did not.
+    @raise BrokerFailed: it does not start, or did not at an earlier call.
     """
     return _nodes.once(which, make)

@@ -1,7 +1,7 @@
 """
-A STOMP client on a blocking socket, for what brokers do by themselves.
+A STOMP client on a blocking socket, for tests of the brokers themselves.
 
-It shares no code with the library: what it sees is the wire.
+It shares no code with the library, and shows exactly what is on the wire.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from typing_extensions import Self
 from tests.support.broker_process import HOST
 
 LIMIT = 30.0
-"""Seconds to wait for what has to come."""
+"""
+Seconds to wait for an expected frame.
+"""
 QUIET = 0.25
-"""Seconds after which nothing more is expected of an idle broker."""
+"""
+Seconds after which an idle broker is expected to send nothing more.
+"""
 
 Headers = Mapping[str, object] | Iterable[tuple[str, object]]
 
@@ -29,7 +33,7 @@ _PLAIN = {escape: char for char, escape in _ESCAPES.items()}
 
 
 def escape(text: str) -> str:
-    """Escape a name or a value of a header, as of STOMP 1.2."""
+    """Escape the name or value of a header, as STOMP 1.2 demands."""
     return re.sub(r"[\\\n\r:]", lambda found: _ESCAPES[found[0]], text)
 
 
@@ -38,7 +42,10 @@ def _unescape(text: str) -> str:
 
 
 def encode(command: str, headers: Headers, body: bytes = b"") -> bytes:
-    """A frame; C{content-length} is what the headers say, or missing."""
+    """
+    Return the bytes of a frame; there is no C{content-length} unless the headers have
+    one.
+    """
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     lines = [f"{escape(name)}:{escape(str(value))}\n" for name, value in pairs]
     head = f"{command}\n{''.join(lines)}\n".encode("utf-8", "surrogateescape")
@@ -47,7 +54,7 @@ def encode(command: str, headers: Headers, body: bytes = b"") -> bytes:
 
 @attrs.frozen
 class RawFrame:
-    """A frame that came."""
+    """A received frame."""
 
     command: str
     headers: dict[str, str]
@@ -61,8 +68,8 @@ class Raw:
     """
     One connection, logged in.
 
-    @ivar greeting: the broker's answer to the login.
-    @ivar inbox: MESSAGEs that came while something else was awaited.
+    @ivar greeting: the headers of the broker's CONNECTED frame.
+    @ivar inbox: MESSAGE frames that arrived while another frame was awaited.
     """
 
     def __init__(self, port: int, login: str = "guest", **headers: str) -> None:
@@ -87,7 +94,7 @@ class Raw:
         self.close()
 
     def close(self) -> None:
-        """Close the connection without a word."""
+        """Close the connection without DISCONNECT."""
         self._socket.close()
 
     def write(self, data: bytes) -> None:
@@ -99,21 +106,21 @@ class Raw:
         self.write(encode(command, headers, body))
 
     def publish(self, destination: str, body: bytes = b"x", **headers: Any) -> None:
-        """SEND with a receipt, and wait for it."""
+        """Send a SEND frame, and wait for its receipt."""
         pairs = {"destination": destination, "content-length": len(body), **headers}
         answer = self.request("SEND", pairs, body)
         if answer.command != "RECEIPT":
             raise AssertionError(answer)
 
     def subscribe(self, destination: str, id: object = "s", **headers: Any) -> None:
-        """SUBSCRIBE with a receipt, and wait for it."""
+        """Send a SUBSCRIBE frame, and wait for its receipt."""
         pairs = {"destination": destination, "id": id, "ack": "client-individual"}
         answer = self.request("SUBSCRIBE", {**pairs, **headers})
         if answer.command != "RECEIPT":
             raise AssertionError(answer)
 
     def request(self, command: str, headers: Headers, body: bytes = b"") -> RawFrame:
-        """Write a frame, and wait for its RECEIPT or an ERROR."""
+        """Send a frame, and wait for its RECEIPT or an ERROR."""
         self._receipts += 1
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         self.send(command, [*pairs, ("receipt", f"r{self._receipts}")], body)
@@ -122,7 +129,9 @@ class Raw:
         return frame
 
     def messages(self, count: int) -> list[RawFrame]:
-        """The next MESSAGEs, so many, and no more for a moment."""
+        """
+        Return the next so many MESSAGE frames; fail if more arrive within a moment.
+        """
         found = self.inbox[:]
         del self.inbox[:]
         while len(found) < count:
@@ -134,7 +143,7 @@ class Raw:
         return found
 
     def message(self) -> RawFrame:
-        """The next MESSAGE."""
+        """Return the next MESSAGE frame."""
         if self.inbox:
             return self.inbox.pop(0)
         frame = self.next_frame()
@@ -144,10 +153,10 @@ class Raw:
 
     def next_frame(self) -> RawFrame:
         """
-        The next frame.
+        Return the next frame.
 
         @raise EOFError: the broker closed the connection.
-        @raise TimeoutError: none came.
+        @raise TimeoutError: no frame arrived.
         """
         frame = self.next_frame_within(LIMIT)
         if frame is None:
@@ -155,7 +164,7 @@ class Raw:
         return frame
 
     def next_frame_within(self, seconds: float) -> RawFrame | None:
-        """The next frame, if it comes in so many seconds."""
+        """Return the next frame if it arrives within so many seconds, else None."""
         while (frame := self._parse()) is None:
             self._socket.settimeout(seconds)
             try:

@@ -1,5 +1,5 @@
 """
-A broker of STOMP that answers by rote, frame by frame, to all sockets of a session.
+A STOMP broker that answers each frame by fixed rules, on all sockets of a session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Line:
     """
     The broker's end of one socket.
 
-    @ivar subscriptions: destinations by the subscription's id.
+    @ivar subscriptions: the destinations by id of the subscription.
     """
 
     def __init__(self, protocol: Any) -> None:
@@ -38,12 +38,12 @@ class Line:
 
     @property
     def is_open(self) -> bool:
-        """Whether what is sent arrives."""
+        """Whether the socket is open, so that frames arrive."""
         wire = self._wire
         return not (self._over or wire.disconnecting or wire.aborted)
 
     def frames(self) -> list[Any]:
-        """The frames that were written since the last time."""
+        """Return the frames that were written since the last call."""
         self._parser.add(self._wire.value())
         self._wire.clear()
         found = []
@@ -54,19 +54,19 @@ class Line:
         return found
 
     def send(self, data: bytes) -> None:
-        """Let something arrive."""
+        """Send bytes to the client."""
         if self.is_open:
             self._protocol.dataReceived(data)
 
     def lose(self, clean: bool = False) -> None:
-        """End it, once."""
+        """Lose the connection, once."""
         if not self._over:
             self._over = True
             reason = ConnectionDone() if clean else ConnectionLost()
             self._protocol.connectionLost(Failure(reason))
 
     def hang_up(self) -> None:
-        """End it if the client wants that."""
+        """Close the connection if the client wants that."""
         if not self.is_open:
             self.lose(clean=True)
 
@@ -74,30 +74,30 @@ class Line:
 @implementer(IStreamClientEndpoint)
 class ScriptedBroker:
     """
-    Takes all connections, and answers every frame that wants a receipt.
+    Accepts all connections, and answers every frame that asks for a receipt.
 
-    @ivar lines: all connections there were; the first is the session's own.
+    @ivar lines: all connections, in order; the first is the session's own.
     """
 
     def __init__(self, server: str, passed: Callable[[], object]) -> None:
         """
-        @param server: what it calls itself.
-        @param passed: called for each frame, before it is answered, and when the
-            answer has arrived.
+        @param server: the value of its C{server} header.
+        @param passed: called for each frame, before it is answered and when the answer
+            has arrived.
         """
         self.lines: list[Line] = []
         self._server = server
         self._passed = passed
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        protocol = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]  # no address is needed
+        protocol = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]  # the factory ignores the address
         self.lines.append(Line(protocol))
         assert protocol is not None
         return succeed(protocol)
 
     def answer(self) -> bool:
         """
-        Answer all frames that were sent, until there are none.
+        Answer all frames until there are none.
 
         @return: whether there were any.
         """
@@ -125,7 +125,9 @@ class ScriptedBroker:
             line.send(receipt(headers["receipt"]))
 
     def deliver(self, ending: str, body: bytes) -> None:
-        """Send a message to the newest subscription of a destination that ends so."""
+        """
+        Send a message to the newest subscription whose destination ends with that text.
+        """
         line, subscription = [
             (line, id)
             for line in self.lines
@@ -136,7 +138,7 @@ class ScriptedBroker:
         line.send(message(subscription, body, ack="1", content_type="text/plain"))
 
     def finish(self) -> None:
-        """Close what the client wants closed."""
+        """Close the connections that the client wants closed."""
         for line in list(self.lines):
             line.hang_up()
 

@@ -1,18 +1,17 @@
 """
 Runs the snippets of a page of the documentation, as a reader would.
 
-A page has three kinds of blocks that matter here.  A I{session} is a block
-with C{>>>} prompts; what it shows behind a statement is what the statement
-prints.  A I{program} is a C{code-block} of C{python}.  A I{screen} is a
-C{code-block} of C{text}: what was printed since the last thing shown, by
-whatever the reactor ran in the meantime.  In sessions and programs C{await}
-stands wherever it likes, all share one namespace, and nothing that is printed
-may go unshown.
+A page has three kinds of blocks.  A I{session} is a block with C{>>>} prompts; the text
+after a statement is what the statement prints.  A I{program} is a C{code-block} of
+C{python}.  A I{screen} is a C{code-block} of C{text}: what the reactor has printed
+since the last block or statement with output.  In sessions and programs C{await} may
+stand anywhere, and all of them share one namespace.  Everything that is printed has to
+be shown.
 
-A statement that begins with C{while True:} is left running, as in a shell of
-its own, until the page is over; it ends when its connection is closed, and
-must not do so by itself.  What follows it is run when the consumers that it
-may start have been started: a reader is not that quick.
+A statement that begins with C{while True:} keeps running until the end of the page, as
+if in another shell.  It ends when its connection is closed, and must not end by itself.
+The statements after it run when the consumers that it starts are running, because a
+reader is not faster.
 """
 
 from __future__ import annotations
@@ -42,7 +41,9 @@ from txkombu.serialization import registry
 from txkombu.transport.memory import forget_brokers
 
 SECONDS = 30.0
-"""How long one snippet, or what it prints, may take."""
+"""
+Seconds that one snippet, or its output, may take.
+"""
 
 _STEP = 0.005
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -63,7 +64,7 @@ class Snippet(NamedTuple):
 
 
 class WrongPage(AssertionError):
-    """A page shows something that is not so."""
+    """A page shows something that is not true."""
 
 
 def parse(text: str) -> nodes.document:
@@ -76,7 +77,7 @@ def parse(text: str) -> nodes.document:
 
 
 def snippets_of(text: str) -> list[Snippet]:
-    """The blocks of a page, in order."""
+    """Return the blocks of a page, in order."""
     return [_snippet(node) for node in parse(text).findall(_is_block)]
 
 
@@ -97,9 +98,9 @@ class Runner:
     """
     Runs one page.
 
-    @param name: the page's, for messages.
+    @param name: the page's name, for messages.
     @param clock: the running reactor.
-    @param replace: texts to replace in snippets before they are run.
+    @param replace: texts to replace in snippets before they run.
     @ivar namespace: the globals of its snippets.
     """
 
@@ -198,7 +199,7 @@ class Runner:
         def late(result: object, seconds: float) -> None:
             raise WrongPage(f"{where}\nwas not over within {seconds:g} s")
 
-        # The clock's type is wider than what addTimeout asks for.
+        # The clock's type is wider than the one that addTimeout asks for.
         return began.addTimeout(self._seconds, self._clock, onTimeoutCancel=late)
 
     def _check_error(
@@ -215,7 +216,9 @@ class Runner:
             print(repr(value))
 
     async def _printed(self, want: str, where: str) -> None:
-        """Wait until just this was printed since the last thing shown."""
+        """
+        Wait until exactly this text was printed since the last output that was shown.
+        """
         if want:
             await self._until(lambda: self._is(want, self._unseen()))
         else:
@@ -232,7 +235,7 @@ class Runner:
         return self._screen.getvalue()[self._seen :]
 
     async def _until(self, done: Callable[[], bool]) -> None:
-        """Wait until something is so, or for as long as a snippet may take."""
+        """Wait until a condition is true, or for as long as a snippet may take."""
         limit = self._clock.seconds() + self._seconds
         while not done() and self._clock.seconds() < limit:
             await deferLater(self._clock, _STEP)
@@ -240,7 +243,7 @@ class Runner:
     # --- loops ----------------------------------------------------------------
 
     def _all_consume(self) -> bool:
-        """Whether a reader would find that the consumers have been started."""
+        """Return whether a reader would find that all consumers are started."""
         consumers = [
             each for each in self.namespace.values() if isinstance(each, Consumer)
         ]
@@ -265,7 +268,7 @@ class Runner:
 
 @contextmanager
 def _display(show: Callable[[object], None]) -> Iterator[None]:
-    """Have the values of statements shown by C{show}."""
+    """Make C{show} print the values of statements."""
     before, sys.displayhook = sys.displayhook, show
     try:
         yield
@@ -279,13 +282,13 @@ def _shown(error: BaseException) -> str:
 
 class PageTestCase(TestCase):
     """
-    Runs pages on memory brokers that nobody else sees.
+    Runs pages, each with memory brokers of its own.
 
-    @ivar runner: what ran the last page.
+    @ivar runner: the runner of the last page.
     """
 
     def setUp(self) -> None:
-        """Forget afterwards what a page did to the process."""
+        """Undo afterwards what a page did to the process."""
         self.addCleanup(forget_brokers)
         self.patch(registry, "_by_name", dict(registry._by_name))
         self.patch(registry, "_by_type", dict(registry._by_type))

@@ -1,5 +1,5 @@
 """
-A connection to a test's broker that makes single steps.
+A connection to a test's broker that advances in single steps.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ OTHER = Queue("other", EXCHANGE, "other")
 BRIEF = Queue("brief", EXCHANGE, "brief", auto_delete=True)
 NAMELESS = Queue("", EXCHANGE, "nameless", exclusive=True)
 READY = 3
-"""How many messages are in the queue that is worked on."""
+"""
+How many messages are in the work queue.
+"""
 
 
 class StepClock(Clock):
-    """A clock that makes single steps."""
+    """A clock that makes one call at a time."""
 
     def step(self) -> bool:
         """Make the first call that is due; return whether there was one."""
@@ -42,10 +44,10 @@ class StepClock(Clock):
 
 class World:
     """
-    A connection with a channel on which a consumer consumes, a queue to work
-    on, and somebody outside, who is never disturbed.
+    A connection whose channel has a consumer and a work queue, and a second client
+    outside that nothing disturbs.
 
-    @ivar got: what the consumer got.
+    @ivar got: the messages that the consumer received.
     """
 
     def __init__(self) -> None:
@@ -69,12 +71,12 @@ class World:
             self.done(self.sender.publish(number, "work"))
 
     def take(self, payload: Any, message: Message) -> None:
-        """The handler of the consumer."""
+        """Handle a message of the consumer."""
         self.got.append(payload)
         message.ack()
 
     def run(self, steps: int) -> int:
-        """Make at most so many steps; how many were left."""
+        """Make at most so many steps; return how many were left."""
         while steps and self.clock.step():
             steps -= 1
         return steps
@@ -87,7 +89,7 @@ class World:
         self.run(-1)
 
     def done(self, deferred: Deferred[T]) -> T:
-        """Let it happen, and give the result."""
+        """Let a Deferred fire, and return its result."""
         probe = Probe(deferred)
         self.run(-1)
         if isinstance(probe.outcome, Exception):
@@ -96,7 +98,7 @@ class World:
         return result
 
     def cut(self) -> None:
-        """Let nothing more of what is on its way arrive."""
+        """Cut the connection: nothing in flight arrives any more."""
         session: Any = (
             self.broker.sessions[0].original if self.broker.sessions else None
         )
@@ -104,7 +106,7 @@ class World:
             session.wire.abortConnection()
 
     def got_two(self) -> Message:
-        """The second of two messages that were got and await settlement."""
+        """Return the second of two messages that were got and wait for settlement."""
         queue = WORK(self.channel)
         self.done(queue.get())
         message = self.done(queue.get())
@@ -112,7 +114,7 @@ class World:
         return message
 
     def working(self, *queues: Queue, **options: Any) -> Consumer:
-        """A consumer that runs, whose messages wait for who takes them."""
+        """Return a running consumer whose messages wait until they are taken."""
         consumer = Consumer(self.channel, queues or WORK, **options)
         self.done(consumer.consume())
         return consumer

@@ -1,6 +1,6 @@
 """
-A STOMP session without a network: sockets that do what a test says, and a dialect
-that is easy to read.
+A STOMP session without a network: sockets that a test drives, and a dialect that is
+easy to read.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from txkombu.transport.stomp.wire.frames import Frame
 
 class FakeSocket:
     """
-    A socket whose broker is the test.
+    A fake socket; the test is its broker.
 
-    @ivar frames: what was written, decoded, each as its command and headers.
+    @ivar frames: the written frames, decoded, each as its command and headers.
     @ivar paused: how often reading was paused.
-    @ivar left: C{disconnect} was called.
-    @ivar dropped: C{abort} was called.
+    @ivar left: whether C{disconnect} was called.
+    @ivar dropped: whether C{abort} was called.
     """
 
     def __init__(self, owner: Any, prompt: bool) -> None:
@@ -113,7 +113,7 @@ class FakeSocket:
     # --- what the test calls -------------------------------------------------
 
     def answer(self, receipt: str) -> None:
-        """Give a receipt."""
+        """Send a receipt."""
         waiting = self._receipts.pop(receipt, None)
         if waiting is not None and not waiting.called:
             waiting.callback(None)
@@ -122,7 +122,7 @@ class FakeSocket:
             waiter(None)
 
     def answer_all(self) -> None:
-        """Give all receipts that are asked for."""
+        """Send all receipts that are asked for."""
         for receipt in [*self._receipts, *self._waiters]:
             self.answer(receipt)
 
@@ -139,14 +139,14 @@ class FakeSocket:
             self.subscribed[id][0](Frame("MESSAGE", {"ack": "1", **headers}, body))
 
     def lose(self, reason: Exception | None = None) -> None:
-        """End it, by no wish of its owner."""
+        """Lose the connection, though its owner did not close it."""
         self.alive = False
         reason = reason or SessionLost("lost")
         self.owner.socket_lost(reason)
         self._die(reason)
 
     def go(self) -> None:
-        """Have it gone, as was wished."""
+        """End the connection, as its owner asked."""
         self._die(SessionLost("closed"))
 
     def _die(self, reason: Exception) -> None:
@@ -160,17 +160,17 @@ class FakeSocket:
         self._gone.fire(None)
 
     def commands(self) -> list[str]:
-        """The commands of what was written, in order."""
+        """The commands of the written frames, in order."""
         return [frame.partition("\n")[0] for frame in self.frames]
 
 
 class FakeConnector:
     """
-    Opens such sockets when the test says so.
+    Opens fake sockets when the test says so.
 
-    @ivar prompt: whether they are open at once, and answer at once.
-    @ivar connections: those that are open, in order.
-    @ivar opening: those that are not, with their owners.
+    @ivar prompt: whether sockets open and answer at once.
+    @ivar connections: the open sockets, in order.
+    @ivar opening: the sockets that are not open yet, with their owners.
     """
 
     place = "toy"
@@ -192,7 +192,7 @@ class FakeConnector:
         return opening
 
     def accept(self) -> FakeSocket:
-        """Open the oldest."""
+        """Open the oldest socket that waits."""
         opening, owner = self.opening.pop(0)
         socket = FakeSocket(owner, self.prompt)
         self.connections.append(socket)
@@ -200,17 +200,17 @@ class FakeConnector:
         return socket
 
     def refuse(self, error: Exception | None = None) -> None:
-        """Refuse the oldest."""
+        """Refuse the oldest socket that waits."""
         opening, _ = self.opening.pop(0)
         opening.errback(Failure(error or ConnectError("no")))
 
 
 class ToyDialect(Dialect):
     """
-    A queue is a destination of its name; what is not asked of the wire is done at
-    once.
+    A dialect in which a queue is a destination with its name; operations that need no
+    frame are done at once.
 
-    @ivar recipes: what was asked for, in order.
+    @ivar recipes: the recipes that were asked for, in order.
     @ivar waits: whether recipes wait until the test fires L{next}.
     """
 
@@ -362,9 +362,9 @@ class ToyDialect(Dialect):
 
 class StompTestCase(SynchronousTestCase):
     """
-    A session with a channel.
+    Has a session with a channel.
 
-    @cvar prompt: whether sockets open and answer at once, to begin with.
+    @cvar prompt: whether sockets open and answer at once in the beginning.
     """
 
     prompt = True
@@ -387,7 +387,7 @@ class StompTestCase(SynchronousTestCase):
         self.addCleanup(self.clean_up)
 
     def clean_up(self) -> None:
-        """Whatever happened, nothing is left after an abort."""
+        """Check that nothing is left after an abort, whatever the test did."""
         self.session.abort()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         alive = [socket for socket in self.connector.connections if socket.alive]
@@ -400,7 +400,9 @@ class StompTestCase(SynchronousTestCase):
 
     @property
     def declare_exclusive(self) -> FakeSocket:
-        """The socket that the channel publishes on."""
+        """
+        Declare an exclusive queue; return the socket on which the channel publishes.
+        """
         return self.connector.connections[1]
 
     @property
@@ -409,7 +411,7 @@ class StompTestCase(SynchronousTestCase):
         return self.connector.connections[-1]
 
     def names(self) -> list[str]:
-        """What the listeners were told."""
+        """Return what the listeners were told."""
         return [name for name, _ in self.journal.entries]
 
     def turn(self) -> None:
@@ -417,5 +419,5 @@ class StompTestCase(SynchronousTestCase):
         self.clock.advance(0)
 
     def assertDone(self, probe: Probe, result: object = None) -> None:
-        """It has fired with that."""
+        """Check that a Deferred has fired with that result."""
         self.assertEqual(probe.outcome, result)

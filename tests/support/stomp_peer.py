@@ -1,7 +1,7 @@
 """
-A broker's end of a STOMP connection, by hand.
+A broker's end of a STOMP connection, driven by a test.
 
-What the library writes is read by stompest's parser, which shares no code with it.
+It reads what the library writes with stompest's parser, which shares no code with it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SERVER = "Scripted/9"
 
 def frame(command: str, body: bytes = b"", /, **headers: str) -> bytes:
     """
-    A frame as brokers write them: an LF behind it, a C{content-length} if it has
-    a body, names with C{-} for C{_}, and values that need no escapes.
+    Return a frame as brokers write it: with an LF behind it, C{content-length} if it
+    has a body, C{-} for C{_} in names, and values that need no escapes.
     """
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     if body:
@@ -37,23 +37,23 @@ def frame(command: str, body: bytes = b"", /, **headers: str) -> bytes:
 
 
 def receipt(number: str) -> bytes:
-    """A RECEIPT."""
+    """Return a RECEIPT frame."""
     return frame("RECEIPT", receipt_id=number)
 
 
 def message(subscription: str, body: bytes = b"", /, **headers: str) -> bytes:
-    """A MESSAGE."""
+    """Return a MESSAGE frame."""
     given = {"subscription": subscription, "message_id": "m", "destination": "/queue/q"}
     return frame("MESSAGE", body, **given, **headers)
 
 
 class Wire(StringTransport):
     """
-    A transport that notes how it is used.
+    A transport that records how it is used.
 
-    @ivar writes: what was written, one by one.
+    @ivar writes: the written pieces, one by one.
     @ivar reading: whether the protocol wants to read.
-    @ivar no_delay: whether small writes leave at once.
+    @ivar no_delay: whether small writes are sent at once.
     """
 
     aborted = no_delay = False
@@ -89,9 +89,9 @@ class Wire(StringTransport):
 @implementer(IProtocolOwner)
 class Owner:
     """
-    Notes what a socket tells.
+    Records what a socket tells its owner.
 
-    @ivar then: called with the name of what it was told.
+    @ivar then: called with the name of each call.
     """
 
     def __init__(self) -> None:
@@ -113,13 +113,13 @@ class Owner:
 
     @property
     def names(self) -> list[str]:
-        """What it was told."""
+        """Return the names of the recorded calls."""
         return [name for name, _ in self.journal.entries]
 
 
 class Peer:
     """
-    Talks to one socket.
+    Talks to one socket, as its broker.
 
     @ivar socket: the socket under test.
     @ivar wire: its transport.
@@ -143,7 +143,7 @@ class Peer:
         self._parser = StompParser("1.2")
 
     def connect(self) -> Any:
-        """Begin, and give the frame that logs in."""
+        """Connect, and return the frame that logs in."""
         self.socket.makeConnection(self.wire)
         (login,) = self.frames()
         return login
@@ -162,7 +162,7 @@ class Peer:
         self.socket.dataReceived(b"".join(frames))
 
     def frames(self) -> list[Any]:
-        """The frames that were written since the last time."""
+        """Return the frames that were written since the last call."""
         self._parser.add(self.wire.value())
         self.wire.clear()
         found = []

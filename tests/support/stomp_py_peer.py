@@ -1,5 +1,5 @@
 """
-stomp.py, a STOMP client that reads in a thread of its own, as a peer.
+stomp.py, a STOMP client that reads in its own thread, as a peer.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing_extensions import Self
 from tests.support.broker_process import HOST
 
 LIMIT = 30.0
-"""Seconds to wait for what has to come."""
+"""
+Seconds to wait for an expected frame.
+"""
 USER = "guest"
 
 
 class StompPy:
-    """
-    One connection of stomp.py.  Its methods block, for as long as the broker does.
-    """
+    """One connection of stomp.py.  Its methods block until the broker answers."""
 
     def __init__(self, port: int) -> None:
         self._receipts: SimpleQueue[str] = SimpleQueue()
@@ -57,20 +57,20 @@ class StompPy:
         self._wait()
 
     def ack(self, frame: Any) -> None:
-        """Settle what came, and wait for the receipt."""
+        """Ack a received message, and wait for the receipt."""
         self._connection.ack(frame.headers["ack"], **self._receipted({}))
         self._wait()
 
     def receive(self) -> Any:
         """
-        The next MESSAGE: a frame with headers, and a body of bytes, or C{None}.
+        Return the next MESSAGE: a frame with headers, and a body of bytes, or C{None}.
 
-        @raise Empty: none came.
+        @raise Empty: none arrived.
         """
         return self._messages.get(timeout=LIMIT)
 
     def close(self) -> None:
-        """Say goodbye, and wait until the thread has ended."""
+        """Disconnect, and wait until the thread has ended."""
         self._connection.disconnect(receipt="bye")
         thread = self._connection.transport.io_thread
         thread.join(LIMIT)
@@ -88,13 +88,13 @@ class StompPy:
     # --- called in stomp.py's thread -----------------------------------------
 
     def on_message(self, frame: Any) -> None:
-        """A MESSAGE came."""
+        """Handle a MESSAGE frame."""
         self._messages.put(frame)
 
     def on_receipt(self, frame: Any) -> None:
-        """A RECEIPT came."""
+        """Handle a RECEIPT frame."""
         self._receipts.put(frame.headers["receipt-id"])
 
     def on_error(self, frame: Any) -> None:
-        """An ERROR came, in place of the receipt."""
+        """Handle an ERROR frame, which comes in place of the receipt."""
         self._receipts.put(str(frame.headers))

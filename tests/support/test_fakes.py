@@ -1,4 +1,6 @@
-"""The fakes of the tests keep to the interfaces they stand for."""
+"""
+The fakes of the tests follow the interfaces that they stand for.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from txkombu.interfaces import (
 
 
 class FakesTests(SynchronousTestCase):
-    """Each provides its interface, and dies as the contract says."""
+    """Each fake provides its interface, and ends as the contract says."""
 
     def test_interfaces(self) -> None:
         """Every fake provides the whole of its interface."""
@@ -35,7 +37,7 @@ class FakesTests(SynchronousTestCase):
         verifyObject(ISessionChannelListener, FakeChannelListener())
 
     def test_death(self) -> None:
-        """A channel that dies fails what is outstanding, then tells its owner."""
+        """A channel that ends fails everything outstanding, then tells its listener."""
         listener = FakeChannelListener()
         channel = FakeChannel(listener)
         purging = channel.queue_purge(None)  # type: ignore[arg-type]  # wrong on purpose
@@ -51,7 +53,7 @@ class FakesTests(SynchronousTestCase):
         self.assertEqual(lost.arguments, (error,))
 
     def test_after_death(self) -> None:
-        """A dead channel refuses what the contract says it refuses."""
+        """A channel that has ended refuses what the contract says it refuses."""
         channel = FakeChannel()
         channel.die()
         self.failureResultOf(channel.basic_qos(1), ChannelClosed)

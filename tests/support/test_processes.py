@@ -1,5 +1,5 @@
 """
-Processes that tests start end with the tests, however these end.
+Processes that tests start end with the tests, in whatever way these end.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 class GuardTests(SynchronousTestCase):
-    """What guards a process."""
+    """A guard ends its process."""
 
     def test_killed(self) -> None:
-        """A child ends, and its folder goes, when its parent is killed."""
+        """A child ends, and its folder is deleted, when its parent is killed."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        # This waits for all that could still print something: for the child, too.
+        # This waits for everything that can still print: for the child, too.
         done = run_python("-c", KILLED, str(folder), cwd=".")
         self.assertEqual((done.returncode, done.stderr), (-signal.SIGKILL, ""))
         limit = time.monotonic() + SECONDS
@@ -40,7 +40,7 @@ class GuardTests(SynchronousTestCase):
             time.sleep(0.01)
 
     def test_left(self) -> None:
-        """Without its guard a process goes on."""
+        """Without its guard a process keeps running."""
         with subprocess.Popen(["sleep", "3600"]) as process:
             guard = Guard(process.pid)
             guard.leave()

@@ -1,5 +1,5 @@
 """
-The fixture that starts real brokers.
+The fixtures that start real brokers.
 """
 
 from __future__ import annotations
@@ -15,26 +15,30 @@ from tests.support.broker_process import Nodes
 
 
 class MissingTests(SynchronousTestCase):
-    """A broker that is not there."""
+    """A broker that is not installed, or does not start."""
 
     def setUp(self) -> None:
         self.patch(rabbitmq, "_nodes", Nodes())
         self.patch(rabbitmq, "_SCRIPTS", Path(self.mktemp()).absolute())
 
     def test_skipped(self) -> None:
-        """Without the broker its tests are skipped, and the reason says why."""
+        """
+        If the broker is not installed its tests are skipped, and the reason says why.
+        """
         self.patch(os, "environ", {**os.environ, "CI": ""})
         with self.assertRaisesRegex(SkipTest, "apt-get install rabbitmq-server"):
             rabbitmq.rabbitmq()
 
     def test_failed_in_ci(self) -> None:
-        """In CI they fail."""
+        """If the broker is not installed its tests fail in CI."""
         self.patch(os, "environ", {**os.environ, "CI": "true"})
         with self.assertRaisesRegex(rabbitmq.BrokerFailed, "rabbitmq-server"):
             rabbitmq.rabbitmq()
 
     def test_does_not_start(self) -> None:
-        """One that does not start fails its tests at once, with its log's end."""
+        """
+        If a broker does not start its tests fail at once, with the end of its log.
+        """
         scripts = Path(self.mktemp())
         scripts.mkdir()
         script = scripts / "rabbitmq-server"

@@ -1,4 +1,6 @@
-"""What runs the documentation notices what is not so."""
+"""
+The runner of the documentation's snippets finds what is not true.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ TRACEBACK = "Traceback (most recent call last):\n    ...\n"
 
 
 class RunnerTests(PageTestCase):
-    """The runner notices what is not so."""
+    """The runner finds what is not true."""
 
     async def wrong(self, text: str, **options: Any) -> str:
-        """Run a page that must fail, and say how."""
+        """Run a page that must fail, and return the error's text."""
         with self.assertRaises(WrongPage) as caught:
             await self.run_text(text, **options)
         return str(caught.exception)
@@ -26,7 +28,7 @@ class RunnerTests(PageTestCase):
         self.assertEqual(await self.run_text(text), 4)
 
     async def test_await(self) -> None:
-        """Await stands where it likes, and its value is shown."""
+        """C{await} may stand anywhere, and its value is shown."""
         text = ">>> from twisted.internet.defer import succeed\n>>> await succeed(3)\n3"
         self.assertEqual(await self.run_text(text), 2)
 
@@ -40,7 +42,7 @@ class RunnerTests(PageTestCase):
         self.assertIn("'here\\n'", await self.wrong(">>> print('here')\n"))
 
     async def test_late_output(self) -> None:
-        """What is printed by the reactor is waited for."""
+        """The runner waits for what the reactor prints."""
         text = (
             ">>> from twisted.internet import reactor\n"
             ">>> call = reactor.callLater(0.02, print, 'late')\n\n"
@@ -49,7 +51,7 @@ class RunnerTests(PageTestCase):
         self.assertEqual(await self.run_text(text), 2)
 
     async def test_missing_output(self) -> None:
-        """Output that is shown and does not come is wrong."""
+        """Output that is shown and does not appear is wrong."""
         text = ">>> a = 1\n\n.. code-block:: text\n\n   never\n"
         self.assertIn("'never\\n'", await self.wrong(text, seconds=0.05))
 
@@ -60,7 +62,7 @@ class RunnerTests(PageTestCase):
         self.assertIn("ZeroDivisionError", await self.wrong(program))
 
     async def test_missing_error(self) -> None:
-        """An error that is shown and does not come is wrong."""
+        """An error that is shown and does not occur is wrong."""
         text = (
             ">>> a = 1\nTraceback (most recent call last):\n    ...\nValueError: no\n"
         )
@@ -74,14 +76,14 @@ class RunnerTests(PageTestCase):
         self.assertIn("invalid literal", await self.wrong(text))
 
     async def test_endless(self) -> None:
-        """What does not end in time is wrong."""
+        """A statement that does not end in time is wrong."""
         text = (
             ">>> from twisted.internet.defer import Deferred\n>>> await Deferred()\n\n"
         )
         self.assertIn("not over", await self.wrong(text, seconds=0.05))
 
     async def test_loop(self) -> None:
-        """A loop is left running, and ended with the page."""
+        """A loop keeps running, and ends with the page."""
         text = ">>> while True:\n...     await later(cancelled)\n\n>>> 1\n1\n"
         prepare = (
             ">>> from twisted.internet.defer import Deferred\n"

@@ -1,5 +1,5 @@
 """
-txAMQP's client, for the tests.
+A peer for the sessions that run on txAMQP's client.
 """
 
 from __future__ import annotations

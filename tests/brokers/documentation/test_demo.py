@@ -35,5 +35,7 @@ class DemoTests(DemoCase):
         """On ActiveMQ, too; it says what it cannot do there."""
         done = self.run_demo(DEMO_BROKER=activemq().stomp_url)
         lines = self.assert_shows(done, 20)
-        self.assertRegex(lines[0], "^The broker will not delete the queue by itself: .*x-expires")
+        self.assertRegex(
+            lines[0], "^The broker will not delete the queue by itself: .*x-expires"
+        )
         self.assertRegex(lines[-2], "^Queue 'txkombu-demo-.*' stays at the broker: ")
