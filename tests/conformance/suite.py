@@ -1,8 +1,8 @@
 """
-What programs can rely on, whatever transport they run on: one suite for all.
+What programs can rely on over every transport: one suite for all of them.
 
-Each case runs with the real reactor against a broker that others use too, so
-that every test names its exchanges and queues for itself.
+Each case runs with the real reactor on a broker that others use, too, so every test has
+exchange and queue names of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ PROPERTIES: Mapping[str, Any] = {
     "type": "t",
     "app_id": "a",
 }
-"""What a message may carry beside its content and expiration."""
+"""
+What a message may have beside its content and expiration.
+"""
 
 
 def program(body: Program) -> Callable[[Any], Deferred[None]]:
@@ -62,10 +64,10 @@ def program(body: Program) -> Callable[[Any], Deferred[None]]:
 
 class Conformance(TestCase):
     """
-    What all cases share: a connection, names, and a clean end.
+    The base of all cases: a connection, names, and cleaning up.
 
-    @cvar url: where the broker is; set by the modules that run this.
-    @cvar abilities: what its transport can do with it.
+    @cvar url: the broker's URL; set by the modules that run the suite.
+    @cvar abilities: what its transport can do on this broker.
     @cvar carried: the properties that arrive as they were published.
     """
 
@@ -93,23 +95,23 @@ class Conformance(TestCase):
             await connection.close()
 
     async def sweep(self) -> None:
-        """Delete what the test made."""
+        """Delete the exchanges and queues of the test."""
         sweeper = self.sweeper()
         for entity in self.temporary:
-            # An exclusive queue goes with its connection.
+            # An exclusive queue is deleted with its connection.
             with contextlib.suppress(ResourceLocked):
                 await entity(sweeper).delete()
 
     def sweeper(self) -> BrokerConnection:
-        """What can delete what the test made."""
+        """Return a connection that can delete what the test made."""
         return self.connect()
 
     def can(self, *wanted: Ability) -> bool:
-        """Whether this broker can do all of that."""
+        """Return whether this broker can do all of that."""
         return self.abilities.can(*wanted)
 
     def missing_exchange(self) -> Exchange:
-        """An exchange that the broker does not have, and says so."""
+        """Return an exchange that the broker reports as missing."""
         return Exchange("no-" + self.suffix)
 
     def connect(self, **options: Any) -> BrokerConnection:
@@ -133,19 +135,19 @@ class Conformance(TestCase):
         return queue
 
     def take(self, payload: Any, message: Message) -> None:
-        """A callback that notes the payload and acks."""
+        """Return a callback that records the payload and acks."""
         message.ack()
         self.note(payload)
 
     def note(self, what: Any) -> None:
-        """Note something, and wake who waits for that many."""
+        """Record something, and wake whoever waits for that many."""
         self.got.append(what)
         for count, waiter in list(self.waiting):
             if len(self.got) >= count and not waiter.called:
                 waiter.callback(None)
 
     def when_got(self, count: int) -> Deferred[None]:
-        """@return: fires when that many things have been noted."""
+        """Return a Deferred that fires when that many things are recorded."""
         waiter: Deferred[None] = Deferred()
         if len(self.got) >= count:
             waiter.callback(None)
@@ -154,7 +156,7 @@ class Conformance(TestCase):
         return waiter.addTimeout(60, self.clock)
 
     async def fails(self, kind: type[E], awaitable: Awaitable[Any]) -> E:
-        """@return: what it failed with, which is of that kind."""
+        """Return the error with which a Deferred fails; it has to be of that kind."""
         try:
             await awaitable
         except kind as error:
@@ -170,7 +172,9 @@ class Conformance(TestCase):
         return found
 
     async def returned(self, queue: Queue, count: int) -> list[Any]:
-        """Take all messages of a queue, of which so many are there, or come back."""
+        """
+        Take so many messages of a queue, as soon as they are there or have returned.
+        """
         bound = queue(self.connection)
         found: list[Any] = []
         while len(found) < count:
@@ -191,7 +195,9 @@ class Conformance(TestCase):
 class Routing(Conformance):
     @program
     async def test_direct(self) -> None:
-        """A direct exchange routes by the whole key, to every queue that has it."""
+        """
+        A direct exchange routes a message to every queue bound with exactly its key.
+        """
         exchange = self.exchange("direct")
         one, two = self.queue(exchange, "k"), self.queue(exchange, "k")
         for queue in (one, two):
@@ -226,7 +232,7 @@ class Routing(Conformance):
 
     @program
     async def test_by_name(self) -> None:
-        """An exchange that was declared can be named when publishing."""
+        """A declared exchange can be named when publishing."""
         exchange = self.exchange("topic")
         queue = self.queue(exchange, "*.stock.#")
         await queue(self.connection).declare()
@@ -237,7 +243,7 @@ class Routing(Conformance):
     @needs(Can.HEADERS_EXCHANGE)
     @program
     async def test_headers(self) -> None:
-        """A headers exchange routes by headers, all of them or any."""
+        """A headers exchange routes by headers, by all of them or by any."""
         exchange = self.exchange("headers")
         every = self.queue(
             exchange, binding_arguments={"x-match": "all", "a": 1, "b": "x"}
@@ -255,7 +261,7 @@ class Routing(Conformance):
 
     @program
     async def test_default_exchange(self) -> None:
-        """The default exchange routes to the queue that the key names."""
+        """The default exchange routes a message to the queue that the key names."""
         queue = self.queue()
         await queue(self.connection).declare()
         await Producer(self.connection).publish("x", queue.name)
@@ -264,7 +270,7 @@ class Routing(Conformance):
     @needs(Can.EXCHANGE_BIND)
     @program
     async def test_exchange_to_exchange(self) -> None:
-        """An exchange can receive from another, until it is unbound."""
+        """An exchange receives from another one until it is unbound."""
         source, destination = self.exchange("topic"), self.exchange("fanout")
         queue = self.queue(destination)
         await source(self.connection).declare()
@@ -279,7 +285,7 @@ class Routing(Conformance):
     @needs(Can.QUEUE_UNBIND)
     @program
     async def test_bindings(self) -> None:
-        """A queue may have many bindings; each can be taken away."""
+        """A queue may have many bindings, and each can be removed."""
         exchange, other = self.exchange(), self.exchange("fanout")
         queue = self.queue(
             [exchange.binding("a"), exchange.binding("b"), other.binding()]
@@ -293,7 +299,7 @@ class Routing(Conformance):
 
     @program
     async def test_several_bindings(self) -> None:
-        """A queue gets what each of its bindings is for, once."""
+        """A queue gets a message once, however many of its bindings match."""
         exchange, other = self.exchange(), self.exchange("fanout")
         queue = self.queue(
             [exchange.binding("a"), exchange.binding("b"), other.binding()]
@@ -307,8 +313,8 @@ class Routing(Conformance):
     @program
     async def test_nobody_knows_the_other(self) -> None:
         """
-        A producer and a consumer on connections of their own share nothing but
-        what they declare; messages wait for who comes later.
+        A producer and a consumer on different connections share only what they declare;
+        messages wait for a consumer that starts later.
         """
         exchange = self.exchange("topic")
         queue = self.queue(exchange, "a.*")
@@ -336,7 +342,10 @@ class Content(Conformance):
 
     @program
     async def test_serializers(self) -> None:
-        """Every serializer is told by the content type; none need be named."""
+        """
+        The content type names the serializer of every message; a consumer needs no
+        setting.
+        """
         for serializer in ("json", "yaml", "msgpack"):
             body = {"n": 1, "text": "ü€", "list": [1, 2.5, None, True]}
             message = await self.there_and_back(body, serializer=serializer)
@@ -344,7 +353,7 @@ class Content(Conformance):
 
     @program
     async def test_raw(self) -> None:
-        """str and bytes go as they are, labelled as they are."""
+        """str and bytes are sent unchanged, with the given labels."""
         text = await self.there_and_back("grüß")
         self.assertEqual((text.payload, text.content_type), ("grüß", "text/plain"))
         data = await self.there_and_back(
@@ -364,7 +373,7 @@ class Content(Conformance):
 
     @program
     async def test_compression(self) -> None:
-        """A compressed body comes back as it was."""
+        """A compressed body arrives as it was before."""
         message = await self.there_and_back(["x"] * 1000, compression="zlib")
         self.assertEqual(message.payload, ["x"] * 1000)
 
@@ -377,7 +386,7 @@ class Content(Conformance):
 
     @program
     async def test_expiration(self) -> None:
-        """A message lives as long as it was given; its consumer sees that."""
+        """A message expires after the given time; its consumer sees the expiration."""
         message = await self.there_and_back(1, expiration=60)
         self.assertEqual(message.properties["expiration"], "60000")
         queue = self.queue()
@@ -390,7 +399,7 @@ class Content(Conformance):
 
     @program
     async def test_text_headers(self) -> None:
-        """Headers that are text arrive as they were."""
+        """Headers that are text arrive as they were published."""
         headers = {"text": "ü" * 300, "key: ß": "a\nb\\c:", "empty": ""}
         message = await self.there_and_back(1, headers=headers)
         self.assertEqual(message.headers, headers)
@@ -398,7 +407,7 @@ class Content(Conformance):
     @needs(Nature.TYPED_HEADERS)
     @program
     async def test_headers(self) -> None:
-        """Headers of every type arrive as they were."""
+        """Headers of every type arrive as they were published."""
         headers = {
             "int": 1,
             "negative": -(2**40),
@@ -415,7 +424,7 @@ class Content(Conformance):
 
     @program
     async def test_names_in_any_script(self) -> None:
-        """Names and keys are UTF-8, blanks and all."""
+        """Names and keys may be any UTF-8, also with blanks."""
         exchange = Exchange(f"börse {self.suffix}", "topic")
         queue = Queue(f"キュー {self.suffix}", exchange, "ключ.*")
         self.temporary += [exchange, queue]
@@ -447,7 +456,7 @@ class Consuming(Conformance):
 
     @program
     async def test_many_in_order(self) -> None:
-        """Messages come in the order they were published."""
+        """Messages arrive in the order in which they were published."""
         queue = self.queue(self.exchange(), "k")
         await Consumer(self.connection, queue, callbacks=[self.take]).consume()
         producer = Producer(self.connection, queue.exchange, "k")
@@ -457,7 +466,7 @@ class Consuming(Conformance):
 
     @program
     async def test_requeue(self) -> None:
-        """A message put back comes again, marked redelivered."""
+        """A requeued message is delivered again, marked as redelivered."""
         queue = self.queue()
 
         def callback(payload: Any, message: Message) -> None:
@@ -472,7 +481,7 @@ class Consuming(Conformance):
     @needs(Can.QUEUE_ARGUMENTS, Nature.DEATH_HISTORY)
     @program
     async def test_failure_and_dead_letter(self) -> None:
-        """A handler that fails twice sends its message to the dead letters."""
+        """A message whose handler fails twice is dead-lettered."""
         dlx = self.exchange("fanout")
         dead = self.queue(dlx)
         queue = self.queue(queue_arguments={"x-dead-letter-exchange": dlx.name})
@@ -494,13 +503,13 @@ class Consuming(Conformance):
         )
 
     def see(self, message: Message) -> None:
-        """Ack and note the message itself."""
+        """Ack and record the message itself."""
         message.ack()
         self.note(message)
 
     @program
     async def test_prefetch(self) -> None:
-        """No more than prefetch_count messages are handed out unsettled."""
+        """At most prefetch_count messages are delivered and unsettled."""
         queue = self.queue()
         held: list[Message] = []
 
@@ -522,7 +531,7 @@ class Consuming(Conformance):
 
     @program
     async def test_multiple_and_nack(self) -> None:
-        """nack hands several back at once."""
+        """nack gives several messages back at once."""
         queue = self.queue()
         bound = queue(self.connection)
         await bound.declare()
@@ -532,14 +541,14 @@ class Consuming(Conformance):
         await messages[1].nack(multiple=True)
         self.assertIs(await messages[2].ack(), Settlement.SENT)
         left = await self.returned(queue, 2)
-        # Counts are asked for on the channel that settled, as the messages are.
+        # The channel that settled asks for the counts, as it does for the messages.
         ordered = self.can(Nature.REQUEUE_IN_PLACE, Can.QUEUE_COUNTS)
         self.assertEqual(left if ordered else sorted(left), [0, 1])
 
     @needs(Can.QUEUE_ARGUMENTS)
     @program
     async def test_priority_queue(self) -> None:
-        """A priority queue gives the highest first."""
+        """A priority queue delivers the highest priority first."""
         queue = self.queue(max_priority=5)
         await queue(self.connection).declare()
         producer = Producer(self.connection)
@@ -549,7 +558,7 @@ class Consuming(Conformance):
 
     @program
     async def test_cancel_and_consume_again(self) -> None:
-        """What comes while a consumer is cancelled waits for it."""
+        """Messages published while a consumer is cancelled wait for it."""
         queue = self.queue()
         consumer = Consumer(self.connection, queue, callbacks=[self.take])
         await consumer.consume()
@@ -562,7 +571,7 @@ class Consuming(Conformance):
 
     @program
     async def test_async_iteration(self) -> None:
-        """async for takes messages; leaving hands back what was not settled."""
+        """C{async for} takes messages; leaving it gives unsettled ones back."""
         queue = self.queue()
         await queue(self.connection).declare()
         await Producer(self.connection).publish_all(range(3), routing_key=queue.name)
@@ -575,7 +584,7 @@ class Consuming(Conformance):
 
     @program
     async def test_get(self) -> None:
-        """get gives a message, or None."""
+        """get returns a message, or None."""
         queue = self.queue()
         consumer = Consumer(self.connection, queue)
         self.assertIsNone(await consumer.get())
@@ -589,7 +598,9 @@ class Consuming(Conformance):
     @needs(Can.EXCLUSIVE_QUEUE)
     @program
     async def test_get_exclusive(self) -> None:
-        """All messages of an exclusive queue are got, settled or not, each time."""
+        """
+        get returns every message of an exclusive queue, settled or not, each time.
+        """
         queue = self.queue(exclusive=True)
         bound = queue(self.connection)
         await bound.declare()
@@ -610,7 +621,10 @@ class Consuming(Conformance):
     @needs(Can.EXCLUSIVE_QUEUE)
     @program
     async def test_held_by_a_cancelled_consumer(self) -> None:
-        """What one holds that was cancelled takes no room from the next one."""
+        """
+        Messages that a cancelled consumer holds do not count towards the next one's
+        prefetch.
+        """
         queue = self.queue(exclusive=True)
         held: list[Message] = []
 
@@ -637,7 +651,7 @@ class Consuming(Conformance):
 
     @program
     async def test_simple_queue(self) -> None:
-        """SimpleQueue puts and gets."""
+        """SimpleQueue puts and gets messages."""
         name = f"simple-{self.suffix}"
         self.temporary += [Queue(name), Exchange(name)]
         simple = self.connection.SimpleQueue(name)
@@ -652,7 +666,7 @@ class Consuming(Conformance):
     @needs(Can.SERVER_NAMED_QUEUE, Can.EXCLUSIVE_QUEUE)
     @program
     async def test_server_named_queue(self) -> None:
-        """A queue without a name gets one of the broker's."""
+        """A queue without a name gets one from the broker."""
         exchange = self.exchange("fanout")
         queue = Queue("", exchange, exclusive=True)
         consumer = Consumer(self.connection, queue, callbacks=[self.take])
@@ -665,7 +679,7 @@ class Consuming(Conformance):
     @needs(Can.SERVER_NAMED_QUEUE, Can.EXCLUSIVE_QUEUE)
     @program
     async def test_server_named_queue_declared_before(self) -> None:
-        """A queue that has got its name can be used as any other."""
+        """A server-named queue that has its name can be used like any other."""
         queue = Queue("", self.exchange("fanout"), exclusive=True)(self.connection)
         await queue.declare()
         channel = self.connection.default_channel
@@ -685,7 +699,7 @@ class Consuming(Conformance):
     @needs(Can.QUEUE_COUNTS, Can.QUEUE_PURGE, Can.QUEUE_DELETE)
     @program
     async def test_purge_and_delete_count(self) -> None:
-        """purge and delete tell how many messages they threw away."""
+        """purge and delete return how many messages they removed."""
         queue = self.queue()
         bound = queue(self.connection)
         await bound.declare()
@@ -702,7 +716,7 @@ class Verdicts(Conformance):
     @needs(Can.MANDATORY)
     @program
     async def test_unroutable(self) -> None:
-        """A mandatory message that no queue would have fails, and comes back."""
+        """A mandatory message that no queue receives fails, and is returned."""
         returned: list[Any] = []
         exchange = self.exchange()
         producer = Producer(
@@ -716,7 +730,7 @@ class Verdicts(Conformance):
     @needs(Can.MANDATORY)
     @program
     async def test_three_mandatory_one_unroutable(self) -> None:
-        """Each verdict finds its message, though the bodies look alike."""
+        """Each verdict goes to its message, though the bodies are alike."""
         queue = self.queue(self.exchange(), "k")
         await queue(self.connection).declare()
         producer = Producer(self.connection, queue.exchange)
@@ -745,7 +759,9 @@ class Verdicts(Conformance):
     @needs(Nature.MISSING_EXCHANGE)
     @program
     async def test_missing_exchange(self) -> None:
-        """Publishing to a missing exchange is the broker's 404, which names it."""
+        """
+        Publishing to a missing exchange fails with the broker's 404, which names it.
+        """
         missing = self.missing_exchange()
         producer = Producer(self.connection)
         error = await self.fails(NotFound, producer.publish(1, "k", exchange=missing))
@@ -754,7 +770,7 @@ class Verdicts(Conformance):
 
     @program
     async def test_without_confirm(self) -> None:
-        """Without confirm messages arrive all the same."""
+        """Messages published without confirm arrive, too."""
         queue = self.queue()
         await queue(self.connection).declare()
         producer = Producer(self.connection)
@@ -768,7 +784,7 @@ class Refusals(Conformance):
     @needs(Can.QUEUE_PASSIVE, Nature.MISSING_QUEUE)
     @program
     async def test_passive(self) -> None:
-        """A queue that does not exist is a 404 that names it."""
+        """Passively declaring a missing queue fails with a 404 that names it."""
         bound = self.queue()(self.connection)
         error = await self.fails(NotFound, bound.queue_declare(passive=True))
         self.assertIn(bound.name, str(error))
@@ -776,7 +792,7 @@ class Refusals(Conformance):
     @needs(Can.EXCHANGE_PASSIVE)
     @program
     async def test_passive_exchange(self) -> None:
-        """So is an exchange."""
+        """Passively declaring a missing exchange fails with a 404 that names it."""
         bound = self.exchange(passive=True)(self.connection)
         error = await self.fails(NotFound, bound.declare())
         self.assertIn(bound.name, str(error))
@@ -784,7 +800,7 @@ class Refusals(Conformance):
     @needs(Can.QUEUE_PASSIVE, Nature.MISSING_QUEUE, Nature.MISSING_EXCHANGE)
     @program
     async def test_right_after_a_refusal(self) -> None:
-        """Who hears of a refusal can go on with the same channel at once."""
+        """After a refusal the same channel can be used at once."""
         channel = await self.connection.channel()
         queue = self.queue()
         missing = Queue("no-" + self.suffix)(channel)
@@ -799,7 +815,7 @@ class Refusals(Conformance):
     @needs(Can.QUEUE_ARGUMENTS, Nature.QUEUE_CHECKED)
     @program
     async def test_other_properties(self) -> None:
-        """A queue that exists with other properties is a 406 that names it."""
+        """A queue that exists with other properties gives a 406 that names it."""
         queue = self.queue()
         await queue(self.connection).declare()
         other = Queue(queue.name, max_length=7)(self.connection)
@@ -809,7 +825,7 @@ class Refusals(Conformance):
     @needs(Nature.EXCHANGE_CHECKED)
     @program
     async def test_other_type(self) -> None:
-        """An exchange that exists with another type is a 406 that names it."""
+        """An exchange that exists with another type gives a 406 that names it."""
         exchange = self.exchange("direct")
         await exchange(self.connection).declare()
         other = Exchange(exchange.name, "fanout")(self.connection)
@@ -819,7 +835,7 @@ class Refusals(Conformance):
     @needs(Can.EXCLUSIVE_QUEUE)
     @program
     async def test_exclusive_queue(self) -> None:
-        """A queue exclusive to one connection is a 405 for others."""
+        """A queue that is exclusive to one connection gives others a 405."""
         queue = self.queue(exclusive=True)
         await queue(self.connection).declare()
         consuming = Consumer(self.connect(), queue, auto_declare=False).consume()
@@ -829,8 +845,8 @@ class Refusals(Conformance):
     @program
     async def test_exclusive_queue_declared_otherwise(self) -> None:
         """
-        Nor can its own connection declare it with other properties; it stays as
-        it is, with its messages.
+        An exclusive queue cannot be declared with other properties by its own
+        connection either; it stays as it is, with its messages.
         """
         queue = self.queue(exclusive=True)
         await queue(self.connection).declare()
@@ -848,7 +864,7 @@ class Refusals(Conformance):
     @needs(Can.CONSUMER_EXCLUSIVE)
     @program
     async def test_exclusive_consumer(self) -> None:
-        """A second consumer beside an exclusive one is a 403."""
+        """A second consumer beside an exclusive one gets a 403."""
         queue = self.queue()
         await Consumer(self.connection, queue, exclusive=True).consume()
         await self.fails(AccessRefused, Consumer(self.connection, queue).consume())
@@ -856,7 +872,10 @@ class Refusals(Conformance):
     @needs(Can.QUEUE_DELETE_CONDITIONAL)
     @program
     async def test_conditions_of_delete(self) -> None:
-        """A queue in use, or with messages, can be kept from being deleted."""
+        """
+        A queue that is in use, or has messages, is not deleted if the caller demands
+        that.
+        """
         queue = self.queue()
         bound = queue(self.connection)
         await bound.declare()
@@ -875,7 +894,7 @@ class Refusals(Conformance):
 
     @program
     async def test_closed(self) -> None:
-        """A closed channel and a closed connection say so."""
+        """Operations on a closed channel or connection say that it is closed."""
         channel = await self.connection.channel()
         await channel.close()
         await self.fails(ChannelClosed, Queue("x")(channel).declare())
@@ -887,7 +906,9 @@ class Recovery(Conformance):
     @needs(Can.EXCLUSIVE_QUEUE, Nature.AUTO_DELETE)
     @program
     async def test_consumers_come_back(self) -> None:
-        """After a loss everything declared, and every consumer, is there again."""
+        """
+        After a loss everything that was declared, and every consumer, is restored.
+        """
         exchange = self.exchange("topic", auto_delete=True)
         queue = self.queue(exchange, "a.*", exclusive=True)
         consumer = Consumer(self.connection, queue, callbacks=[self.take])
@@ -906,7 +927,9 @@ class Recovery(Conformance):
     @needs(Can.SERVER_NAMED_QUEUE)
     @program
     async def test_reply_to_after_a_loss(self) -> None:
-        """A message that waits for the next session tells the queue's new name."""
+        """
+        A message that waits for the next session has the queue's new name as reply_to.
+        """
         requests = self.queue()
         await requests(self.connection).declare()
         replies = Queue("", exclusive=True)(self.connection)
@@ -923,12 +946,12 @@ class Recovery(Conformance):
 
     @program
     async def test_durable_consumers_come_back(self) -> None:
-        """After a loss every consumer is there again, and nothing was lost."""
+        """After a loss every consumer is restored, and nothing is lost."""
         queue = self.queue(self.exchange("topic"), "a.*")
 
         def take(payload: Any, message: Message) -> None:
             message.ack()
-            # The ack may have been on its way when the connection was lost.
+            # The ack may have been in flight when the connection was lost.
             if not (message.redelivered and payload in self.got):
                 self.note(payload)
 
@@ -946,7 +969,10 @@ class Recovery(Conformance):
 
     @program
     async def test_unsettled_messages_come_again(self) -> None:
-        """What was not acked is redelivered; acking the old one is harmless."""
+        """
+        A message that was never acknowledged is redelivered after a loss; acking the
+        old one has no effect.
+        """
         queue = self.queue()
         consumer = Consumer(self.connection, queue, on_message=self.note)
         await consumer.consume()
@@ -962,7 +988,7 @@ class Recovery(Conformance):
     @needs(Can.QUEUE_DELETE)
     @program
     async def test_queue_deleted_under_a_consumer(self) -> None:
-        """A consumer whose queue is deleted is told, and comes back with it."""
+        """A consumer whose queue is deleted is told, and is restored with the queue."""
         told: list[Any] = []
         queue = self.queue()
         consumer = Consumer(
@@ -981,7 +1007,9 @@ class Recovery(Conformance):
     @needs(Can.QUEUE_PASSIVE, Nature.MISSING_QUEUE)
     @program
     async def test_channel_error_beside_a_consumer(self) -> None:
-        """A channel error ends a consumer beside it only for a moment."""
+        """
+        A channel error interrupts other consumers of the channel only for a moment.
+        """
         queue = self.queue()
         channel = await self.connection.channel()
         await Consumer(channel, queue, callbacks=[self.take]).consume()
@@ -997,7 +1025,7 @@ CASES = (Routing, Content, Consuming, Verdicts, Refusals, Recovery)
 def cases(
     setup: type, module: str, wanted: tuple[type[Conformance], ...] = CASES
 ) -> dict[str, type]:
-    """@return: the suite's cases, or some, for one broker, by name."""
+    """Return the suite's cases, or the named ones, for one broker, by name."""
     found = {}
     for case in fitting(wanted, getattr(setup, "abilities", Conformance.abilities)):
         name = f"{setup.__name__}{case.__name__}Tests"

@@ -1,5 +1,5 @@
 """
-Corners where several things happen at once, on the memory broker under a Clock.
+Corner cases in which several things happen at once, on the memory broker under a Clock.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ QUEUE = Queue("feed", EXCHANGE, "importer")
 
 
 def messages_alive() -> list[Message]:
-    """All messages that somebody keeps."""
+    """Return all messages that something still refers to."""
     gc.collect()
     return [each for each in gc.get_objects() if isinstance(each, Message)]
 
 
 class CornerTestCase(BrokerTestCase):
-    """What the cases here share: a handler, and time that passes."""
+    """The base of these cases: a handler, and a clock."""
 
     def setUp(self) -> None:
         super().setUp()
         self.got: list[Any] = []
 
     def take(self, payload: Any, message: Message) -> None:
-        """A callback that notes the payload and acks."""
+        """Return a callback that records the payload and acks."""
         self.got.append(payload)
         message.ack()
 
@@ -57,22 +57,24 @@ class CornerTestCase(BrokerTestCase):
             self.flush()
 
     def producer(self) -> Producer:
-        """A producer whose exchange is declared."""
+        """Return a producer whose exchange is declared."""
         producer = Producer(self.connection, EXCHANGE, "importer")
         self.result_of(producer.declare())
         return producer
 
     def publish(self, body: object, key: str = "importer") -> None:
-        """Publish over a connection that is not part of the test."""
+        """Publish over another connection."""
         producer = Producer(self.connect(), EXCHANGE)
         self.result_of(producer.publish(body, key))
 
 
 class PublishingTests(CornerTestCase):
-    """A channel that nobody but publishers uses comes back for them."""
+    """A channel with nothing but publishers is restored for them."""
 
     def test_who_waits_for_room_at_a_loss(self) -> None:
-        """Who waits for room when the session is lost is told of the next one."""
+        """
+        A caller that waits for room when the session is lost hears of the next session.
+        """
         producer = self.producer()
         self.broker.hold_confirms()
         publishes = [Probe(producer.publish(number)) for number in range(1000)]
@@ -98,7 +100,7 @@ class PublishingTests(CornerTestCase):
         self.broker.release_confirms()
 
     def test_published_when_opened_and_dropped(self) -> None:
-        """Who drops the session when the channel opens, and publishes, waits."""
+        """A publish waits if the program drops the session when its channel opens."""
         channel = Channel(self.connection)
         publishes: list[Probe] = []
 
@@ -112,7 +114,7 @@ class PublishingTests(CornerTestCase):
 
 
 class DeclaringTests(CornerTestCase):
-    """What a publish declares before."""
+    """What a publish declares first."""
 
     def test_a_queue_without_its_bindings(self) -> None:
         """A queue that was declared alone still gets its bindings."""
@@ -123,14 +125,14 @@ class DeclaringTests(CornerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 1)
 
     def test_an_exchange_that_was_only_checked(self) -> None:
-        """It is not made after a loss; it was never ours."""
+        """An exchange that was only checked is not declared after a loss."""
         exchange = Exchange("theirs", passive=True)
         self.result_of(Exchange("theirs")(self.connect()).declare())
         self.result_of(exchange(self.connection).declare())
         self.assertFalse(self.connection.core.topology)
 
     def test_on_declared_after_a_loss(self) -> None:
-        """on_declared is told of each declaration, with the name it got."""
+        """on_declared is called for each declaration, with the name of the queue."""
         for name in ("mine", ""):
             told: list[tuple[object, ...]] = []
             queue = Queue(name, on_declared=lambda *each, told=told: told.append(each))
@@ -144,7 +146,7 @@ class DeclaringTests(CornerTestCase):
             self.broker.memory.queue(bound.name)
 
     def test_on_declared_that_fails(self) -> None:
-        """What on_declared raises is logged, and keeps nothing from coming up."""
+        """An error of on_declared is logged, and does not stop the restoring."""
 
         def note(
             name: str, messages: int | None, consumers: int | None
@@ -163,7 +165,10 @@ class DeclaringTests(CornerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
     def test_what_cannot_be_declared(self) -> None:
-        """It is refused at once, and holds up no message behind it."""
+        """
+        A declaration that cannot be sent is refused at once, and delays no message
+        behind it.
+        """
         producer = self.producer()
         self.result_of(producer.publish("first"))
         for wrong in (5, "feed", ["feed"], QUEUE, [QUEUE, None]):
@@ -173,7 +178,7 @@ class DeclaringTests(CornerTestCase):
         self.assertEqual([each.payload for each in self.published], ["first", "next"])
 
     def test_accept_of_a_single_operation(self) -> None:
-        """A name that is not known fails the Deferred, as all but misuse does."""
+        """An unknown serializer in accept fails the Deferred of get."""
         queue = QUEUE(self.connection)
         self.result_of(queue.declare())
         unknown = queue.get(accept=["jsno"])
@@ -183,7 +188,9 @@ class DeclaringTests(CornerTestCase):
         self.assertTrue(self.connection.is_consuming)
 
     def test_a_queue_whose_binding_was_removed(self) -> None:
-        """So does one that lost a binding since; with all it is left alone."""
+        """
+        A queue that lost a binding is declared again; one that has all is left alone.
+        """
         channel = self.result_of(self.connection.channel())
         queue = QUEUE(channel)
         self.result_of(queue.declare())
@@ -193,16 +200,16 @@ class DeclaringTests(CornerTestCase):
 
 
 class ConsumerTests(CornerTestCase):
-    """The end of consumers, by themselves or with what they are on."""
+    """The end of consumers, by themselves or with their channel or connection."""
 
     def consumer(self, *callbacks: Any, **options: Any) -> Consumer:
-        """A running consumer."""
+        """Return a running consumer."""
         consumer = Consumer(self.connection, QUEUE, callbacks=callbacks, **options)
         self.result_of(consumer.consume())
         return consumer
 
     def test_iteration_ends_with_the_connection(self) -> None:
-        """Who waits for a message is told when the connection closes."""
+        """An iteration ends when the connection closes."""
         consumer = self.consumer()
 
         async def program() -> str:
@@ -217,7 +224,10 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(self.successResultOf(done), "ended")
 
     def test_iteration_ends_with_the_channel(self) -> None:
-        """And when the channel does, now or before; others' channels matter not."""
+        """
+        An iteration ends when its channel closes, now or before; other channels do not
+        matter.
+        """
         consumer, other = self.consumer(), self.consumer()
         waiting, others = consumer.take(), other.take()
         self.result_of(consumer.channel.close())
@@ -228,7 +238,7 @@ class ConsumerTests(CornerTestCase):
         self.failureResultOf(others, ChannelClosed)
 
     def test_all_who_close_wait(self) -> None:
-        """A second close fires when the first does; who stops waiting harms none."""
+        """A second close fires when the first does; cancelling one affects no other."""
         consumer = self.consumer(self.take)
         impatient = Probe(consumer.close())
         patient = consumer.close()
@@ -241,7 +251,7 @@ class ConsumerTests(CornerTestCase):
         self.assertTrue(consumer.channel.closed)
 
     def test_cancelled_cancel(self) -> None:
-        """Who stops waiting for a cancel changes nothing about it."""
+        """Cancelling the Deferred of cancel changes nothing about the cancel."""
         consumer = self.consumer(self.take)
         cancelling = consumer.cancel()
         cancelling.cancel()
@@ -251,7 +261,7 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual((self.got, self.broker.waiting_in("feed")), ([], 1))
 
     def slow(self) -> tuple[Consumer, list[tuple[Message, Deferred[None]]]]:
-        """A consumer that handles one after the other, and what it is at."""
+        """Return a consumer that handles one message at a time, and what it handles."""
         at_work: list[tuple[Message, Deferred[None]]] = []
 
         def handle(payload: Any, message: Message) -> Deferred[None]:
@@ -262,7 +272,7 @@ class ConsumerTests(CornerTestCase):
         return self.consumer(handle, concurrency=1), at_work
 
     def finish(self, at_work: list[tuple[Message, Deferred[None]]]) -> None:
-        """Have all be handled and acked."""
+        """Let all messages be handled and acked."""
         while at_work:
             message, handled = at_work.pop(0)
             if not message.acknowledged:
@@ -272,8 +282,8 @@ class ConsumerTests(CornerTestCase):
 
     def test_what_waits_at_a_loss(self) -> None:
         """
-        What no handler has begun with when the session is lost comes again
-        from the broker, so it is handled once, and does not pile up here.
+        A message that no handler has begun with when the session is lost is
+        redelivered, so it is handled once, and old copies do not pile up.
         """
         consumer, at_work = self.slow()
         for number in range(5):
@@ -286,7 +296,7 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(self.got, [0, 0, 1, 2, 3, 4])
 
     def test_what_waits_to_be_taken_at_a_loss(self) -> None:
-        """The same for those who take one after the other."""
+        """A message that waits to be taken when the session is lost is taken once."""
         consumer = self.consumer()
         for number in range(3):
             self.publish(number)
@@ -300,7 +310,7 @@ class ConsumerTests(CornerTestCase):
         self.result_of(consumer.close())
 
     def test_what_waits_when_recovered(self) -> None:
-        """What recover hands back comes again, and is handled then."""
+        """A message that recover gave back is redelivered, and then handled."""
         consumer, at_work = self.slow()
         for number in range(3):
             self.publish(number)
@@ -309,7 +319,10 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(self.got, [0, 0, 1, 2])
 
     def test_what_waits_when_its_channel_closes(self) -> None:
-        """It is the broker's again, so no handler begins with it."""
+        """
+        No handler begins with a message whose channel has closed: the broker has it
+        again.
+        """
         consumer, at_work = self.slow()
         for number in range(3):
             self.publish(number)
@@ -318,7 +331,7 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual((self.got, self.broker.waiting_in("feed")), ([0], 3))
 
     def test_a_channel_paused_by_what_is_gone(self) -> None:
-        """A channel that was paused by such messages goes on."""
+        """A channel that was paused by messages of a lost channel resumes."""
         consumer, at_work = self.slow()
         needless = Queue("needless", EXCHANGE, "needless", no_ack=True)
         self.result_of(consumer.cancel())
@@ -337,8 +350,8 @@ class ConsumerTests(CornerTestCase):
 
     def test_starting_again_on_a_brief_queue(self) -> None:
         """
-        A queue that went with its last consumer is declared for the next, also
-        one that the broker named, which gets another name.
+        A queue that was deleted with its last consumer is declared for the next one; a
+        server-named queue gets another name.
         """
         for name in ("brief", ""):
             self.got.clear()
@@ -357,8 +370,8 @@ class ConsumerTests(CornerTestCase):
 
     def test_qos_of_the_only_consumer_of_a_brief_queue(self) -> None:
         """
-        An exclusive consumer would have to end before it starts with another limit,
-        and its queue would go with it: that is refused, and all goes on.
+        qos is refused for an exclusive consumer whose queue is deleted with it: it
+        would have to end before it starts with another limit.
         """
         for exclusive in (False, True):
             queue = Queue(
@@ -376,7 +389,10 @@ class ConsumerTests(CornerTestCase):
             self.got.clear()
 
     def test_qos_of_a_brief_queue(self) -> None:
-        """One that is not exclusive starts anew before it ends: nothing is lost."""
+        """
+        A consumer that is not exclusive starts anew before the old one ends, so its
+        queue stays.
+        """
         queue = Queue("brief", EXCHANGE, "brief", auto_delete=True)
         consumer = Consumer(self.connection, queue, prefetch_count=1)
         self.result_of(consumer.consume())
@@ -389,7 +405,9 @@ class ConsumerTests(CornerTestCase):
             self.result_of(message.ack())
 
     def test_flow_of_a_brief_queue(self) -> None:
-        """Stopping for a while deletes no queue that goes with its last consumer."""
+        """
+        flow(False) does not delete a queue that is deleted with its last consumer.
+        """
         queue = Queue("brief", EXCHANGE, "brief", auto_delete=True)
         consumer = Consumer(self.connection, queue, callbacks=[self.take])
         self.result_of(consumer.consume())
@@ -400,7 +418,7 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(self.got, ["kept"])
 
     def test_dropping_a_queue_while_others_start(self) -> None:
-        """Cancelling one queue touches no other, whatever is under way."""
+        """Cancelling one queue affects no other, whatever is under way."""
         one, two = Queue("one", EXCHANGE), Queue("two", EXCHANGE)
         consumer = Consumer(self.connection, [one, QUEUE, two], callbacks=[self.take])
         starting = consumer.consume()
@@ -413,7 +431,10 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(running, [True, False, True])
 
     def test_dropping_a_queue_that_is_being_started(self) -> None:
-        """Its consumer ends as soon as it runs; to consume from it is over."""
+        """
+        A consumer whose queue is cancelled while it starts ends as soon as it runs;
+        consume fires.
+        """
         consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
         self.result_of(consumer.declare())
         starting = consumer.consume()
@@ -424,7 +445,10 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(self.broker.memory.queue("feed").consumers, [])
 
     def test_dropping_a_queue_during_qos(self) -> None:
-        """The other one is started with the new limit."""
+        """
+        If one queue is cancelled during qos, the other one's consumer starts with the
+        new limit.
+        """
         other = Queue("other", EXCHANGE, "other")
         for exclusive in (False, True):
             consumer = Consumer(self.connection, [QUEUE, other], exclusive=exclusive)
@@ -441,8 +465,8 @@ class ConsumerTests(CornerTestCase):
 
     def test_a_loss_while_an_exclusive_one_changes(self) -> None:
         """
-        An exclusive consumer that changes its limit has to end first; a loss
-        of the session or channel then does not end it for good.
+        An exclusive consumer that changes its limit has to end first; if the session or
+        channel is lost then, it is still started again.
         """
         lost: list[Callable[[Channel], object]] = [
             lambda channel: self.broker.drop(),
@@ -462,7 +486,10 @@ class ConsumerTests(CornerTestCase):
             self.result_of(consumer.close())
 
     def test_closed_while_an_exclusive_one_changes(self) -> None:
-        """A close, or a refusal, in between is told, and ends it."""
+        """
+        A close or a refusal while an exclusive consumer changes its limit is reported,
+        and ends the consumer.
+        """
         consumer = self.consumer(exclusive=True)
         changing = consumer.qos(prefetch_count=7)
         closing = consumer.channel.close()
@@ -472,7 +499,10 @@ class ConsumerTests(CornerTestCase):
         self.assertFalse(consumer.consuming_from("feed"))
 
     def test_slow_without_acks_after_a_loss(self) -> None:
-        """A slow no_ack consumer is flooded by no new session either."""
+        """
+        A slow no_ack consumer gets no more messages than its prefetch on a new session
+        either.
+        """
         at_work: list[Deferred[None]] = []
 
         def handle(payload: Any, message: Message) -> Deferred[None]:
@@ -493,7 +523,7 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(self.got, list(range(10)))
 
     def test_nobody_waits_for_one_without_acks(self) -> None:
-        """A slow no_ack consumer holds up neither other consumers nor confirms."""
+        """A slow no_ack consumer delays neither other consumers nor confirms."""
         slow = Consumer(self.connection, QUEUE, no_ack=True, prefetch_count=2)
         channel = slow.channel
         other = Queue("other", EXCHANGE, "other")
@@ -510,7 +540,7 @@ class ConsumerTests(CornerTestCase):
             self.assertEqual(self.broker.waiting_in("feed"), 5, "none was begun with")
 
     def test_what_needs_no_ack_is_not_kept(self) -> None:
-        """A message that needs no ack is the taker's alone."""
+        """Nothing keeps a no_ack message after the caller has taken it."""
         before = messages_alive()
         consumer = self.consumer(no_ack=True)
         for number in range(5):
@@ -522,7 +552,7 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual(kept, [])
 
     def test_what_comes_after_a_cancel(self) -> None:
-        """Messages that were on their way are handed back unhandled."""
+        """Messages that arrive after a cancel are given back unhandled."""
         consumer = self.consumer(self.take)
         producer = self.producer()
         self.result_of(producer.publish("before"))
@@ -534,7 +564,9 @@ class ConsumerTests(CornerTestCase):
         self.assertEqual((self.got, self.broker.waiting_in("feed")), (["before"], 3))
 
     def test_what_was_taken_when_it_closes(self) -> None:
-        """What was taken and not settled is handed back, the channel being kept."""
+        """
+        Closing gives taken and unsettled messages back, though the channel stays open.
+        """
         channel = self.result_of(self.connection.channel())
         consumer = Consumer(channel, QUEUE)
         self.result_of(consumer.consume())
@@ -548,7 +580,9 @@ class ConsumerTests(CornerTestCase):
         self.assertTrue(second.acknowledged)
 
     def test_several_settled_at_once(self) -> None:
-        """None of them is unsettled then, nor the one that did it."""
+        """
+        After ack(multiple=True) neither the message nor those before it are unsettled.
+        """
         for settle in (Message.ack, Message.nack):
             channel = self.result_of(self.connection.channel())
             consumer = Consumer(channel, QUEUE)
@@ -563,7 +597,7 @@ class ConsumerTests(CornerTestCase):
             self.result_of(QUEUE(self.connection).purge())
 
     def test_get_after_close(self) -> None:
-        """A closed consumer gets nothing, though its channel is open."""
+        """A closed consumer gets no message, though its channel is open."""
         channel = self.result_of(self.connection.channel())
         consumer = Consumer(channel, QUEUE)
         self.result_of(consumer.close())
@@ -571,10 +605,10 @@ class ConsumerTests(CornerTestCase):
 
 
 class ClosingTests(CornerTestCase):
-    """What is begun while the connection closes, or after."""
+    """Operations that begin while the connection closes, or after."""
 
     def closing(self) -> Deferred[None]:
-        """Close the connection, which waits for a verdict."""
+        """Close the connection; it waits for a verdict."""
         producer = self.producer()
         self.broker.hold_confirms()
         producer.publish("x")
@@ -585,7 +619,10 @@ class ClosingTests(CornerTestCase):
         return closing
 
     def test_a_channel_made_meanwhile(self) -> None:
-        """It is closed from the start, as all that is called on it says."""
+        """
+        A channel made while the connection closes is closed from the start, and says
+        so.
+        """
         closing = self.closing()
         opening = self.connection.channel()
         producer = Producer(self.connection, EXCHANGE)
@@ -599,7 +636,7 @@ class ClosingTests(CornerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_consumer_begun_meanwhile(self) -> None:
-        """A channel that is closing takes no consumer, which would outlive it."""
+        """A channel that is closing accepts no consumer, which would outlive it."""
         producer = self.producer()
         queue = QUEUE(producer.channel)
         self.result_of(queue.declare())
@@ -618,7 +655,9 @@ class ClosingTests(CornerTestCase):
         self.assertTrue(producer.channel.is_consuming)
 
     def test_published_meanwhile(self) -> None:
-        """It takes no message either, so that those who go on do not keep it."""
+        """
+        A channel that is closing accepts no message, so publishers cannot keep it open.
+        """
         producer = self.producer()
         verdicts: list[Probe] = []
 
@@ -635,7 +674,7 @@ class ClosingTests(CornerTestCase):
         self.failureResultOf(producer.publish("late"), ChannelClosed)
 
     def test_drain_events(self) -> None:
-        """drain_events fails, as nothing will come."""
+        """drain_events fails, as no message will arrive."""
         closing = self.closing()
         self.failureResultOf(self.connection.drain_events(), ConnectionClosed)
         self.broker.release_confirms()
@@ -645,7 +684,7 @@ class ClosingTests(CornerTestCase):
 
 
 class ChannelErrorTests(CornerTestCase):
-    """Channels that the broker ends while consumers are on them."""
+    """Channels that the broker ends while they have consumers."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -654,19 +693,21 @@ class ChannelErrorTests(CornerTestCase):
         self.result_of(consumer.consume())
 
     def lose(self) -> None:
-        """Have the broker end the channel."""
+        """Make the broker end the channel."""
         Probe(Queue("?")(self.channel).queue_declare(passive=True))
         self.flush()
 
     def test_now_and_then(self) -> None:
-        """Each time it is back at once, if it had been well for a while."""
+        """A channel that lasted for a while is opened again at once, each time."""
         for number in range(6):
             self.wait(6)
             self.lose()
             self.assertTrue(self.channel.is_consuming, number)
 
     def test_again_and_again(self) -> None:
-        """Those that follow on each other are waited for longer and longer."""
+        """
+        If a channel ends again and again, the waits before it is opened again grow.
+        """
         self.lose()
         waits = []
         for _ in range(3):
@@ -679,7 +720,9 @@ class ChannelErrorTests(CornerTestCase):
         self.assertEqual(waits, [1, 2, 4])
 
     def test_closed_while_it_waits(self) -> None:
-        """A channel that waits to be opened again leaves nothing when it closes."""
+        """
+        A channel that waits to be opened again leaves nothing behind when it is closed.
+        """
         self.lose()
         self.lose()
         self.assertFalse(self.channel.is_open)
@@ -688,12 +731,12 @@ class ChannelErrorTests(CornerTestCase):
 
 
 class SilentTests(SynchronousTestCase):
-    """A broker that says nothing any more."""
+    """A broker that no longer answers."""
 
     def test_closed_at_last(self) -> None:
         """
-        A channel whose cancels are not answered is closed without waiting, so
-        that the messages it holds go back should the broker come round.
+        A channel whose cancels are not answered is closed without waiting, so that its
+        messages are requeued should the broker answer again.
         """
         clock, transport = Clock(), FakeTransport()
         connection = BrokerConnection(transport=transport, reactor=clock)
@@ -716,10 +759,12 @@ class SilentTests(SynchronousTestCase):
 
 
 class RestoringTests(SynchronousTestCase):
-    """A broker that says nothing while everything is declared again."""
+    """A broker that does not answer while everything is declared again."""
 
     def test_it_is_given_up(self) -> None:
-        """After the operation timeout its session is aborted, and another made."""
+        """
+        After the operation timeout the session is aborted, and another one is made.
+        """
         clock, transport = Clock(), FakeTransport()
         connection = BrokerConnection(
             transport=transport, reactor=clock, operation_timeout=5
@@ -744,10 +789,10 @@ class RestoringTests(SynchronousTestCase):
 
 
 class PublisherTests(SynchronousTestCase):
-    """Who waits for room of a channel that cannot be opened."""
+    """A caller that waits for room of a channel that cannot be opened."""
 
     def test_give_up(self) -> None:
-        """They are told why."""
+        """The Deferred of when_ready fails with the reason."""
         publisher = PublishQueue(Clock(), lambda: "waiting", lambda *told: None)
         waiting: Deferred[None] = publisher.when_ready()
         publisher.give_up(SessionLost("no more"))

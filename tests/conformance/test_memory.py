@@ -10,14 +10,14 @@ from txkombu.transport.memory import forget_brokers
 
 
 class Memory:
-    """Connects to a memory broker that others know by its name, too."""
+    """Connects to a memory broker by its name."""
 
     abilities = MEMORY
     url = "memory://conformance"
 
     def setUp(self) -> None:
         forget_brokers()
-        super().setUp()  # type: ignore[misc]  # the case's
+        super().setUp()  # type: ignore[misc]  # a method of the case
 
 
 globals().update(conformance_suite.cases(Memory, __name__))

@@ -1,5 +1,5 @@
 """
-The contract: whatever is cancelled leaves nothing behind.
+The contract: an operation that is cancelled leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from txkombu.interfaces import Capability as Can
 
 
 class CancelTests(Harness):
-    """Cancelling, and what comes too late."""
+    """Operations that are cancelled, and their late replies."""
 
     async def test_aligned(self) -> None:
-        """Cancelling fails at once, and misaligns no later reply."""
+        """A cancelled operation fails at once, and does not misalign later replies."""
         channel = await self.channel()
         exchange = await self.exchange(channel)
         for name, begin in self.operations().items():
@@ -43,7 +43,7 @@ class CancelTests(Harness):
             await channel.exchange_declare(exchange, False)
 
     async def test_get(self) -> None:
-        """A message got too late is handed back."""
+        """A message that arrives for a cancelled get is given back."""
         session = await self.connect()
         channel = await self.channel(session)
         queue = await self.queue(channel)
@@ -57,7 +57,10 @@ class CancelTests(Harness):
         self.assertIn(delivery.redelivered, self.late)
 
     async def test_consume(self) -> None:
-        """A consumer started too late is cancelled, its messages handed back."""
+        """
+        A consumer that starts after its cancellation is cancelled, and its messages
+        given back.
+        """
         session = await self.connect()
         channel = await self.channel(session)
         queue = await self.queue(channel)
@@ -66,7 +69,7 @@ class CancelTests(Harness):
         started = Probe(consume(channel, queue, "t", inbox))
         started.deferred.cancel()
         self.assertIsInstance(started.outcome, CancelledError)
-        for _ in range(3):  # the consumer's start, its end, and its messages' return
+        for _ in range(3):  # start, end, return of messages
             await self.settled(channel, queue)
         other = await self.channel(session)
         await self.check_ready(other, queue, 2)
@@ -78,7 +81,9 @@ class CancelTests(Harness):
         self.assertEqual(again.bodies, [b"1", b"2"])
 
     async def test_open(self) -> None:
-        """A channel opened too late is closed, and its number is free."""
+        """
+        A channel that opens after its cancellation is closed, and its number is free.
+        """
         session = await self.connect()
         journal = Journal()
         opening = Probe(session.open_channel(ChannelWatcher(journal)))
@@ -89,7 +94,9 @@ class CancelTests(Harness):
         self.assertEqual(journal.entries, [])
 
     async def test_publish(self) -> None:
-        """The confirm of a cancelled publish is swallowed, others are not."""
+        """
+        The confirm of a cancelled publish is ignored, and those of others are not.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         probes = [Probe(publish(channel, DEFAULT, queue.name)) for _ in range(3)]
@@ -103,7 +110,10 @@ class CancelTests(Harness):
 
     @needs(Can.MANDATORY)
     async def test_publish_mandatory(self) -> None:
-        """The verdict on a cancelled publish is swallowed, others are not."""
+        """
+        The verdict on a cancelled mandatory publish is ignored, and those on others are
+        not.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         probes = [
@@ -118,7 +128,10 @@ class CancelTests(Harness):
         await self.check_ready(channel, queue, 4)
 
     async def test_cancel_and_close(self) -> None:
-        """Who no longer waits for a cancel or a close does not stop it."""
+        """
+        Cancelling the Deferred of a cancel or a close does not stop the cancel or
+        close.
+        """
         session = await self.connect()
         channel = await self.channel(session)
         queue = await self.queue(channel)
@@ -136,7 +149,7 @@ class CancelTests(Harness):
         await session.close()
 
     async def test_cancelled_then_lost(self) -> None:
-        """What was cancelled does not fire again when all ends."""
+        """A cancelled operation does not fire again when the session ends."""
         session = await self.connect()
         channel = await self.channel(session)
         queue, exchange = await self.queue(channel), await self.exchange(channel)
@@ -153,7 +166,7 @@ class CancelTests(Harness):
             self.assertIsInstance(probe.outcome, CancelledError)
 
     async def test_connect(self) -> None:
-        """Cancelling an attempt to connect ends it in that turn."""
+        """A cancelled attempt to connect ends in that turn."""
         journal = Journal()
         connecting = Probe(
             self.transport.connect(

@@ -1,8 +1,8 @@
 """
-What transports can do: the one table of the tests and of the docs.
+What transports can do: the one table for the tests and the docs.
 
-A test states by L{needs} what its broker must be able to do.  One that a
-broker cannot run is not made: see L{fitting}.
+A test names with L{needs} what its broker must be able to do.  L{fitting} leaves out
+tests that a broker cannot run.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _Test = TypeVar("_Test", bound=Callable[..., Any])
 
 class Nature(Enum):
     """
-    What brokers of AMQP do and others need not, finer than a L{Capability};
-    the text is for the docs' table.
+    What AMQP brokers do and others need not, finer than a L{Capability}; the texts are
+    for the table in the docs.
     """
 
     MISSING_QUEUE = "refusing to consume from a missing queue"
@@ -49,8 +49,8 @@ class Abilities:
     What one transport cannot do with one kind of broker.
 
     @ivar title: the heading of its column in the docs.
-    @ivar scheme: of its URLs.
-    @ivar lacks: what it cannot do, each with the reason.
+    @ivar scheme: the scheme of its URLs.
+    @ivar lacks: what it cannot do, with the reasons.
     """
 
     title: str
@@ -58,17 +58,17 @@ class Abilities:
     lacks: Mapping[Ability, str] = attrs.field(factory=dict)
 
     def can(self, *wanted: Ability) -> bool:
-        """Whether it can do all of that."""
+        """Return whether it can do all of that."""
         return self.lacks.keys().isdisjoint(wanted)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What its sessions say that they can do."""
+        """The capabilities that its sessions report."""
         return frozenset(each for each in Capability if each not in self.lacks)
 
 
 def needs(*abilities: Ability) -> Callable[[_Test], _Test]:
-    """Say what a test's broker must be able to do."""
+    """Mark what the broker of a test must be able to do."""
 
     def mark(test: _Test) -> _Test:
         test.__dict__["needs"] = abilities
@@ -100,7 +100,9 @@ def _kept(group: type, abilities: Abilities) -> set[str]:
 
 
 def _reduced(group: type, kept: set[str]) -> type:
-    """A class without some of a group's tests; trial finds inherited ones, too."""
+    """
+    Return a class without some of a group's tests, as trial also finds inherited ones.
+    """
     own = {name: what for name, what in vars(group).items() if name in kept}
     for slot in ("__dict__", "__weakref__"):
         own.pop(slot, None)
@@ -178,4 +180,6 @@ STOMP_ACTIVEMQ = Abilities(
 )
 
 TABLE = (MEMORY, AMQP, TXAMQP, PIKA, STOMP_RABBITMQ, STOMP_ACTIVEMQ)
-"""The columns of the docs' table, in order."""
+"""
+The columns of the table in the docs, in order.
+"""

@@ -26,7 +26,10 @@ class ConsumeTests(Harness):
     """Consumers."""
 
     async def test_delivery(self) -> None:
-        """A delivery carries what the message was published with."""
+        """
+        A delivery carries body, properties, exchange and routing key of the published
+        message.
+        """
         channel = await self.channel()
         exchange = await self.exchange(channel, "topic")
         queue = await self.queue(channel)
@@ -44,7 +47,7 @@ class ConsumeTests(Harness):
         self.assertIs(delivery.redelivered, False)
 
     async def test_never_within(self) -> None:
-        """Consuming delivers nothing from within the call."""
+        """basic_consume delivers nothing before it returns."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1")
@@ -55,7 +58,7 @@ class ConsumeTests(Harness):
         await inbox.first()
 
     async def test_prefetch(self) -> None:
-        """A consumer holds no more unsettled messages than its prefetch."""
+        """A consumer holds no more unsettled messages than its prefetch count."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, *(b"%d" % n for n in range(5)))
@@ -71,7 +74,7 @@ class ConsumeTests(Harness):
         self.assertEqual(inbox.bodies, [b"0", b"1", b"2", b"3"])
 
     async def test_prefetch_of_each(self) -> None:
-        """Consumers of one channel have prefetches of their own."""
+        """Each consumer of a channel has its own prefetch count."""
         channel = await self.channel()
         queues = [await self.queue(channel) for _ in range(3)]
         inboxes = [Inbox() for _ in queues]
@@ -93,7 +96,7 @@ class ConsumeTests(Harness):
         self.assertEqual([len(inbox.bodies) for inbox in inboxes], [1, 3, 5])
 
     async def test_no_ack(self) -> None:
-        """With no_ack everything comes, and awaits no settlement."""
+        """With no_ack all messages are delivered, and none awaits settlement."""
         session = await self.connect()
         channel = await self.channel(session)
         queue = await self.queue(channel)
@@ -105,7 +108,7 @@ class ConsumeTests(Harness):
         await self.check_empty(await self.channel(session), queue)
 
     async def test_several(self) -> None:
-        """Consumers of one queue take turns, each message goes to one."""
+        """Consumers of one queue take turns, and each message goes to one of them."""
         channel = await self.channel()
         queue = await self.queue(channel)
         journal = Journal()
@@ -129,7 +132,9 @@ class ConsumeTests(Harness):
         self.assertEqual((tags.count("a"), tags.count("b")), (5, 5))
 
     async def test_cancel(self) -> None:
-        """A cancelled consumer gets no more; what it holds can be settled."""
+        """
+        A cancelled consumer gets no more messages; those that it holds can be settled.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         inbox = Inbox()
@@ -145,12 +150,12 @@ class ConsumeTests(Harness):
         await self.check_left(await self.channel(), queue, b"2")
 
     async def test_cancel_unknown(self) -> None:
-        """Cancelling what does not consume fires at once."""
+        """Cancelling an unknown consumer fires at once."""
         channel = await self.channel()
         self.assertIsNone(Probe(channel.basic_cancel("nobody")).outcome)
 
     async def test_tag_again(self) -> None:
-        """A tag can be used again once its consumer was cancelled."""
+        """A tag can be used again when its consumer is cancelled."""
         channel = await self.channel()
         first, second = await self.queue(channel), await self.queue(channel)
         old, new = Inbox(), Inbox()
@@ -169,7 +174,7 @@ class ConsumeTests(Harness):
 
     @needs(Nature.MISSING_QUEUE)
     async def test_missing_queue(self) -> None:
-        """Consuming from a missing queue is refused by its name."""
+        """Consuming from a missing queue is refused, and the error names the queue."""
         channel = await self.channel()
         missing = Queue(self.name())
         error = await self.refusal(NotFound, consume(channel, missing))
@@ -178,7 +183,10 @@ class ConsumeTests(Harness):
 
     @needs(Can.CONSUMER_ARGUMENTS)
     async def test_arguments(self) -> None:
-        """A consumer's arguments reach the broker: a priority goes first."""
+        """
+        Arguments of a consumer reach the broker: one with higher priority gets messages
+        first.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         low, high = Inbox(), Inbox()
@@ -190,7 +198,7 @@ class ConsumeTests(Harness):
 
     @needs(Can.CONSUMER_EXCLUSIVE)
     async def test_exclusive(self) -> None:
-        """An exclusive consumer shares its queue with nobody."""
+        """No other consumer can use the queue of an exclusive consumer."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await consume(channel, queue, exclusive=True)
@@ -201,8 +209,8 @@ class ConsumeTests(Harness):
     @needs(Can.QUEUE_DELETE)
     async def test_queue_deleted(self) -> None:
         """
-        When its queue goes a consumer is told, once; what it holds can still
-        be settled, and its tag used again.
+        A consumer whose queue is deleted is told once; messages that it holds can still
+        be settled, and its tag can be used again.
         """
         channel = await self.channel()
         queue = await self.queue(channel)
@@ -219,7 +227,10 @@ class ConsumeTests(Harness):
         self.assertEqual(len(inbox.journal.all("cancelled")), 1)
 
     async def test_not_cancelled_by_close(self) -> None:
-        """Who cancels or closes is not told that the consumer was cancelled."""
+        """
+        A consumer that is cancelled or closed by the program is not told of a
+        cancellation.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         inbox = Inbox()
@@ -230,7 +241,7 @@ class ConsumeTests(Harness):
         self.assertEqual(inbox.journal.entries, [])
 
     async def test_failing_callback(self) -> None:
-        """An error of a callback is logged and harms nothing."""
+        """An error of a callback is logged, and affects nothing else."""
         channel = await self.channel()
         queue = await self.queue(channel)
 
@@ -245,7 +256,7 @@ class ConsumeTests(Harness):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
     async def test_callback_closes_channel(self) -> None:
-        """A callback may close the channel; nothing more is delivered."""
+        """A callback may close the channel; nothing more is delivered then."""
         session = await self.connect()
         channel = await self.channel(session)
         queue = await self.queue(channel)
@@ -259,7 +270,7 @@ class ConsumeTests(Harness):
         await self.check_ready(await self.channel(session), queue, 3)
 
     async def test_callback_aborts(self) -> None:
-        """A callback may drop the connection; nothing more is delivered."""
+        """A callback may drop the connection; nothing more is delivered then."""
         session = await self.connect()
         channel = await self.channel(session)
         queue = await self.queue(channel)
@@ -292,7 +303,7 @@ class ConsumeTests(Harness):
         await self.check_left(channel, queue, b"2", b"3")
 
     async def test_pause(self) -> None:
-        """Paused delivery goes on when it is resumed, and nothing is lost."""
+        """A paused channel continues when it is resumed, and nothing is lost."""
         channel = await self.channel()
         queue = await self.queue(channel)
         inbox = Inbox()
@@ -318,7 +329,7 @@ class ConsumeTests(Harness):
 
     @needs(Can.CHANNEL_PREFETCH)
     async def test_qos_of_channel(self) -> None:
-        """The channel's limit holds for all its consumers together."""
+        """A limit of the channel applies to all its consumers together."""
         channel = await self.channel()
         queues = [await self.queue(channel) for _ in range(2)]
         await self.done(channel.basic_qos(3))
@@ -345,8 +356,8 @@ class ConsumeTests(Harness):
     @needs(Can.CHANNEL_PREFETCH)
     async def test_qos_of_channel_first(self) -> None:
         """
-        A limit of the channel that was set first holds beside the prefetch counts
-        of the consumers, whatever they are.
+        A limit that the channel had first applies beside the prefetch counts of the
+        consumers, whatever those are.
         """
         channel = await self.channel()
         queues = [await self.queue(channel) for _ in range(3)]
@@ -362,7 +373,7 @@ class ConsumeTests(Harness):
 
     @needs(Can.CHANNEL_PREFETCH)
     async def test_qos_of_channel_goes_on(self) -> None:
-        """A consumer within both limits gets everything as it settles."""
+        """A consumer within both limits receives all messages while it settles them."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.done(channel.basic_qos(5))

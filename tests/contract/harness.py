@@ -1,7 +1,7 @@
 """
-What the tests of the contract share: watchers of what a transport does.
+The base of the contract's tests: watchers that record what a transport does.
 
-Every name that is declared is new, so that tests may share one broker.
+Every declared name is new, so that tests may share one broker.
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ Begin = Callable[[ISessionChannel, Queue, Exchange], Deferred[Any]]
 _counter = count(1)
 
 STEP = 0.02
-"""Seconds between two looks at what comes by itself."""
+"""
+Seconds between two checks of something that happens by itself.
+"""
 PATIENCE = 30.0
-"""Seconds in which it has to."""
+"""
+Seconds within which it has to happen.
+"""
 
 PROPERTIES: Mapping[str, Any] = {
     "content_type": "text/plain",
@@ -60,14 +64,16 @@ PROPERTIES: Mapping[str, Any] = {
     "user_id": "guest",
     "app_id": "app",
 }
-"""Every property, with a value that it may have."""
+"""
+Every property, with a valid value.
+"""
 
 
 class Probe:
     """
     Watches a Deferred.
 
-    @ivar outcomes: what it fired with; an error as the exception.
+    @ivar outcomes: the results with which it fired; an error as the exception.
     """
 
     def __init__(self, deferred: Deferred[Any]) -> None:
@@ -84,13 +90,13 @@ class Probe:
 
     @property
     def outcome(self) -> Any:
-        """What it fired with; it must have, once."""
+        """The result; there must be exactly one."""
         (outcome,) = self.outcomes
         return outcome
 
 
 class Event:
-    """Something a test waits for, that happens once."""
+    """Something that a test waits for, and that happens once."""
 
     def __init__(self) -> None:
         self.deferred: Deferred[None] = Deferred()
@@ -102,9 +108,9 @@ class Event:
 
 class Journal:
     """
-    What happened, in order.
+    Records what happened, in order.
 
-    @ivar entries: pairs of a name and what came with it.
+    @ivar entries: pairs of a name and a value.
     """
 
     def __init__(self) -> None:
@@ -118,13 +124,13 @@ class Journal:
                 event.happen()
 
     def all(self, name: str) -> list[Any]:
-        """What came with each entry of that name."""
+        """Return the values of all entries of that name."""
         return [what for each, what in self.entries if each == name]
 
     async def first(self, name: str, number: int = 1) -> list[Any]:
         """
-        Wait until there are so many entries of that name, and for the end of
-        that turn of the reactor; give them.
+        Wait until there are so many entries of that name, and for the end of that turn
+        of the reactor; return their values.
         """
         if len(self.all(name)) < number:
             event = Event()
@@ -136,7 +142,7 @@ class Journal:
 
 @implementer(ISessionListener)
 class SessionWatcher:
-    """Notes what a session tells."""
+    """Records what a session tells its listener."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -159,7 +165,7 @@ class SessionWatcher:
 
 @implementer(ISessionChannelListener)
 class ChannelWatcher:
-    """Notes what a channel tells."""
+    """Records what a channel tells its listener."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -172,12 +178,10 @@ class ChannelWatcher:
 
 
 class Inbox:
-    """A consumer's callbacks; notes C{delivery} and C{cancelled}."""
+    """The callbacks of a consumer; records C{delivery} and C{cancelled}."""
 
     def __init__(self, then: Callable[[Delivery], object] | None = None) -> None:
-        """
-        @param then: called with each delivery before it is noted.
-        """
+        """@param then: called with each delivery before it is recorded."""
         self.journal = Journal()
         self._then = then
 
@@ -202,18 +206,19 @@ class Inbox:
 
 class Harness(TestCase):
     """
-    What the contract's tests need of a broker, and what they share.
+    The base of the contract's tests, with what they need of a broker.
 
-    A broker's class overrides what is other with it.
+    A broker's class overrides what is different on that broker.
 
-    @cvar abilities: what its transport can do with it.
-    @cvar unknown_type: what an unknown type of exchange is refused with.
-    @cvar ends_session: what L{ask_for_the_end} is refused with.
-    @cvar generated: how names begin that the broker makes up.
+    @cvar abilities: what its transport can do on this broker.
+    @cvar unknown_type: the error for an unknown type of exchange.
+    @cvar ends_session: the error of L{ask_for_the_end}.
+    @cvar generated: how names begin that the broker generates.
     @cvar carried: the properties that arrive as they were published.
-    @cvar held: what a publish fails with at a loss, begun behind declarations.
-    @cvar late: whether a message shows that it was got by who no longer wanted it.
-    @cvar immediate: those of L{OPERATIONS} that may need no word of the broker.
+    @cvar held: the error of a publish that waits for declarations at a loss.
+    @cvar late: whether a message shows that a cancelled get received it.
+    @cvar immediate: the operations of L{OPERATIONS} that may need no answer of the
+        broker.
     """
 
     timeout = 120
@@ -231,11 +236,11 @@ class Harness(TestCase):
     immediate: frozenset[str] = frozenset()
 
     def can(self, *wanted: Ability) -> bool:
-        """Whether this broker can do all of that."""
+        """Return whether this broker can do all of that."""
         return self.abilities.can(*wanted)
 
     def operations(self) -> dict[str, Begin]:
-        """Those of L{OPERATIONS} that this transport can do."""
+        """Return the operations of L{OPERATIONS} that this transport can do."""
         return {
             name: begin
             for name, begin in OPERATIONS.items()
@@ -243,41 +248,41 @@ class Harness(TestCase):
         }
 
     def protocols(self, session: ISession) -> list[object]:
-        """The Twisted protocols of a session."""
+        """Return the Twisted protocols of a session."""
         return [session]
 
     def ask_for_the_end(self, channel: ISessionChannel) -> Deferred[Any]:
-        """Ask for something at which the broker ends the whole session."""
+        """Ask for something for which the broker ends the whole session."""
         return channel.exchange_declare(Exchange(self.name(), "no-such-type"), False)
 
     def offend(self, channel: ISessionChannel) -> Deferred[Any]:
-        """Ask for something at which the broker ends the channel: a NotFound."""
+        """Ask for something for which the broker ends the channel, with NotFound."""
         return channel.queue_declare(Queue(self.name()), True)
 
     def missing_exchange(self) -> Exchange:
-        """An exchange that the broker does not have, and says so."""
+        """Return an exchange that the broker reports as missing."""
         return Exchange(self.name())
 
     def lose(self, session: ISession) -> None:
-        """Cut the connection, so that C{connectionLost} comes soon."""
-        session.transport.abortConnection()  # type: ignore[attr-defined]  # what it is here has it
+        """Cut the connection, so that C{connectionLost} is called soon."""
+        session.transport.abortConnection()  # type: ignore[attr-defined]  # every transport here has it
 
     def check_reply(
         self, error: BrokerError, about: str, text: str, method: tuple[int, int]
     ) -> None:
-        """A refusal says what it is about, in the broker's words."""
+        """Check that a refusal names its object in the broker's words."""
         self.assertEqual(error.about, about)
         self.assertEqual(error.text, text)
         self.assertEqual((error.class_id, error.method_id), method)
 
     async def refusal(self, kind: type[_E], deferred: Deferred[Any]) -> _E:
-        """Wait for a failure, which must be of that kind; give the error."""
+        """Wait for a failure, which must be of that kind; return the error."""
         error = await self.assertFailure(deferred, kind)
         assert isinstance(error, kind)
         return error
 
     async def connect(self, journal: Journal | None = None) -> ISession:
-        """Open a session, which is dropped when the test is over."""
+        """Open a session, which is dropped at the end of the test."""
         session = await self.transport.connect(
             self.parameters, None, self.clock, SessionWatcher(journal or Journal())
         )
@@ -295,11 +300,11 @@ class Harness(TestCase):
     # --- names and messages --------------------------------------------------
 
     def name(self, what: str = "name") -> str:
-        """A name that nothing has yet."""
+        """Return a new name."""
         return f"{what}-{next(_counter)}"
 
     async def done(self, deferred: Deferred[Any]) -> None:
-        """Wait for what fires with C{None}."""
+        """Wait for a Deferred, which has to fire with C{None}."""
         self.assertIsNone(await deferred)
 
     async def queue(self, channel: ISessionChannel, **options: Any) -> Queue:
@@ -322,13 +327,13 @@ class Harness(TestCase):
             await channel.basic_publish(body, {}, DEFAULT, queue.name, False, True)
 
     async def ready(self, channel: ISessionChannel, queue: Queue) -> int:
-        """How many messages a queue has ready."""
+        """Return how many messages of a queue are ready."""
         declared = await channel.queue_declare(queue, True)
         assert declared.message_count is not None
         return declared.message_count
 
     async def consumers(self, channel: ISessionChannel, queue: Queue) -> int:
-        """How many consumers a queue has."""
+        """Return how many consumers a queue has."""
         declared = await channel.queue_declare(queue, True)
         assert declared.consumer_count is not None
         return declared.consumer_count
@@ -337,15 +342,15 @@ class Harness(TestCase):
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
         """
-        A queue has so many messages ready, once the broker has seen to what it
-        was told: RabbitMQ's queues answer this first, and then do the rest.
+        Check how many messages of a queue are ready, once the broker has done
+        everything before: RabbitMQ's queues answer this first, and then do the rest.
         """
         await self._wait_for(number, lambda: self.ready(channel, queue))
 
     async def check_consumers(
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
-        """A queue has so many consumers, as L{check_ready}."""
+        """Check how many consumers a queue has, as L{check_ready} does."""
         await self._wait_for(number, lambda: self.consumers(channel, queue))
 
     async def _wait_for(self, wanted: int, ask: Callable[[], Awaitable[int]]) -> None:
@@ -358,25 +363,27 @@ class Harness(TestCase):
     async def check_cancelled(
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> None:
-        """The only consumer of a queue is gone, what was meant for it is ready."""
+        """
+        Check that a queue's only consumer is gone, and that its messages are ready.
+        """
         await self.check_ready(channel, queue, number)
         await self.check_consumers(channel, queue, 0)
 
     async def check_empty(self, channel: ISessionChannel, queue: Queue) -> None:
-        """There is nothing to get from a queue, now."""
+        """Check that there is nothing to get from a queue now."""
         self.assertIsNone(await channel.basic_get(queue, False))
 
     async def check_left(
         self, channel: ISessionChannel, queue: Queue, *bodies: bytes
     ) -> None:
-        """What is in a queue, in order, which is taken out of it."""
+        """Take all messages out of a queue, and check them and their order."""
         for body in bodies:
             delivery = await self.take(channel, queue, no_ack=True)
             self.assertEqual(delivery.body, body)
         await self.check_empty(channel, queue)
 
     async def settled(self, channel: ISessionChannel, queue: Queue) -> None:
-        """Wait until the broker has done all that was asked before."""
+        """Wait until the broker has done everything that it was asked before."""
         await channel.queue_declare(queue, False)
 
     async def take(
@@ -390,7 +397,7 @@ class Harness(TestCase):
     async def take_returned(
         self, channel: ISessionChannel, queue: Queue, no_ack: bool = False
     ) -> Delivery:
-        """Get a message that the broker takes back from a session that closed."""
+        """Get a message that the broker requeues from a session that closed."""
         limit = self.clock.seconds() + PATIENCE
         while (delivery := await channel.basic_get(queue, no_ack)) is None:
             assert self.clock.seconds() < limit, f"nothing comes to {queue.name}"
@@ -411,7 +418,7 @@ def consume(
     prefetch_count: int = 100,
     arguments: Mapping[str, object] | None = None,
 ) -> Deferred[None]:
-    """Start a consumer, with what most tests do not care about at its default."""
+    """Start a consumer, with defaults for what most tests do not care about."""
     inbox = inbox or Inbox()
     return channel.basic_consume(
         queue,
@@ -434,7 +441,7 @@ def publish(
     confirm: bool = True,
     **properties: Any,
 ) -> Deferred[None]:
-    """Publish, with what most tests do not care about at its default."""
+    """Publish, with defaults for what most tests do not care about."""
     return channel.basic_publish(
         body, properties, exchange, routing_key, mandatory, confirm
     )
@@ -457,7 +464,9 @@ OPERATIONS: dict[str, Begin] = {
     "basic_qos": lambda c, q, e: c.basic_qos(7),
     "basic_recover": lambda c, q, e: c.basic_recover(),
 }
-"""Every operation that has a reply and may fail, with a queue and an exchange."""
+"""
+Every operation that has a reply and may fail, called with a queue and an exchange.
+"""
 
 NEEDED: dict[str, Capability] = {
     "exchange_declare passive": Capability.EXCHANGE_PASSIVE,
@@ -472,4 +481,6 @@ NEEDED: dict[str, Capability] = {
     "basic_qos": Capability.CHANNEL_PREFETCH,
     "basic_recover": Capability.RECOVER,
 }
-"""What an operation needs, beyond what every transport can do."""
+"""
+What an operation needs beyond what every transport can do.
+"""

@@ -1,5 +1,5 @@
 """
-The contract: how channels and sessions end, and what fires then.
+The contract: how channels and sessions end, and which Deferreds fire then.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ _Ground = tuple[ISessionChannel, Queue, Exchange]
 
 
 class DeathTests(Harness):
-    """What is outstanding fires once, typed, in the turn of the death."""
+    """
+    Outstanding operations fire once, typed, in the turn in which their channel ends.
+    """
 
     def begin(
         self, channel: ISessionChannel, queue: Queue, exchange: Exchange
@@ -58,7 +60,7 @@ class DeathTests(Harness):
         return begun
 
     def check(self, begun: dict[str, Probe], kind: type[Exception]) -> None:
-        """All have fired, as the contract says."""
+        """Check that all have fired as the contract says."""
         self.assertIsInstance(begun.pop("publish").outcome, self.held)
         self.assertIsNone(begun.pop("basic_cancel").outcome)
         for name in self.immediate & begun.keys():
@@ -68,14 +70,16 @@ class DeathTests(Harness):
             self.assertIsInstance(probe.outcome, kind, name)
 
     async def ground(self, journal: Journal) -> tuple[ISession, _Ground]:
-        """A session; a channel of it, a queue and an exchange."""
+        """Return a session, a channel of it, a queue and an exchange."""
         session = await self.connect(journal)
         channel = await self.channel(session, journal)
         queue, exchange = await self.queue(channel), await self.exchange(channel)
         return session, (channel, queue, exchange)
 
     def note(self, journal: Journal, begun: dict[str, Probe]) -> list[str]:
-        """Note what fires when; the names of what has not fired yet."""
+        """
+        Record when Deferreds fire; return the names of those that have not fired yet.
+        """
         outstanding = [name for name, probe in begun.items() if not probe.fired]
         for name in outstanding:
             begun[name].deferred.addBoth(partial(journal.note, name))
@@ -96,7 +100,7 @@ class DeathTests(Harness):
         self.assertEqual(journal.entries, [])
 
     async def test_each_alone(self) -> None:
-        """Each operation alone fires when the connection is dropped."""
+        """Each operation by itself fires when the connection is dropped."""
         for name, begin in self.operations().items():
             if name in self.immediate:
                 continue
@@ -107,7 +111,10 @@ class DeathTests(Harness):
             self.assertIsInstance(probe.outcome, SessionLost, name)
 
     async def test_lost(self) -> None:
-        """At a loss the session's owner hears, then the channels', then all fires."""
+        """
+        At a loss the session's listener is told, then the channels', then everything
+        fires.
+        """
         journal = Journal()
         session, ground = await self.ground(journal)
         for _ in range(2):
@@ -129,8 +136,9 @@ class DeathTests(Harness):
     @needs(Nature.CHANNEL_ERRORS)
     async def test_refused(self) -> None:
         """
-        The channel's owner hears first; then the operation that the broker
-        refuses fails with its error, those behind it with C{ChannelClosed}.
+        If the broker refuses an operation, the channel's listener is told first; then
+        that operation fails with the broker's error, and later ones fail with
+        C{ChannelClosed}.
         """
         journal = Journal()
         _, ground = await self.ground(journal)
@@ -148,7 +156,7 @@ class DeathTests(Harness):
 
     @needs(Nature.CHANNEL_ERRORS)
     async def test_other_channels_live(self) -> None:
-        """An error of one channel touches no other, and not the session."""
+        """An error of one channel affects neither other channels nor the session."""
         journal = Journal()
         session = await self.connect(journal)
         bystander = await self.channel(session, journal)
@@ -166,8 +174,8 @@ class DeathTests(Harness):
     @needs(Nature.SESSION_ERRORS)
     async def test_session_refused(self) -> None:
         """
-        An error of the whole session fails the operation that is refused with
-        it, and everything else, on all channels.
+        An error of the whole session fails the operation that caused it, and everything
+        else, on all channels.
         """
         journal = Journal()
         session, ground = await self.ground(journal)
@@ -184,7 +192,7 @@ class DeathTests(Harness):
         self.assertIsInstance(reason.__cause__ or reason, self.ends_session)
 
     def ends(self) -> list[Callable[[ISession, ISessionChannel], Awaitable[object]]]:
-        """The ways in which a channel ends."""
+        """Return the ways in which a channel can end."""
         ends: list[Callable[[ISession, ISessionChannel], Awaitable[object]]] = [
             lambda session, channel: channel.close(),
             lambda session, channel: session.close(),
@@ -194,7 +202,7 @@ class DeathTests(Harness):
         return ends
 
     async def test_unsettled_go_back(self) -> None:
-        """What was not settled is redelivered, however the channel ended."""
+        """Unsettled messages are redelivered, however the channel ended."""
         observer = await self.channel()
         queue = await self.queue(observer)
         await self.put(observer, queue, b"1")
@@ -211,7 +219,7 @@ class DeathTests(Harness):
 
     @needs(Can.MANDATORY, Can.EXCHANGE_PASSIVE)
     async def test_failing_listener(self) -> None:
-        """An error of a listener is logged and harms nothing."""
+        """An error of a listener is logged, and affects nothing else."""
         session = await self.connect()
         channel = await session.open_channel(_Clumsy())
         missing = Exchange(self.name())
@@ -221,7 +229,10 @@ class DeathTests(Harness):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
     async def test_failing_listener_at_loss(self) -> None:
-        """So is one of a listener that is told of a loss."""
+        """
+        An error of a listener that is told of a loss is logged, and affects nothing
+        else.
+        """
         journal = Journal()
         session = await self.connect(journal)
         channel = await session.open_channel(_Clumsy())
@@ -238,7 +249,7 @@ class DeathTests(Harness):
 
     @needs(Nature.CHANNEL_ERRORS)
     async def test_listener_opens_anew(self) -> None:
-        """A listener may open a channel when it hears that its own is lost."""
+        """A listener may open a channel when it is told that its own is lost."""
         session = await self.connect()
         journal = Journal()
         watcher = _Reopening(session, journal)
@@ -249,10 +260,10 @@ class DeathTests(Harness):
 
 
 class CloseTests(Harness):
-    """Closing never fails, and what is used afterwards fails typed."""
+    """Closing never fails, and later operations fail typed."""
 
     async def dead(self) -> list[ISessionChannel]:
-        """Channels that ended in each of the ways there are."""
+        """Return channels that ended in each of the ways that there are."""
         closed = await self.channel()
         await closed.close()
         refused = await self.channel()
@@ -274,7 +285,7 @@ class CloseTests(Harness):
         return [closed, refused, lost, aborted, orderly]
 
     async def test_use_after_death(self) -> None:
-        """A dead channel does nothing and says so, typed."""
+        """A channel that has ended does nothing, and says so with a typed error."""
         queue, exchange = Queue(self.name()), Exchange(self.name())
         for channel in await self.dead():
             for name, begin in self.operations().items():
@@ -302,7 +313,7 @@ class CloseTests(Harness):
         self.assertIsNone(Probe(session.close()).outcome)
 
     async def test_use_while_closing(self) -> None:
-        """A channel that is being closed takes nothing more."""
+        """A channel that is closing accepts no more operations."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1")
@@ -320,7 +331,7 @@ class CloseTests(Harness):
         self.assertEqual((closing.outcome, again.outcome), (None, None))
 
     async def test_close_with_outstanding(self) -> None:
-        """All that was begun has fired once a channel is closed."""
+        """When a channel is closed, all operations on it have fired."""
         journal = Journal()
         channel = await self.channel(journal=journal)
         queue, exchange = await self.queue(channel), await self.exchange(channel)
@@ -335,7 +346,7 @@ class CloseTests(Harness):
         self.assertEqual(journal.entries, [])
 
     async def test_session_close_with_outstanding(self) -> None:
-        """All that was begun has fired once a session is closed."""
+        """When a session is closed, all operations on it have fired."""
         journal = Journal()
         session = await self.connect(journal)
         channel = await self.channel(session, journal)
@@ -354,7 +365,9 @@ class CloseTests(Harness):
 
     @needs(Nature.MISSING_EXCHANGE, Nature.CHANNEL_ERRORS)
     async def test_crossing(self) -> None:
-        """A close that crosses the broker's own succeeds; the number is free."""
+        """
+        A close that crosses the broker's own close succeeds, and the number is free.
+        """
         journal = Journal()
         session = await self.connect(journal)
         for _ in range(3):
@@ -368,7 +381,7 @@ class CloseTests(Harness):
 
 @implementer(ISessionChannelListener)
 class _Clumsy:
-    """Fails at whatever it is told."""
+    """A listener that raises at every call."""
 
     def channel_lost(self, error: Exception) -> None:
         raise KeyError("of the test")
@@ -378,7 +391,7 @@ class _Clumsy:
 
 
 class _Reopening(ChannelWatcher):
-    """Opens a channel when its own is lost."""
+    """A listener that opens a channel when its own is lost."""
 
     def __init__(self, session: ISession, journal: Journal) -> None:
         super().__init__(journal)

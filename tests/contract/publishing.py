@@ -33,10 +33,10 @@ from txkombu.interfaces import Capability as Can
 
 
 class PublishTests(Harness):
-    """What is published arrives as it was."""
+    """A published message arrives as it was."""
 
     async def test_bodies(self) -> None:
-        """Bodies of any size arrive, around the size of a frame too."""
+        """Bodies of any size arrive, also of sizes around that of a frame."""
         channel = await self.channel()
         queue = await self.queue(channel)
         frame = 131072 - 8
@@ -48,7 +48,7 @@ class PublishTests(Harness):
             self.assertTrue(delivery.body == body[:size])
 
     async def test_properties(self) -> None:
-        """Every property arrives as it was."""
+        """Every property arrives as it was published."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await publish(channel, DEFAULT, queue.name, **self.carried)
@@ -73,7 +73,9 @@ class PublishTests(Harness):
         self.assertEqual(dict(delivery.properties), {})
 
     async def test_text_headers(self) -> None:
-        """Headers that are text arrive, whatever is in their names and values."""
+        """
+        Headers that are text arrive, whatever characters their names and values have.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         headers = {
@@ -90,7 +92,7 @@ class PublishTests(Harness):
 
     @needs(Nature.TYPED_HEADERS)
     async def test_headers(self) -> None:
-        """Headers of every type arrive, nested too."""
+        """Headers of every type arrive, also nested ones."""
         channel = await self.channel()
         queue = await self.queue(channel)
         headers: dict[str, object] = {
@@ -112,7 +114,7 @@ class PublishTests(Harness):
         self.assertEqual(delivery.properties["headers"], headers)
 
     async def test_changes_nothing(self) -> None:
-        """Properties that were passed in stay as they were."""
+        """Publishing does not change the properties that were passed in."""
         channel = await self.channel()
         queue = await self.queue(channel)
         nested = {"b": [1]} if self.can(Nature.TYPED_HEADERS) else "1"
@@ -122,7 +124,9 @@ class PublishTests(Harness):
         self.assertEqual(properties, before)
 
     async def test_order(self) -> None:
-        """Messages arrive in the order they were published, confirmed or not."""
+        """
+        Messages arrive in the order in which they were published, confirmed or not.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         bodies = [b"%d" % number for number in range(50)]
@@ -134,7 +138,7 @@ class PublishTests(Harness):
         self.assertEqual(inbox.bodies, bodies)
 
     async def test_never_delivers_within(self) -> None:
-        """Publishing never delivers from within the call."""
+        """basic_publish delivers nothing before it returns."""
         channel = await self.channel()
         queue = await self.queue(channel)
         inbox = Inbox()
@@ -145,7 +149,7 @@ class PublishTests(Harness):
         await inbox.first()
 
     async def test_impossible(self) -> None:
-        """What cannot be written raises, and the channel goes on."""
+        """A message that cannot be written raises, and the channel continues."""
         channel = await self.channel()
         queue = await self.queue(channel)
         with self.assertRaises(ValueError):
@@ -159,10 +163,10 @@ class PublishTests(Harness):
 
 
 class VerdictTests(Harness):
-    """What the broker says of a message."""
+    """The broker's verdicts on messages."""
 
     async def test_confirmed(self) -> None:
-        """A confirmed publish fires once the broker has the message."""
+        """A confirmed publish fires when the broker has the message."""
         channel = await self.channel()
         queue = await self.queue(channel)
         probes = [Probe(publish(channel, DEFAULT, queue.name)) for _ in range(20)]
@@ -180,7 +184,7 @@ class VerdictTests(Harness):
         await self.take(channel, queue)
 
     async def test_mixed_plainly(self) -> None:
-        """Publishes without confirm among others misalign no confirm."""
+        """Publishes without confirm do not misalign the confirms of others."""
         channel = await self.channel()
         queue = await self.queue(channel)
         probes = [
@@ -192,7 +196,7 @@ class VerdictTests(Harness):
         await self.check_ready(channel, queue, 9)
 
     async def test_nowhere(self) -> None:
-        """A message that no queue would have is confirmed, and dropped."""
+        """A message that no queue receives is confirmed, and dropped."""
         channel = await self.channel()
         exchange = await self.exchange(channel)
         queue = await self.queue(channel)
@@ -203,7 +207,7 @@ class VerdictTests(Harness):
 
     @needs(Can.MANDATORY)
     async def test_mixed(self) -> None:
-        """Publishes without confirm among others misalign no verdict."""
+        """Publishes without confirm do not misalign the verdicts on others."""
         channel = await self.channel()
         queue = await self.queue(channel)
         first = Probe(publish(channel, DEFAULT, queue.name))
@@ -218,7 +222,9 @@ class VerdictTests(Harness):
 
     @needs(Can.MANDATORY)
     async def test_unroutable(self) -> None:
-        """A mandatory message that no queue would have fails, and is shown."""
+        """
+        A mandatory message that no queue receives fails, and the error has the message.
+        """
         channel = await self.channel()
         missing = self.name()
         failed = Probe(
@@ -235,7 +241,7 @@ class VerdictTests(Harness):
 
     @needs(Can.MANDATORY)
     async def test_routable_mandatory(self) -> None:
-        """A mandatory message that a queue takes is confirmed."""
+        """A mandatory message that a queue receives is confirmed."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await publish(channel, DEFAULT, queue.name, mandatory=True, message_id="1")
@@ -243,7 +249,7 @@ class VerdictTests(Harness):
 
     @needs(Can.MANDATORY)
     async def test_third_unroutable(self) -> None:
-        """Of three mandatory messages only the one that came back fails."""
+        """Of three mandatory messages only the returned one fails."""
         channel = await self.channel()
         queue = await self.queue(channel)
         keys = [queue.name, queue.name, self.name(), queue.name]
@@ -258,7 +264,7 @@ class VerdictTests(Harness):
 
     @needs(Can.MANDATORY)
     async def test_returned_without_confirm(self) -> None:
-        """Without confirm a message that came back is the listener's."""
+        """Without confirm the listener gets a returned message."""
         journal = Journal()
         channel = await self.channel(journal=journal)
         missing = self.name()
@@ -269,13 +275,13 @@ class VerdictTests(Harness):
 
     @needs(Can.QUEUE_ARGUMENTS, Nature.REJECT_PUBLISH)
     async def test_nacked(self) -> None:
-        """A message that a full queue refuses is not confirmed."""
+        """A message that a full queue refuses fails with Nacked."""
         channel = await self.channel()
         queue = await self.queue(
             channel, max_length=1, queue_arguments={"x-overflow": "reject-publish"}
         )
         probes = [Probe(publish(channel, DEFAULT, queue.name)) for _ in range(3)]
-        # One that goes nowhere is confirmed sooner than those of a queue.
+        # A message without a queue is confirmed sooner than those of a queue.
         await gatherResults([probe.deferred for probe in probes])
         await publish(channel, DEFAULT, self.name())
         outcomes = [probe.outcome for probe in probes]
@@ -287,8 +293,8 @@ class VerdictTests(Harness):
     @needs(Nature.MISSING_EXCHANGE, Nature.CHANNEL_ERRORS)
     async def test_missing_exchange(self) -> None:
         """
-        Publishing to a missing exchange closes the channel: what went there is
-        refused, the outcome of the rest is unknown, later ones are not sent.
+        Publishing to a missing exchange closes the channel: messages to that exchange
+        are refused, the outcome of others is unknown, later ones are not sent.
         """
         journal = Journal()
         channel = await self.channel(journal=journal)
@@ -319,7 +325,7 @@ class VerdictTests(Harness):
 
     @needs(Nature.MISSING_EXCHANGE, Nature.CHANNEL_ERRORS)
     async def test_missing_exchange_unconfirmed(self) -> None:
-        """Without confirm only the listener hears that the exchange is missing."""
+        """Without confirm only the listener is told that the exchange is missing."""
         journal = Journal()
         channel = await self.channel(journal=journal)
         await publish(channel, self.missing_exchange(), "key", confirm=False)

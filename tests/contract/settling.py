@@ -18,7 +18,7 @@ class GetTests(Harness):
     """Getting single messages."""
 
     async def test_get(self) -> None:
-        """A message got is the oldest, and awaits settlement."""
+        """get returns the oldest message, which then awaits settlement."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1", b"2")
@@ -31,13 +31,13 @@ class GetTests(Harness):
         self.assertEqual((delivery.body, delivery.redelivered), (b"1", True))
 
     async def test_empty(self) -> None:
-        """There is no message in an empty queue."""
+        """get returns no message if the queue is empty."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.done(channel.basic_get(queue, False))
 
     async def test_no_ack(self) -> None:
-        """A message got with no_ack is settled."""
+        """A message from get with no_ack is settled."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1")
@@ -48,7 +48,7 @@ class GetTests(Harness):
 
     @needs(Nature.MISSING_QUEUE)
     async def test_missing(self) -> None:
-        """Getting from a missing queue is refused by its name."""
+        """get on a missing queue is refused, and the error names the queue."""
         channel = await self.channel()
         missing = Queue(self.name())
         error = await self.refusal(NotFound, channel.basic_get(missing, False))
@@ -62,19 +62,19 @@ class SettleTests(Harness):
     async def taken(
         self, channel: ISessionChannel, queue: Queue, number: int
     ) -> list[Delivery]:
-        """Put so many messages into a queue and get them all."""
+        """Put so many messages into a queue, and get them all."""
         await self.put(channel, queue, *(b"%d" % n for n in range(number)))
         return [await self.take(channel, queue) for _ in range(number)]
 
     async def check_unsettled(
         self, channel: ISessionChannel, queue: Queue, *bodies: bytes
     ) -> None:
-        """Close a channel: what is in a queue then, in order."""
+        """Close a channel, and check what is in a queue then, in order."""
         await channel.close()
         await self.check_left(await self.channel(), queue, *bodies)
 
     async def test_ack(self) -> None:
-        """What was acked is gone, in whatever order."""
+        """An acked message is gone, in whatever order messages are acked."""
         channel = await self.channel()
         queue = await self.queue(channel)
         taken = await self.taken(channel, queue, 6)
@@ -93,7 +93,7 @@ class SettleTests(Harness):
         await self.check_unsettled(channel, queue, b"2", b"4")
 
     async def test_ack_multiple(self) -> None:
-        """A multiple ack settles all before it that are not settled."""
+        """A multiple ack settles all earlier unsettled messages."""
         channel = await self.channel()
         queue = await self.queue(channel)
         taken = await self.taken(channel, queue, 6)
@@ -102,7 +102,10 @@ class SettleTests(Harness):
         await self.check_unsettled(channel, queue, b"4", b"5")
 
     async def test_nack_again(self) -> None:
-        """What was nacked comes again, flagged, or is dropped, as wished."""
+        """
+        A nacked message is delivered again, marked as redelivered, or dropped, as the
+        caller asks.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         first, second = await self.taken(channel, queue, 2)
@@ -114,7 +117,9 @@ class SettleTests(Harness):
         await self.check_unsettled(channel, queue)
 
     async def test_nack_consumed(self) -> None:
-        """What a consumer nacked comes again, also to itself."""
+        """
+        A message that a consumer nacked is delivered again, also to the same consumer.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         inbox = Inbox()
@@ -129,7 +134,7 @@ class SettleTests(Harness):
 
     @needs(Nature.REQUEUE_IN_PLACE)
     async def test_nack(self) -> None:
-        """What was nacked goes back to its place, flagged."""
+        """A nacked message returns to its place, marked as redelivered."""
         channel = await self.channel()
         queue = await self.queue(channel)
         taken = await self.taken(channel, queue, 3)
@@ -142,7 +147,7 @@ class SettleTests(Harness):
         await self.check_unsettled(channel, queue, b"2", b"later")
 
     async def test_nack_multiple(self) -> None:
-        """A multiple nack settles all before it that are not settled."""
+        """A multiple nack settles all earlier unsettled messages."""
         channel = await self.channel()
         queue = await self.queue(channel)
         taken = await self.taken(channel, queue, 5)
@@ -151,7 +156,7 @@ class SettleTests(Harness):
         await self.check_unsettled(channel, queue, b"4")
 
     async def test_reject(self) -> None:
-        """What was rejected is dropped or requeued, as wished."""
+        """A rejected message is dropped or requeued, as the caller asks."""
         channel = await self.channel()
         queue = await self.queue(channel)
         taken = await self.taken(channel, queue, 3)
@@ -163,7 +168,7 @@ class SettleTests(Harness):
 
     @needs(Can.QUEUE_ARGUMENTS)
     async def test_dead_lettered(self) -> None:
-        """What was rejected goes to the queue that its own one names."""
+        """A rejected message goes to the queue that its own queue names."""
         channel = await self.channel()
         grave = await self.queue(channel)
         queue = await self.queue(
@@ -182,7 +187,7 @@ class SettleTests(Harness):
 
     @needs(Can.QUEUE_ARGUMENTS, Nature.DEATH_HISTORY)
     async def test_dead_letter(self) -> None:
-        """What was rejected goes where its queue says."""
+        """A rejected message goes to the dead letter exchange of its queue."""
         channel = await self.channel()
         grave = await self.queue(channel)
         queue = await self.queue(
@@ -206,7 +211,10 @@ class SettleTests(Harness):
         )
 
     async def test_mixed(self) -> None:
-        """Messages of several consumers, got and no_ack settle side by side."""
+        """
+        Messages of several consumers, of get, and of no_ack consumers are settled side
+        by side.
+        """
         channel = await self.channel()
         queues = [await self.queue(channel) for _ in range(4)]
         inboxes = [Inbox() for _ in range(3)]
@@ -231,7 +239,9 @@ class SettleTests(Harness):
 
     @needs(Can.RECOVER, Nature.REQUEUE_IN_PLACE)
     async def test_recover(self) -> None:
-        """Recovering hands all back; old tags are stale and harm nothing."""
+        """
+        recover gives all messages back; their old tags are stale and have no effect.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         taken = await self.taken(channel, queue, 3)
@@ -246,7 +256,7 @@ class SettleTests(Harness):
 
     @needs(Can.RECOVER)
     async def test_recover_consumed(self) -> None:
-        """What a consumer held comes to it again after recovering."""
+        """A consumer receives the messages that it held again after recover."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1", b"2")
@@ -273,7 +283,7 @@ class SettleTests(Harness):
         self.assertIs(flushed.outcome, SENT)
 
     async def test_close_flushes(self) -> None:
-        """Closing a session hands acks of this turn to the broker first."""
+        """Closing a session first sends the acks of this turn."""
         session = await self.connect()
         channel = await self.channel(session)
         queue = await self.queue(channel)

@@ -1,9 +1,9 @@
 """
 The contract between channels and transports, as tests.
 
-They run on every broker: see C{cases}.  What a broker's transport cannot do is in
-L{tests.contract.capabilities}; its tests are left out, and others show that it is
-refused.
+They run on every broker, by L{cases}.  L{tests.contract.capabilities} lists what a
+transport cannot do on a broker; these tests are left out, and others show that the
+transport refuses it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ GROUPS: tuple[type[Harness], ...] = (
 
 def cases(broker: type, module: str) -> dict[str, type]:
     """
-    Make the test cases of one broker; to be put among a module's names.
+    Make the test cases of one broker, to be added to a module's names.
 
-    @param broker: sets C{transport}, C{parameters} and C{clock} up; may override
-        what L{Harness} has.
+    @param broker: a class that sets C{transport}, C{parameters} and C{clock}, and may
+        override members of L{Harness}.
     @param module: the name of that module.
     """
     abilities: Abilities = getattr(broker, "abilities", Harness.abilities)

@@ -1,5 +1,5 @@
 """
-Which tests are made for which transport.
+How tests are selected for a transport.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from txkombu.interfaces import Capability
 
 
 class Group:
-    """Two tests, and something else."""
+    """Two tests, and another attribute."""
 
     other = 1
 
     def test_get(self) -> None:
-        """Everyone can run this."""
+        """Run by every transport."""
 
     @needs(Capability.GET, Capability.CONFIRM)
     def test_needing(self) -> None:
-        """Not everyone can run this."""
+        """Run by some transports."""
 
 
 class Needing:
-    """A group that not everyone can run."""
+    """A group that only some transports run."""
 
     @needs(Capability.GET)
     def test_get(self) -> None:
-        """It gets something."""
+        """Gets something."""
 
 
 FULL = Abilities("full", "full")
@@ -47,14 +47,14 @@ HOLED = Abilities("holed", "holed", {Capability.GET: "a hole"})
 
 
 class FittingTests(SynchronousTestCase):
-    """Tests that cannot be run are left out."""
+    """Tests that a transport cannot run are left out."""
 
     def test_all(self) -> None:
-        """Who can do all runs all, as they are."""
+        """A transport that can do everything runs all tests, unchanged."""
         self.assertEqual(fitting([Group, Needing], FULL), [Group, Needing])
 
     def test_some(self) -> None:
-        """Who lacks one of the abilities of a test does not run it."""
+        """A transport that lacks something that a test needs does not run the test."""
         (left,) = fitting([Group, Needing], HOLED)
         self.assertEqual(left.__name__, "Group")
         self.assertTrue(hasattr(left, "test_get") and hasattr(left, "other"))
@@ -62,12 +62,12 @@ class FittingTests(SynchronousTestCase):
         self.assertTrue(hasattr(Group, "test_needing"))
 
     def test_capabilities(self) -> None:
-        """A session can do all but what its transport lacks."""
+        """A session can do everything except what its transport lacks."""
         self.assertEqual(FULL.capabilities, frozenset(Capability))
         self.assertEqual(frozenset(Capability) - HOLED.capabilities, {Capability.GET})
 
     def test_lacking(self) -> None:
-        """For what is lacked there is a test that shows it."""
+        """For what a transport lacks there is a test that shows it."""
         self.assertEqual(lacking(FULL), [])
         (group,) = lacking(HOLED)
         tests = [name for name in vars(group) if name.startswith("test_")]
@@ -78,7 +78,9 @@ class TableTests(SynchronousTestCase):
     """The table of what transports can do."""
 
     def test_amqp(self) -> None:
-        """What speaks AMQP, or stands for it, lacks nothing: all tests are run."""
+        """
+        AMQP transports, and the memory broker, lack nothing, so they run all tests.
+        """
         for abilities in (MEMORY, AMQP, TXAMQP, PIKA):
             self.assertEqual(abilities.lacks, {})
             self.assertEqual(
@@ -86,7 +88,7 @@ class TableTests(SynchronousTestCase):
             )
 
     def test_shown(self) -> None:
-        """Of every operation that a transport lacks it can be shown."""
+        """Every operation that a transport lacks can be shown to be refused."""
         shown = {*REFUSED, Capability.QUEUE_COUNTS}
         for abilities in TABLE:
             lacked = {each for each in abilities.lacks if isinstance(each, Capability)}

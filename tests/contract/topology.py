@@ -1,5 +1,5 @@
 """
-The contract: sessions, channels, and what is declared on them.
+The contract: sessions, channels, and declarations.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from txkombu.interfaces import (
 
 
 class InterfaceTests(Harness):
-    """What there is provides what it says."""
+    """Objects provide the interfaces that they claim to provide."""
 
     async def test_provides(self) -> None:
         """Transport, session and channel provide their interfaces in full."""
@@ -56,7 +56,7 @@ class InterfaceTests(Harness):
         verifyObject(ISessionChannelListener, ChannelWatcher(Journal()))
 
     async def test_session_tells_of_the_broker(self) -> None:
-        """A session knows the broker's name and version, and what it can do."""
+        """A session knows the broker's name and version, and its own capabilities."""
         session = await self.connect()
         self.assertTrue(session.product)
         self.assertTrue(session.version)
@@ -64,7 +64,9 @@ class InterfaceTests(Harness):
         self.assertEqual(session.capabilities, self.abilities.capabilities)
 
     async def test_many_channels(self) -> None:
-        """Channels of one session live side by side and are closed one by one."""
+        """
+        Many channels of one session exist side by side, and are closed one by one.
+        """
         session = await self.connect()
         channels = [await self.channel(session) for _ in range(5)]
         for channel in channels[:-1]:
@@ -76,10 +78,10 @@ class InterfaceTests(Harness):
 
 
 class ExchangeTests(Harness):
-    """Exchanges."""
+    """Declaring, binding and deleting exchanges."""
 
     async def test_types(self) -> None:
-        """An exchange of each usual type can be declared, and again."""
+        """An exchange of each usual type can be declared, and declared again."""
         channel = await self.channel()
         for type in ("direct", "fanout", "topic"):
             exchange = await self.exchange(channel, type)
@@ -87,7 +89,7 @@ class ExchangeTests(Harness):
 
     @needs(Can.HEADERS_EXCHANGE)
     async def test_headers_type(self) -> None:
-        """An exchange of headers can be declared, and again."""
+        """A headers exchange can be declared, and declared again."""
         channel = await self.channel()
         exchange = await self.exchange(channel, "headers")
         await self.done(channel.exchange_declare(exchange, False))
@@ -101,7 +103,9 @@ class ExchangeTests(Harness):
 
     @needs(Can.EXCHANGE_PASSIVE)
     async def test_passive_missing(self) -> None:
-        """A passive declaration of a missing exchange is refused by its name."""
+        """
+        A passive declaration of a missing exchange is refused, and the error names it.
+        """
         channel = await self.channel()
         missing = Exchange(self.name(), passive=True)
         error = await self.refusal(NotFound, channel.exchange_declare(missing, True))
@@ -110,7 +114,7 @@ class ExchangeTests(Harness):
 
     @needs(Nature.EXCHANGE_CHECKED)
     async def test_other_properties(self) -> None:
-        """Declaring an exchange anew with another type is refused."""
+        """Declaring an existing exchange with another type is refused."""
         channel = await self.channel()
         exchange = await self.exchange(channel, "direct")
         other = Exchange(exchange.name, "fanout")
@@ -126,7 +130,7 @@ class ExchangeTests(Harness):
 
     @needs(Nature.EXCHANGE_CHECKED)
     async def test_reserved(self) -> None:
-        """Names that begin with C{amq.} are the broker's own."""
+        """Names that begin with C{amq.} are reserved for the broker."""
         channel = await self.channel()
         await self.refusal(
             AccessRefused, channel.exchange_declare(Exchange("amq.ours"), False)
@@ -134,7 +138,7 @@ class ExchangeTests(Harness):
 
     @needs(Can.CUSTOM_EXCHANGE_TYPES)
     async def test_unknown_type(self) -> None:
-        """A type the broker does not know is refused; the error is typed."""
+        """A type that the broker does not have is refused with a typed error."""
         journal = Journal()
         session = await self.connect(journal)
         channel = await self.channel(session, journal)
@@ -161,7 +165,10 @@ class ExchangeTests(Harness):
 
     @needs(Can.EXCHANGE_DELETE)
     async def test_delete_in_use(self) -> None:
-        """An exchange with bindings is not deleted if it is to be unused."""
+        """
+        An exchange with bindings is not deleted if the caller demands that it is
+        unused.
+        """
         channel = await self.channel()
         exchange = await self.exchange(channel)
         queue = await self.queue(channel)
@@ -176,7 +183,10 @@ class ExchangeTests(Harness):
 
     @needs(Can.EXCHANGE_BIND)
     async def test_exchange_bindings(self) -> None:
-        """What one exchange has for a key reaches an exchange bound to it."""
+        """
+        A message for one exchange reaches another exchange that is bound to it with its
+        key.
+        """
         channel = await self.channel()
         source = await self.exchange(channel, "topic")
         destination = await self.exchange(channel, "fanout")
@@ -192,17 +202,17 @@ class ExchangeTests(Harness):
 
     @needs(Can.EXCHANGE_PASSIVE, Can.HEADERS_EXCHANGE)
     async def test_default_exchange_and_amq_exist(self) -> None:
-        """The broker's own exchanges are there."""
+        """The broker's own exchanges exist."""
         channel = await self.channel()
         for name, type in (("amq.topic", "topic"), ("amq.match", "headers")):
             await self.done(channel.exchange_declare(Exchange(name, type), True))
 
 
 class QueueTests(Harness):
-    """Queues and bindings."""
+    """Declaring, binding, purging and deleting queues."""
 
     async def test_declare(self) -> None:
-        """Declaring a queue tells its name, and harms nothing that is in it."""
+        """Declaring a queue returns its name, and does not affect its messages."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1", b"2")
@@ -212,7 +222,10 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_PASSIVE)
     async def test_passive(self) -> None:
-        """A passive declaration tells the name of a queue, and harms nothing."""
+        """
+        A passive declaration returns the name of a queue, and does not affect its
+        messages.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1", b"2")
@@ -222,7 +235,7 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_COUNTS, Can.QUEUE_PASSIVE)
     async def test_counts(self) -> None:
-        """Declaring a queue tells its name and counts."""
+        """Declaring a queue returns its name and counts."""
         channel = await self.channel()
         queue = Queue(self.name())
         first = await channel.queue_declare(queue, False)
@@ -234,7 +247,7 @@ class QueueTests(Harness):
 
     @needs(Can.SERVER_NAMED_QUEUE)
     async def test_server_named(self) -> None:
-        """The broker makes up a name, and another one the next time."""
+        """The broker chooses a name, and another one the next time."""
         channel = await self.channel()
         names = {
             (await channel.queue_declare(Queue("", exclusive=True), False)).queue
@@ -246,7 +259,7 @@ class QueueTests(Harness):
             self.assertTrue(name.startswith(self.generated), name)
 
     async def test_any_name(self) -> None:
-        """Names are any UTF-8."""
+        """Names may be any UTF-8."""
         channel = await self.channel()
         for name in ("ärger über 'ß' & \x01 日本", "a/b\\c:d~e,f?g=h>i+j;k"):
             name = self.name(name)
@@ -263,7 +276,7 @@ class QueueTests(Harness):
 
     @needs(Nature.LONG_NAMES, Can.EXCLUSIVE_QUEUE, Can.EXCHANGE_DELETE)
     async def test_long_name(self) -> None:
-        """Names have up to 255 bytes."""
+        """Names may have up to 255 bytes."""
         channel = await self.channel()
         for name in ("ü" * 127, "x" * 255):
             exchange, queue = Exchange(name, "topic"), Queue(name, exclusive=True)
@@ -277,7 +290,9 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_PASSIVE, Nature.MISSING_QUEUE)
     async def test_passive_missing(self) -> None:
-        """A passive declaration of a missing queue is refused by its name."""
+        """
+        A passive declaration of a missing queue is refused, and the error names it.
+        """
         channel = await self.channel()
         missing = Queue(self.name())
         error = await self.refusal(NotFound, channel.queue_declare(missing, True))
@@ -286,7 +301,7 @@ class QueueTests(Harness):
 
     @needs(Nature.QUEUE_CHECKED, Nature.AUTO_DELETE)
     async def test_other_properties(self) -> None:
-        """Declaring a queue anew with other properties is refused."""
+        """Declaring an existing queue with other properties is refused."""
         channel = await self.channel()
         queue = await self.queue(channel, auto_delete=True)
         other = Queue(queue.name, auto_delete=False)
@@ -303,7 +318,7 @@ class QueueTests(Harness):
 
     @needs(Nature.QUEUE_CHECKED, Can.QUEUE_ARGUMENTS)
     async def test_other_arguments(self) -> None:
-        """Declaring a queue anew with other arguments is refused."""
+        """Declaring an existing queue with other arguments is refused."""
         channel = await self.channel()
         queue = await self.queue(channel, max_length=3)
         other = Queue(queue.name, max_length=4)
@@ -329,7 +344,7 @@ class QueueTests(Harness):
 
     @needs(Can.EXCLUSIVE_QUEUE)
     async def test_exclusive_bound(self) -> None:
-        """An exclusive queue can be bound, before and after it is consumed from."""
+        """An exclusive queue can be bound, before and after a consumer starts."""
         channel = await self.channel()
         queue = await self.queue(channel, exclusive=True)
         exchange, inbox = await self.exchange(channel), Inbox()
@@ -346,7 +361,7 @@ class QueueTests(Harness):
 
     @needs(Can.EXCLUSIVE_QUEUE, Can.QUEUE_PASSIVE)
     async def test_exclusive(self) -> None:
-        """An exclusive queue is locked for others, and goes with its session."""
+        """An exclusive queue is locked for other sessions, and deleted with its own."""
         owner = await self.connect()
         queue = await self.queue(await self.channel(owner), exclusive=True)
         error = await self.refusal(
@@ -363,7 +378,7 @@ class QueueTests(Harness):
         await self.refusal(NotFound, (await self.channel()).queue_declare(queue, True))
 
     async def test_bind(self) -> None:
-        """A binding routes what it is for, and nothing else."""
+        """A binding routes matching messages, and no others."""
         channel = await self.channel()
         queue = await self.queue(channel)
         direct = await self.exchange(channel)
@@ -390,7 +405,7 @@ class QueueTests(Harness):
         )
 
     async def test_bind_twice(self) -> None:
-        """Each of two queues that are bound alike gets what is published."""
+        """Each of two queues with equal bindings gets the message."""
         channel = await self.channel()
         exchange = await self.exchange(channel, "fanout")
         queues = [await self.queue(channel) for _ in range(2)]
@@ -402,7 +417,7 @@ class QueueTests(Harness):
 
     @needs(Nature.ANY_BINDING)
     async def test_overlapping_bindings(self) -> None:
-        """A queue gets one copy, however many of its bindings match."""
+        """A queue gets one copy of a message, however many of its bindings match."""
         channel = await self.channel()
         exchange = await self.exchange(channel, "topic")
         queue = await self.queue(channel)
@@ -427,7 +442,7 @@ class QueueTests(Harness):
 
     @needs(Can.HEADERS_EXCHANGE)
     async def test_bind_by_headers(self) -> None:
-        """Arguments of a binding reach the broker, types and all."""
+        """The arguments of a binding reach the broker with their types."""
         channel = await self.channel()
         exchange = await self.exchange(channel, "headers")
         queue = await self.queue(channel)
@@ -454,7 +469,7 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_PURGE)
     async def test_purge(self) -> None:
-        """Purging tells how many messages it threw away, unsettled ones not."""
+        """Purging returns how many messages it removed, without the unsettled ones."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1", b"2", b"3")
@@ -464,7 +479,7 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_DELETE)
     async def test_delete(self) -> None:
-        """A deleted queue is gone with its messages; doing it again is no error."""
+        """A deleted queue is gone with its messages; deleting it again is no error."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1", b"2")
@@ -475,7 +490,7 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_DELETE, Can.QUEUE_COUNTS)
     async def test_delete_counts(self) -> None:
-        """Deleting a queue tells how many messages went with it."""
+        """Deleting a queue returns how many messages were deleted with it."""
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1", b"2")
@@ -484,7 +499,9 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_DELETE_CONDITIONAL)
     async def test_delete_not_empty(self) -> None:
-        """A queue with messages is not deleted if it is to be empty."""
+        """
+        A queue with messages is not deleted if the caller demands that it is empty.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         await self.put(channel, queue, b"1")
@@ -498,7 +515,9 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_DELETE_CONDITIONAL)
     async def test_delete_in_use(self) -> None:
-        """A queue with a consumer is not deleted if it is to be unused."""
+        """
+        A queue with a consumer is not deleted if the caller demands that it is unused.
+        """
         channel = await self.channel()
         queue = await self.queue(channel)
         await consume(channel, queue)
@@ -511,7 +530,9 @@ class QueueTests(Harness):
         )
 
     async def test_pipelined(self) -> None:
-        """Operations begun without waiting take effect in their order."""
+        """
+        Operations that begin without waiting for each other take effect in their order.
+        """
         channel = await self.channel()
         exchange, queue = Exchange(self.name(), "fanout"), Queue(self.name())
         probes = [
@@ -531,7 +552,7 @@ class QueueTests(Harness):
 
     @needs(Can.QUEUE_PURGE, Can.QUEUE_COUNTS)
     async def test_pipelined_purge(self) -> None:
-        """Purging waits its turn, too."""
+        """A purge takes effect in its turn, too."""
         channel = await self.channel()
         exchange, queue = Exchange(self.name(), "fanout"), Queue(self.name())
         probes = [

@@ -1,5 +1,5 @@
 """
-The contract: what a transport cannot do, it refuses before anything is sent.
+The contract: a transport refuses what it cannot do before it sends anything.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _C = Capability
 
 
 def _declares(**options: Any) -> Begin:
-    """Declare a queue that has something special."""
+    """Declare a queue with a special argument or property."""
     return lambda c, q, e: c.queue_declare(Queue(f"{q.name} 2", **options), False)
 
 
@@ -88,11 +88,13 @@ REFUSED: dict[Ability, list[Begin]] = {
         lambda c, q, e: c.queue_bind(q, Exchange(e.name, "topic"), "a.#.b", {}),
     ],
 }
-"""What shows that something is refused, for what has an operation of its own."""
+"""
+For each capability with an operation of its own, a call that must be refused.
+"""
 
 
 class _Counted(ProtocolWrapper):
-    """Counts what is written on it."""
+    """A transport that counts what is written."""
 
     def write(self, data: bytes) -> None:
         self.factory.written += 1
@@ -107,7 +109,7 @@ class _Counting(WrappingFactory):
     """
     Makes protocols whose writes are counted.
 
-    @ivar written: how many there were.
+    @ivar written: how many writes there were.
     """
 
     protocol = _Counted
@@ -120,9 +122,7 @@ class _Counting(WrappingFactory):
 
 @implementer(IStreamClientEndpoint)
 class Watched:
-    """
-    An endpoint that counts.
-    """
+    """An endpoint whose connections and writes are counted."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
@@ -134,7 +134,7 @@ class Watched:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How often it was told to connect, and how many writes there were."""
+        """Return how often it connected, and how many writes there were."""
         return len(self._factories), sum(each.written for each in self._factories)
 
 
@@ -142,7 +142,7 @@ class _LackingTests(Harness):
     """What a transport cannot do fails before anything is sent."""
 
     async def check_refused(self, begins: list[Begin]) -> None:
-        """Operations are refused; the channel goes on."""
+        """Check that operations are refused, and that the channel continues."""
         watched = Watched(endpoint_for(self.parameters, self.clock))
         session = await self.transport.connect(
             self.parameters, watched, self.clock, SessionWatcher(Journal())
@@ -161,7 +161,7 @@ class _LackingTests(Harness):
         self.assertEqual(journal.entries, [])
 
     async def check_lives(self, channel: ISessionChannel, queue: Queue) -> None:
-        """A channel does what it did before."""
+        """Check that a channel still works."""
         inbox = Inbox()
         await consume(channel, queue, inbox=inbox)
         await publish(channel, DEFAULT, queue.name, b"1")
@@ -169,7 +169,7 @@ class _LackingTests(Harness):
         self.assertEqual(inbox.bodies, [b"1"])
 
     async def check_silent(self) -> None:
-        """Declaring a queue tells no counts."""
+        """Check that declaring a queue returns no counts."""
         channel = await self.channel()
         declared = await channel.queue_declare(Queue(self.name()), False)
         self.assertEqual(tuple(declared)[1:], (None, None))
@@ -177,9 +177,9 @@ class _LackingTests(Harness):
 
 def lacking(abilities: Abilities) -> list[type]:
     """
-    Make the tests of what a transport cannot do: one for each such ability.
+    Make the tests of what a transport cannot do: one for each capability that it lacks.
 
-    @return: one group, or none if there is nothing that it cannot do.
+    @return: one group, or none if it lacks nothing.
     """
     made: dict[str, Any] = {
         f"test_{each.name.lower()}": _refuses(each)
@@ -203,7 +203,7 @@ def _refuses(ability: Ability) -> Callable[[Any], Coroutine[Any, Any, None]]:
 
 def _tells_nothing() -> Callable[[Any], Coroutine[Any, Any, None]]:
     async def test(self: _LackingTests) -> None:
-        """Declaring a queue tells no counts, rather than wrong ones."""
+        """Declaring a queue returns no counts, rather than wrong ones."""
         await self.check_silent()
 
     return test

@@ -1,10 +1,10 @@
 """
-What brokers do, as small programs with recorded outcomes.
+The behaviour of brokers, as small programs with recorded outcomes.
 
-The files C{*.txt} here hold the rows of a table: a sentence, and a program in
-the words of L{tests.scenarios.steps}.  The programs run against the contract
-of L{txkombu.interfaces}, whatever the broker.  The outcome that is expected,
-C{expected.json}, was recorded from RabbitMQ by L{tests.scenarios.record}.
+The files C{*.txt} have rows: a sentence, and a program in the language of
+L{tests.scenarios.steps}.  The programs run against the contract of
+L{txkombu.interfaces}, on any broker.  The expected outcomes, in C{expected.json}, were
+recorded from RabbitMQ by L{tests.scenarios.record}.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _EXPECTED = _FOLDER / "expected.json"
 @attrs.frozen
 class Row:
     """
-    One row of the table.
+    One row of a file.
 
     @ivar title: a sentence that says what the broker does.
-    @ivar group: the file it stands in, without C{.txt}.
+    @ivar group: the name of its file, without C{.txt}.
     @ivar steps: the lines of its program.
     """
 
@@ -34,7 +34,7 @@ class Row:
 
 
 def all_rows() -> list[Row]:
-    """Read the table; titles are unique."""
+    """Read all rows; their titles are unique."""
     rows = [row for path in sorted(_FOLDER.glob("*.txt")) for row in _read(path)]
     titles = [row.title for row in rows]
     twice = {title for title in titles if titles.count(title) > 1}
@@ -44,7 +44,10 @@ def all_rows() -> list[Row]:
 
 
 def _read(path: Path) -> list[Row]:
-    """A row begins with C{= title}; lines that begin with C{#} are remarks."""
+    """
+    Read a file: a row begins with C{= title}; a line that begins with C{#} is a
+    comment.
+    """
     found: list[tuple[str, list[str]]] = []
     for line in path.read_text("utf-8").splitlines():
         text = line.strip()
@@ -56,7 +59,7 @@ def _read(path: Path) -> list[Row]:
 
 
 def expected() -> dict[str, list[str]]:
-    """The recorded outcomes, by title."""
+    """Return the recorded outcomes, by title."""
     outcomes: dict[str, list[str]] = json.loads(_EXPECTED.read_text("utf-8"))["rows"]
     return outcomes
 
@@ -65,7 +68,7 @@ def store(version: str, outcomes: dict[str, list[str]]) -> None:
     """
     Write recorded outcomes.
 
-    @param version: the broker they were recorded from.
+    @param version: the name and version of the broker that they were recorded from.
     """
     text = json.dumps(
         {"recorded_from": version, "rows": outcomes}, indent=1, ensure_ascii=False

@@ -1,5 +1,5 @@
 """
-What each verb of the step language does.
+The verbs of the step language.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _DECLARED = ("durable", "auto_delete", "exclusive")
 
 @attrs.define
 class Named:
-    """The exchanges and queues of a scenario, by the names it gives them."""
+    """The exchanges and queues of a scenario, by their names in it."""
 
     queues: dict[str, Queue] = attrs.field(factory=dict)
     exchanges: dict[str, Exchange] = attrs.field(factory=dict)
 
     def queue(self, name: str) -> Queue:
-        """One that was declared, or else one that was not."""
+        """Return the queue of that name as it was declared, or a plain one."""
         return self.queues.get(name) or Queue(name)
 
     def exchange(self, name: str) -> Exchange:
-        """One that was declared, or else one that was not."""
+        """Return the exchange of that name as it was declared, or a plain one."""
         return self.exchanges.get(name) or Exchange(name)
 
 
@@ -213,7 +213,7 @@ class Doing:
 
     @inlineCallbacks
     def do_take(self, count: str) -> Text:
-        """Wait for deliveries; then a little, for one too many would be seen."""
+        """Wait for deliveries, and then a little longer, to see one too many."""
         deliveries = yield self.party.deliveries.take(int(count))
         return " ".join(map(describe, deliveries)) or "nothing"
 
@@ -259,7 +259,7 @@ class Doing:
         return self._settled()
 
     def _settled(self) -> Deferred[None]:
-        """No answer says when the broker has done it."""
+        """Wait a little: the broker does not answer a settlement."""
         self.channel.flush()
         return self.do_wait("20")
 
@@ -302,7 +302,7 @@ class Doing:
 
     def do_drop(self) -> Deferred[None]:
         self._take_session().abort()
-        # A broker sees the end of TCP a moment later.
+        # A broker sees the end of a TCP connection a moment later.
         return deferLater(self.clock, 0.05, lambda: None)
 
 

@@ -1,5 +1,5 @@
 """
-Who takes part in a scenario: sessions, channels and consumers, and what each saw.
+The parties of a scenario: sessions, channels and consumers, and what each received.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from txkombu.interfaces import (
 
 T = TypeVar("T")
 PATIENCE = 3.0
-"""Seconds to wait for what should come."""
+"""
+Seconds to wait for something that should arrive.
+"""
 
 
 class GaveUp(Exception):
-    """What should have come did not come."""
+    """Something that should have arrived did not."""
 
 
 class Waiting:
-    """Things that come in, and someone who waits for so many of them."""
+    """Things that arrive, and a caller that waits for so many of them."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -38,7 +40,7 @@ class Waiting:
         self._waiter: tuple[int, Deferred[None]] | None = None
 
     def put(self, thing: object) -> None:
-        """One more."""
+        """Add one."""
         self._came.append(thing)
         if self._waiter is not None and len(self._came) >= self._waiter[0]:
             (_, waiter), self._waiter = self._waiter, None
@@ -46,7 +48,7 @@ class Waiting:
 
     @inlineCallbacks
     def take(self, count: int) -> Generator[Deferred[Any], Any, list[Any]]:
-        """Wait for so many; fewer if they do not come in time."""
+        """Wait for so many, and take them; fewer if they do not arrive in time."""
         if len(self._came) < count:
             waiter: Deferred[None] = Deferred()
             self._waiter = (count, waiter)
@@ -58,7 +60,7 @@ class Waiting:
         return self.take_all(count)
 
     def take_all(self, count: int | None = None) -> list[Any]:
-        """What is there, or the first so many of it."""
+        """Take all that have arrived, or the first so many."""
         taken = self._came[:count]
         self._came = self._came[len(taken) :]
         return taken
@@ -67,10 +69,10 @@ class Waiting:
 @implementer(ISessionChannelListener)
 class ChannelParty:
     """
-    A channel and all that it saw.
+    A channel, and everything that it received.
 
-    @ivar channel: opened on first use, and again when it was lost.
-    @ivar deliveries: of all its consumers, in the order they came.
+    @ivar channel: it opens on first use, and again after a loss.
+    @ivar deliveries: the deliveries of all its consumers, in the order of arrival.
     @ivar by_body: the last delivery of each body.
     """
 
@@ -83,7 +85,7 @@ class ChannelParty:
         self.by_body: dict[str, Delivery] = {}
 
     def delivered(self, delivery: Delivery) -> None:
-        """A consumer was given a message."""
+        """Record a delivery."""
         self.by_body[delivery.body.decode()] = delivery
         self.deliveries.put(delivery)
 
@@ -95,7 +97,7 @@ class ChannelParty:
         self.returns.put(message)
 
     def leftovers(self) -> dict[str, list[Any]]:
-        """What it saw and no step asked for."""
+        """Return what it received and no step asked for."""
         return {
             "delivery": self.deliveries.take_all(),
             "return": self.returns.take_all(),
@@ -121,7 +123,7 @@ class SessionParty:
 
     @inlineCallbacks
     def party(self, letter: str) -> Generator[Deferred[Any], Any, ChannelParty]:
-        """A channel, opened if it is not open."""
+        """Return a channel; open it if it is not open."""
         if self.session is None:
             self.session = yield self._connect(self)
         party = self.parties.setdefault(letter, ChannelParty(self._clock))
@@ -135,7 +137,7 @@ class SessionParty:
         self.losses.put(reason)
 
     def forget(self) -> None:
-        """The session is gone, and its channels with it."""
+        """Forget the session, which has ended, and its channels."""
         self.session = None
         for party in self.parties.values():
             party.channel = None

@@ -1,9 +1,10 @@
 """
-Record what RabbitMQ makes of the scenarios: C{python -m tests.scenarios.record}.
+Record how RabbitMQ behaves in the scenarios: C{python -m tests.scenarios.record}.
 
-Writes C{tests/scenarios/expected.json}, through the native AMQP transport.
-Words after the command choose rows whose titles have them, which are printed
-and not written; a URL among them is used instead of a broker of our own.
+The command writes C{tests/scenarios/expected.json}, over the native AMQP transport.
+Words after the command select the rows whose titles contain them; their outcomes are
+printed and not written.  A URL among the words is used instead of a broker that the
+command starts.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Connect = Callable[[ISessionListener], Deferred[ISession]]
 
 
 def connector(url: str, clock: IReactorTime) -> Connect:
-    """What begins sessions with the broker at a URL."""
+    """Return the function that opens sessions with the broker at a URL."""
     parameters = parse_url(url)
     transport = transport_for(parameters.transport)
     return lambda listener: transport.connect(parameters, None, clock, listener)
@@ -36,7 +37,7 @@ def connector(url: str, clock: IReactorTime) -> Connect:
 
 @inlineCallbacks
 def version_at(clock: Any, url: str) -> Generator[Deferred[Any], Any, str]:
-    """What the broker calls itself."""
+    """Return the name and version that the broker reports."""
     connect = connector(url, clock)
     session: ISession = yield connect(SessionParty(clock, connect))
     yield session.close()
@@ -64,7 +65,7 @@ def record(
 
 @inlineCallbacks
 def main(reactor: Any, *words: str) -> Generator[Deferred[Any], Any, None]:
-    """The command."""
+    """Run the command."""
     urls = [word for word in words if "://" in word]
     chosen = [word for word in words if "://" not in word]
     url = urls[0] if urls else rabbitmq().url

@@ -1,27 +1,27 @@
 """
 The step language of the scenarios, and its interpreter.
 
-A step is a line: perhaps who does it, a verb, words, and options.  Who is
-C{@1a}, the default: session 1, channel a; C{@2b} is channel b of session 2.
-Both are opened when first named, and again when they were lost.  Options are
-C{name=value}, the value as JSON if it can be read so, or C{decimal:1.5},
-C{moment:2024-01-01T00:00:00+03:00}, C{bytes:ff00}, C{long:300} for so many letters,
-C{nested:3} for a list in a list in a list.  Those whose names have a
-hyphen are arguments, or, as C{h-name}, headers.  A queue called C{?name} here is
-one that the broker names.  Each step waits for its answer, and may leave a line
-in the transcript.
+A step is a line: optionally the party, then a verb, words, and options.  The party
+C{@1a}, the default, is channel a of session 1; C{@2b} is channel b of session 2.  Both
+are opened when a step first names them, and again after a loss.
 
-    - exchange NAME TYPE, xdelete NAME, xbind TO FROM KEY, xunbind TO FROM KEY
-    - queue NAME, delete NAME, purge NAME, bind QUEUE EXCHANGE KEY, unbind …
-    - publish EXCHANGE KEY BODY…
-    - consume QUEUE TAG, cancel TAG, get QUEUE, qos COUNT, recover
-    - take COUNT: wait for so many deliveries on this channel
-    - ack BODY, nack BODY, reject BODY; or #NUMBER for a delivery tag
-    - reply BODY TEXT: publish to what the message last seen with this body wants
-      replies to
-    - show BODY: the properties of the message last seen with this body
-    - returned COUNT, cancelled COUNT, lost: wait for what is not an answer
-    - wait MILLISECONDS, close, disconnect, drop
+An option is C{name=value}.  The value is JSON if it can be read as JSON, or
+C{decimal:1.5}, C{moment:2024-01-01T00:00:00+03:00}, C{bytes:ff00}, C{long:300} for so
+many letters, or C{nested:3} for a list in a list in a list.  An option with a hyphen in
+its name is an argument; C{h-name} is a header.  A queue called C{?name} is a
+server-named queue.  Each step waits for its answer, and may add a line to the
+transcript.
+
+- exchange NAME TYPE, xdelete NAME, xbind TO FROM KEY, xunbind TO FROM KEY
+- queue NAME, delete NAME, purge NAME, bind QUEUE EXCHANGE KEY, unbind …
+- publish EXCHANGE KEY BODY…
+- consume QUEUE TAG, cancel TAG, get QUEUE, qos COUNT, recover
+- take COUNT: wait for so many deliveries on this channel
+- ack BODY, nack BODY, reject BODY; or #NUMBER for a delivery tag
+- reply BODY TEXT: publish to the reply_to of the last message with this body
+- show BODY: the properties of the last message with this body
+- returned COUNT, cancelled COUNT, lost: wait for events that are not answers
+- wait MILLISECONDS, close, disconnect, drop
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ from txkombu.interfaces import ISession, ISessionListener
 
 Step = Generator[Deferred[Any], Any, None]
 _QUIET = 0.03
-"""Seconds to wait at the end for what should not come."""
+"""
+Seconds to wait at the end for anything that should not arrive.
+"""
 
 
 class Scenario:
     """
     Runs one row once.
 
-    @ivar transcript: what came of it.
+    @ivar transcript: the outcome.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Scenario:
     @inlineCallbacks
     def run(self) -> Generator[Deferred[Any], Any, list[str]]:
         """
-        Run all steps, and then look for what came unasked.
+        Run all steps, and then look for what arrived without a step.
 
         @return: fires with the transcript.
         """
@@ -103,7 +105,7 @@ class Scenario:
             self.transcript.append(f"{line} => {outcome}")
 
     def _settled(self) -> Deferred[None]:
-        """Let what belongs to an answer come in after it."""
+        """Wait a little for what follows an answer."""
         return self._pause(0.01)
 
     def _pause(self, seconds: float) -> Deferred[None]:

@@ -32,11 +32,13 @@ _KINDS: Mapping[str, Callable[[str], object]] = {
     "moment": datetime.fromisoformat,
     "nested": _nested,
 }
-"""What JSON has not, as C{kind:text}."""
+"""
+Values that JSON does not have, written as C{kind:text}.
+"""
 
 
 def divide(words: list[str]) -> tuple[str, list[str], dict[str, Any]]:
-    """The verb, the plain words and the options of a step."""
+    """Return the verb, the plain words and the options of a step."""
     verb, *rest = words
     options = [found for word in rest if (found := _OPTION.fullmatch(word))]
     plain = [word for word in rest if not _OPTION.fullmatch(word)]
@@ -52,7 +54,7 @@ def _value(text: str) -> Any:
 
 
 def arguments_in(options: Mapping[str, Any]) -> dict[str, object]:
-    """The options that are arguments: those with a hyphen."""
+    """Return the options that are arguments: those with a hyphen."""
     return {
         name: value
         for name, value in options.items()
@@ -61,17 +63,17 @@ def arguments_in(options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def headers_in(options: Mapping[str, Any]) -> dict[str, object]:
-    """The options that are headers."""
+    """Return the options that are headers."""
     return {name[2:]: value for name, value in options.items() if name.startswith("h-")}
 
 
 def describe(thing: object) -> str:
-    """An outcome in words that are the same each time."""
+    """Return an outcome in words that are the same each time."""
     return masked(_described(thing))
 
 
 def masked(text: str) -> str:
-    """Leave out of names what the broker makes up."""
+    """Replace in names the parts that the broker generates."""
     return _GENERATED.sub(r"\1*", text)
 
 
@@ -93,7 +95,7 @@ def _described(thing: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """What JSON can say; times of deaths are left out, since they differ."""
+    """Return a value that JSON has; without times of death, which differ each time."""
     if isinstance(value, datetime):
         return f"moment {value.isoformat()}"
     if isinstance(value, bytes | Decimal):
