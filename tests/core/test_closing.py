@@ -1,4 +1,6 @@
-"""Closing a connection with messages on their way, in bounded time."""
+"""
+Closing a connection with messages in flight, in bounded time.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ from txkombu.exceptions import (
 )
 
 ANSWER = 5
-"""Seconds that a broker is given for an answer."""
+"""
+Seconds that a broker has for an answer.
+"""
 
 
 class ClosingTestCase(SynchronousTestCase):
-    """A connection with a fake transport, and a producer on it."""
+    """Has a connection with a fake transport, and a producer on it."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -41,26 +45,26 @@ class ClosingTestCase(SynchronousTestCase):
 
     @property
     def channel(self) -> FakeChannel:
-        """The session channel of the producer."""
+        """Return the session channel of the producer."""
         return self.session.channels[0]
 
     def publish(self, count: int = 1) -> list[Probe]:
-        """Publish so many."""
+        """Publish so many messages."""
         return [Probe(self.producer.publish("x", timeout=1000)) for _ in range(count)]
 
     def sent(self) -> list[Call]:
-        """Those that were written."""
+        """Return the bodies that were written."""
         return self.channel.called("basic_publish")
 
     def freeze(self) -> None:
-        """From now on the broker answers nothing."""
+        """Answer nothing from now on."""
         del self.session.answers["close"]
         for channel in self.session.channels:
             channel.answers.clear()
         self.patch(self.session, "open_channel", self.open_never)
 
     def open_never(self, listener: object) -> Deferred[Any]:
-        """Answer nothing."""
+        """Do not answer."""
         return self.session.begin("open_channel", listener)
 
     def close(self) -> Probe:
@@ -72,7 +76,7 @@ class ClosingTestCase(SynchronousTestCase):
         self.clock.pump([1] * seconds)
 
     def end_session(self) -> None:
-        """The session gives up too, as sessions do after a while."""
+        """End the session, as a session does after a while."""
         self.channel.die()
         self.session.called("close")[0].succeed()
 
@@ -82,8 +86,8 @@ class SilentTests(ClosingTestCase):
 
     def test_gives_up(self) -> None:
         """
-        No verdict in 5 s, nor an answer to anything in 5 more: the session is
-        closed without them, and who published hears that the outcome is unknown.
+        After 5 s without a verdict, and 5 s without any other answer, the session is
+        closed; publishes fail with OutcomeUnknown.
         """
         [publish] = self.publish()
         self.freeze()
@@ -99,7 +103,7 @@ class SilentTests(ClosingTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_never_written(self) -> None:
-        """What waited for room was not sent, and says so."""
+        """Messages that waited for room were not sent, and their publishes say so."""
         publishes = self.publish(WINDOW + 1)
         self.freeze()
         self.close()
@@ -110,7 +114,7 @@ class SilentTests(ClosingTestCase):
         self.assertIsInstance(publishes[0].outcome, OutcomeUnknown)
 
     def test_freezes_meanwhile(self) -> None:
-        """One that freezes while it is waited for is found out, too."""
+        """A broker that freezes while the close waits for it is noticed, too."""
         self.publish()
         self.close()
         self.until(2 * ANSWER + 1)
@@ -131,10 +135,10 @@ class SilentTests(ClosingTestCase):
 
 
 class SlowTests(ClosingTestCase):
-    """A broker that answers, and takes its time for verdicts."""
+    """A broker that answers, but is slow with verdicts."""
 
     def test_waits(self) -> None:
-        """It is waited for, for as long as an operation may take."""
+        """The close waits for verdicts as long as an operation may take."""
         [publish] = self.publish()
         closing = self.close()
         self.until(25)
@@ -145,7 +149,9 @@ class SlowTests(ClosingTestCase):
         self.assertEqual(closing.outcomes, [None])
 
     def test_asked_seldom(self) -> None:
-        """It is asked once in 5 s, by a channel that is closed at once."""
+        """
+        The close asks the broker once in 5 s, with a channel that it closes at once.
+        """
         self.publish()
         self.close()
         self.until(3 * ANSWER + 1)
@@ -153,7 +159,7 @@ class SlowTests(ClosingTestCase):
         self.assertEqual([each.names() for each in asked], [["close"]] * 3)
 
     def test_not_for_ever(self) -> None:
-        """Then it is closed without them."""
+        """After the operation timeout the close ends without the verdicts."""
         self.publish()
         self.close()
         self.until(29)
@@ -162,7 +168,7 @@ class SlowTests(ClosingTestCase):
         self.assertEqual(len(self.channel.called("close")), 1)
 
     def test_refuses_to_open(self) -> None:
-        """A refusal is an answer."""
+        """A refusal to open a channel is an answer, too."""
         self.publish()
         self.close()
         self.session.answers["open_channel"] = ResourceError("no number is left")
@@ -170,7 +176,7 @@ class SlowTests(ClosingTestCase):
         self.assertEqual(self.session.called("close"), [])
 
     def test_prompt(self) -> None:
-        """One that tells in time is asked nothing."""
+        """A broker that sends its verdicts in time is asked nothing."""
         self.publish()
         closing = self.close()
         self.sent()[0].succeed()
@@ -180,7 +186,7 @@ class SlowTests(ClosingTestCase):
 
 
 class OpeningTests(SynchronousTestCase):
-    """Closing while the channel is being opened for what was published."""
+    """Closing while the channel for published messages is being opened."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -196,15 +202,17 @@ class OpeningTests(SynchronousTestCase):
         return Probe(self.producer.publish("x", timeout=1000))
 
     def connect(self) -> None:
-        """Let the connection come up."""
+        """Let the connection open."""
         self.transport.attempts[-1].succeed(self.session)
 
     def closings(self) -> list[Any]:
-        """The ways to close."""
+        """Return the ways to close."""
         return [self.producer.close, self.producer.channel.close, self.connection.close]
 
     def test_goes_out(self) -> None:
-        """What was published goes out and has its verdict before the channel closes."""
+        """
+        Published messages are sent and have their verdicts before the channel closes.
+        """
         for number in range(3):
             self.setUp()
             verdict = self.published()
@@ -222,7 +230,7 @@ class OpeningTests(SynchronousTestCase):
             self.assertTrue(closing.fired)
 
     def test_refused(self) -> None:
-        """If the connection is refused, both end at once."""
+        """If the connection is refused, the publish and the close end at once."""
         verdict = self.published()
         closing = Probe(self.producer.channel.close())
         self.transport.attempts[-1].fail(ResourceError("no"))
@@ -230,7 +238,7 @@ class OpeningTests(SynchronousTestCase):
         self.assertTrue(closing.fired)
 
     def test_bounded(self) -> None:
-        """It is waited for no longer than an operation may take."""
+        """The close waits for the channel no longer than an operation may take."""
         verdict = self.published()
         closing = Probe(self.producer.channel.close())
         self.clock.advance(29)
@@ -240,7 +248,7 @@ class OpeningTests(SynchronousTestCase):
         self.assertIsInstance(verdict.outcome, NotSent)
 
     def test_nothing_published(self) -> None:
-        """Without a message nobody waits."""
+        """Without a message the close does not wait."""
         opening = Probe(self.connection.channel())
         closing = Probe(self.producer.channel.close())
         self.assertTrue(closing.fired)
@@ -248,7 +256,10 @@ class OpeningTests(SynchronousTestCase):
         self.connection.close()
 
     def test_waiting_for_the_next_attempt(self) -> None:
-        """While nothing is under way the messages are told, and nobody waits."""
+        """
+        While the connection waits for its next attempt, the publishes fail and the
+        close does not wait.
+        """
         self.published()
         self.connect()
         self.connection.drop()
@@ -259,7 +270,7 @@ class OpeningTests(SynchronousTestCase):
         self.connection.close()
 
     def test_later_publishes(self) -> None:
-        """What is published after the call to close is refused."""
+        """A publish after the call to close is refused."""
         self.published()
         self.producer.channel.close()
         late = self.published()

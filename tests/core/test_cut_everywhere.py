@@ -1,9 +1,9 @@
 """
-Every operation that users call, disturbed after every step of its run.
+Every operation that users call, with a disturbance after every step of its run.
 
-A step is one call of the reactor, which fires one event of each channel.  For
-each operation and each disturbance, the disturbance comes after 0, 1, 2, ...
-steps, until the operation has run to its end without it.
+A step is one call of the reactor, which fires one event of each channel.  For each
+operation and each disturbance, the disturbance comes after 0, 1, 2, ... steps, until
+the operation ends before the disturbance.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Begin = Callable[[], Deferred[Any]]
 
 
 def begins(method: str, *arguments: Any, of: Any = None) -> Callable[[World], Begin]:
-    """An operation of an entity that is bound to the channel."""
+    """Return a case: an operation of an entity that is bound to the channel."""
 
     def prepare(world: World) -> Begin:
         entity = (WORK if of is None else of)(world.channel)
@@ -47,7 +47,7 @@ def begins(method: str, *arguments: Any, of: Any = None) -> Callable[[World], Be
 def consumes(
     method: str, *arguments: Any, of: Queue = WORK, **options: Any
 ) -> Callable[[World], Begin]:
-    """An operation of a consumer that runs."""
+    """Return a case: an operation of a running consumer."""
 
     def prepare(world: World) -> Begin:
         consumer = world.working(of, **options)
@@ -57,7 +57,7 @@ def consumes(
 
 
 def settles(method: str, *arguments: Any) -> Callable[[World], Begin]:
-    """A settlement of the second of two messages."""
+    """Return a case: a settlement of the second of two messages."""
 
     def prepare(world: World) -> Begin:
         message = world.got_two()
@@ -67,7 +67,7 @@ def settles(method: str, *arguments: Any) -> Callable[[World], Begin]:
 
 
 def publishes(**options: Any) -> Callable[[World], Begin]:
-    """One message, to the queue that is not read."""
+    """Publish a message to a queue without consumers."""
 
     def prepare(world: World) -> Begin:
         return lambda: world.producer.publish("published", "other", **options)
@@ -76,7 +76,7 @@ def publishes(**options: Any) -> Callable[[World], Begin]:
 
 
 def of_simple(method: str, *arguments: Any) -> Callable[[World], Begin]:
-    """An operation of a SimpleQueue."""
+    """Return a case: an operation of a SimpleQueue."""
 
     def prepare(world: World) -> Begin:
         simple = SimpleQueue(world.channel, "simple")
@@ -99,7 +99,7 @@ def iterates(world: World) -> Begin:
 
 
 def consumes_and_cancels(world: World) -> Begin:
-    """A cancel that begins while a consume is under way."""
+    """Begin to consume, and cancel while that is under way."""
     consumer = Consumer(world.channel, [WORK, OTHER])
 
     def begin() -> Deferred[Any]:
@@ -167,20 +167,24 @@ OPERATIONS: dict[str, Callable[[World], Begin]] = {
     "close channel": lambda world: world.channel.close,
     "close connection": lambda world: world.connection.close,
 }
-"""Each prepares something, and returns what begins the operation."""
+"""
+Each prepares something, and returns the function that begins the operation.
+"""
 
 NEVER_FAIL = {
     name for name in OPERATIONS if name.split()[0] in ("cancel", "close", "flush")
 } | {"ack", "ack several", "reject", "requeue"}
 ENDS_CONSUMING = {"close channel", "close connection"}
 READS_WORK = {"get", "get by consumer", "iterate", "take", "consume", "qos", "recover"}
-"""After these, all messages are in their queue again."""
+"""
+After these operations all messages are in their queue again.
+"""
 
 
 class SweepTests(SynchronousTestCase):
     """
-    Whatever comes in between: each Deferred fires once, typed; the consumers
-    consume again; no message is lost; nothing is left when all is closed.
+    Whatever the disturbance: each Deferred fires once, with a typed error if it fails;
+    the consumers consume again; no message is lost; nothing is left after the close.
     """
 
     def setUp(self) -> None:
@@ -197,7 +201,7 @@ class SweepTests(SynchronousTestCase):
         """
         Disturb each operation after each step.
 
-        @param ends: whether the consumer is not expected to consume after it.
+        @param ends: whether the consumer may have ended after the disturbance.
         @param at: after which steps; by default after each.
         """
         for name, prepare in OPERATIONS.items():
@@ -219,7 +223,7 @@ class SweepTests(SynchronousTestCase):
         disturb: Callable[[World, Probe], object],
         ends: bool,
     ) -> None:
-        """One run, from the disturbance on."""
+        """Run the rest of one run, from the disturbance on."""
         disturb(world, operation)
         world.settle(20)
         self.check_outcome(name, operation)
@@ -233,7 +237,10 @@ class SweepTests(SynchronousTestCase):
         self.check_nothing_left(name, world, operation)
 
     def check_outcome(self, name: str, operation: Probe) -> None:
-        """It fired once, and with one of our errors if it failed."""
+        """
+        Check that the operation fired once, and failed with one of our errors if it
+        failed.
+        """
         self.assertEqual(len(operation.outcomes), 1, name)
         if isinstance(operation.outcome, Exception):
             typed = KombuError | Empty | self.allowed
@@ -242,7 +249,10 @@ class SweepTests(SynchronousTestCase):
                 self.assertNotIn(name, NEVER_FAIL)
 
     def check_published(self, name: str, world: World, outcome: Any) -> None:
-        """The queue has what was taken, and nothing that was not sent."""
+        """
+        Check that the queue has all messages that were taken over, and none that was
+        not sent.
+        """
         number = world.broker.waiting_in("other")
         if name == "publish all":
             self.assertEqual(number, 7 if outcome == 7 else min(number, 7), name)
@@ -254,7 +264,7 @@ class SweepTests(SynchronousTestCase):
             self.assertEqual(number, int(outcome is None), name)
 
     def check_nothing_left(self, name: str, world: World, operation: Probe) -> None:
-        """All is closed."""
+        """Check that everything is closed."""
         self.assertEqual(world.clock.getDelayedCalls(), [], name)
         self.assertEqual(world.broker.memory.sessions, [], name)
         self.assertEqual(world.broker.sessions, [], name)
@@ -269,7 +279,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep(lambda world, _: world.broker.drop())
 
     def test_cut(self) -> None:
-        """The session is cut, which it notices a moment later."""
+        """The connection is cut; the session notices it a moment later."""
         self.sweep(lambda world, _: world.cut())
 
     def test_lost_twice(self) -> None:
@@ -284,7 +294,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep(disturb)
 
     def test_dropped(self) -> None:
-        """This program drops the session."""
+        """The program drops the session."""
         self.sweep(lambda world, _: world.connection.drop())
 
     def test_channel_lost(self) -> None:
@@ -305,7 +315,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep(disturb)
 
     def test_blocked(self) -> None:
-        """The broker takes no messages for a while, and is lost then."""
+        """The broker is blocked for a while, and then lost."""
 
         def disturb(world: World, _: Probe) -> None:
             world.broker.block()
@@ -315,7 +325,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep(disturb)
 
     def test_cancelled(self) -> None:
-        """Who waits for the operation cancels it."""
+        """The caller cancels the operation."""
         self.allowed = CancelledError
         self.sweep(lambda _, operation: operation.deferred.cancel())
 
@@ -328,7 +338,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep(lambda world, _: world.connection.close(), ends=True)
 
     def test_lost_by_who_is_told(self) -> None:
-        """Who waits for the operation drops the session when it is over."""
+        """The caller drops the session in the operation's callback."""
 
         def disturb(world: World, operation: Probe) -> None:
             operation.deferred.addBoth(lambda _: world.connection.drop())
@@ -336,7 +346,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep(disturb, at=[0])
 
     def test_channel_closed_by_who_is_told(self) -> None:
-        """Who waits for the operation closes the channel when it is over."""
+        """The caller closes the channel in the operation's callback."""
 
         def disturb(world: World, operation: Probe) -> None:
             operation.deferred.addBoth(lambda _: Probe(world.channel.close()))
@@ -344,7 +354,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep(disturb, ends=True, at=[0])
 
     def test_connection_closed_by_who_is_told(self) -> None:
-        """Who waits for the operation closes the connection when it is over."""
+        """The caller closes the connection in the operation's callback."""
 
         def disturb(world: World, operation: Probe) -> None:
             operation.deferred.addBoth(lambda _: Probe(world.connection.close()))
@@ -353,13 +363,13 @@ class SweepTests(SynchronousTestCase):
 
 
 def drains(connection: BrokerConnection) -> Deferred[None]:
-    """Wait for a message of a consumer on which nothing was called."""
+    """Wait for a message of a consumer on which nothing was called before."""
     consumer = connection.Consumer(WORK, callbacks=[lambda *_: None])
     return connection.drain_events(15).addBoth(pass_on, consumer)
 
 
 def pass_on(result: T, kept: object) -> T:
-    """Keep something until there is a result."""
+    """Record a result."""
     return result
 
 
@@ -375,11 +385,13 @@ FIRST: dict[str, Callable[[BrokerConnection], Deferred[Any]]] = {
     "put": lambda connection: connection.SimpleQueue("simple").put(1),
     "drain events": drains,
 }
-"""What may come first on a connection, which it therefore makes."""
+"""
+Operations that may be the first on a connection, which then connects.
+"""
 
 
 class FirstUseTests(SynchronousTestCase):
-    """The first thing done with a connection, disturbed after every step."""
+    """The first operation on a connection, disturbed after every step."""
 
     def setUp(self) -> None:
         self.patch(events, "AT_ONCE", 1)
@@ -407,7 +419,7 @@ class FirstUseTests(SynchronousTestCase):
         gc.collect()
 
     def check(self, name: str, outcome: Any) -> None:
-        """It worked, or failed with what fits."""
+        """Check that the operation succeeded, or failed with a fitting error."""
         if isinstance(outcome, Exception):
             typed = ConnectionClosed | ChannelClosed | SessionLost | CancelledError
             self.assertIsInstance(outcome, typed | OutcomeUnknown | NotSent, name)
@@ -417,11 +429,11 @@ class FirstUseTests(SynchronousTestCase):
         self.sweep(lambda world, _: world.broker.drop())
 
     def test_cut(self) -> None:
-        """The session is cut, which it notices a moment later."""
+        """The connection is cut; the session notices it a moment later."""
         self.sweep(lambda world, _: world.cut())
 
     def test_refused(self) -> None:
-        """The session is lost, and the broker is away for a while."""
+        """The session is lost, and the broker is unreachable for a while."""
 
         def disturb(world: World, _: Probe) -> None:
             world.broker.refuse()
@@ -432,7 +444,7 @@ class FirstUseTests(SynchronousTestCase):
         self.sweep(disturb)
 
     def test_cancelled(self) -> None:
-        """Who waits for the operation cancels it."""
+        """The caller cancels the operation."""
         self.sweep(lambda _, operation: operation.deferred.cancel())
 
     def test_closed(self) -> None:

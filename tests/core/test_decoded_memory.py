@@ -1,5 +1,5 @@
 """
-What the unsettled messages of a channel hold decoded.
+How much memory the decoded unsettled messages of a channel take.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LIMIT = BODIES * MAX_BODY_SIZE
 
 
 class DecodedMemoryTests(SynchronousTestCase):
-    """The count itself."""
+    """The count, and waiting for room."""
 
     def setUp(self) -> None:
         self.memory = DecodedMemory()
         self.resumed: list[str] = []
 
     def test_full(self) -> None:
-        """Beyond its limit it is full, and who waits goes on when it is not."""
+        """Above its limit it is full; a waiter continues when it no longer is."""
         self.memory.hold(LIMIT)
         self.assertFalse(self.memory.is_full)
         with capturedLogs() as logged:
@@ -43,7 +43,10 @@ class DecodedMemoryTests(SynchronousTestCase):
         self.assertEqual(self.resumed, ["a"])
 
     def test_larger_bodies(self) -> None:
-        """A consumer that allows larger bodies has room for several; none takes it."""
+        """
+        A consumer that allows larger bodies has room for several of them, without using
+        it up.
+        """
         self.memory.allow(10 * MAX_BODY_SIZE)
         self.memory.allow(1)
         self.memory.hold(10 * LIMIT)
@@ -51,7 +54,7 @@ class DecodedMemoryTests(SynchronousTestCase):
 
 
 class MessageTests(SynchronousTestCase):
-    """What messages count as."""
+    """How much each message counts."""
 
     def setUp(self) -> None:
         self.memory = DecodedMemory()
@@ -61,7 +64,7 @@ class MessageTests(SynchronousTestCase):
         self.patch(DecodedMemory, "let_go", lambda memory, size: self.change(-size))
 
     def change(self, size: int) -> None:
-        """Count."""
+        """Count a change."""
         self.held += size
 
     def message(self, body: bytes, kind: str, no_ack: bool = False) -> Message:
@@ -71,7 +74,9 @@ class MessageTests(SynchronousTestCase):
         return Message(delivery, self.unacked, acks_at_begin=no_ack)
 
     def test_decoded(self) -> None:
-        """A value counts as more than its text, once, until it is settled."""
+        """
+        A decoded value counts more than its text, once, until the message is settled.
+        """
         body = b"[" + b"1," * 5000 + b"1]"
         message = self.message(body, "application/json")
         self.assertEqual(self.held, 0)
@@ -82,7 +87,7 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(self.held, 0)
 
     def test_text(self) -> None:
-        """A text counts as itself."""
+        """A text counts as its own size."""
         message = self.message(b"x" * 10_000, "text/plain")
         self.assertEqual(len(str(message.payload)), 10_000)
         self.assertEqual(self.held, 10_000)
@@ -95,14 +100,14 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(self.held, 0)
 
     def test_settled_before(self) -> None:
-        """What was settled before it is decoded does not count."""
+        """A message that was settled before it is decoded does not count."""
         message = self.message(b"x" * 10_000, "text/plain")
         message.ack()
         self.assertEqual(len(str(message.payload)), 10_000)
         self.assertEqual(self.held, 0)
 
     def test_every_end(self) -> None:
-        """However a message goes, it counts no more."""
+        """A message no longer counts, in whatever way it was settled."""
         ends: list[Callable[[Message], object]] = [
             lambda message: message.ack(multiple=True),
             lambda message: message.nack(),
@@ -118,7 +123,7 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual(self.held, 0)
 
     def test_no_ack(self) -> None:
-        """One without acks counts until its handler is done with it."""
+        """A no_ack message counts until its handler has finished."""
         message = self.message(b"x" * 10_000, "text/plain", no_ack=True)
         message.begin()
         self.assertEqual(len(str(message.payload)), 10_000)

@@ -1,4 +1,6 @@
-"""Consumers that are refused again and again, and those that share a channel."""
+"""
+Consumers that are refused again and again, beside others on the same channel.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,13 @@ from txkombu.testing import BrokerTestCase
 
 WORK = Queue("work")
 TAKEN = Queue("taken")
-"""One that somebody else may consume from alone, so that nobody else can."""
+"""
+The queue that another connection may consume from exclusively, so that no other can.
+"""
 
 
 class ApartTestCase(BrokerTestCase):
-    """A channel with two consumers, of which one can be refused."""
+    """Has a channel with two consumers, one of which can be refused."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -33,7 +37,7 @@ class ApartTestCase(BrokerTestCase):
             self.flush()
 
     def consuming(self, queue: Queue, channel: Channel | None = None) -> Consumer:
-        """A running consumer, which settles nothing."""
+        """Return a running consumer, which settles nothing."""
         consumer = Consumer(
             channel or self.channel, queue, on_message=self.got.append, concurrency=9
         )
@@ -41,14 +45,14 @@ class ApartTestCase(BrokerTestCase):
         return consumer
 
     def take_away(self) -> BrokerConnection:
-        """Have somebody else consume alone."""
+        """Let another connection consume exclusively."""
         other = self.connect()
         alone = Consumer(other, TAKEN, exclusive=True, on_message=print)
         self.result_of(alone.consume())
         return other
 
     def lose_it_to_another(self) -> BrokerConnection:
-        """Lose the session, and the queue to another connection meanwhile."""
+        """Lose the session, and meanwhile the queue to another connection."""
         self.connection.drop()
         self.flush()
         other = self.take_away()
@@ -68,7 +72,7 @@ class ApartTestCase(BrokerTestCase):
         )
 
     def received(self) -> list[Any]:
-        """Ack what came since the last time; give the payloads."""
+        """Ack the messages that arrived since the last call; return their payloads."""
         payloads = [each.payload for each in self.got]
         for message in self.got:
             self.result_of(message.ack())
@@ -77,12 +81,12 @@ class ApartTestCase(BrokerTestCase):
 
 
 class RefusedTests(ApartTestCase):
-    """One is refused after a loss."""
+    """A consumer that is refused after a loss."""
 
     def test_the_other_goes_on(self) -> None:
         """
-        However often it tries, the other one's messages stay with that, and can
-        be settled.
+        However often it tries, the other consumer keeps its messages, and can settle
+        them.
         """
         self.consuming(WORK)
         self.consuming(TAKEN)
@@ -94,7 +98,7 @@ class RefusedTests(ApartTestCase):
         self.assertEqual(self.result_of(message.ack()), Settlement.SENT)
 
     def test_comes_back(self) -> None:
-        """It consumes as soon as it may; its messages are settled as any."""
+        """It consumes as soon as it may, and its messages can be settled."""
         self.consuming(WORK)
         taken = self.consuming(TAKEN)
         other = self.lose_it_to_another()
@@ -112,7 +116,7 @@ class RefusedTests(ApartTestCase):
         self.assertTrue(taken.consuming_from("taken"))
 
     def test_comes_back_after_the_next_loss(self) -> None:
-        """It stays apart, and comes back with the next session too."""
+        """It keeps its own channel, and is restored with the next session, too."""
         self.consuming(WORK)
         self.consuming(TAKEN)
         other = self.lose_it_to_another()
@@ -125,7 +129,9 @@ class RefusedTests(ApartTestCase):
         self.assertEqual(self.received(), ["again"])
 
     def test_refused_for_the_next_session(self) -> None:
-        """While it is refused a loss does not end the others' channel twice."""
+        """
+        While it is refused, another loss ends the channel of the others only once.
+        """
         self.consuming(WORK)
         self.consuming(TAKEN)
         self.lose_it_to_another()
@@ -136,7 +142,9 @@ class RefusedTests(ApartTestCase):
         self.assertEqual(self.received(), ["once"])
 
     def test_no_channels_are_left(self) -> None:
-        """It has one more channel, however often it tries, and none when closed."""
+        """
+        It has one more channel, however often it tries, and none when it is closed.
+        """
         self.consuming(WORK)
         self.consuming(TAKEN)
         self.lose_it_to_another()
@@ -148,7 +156,7 @@ class RefusedTests(ApartTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancelled_while_refused(self) -> None:
-        """Cancelling it ends its attempts, and its channel; its tag is free."""
+        """Cancelling it ends its attempts and its channel; its tag is free."""
         self.consuming(WORK)
         taken = self.consuming(TAKEN)
         [tag] = taken._subscriptions.tags
@@ -162,7 +170,7 @@ class RefusedTests(ApartTestCase):
         self.result_of(self.channel.consume(WORK, print, consumer_tag=tag))
 
     def come_back(self) -> Consumer:
-        """Have one consume on a channel of its own, and hold a message."""
+        """Let it consume on its own channel, and hold a message."""
         self.consuming(WORK)
         taken = self.consuming(TAKEN)
         other = self.lose_it_to_another()
@@ -172,7 +180,10 @@ class RefusedTests(ApartTestCase):
         return taken
 
     def test_cancelled_while_at_work(self) -> None:
-        """Cancelled, what it holds can still be settled; its channel goes after."""
+        """
+        After a cancel the messages that it holds can be settled; then its channel
+        closes.
+        """
         taken = self.come_back()
         self.result_of(taken.cancel())
         [message] = self.got
@@ -182,7 +193,7 @@ class RefusedTests(ApartTestCase):
         self.assertEqual(self.open_channels(), 1)
 
     def test_recover(self) -> None:
-        """What it holds is handed back with the rest."""
+        """recover gives its messages back with the others."""
         self.come_back()
         self.result_of(self.channel.basic_recover())
         self.assertEqual([each.redelivered for each in self.got], [False, True])
@@ -191,10 +202,10 @@ class RefusedTests(ApartTestCase):
 
 
 class StartingTests(ApartTestCase):
-    """One is refused when it is first started, and tried again by its owner."""
+    """A consumer that is refused at its first start, and tried again by its owner."""
 
     def test_consuming(self) -> None:
-        """Only the first time takes the other one's messages away."""
+        """Only the first refusal takes the other consumer's messages away."""
         self.take_away()
         self.consuming(WORK)
         self.publish("at work")
@@ -208,13 +219,13 @@ class StartingTests(ApartTestCase):
         self.received()
 
     def started(self, consumer: Consumer) -> Any:
-        """Try to start it."""
+        """Try to start the consumer."""
         starting = consumer.consume()
         self.flush()
         return starting
 
     def test_consumes_then(self) -> None:
-        """It consumes once it may, on a channel of its own."""
+        """It consumes when it may, on its own channel."""
         other = self.take_away()
         self.consuming(WORK)
         consumer = Consumer(self.channel, TAKEN, on_message=self.got.append)
@@ -232,7 +243,7 @@ class StartingTests(ApartTestCase):
         self.assertEqual(self.open_channels(), 1)
 
     def test_closed_meanwhile(self) -> None:
-        """Nothing is left of one that is being started when all is closed."""
+        """If everything closes while it is being started, nothing is left of it."""
         self.take_away()
         self.consuming(WORK)
         consumer = Consumer(self.channel, TAKEN, on_message=self.got.append)

@@ -9,10 +9,10 @@ from txkombu.core.lifecycle import TABLE, Event, State, new_lifecycle
 
 
 class LifecycleTests(SynchronousTestCase):
-    """Steps along the table, and no others."""
+    """The lifecycle takes the steps in its table, and no others."""
 
     def at(self, state: State) -> StateMachine[State, Event]:
-        """Make one that is in a state."""
+        """Return a lifecycle in a state."""
         lifecycle = new_lifecycle()
         lifecycle.state = state
         return lifecycle
@@ -22,7 +22,7 @@ class LifecycleTests(SynchronousTestCase):
         self.assertIs(new_lifecycle().state, State.IDLE)
 
     def test_whole_life(self) -> None:
-        """It connects, is lost, comes back, and is closed."""
+        """A connection connects, is lost, is restored, and is closed."""
         seen: list[State] = []
         lifecycle = new_lifecycle()
         for event in (
@@ -58,28 +58,34 @@ class LifecycleTests(SynchronousTestCase):
         )
 
     def test_first_attempt_refused(self) -> None:
-        """A first attempt that is refused leads back to idle, ready for another."""
+        """A refused first attempt leads back to idle, ready for another."""
         lifecycle = new_lifecycle()
         for event in (Event.CONNECT, Event.REFUSED, Event.CONNECT, Event.SESSION):
             lifecycle.step(event)
         self.assertIs(lifecycle.state, State.RESTORING)
 
     def test_close_wins(self) -> None:
-        """The close is possible in every state that is not closing or closed."""
+        """close is possible in every state except closing and closed."""
         for state in set(State) - {State.CLOSING, State.CLOSED}:
             lifecycle = self.at(state)
             lifecycle.step(Event.CLOSE)
             self.assertIs(lifecycle.state, State.CLOSING)
 
     def test_closed_for_ever(self) -> None:
-        """Nothing leads out of closed, and only its end out of closing."""
+        """
+        No event leads out of closed, and only the end of the close leads out of
+        closing.
+        """
         for event in Event:
             self.assertRaises(IllegalStep, self.at(State.CLOSED).step, event)
         for event in set(Event) - {Event.GONE}:
             self.assertRaises(IllegalStep, self.at(State.CLOSING).step, event)
 
     def test_illegal(self) -> None:
-        """What has no place in the table is an error that names both, and no step."""
+        """
+        An event that the table does not have is an error that names event and state,
+        and changes nothing.
+        """
         for state in State:
             for event in Event:
                 if (state, event) in TABLE:

@@ -1,4 +1,6 @@
-"""One channel's outgoing messages."""
+"""
+The outgoing messages of one channel.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ MIB = 1024 * 1024
 
 
 class PublisherTestCase(SynchronousTestCase):
-    """A publisher, and a channel for it."""
+    """Has a publish queue, and a channel for it."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -49,11 +51,11 @@ class PublisherTestCase(SynchronousTestCase):
         self.channel = FakeChannel()
 
     def up(self) -> None:
-        """Give it the channel."""
+        """Give the queue its channel."""
         self.publisher.channel_up(self.channel)
 
     def lose(self, error: Exception | None = None) -> None:
-        """Lose the channel: first it is told, then what was written hears."""
+        """Lose the channel: the queue is told first, then the written messages fail."""
         lost = SessionLost("cut") if error is None else error
         self.publisher.channel_down(lost)
         self.channel.die(lost)
@@ -69,30 +71,30 @@ class PublisherTestCase(SynchronousTestCase):
         return PublishRequest(body, {}, EXCHANGE, "key", False, confirm, timeout, held)
 
     def publish(self, body: bytes = b"hello", **options: Any) -> Deferred[None]:
-        """Publish a message; watch out for failures nobody looks at."""
+        """Publish a message; record failures that nothing handles."""
         return self.publisher.publish(self.message(body, **options))
 
     def fill(self, count: int = WINDOW) -> list[Deferred[None]]:
-        """Publish as many as fit into the window."""
+        """Publish as many messages as fit into the window."""
         return [self.publish(b"%d" % number) for number in range(count)]
 
     def quietly(self, *publishes: Deferred[None]) -> None:
-        """Expect that these fail, and do not care how."""
+        """Expect that these fail, with any error."""
         for each in publishes:
             each.addErrback(lambda _: None)
 
     @property
     def sent(self) -> list[bytes]:
-        """The bodies on their way, in order."""
+        """Return the bodies in flight, in order."""
         return self.channel.bodies
 
     @property
     def verdicts(self) -> list[Call]:
-        """What awaits the broker's word, in order."""
+        """Return the calls that wait for a verdict, in order."""
         return self.channel.called("basic_publish")
 
     def assertPhase(self, publish: Deferred[None], *parts: str) -> None:
-        """Assert that it timed out, and what it says about where."""
+        """Check that a publish timed out, and what it says it waited for."""
         error = self.failureResultOf(publish, OperationTimeout).value
         assert isinstance(error, OperationTimeout)
         for part in parts:
@@ -104,7 +106,7 @@ class SendingTests(PublisherTestCase):
     """A message for which there is room."""
 
     def test_at_once(self) -> None:
-        """It goes out within the call, with everything that belongs to it."""
+        """It is sent within the call, with all its properties."""
         self.up()
         properties: dict[str, object] = {"message_id": "7"}
         message = PublishRequest(b"body", properties, EXCHANGE, "key", True, True, 30.0)
@@ -118,7 +120,7 @@ class SendingTests(PublisherTestCase):
         self.assertIsNone(self.successResultOf(publishing))
 
     def test_verdict(self) -> None:
-        """The broker's refusal is what the Deferred fails with."""
+        """The Deferred fails with the broker's refusal."""
         self.up()
         publishing = self.publish()
         error = Nacked("full")
@@ -126,7 +128,7 @@ class SendingTests(PublisherTestCase):
         self.assertIs(self.failureResultOf(publishing).value, error)
 
     def test_verdicts_out_of_order(self) -> None:
-        """Each message has its own verdict, in whatever order they come."""
+        """Each message has its own verdict, in whatever order verdicts arrive."""
         self.up()
         first, second, third = self.fill(3)
         self.verdicts[2].succeed()
@@ -136,13 +138,15 @@ class SendingTests(PublisherTestCase):
         self.assertNoResult(second)
 
     def test_without_confirm(self) -> None:
-        """Without confirm it is over when it was written."""
+        """Without confirm the Deferred fires when the message is written."""
         self.up()
         self.successResultOf(self.publish(confirm=False))
         self.assertEqual(self.sent, [b"hello"])
 
     def test_waits_for_the_channel(self) -> None:
-        """What comes before there is a channel goes out in order with it."""
+        """
+        Messages published before there is a channel are sent in order when it opens.
+        """
         waiting = [self.publish(b"1"), self.publish(b"2", confirm=False)]
         self.assertTrue(self.publisher.is_waiting)
         self.up()
@@ -154,7 +158,7 @@ class SendingTests(PublisherTestCase):
         self.successResultOf(waiting[0])
 
     def test_cannot_be_expressed(self) -> None:
-        """What the transport cannot express fails, and takes no room."""
+        """A message that the transport cannot express fails, and takes no room."""
         self.up()
         for error in (TypeError("a set"), ValueError("too long")):
             self.channel.answers["basic_publish"] = self.raises(error)
@@ -168,7 +172,7 @@ class SendingTests(PublisherTestCase):
         self.assertEqual(len(self.sent), 4 + WINDOW)
 
     def raises(self, error: Exception) -> Any:
-        """Make an answer that raises."""
+        """Return an answer that raises."""
 
         def answer(*arguments: object) -> None:
             raise error
@@ -176,7 +180,10 @@ class SendingTests(PublisherTestCase):
         return answer
 
     def test_cannot_be_expressed_later(self) -> None:
-        """What had to wait fails with it, and those behind it are sent."""
+        """
+        A waiting message that the transport cannot express fails when its turn comes,
+        and those behind it are sent.
+        """
         bad = self.publish(b"bad")
         quick = self.publish(b"bad", confirm=False)
         good = self.publish(b"good")
@@ -197,10 +204,10 @@ class SendingTests(PublisherTestCase):
 
 
 class WindowTests(PublisherTestCase):
-    """How many messages may be on their way."""
+    """How many messages may be in flight."""
 
     def test_by_count(self) -> None:
-        """A thousand are on their way; a verdict lets the next one go."""
+        """A thousand messages are in flight; a verdict lets the next one go."""
         self.up()
         self.fill()
         last = self.publish(b"last")
@@ -212,7 +219,7 @@ class WindowTests(PublisherTestCase):
         self.successResultOf(last)
 
     def test_by_bytes(self) -> None:
-        """16 MiB are on their way; what does not fit waits."""
+        """16 MiB are in flight; a message that does not fit waits."""
         self.up()
         half = b"x" * (WINDOW_BYTES // 2)
         self.publish(half)
@@ -224,7 +231,7 @@ class WindowTests(PublisherTestCase):
         self.assertEqual(self.sent[-1], b"y")
 
     def test_larger_than_the_window(self) -> None:
-        """One that is larger than the window goes out alone."""
+        """A message that is larger than the window is sent alone."""
         self.up()
         self.publish(b"small")
         self.publish(b"x" * (WINDOW_BYTES + 1))
@@ -236,7 +243,7 @@ class WindowTests(PublisherTestCase):
         self.assertEqual(self.sent[-1], b"behind")
 
     def test_refusals_make_room(self) -> None:
-        """A refused message makes room as a confirmed one does."""
+        """A refused message makes room, as a confirmed one does."""
         self.up()
         self.quietly(*self.fill())
         self.publish(b"last")
@@ -244,7 +251,7 @@ class WindowTests(PublisherTestCase):
         self.assertEqual(self.sent[-1], b"last")
 
     def test_order(self) -> None:
-        """A small one does not overtake a large one that waits."""
+        """A small message does not overtake a large one that waits."""
         self.up()
         self.publish(b"x" * WINDOW_BYTES)
         self.publish(b"large" * 10)
@@ -254,7 +261,7 @@ class WindowTests(PublisherTestCase):
         self.assertEqual(self.sent[1:], [b"large" * 10, b""])
 
     def test_mixed_order(self) -> None:
-        """One without confirm does not overtake one that waits for room."""
+        """A message without confirm does not overtake one that waits for room."""
         self.up()
         self.fill()
         self.publish(b"a")
@@ -265,7 +272,7 @@ class WindowTests(PublisherTestCase):
         self.assertEqual(self.sent[-2:], [b"a", b"b"])
 
     def test_ten_thousand_wait(self) -> None:
-        """Ten thousand that wait are sent and confirmed in order."""
+        """Ten thousand waiting messages are sent and confirmed in order."""
         waiting = [self.publish(b"%d" % number) for number in range(MAX_PENDING)]
         self.up()
         self.assertEqual(len(self.sent), WINDOW)
@@ -276,11 +283,14 @@ class WindowTests(PublisherTestCase):
             self.successResultOf(each)
 
     def verdicts_at(self, index: int) -> Call:
-        """The call of one message."""
+        """Return the call of one message."""
         return self.channel.calls[index]
 
     def test_ten_thousand_at_once(self) -> None:
-        """The same where each verdict comes before its call returns."""
+        """
+        Ten thousand messages are sent in order if each verdict comes before its call
+        returns.
+        """
         waiting = [self.publish(b"x") for _ in range(MAX_PENDING)]
         self.channel.answers["basic_publish"] = None
         self.up()
@@ -290,10 +300,12 @@ class WindowTests(PublisherTestCase):
 
 
 class RoomTests(PublisherTestCase):
-    """Asking for room, and too much without it."""
+    """Asking for room, and publishing too much without it."""
 
     def test_too_many(self) -> None:
-        """Beyond ten thousand waiting a publish fails at once, and is not kept."""
+        """
+        With ten thousand messages waiting, a publish fails at once, and is not kept.
+        """
         waiting = [self.publish(b"x") for _ in range(MAX_PENDING)]
         refused = self.publish(b"too many")
         text = str(self.failureResultOf(refused, BackpressureError).value)
@@ -305,19 +317,19 @@ class RoomTests(PublisherTestCase):
         self.assertNoResult(waiting[0])
 
     def test_too_many_bytes(self) -> None:
-        """So it does beyond 64 MiB of bodies waiting."""
+        """With 64 MiB of bodies waiting, a publish fails at once."""
         self.publish(b"x" * (MAX_PENDING_BYTES - MIB))
         self.publish(b"x" * MIB)
         self.failureResultOf(self.publish(b"x"), BackpressureError)
         self.assertNoResult(self.publish(b""))
 
     def test_one_large(self) -> None:
-        """A single one that is larger still may wait."""
+        """A single message that is larger still may wait."""
         self.assertNoResult(self.publish(b"x" * (MAX_PENDING_BYTES + 1)))
         self.failureResultOf(self.publish(b"x"), BackpressureError)
 
     def test_room_again(self) -> None:
-        """What goes, in whatever way, makes room for others to wait."""
+        """A message that leaves, in any way, makes room for others to wait."""
         large = b"x" * MAX_PENDING_BYTES
         for go in (self.cancel, self.expire, self.forsake, self.refuse, self.send):
             self.setUp()
@@ -331,11 +343,11 @@ class RoomTests(PublisherTestCase):
             self.failureResultOf(self.publish(b"x"), BackpressureError)
 
     def cancel(self, message: PublishRequest, publishing: Deferred[None]) -> None:
-        """Cancel it."""
+        """Cancel a message."""
         publishing.cancel()
 
     def expire(self, message: PublishRequest, publishing: Deferred[None]) -> None:
-        """Let its deadline pass."""
+        """Let a message's deadline pass."""
         self.clock.advance(5)
 
     def forsake(self, message: PublishRequest, publishing: Deferred[None]) -> None:
@@ -343,31 +355,31 @@ class RoomTests(PublisherTestCase):
         self.publisher.fail_pending(SessionLost("cut"))
 
     def refuse(self, message: PublishRequest, publishing: Deferred[None]) -> None:
-        """Refuse what it needs."""
+        """Refuse the declaration that a message needs."""
         self.publisher.refuse(message, Failure(ValueError()))
 
     def send(self, message: PublishRequest, publishing: Deferred[None]) -> None:
-        """Send it."""
+        """Send a message."""
         self.channel.answers["basic_publish"] = None
         self.up()
         self.publisher.release(message)
 
     def test_ready(self) -> None:
-        """With room when_ready fires at once."""
+        """If there is room, when_ready fires at once."""
         self.assertFalse(self.publisher.is_ready)
         self.up()
         self.assertTrue(self.publisher.is_ready)
         self.successResultOf(self.publisher.when_ready())
 
     def test_ready_with_the_channel(self) -> None:
-        """Without a channel it waits for one."""
+        """Without a channel when_ready waits for one."""
         ready = [self.publisher.when_ready(), self.publisher.when_ready()]
         self.up()
         for each in ready:
             self.successResultOf(each)
 
     def test_ready_at_half(self) -> None:
-        """Who has to wait waits until half the window is free."""
+        """when_ready waits until half the window is free."""
         self.up()
         self.fill()
         self.assertFalse(self.publisher.is_ready)
@@ -379,7 +391,7 @@ class RoomTests(PublisherTestCase):
         self.successResultOf(ready)
 
     def test_ready_behind_others(self) -> None:
-        """There is no room while others wait."""
+        """There is no room while other messages wait."""
         self.up()
         self.publisher.flow(False)
         self.publish(b"first")
@@ -389,7 +401,7 @@ class RoomTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"first"])
 
     def test_ready_after_a_deadline(self) -> None:
-        """There is room when what waited before has given up."""
+        """There is room when the waiting messages have timed out."""
         self.up()
         given_up = self.publish(held=True, timeout=5)
         ready = self.publisher.when_ready()
@@ -398,7 +410,7 @@ class RoomTests(PublisherTestCase):
         self.successResultOf(ready)
 
     def test_cancelled_ready(self) -> None:
-        """Who gives up waiting for room touches no other."""
+        """Cancelling one Deferred of when_ready affects no other."""
         gone, stays = self.publisher.when_ready(), self.publisher.when_ready()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
@@ -406,7 +418,9 @@ class RoomTests(PublisherTestCase):
         self.successResultOf(stays)
 
     def test_publishes_when_ready(self) -> None:
-        """Who publishes whenever there is room never has to queue."""
+        """
+        A program that publishes only when there is room never has messages waiting.
+        """
         self.channel.answers["basic_publish"] = None
         self.up()
         left = list(range(5000))
@@ -424,10 +438,10 @@ class RoomTests(PublisherTestCase):
 
 
 class DeadlineTests(PublisherTestCase):
-    """One deadline from the call to the verdict."""
+    """One deadline covers everything from the call to the verdict."""
 
     def test_without_connection(self) -> None:
-        """Without a connection it says so, and the message is never sent."""
+        """Without a connection the error says so, and the message is never sent."""
         publishing = self.publish(timeout=5)
         self.clock.advance(4.9)
         self.assertNoResult(publishing)
@@ -437,7 +451,7 @@ class DeadlineTests(PublisherTestCase):
         self.assertEqual(self.sent, [])
 
     def test_error(self) -> None:
-        """The error names the operation and the time it had."""
+        """The error names the operation and its timeout."""
         publishing = self.publish(timeout=5)
         self.clock.advance(5)
         error = self.failureResultOf(publishing, OperationTimeout, TimeoutError).value
@@ -445,7 +459,7 @@ class DeadlineTests(PublisherTestCase):
         self.assertEqual((error.operation, error.timeout), ("publish", 5))
 
     def test_in_the_queue(self) -> None:
-        """In the queue it says for what it waited; those behind it go on."""
+        """The error says what a waiting message waited for; those behind it go on."""
         self.up()
         self.fill()
         self.phase = "waiting for room"
@@ -458,7 +472,7 @@ class DeadlineTests(PublisherTestCase):
         self.assertNotIn(b"late", self.sent)
 
     def test_blocked(self) -> None:
-        """Blocked by the broker it says so."""
+        """If the broker is blocked the error says so."""
         self.up()
         self.publisher.flow(False)
         self.phase = "the broker is blocked: low on memory"
@@ -469,7 +483,10 @@ class DeadlineTests(PublisherTestCase):
         self.assertEqual(self.sent, [])
 
     def test_held(self) -> None:
-        """Held for a declaration it says so; those behind it go out then."""
+        """
+        If the message waited for a declaration the error says so; those behind it are
+        sent.
+        """
         self.up()
         self.phase = "waiting for room"
         message = self.message(b"held", timeout=5, held=True)
@@ -484,13 +501,18 @@ class DeadlineTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"behind"])
 
     def test_held_without_connection(self) -> None:
-        """Held without a connection it is the connection that it waited for."""
+        """
+        If a held message had no connection, the error says that it waited for one.
+        """
         publishing = self.publish(held=True, timeout=5)
         self.clock.advance(5)
         self.assertPhase(publishing, "waiting for the connection")
 
     def test_sent(self) -> None:
-        """Sent at once and not confirmed, its outcome is unknown, and it says so."""
+        """
+        If the message was sent and not confirmed, the error says that its outcome is
+        unknown.
+        """
         self.up()
         publishing = self.publish(timeout=5)
         self.clock.advance(5)
@@ -498,7 +520,7 @@ class DeadlineTests(PublisherTestCase):
         self.assertTrue(self.verdicts[0].cancelled)
 
     def test_sent_later(self) -> None:
-        """So it is for one that waited: one deadline covers both."""
+        """If a message waited and was then sent, the same deadline applies."""
         publishing = self.publish(timeout=5)
         self.clock.advance(3)
         self.up()
@@ -508,7 +530,7 @@ class DeadlineTests(PublisherTestCase):
         self.assertPhase(publishing, "outcome is unknown")
 
     def test_makes_room(self) -> None:
-        """A message that got no verdict in time is taken off the window."""
+        """A message that got no verdict in time no longer counts in the window."""
         self.up()
         stuck = [self.publish(timeout=5) for _ in range(WINDOW)]
         self.publish(b"next")
@@ -527,14 +549,14 @@ class DeadlineTests(PublisherTestCase):
         self.assertFalse(self.verdicts[0].cancelled)
 
     def test_without_confirm(self) -> None:
-        """Without confirm the deadline is over when it was written."""
+        """Without confirm the deadline ends when the message is written."""
         publishing = self.publish(confirm=False, timeout=5)
         self.up()
         self.clock.advance(10)
         self.assertIsNone(self.successResultOf(publishing))
 
     def test_no_time(self) -> None:
-        """With no time at all it is sent only if that can be done at once."""
+        """With a timeout of 0 a message is sent only if it can be sent at once."""
         waiting = self.publish(b"1", timeout=0)
         self.clock.advance(0)
         self.assertPhase(waiting, "was not sent")
@@ -545,7 +567,7 @@ class DeadlineTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"2"])
 
     def test_each_its_own(self) -> None:
-        """Deadlines of different length expire each by itself."""
+        """Deadlines of different lengths expire independently."""
         waiting = {seconds: self.publish(timeout=seconds) for seconds in (9, 3, 6)}
         for seconds in (3, 6, 9):
             self.clock.advance(3)
@@ -554,7 +576,7 @@ class DeadlineTests(PublisherTestCase):
                 self.assertNoResult(each)
 
     def test_late_reactor(self) -> None:
-        """A reactor that is late sends nothing that is past its deadline."""
+        """If the reactor was blocked, no message is sent after its deadline."""
         self.up()
         for _ in range(TURN):
             self.publish(confirm=False)
@@ -566,7 +588,10 @@ class DeadlineTests(PublisherTestCase):
         self.assertNotIn(b"late", self.sent)
 
     def test_late_channel(self) -> None:
-        """Nor does a channel that comes when the deadline's timer is overdue."""
+        """
+        If the channel opens when the deadline's timer is overdue, the message is not
+        sent.
+        """
         late = self.publish(b"late", timeout=1)
         self.clock.rightNow = 2.0
         self.up()
@@ -574,7 +599,7 @@ class DeadlineTests(PublisherTestCase):
         self.assertEqual(self.sent, [])
 
     def test_all_expire(self) -> None:
-        """Ten thousand can expire at once."""
+        """Ten thousand messages can expire at once."""
         waiting = [self.publish(timeout=5) for _ in range(MAX_PENDING)]
         self.clock.advance(5)
         for each in waiting:
@@ -583,10 +608,10 @@ class DeadlineTests(PublisherTestCase):
 
 
 class CancelTests(PublisherTestCase):
-    """Giving up a publish."""
+    """Cancelling a publish."""
 
     def test_waiting(self) -> None:
-        """What waits is removed and never sent."""
+        """A waiting message is removed and never sent."""
         gone, stays = self.publish(b"gone"), self.publish(b"stays")
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
@@ -595,7 +620,7 @@ class CancelTests(PublisherTestCase):
         self.assertNoResult(stays)
 
     def test_head(self) -> None:
-        """Removing what held up the others lets them go."""
+        """Cancelling the message that held up others lets them go."""
         self.up()
         held = self.publish(held=True)
         self.publish(b"behind")
@@ -604,7 +629,7 @@ class CancelTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"behind"])
 
     def test_no_deadline_left(self) -> None:
-        """A cancelled one does not time out later."""
+        """A cancelled message does not time out later."""
         gone = self.publish(timeout=5)
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
@@ -612,7 +637,9 @@ class CancelTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_sent(self) -> None:
-        """What was sent at once is cancelled at the transport, and makes room."""
+        """
+        A message that was sent at once is cancelled at the transport, and makes room.
+        """
         self.up()
         publishing = self.publish()
         publishing.cancel()
@@ -621,7 +648,9 @@ class CancelTests(PublisherTestCase):
         self.successResultOf(self.publisher.when_idle())
 
     def test_sent_later(self) -> None:
-        """So is what was sent after it had waited."""
+        """
+        A message that waited and was then sent is cancelled at the transport, too.
+        """
         publishing = self.publish(timeout=5)
         self.up()
         publishing.cancel()
@@ -632,7 +661,7 @@ class CancelTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_idle(self) -> None:
-        """Cancelling the last one that waits tells who waits for that."""
+        """Cancelling the last waiting message fires when_idle."""
         publishing = self.publish()
         idle = self.publisher.when_idle()
         publishing.cancel()
@@ -640,7 +669,10 @@ class CancelTests(PublisherTestCase):
         self.successResultOf(idle)
 
     def test_by_another_that_failed(self) -> None:
-        """One that is told of a loss may cancel the others that are to be told."""
+        """
+        A callback of one message that a loss failed may cancel others that are about to
+        fail.
+        """
         self.up()
         self.publisher.flow(False)
         first, second = self.publish(b"1"), self.publish(b"2")
@@ -652,10 +684,10 @@ class CancelTests(PublisherTestCase):
 
 
 class FlowTests(PublisherTestCase):
-    """Broker and socket that take nothing for a while."""
+    """Broker and socket accept nothing for a while."""
 
     def test_paused(self) -> None:
-        """While they take nothing messages wait, with and without confirm."""
+        """Meanwhile messages wait, with and without confirm."""
         self.up()
         self.publisher.flow(False)
         waiting = [self.publish(b"1"), self.publish(b"2", confirm=False)]
@@ -667,7 +699,7 @@ class FlowTests(PublisherTestCase):
         self.successResultOf(waiting[1])
 
     def test_verdicts_still_come(self) -> None:
-        """Verdicts that come meanwhile send nothing."""
+        """Verdicts that arrive meanwhile send nothing."""
         self.up()
         [first] = self.fill(1)
         self.publisher.flow(False)
@@ -677,7 +709,9 @@ class FlowTests(PublisherTestCase):
         self.assertEqual(len(self.sent), 1)
 
     def test_paused_while_sending(self) -> None:
-        """A socket that fills while many are sent stops them there."""
+        """
+        If the socket becomes full while many messages are sent, sending stops there.
+        """
         for number in range(10):
             self.publish(b"%d" % number)
 
@@ -693,7 +727,10 @@ class FlowTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"%d" % number for number in range(10)])
 
     def test_paused_and_resumed_while_sending(self) -> None:
-        """One that fills and empties at once breaks no order and sends all once."""
+        """
+        If the socket becomes full and free at once, the order is kept and each message
+        is sent once.
+        """
         for number in range(10):
             self.publish(b"%d" % number)
 
@@ -706,7 +743,7 @@ class FlowTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"%d" % number for number in range(10)])
 
     def test_across_channels(self) -> None:
-        """A publisher that is paused stays so with the next channel."""
+        """A paused queue stays paused with the next channel."""
         self.publisher.flow(False)
         self.publish()
         self.up()
@@ -716,14 +753,16 @@ class FlowTests(PublisherTestCase):
 
 
 class TurnTests(PublisherTestCase):
-    """Messages without confirm: so many in a turn of the reactor."""
+    """Messages without confirm: a limited number in a turn of the reactor."""
 
     def setUp(self) -> None:
         super().setUp()
         self.up()
 
     def test_by_count(self) -> None:
-        """Two hundred go out; the first fifty say so at once, the others next turn."""
+        """
+        Two hundred are sent; the first fifty fire at once, the others in the next turn.
+        """
         sent = [self.publish(confirm=False) for _ in range(TURN)]
         self.assertEqual([each.called for each in sent].count(True), AT_ONCE)
         self.assertEqual(len(self.sent), TURN)
@@ -736,7 +775,7 @@ class TurnTests(PublisherTestCase):
         self.assertTrue(all(each.called for each in sent))
 
     def test_cancelled_when_sent(self) -> None:
-        """Cancelling one that was sent stops only the waiting."""
+        """Cancelling a message that was sent stops only the waiting."""
         sent = [self.publish(confirm=False) for _ in range(AT_ONCE + 2)]
         sent[-1].cancel()
         self.failureResultOf(sent[-1], CancelledError)
@@ -744,13 +783,13 @@ class TurnTests(PublisherTestCase):
         self.successResultOf(sent[-2])
 
     def test_closed_when_sent(self) -> None:
-        """One that was sent says so at a close, too."""
+        """A message that was sent fires when the queue is closed, too."""
         sent = [self.publish(confirm=False) for _ in range(AT_ONCE + 1)]
         self.publisher.close(ChannelClosed("closed"))
         self.successResultOf(sent[-1])
 
     def test_by_bytes(self) -> None:
-        """After 64 KiB too."""
+        """After 64 KiB the next message waits for the next turn."""
         self.successResultOf(self.publish(b"x" * (TURN_BYTES - 1), confirm=False))
         self.successResultOf(self.publish(b"xx", confirm=False))
         over = self.publish(b"", confirm=False)
@@ -759,7 +798,7 @@ class TurnTests(PublisherTestCase):
         self.successResultOf(over)
 
     def test_turns(self) -> None:
-        """What waits goes out in as many turns as it takes."""
+        """Waiting messages are sent in as many turns as needed."""
         for _ in range(TURN * 3):
             self.publish(confirm=False)
         turns = [len(self.sent)]
@@ -774,13 +813,15 @@ class TurnTests(PublisherTestCase):
         self.assertEqual(turns, [TURN, 2 * TURN, 3 * TURN])
 
     def test_confirmed_ones_do_not_count(self) -> None:
-        """Those with confirm have their window instead."""
+        """Confirmed messages do not count: they have their window."""
         self.fill(TURN + 1)
         self.assertEqual(len(self.sent), TURN + 1)
         self.successResultOf(self.publish(confirm=False))
 
     def test_no_timer_left(self) -> None:
-        """A turn that is over leaves no timer, and the next has its whole room."""
+        """
+        A turn that has ended leaves no timer, and the next one has its whole limit.
+        """
         self.publish(confirm=False)
         self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -810,7 +851,7 @@ class TurnTests(PublisherTestCase):
         self.assertEqual(count, 2000)
 
     def test_loop_that_awaits(self) -> None:
-        """One that awaits each lets the reactor run in between."""
+        """A program that awaits each publish lets the reactor run in between."""
         turns: list[int] = []
 
         async def loop() -> None:
@@ -827,10 +868,10 @@ class TurnTests(PublisherTestCase):
 
 
 class ChannelTests(PublisherTestCase):
-    """Channels that come and go."""
+    """Channels that open and end."""
 
     def test_lost(self) -> None:
-        """What was written has an unknown outcome; what waited was not sent."""
+        """Written messages have an unknown outcome; waiting ones were not sent."""
         self.up()
         written = self.publish()
         self.publisher.flow(False)
@@ -844,7 +885,9 @@ class ChannelTests(PublisherTestCase):
             self.assertIn("cut", str(failure.value))
 
     def test_lost_and_handled_slowly(self) -> None:
-        """What waited is told whatever who had written takes its time for."""
+        """
+        Waiting messages fail in time, however long callbacks of written messages take.
+        """
         self.up()
         written = self.publish()
         written.addErrback(lambda _: Deferred())
@@ -857,7 +900,7 @@ class ChannelTests(PublisherTestCase):
         self.successResultOf(idle)
 
     def test_lost_in_order(self) -> None:
-        """What was written hears of a loss before what waited, all in one turn."""
+        """At a loss written messages fail before waiting ones, all in one turn."""
         self.up()
         told: list[bytes] = []
         for body in (b"0", b"1"):
@@ -869,7 +912,7 @@ class ChannelTests(PublisherTestCase):
         self.assertEqual(told, [b"0", b"1", b"2", b"3"])
 
     def test_next_channel(self) -> None:
-        """What comes after a loss goes out on the next channel, in order."""
+        """Messages published after a loss are sent on the next channel, in order."""
         self.up()
         self.lose()
         for number in range(3):
@@ -880,7 +923,7 @@ class ChannelTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"0", b"1", b"2"])
 
     def test_told_twice(self) -> None:
-        """A second word of the loss does not fail what came since."""
+        """A second report of the loss does not fail messages published since."""
         self.up()
         self.publisher.channel_down(SessionLost("cut"))
         publishing = self.publish()
@@ -888,13 +931,16 @@ class ChannelTests(PublisherTestCase):
         self.assertNoResult(publishing)
 
     def test_before_the_first(self) -> None:
-        """A channel that could not be opened fails nothing that waits for one."""
+        """A channel that could not be opened fails no message that waits for one."""
         publishing = self.publish()
         self.publisher.channel_down(SessionLost("cut"))
         self.assertNoResult(publishing)
 
     def test_published_again_when_told(self) -> None:
-        """Who publishes again when told of the loss waits for the next channel."""
+        """
+        A message that a callback publishes again at the loss waits for the next
+        channel.
+        """
         self.up()
         self.publisher.flow(False)
         again: list[Deferred[None]] = []
@@ -912,7 +958,10 @@ class ChannelTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"again"] * 3)
 
     def test_others_waiting(self) -> None:
-        """What waited for room on it was not sent, in order."""
+        """
+        Messages that waited for room on the lost channel were not sent; they fail in
+        order.
+        """
         self.up()
         self.quietly(*self.fill())
         told: list[bytes] = []
@@ -922,7 +971,7 @@ class ChannelTests(PublisherTestCase):
         self.assertEqual(told, [b"a", b"b", b"c"])
 
     def note(self, told: list[bytes], body: bytes) -> Any:
-        """Make an errback that notes the body of what was lost."""
+        """Return an errback that records the body of its message."""
 
         def note(failure: Failure) -> None:
             failure.trap(NotSent, OutcomeUnknown)
@@ -931,7 +980,9 @@ class ChannelTests(PublisherTestCase):
         return note
 
     def test_endless_tries(self) -> None:
-        """Who publishes again whenever it was not sent does so once for a loss."""
+        """
+        A program that publishes again after each NotSent does so once for each loss.
+        """
         for waiting in (0, 1, 5):
             self.setUp()
             self.up()
@@ -956,7 +1007,7 @@ class ChannelTests(PublisherTestCase):
             publishing.addErrback(again)
 
     def test_not_connected(self) -> None:
-        """When no connection can be made, what waits fails, and says why."""
+        """If no connection can be made, waiting messages fail with the reason."""
         publishing = self.publish()
         error = SessionLost("no such host")
         self.publisher.fail_pending(error)
@@ -964,14 +1015,14 @@ class ChannelTests(PublisherTestCase):
 
 
 class HeldTests(PublisherTestCase):
-    """Messages that need something declared before."""
+    """Messages that need a declaration first."""
 
     def setUp(self) -> None:
         super().setUp()
         self.up()
 
     def test_released(self) -> None:
-        """A held one keeps its place, and goes with those behind it."""
+        """A held message keeps its place, and is sent before those behind it."""
         message = self.message(b"held", held=True)
         self.publisher.publish(message)
         self.publish(b"behind")
@@ -981,7 +1032,9 @@ class HeldTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"held", b"behind", b"last"])
 
     def test_released_out_of_order(self) -> None:
-        """One that is released before the one ahead of it waits for that."""
+        """
+        A message that is released before the one in front of it waits for that one.
+        """
         first, second = self.message(b"1", held=True), self.message(b"2", held=True)
         self.publisher.publish(first)
         self.publisher.publish(second)
@@ -991,7 +1044,7 @@ class HeldTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"1", b"2"])
 
     def test_refused(self) -> None:
-        """A refused declaration fails its message; those behind it go."""
+        """A refused declaration fails its message; those behind it are sent."""
         message = self.message(b"held", held=True, timeout=5)
         publishing = self.publisher.publish(message)
         self.publish(b"behind")
@@ -1003,7 +1056,7 @@ class HeldTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lost_meanwhile(self) -> None:
-        """After a loss it is its declaration that decides, on the next channel."""
+        """After a loss the declaration on the next channel decides."""
         good, bad = self.message(b"good", held=True), self.message(b"bad", held=True)
         publishing = [self.publisher.publish(each) for each in (bad, good)]
         behind = self.publish(b"behind")
@@ -1020,7 +1073,7 @@ class HeldTests(PublisherTestCase):
         self.assertNoResult(self.publish(b"x" * MAX_PENDING_BYTES))
 
     def test_refused_too_late(self) -> None:
-        """One that is gone already is not failed again."""
+        """A refusal for a message that has already failed does nothing."""
         message = self.message(held=True, timeout=5)
         publishing = self.publisher.publish(message)
         self.clock.advance(5)
@@ -1031,14 +1084,14 @@ class HeldTests(PublisherTestCase):
 
 
 class IdleTests(PublisherTestCase):
-    """Waiting until everything is over."""
+    """Waiting until nothing is in flight or waiting."""
 
     def test_idle(self) -> None:
-        """With nothing on its way it fires at once."""
+        """If nothing is in flight when_idle fires at once."""
         self.successResultOf(self.publisher.when_idle())
 
     def test_verdicts(self) -> None:
-        """It fires when the last verdict is in."""
+        """when_idle fires when the last verdict has arrived."""
         self.up()
         publishing = self.fill(2)
         idle = self.publisher.when_idle()
@@ -1049,7 +1102,7 @@ class IdleTests(PublisherTestCase):
         self.quietly(*publishing)
 
     def test_waiting(self) -> None:
-        """What waits here counts too, until it is confirmed."""
+        """when_idle also waits for waiting messages, until they are confirmed."""
         self.publish()
         idle = self.publisher.when_idle()
         self.up()
@@ -1058,14 +1111,14 @@ class IdleTests(PublisherTestCase):
         self.successResultOf(idle)
 
     def test_without_confirm(self) -> None:
-        """Without confirm it is over when it was written."""
+        """A message without confirm counts only until it is written."""
         self.publish(confirm=False)
         idle = self.publisher.when_idle()
         self.up()
         self.successResultOf(idle)
 
     def test_deadline(self) -> None:
-        """A message that gives up is over too."""
+        """A message that timed out no longer counts."""
         self.up()
         self.publisher.flow(False)
         publishing = self.publish(timeout=5)
@@ -1075,7 +1128,7 @@ class IdleTests(PublisherTestCase):
         self.successResultOf(idle)
 
     def test_loss(self) -> None:
-        """After a loss nothing is on its way."""
+        """After a loss nothing is in flight."""
         self.up()
         publishing = self.fill(WINDOW + 5)
         idle = self.publisher.when_idle()
@@ -1085,14 +1138,14 @@ class IdleTests(PublisherTestCase):
 
 
 class CloseTests(PublisherTestCase):
-    """The end."""
+    """Closing the queue."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the queue."""
         self.publisher.close(ChannelClosed("closed by this program"))
 
     def test_waiting(self) -> None:
-        """What waits was not sent."""
+        """Waiting messages fail with NotSent."""
         publishing = [self.publish(), self.publish(confirm=False)]
         self.close()
         for each in publishing:
@@ -1101,7 +1154,7 @@ class CloseTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_afterwards(self) -> None:
-        """Publishing afterwards fails at once, and asking for room too."""
+        """A publish or when_ready after the close fails at once."""
         self.up()
         self.close()
         self.failureResultOf(self.publish(), ChannelClosed)
@@ -1110,7 +1163,7 @@ class CloseTests(PublisherTestCase):
         self.assertEqual(self.sent, [])
 
     def test_who_waits_for_room(self) -> None:
-        """Who waits for room is told."""
+        """A waiting when_ready fails."""
         ready = self.publisher.when_ready()
         self.close()
         self.failureResultOf(ready, ChannelClosed)
@@ -1132,7 +1185,7 @@ class CloseTests(PublisherTestCase):
         self.close()
 
     def test_no_channel_any_more(self) -> None:
-        """A channel that is lost afterwards is no matter."""
+        """A channel that is lost afterwards does no harm."""
         self.up()
         self.close()
         self.publisher.channel_down(SessionLost("cut"))
@@ -1141,7 +1194,7 @@ class CloseTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_late_verdict(self) -> None:
-        """A verdict that comes afterwards still counts."""
+        """A verdict that arrives afterwards still counts."""
         self.up()
         publishing = self.publish()
         idle = self.publisher.when_idle()
@@ -1154,10 +1207,12 @@ class CloseTests(PublisherTestCase):
 
 
 class ReentrancyTests(PublisherTestCase):
-    """Callbacks that do something with the publisher."""
+    """Callbacks that use the queue."""
 
     def test_publishes_again(self) -> None:
-        """A verdict's callback may publish: behind those that wait."""
+        """
+        The callback of a verdict may publish; that message goes behind those that wait.
+        """
         self.up()
         first, *_ = self.fill(WINDOW)
         self.publish(b"waiting")
@@ -1167,7 +1222,10 @@ class ReentrancyTests(PublisherTestCase):
         self.assertEqual(self.sent[-2:], [b"waiting", b"again"])
 
     def test_publishes_again_when_over_at_once(self) -> None:
-        """So may that of one whose verdict comes before its call returns."""
+        """
+        The callback of a message whose verdict comes before its call returns may
+        publish.
+        """
         left = [b"2", b"1"]
 
         def again(_: object) -> None:
@@ -1181,7 +1239,7 @@ class ReentrancyTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"0", b"x", b"1", b"2"])
 
     def test_closes(self) -> None:
-        """A callback may close while others are about to be sent."""
+        """A callback may close the queue while others are about to be sent."""
         closed = ChannelClosed("over")
         self.channel.answers["basic_publish"] = None
         self.publish(b"0").addCallback(lambda _: self.publisher.close(closed))
@@ -1193,7 +1251,7 @@ class ReentrancyTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_closes_when_it_expires(self) -> None:
-        """A callback may close while others are about to expire."""
+        """A callback may close the queue while others are about to expire."""
         closed = ChannelClosed("over")
         first = self.publish(timeout=5)
         first.addErrback(lambda _: self.publisher.close(closed))
@@ -1204,7 +1262,7 @@ class ReentrancyTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_closes_when_told_of_the_close(self) -> None:
-        """A callback may close, and publish, while the others are told of a close."""
+        """A callback may close, and publish, while others are told of a close."""
         closed = ChannelClosed("over")
         again: list[Deferred[None]] = []
 
@@ -1233,7 +1291,7 @@ class ReentrancyTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"0"])
 
     def test_cancels_the_next(self) -> None:
-        """A callback may cancel one that is about to be sent."""
+        """A callback may cancel a message that is about to be sent."""
         self.channel.answers["basic_publish"] = None
         first = self.publish(b"0")
         second = self.publish(b"1")
@@ -1244,7 +1302,9 @@ class ReentrancyTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"0", b"2"])
 
     def test_closes_when_there_is_room(self) -> None:
-        """Who waited for room may close: the verdict is still passed on."""
+        """
+        The callback of when_ready may close the queue: the verdict is still passed on.
+        """
         self.up()
         publishing = self.publish(b"x" * WINDOW_BYTES)
         ready = self.publisher.when_ready()

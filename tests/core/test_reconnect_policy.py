@@ -1,4 +1,6 @@
-"""One policy for the waits of a connection and of all that is on it."""
+"""
+One policy for all the waits of a connection, its channels and consumers.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +19,22 @@ SOON = ReconnectPolicy(first=0.25, max=0.5, jitter=0, stable_after=1)
 
 
 def waits_in(events: list[LogEvent]) -> list[float]:
-    """The seconds that the log says are waited."""
+    """Return the seconds of the waits that were logged."""
     return [event["delay"] for event in events if "delay" in event]
 
 
 class Quiet(Consumer):
-    """Receives and does nothing."""
+    """A consumer that handles nothing."""
 
     queues = Queue("quiet")
     on_message = staticmethod(lambda message: message.ack())
 
 
 class ReconnectPolicyTests(BrokerTestCase):
-    """Where the policy that a connection is given counts."""
+    """Where the policy of a connection applies."""
 
     def test_connection(self) -> None:
-        """A lost connection waits as it says, up to its maximum."""
+        """A lost connection waits as the policy says, up to its maximum."""
         connection = self.connect(reconnect=SOON)
         self.result_of(connection.connect())
         self.broker.refuse()
@@ -42,7 +44,9 @@ class ReconnectPolicyTests(BrokerTestCase):
         self.assertEqual(waits_in(list(events)), [0.25, 0.5, 0.5, 0.5])
 
     def test_stable(self) -> None:
-        """The waits begin anew after a session that lasted as long as it says."""
+        """
+        The waits start again after a session that lasted as long as the policy says.
+        """
         connection = self.connect(reconnect=SOON)
         self.result_of(connection.connect())
         with capturedLogs() as events:
@@ -54,7 +58,7 @@ class ReconnectPolicyTests(BrokerTestCase):
         self.assertEqual(waits_in(list(events)), [0.25, 0.5, 0.25])
 
     def test_consumer(self) -> None:
-        """A consumer that the broker ended is started again as soon."""
+        """A consumer that the broker ended is started again after the policy's wait."""
         connection = self.connect(reconnect=SOON)
         self.result_of(Quiet(connection).consume())
         self.broker.cancel_consumers("quiet")
@@ -82,7 +86,7 @@ class ReconnectPolicyTests(BrokerTestCase):
             self.assertTrue(consumer.channel.is_open)
 
     def test_service(self) -> None:
-        """A service waits as its connection does, and so does its next one."""
+        """A service waits as its connection does, and so does the next one."""
         service = ConsumerService(self.connect(reconnect=SOON), Quiet)
         self.broker.refuse(ConnectError("down"))
         for _ in range(2):
@@ -94,11 +98,14 @@ class ReconnectPolicyTests(BrokerTestCase):
         self.assertEqual(service.connection.reconnect, SOON)
 
     def test_refused_consumer_of_a_service(self) -> None:
-        """What somebody has to mend is tried again after the longest wait."""
+        """
+        A consumer that is refused until somebody acts is tried again after the longest
+        wait.
+        """
 
         class Faulty(Quiet):
             def fault(self) -> Deferred[None]:
-                """Fail each time."""
+                """Raise each time."""
                 raise ZeroDivisionError("a fault")
 
             consume: Any = fault
@@ -113,13 +120,13 @@ class ReconnectPolicyTests(BrokerTestCase):
         self.result_of(service.stopService())
 
     def test_clone(self) -> None:
-        """A clone has the same policy; by default there are the usual waits."""
+        """A clone has the same policy; the default policy has the usual waits."""
         twin = self.connect(reconnect=SOON).clone()
         self.assertEqual(twin.reconnect, SOON)
         self.assertEqual(self.connection.reconnect, ReconnectPolicy())
 
     def test_wrong(self) -> None:
-        """Anything else is refused by name."""
+        """Anything that is not a policy is refused, and the error names it."""
         wrong: Any = 5
         with self.assertRaisesRegex(TypeError, "reconnect must be a .*ReconnectPolicy"):
             BrokerConnection("memory://", reconnect=wrong)

@@ -1,4 +1,6 @@
-"""Keeping one session alive."""
+"""
+Keeping one session alive.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from txkombu.url import Parameters, parameters_for
 
 
 class KeeperTestCase(SynchronousTestCase):
-    """A keeper with a fake transport, under a clock."""
+    """Has a reconnector with a fake transport, under a clock."""
 
     urls = "amqp://one"
 
@@ -52,7 +54,7 @@ class KeeperTestCase(SynchronousTestCase):
         self.reconnector._backoff._jitter = lambda: 0.0
 
     def transport_for(self, parameters: Parameters) -> IBrokerTransport:
-        """Give the fake transport."""
+        """Return the fake transport."""
         return self.transport
 
     def restore(self, session: ISession) -> Deferred[None]:
@@ -76,7 +78,7 @@ class KeeperTestCase(SynchronousTestCase):
         return session
 
     def up(self) -> FakeSession:
-        """Bring the keeper up."""
+        """Bring a session up."""
         waiting = self.reconnector.when_up()
         session = self.accept()
         self.successResultOf(waiting)
@@ -84,11 +86,11 @@ class KeeperTestCase(SynchronousTestCase):
         return session
 
     def lose(self) -> None:
-        """Have the session tell that it is lost."""
+        """Make the session report that it is lost."""
         self.attempt.listener.session_lost(SessionLost("cut"))
 
     def assertNothingLeft(self) -> None:
-        """Assert that it is closed and that nothing of it goes on."""
+        """Check that it is closed and that nothing of it continues."""
         self.assertIs(self.reconnector.state, State.CLOSED)
         self.assertIsNone(self.reconnector.session)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -101,17 +103,17 @@ class ConnectTests(KeeperTestCase):
     """The first session."""
 
     def test_interface(self) -> None:
-        """A keeper is what hears of sessions."""
+        """A reconnector is a listener of sessions."""
         verifyObject(ISessionListener, self.reconnector)
 
     def test_nothing_by_itself(self) -> None:
-        """Nothing is connected before somebody asks."""
+        """It does not connect before somebody asks."""
         self.assertEqual(self.transport.attempts, [])
         self.assertIs(self.reconnector.state, State.IDLE)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_up(self) -> None:
-        """Who asks gets the session once it is restored."""
+        """The caller gets the session when everything is restored."""
         self.restore_at_once = False
         waiting = self.reconnector.when_up()
         self.assertIs(self.reconnector.state, State.CONNECTING)
@@ -125,7 +127,7 @@ class ConnectTests(KeeperTestCase):
         self.assertIs(self.successResultOf(self.reconnector.when_up()), session)
 
     def test_one_attempt_for_all(self) -> None:
-        """However many ask, there is one attempt."""
+        """There is one attempt, however many callers ask."""
         waiting = [self.reconnector.when_up() for _ in range(5)]
         self.assertEqual(len(self.transport.attempts), 1)
         session = self.accept()
@@ -133,7 +135,9 @@ class ConnectTests(KeeperTestCase):
             self.assertIs(self.successResultOf(each), session)
 
     def test_refused(self) -> None:
-        """If the first attempt fails, all who asked are told, and it ends there."""
+        """
+        If the first attempt fails, all callers are told, and no other attempt follows.
+        """
         waiting = [self.reconnector.when_up(), self.reconnector.when_up()]
         error = ConnectError("refused")
         self.attempt.fail(error)
@@ -144,7 +148,7 @@ class ConnectTests(KeeperTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_refused_and_asked_again(self) -> None:
-        """Who asks again, also when told, causes another attempt."""
+        """A caller that asks again, also in its errback, causes another attempt."""
         again: list[Deferred[ISession]] = []
         waiting = self.reconnector.when_up()
         waiting.addErrback(lambda _: again.append(self.reconnector.when_up()))
@@ -155,7 +159,7 @@ class ConnectTests(KeeperTestCase):
         self.assertIsNone(self.reconnector.last_error)
 
     def test_unexpected_error(self) -> None:
-        """Whatever connecting fails with, who asked is told."""
+        """The caller gets any error with which connecting fails."""
         for error in (CancelledError(), ValueError("no such host")):
             waiting = self.reconnector.when_up()
             self.attempt.fail(error)
@@ -163,7 +167,7 @@ class ConnectTests(KeeperTestCase):
             self.assertIs(self.reconnector.state, State.IDLE)
 
     def test_no_transport(self) -> None:
-        """A transport that cannot be had is a failed attempt."""
+        """If the transport is not available the attempt fails."""
         reconnector = Reconnector(
             parameters_for("amqp://one"),
             self.no_transport,
@@ -177,11 +181,11 @@ class ConnectTests(KeeperTestCase):
         self.assertIs(reconnector.state, State.IDLE)
 
     def no_transport(self, parameters: Parameters) -> IBrokerTransport:
-        """Have none."""
+        """Raise that there is no transport."""
         raise TransportNotAvailable("not available")
 
     def test_cancelled_waiter(self) -> None:
-        """Who gives up asking stops nobody else."""
+        """Cancelling one caller's Deferred affects no other."""
         gone, stays = self.reconnector.when_up(), self.reconnector.when_up()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
@@ -190,7 +194,7 @@ class ConnectTests(KeeperTestCase):
         self.assertIs(self.successResultOf(stays), session)
 
     def test_all_cancelled(self) -> None:
-        """When all have given up asking, the attempt is given up; one may ask again."""
+        """If all callers have cancelled, the attempt ends; a caller may ask again."""
         first, second = self.reconnector.when_up(), self.reconnector.when_up()
         first.cancel()
         second.cancel()
@@ -204,7 +208,7 @@ class ConnectTests(KeeperTestCase):
         self.assertIs(self.successResultOf(again), session)
 
     def test_cancelled_after_a_loss(self) -> None:
-        """A session that was lost is got back, whoever waits for that or not."""
+        """A lost session is restored, whether anybody waits for it or not."""
         self.up()
         self.lose()
         self.clock.advance(1)
@@ -216,7 +220,7 @@ class ConnectTests(KeeperTestCase):
         self.assertIs(self.reconnector.state, State.CONNECTED)
 
     def test_at_once(self) -> None:
-        """A transport may connect before it returns."""
+        """A transport may return a session that is already connected."""
         session = FakeSession()
         transport = FakeTransport()
         self.transport = transport
@@ -227,7 +231,7 @@ class ConnectTests(KeeperTestCase):
             transport.attempts[-1].succeed(session)
             return connecting
 
-        transport.connect = at_once  # type: ignore[method-assign, assignment]  # in its place, for this test
+        transport.connect = at_once  # type: ignore[method-assign, assignment]  # replaced for this test
         self.assertIs(self.successResultOf(self.reconnector.when_up()), session)
         self.lose()
         self.assertIs(self.reconnector.state, State.WAITING)
@@ -249,11 +253,11 @@ class AlternatesTests(KeeperTestCase):
     urls = "amqp://one;amqp://two;amqp://three"
 
     def hosts(self) -> list[object]:
-        """Where it tried to connect, in order."""
+        """The hosts to which it tried to connect, in order."""
         return [each.parameters.hostname for each in self.transport.attempts]
 
     def test_in_order(self) -> None:
-        """One is tried after the other, each after the one before failed."""
+        """The alternates are tried in turn, each after the one before failed."""
         waiting = self.reconnector.when_up()
         self.assertEqual(self.hosts(), ["one"])
         self.attempt.fail(ConnectError("no"))
@@ -264,7 +268,7 @@ class AlternatesTests(KeeperTestCase):
         self.assertIs(self.successResultOf(waiting), session)
 
     def test_named(self) -> None:
-        """A connection is named after the broker that it is connected to."""
+        """A connection shows the URL of the broker to which it is connected."""
         connection = BrokerConnection(
             "memory://one;memory://two", transport=self.transport, reactor=self.clock
         )
@@ -276,7 +280,7 @@ class AlternatesTests(KeeperTestCase):
         self.assertIn("memory://two", repr(connection))
 
     def test_all_fail(self) -> None:
-        """When the last one failed, who asked is told, with its error."""
+        """If all fail, the caller gets the error of the last one."""
         waiting = self.reconnector.when_up()
         for name in ("first", "second", "third"):
             self.attempt.fail(ConnectError(name))
@@ -285,7 +289,7 @@ class AlternatesTests(KeeperTestCase):
         self.assertIs(self.reconnector.state, State.IDLE)
 
     def test_one_is_not_available(self) -> None:
-        """One whose transport is missing is passed over."""
+        """An alternate whose transport is not available is skipped."""
 
         def missing(parameters: Parameters) -> IBrokerTransport:
             if parameters.hostname == "one":
@@ -297,14 +301,14 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(self.hosts(), ["two"])
 
     def freeze(self, seconds: float = 10) -> None:
-        """Have the last attempt fail after its timeout."""
+        """Let the last attempt fail after its timeout."""
         self.clock.advance(seconds)
         self.attempt.fail(OperationTimeout("connecting", seconds, "login"))
 
     def test_frozen(self) -> None:
         """
-        One that costs its timeout does so once: from then on it is tried last, until
-        it fails at once, or works.
+        An alternate that hangs costs its timeout once: from then on it is tried last,
+        until it works or fails at once.
         """
         self.reconnector.when_up()
         self.freeze()
@@ -337,7 +341,7 @@ class AlternatesTests(KeeperTestCase):
         self.clock.advance(30)
 
     def test_two_are_frozen(self) -> None:
-        """Of several that are frozen, and where all are, the order stays."""
+        """If several alternates hang, or all, their order stays."""
         waiting = self.reconnector.when_up()
         self.freeze()
         self.freeze()
@@ -353,7 +357,7 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(self.hosts(), ["three", "one", "two", "one"])
 
     def test_refused_slowly_and_at_once(self) -> None:
-        """What fails at once keeps its place, whatever it fails with."""
+        """An alternate that fails at once keeps its place, whatever its error is."""
         self.reconnector.when_up()
         self.freeze(0.5)
         self.accept()
@@ -362,7 +366,7 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(self.hosts(), ["one"])
 
     def test_frozen_while_restoring(self) -> None:
-        """One that logs us in and answers nothing then is tried last, too."""
+        """An alternate that hangs after the login is tried last, too."""
         self.reconnector.when_up()
         self.accept()
         self.restore_at_once = False
@@ -376,7 +380,9 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(self.hosts(), ["one", "two"])
 
     def test_given_up_after_long(self) -> None:
-        """Nor does one that its callers gave up cost its time again."""
+        """
+        An alternate at which the callers gave up after a while is tried last, too.
+        """
         self.reconnector.when_up().addErrback(lambda _: None).cancel()
         self.assertEqual(self.hosts(), ["one"])
         waiting = self.reconnector.when_up()
@@ -394,8 +400,8 @@ class AlternatesTests(KeeperTestCase):
 
     def test_most_hopeful(self) -> None:
         """
-        What fails as a whole fails with what time may mend, if one does; the
-        others are told in the log.
+        If all alternates fail, the error is one that may pass by itself, if there is
+        such an error; the others are logged.
         """
         cases: list[tuple[list[Any], int]] = [
             (["down", AuthenticationFailed("no"), TransportNotAvailable("none")], 0),
@@ -419,7 +425,7 @@ class AlternatesTests(KeeperTestCase):
             )
 
     def test_refused_by_some(self) -> None:
-        """Only where all refuse the login does the next attempt come slowly."""
+        """Only if all alternates refuse the login is the next attempt delayed."""
         self.reconnector.when_up()
         self.accept()
         self.lose()
@@ -440,7 +446,7 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(len(self.hosts()), 8)
 
     def test_after_a_loss(self) -> None:
-        """After a loss all are tried again from the first."""
+        """After a loss all alternates are tried from the first."""
         self.reconnector.when_up()
         self.attempt.fail(ConnectError("no"))
         self.accept()
@@ -449,7 +455,7 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(self.hosts(), ["one", "two", "one"])
 
     def test_cancelled_between(self) -> None:
-        """What is given up tries no other."""
+        """An attempt that is cancelled tries no other alternate."""
         waiting = self.reconnector.when_up()
         self.attempt.fail(ConnectError("no"))
         waiting.cancel()
@@ -458,7 +464,9 @@ class AlternatesTests(KeeperTestCase):
         self.assertIs(self.reconnector.state, State.IDLE)
 
     def test_given_up_again_and_again(self) -> None:
-        """Who never waits for the last one gets to it all the same."""
+        """
+        Callers that always cancel before the last alternate get to it all the same.
+        """
         for _ in range(4):
             waiting = self.reconnector.when_up()
             waiting.cancel()
@@ -473,7 +481,9 @@ class AlternatesTests(KeeperTestCase):
         self.assertEqual(self.hosts()[7:], ["one"])
 
     def test_closed_between(self) -> None:
-        """A close stops it at whatever it tries, also if that fails oddly."""
+        """
+        A close ends the attempt at any alternate, even if that fails with an odd error.
+        """
         for error in (None, ConnectError("aborted")):
             self.setUp()
             waiting = self.reconnector.when_up()
@@ -488,10 +498,10 @@ class AlternatesTests(KeeperTestCase):
 
 
 class LossTests(KeeperTestCase):
-    """Getting the session back."""
+    """Restoring a lost session."""
 
     def test_while_connected(self) -> None:
-        """After a wait another session is got, and restored."""
+        """After a wait a new session is opened and restored."""
         self.up()
         self.lose()
         self.assertIs(self.reconnector.state, State.WAITING)
@@ -509,7 +519,7 @@ class LossTests(KeeperTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_told_twice(self) -> None:
-        """A loss that is told twice is one loss."""
+        """A loss that is reported twice is one loss."""
         self.up()
         self.lose()
         self.lose()
@@ -522,7 +532,7 @@ class LossTests(KeeperTestCase):
         self.assertIs(self.reconnector.state, State.CONNECTED)
 
     def test_while_restoring(self) -> None:
-        """A loss while restoring ends that, and another session is got."""
+        """A loss while restoring ends the restoring, and a new session is opened."""
         self.restore_at_once = False
         waiting = self.reconnector.when_up()
         self.accept()
@@ -536,7 +546,7 @@ class LossTests(KeeperTestCase):
         self.assertIs(self.successResultOf(waiting), second)
 
     def test_restoring_fails_first(self) -> None:
-        """Restoring may fail of the loss before the loss is told."""
+        """Restoring may fail because of the loss before the loss is reported."""
         self.restore_at_once = False
         self.reconnector.when_up()
         session = self.accept()
@@ -549,7 +559,7 @@ class LossTests(KeeperTestCase):
         self.assertEqual(len(self.transport.attempts), 2)
 
     def test_restoring_fails(self) -> None:
-        """A session that cannot be restored is aborted, and another got."""
+        """A session that cannot be restored is aborted, and a new one is opened."""
         self.restore_at_once = False
         waiting = self.reconnector.when_up()
         first = self.accept()
@@ -578,7 +588,7 @@ class LossTests(KeeperTestCase):
         self.assertEqual(len(self.transport.attempts), 2)
 
     def test_attempts_fail(self) -> None:
-        """Attempts to get it back go on, and who waits goes on waiting."""
+        """Attempts to restore the session continue, and callers continue to wait."""
         self.up()
         self.lose()
         waiting = self.reconnector.when_up()
@@ -593,7 +603,7 @@ class LossTests(KeeperTestCase):
         self.successResultOf(waiting)
 
     def test_one_at_a_time(self) -> None:
-        """Asking while waiting or connecting begins no second attempt."""
+        """Asking during a wait or an attempt begins no second attempt."""
         self.up()
         self.lose()
         self.reconnector.when_up()
@@ -605,7 +615,7 @@ class LossTests(KeeperTestCase):
         self.assertEqual(len(self.transport.attempts), 2)
 
     def test_lost_by_who_waited(self) -> None:
-        """Who hears that it is up may lose it at once."""
+        """A caller that is told of the session may lose it at once."""
         waiting = self.reconnector.when_up()
         waiting.addCallback(lambda _: self.lose())
         second = self.reconnector.when_up()
@@ -616,10 +626,10 @@ class LossTests(KeeperTestCase):
 
 
 class BackoffTests(KeeperTestCase):
-    """How long it waits."""
+    """How long it waits between attempts."""
 
     def wait_for_attempt(self) -> float:
-        """Return the seconds until the next attempt, and have it begin."""
+        """Return the seconds until the next attempt, and let it begin."""
         [timer] = self.clock.getDelayedCalls()
         delay = timer.getTime() - self.clock.seconds()
         before = len(self.transport.attempts)
@@ -638,7 +648,7 @@ class BackoffTests(KeeperTestCase):
         self.assertEqual(delays, [1, 2, 4, 8, 16, 30, 30])
 
     def test_flapping(self) -> None:
-        """A session that does not stay up does not make them short again."""
+        """A session that is lost soon does not make the waits short again."""
         self.up()
         delays = []
         for _ in range(5):
@@ -649,7 +659,7 @@ class BackoffTests(KeeperTestCase):
         self.assertEqual(delays, [1, 2, 4, 8, 16])
 
     def test_stable(self) -> None:
-        """One that was up for five seconds does."""
+        """A session that lasted five seconds makes the waits short again."""
         self.up()
         for _ in range(3):
             self.lose()
@@ -660,7 +670,7 @@ class BackoffTests(KeeperTestCase):
         self.assertEqual(self.wait_for_attempt(), 1)
 
     def test_long_restoring(self) -> None:
-        """Time spent on restoring is no time up."""
+        """Time spent on restoring does not count as time that the session lasted."""
         self.up()
         self.restore_at_once = False
         self.lose()
@@ -673,7 +683,7 @@ class BackoffTests(KeeperTestCase):
         self.assertEqual(delays, [1, 2, 4, 8])
 
     def test_credentials(self) -> None:
-        """Refused credentials are tried again slowly from the first time on."""
+        """After refused credentials the next attempts are slow from the first on."""
         self.up()
         self.lose()
         self.wait_for_attempt()
@@ -689,10 +699,10 @@ class BackoffTests(KeeperTestCase):
 
 
 class CloseTests(KeeperTestCase):
-    """The user's close wins from every state."""
+    """The user's close is possible in every state."""
 
     def close(self) -> None:
-        """Close, and assert that nothing is left."""
+        """Close, and check that nothing is left."""
         closing = self.reconnector.close()
         self.successResultOf(closing)
         self.assertNothingLeft()
@@ -705,7 +715,7 @@ class CloseTests(KeeperTestCase):
         self.assertEqual(self.transport.attempts, [])
 
     def test_connecting(self) -> None:
-        """While connecting: the attempt is cancelled, who waits is told."""
+        """While connecting: the attempt is cancelled, and the callers are told."""
         waiting = self.reconnector.when_up()
         self.close()
         self.assertTrue(self.attempt.cancelled)
@@ -721,7 +731,7 @@ class CloseTests(KeeperTestCase):
         self.failureResultOf(waiting, ConnectionClosed)
 
     def test_restoring(self) -> None:
-        """While restoring: that is cancelled, and the session closed."""
+        """While restoring: the restoring is cancelled, and the session closed."""
         self.restore_at_once = False
         waiting = self.reconnector.when_up()
         session = self.accept()
@@ -738,7 +748,7 @@ class CloseTests(KeeperTestCase):
         self.assertFalse(session.aborted)
 
     def test_waiting(self) -> None:
-        """While waiting: the timer is cancelled, who waits is told."""
+        """While waiting: the timer is cancelled, and the callers are told."""
         self.up()
         self.lose()
         waiting = self.reconnector.when_up()
@@ -769,7 +779,7 @@ class CloseTests(KeeperTestCase):
         self.assertNothingLeft()
 
     def test_lost_while_closing(self) -> None:
-        """A loss that is told while it closes changes nothing."""
+        """A loss that is reported during the close changes nothing."""
         session = self.up()
         del session.answers["close"]
         closing = self.reconnector.close()
@@ -780,7 +790,7 @@ class CloseTests(KeeperTestCase):
         self.assertNothingLeft()
 
     def test_cancelled(self) -> None:
-        """A close that is cancelled drops the session; another close is content."""
+        """Cancelling a close aborts the session; another close succeeds."""
         session = self.up()
         del session.answers["close"]
         closing, second = self.reconnector.close(), self.reconnector.close()
@@ -791,7 +801,10 @@ class CloseTests(KeeperTestCase):
         self.assertNothingLeft()
 
     def test_by_who_waited(self) -> None:
-        """Who hears that it is up may close it at once; the others had it."""
+        """
+        A caller that is told of the session may close it at once; the other callers got
+        it.
+        """
         closing: list[Deferred[None]] = []
         waiting = self.reconnector.when_up()
         waiting.addCallback(lambda _: closing.append(self.reconnector.close()))
@@ -802,7 +815,7 @@ class CloseTests(KeeperTestCase):
         self.assertNothingLeft()
 
     def test_by_who_was_refused(self) -> None:
-        """Who hears that connecting failed may close."""
+        """A caller that is told that connecting failed may close."""
         waiting = self.reconnector.when_up()
         waiting.addErrback(lambda _: self.reconnector.close())
         self.attempt.fail(ConnectError("no"))
@@ -810,7 +823,7 @@ class CloseTests(KeeperTestCase):
         self.assertNothingLeft()
 
     def test_asks_again_when_told(self) -> None:
-        """Who asks again when told of the close is told again."""
+        """A caller that asks again when it is told of the close is told again."""
         again: list[Deferred[ISession]] = []
         waiting = self.reconnector.when_up()
         waiting.addErrback(lambda _: again.append(self.reconnector.when_up()))
@@ -823,7 +836,9 @@ class DropTests(KeeperTestCase):
     """Dropping the session on purpose."""
 
     def test_drop(self) -> None:
-        """Its channels are told, then it is aborted, and another is got."""
+        """
+        The channels are told, then the session is aborted, and a new one is opened.
+        """
         session = self.up()
         told: list[tuple[Exception, bool]] = []
         self.reconnector.drop(lambda error: told.append((error, session.aborted)))
@@ -837,7 +852,7 @@ class DropTests(KeeperTestCase):
         self.assertIs(self.reconnector.state, State.CONNECTED)
 
     def test_while_restoring(self) -> None:
-        """A session that is being restored can be dropped too."""
+        """A session that is being restored can be dropped, too."""
         self.restore_at_once = False
         self.reconnector.when_up()
         session = self.accept()
@@ -853,14 +868,14 @@ class DropTests(KeeperTestCase):
         self.assertIs(self.reconnector.state, State.CONNECTING)
 
     def test_told_twice(self) -> None:
-        """A transport that tells of the abort as of a loss does no harm."""
+        """A transport that reports the abort as a loss does no harm."""
         session = self.up()
 
         def abort() -> None:
             session.aborted = True
             self.lose()
 
-        session.abort = abort  # type: ignore[method-assign]  # in its place, for this test
+        session.abort = abort  # type: ignore[method-assign]  # replaced for this test
         self.reconnector.drop(lambda error: None)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
@@ -869,7 +884,7 @@ class FlowTests(KeeperTestCase):
     """When publishing has to pause."""
 
     def test_blocked(self) -> None:
-        """The broker's alarm pauses publishing until it is over."""
+        """The broker's alarm pauses publishing until the alarm ends."""
         self.up()
         self.attempt.listener.blocked("low on memory")
         self.assertEqual(self.reconnector.blocked_reason, "low on memory")
@@ -880,14 +895,17 @@ class FlowTests(KeeperTestCase):
         self.assertEqual(self.flows, [False, True])
 
     def test_no_reason(self) -> None:
-        """An alarm without words blocks as well."""
+        """An alarm without a reason pauses publishing, too."""
         self.up()
         self.attempt.listener.blocked("")
         self.assertFalse(self.reconnector.may_publish)
         self.assertTrue(self.reconnector.blocked_reason)
 
     def test_socket(self) -> None:
-        """So does a full socket, which is told of once, however often it says so."""
+        """
+        A full socket pauses publishing; listeners are told once, however often it
+        reports that.
+        """
         self.up()
         for _ in range(2):
             self.attempt.listener.write_paused()
@@ -897,7 +915,7 @@ class FlowTests(KeeperTestCase):
         self.assertEqual(self.flows, [False, True])
 
     def test_both(self) -> None:
-        """It goes on when both broker and socket take messages."""
+        """Publishing resumes when both the broker and the socket accept messages."""
         self.up()
         listener = self.attempt.listener
         listener.blocked("disk")
@@ -914,7 +932,7 @@ class FlowTests(KeeperTestCase):
         self.assertTrue(self.flows[-1])
 
     def test_lost_while_paused(self) -> None:
-        """What a lost session could not take does not hold up the next one."""
+        """The blocked state of a lost session does not pause the next one."""
         for pause in ("write_paused", "blocked"):
             self.setUp()
             self.up()
@@ -928,7 +946,10 @@ class FlowTests(KeeperTestCase):
             self.assertEqual(self.flows, [False, True])
 
     def test_not_restored_while_paused(self) -> None:
-        """Nor does a session that was blocked while it could not be restored."""
+        """
+        The blocked state of a session that could not be restored does not pause the
+        next one.
+        """
         self.restore_at_once = False
         self.reconnector.when_up()
         self.accept()
@@ -941,7 +962,9 @@ class FlowTests(KeeperTestCase):
         self.assertEqual(self.flows, [False, True])
 
     def test_blocked_while_restoring(self) -> None:
-        """A session that is blocked before it is up is blocked when it is up."""
+        """
+        A session that is blocked while it is restored is still blocked when it is up.
+        """
         self.restore_at_once = False
         self.reconnector.when_up()
         self.accept()
@@ -953,7 +976,9 @@ class FlowTests(KeeperTestCase):
         self.assertTrue(self.flows[-1])
 
     def test_before_who_waited(self) -> None:
-        """Publishing goes on before those are told who waited for the session."""
+        """
+        Publishing resumes before the callers that waited for the session are told.
+        """
         seen: list[list[bool]] = []
         waiting = self.reconnector.when_up()
         waiting.addCallback(lambda _: seen.append(list(self.flows)))
@@ -963,16 +988,16 @@ class FlowTests(KeeperTestCase):
 
 
 class LogTests(KeeperTestCase):
-    """What the log says."""
+    """What it logs."""
 
     urls = "amqp://user:secret@one"
 
     def texts(self, events: Sequence[LogEvent]) -> list[str]:
-        """What was logged, as a person reads it."""
+        """Return the log as text."""
         return [formatEvent(event) for event in events]
 
     def test_reconnected(self) -> None:
-        """One line tells of the loss, one how long it took to come back."""
+        """One line reports the loss, another how long it took to reconnect."""
         with capturedLogs() as events:
             self.up()
             self.lose()
@@ -987,7 +1012,7 @@ class LogTests(KeeperTestCase):
         self.assertRegex(texts[2], r"^reconnected in 3.00 s to amqp://user:\*\*@one")
 
     def test_again(self) -> None:
-        """Each loss is timed by itself."""
+        """Each loss is timed separately."""
         self.up()
         self.lose()
         self.clock.advance(1)
@@ -1000,7 +1025,7 @@ class LogTests(KeeperTestCase):
         self.assertIn("reconnected in 1.00 s", self.texts(events)[-1])
 
     def test_first(self) -> None:
-        """The first connection is no reconnection."""
+        """The first connection is not logged as a reconnection."""
         with capturedLogs() as events:
             self.up()
         self.assertEqual(events, [])

@@ -1,5 +1,5 @@
 """
-What comes back after a loss, on the memory broker under a Clock.
+What is restored after a loss, on the memory broker under a Clock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUEUE = Queue("feed", EXCHANGE, "importer")
 
 @implementer(ILogObserver)
 class Lines:
-    """The formats of what is logged."""
+    """Records the formats of log events."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -43,7 +43,7 @@ class Lines:
 
 
 class RecoveryTestCase(BrokerTestCase):
-    """What the cases here share: time that passes, and a log to look at."""
+    """The base of these cases: a clock, and the log."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -54,7 +54,7 @@ class RecoveryTestCase(BrokerTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, lines)
 
     def take(self, payload: Any, message: Message) -> None:
-        """A callback that notes the payload and acks."""
+        """Return a callback that records the payload and acks."""
         self.got.append(payload)
         message.ack()
 
@@ -65,24 +65,24 @@ class RecoveryTestCase(BrokerTestCase):
             self.flush()
 
     def consuming(self, *queues: Queue, **options: Any) -> Consumer:
-        """A running consumer."""
+        """Return a running consumer."""
         consumer = Consumer(self.connection, queues, callbacks=[self.take], **options)
         self.result_of(consumer.consume())
         return consumer
 
     def publish(self, body: object, key: str = "importer") -> None:
-        """Publish over a connection that is not part of the test."""
+        """Publish over another connection."""
         producer = Producer(self.connect(), EXCHANGE, auto_declare=False)
         self.result_of(producer.publish(body, key))
 
 
 class OrderTests(SynchronousTestCase):
-    """In which order a channel comes back."""
+    """The order in which a channel is restored."""
 
     def test_consumers_before_publishes(self) -> None:
         """
-        What waits to be published goes out after the consumers were started: it may
-        ask for replies to one of them.
+        Waiting messages are sent after the consumers are started, as they may ask for
+        replies to one of them.
         """
         clock, transport = Clock(), FakeTransport()
         connection = BrokerConnection(transport=transport, reactor=clock)
@@ -107,7 +107,10 @@ class ClosedTests(RecoveryTestCase):
     """After a close no handler begins."""
 
     def test_waiting_messages(self) -> None:
-        """They go back to their queue, whatever is closed, and acks still count."""
+        """
+        Waiting messages go back to their queue, whatever is closed, and acks still
+        count.
+        """
         for closing in ("consumer", "channel", "connection"):
             connection = self.connect()
             at_work: list[Message] = []
@@ -143,7 +146,7 @@ class ClosedTests(RecoveryTestCase):
 
 class ConsumersComeBackTests(RecoveryTestCase):
     def test_consumer_consumes_again(self) -> None:
-        """After a loss a consumer consumes again, with no code of the user's."""
+        """After a loss a consumer consumes again, without code of the user's."""
         consumer = self.consuming(QUEUE)
         self.broker.drop()
         self.assertFalse(self.connection.connected)
@@ -157,7 +160,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertIn("reconnected in {seconds:.2f} s to {url}", self.log)
 
     def test_again_and_again(self) -> None:
-        """It does so each time; the waits grow while losses follow on each other."""
+        """Each loss is restored; the waits grow while losses follow each other."""
         self.consuming(QUEUE)
         waits = []
         for _ in range(4):
@@ -193,7 +196,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertEqual(self.got, ["a.1", "b.1"])
 
     def test_what_was_undone_does_not_come_back(self) -> None:
-        """Deleted and unbound things are not declared again."""
+        """Deleted queues and exchanges and removed bindings are not declared again."""
         channel = self.result_of(self.connection.channel())
         queue = Queue("gone", EXCHANGE, "gone", exclusive=True)(channel)
         kept = Queue("kept", EXCHANGE, "kept", exclusive=True)(channel)
@@ -218,7 +221,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertEqual(self.broker.waiting_in("kept"), 0)
 
     def test_auto_delete_queue_of_a_cancelled_consumer(self) -> None:
-        """A queue that went with its last consumer does not come back either."""
+        """A queue that was deleted with its last consumer is not declared again."""
         consumer = self.consuming(Queue("brief", EXCHANGE, "brief", auto_delete=True))
         self.result_of(consumer.cancel())
         self.broker.drop()
@@ -227,7 +230,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
             self.broker.memory.queue("brief")
 
     def test_server_named_queue_gets_a_new_name(self) -> None:
-        """Its bindings and consumers follow it."""
+        """The bindings and consumers of a server-named queue follow its new name."""
         consumer = self.consuming(Queue("", EXCHANGE, "importer", exclusive=True))
         [queue] = consumer.queues  # type: ignore[misc]  # a list by now
         first = queue.name
@@ -239,7 +242,10 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertEqual(self.got, ["renamed"])
 
     def test_messages_of_the_old_session_are_stale(self) -> None:
-        """Settling one is harmless: it fires with STALE, and the copy is acked."""
+        """
+        Settling a message of the old session fires with STALE and does no harm; its
+        redelivered copy is acked.
+        """
         held: list[Message] = []
         consumer = Consumer(self.connection, QUEUE, on_message=held.append)
         self.result_of(consumer.consume())
@@ -253,7 +259,7 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 0)
 
     def test_server_cancel(self) -> None:
-        """When its queue is deleted, a consumer is told, and comes back with it."""
+        """A consumer whose queue is deleted is told, and is restored with the queue."""
         told: list[Any] = []
         self.consuming(QUEUE, on_cancel=lambda tag, error: told.append((tag, error)))
         other = self.connect()
@@ -266,7 +272,9 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertEqual(self.got, ["again"])
 
     def test_cancelled_by_fault(self) -> None:
-        """A cancel whose queue still stands is taken the same way."""
+        """
+        A consumer that the broker cancels while its queue exists is restored, too.
+        """
         self.consuming(QUEUE)
         self.broker.cancel_consumers("feed")
         self.flush()
@@ -276,8 +284,8 @@ class ConsumersComeBackTests(RecoveryTestCase):
 
     def test_missing_queue_is_retried(self) -> None:
         """
-        A consumer of a queue it does not declare keeps trying when the queue
-        is gone, disturbs no other consumer, and comes back with the queue.
+        A consumer of a queue that it does not declare keeps trying while the queue is
+        missing, disturbs no other consumer, and is restored with the queue.
         """
         other = self.connect()
         self.result_of(QUEUE(other).declare())
@@ -301,7 +309,10 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertTrue(any("cannot consume from queue" in line for line in self.log))
 
     def test_refused_declarations_are_left_out(self) -> None:
-        """What the broker refuses to restore is logged; the rest comes back."""
+        """
+        A declaration that the broker refuses to restore is logged; the rest is
+        restored.
+        """
         self.consuming(Queue("good", EXCHANGE, "good"), QUEUE)
         other = self.connect()
         self.broker.drop()
@@ -331,7 +342,10 @@ class ConsumersComeBackTests(RecoveryTestCase):
 
 class ChannelTests(RecoveryTestCase):
     def test_a_channel_error_touches_only_its_channel(self) -> None:
-        """The channel that made the error works again; others never noticed."""
+        """
+        The channel on which a mistake was made works again; other channels are not
+        affected.
+        """
         one = self.result_of(self.connection.channel())
         two = self.result_of(self.connection.channel())
         session_channel = self.result_of(two.core.opener.when_open())
@@ -342,7 +356,9 @@ class ChannelTests(RecoveryTestCase):
         self.assertTrue(self.connection.connected)
 
     def test_others_on_the_channel_fail_too(self) -> None:
-        """What was under way beside the refused operation fails, with that cause."""
+        """
+        Operations under way beside the refused one fail, with its error as their cause.
+        """
         channel = self.result_of(self.connection.channel())
         refused = Queue("nope")(channel).queue_declare(passive=True)
         beside = Queue("beside")(channel).queue_declare()
@@ -352,7 +368,9 @@ class ChannelTests(RecoveryTestCase):
         self.assertIsInstance(error.__cause__, NotFound)
 
     def test_consumers_of_the_channel_come_back(self) -> None:
-        """A channel error ends the consumers beside it only for a moment."""
+        """
+        A channel error interrupts other consumers of the channel only for a moment.
+        """
         channel = self.result_of(self.connection.channel())
         consumer = Consumer(channel, QUEUE, callbacks=[self.take])
         self.result_of(consumer.consume())
@@ -364,7 +382,7 @@ class ChannelTests(RecoveryTestCase):
         self.assertEqual(self.got, ["on"])
 
     def test_operations_wait_for_the_session(self) -> None:
-        """What is called while reconnecting is done with the next session."""
+        """Operations that begin while reconnecting are done in the next session."""
         channel = self.result_of(self.connection.channel())
         self.broker.drop()
         declaring = QUEUE(channel).declare()
@@ -374,7 +392,10 @@ class ChannelTests(RecoveryTestCase):
         self.assertEqual(self.successResultOf(declaring), "feed")
 
     def test_operations_time_out(self) -> None:
-        """But only up to their timeout; the error says what was under way."""
+        """
+        Operations that begin while reconnecting wait up to their timeout; the error
+        says what they waited for.
+        """
         connection = self.connect(operation_timeout=3)
         channel = self.result_of(connection.channel())
         self.broker.refuse()
@@ -386,14 +407,19 @@ class ChannelTests(RecoveryTestCase):
         self.assertIsInstance(error, TimeoutError)
 
     def test_operations_under_way_fail_at_a_loss(self) -> None:
-        """What had been sent fails in that turn, typed."""
+        """
+        Operations that were sent fail in the turn of the loss, with a typed error.
+        """
         channel = self.result_of(self.connection.channel())
         declaring = QUEUE(channel).queue_declare()
         self.broker.drop()
         self.failureResultOf(declaring, SessionLost)
 
     def test_close(self) -> None:
-        """A closed channel says so; closing again does nothing."""
+        """
+        Operations on a closed channel say that it is closed; closing again does
+        nothing.
+        """
         channel = self.result_of(self.connection.channel())
         self.result_of(channel.close())
         self.result_of(channel.close())
@@ -411,7 +437,9 @@ class ChannelTests(RecoveryTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_consumer_tag_taken(self) -> None:
-        """A tag in use on the channel is a ValueError that names it."""
+        """
+        A consumer tag that is in use on the channel raises a ValueError that names it.
+        """
         channel = self.result_of(self.connection.channel())
         queue = QUEUE(channel)
         self.result_of(queue.declare())
@@ -424,7 +452,10 @@ class ChannelTests(RecoveryTestCase):
 
 class ConnectionTests(RecoveryTestCase):
     def test_connect_fails_at_once(self) -> None:
-        """The first attempt tells what is wrong; the next call tries again."""
+        """
+        The first attempt to connect fails with the reason; the next operation tries
+        again.
+        """
         self.broker.refuse(ConnectError("nobody there"))
         self.failureResultOf(self.connection.connect(), ConnectError)
         self.failureResultOf(self.connection.channel(), ConnectError)
@@ -434,7 +465,9 @@ class ConnectionTests(RecoveryTestCase):
         self.assertTrue(self.connection.connected)
 
     def test_close_wins_from_every_state(self) -> None:
-        """close works idle, connecting, waiting, and twice; nothing is left."""
+        """
+        close works while idle, connecting and waiting, and twice; nothing is left.
+        """
         self.result_of(self.connection.close())
         connecting = self.connect()
         began = connecting.connect()
@@ -455,7 +488,7 @@ class ConnectionTests(RecoveryTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_use_after_close(self) -> None:
-        """Everything says that the connection was closed."""
+        """Every operation says that the connection was closed."""
         channel = self.result_of(self.connection.channel())
         self.result_of(self.connection.close())
         for later in (
@@ -478,7 +511,7 @@ class ConnectionTests(RecoveryTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_close_of_a_silent_broker(self) -> None:
-        """A broker that answers nothing holds the close of a consumer up for 5 s."""
+        """A broker that answers nothing delays the close of a consumer by 5 s."""
         self.consuming(QUEUE)
         [session] = self.broker.sessions
         [channel] = session.channels
@@ -493,7 +526,9 @@ class ConnectionTests(RecoveryTestCase):
         answer.callback(None)
 
     def test_close_from_within_a_callback(self) -> None:
-        """A callback may close its connection; what it acked first is acked."""
+        """
+        A callback may close its connection; a message that it acked before is acked.
+        """
         closed: list[Deferred[None]] = []
 
         def callback(payload: Any, message: Message) -> None:
@@ -507,7 +542,7 @@ class ConnectionTests(RecoveryTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 0)
 
     def test_async_with(self) -> None:
-        """A connection is connected inside async with, and closed after."""
+        """A connection is connected inside C{async with}, and closed after it."""
 
         async def program() -> State:
             async with self.connection as connection:
@@ -517,7 +552,7 @@ class ConnectionTests(RecoveryTestCase):
         self.assertIs(self.connection.state, State.CLOSED)
 
     def test_blocked_reason(self) -> None:
-        """Why the broker takes nothing can be seen."""
+        """blocked_reason says why the broker accepts nothing."""
         self.result_of(self.connection.connect())
         self.broker.block("disk")
         self.assertEqual(self.connection.blocked_reason, "disk")
@@ -527,7 +562,7 @@ class ConnectionTests(RecoveryTestCase):
 
 class SettingsTests(RecoveryTestCase):
     def test_constructors_do_no_io(self) -> None:
-        """The default is amqp on localhost; nothing is connected."""
+        """The default is amqp on localhost; nothing connects."""
         for connection in (
             BrokerConnection(),
             BrokerConnection("localhost", "guest", "guest", "/"),
@@ -537,14 +572,14 @@ class SettingsTests(RecoveryTestCase):
             self.assertIs(connection.state, State.IDLE)
 
     def test_password_is_never_shown(self) -> None:
-        """Neither repr, info nor as_uri has it, unless asked for."""
+        """repr, info and as_uri do not show the password unless asked to."""
         connection = BrokerConnection("amqp://u:hidden@h/v;amqp://u:hidden@h2/v")
         shown = f"{connection!r} {connection.info()} {connection.as_uri()}"
         self.assertNotIn("hidden", shown)
         self.assertIn("hidden", connection.as_uri(include_password=True))
 
     def test_clone(self) -> None:
-        """A clone has the same settings and a life of its own."""
+        """A clone has the same settings, and connects and closes independently."""
         original = self.connect(operation_timeout=3)
         twin = original.clone()
         self.assertEqual(twin.info(), original.info())
@@ -553,24 +588,26 @@ class SettingsTests(RecoveryTestCase):
         self.result_of(twin.close())
 
     def test_transport_is_checked(self) -> None:
-        """What is neither a scheme nor a transport is a TypeError."""
+        """
+        A transport that is neither a scheme nor a transport object raises TypeError.
+        """
         with self.assertRaisesRegex(TypeError, "IBrokerTransport"):
             BrokerConnection(transport=object())  # type: ignore[arg-type]  # wrong on purpose
 
     def test_unknown_keyword(self) -> None:
-        """A keyword that is not known is refused."""
+        """An unknown keyword is refused."""
         with self.assertRaisesRegex(TypeError, "pasword"):
             BrokerConnection(pasword="x")  # type: ignore[call-arg]  # wrong on purpose
 
     def test_errors_for_kombu_users(self) -> None:
-        """connection_errors and channel_errors can be caught."""
+        """connection_errors and channel_errors can be used in C{except}."""
         with self.assertRaises(self.connection.channel_errors):
             raise NotFound("no such thing")
         with self.assertRaises(self.connection.connection_errors):
             raise SessionLost("gone")
 
     def test_publishing_errors_for_kombu_users(self) -> None:
-        """What a publish fails with when the session is lost is among them."""
+        """connection_errors has the errors of publishes whose session is lost."""
         producer = Producer(self.connection)
         self.result_of(producer.publish(0, "q"))
         self.broker.hold_confirms()
@@ -589,7 +626,7 @@ class SettingsTests(RecoveryTestCase):
         self.broker.release_confirms()
 
     def test_supports_exchange_type(self) -> None:
-        """Types of the broker's own are worth asking for."""
+        """Exchange types of the broker's own count as supported."""
         self.assertTrue(self.connection.supports_exchange_type("headers"))
         self.assertTrue(self.connection.supports_exchange_type("x-own"))
         self.assertFalse(
@@ -598,12 +635,12 @@ class SettingsTests(RecoveryTestCase):
         self.assertFalse(self.connection.supports_exchange_type(""))
 
     def test_heartbeat_check_does_nothing(self) -> None:
-        """It is there for loops written for Kombu."""
+        """heartbeat_check exists for loops written for Kombu."""
         self.connection.heartbeat_check()
         self.assertIs(self.connection.state, State.IDLE)
 
     def test_factories(self) -> None:
-        """Producer, Consumer and SimpleQueue can be made by the connection."""
+        """A connection can make a Producer, a Consumer and a SimpleQueue."""
         consumer = self.connection.Consumer(QUEUE, callbacks=[self.take])
         self.result_of(consumer.consume())
         producer = self.connection.Producer(exchange=EXCHANGE, routing_key="importer")
@@ -616,7 +653,7 @@ class SettingsTests(RecoveryTestCase):
         message.ack()
 
     def test_broker_is_shared_by_name(self) -> None:
-        """Every memory://name of a process is the same broker."""
+        """Each memory://name of a process is one broker."""
         broker = MemoryBroker(self.clock)
         one = BrokerConnection(transport=broker, reactor=self.clock)
         two = BrokerConnection(transport=broker, reactor=self.clock)

@@ -1,8 +1,8 @@
 """
-Whatever calls a user's code, and whatever that code does there.
+All places where the library calls users' code, and all that such code may do there.
 
-For each of the ways by which users are called, each thing that they may do
-then: everything fires, the consumers go on, and nothing is left at the end.
+For each place and each thing that users may do there: everything fires, the consumers
+continue, and nothing is left at the end.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Action = Callable[[World, Consumer], object]
 
 
 def cancels_consumers(world: World, consumer: Consumer) -> None:
-    """The broker ends what reads the queue."""
+    """Let the broker end the consumers of the queue."""
     if WORK.name in world.broker.memory.vhost().queues:
         world.broker.cancel_consumers(WORK.name)
 
 
 def blocks(world: World, consumer: Consumer) -> None:
-    """The broker takes no messages for a second."""
+    """Let the broker be blocked for a second."""
     world.broker.block()
     world.clock.callLater(1, world.broker.unblock)
 
@@ -66,11 +66,13 @@ ACTIONS: dict[str, Action] = {
     "raise": lambda world, _: 1 / 0,
 }
 ENDS = {"close connection", "close channel", "delete the queue"}
-"""After these not every consumer consumes."""
+"""
+After these actions some consumers do not consume.
+"""
 
 
 def ack(payload: Any, message: Message) -> None:
-    """A handler that acks what is not settled."""
+    """Ack a message unless it is settled."""
     if not message.acknowledged:
         message.ack()
 
@@ -79,7 +81,7 @@ class User:
     """
     Does one thing where it is called, the first two times.
 
-    @ivar consumer: what it does it to.
+    @ivar consumer: the consumer that it acts on.
     @ivar calls: how often it was called.
     """
 
@@ -91,7 +93,7 @@ class User:
         self._action = action
 
     def act(self, *_: object) -> None:
-        """Do it."""
+        """Act, the first two times."""
         self.calls += 1
         if self.calls <= 2:
             result = self._action(self.world, self.consumer)
@@ -105,20 +107,20 @@ class User:
         return self.consumer.consume()
 
     def waiting(self) -> Consumer:
-        """A consumer that runs, and hands its messages to who takes them."""
+        """Return a running consumer from which messages can be taken."""
         self.consumer = self.world.working(WORK)
         return self.consumer
 
 
 class ReentrancyTests(SynchronousTestCase):
-    """Users do everything everywhere, and the library goes on."""
+    """Users may do everything everywhere, and the library continues."""
 
     def check(self, begin: Callable[[User], Deferred[Any]]) -> None:
         """
-        Do each thing.
+        Check each action in one place.
 
-        @param begin: arranges that the user is called; what it returns has to
-            fire.
+        @param begin: makes the library call the user there; the Deferred that it
+            returns has to fire.
         """
         for name, action in ACTIONS.items():
             user = User(action)
@@ -131,7 +133,9 @@ class ReentrancyTests(SynchronousTestCase):
             failure.trap(ArithmeticError)
 
     def check_run(self, name: str, world: World, probe: Probe) -> None:
-        """It fired, and the consumers consume until all is closed."""
+        """
+        Check that it fired, and that the consumers consume until everything is closed.
+        """
         self.assertEqual(len(probe.outcomes), 1, name)
         if isinstance(probe.outcome, Exception):
             self.assertIsInstance(probe.outcome, KombuError | ArithmeticError, name)
@@ -146,7 +150,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.assertEqual(world.connection.unfinished_work(), [], name)
 
     def check_then(self, operation: Callable[[User, World], Deferred[Any]]) -> None:
-        """Do each thing when an operation is over."""
+        """Check each action in the callback of an operation."""
 
         def begin(user: User) -> Deferred[Any]:
             user.waiting()
@@ -161,7 +165,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.check(lambda user: user.consuming(lambda *_: user.act(), ack))
 
     def test_handler_that_acked(self) -> None:
-        """In a handler, after the ack, with others waiting behind it."""
+        """In a handler, after the ack, with other messages waiting."""
         self.check(
             lambda user: user.consuming(ack, lambda *_: user.act(), concurrency=1)
         )
@@ -179,7 +183,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.check(begin)
 
     def test_acked(self) -> None:
-        """When the ack was handed over."""
+        """When an ack was sent."""
 
         def begin(user: User) -> Deferred[Any]:
             def handle(payload: Any, message: Message) -> None:
@@ -190,7 +194,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.check(begin)
 
     def test_on_failure(self) -> None:
-        """Where a handler has failed."""
+        """In on_failure."""
 
         def begin(user: User) -> Deferred[Any]:
             def fail(payload: Any, message: Message) -> None:
@@ -205,7 +209,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.check(begin)
 
     def test_taken(self) -> None:
-        """With a message that was waited for."""
+        """When take has a message."""
         self.check_then(lambda user, world: user.consumer.take())
 
     def test_iteration(self) -> None:
@@ -222,7 +226,7 @@ class ReentrancyTests(SynchronousTestCase):
     # --- told of something --------------------------------------------------
 
     def test_on_cancel(self) -> None:
-        """When the broker ended a consumer."""
+        """In on_cancel."""
 
         def begin(user: User) -> Deferred[Any]:
             user.world.done(user.consuming(ack, on_cancel=user.act))
@@ -232,7 +236,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.check(begin)
 
     def test_on_declared(self) -> None:
-        """When a queue was declared."""
+        """In on_declared."""
 
         def begin(user: User) -> Deferred[Any]:
             told = Queue("told", EXCHANGE, on_declared=user.act)
@@ -243,7 +247,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.check(begin)
 
     def test_on_return(self) -> None:
-        """When a message came back, confirmed or not."""
+        """In on_return, with and without confirm."""
 
         def begin(user: User, confirm: bool) -> Deferred[Any]:
             user.waiting()
@@ -256,11 +260,11 @@ class ReentrancyTests(SynchronousTestCase):
     # --- told of the end of an operation ------------------------------------
 
     def test_opened(self) -> None:
-        """When a channel was opened."""
+        """When a channel has opened."""
         self.check_then(lambda user, world: world.connection.channel())
 
     def test_declared(self) -> None:
-        """When a queue was declared."""
+        """When a queue is declared."""
         self.check_then(lambda user, world: BRIEF(world.channel).declare())
 
     def test_consuming(self) -> None:
@@ -268,7 +272,7 @@ class ReentrancyTests(SynchronousTestCase):
         self.check_then(lambda user, world: Consumer(world.channel, OTHER).consume())
 
     def test_cancelled(self) -> None:
-        """When a consumer was cancelled."""
+        """When a consumer is cancelled."""
         self.check_then(lambda user, world: user.consumer.cancel())
 
     def test_published(self) -> None:
@@ -276,19 +280,19 @@ class ReentrancyTests(SynchronousTestCase):
         self.check_then(lambda user, world: world.producer.publish("y", "other"))
 
     def test_written(self) -> None:
-        """When a message was written that needs no verdict."""
+        """When a message without confirm is written."""
         self.check_then(
             lambda user, world: world.producer.publish("y", "other", confirm=False)
         )
 
     def test_ready(self) -> None:
-        """When there is room."""
+        """When there is room to publish."""
         self.check_then(lambda user, world: world.producer.when_ready())
 
     def test_drained(self) -> None:
-        """When drain_events is over."""
+        """When drain_events has fired."""
         self.check_then(lambda user, world: world.connection.drain_events(3))
 
     def test_closed(self) -> None:
-        """When a channel was closed."""
+        """When a channel has closed."""
         self.check_then(lambda user, world: Producer(world.connection).close())

@@ -1,5 +1,5 @@
 """
-Restoring what was declared, and trying again what was refused.
+Restoring declarations, and trying refused ones again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class RestorationTests(SynchronousTestCase):
         self.session = StrictSession()
 
     def refuse(self) -> None:
-        """Have the broker refuse the queue."""
+        """Let the broker refuse the queue."""
         self.session.refusals["queue_declare video"] = AccessRefused("no")
 
     def restore(self) -> None:
-        """Restore, with the refusals that the test asked for."""
+        """Restore, with the refusals of the test."""
         with capturedLogs():
             self.successResultOf(self.restoration.restore(self.session))
 
     def attempts(self) -> int:
-        """How often the queue was declared."""
+        """Return how often the queue was declared."""
         return self.session.declared.count(("queue_declare", "video", False))
 
     def test_all_well(self) -> None:
@@ -48,7 +48,9 @@ class RestorationTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_tried_again(self) -> None:
-        """What is refused is tried again, with growing waits, until it is taken."""
+        """
+        A refused declaration is tried again, with growing waits, until it succeeds.
+        """
         self.refuse()
         self.restore()
         for wait, attempts in ((1.0, 2), (2.0, 3), (4.0, 4)):
@@ -65,7 +67,10 @@ class RestorationTests(SynchronousTestCase):
         )
 
     def test_lost(self) -> None:
-        """With the session it ends, and nothing is known of the broker."""
+        """
+        A loss of the session ends the attempts, and nothing counts as present at the
+        broker.
+        """
         self.refuse()
         self.restore()
         self.restoration.lost()
@@ -73,7 +78,7 @@ class RestorationTests(SynchronousTestCase):
         self.assertFalse(self.topology.knows(MEDIA))
 
     def test_lost_meanwhile(self) -> None:
-        """A session that is lost while something is tried again ends it."""
+        """A loss of the session while a declaration is tried again ends that."""
         self.refuse()
         self.restore()
         self.session.lost = True
@@ -81,7 +86,7 @@ class RestorationTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lost_while_restoring(self) -> None:
-        """A loss while all is restored is passed on."""
+        """A loss while everything is restored is passed on."""
         self.session.lost = True
         restoring = self.restoration.restore(self.session)
         self.failureResultOf(restoring, SessionLost)

@@ -1,4 +1,6 @@
-"""What C{BrokerConnection} is made with, and what its errors show of that."""
+"""
+The arguments of C{BrokerConnection}, and what its errors show of them.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,17 @@ ANYTHING: tuple[Any, ...] = (URL, URL.encode(), [URL], {"url": URL}, BROKEN)
 
 
 class HiddenTests(SynchronousTestCase):
-    """No error shows an argument in which there may be a password."""
+    """No error shows an argument that may contain a password."""
 
     def assert_hidden(self, error: BaseException | None) -> None:
-        """Neither the error nor its causes may show it."""
+        """Check that neither the error nor its causes show it."""
         while error is not None:
             seen = f"{error!r} {error} {error.args!r} {vars(error)!r}"
             self.assertNotIn(PASSWORD, seen)
             error = error.__cause__ or error.__context__
 
     def test_any_argument(self) -> None:
-        """Whatever is given for whichever argument, it is not quoted."""
+        """No error quotes a wrong value, whatever argument it is for."""
         for name in (
             "transport",
             "port",
@@ -49,7 +51,7 @@ class HiddenTests(SynchronousTestCase):
                 self.assert_hidden(caught.exception)
 
     def test_texts(self) -> None:
-        """So it is with those that are texts: each may hold what is for another."""
+        """No error quotes a wrong text either: it may be meant for another argument."""
         for name in ("hostname", "userid", "password", "virtual_host", "name"):
             for given in (URL.encode(), {"url": URL}, 10**9, [URL.encode()]):
                 with self.assertRaises((TypeError, ValueError)) as caught:
@@ -71,7 +73,7 @@ class HiddenTests(SynchronousTestCase):
             self.assertNotIn("7312345", str(caught.exception))
 
     def test_where_a_channel_is_needed(self) -> None:
-        """A URL in the place of a connection or of a consumer is not quoted."""
+        """No error quotes a URL that is given instead of a connection or a consumer."""
         wrong: Any = URL
         for make in (
             lambda: Producer(wrong),
@@ -85,7 +87,7 @@ class HiddenTests(SynchronousTestCase):
             self.assert_hidden(caught.exception)
 
     def test_passphrase(self) -> None:
-        """The passphrase of a key is not shown by what was made with it."""
+        """TLSOptions does not show the passphrase of the key."""
         tls = TLSOptions(certfile="/c", password=PASSWORD)
         connection = BrokerConnection("amqps://broker.example", tls=tls)
         shown = f"{connection!r} {connection.as_uri()} {connection.info()!r}"
@@ -93,10 +95,10 @@ class HiddenTests(SynchronousTestCase):
 
 
 class MissingTests(SynchronousTestCase):
-    """A host or URL that turns out to be none."""
+    """A host or URL that is missing in a setting."""
 
     def test_said(self) -> None:
-        """It is said to be missing; it does not mean this machine."""
+        """The error says that it is missing; it does not mean this machine."""
         kinds: dict[Any, type[Exception]] = {None: TypeError, "": InvalidURL}
         for given, kind in kinds.items():
             for make in (
@@ -112,7 +114,7 @@ class MissingTests(SynchronousTestCase):
             BrokerConnection([])
 
     def test_not_needed(self) -> None:
-        """It may be left out, and none is needed in memory or with an endpoint."""
+        """The host may be omitted, and is not needed in memory or with an endpoint."""
         self.assertEqual(BrokerConnection().info()["hostname"], "localhost")
         for given in (None, ""):
             where: Any = given
@@ -124,7 +126,7 @@ class MissingTests(SynchronousTestCase):
 
 @implementer(IRenewableSession)
 class _Narrow(FakeSession):
-    """A session that can be told short secrets alone."""
+    """A session that accepts only short secrets."""
 
     def update_secret(self, secret: str, reason: str) -> Deferred[None]:
         if len(secret) > 100:
@@ -143,11 +145,11 @@ class SecretTests(SynchronousTestCase):
         self.transport = transport
 
     def password(self) -> str:
-        """What the next login is with."""
+        """Return the password of the next login."""
         return self.connection.core.settings.alternates[0].password
 
     def test_to_no_broker(self) -> None:
-        """What no broker can be told is refused, not shown, and not kept."""
+        """A secret that no broker can be told is refused, not shown, and not kept."""
         for secret in (BROKEN, f"{PASSWORD}\0"):
             with self.assertRaises(ValueError) as caught:
                 self.connection.update_secret(secret)
@@ -160,7 +162,7 @@ class SecretTests(SynchronousTestCase):
             self.assertEqual(self.password(), "old")
 
     def test_too_large(self) -> None:
-        """What turns out to be too large for the session is not kept, either."""
+        """A secret that is too large for the session is not kept either."""
         self.connection.connect()
         self.transport.attempts[-1].succeed(_Narrow())
         failed = self.connection.update_secret("x" * 101)

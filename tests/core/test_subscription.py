@@ -23,7 +23,7 @@ from txkombu.message import Message
 
 
 class SubscriptionTestCase(SynchronousTestCase):
-    """A channel of a connection with a fake transport, and its consumer."""
+    """Has a channel of a connection with a fake transport, and its consumer."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -64,7 +64,7 @@ class SubscriptionTestCase(SynchronousTestCase):
         return self.session.channels[0]
 
     def consumed(self) -> list[Call]:
-        """Each time it was started on this session, in order."""
+        """Return each start of the consumer on this session, in order."""
         return [
             call
             for channel in self.session.channels
@@ -72,12 +72,12 @@ class SubscriptionTestCase(SynchronousTestCase):
         ]
 
     def cancel_by_broker(self, error: Exception | None = None) -> None:
-        """Have the broker end it."""
+        """Let the broker end the consumer."""
         on_cancelled = self.consumed()[-1].arguments[7]
         on_cancelled(error or ConsumerCancelled("queue deleted"))
 
     def lose(self) -> FakeSession:
-        """Lose the session, and bring up another."""
+        """Lose the session, and open another."""
         old = self.session
         old.lost = True
         error = SessionLost("cut")
@@ -90,13 +90,13 @@ class SubscriptionTestCase(SynchronousTestCase):
         return self.session
 
     def end(self) -> None:
-        """Close the connection, and assert that nothing is left."""
+        """Close the connection, and check that nothing is left."""
         self.session.prompt = True
         self.successResultOf(self.connection.close())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def assertConsumes(self) -> None:
-        """Assert that it runs, and that what is delivered is received."""
+        """Check that the consumer runs, and receives a delivery."""
         self.assertTrue(self.channel.is_consuming)
         before = len(self.received)
         self.consumed()[-1].arguments[6](delivery(1))
@@ -104,10 +104,10 @@ class SubscriptionTestCase(SynchronousTestCase):
 
 
 class StartTests(SubscriptionTestCase):
-    """Starting, and what comes."""
+    """Starting a consumer, and its messages."""
 
     def test_what_is_asked_for(self) -> None:
-        """The session channel gets all that was said of the consumer."""
+        """The session channel gets all settings of the consumer."""
         self.queue = Queue("video", consumer_arguments={"x-priority": 3})
         subscription = self.consume(
             exclusive=True, arguments={"x": 1}, prefetch_count=7
@@ -121,7 +121,7 @@ class StartTests(SubscriptionTestCase):
         self.end()
 
     def test_messages(self) -> None:
-        """What is delivered is a message of the queue, to be settled there."""
+        """A delivery becomes a message of the queue that can be settled there."""
         self.consume()
         self.consumed()[0].arguments[6](delivery(5))
         [message] = self.received
@@ -131,7 +131,7 @@ class StartTests(SubscriptionTestCase):
         self.end()
 
     def test_no_ack(self) -> None:
-        """With no_ack a message needs no settling."""
+        """A no_ack message needs no settlement."""
         self.consume(no_ack=True)
         self.consumed()[0].arguments[6](delivery(5))
         [message] = self.received
@@ -145,14 +145,19 @@ class StartTests(SubscriptionTestCase):
         self.end()
 
     def test_no_ack_at_the_broker(self) -> None:
-        """The broker is asked for acks: then the prefetch count bounds what comes."""
+        """
+        The broker is asked for acks, so that the prefetch count limits a no_ack
+        consumer.
+        """
         self.consume(no_ack=True, prefetch_count=0)
         arguments = self.consumed()[0].arguments
         self.assertEqual((arguments[2], arguments[5]), (False, 100))
         self.end()
 
     def test_direct_reply_to(self) -> None:
-        """But not for replies of direct reply-to, which must not be acked."""
+        """
+        Replies of direct reply-to are consumed without acks, which RabbitMQ demands.
+        """
         self.queue.name = "amq.rabbitmq.reply-to"
         self.consume(no_ack=True)
         arguments = self.consumed()[0].arguments
@@ -164,7 +169,7 @@ class StartTests(SubscriptionTestCase):
         self.end()
 
     def test_refused(self) -> None:
-        """A refusal is passed on, and nothing is tried again."""
+        """A refusal is passed on, and not tried again."""
         self.own.answers["basic_consume"] = AccessRefused("no")
         consuming = self.channel.consume(self.queue, self.received.append)
         self.failureResultOf(consuming, AccessRefused)
@@ -173,7 +178,7 @@ class StartTests(SubscriptionTestCase):
 
 
 class SessionTests(SubscriptionTestCase):
-    """Starting again with the next session."""
+    """Starting a consumer again in the next session."""
 
     def test_next_session(self) -> None:
         """After a loss it consumes again, with the same tag and settings."""
@@ -201,7 +206,7 @@ class SessionTests(SubscriptionTestCase):
         self.end()
 
     def test_not_running_meanwhile(self) -> None:
-        """While the session is lost it does not run, and that can be seen."""
+        """While the session is lost, is_consuming is false."""
         self.consume()
         self.transport.attempts[-1].listener.session_lost(SessionLost("cut"))
         self.own.die(SessionLost("cut"))
@@ -209,7 +214,7 @@ class SessionTests(SubscriptionTestCase):
         self.successResultOf(self.connection.close())
 
     def test_refused_then(self) -> None:
-        """If it is refused on the next session it keeps trying, by itself."""
+        """A consumer that is refused in the next session keeps trying by itself."""
         self.consume()
         self.refuse_consume(NotFound("no queue 'video'"))
         with capturedLogs() as events:
@@ -225,7 +230,7 @@ class SessionTests(SubscriptionTestCase):
         self.end()
 
     def refuse_consume(self, error: Exception) -> None:
-        """Have the next sessions refuse to consume."""
+        """Let the next sessions refuse to consume."""
         accept = self.accept
 
         def refusing(prompt: bool = True) -> FakeSession:
@@ -238,13 +243,13 @@ class SessionTests(SubscriptionTestCase):
         self.addCleanup(setattr, self, "accept", accept)
 
     def stop_refusing(self) -> None:
-        """Have the session refuse no more."""
+        """Let the session refuse no longer."""
         self.session.refuse.clear()
         for channel in self.session.channels:
             channel.answers["basic_consume"] = None
 
     def test_times_out_then(self) -> None:
-        """If there is no answer it is given up in time, and tried again."""
+        """A start without an answer times out, and is tried again."""
         self.consume()
         session = self.lose_to_silence()
         self.clock.advance(20)
@@ -258,7 +263,7 @@ class SessionTests(SubscriptionTestCase):
         self.end()
 
     def lose_to_silence(self) -> FakeSession:
-        """Lose the session for one whose channels do not answer."""
+        """Lose the session; the channels of the next one do not answer."""
         accept = self.accept
         self.accept = lambda prompt=True: accept(False)  # type: ignore[method-assign]  # in its place, for this test
         session = self.lose()
@@ -267,10 +272,12 @@ class SessionTests(SubscriptionTestCase):
 
 
 class CancelledTests(SubscriptionTestCase):
-    """The broker ends the consumer."""
+    """A consumer that the broker ends."""
 
     def test_starts_again(self) -> None:
-        """The program is told; after a while its queue is looked at, and it starts."""
+        """
+        on_cancel is called; after a wait its queue is looked up, and it starts again.
+        """
         self.consume()
         error = ConsumerCancelled("queue deleted")
         with capturedLogs() as events:
@@ -291,8 +298,8 @@ class CancelledTests(SubscriptionTestCase):
 
     def test_lost_alone(self) -> None:
         """
-        If it lost a connection of its own, what waits for its handler is given up,
-        as the broker hands it out again.
+        If the consumer lost a connection of its own, messages that wait for its handler
+        are dropped, as the broker redelivers them.
         """
         self.consume()
         [call] = self.consumed()
@@ -317,7 +324,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_new_name(self) -> None:
-        """A queue that the broker names has another name then."""
+        """A server-named queue has another name then."""
         self.own.answers["queue_declare"] = self.name_it
         self.queue = Queue(exclusive=True)(self.channel)
         self.successResultOf(self.queue.declare())
@@ -332,14 +339,14 @@ class CancelledTests(SubscriptionTestCase):
     names = 0
 
     def name_it(self, queue: Queue, passive: bool) -> object:
-        """Name a queue; know none that has a name."""
+        """Name a queue that has no name; report one that has a name as missing."""
         if passive:
             return NotFound(f"no queue {queue.name!r}")
         self.names += 1
         return QueueDeclareOk(f"amq.gen-{self.names}", 0, 0)
 
     def test_queue_is_missing(self) -> None:
-        """While the queue is missing it waits longer and longer, and breaks nothing."""
+        """While the queue is missing the waits grow, and nothing else is affected."""
         self.consume()
         self.session.refuse["queue_declare"] = NotFound("no queue")
         waits: list[float] = []
@@ -359,7 +366,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_refused(self) -> None:
-        """A consumer that is refused goes on trying."""
+        """A consumer that is refused keeps trying."""
         self.consume()
         self.own.answers["basic_consume"] = AccessRefused("no")
         self.cancel_by_broker()
@@ -375,7 +382,10 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_refused_and_asked_again(self) -> None:
-        """Who asks again after a refusal that ended nothing asks on the channel."""
+        """
+        A caller that consumes again after a refusal that ended no channel uses the same
+        channel.
+        """
         self.consume()
         for _ in range(2):
             self.own.answers["basic_consume"] = AccessRefused("no")
@@ -384,7 +394,7 @@ class CancelledTests(SubscriptionTestCase):
         self.assertEqual(len(self.session.channels), 1)
 
     def test_again_after_a_long_life(self) -> None:
-        """One that ran for five seconds has a short wait the next time."""
+        """A consumer that ran for five seconds has a short wait the next time."""
         self.consume()
         for _ in range(3):
             self.cancel_by_broker()
@@ -396,7 +406,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_again_and_again(self) -> None:
-        """One that is ended again at once waits longer each time."""
+        """A consumer that is ended again at once waits longer each time."""
         self.consume()
         for wait in (1, 2, 4, 8):
             self.cancel_by_broker()
@@ -407,7 +417,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_life_ended_by_a_loss(self) -> None:
-        """A long life that a loss ended counts too."""
+        """A long life that a loss ended makes the waits short, too."""
         subscription = self.consume()
         self.cancel_by_broker()
         self.clock.advance(1)
@@ -425,7 +435,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_on_cancel_raises(self) -> None:
-        """What on_cancel raises is logged, and it starts again all the same."""
+        """An error of on_cancel is logged, and the consumer starts again."""
 
         def on_cancel(tag: str, error: Exception) -> None:
             raise ZeroDivisionError
@@ -439,7 +449,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_on_cancel_ends_it(self) -> None:
-        """on_cancel may end it for good."""
+        """on_cancel may end the consumer for good."""
         subscription = self.consume()
         subscription._on_cancel = lambda tag, error: self.channel.basic_cancel(tag)
         self.cancel_by_broker()
@@ -448,7 +458,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_told_twice(self) -> None:
-        """A second word of it begins no second start."""
+        """A second report of the end begins no second start."""
         self.consume()
         self.cancel_by_broker()
         self.cancel_by_broker()
@@ -457,7 +467,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_lost_while_waiting(self) -> None:
-        """A loss while it waits ends with one consumer, not with two."""
+        """A loss while it waits leads to one consumer, not two."""
         self.consume()
         self.cancel_by_broker()
         self.lose()
@@ -467,7 +477,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_lost_while_declaring(self) -> None:
-        """So does a loss while its queue is looked at."""
+        """A loss while its queue is looked up leads to one consumer, not two."""
         self.consume()
         self.cancel_by_broker()
         self.session.prompt = False
@@ -481,7 +491,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_lost_while_starting(self) -> None:
-        """So does a loss while it is being started."""
+        """A loss while it is being started leads to one consumer, not two."""
         self.consume()
         del self.own.answers["basic_consume"]
         self.cancel_by_broker()
@@ -494,7 +504,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_no_answer(self) -> None:
-        """A look that has no answer is given up in time, and tried again."""
+        """A lookup without an answer times out, and is tried again."""
         self.consume()
         self.cancel_by_broker()
         self.session.prompt = False
@@ -508,7 +518,7 @@ class CancelledTests(SubscriptionTestCase):
         self.end()
 
     def test_stray_cancellation(self) -> None:
-        """A step that is cancelled by nobody known does not leave it dead."""
+        """A step that is cancelled from an unknown place does not end the consumer."""
         self.consume()
         self.session.prompt = False
         self.cancel_by_broker()
@@ -521,10 +531,10 @@ class CancelledTests(SubscriptionTestCase):
 
 
 class StopTests(SubscriptionTestCase):
-    """The program ends the consumer."""
+    """A consumer that the program ends."""
 
     def stop(self) -> None:
-        """End it, and assert that nothing goes on."""
+        """End the consumer, and check that nothing continues."""
         self.successResultOf(self.channel.basic_cancel("tag"))
         before = len(self.consumed())
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -534,19 +544,19 @@ class StopTests(SubscriptionTestCase):
         self.end()
 
     def test_running(self) -> None:
-        """While it runs it is cancelled at the broker."""
+        """A running consumer is cancelled at the broker."""
         self.consume()
         self.stop()
         self.assertEqual(self.own.called("basic_cancel")[0].arguments, ("tag",))
 
     def test_waiting(self) -> None:
-        """While it waits to be started again, it is not."""
+        """A consumer that waits to be started again is not started."""
         self.consume()
         self.cancel_by_broker()
         self.stop()
 
     def test_declaring(self) -> None:
-        """While its queue is looked at, that is given up."""
+        """A lookup of its queue is cancelled."""
         self.consume()
         self.cancel_by_broker()
         self.session.prompt = False
@@ -555,7 +565,7 @@ class StopTests(SubscriptionTestCase):
         self.assertTrue(self.session.channels[1].calls[0].cancelled)
 
     def test_starting(self) -> None:
-        """While it is being started, that is cancelled."""
+        """A start that is under way is cancelled."""
         self.consume()
         del self.own.answers["basic_consume"]
         self.cancel_by_broker()
@@ -564,7 +574,7 @@ class StopTests(SubscriptionTestCase):
         self.assertTrue(self.consumed()[-1].cancelled)
 
     def test_cancelled_afterwards(self) -> None:
-        """The broker's word of it that comes afterwards does nothing."""
+        """A later report from the broker that it has ended does nothing."""
         self.consume()
         self.successResultOf(self.channel.basic_cancel("tag"))
         self.cancel_by_broker()
@@ -573,7 +583,7 @@ class StopTests(SubscriptionTestCase):
         self.end()
 
     def test_closed_connection(self) -> None:
-        """Closing the connection ends it in whatever it does."""
+        """Closing the connection ends it in any state."""
         for prompt in (True, False):
             self.setUp()
             self.consume()
@@ -584,10 +594,10 @@ class StopTests(SubscriptionTestCase):
 
 
 class DirectTests(SynchronousTestCase):
-    """What is hard to bring about from outside."""
+    """Cases that are hard to cause from outside."""
 
     def test_no_start_when_stopped(self) -> None:
-        """One that was stopped is not started on a new session channel."""
+        """A stopped consumer is not started on a new session channel."""
         connection = BrokerConnection(transport=FakeTransport(), reactor=Clock())
         opener = Channel(connection).core.opener
         subscription = Subscription(
@@ -609,7 +619,7 @@ class DirectTests(SynchronousTestCase):
         self.assertEqual(opened.calls, [])
 
     def test_lost_again_while_starting(self) -> None:
-        """A loss while it is started on a new session channel is no refusal."""
+        """A loss during the start on a new session channel is not a refusal."""
         clock = Clock()
         transport = FakeTransport()
         connection = BrokerConnection(transport=transport, reactor=clock)

@@ -1,4 +1,6 @@
-"""A consumer that its transport ends alone, while the session channel lives."""
+"""
+A consumer that its transport ends by itself, while the session channel lives.
+"""
 
 from __future__ import annotations
 
@@ -23,41 +25,41 @@ _EXITS = (SystemExit, KeyboardInterrupt, GeneratorExit, ZeroDivisionError)
 
 
 class MuteSession(FakeSession):
-    """Its first channel does not answer when it is asked to consume."""
+    """A session whose first channel does not answer basic_consume."""
 
     def open_channel(
         self, listener: ISessionChannelListener
     ) -> Deferred[ISessionChannel]:
         opening = super().open_channel(listener)
         del self.channels[0].answers["basic_consume"]
-        self.open_channel = super().open_channel  # type: ignore[method-assign]  # only the first
+        self.open_channel = super().open_channel  # type: ignore[method-assign]  # only the first channel
         return opening
 
 
 class StartAgainTests(SubscriptionTestCase):
-    """It ends while it is being started again."""
+    """A consumer that ends while it is being started again."""
 
     def lose_and_wait(self) -> None:
-        """Lose the session; the next one leaves the consumer without an answer."""
+        """Lose the session; the next one does not answer the consumer."""
         accept = self.accept
-        self.accept = self.accept_mute  # type: ignore[method-assign]  # in its place, for this loss
+        self.accept = self.accept_mute  # type: ignore[method-assign]  # replaced for this loss
         self.lose()
         self.accept = accept  # type: ignore[method-assign]  # as it was
         self.assertFalse(self.consumed()[-1].reply.called)
 
     def accept_mute(self, prompt: bool = True) -> FakeSession:
-        """Let the last attempt to connect succeed, with such a session."""
+        """Let the last attempt to connect succeed, with a MuteSession."""
         session = MuteSession(prompt)
         self.transport.attempts[-1].succeed(session)
         return session
 
     def answer_from_now(self) -> None:
-        """Let the session answer when it is asked to consume."""
+        """Let the session answer basic_consume."""
         self.session.channels[0].answers["basic_consume"] = None
 
     def test_lost_alone(self) -> None:
         """
-        One that loses a connection of its own before it runs is started again, as
+        A consumer that loses its own connection before it runs is started again, as
         nothing else is lost that would start it.
         """
         for error in (SessionLost("its own"), ChannelClosed("its own")):
@@ -90,8 +92,8 @@ class StartAgainTests(SubscriptionTestCase):
 
     def test_no_channel(self) -> None:
         """
-        If there is no connection for its channel that is logged without a traceback,
-        and tried again; a fault of ours has one.
+        If its channel cannot get a connection, that is logged without a traceback, and
+        tried again; a fault of the library has a traceback.
         """
         for error in (
             ResourceError("cannot open one more connection"),
@@ -119,7 +121,7 @@ class StartAgainTests(SubscriptionTestCase):
             self.flushLoggedErrors()
 
     def test_session_lost_behind(self) -> None:
-        """If the session is lost behind it there is one consumer, not two."""
+        """If the session is lost then, too, there is one consumer, not two."""
         self.consume()
         self.lose_and_wait()
         self.consumed()[-1].fail(SessionLost("its own, and soon all"))
@@ -135,8 +137,8 @@ class StartAgainTests(SubscriptionTestCase):
 
     def test_ended_before_its_word(self) -> None:
         """
-        One that the broker ends before it says that it runs does not count as
-        running, and is started again.
+        A consumer that the broker ends before it confirms the start is not running, and
+        is started again.
         """
         self.consume()
         self.lose_and_wait()
@@ -149,7 +151,10 @@ class StartAgainTests(SubscriptionTestCase):
         self.end()
 
     def test_ended_before_its_word_when_restarted(self) -> None:
-        """So does one that it had ended before."""
+        """
+        A restarted consumer that the broker ends before it confirms the start is
+        started again.
+        """
         self.consume()
         self.own.answers.pop("basic_consume")
         self.cancel_by_broker()
@@ -168,7 +173,7 @@ class UsersCodeTests(SubscriptionTestCase):
     """Whatever a user's code raises, the consumer lives."""
 
     def test_on_cancel_exits(self) -> None:
-        """What on_cancel raises is logged, whatever it is; it is started again."""
+        """Any exception of on_cancel is logged, and the consumer is started again."""
         for kind in _EXITS:
             self.setUp()
 
@@ -185,7 +190,10 @@ class UsersCodeTests(SubscriptionTestCase):
             self.end()
 
     def test_on_cancel_exits_later(self) -> None:
-        """So it is with a coroutine's."""
+        """
+        Any exception of a coroutine on_cancel is logged, and the consumer is started
+        again.
+        """
 
         async def on_cancel(tag: str, error: Exception) -> None:
             raise SystemExit("enough")
@@ -198,7 +206,7 @@ class UsersCodeTests(SubscriptionTestCase):
         self.end()
 
     def test_callback_exits(self) -> None:
-        """What handling a message raises never reaches the transport."""
+        """An exception while a message is handled never reaches the transport."""
         for kind in _EXITS:
             self.setUp()
 

@@ -1,4 +1,6 @@
-"""What a connection declared, and declaring it again."""
+"""
+Recording what a connection declared, and declaring it again.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ NAMED = "amq.gen-1"
 
 
 class DyingChannel(FakeChannel):
-    """A channel that a refusal ends, as AMQP's do."""
+    """A channel that a refusal ends, as AMQP's are."""
 
     def __init__(
         self, refusals: dict[str, Exception], declared: list[tuple[Any, ...]]
@@ -68,8 +70,8 @@ class StrictSession(FakeSession):
     """
     A session that refuses what the test says.
 
-    @ivar refusals: errors, by a method's name and that of its first argument.
-    @ivar declared: what was declared and bound, in order, by names.
+    @ivar refusals: errors, by a method's name and the name of its first argument.
+    @ivar declared: the declared and bound names, in order.
     """
 
     def __init__(self) -> None:
@@ -97,7 +99,7 @@ class StrictSession(FakeSession):
 
 
 class TopologyTestCase(SynchronousTestCase):
-    """A topology, and a session to replay it on."""
+    """Has a topology, and a session to replay it on."""
 
     def setUp(self) -> None:
         self.renamed: list[tuple[str, str]] = []
@@ -117,7 +119,7 @@ class TopologyTestCase(SynchronousTestCase):
         return bound
 
     def replay(self, strictly: Queue | None = None) -> list[tuple[Any, ...]]:
-        """Replay all, or one queue; return what was declared, in order."""
+        """Replay everything, or one queue; return what was declared, in order."""
         if strictly is None:
             replaying = self.topology.replay(self.session)
         else:
@@ -127,16 +129,16 @@ class TopologyTestCase(SynchronousTestCase):
 
 
 class RecordTests(TopologyTestCase):
-    """What is remembered and forgotten."""
+    """What is recorded and forgotten."""
 
     def test_empty(self) -> None:
-        """With nothing recorded it is false, and nothing is sent."""
+        """An empty topology is false, and replays nothing."""
         self.assertFalse(self.topology)
         self.assertEqual(self.replay(), [])
         self.assertEqual(self.session.channels, [])
 
     def test_truth(self) -> None:
-        """Anything recorded makes it true."""
+        """A topology with anything recorded is true."""
         queue = Queue("video")
         for record, forget in (
             (
@@ -177,7 +179,7 @@ class RecordTests(TopologyTestCase):
         )
 
     def test_whole(self) -> None:
-        """They are declared with all they were declared with."""
+        """Everything is declared with all its properties."""
         queue = Queue("video", max_length=5, durable=False)
         self.topology.queue_declared(queue, False)
         self.topology.exchange_declared(MEDIA)
@@ -200,7 +202,10 @@ class RecordTests(TopologyTestCase):
         self.assertEqual(len(self.replay()), 1)
 
     def test_knows(self) -> None:
-        """It knows what was declared just so, and neither others nor namesakes."""
+        """
+        knows is true for an entity declared with the same properties, not for others or
+        for other kinds with the same name.
+        """
         self.topology.exchange_declared(MEDIA)
         self.topology.queue_declared(Queue("video"), False)
         self.assertTrue(self.topology.knows(Exchange("media", "topic")))
@@ -211,7 +216,7 @@ class RecordTests(TopologyTestCase):
         self.assertFalse(self.topology.knows(Exchange("video")))
 
     def test_two_bindings(self) -> None:
-        """Two bindings of one pair are both restored."""
+        """Two bindings of the same pair are both restored."""
         queue = Queue("video")
         self.bound(queue, "a")
         self.bound(queue, "b")
@@ -228,8 +233,8 @@ class RecordTests(TopologyTestCase):
 
     def test_only_declarations(self) -> None:
         """
-        A record keeps no channel, nor what is bound to one: they go with who
-        used them.
+        A record keeps neither a channel nor entities bound to one, so these can be
+        freed.
         """
         connection = BrokerConnection(transport=FakeTransport(), reactor=Clock())
         records = [self.record_queue, self.record_server_named]
@@ -257,7 +262,7 @@ class RecordTests(TopologyTestCase):
         return queue
 
     def record_server_named(self, channel: Channel) -> Queue:
-        """The same with one that the broker named."""
+        """Declare a server-named queue with two bindings, and an exchange."""
         queue = Queue("", MEDIA)(channel)
         queue.name = NAMED
         self.topology.queue_declared(queue, True)
@@ -265,7 +270,7 @@ class RecordTests(TopologyTestCase):
         return queue
 
     def test_namesakes(self) -> None:
-        """A queue and an exchange of one name have each their binding."""
+        """A queue and an exchange of the same name each have their binding."""
         self.bound(Queue("archive"), "a")
         self.topology.bound(RecordedBinding(ARCHIVE, MEDIA, "a", {}))
         self.topology.queue_deleted("archive")
@@ -274,7 +279,7 @@ class RecordTests(TopologyTestCase):
         )
 
     def test_unbound(self) -> None:
-        """A binding that was removed is not restored; the others are."""
+        """A removed binding is not restored; the others are."""
         queue = Queue("video")
         gone = self.bound(queue, "a")
         self.bound(queue, "b")
@@ -283,7 +288,7 @@ class RecordTests(TopologyTestCase):
         self.assertEqual([call[3] for call in self.replay()], ["b"])
 
     def test_deleted_queue(self) -> None:
-        """A deleted queue goes with its bindings, and no other's."""
+        """A deleted queue is forgotten with its bindings, and no others."""
         video, audio = Queue("video"), Queue("audio")
         for queue in (video, audio):
             self.topology.queue_declared(queue, False)
@@ -292,7 +297,7 @@ class RecordTests(TopologyTestCase):
         self.assertEqual({call[1] for call in self.replay()}, {"audio"})
 
     def test_deleted_exchange(self) -> None:
-        """A deleted exchange goes with the bindings from it and to it."""
+        """A deleted exchange is forgotten with the bindings from it and to it."""
         feed = Exchange("feed")
         for exchange in (MEDIA, ARCHIVE, feed):
             self.topology.exchange_declared(exchange)
@@ -312,7 +317,7 @@ class RecordTests(TopologyTestCase):
 
 
 class RefusalTests(TopologyTestCase):
-    """What the broker refuses when all is declared again."""
+    """What the broker refuses when everything is declared again."""
 
     def replay_logged(self) -> list[str]:
         """Replay, and return what was logged."""
@@ -321,7 +326,7 @@ class RefusalTests(TopologyTestCase):
         return [formatEvent(event) for event in events]
 
     def test_skipped(self) -> None:
-        """What is refused is logged and left out; those behind it are declared."""
+        """A refused declaration is logged and skipped; those behind it are declared."""
         for name in ("a", "b", "c"):
             self.topology.queue_declared(Queue(name), False)
         self.session.refusals["queue_declare b"] = PreconditionFailed("other")
@@ -332,7 +337,7 @@ class RefusalTests(TopologyTestCase):
         self.assertEqual(len(self.session.channels), 2)
 
     def test_several(self) -> None:
-        """Each refusal takes a channel with it, and all are logged."""
+        """Each refusal ends a channel, and all are logged."""
         for name in ("a", "b", "c", "d"):
             self.topology.exchange_declared(Exchange(name))
         self.session.refusals = {
@@ -343,14 +348,16 @@ class RefusalTests(TopologyTestCase):
         self.assertEqual(len(self.session.channels), 3)
 
     def test_bindings(self) -> None:
-        """A refused binding is named by both its ends and its key."""
+        """The log names a refused binding by both its ends and its key."""
         self.bound(Queue("video"), "a.b")
         self.session.refusals["queue_bind video"] = NotFound("no exchange")
         [text] = self.replay_logged()
         self.assertIn("binding of 'video' to 'media' by 'a.b'", text)
 
     def test_not_supported(self) -> None:
-        """What a transport cannot do ends no channel, and is logged as well."""
+        """
+        A declaration that the transport cannot do ends no channel, and is logged, too.
+        """
         for name in ("a", "b"):
             self.topology.exchange_declared(Exchange(name))
         self.session.refusals["exchange_declare a"] = NotSupported("it", "stomp")
@@ -359,7 +366,7 @@ class RefusalTests(TopologyTestCase):
         self.assertEqual([call[1] for call in self.session.declared], ["a", "b"])
 
     def test_both_kinds(self) -> None:
-        """Both kinds in one go are both logged, and nothing is declared twice."""
+        """Both kinds of refusals are logged, and nothing is declared twice."""
         for name in ("a", "b", "c"):
             self.topology.exchange_declared(Exchange(name))
         self.session.refusals["exchange_declare a"] = NotSupported("it", "stomp")
@@ -368,7 +375,7 @@ class RefusalTests(TopologyTestCase):
         self.assertEqual([call[1] for call in self.session.declared], list("abc"))
 
     def test_raised(self) -> None:
-        """What a transport raises is a refusal too, and costs no other step."""
+        """An exception of the transport is a refusal, too, and skips no other step."""
         for name in ("a", "b"):
             self.topology.exchange_declared(Exchange(name))
 
@@ -381,7 +388,7 @@ class RefusalTests(TopologyTestCase):
         self.assertIn("not declared in this session", text)
 
     def test_channels_are_closed(self) -> None:
-        """Each channel that it used is closed, and that is not waited for."""
+        """Each channel that it used is closed, without waiting for that."""
         self.topology.exchange_declared(MEDIA)
         self.session.prompt = True
         opened: list[FakeChannel] = []
@@ -394,22 +401,22 @@ class RefusalTests(TopologyTestCase):
             opened.append(channel)
             return opening
 
-        self.session.open_channel = never_closes  # type: ignore[method-assign]  # in its place, for this test
+        self.session.open_channel = never_closes  # type: ignore[method-assign]  # replaced for this test
         self.successResultOf(self.topology.replay(self.session))
         self.assertEqual([each.names()[-1] for each in opened], ["close"])
 
 
 class LossTests(TopologyTestCase):
-    """The session ends, or time is over, while all is declared again."""
+    """The session ends, or the time is up, while everything is declared again."""
 
     def setUp(self) -> None:
         super().setUp()
         for name in ("a", "b"):
             self.topology.exchange_declared(Exchange(name))
-        self.session = FakeSession(prompt=False)  # type: ignore[assignment]  # in its place, for this test
+        self.session = FakeSession(prompt=False)  # type: ignore[assignment]  # replaced for this test
 
     def test_lost(self) -> None:
-        """A loss ends it with that error."""
+        """A loss ends the replay with that error."""
         replaying = self.topology.replay(self.session)
         self.assertNoResult(replaying)
         self.session.lost = True
@@ -418,12 +425,12 @@ class LossTests(TopologyTestCase):
 
     def test_connection_of_its_own(self) -> None:
         """
-        That a declaration had no connection is no refusal of it: nothing is left out,
-        another session restores all.
+        A declaration that had no connection was not refused: nothing is skipped, and
+        another session restores everything.
         """
         for error in (ResourceError("no more"), ConnectionForced("shutting down")):
             for lost in (0, 1):
-                self.session = FakeSession()  # type: ignore[assignment]  # in its place, for this test
+                self.session = FakeSession()  # type: ignore[assignment]  # replaced for this test
                 errors = [NotFound("no"), NotFound("no")]
                 errors[lost] = error  # type: ignore[call-overload]  # any will do
                 self.session.refuse["exchange_declare"] = lambda exchange, passive: (
@@ -432,24 +439,29 @@ class LossTests(TopologyTestCase):
                 self.failureResultOf(self.topology.replay(self.session), type(error))
 
     def test_no_channel(self) -> None:
-        """So it is if there is no connection for a channel."""
+        """
+        If there is no connection for a channel, another session restores everything.
+        """
         self.session.answers["open_channel"] = ResourceError("no more")
         self.failureResultOf(self.topology.replay(self.session), ResourceError)
 
     def test_lost_before(self) -> None:
-        """So does a session that is over already."""
+        """A session that has already ended ends the replay."""
         self.session.lost = True
         self.failureResultOf(self.topology.replay(self.session), SessionLost)
 
     def test_channel_closed_for_no_reason(self) -> None:
-        """A channel that ends though nothing was refused ends it, not for ever."""
+        """
+        If channels end without a refusal, the replay fails, and does not go on for
+        ever.
+        """
         replaying = self.topology.replay(self.session)
         self.session.channels[0].die(ChannelClosed("no reason"))
         self.failureResultOf(replaying, ChannelClosed)
         self.assertEqual(len(self.session.channels), 1)
 
     def test_cancelled(self) -> None:
-        """Cancelling ends it in that turn, and closes its channel."""
+        """Cancelling ends the replay in that turn, and closes its channel."""
         replaying = self.topology.replay(self.session)
         replaying.cancel()
         self.failureResultOf(replaying, CancelledError)
@@ -458,7 +470,7 @@ class LossTests(TopologyTestCase):
         self.assertTrue(all(call.cancelled for call in channel.calls[:-1]))
 
     def test_cancelled_while_opening(self) -> None:
-        """So it does while the channel is being opened."""
+        """Cancelling while the channel is being opened ends the replay, too."""
         self.session.answers["open_channel"] = None
         opening: list[Any] = []
 
@@ -466,14 +478,14 @@ class LossTests(TopologyTestCase):
             opening.append(FakeSession.begin(FakeSession(), "open_channel"))
             return opening[0]
 
-        self.session.open_channel = open_channel  # type: ignore[method-assign]  # in its place, for this test
+        self.session.open_channel = open_channel  # type: ignore[method-assign]  # replaced for this test
         replaying = self.topology.replay(self.session)
         replaying.cancel()
         self.failureResultOf(replaying, CancelledError)
 
 
 class SlowTests(TopologyTestCase):
-    """A broker that takes its time, and one that never answers."""
+    """A broker that is slow, and one that never answers."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -481,15 +493,15 @@ class SlowTests(TopologyTestCase):
         self.slow = FakeSession(prompt=False)
 
     def begin(self) -> Probe:
-        """Begin to declare again."""
+        """Begin to declare everything again."""
         return Probe(self.topology.replay(self.slow, self.in_time))
 
     def in_time(self, began: Sequence[Deferred[Any]]) -> Deferred[Any]:
-        """Give up when nothing was over for 30 s."""
+        """Give up when no declaration completed for 30 s."""
         return gather_results_in_time(began, self.clock, 30, "restoring")
 
     def answer(self) -> bool:
-        """Answer what was asked first, after 2 s; whether anything was."""
+        """Answer the oldest call after 2 s; return whether there was one."""
         self.clock.advance(2)
         for channel in self.slow.channels:
             for call in channel.outstanding():
@@ -499,7 +511,7 @@ class SlowTests(TopologyTestCase):
         return False
 
     def test_many(self) -> None:
-        """However many there are, what counts is that each is answered in time."""
+        """However many declarations there are, the timeout applies to each of them."""
         for number in range(50):
             self.topology.queue_declared(Queue(f"q{number}"), False)
         replaying = self.begin()
@@ -509,7 +521,7 @@ class SlowTests(TopologyTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_silent(self) -> None:
-        """It is given up when there is no answer for as long as one may take."""
+        """The replay fails when an answer takes longer than one operation may."""
         for number in range(50):
             self.topology.queue_declared(Queue(f"q{number}"), False)
         replaying = self.begin()
@@ -522,7 +534,7 @@ class SlowTests(TopologyTestCase):
 
 
 class ServerNamedTests(TopologyTestCase):
-    """Queues that the broker named."""
+    """Server-named queues."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -531,7 +543,7 @@ class ServerNamedTests(TopologyTestCase):
         self.topology.queue_declared(self.queue, True)
 
     def test_new_name(self) -> None:
-        """It is declared without a name, and all that is recorded has the new one."""
+        """It is declared without a name, and everything recorded gets the new name."""
         other, again = Queue(NAMED), copy(self.queue)
         self.bound(self.queue, "a")
         self.bound(other, "b")
@@ -551,7 +563,7 @@ class ServerNamedTests(TopologyTestCase):
         self.assertEqual(self.renamed, [(NAMED, "amq.gen-2")])
 
     def test_again(self) -> None:
-        """The next time it gets another name again."""
+        """At the next loss it gets another name again."""
         self.bound(self.queue, "a")
         self.replay()
         self.replay()
@@ -562,13 +574,13 @@ class ServerNamedTests(TopologyTestCase):
         self.assertEqual(len(self.topology._bindings), 1)
 
     def test_properties(self) -> None:
-        """It keeps what else it was declared with."""
+        """It keeps its other properties."""
         self.replay()
         [call] = self.session.channels[0].called("queue_declare")
         self.assertTrue(call.arguments[0].exclusive)
 
     def test_several(self) -> None:
-        """Several are each renamed to their own."""
+        """Several of them each get their own new name."""
         second = Queue()
         second.name = "amq.gen-x"
         self.topology.queue_declared(second, True)
@@ -589,13 +601,15 @@ class ServerNamedTests(TopologyTestCase):
         self.assertFalse(self.topology)
 
     def test_name_used_again(self) -> None:
-        """A name that was forgotten and declared by a program is kept then."""
+        """A name that was forgotten and then declared by a program is kept."""
         self.topology.queue_deleted(NAMED)
         self.topology.queue_declared(Queue(NAMED), False)
         self.assertEqual(self.replay(), [("queue_declare", NAMED, False)])
 
     def test_refused(self) -> None:
-        """One that is refused keeps its old name, and is tried again next time."""
+        """
+        If it is refused it keeps its old name, and is tried again at the next replay.
+        """
         self.session.refusals["queue_declare "] = AccessRefused("no")
         self.replay()
         self.assertEqual((self.queue.name, self.renamed), (NAMED, []))
@@ -604,13 +618,13 @@ class ServerNamedTests(TopologyTestCase):
         self.assertEqual(self.queue.name, "amq.gen-2")
 
     def test_one_queue_is_there(self) -> None:
-        """Alone it is looked up first, and left as it is if it is there."""
+        """Declared alone, it is looked up first, and left as it is if it exists."""
         self.bound(self.queue, "a")
         self.assertEqual(self.replay(self.queue), [("queue_declare", NAMED, True)])
         self.assertEqual(self.renamed, [])
 
     def test_one_queue_is_gone(self) -> None:
-        """If it is gone it gets another name, and its bindings."""
+        """If it does not exist it gets another name, and its bindings."""
         self.bound(self.queue, "a")
         self.session.refusals[f"queue_declare {NAMED}"] = NotFound("gone")
         self.assertEqual(
@@ -624,7 +638,9 @@ class ServerNamedTests(TopologyTestCase):
         self.assertEqual(self.renamed, [(NAMED, "amq.gen-2")])
 
     def test_one_queue_is_refused(self) -> None:
-        """Any other refusal of the look is logged: it may be there nevertheless."""
+        """
+        Any other refusal of the lookup is logged: the queue may exist nevertheless.
+        """
         self.session.refusals[f"queue_declare {NAMED}"] = AccessRefused("no")
         with capturedLogs() as logged:
             self.assertEqual(self.replay(self.queue), [("queue_declare", NAMED, True)])
@@ -645,7 +661,10 @@ class OneQueueTests(TopologyTestCase):
         self.bound(Queue("audio"), "b", ARCHIVE)
 
     def test_what_it_needs(self) -> None:
-        """The exchanges it is bound to, itself, its bindings; and nothing else."""
+        """
+        The exchanges that it is bound to, itself, and its bindings are declared;
+        nothing else.
+        """
         self.assertEqual(
             self.replay(Queue("video")),
             [
@@ -674,7 +693,7 @@ class OneQueueTests(TopologyTestCase):
         self.assertEqual(call.arguments[0], MEDIA)
 
     def test_twice_bound(self) -> None:
-        """An exchange it is bound to twice is declared once."""
+        """An exchange with two bindings to the queue is declared once."""
         self.bound(self.video, "b")
         calls = [call[0] for call in self.replay(self.video)]
         self.assertEqual(calls.count("exchange_declare"), 1)
@@ -687,25 +706,29 @@ class OneQueueTests(TopologyTestCase):
         )
 
     def test_cannot_be_looked_up(self) -> None:
-        """Where queues cannot be looked up, nothing is done for it."""
+        """If queues cannot be looked up, nothing is declared."""
         self.session.capabilities -= {Capability.QUEUE_PASSIVE}
         self.assertEqual(self.replay(Queue("other")), [])
 
     def test_known_and_bound_by_name(self) -> None:
-        """An exchange that was described is not forgotten for its mere name."""
+        """
+        An exchange that was described is not forgotten when a binding names it only.
+        """
         self.topology.exchange_declared(as_exchange("media"))
         self.replay(self.video)
         [call] = self.session.channels[0].called("exchange_declare")
         self.assertEqual(call.arguments[0], MEDIA)
 
     def test_not_there(self) -> None:
-        """If that one is not there, it fails with the broker's refusal."""
+        """
+        If that queue does not exist, the Deferred fails with the broker's refusal.
+        """
         self.session.refusals["queue_declare other"] = NotFound("no queue")
         replaying = self.topology.replay_queue(self.session, Queue("other"))
         self.failureResultOf(replaying, NotFound)
 
     def test_refused(self) -> None:
-        """A refusal at any step is logged, and all that can be declared is."""
+        """A refusal of any step is logged, and everything else is declared."""
         for step, error in (
             ("exchange_declare media", PreconditionFailed("other type")),
             ("queue_declare video", PreconditionFailed("other arguments")),
@@ -735,7 +758,7 @@ class OneQueueTests(TopologyTestCase):
 
 
 class PresentTests(TopologyTestCase):
-    """What the broker has, as far as the session knows."""
+    """What exists at the broker, as far as the session knows."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -745,7 +768,7 @@ class PresentTests(TopologyTestCase):
         self.bound(self.video, "a")
 
     def test_declared(self) -> None:
-        """What was declared is known, with its bindings."""
+        """A declared queue is known, with its bindings."""
         self.assertTrue(self.topology.knows(MEDIA))
         self.assertTrue(self.topology.knows(self.video))
         self.assertFalse(self.topology.knows(Queue("video", MEDIA, "b")))
@@ -753,14 +776,14 @@ class PresentTests(TopologyTestCase):
         self.assertFalse(self.topology.knows(Exchange("media", "fanout")))
 
     def test_looked_up(self) -> None:
-        """What was only looked up is present, and was not declared."""
+        """A queue that was only looked up is present, and was not declared."""
         other = Queue("other")
         self.topology.note_present(other)
         self.assertTrue(self.topology.is_present(other))
         self.assertFalse(self.topology.knows(other))
 
     def test_may_vanish(self) -> None:
-        """What the broker can delete by itself is never known."""
+        """A queue or exchange that the broker may delete by itself is never known."""
         for entity in (
             Exchange("x", auto_delete=True),
             Queue("q", auto_delete=True),
@@ -776,7 +799,7 @@ class PresentTests(TopologyTestCase):
             self.assertFalse(self.topology.is_present(entity), entity)
 
     def test_lost(self) -> None:
-        """Of another session nothing is known until all is restored."""
+        """After a loss nothing is known until everything is restored."""
         self.topology.session_lost()
         self.assertFalse(self.topology.knows(MEDIA))
         self.assertFalse(self.topology.knows(self.video))
@@ -798,7 +821,7 @@ class PresentTests(TopologyTestCase):
             self.assertTrue(self.topology.knows(left), step)
 
     def test_refused_and_tried_again(self) -> None:
-        """What was refused, and only that, is tried again; then it is known."""
+        """Only refused declarations are tried again; then they are known."""
         self.session.refusals["queue_bind video"] = NotFound("not yet")
         self.replay()
         self.assertEqual(len(self.topology.refused), 1)
@@ -820,7 +843,7 @@ class PresentTests(TopologyTestCase):
         self.assertEqual(self.session.declared, [])
 
     def test_not_found(self) -> None:
-        """What the broker does not find is not known; the rest is."""
+        """What the broker reports as missing is not known; the rest is."""
         audio = Queue("audio")
         self.topology.queue_declared(audio, False)
         self.topology.not_found("video")
@@ -837,12 +860,12 @@ class PresentTests(TopologyTestCase):
         self.assertFalse(self.topology.knows(self.video))
 
     def test_not_found_is_restored(self) -> None:
-        """What was not found is declared again on the next session."""
+        """What was reported as missing is declared again in the next session."""
         self.topology.not_found("media")
         self.assertIn(("exchange_declare", "media", False), self.replay())
 
     def test_lapses(self) -> None:
-        """Whoever asked once sees by a number that he has to ask again."""
+        """A number changes whenever a caller that asked once has to ask again."""
         for forget in (
             lambda: self.topology.not_found("video"),
             self.topology.session_lost,
@@ -855,7 +878,7 @@ class PresentTests(TopologyTestCase):
 
 
 class AutoDeleteTests(TopologyTestCase):
-    """Exchanges that go with their last binding."""
+    """Exchanges that the broker deletes with their last binding."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -867,26 +890,26 @@ class AutoDeleteTests(TopologyTestCase):
             self.bound(queue, "", self.source)
 
     def declares_source(self) -> bool:
-        """Whether a new session declares the exchange."""
+        """Return whether a new session declares the exchange."""
         self.session = StrictSession()
         return ("exchange_declare", "source", False) in self.replay()
 
     def test_last_binding(self) -> None:
-        """With its last binding it is gone, and not declared again."""
+        """Without its last binding it is gone, and not declared again."""
         self.topology.unbound(RecordedBinding(self.one, self.source, "", {}))
         self.assertTrue(self.declares_source())
         self.topology.unbound(RecordedBinding(self.two, self.source, "", {}))
         self.assertFalse(self.declares_source())
 
     def test_last_queue(self) -> None:
-        """So it is when its last queue is deleted."""
+        """When its last queue is deleted it is gone, too."""
         self.topology.queue_deleted("one")
         self.assertTrue(self.declares_source())
         self.topology.queue_deleted("two")
         self.assertFalse(self.declares_source())
 
     def test_one_behind_the_other(self) -> None:
-        """One that goes takes the one before it along."""
+        """An exchange that is gone takes the binding of the exchange before it away."""
         first = Exchange("first", "fanout", auto_delete=True)
         self.topology.exchange_declared(first)
         self.topology.bound(RecordedBinding(self.source, first, "", {}))
@@ -896,7 +919,7 @@ class AutoDeleteTests(TopologyTestCase):
         self.assertEqual(self.replay(), [])
 
     def test_never_bound(self) -> None:
-        """One that nothing was bound to stays."""
+        """An exchange to which nothing was bound stays."""
         self.topology.exchange_declared(Exchange("new", auto_delete=True))
         self.session = StrictSession()
         self.assertIn(("exchange_declare", "new", False), self.replay())

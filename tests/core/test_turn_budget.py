@@ -15,7 +15,7 @@ from txkombu.core.turn_budget import TurnBudget
 
 
 class TurnClock(Clock):
-    """A clock on which what is called later is called in a later turn."""
+    """A clock on which a call of callLater is made in a later turn."""
 
     def callLater(
         self,
@@ -40,7 +40,9 @@ class TurnBudgetTests(SynchronousTestCase):
         self.resumed: list[str] = []
 
     def test_next_turn(self) -> None:
-        """Used up, it is whole again in the next turn, and who waits goes on."""
+        """
+        A budget that is used up is whole again in the next turn, and waiters continue.
+        """
         self.budget.spend(1.0)
         self.budget.when_next_turn(lambda: self.resumed.append("a"))
         self.assertTrue(self.budget.is_used_up)
@@ -53,13 +55,13 @@ class TurnBudgetTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_timer(self) -> None:
-        """Using it up twice in a turn asks for one next turn."""
+        """Using it up twice in a turn schedules one next turn."""
         self.budget.spend(1.0)
         self.budget.spend(1.0)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_used_up_again(self) -> None:
-        """When the first to go on uses it up, the others wait one turn more."""
+        """If the first waiter uses it up, the others wait for another turn."""
 
         def greedy() -> None:
             self.resumed.append("greedy")
@@ -74,7 +76,7 @@ class TurnBudgetTests(SynchronousTestCase):
         self.assertEqual(self.resumed, ["greedy", "modest"])
 
     def test_seconds(self) -> None:
-        """A clock's own seconds count where there is one; else those that only grow."""
+        """It uses a test clock's seconds, and monotonic ones with the reactor."""
         self.clock.advance(5)
         self.assertEqual(self.budget.now(), 5.0)
         real = TurnBudget(IReactorTime(reactor))

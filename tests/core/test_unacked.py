@@ -1,4 +1,6 @@
-"""The messages that one session channel handed out."""
+"""
+The unsettled messages of one session channel.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from txkombu.message import Message
 
 
 class InboxTests(SynchronousTestCase):
-    """Settling on the channel a message came by, and knowing what is left."""
+    """Settling on the channel that delivered a message, and knowing what is left."""
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
@@ -22,21 +24,21 @@ class InboxTests(SynchronousTestCase):
         self.messages = {tag: Message(delivery(tag), self.unacked) for tag in (1, 2, 5)}
 
     def left(self) -> list[int]:
-        """The tags of those that await settlement, in order."""
+        """Return the tags of the messages that await settlement, in order."""
         return list(self.unacked.unsettled)
 
     def test_knows_them(self) -> None:
-        """Every message that needs settling is known, in order."""
+        """Every message that needs settlement is known, in order."""
         self.assertEqual(self.unacked.unsettled, self.messages)
         self.assertEqual(self.left(), [1, 2, 5])
 
     def test_no_ack(self) -> None:
-        """One that needs none is not."""
+        """A message that needs no settlement is not known."""
         Message(delivery(9), None)
         self.assertEqual(self.left(), [1, 2, 5])
 
     def test_each_way(self) -> None:
-        """Each settlement reaches the channel once, as it was meant."""
+        """Each settlement reaches the channel once, with its arguments."""
         self.messages[1].ack()
         self.messages[2].nack(requeue=False)
         self.messages[5].reject(requeue=True)
@@ -48,8 +50,8 @@ class InboxTests(SynchronousTestCase):
 
     def test_lost_consumer(self) -> None:
         """
-        The broker has what a lost consumer held; to settle that is stale, and all
-        else is as it was.
+        The broker has the messages of a lost consumer: settling them is stale, and
+        others are not affected.
         """
         other = Message(delivery(7, consumer_tag="other"), self.unacked)
         self.unacked.lose("tag")
@@ -60,7 +62,9 @@ class InboxTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(self.messages[2].ack()), Settlement.STALE)
 
     def test_handed_to_the_socket(self) -> None:
-        """It fires when it was handed to the socket, not before."""
+        """
+        The Deferred fires when the settlement was written to the socket, not before.
+        """
         settling = [
             self.messages[1].ack(),
             self.messages[2].nack(),
@@ -73,13 +77,15 @@ class InboxTests(SynchronousTestCase):
             self.assertIs(self.successResultOf(each), Settlement.SENT)
 
     def test_dies_before_that(self) -> None:
-        """If the channel dies before that, it fires with STALE."""
+        """If the channel ends before that, it fires with STALE."""
         acking = self.messages[1].ack()
         self.channel.die()
         self.assertIs(self.successResultOf(acking), Settlement.STALE)
 
     def test_dead(self) -> None:
-        """On a dead channel everything is stale at once, and harmless."""
+        """
+        On a channel that has ended every settlement is stale at once, and does no harm.
+        """
         self.channel.die()
         for settling in (
             self.messages[1].ack(multiple=True),
@@ -90,14 +96,14 @@ class InboxTests(SynchronousTestCase):
         self.assertEqual(self.channel.settled, [])
 
     def test_settled_twice_on_a_dead_channel(self) -> None:
-        """A second settlement is an error there too."""
+        """A second settlement is an error there, too."""
         self.channel.die()
         self.unacked.forget()
         self.messages[1].ack()
         self.assertRaises(MessageStateError, self.messages[1].ack)
 
     def test_cancelled(self) -> None:
-        """Cancelling the wait takes nothing back, and touches no other."""
+        """Cancelling the Deferred takes nothing back, and affects no other."""
         first, second = self.messages[1].ack(), self.messages[2].ack()
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -106,7 +112,7 @@ class InboxTests(SynchronousTestCase):
         self.assertEqual(len(self.channel.settled), 2)
 
     def test_multiple(self) -> None:
-        """A multiple ack settles all earlier ones too, and no later one."""
+        """A multiple ack settles all earlier messages, and no later one."""
         self.messages[2].ack(multiple=True)
         self.assertEqual(self.channel.settled, [("ack", 2, True)])
         self.assertEqual(self.left(), [5])
@@ -116,7 +122,9 @@ class InboxTests(SynchronousTestCase):
         self.assertIn("acknowledged", text)
 
     def test_multiple_nack(self) -> None:
-        """So does a multiple nack; the earlier ones tell what became of them."""
+        """
+        A multiple nack settles all earlier messages, and each says how it was settled.
+        """
         for requeue, state in ((True, "requeued"), (False, "rejected")):
             self.setUp()
             self.messages[5].nack(multiple=True, requeue=requeue)
@@ -126,7 +134,7 @@ class InboxTests(SynchronousTestCase):
             self.assertIn(state, text)
 
     def test_multiple_behind_settled_ones(self) -> None:
-        """Those that were settled before keep what became of them."""
+        """Messages that were settled before keep their result."""
         self.messages[1].reject()
         self.messages[5].ack(multiple=True)
         text = str(self.assertRaises(MessageStateError, self.messages[1].ack))
@@ -139,7 +147,7 @@ class InboxTests(SynchronousTestCase):
         self.assertEqual(len(self.channel.settled), 1)
 
     def test_forget(self) -> None:
-        """Forgotten ones are given back, in order, and are no longer known."""
+        """Forgotten messages are returned, in order, and are no longer known."""
         self.messages[2].ack()
         left = self.unacked.forget()
         self.assertEqual([each.delivery_tag for each in left], [1, 5])
@@ -147,7 +155,7 @@ class InboxTests(SynchronousTestCase):
         self.assertEqual(self.unacked.forget(), [])
 
     def test_same_numbers(self) -> None:
-        """Messages of another channel with the same numbers are not touched."""
+        """Messages of another channel with the same numbers are not affected."""
         other = UnackedMessages(FakeChannel(), DecodedMemory())
         twin = Message(delivery(1), other)
         self.messages[5].ack(multiple=True)

@@ -1,4 +1,6 @@
-"""Another password for a connection that lives."""
+"""
+A new password for a live connection.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from txkombu.testing import BrokerTestCase
 
 @implementer(IRenewableSession)
 class RenewableSession(FakeSession):
-    """A session that can be told."""
+    """A session that can be told a new secret."""
 
     def update_secret(self, secret: str, reason: str) -> Deferred[None]:
         return self.begin("update_secret", secret, reason)
@@ -45,11 +47,11 @@ class UpdateSecretTests(SynchronousTestCase):
         return session
 
     def passwords(self) -> list[str]:
-        """What each attempt logged in with."""
+        """Return the passwords of all attempts."""
         return [each.parameters.password for each in self.transport.attempts]
 
     def test_told(self) -> None:
-        """The broker is told; it fires when that has taken it."""
+        """The broker is told; the Deferred fires when it has accepted the secret."""
         connecting = self.connection.connect()
         session = self.up()
         self.successResultOf(connecting)
@@ -62,7 +64,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_next_login(self) -> None:
-        """The next login is with the new one, at whichever broker."""
+        """The next login uses the new secret, at any alternate."""
         self.connection.connect()
         self.up()
         self.connection.update_secret("new").addErrback(lambda failure: None)
@@ -76,7 +78,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.successResultOf(closing)
 
     def test_no_session(self) -> None:
-        """While there is none, nobody has to be told, and nothing is connected."""
+        """Without a session nothing is sent, and nothing connects."""
         self.successResultOf(self.connection.update_secret("new"))
         self.assertIs(self.connection.state, State.IDLE)
         connecting = self.connection.connect()
@@ -89,7 +91,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.assertEqual(self.passwords(), ["new", "newer"])
 
     def test_refused_login(self) -> None:
-        """While the broker refuses the old one, the new one is tried at once."""
+        """While the broker refuses the old secret, the new one is tried at once."""
         self.connection.connect()
         self.up()
         self.connection.drop()
@@ -105,7 +107,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.assertTrue(self.connection.connected)
 
     def test_broker_is_down(self) -> None:
-        """A broker that is down is not tried sooner for it."""
+        """A broker that is down is not tried sooner."""
         self.connection.connect()
         self.up()
         self.connection.drop()
@@ -115,7 +117,9 @@ class UpdateSecretTests(SynchronousTestCase):
         self.successResultOf(self.connection.close())
 
     def test_login_under_way(self) -> None:
-        """A login that is under way with the old one is told afterwards."""
+        """
+        A login that is under way with the old secret is told the new one afterwards.
+        """
         self.connection.connect()
         updating = self.connection.update_secret("new")
         self.assertNoResult(updating)
@@ -125,12 +129,12 @@ class UpdateSecretTests(SynchronousTestCase):
         self.successResultOf(updating)
 
     def test_closed(self) -> None:
-        """A closed connection logs in no more."""
+        """A closed connection does not log in."""
         self.successResultOf(self.connection.close())
         self.failureResultOf(self.connection.update_secret("new"), ConnectionClosed)
 
     def test_not_shown(self) -> None:
-        """It is shown nowhere, whatever it is."""
+        """The secret is not shown anywhere, whatever it is."""
         wrong: Any = b"s3cret"
         error = self.assertRaises(TypeError, self.connection.update_secret, wrong)
         self.assertNotIn("s3cret", str(error))
@@ -140,7 +144,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.assertIn("s3cret", self.connection.as_uri(include_password=True))
 
     def test_reason(self) -> None:
-        """A reason that no broker could be told is refused at once."""
+        """A reason that no broker can be told is refused at once."""
         self.assertRaises(ValueError, self.connection.update_secret, "new", "x" * 256)
         self.assertIn("old", self.connection.as_uri(include_password=True))
 
@@ -149,7 +153,7 @@ class OtherTransportTests(BrokerTestCase):
     """A transport whose live sessions cannot be told."""
 
     def test_memory(self) -> None:
-        """It says so, and that the next login uses it."""
+        """The error says so, and that the next login uses the secret."""
         self.result_of(self.connection.connect())
         updating = self.connection.update_secret("new")
         error = self.failureResultOf(updating, NotSupported).value

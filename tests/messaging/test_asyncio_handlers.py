@@ -89,7 +89,7 @@ class AsyncioReactorTests(SynchronousTestCase):
     """A program on the asyncio reactor."""
 
     def test_handlers(self) -> None:
-        """Coroutines, tasks and futures of asyncio are awaited, Deferreds too."""
+        """Coroutines, tasks and futures of asyncio are awaited, and Deferreds, too."""
         done = run_python("-c", dedent(PROGRAM), cwd=".")
         self.assertEqual(done.stdout, PRINTED.lstrip(), done.stderr)
         self.assertEqual(done.returncode, 0, done.stderr)

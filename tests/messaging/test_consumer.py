@@ -38,11 +38,11 @@ QUEUE = Queue("feed", EXCHANGE, "importer")
 
 
 def ignore(what: object) -> None:
-    """Have no result: a lambda's must not be awaited."""
+    """Return None, as a lambda's result must not be awaited."""
 
 
 class ConsumerTestCase(BrokerTestCase):
-    """What the cases here share: a producer, and a list of what came."""
+    """The base of these cases: a producer, and a list of received payloads."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -50,25 +50,25 @@ class ConsumerTestCase(BrokerTestCase):
         self.producer = Producer(self.connection, EXCHANGE, routing_key="importer")
 
     def take(self, payload: Any, message: Message) -> None:
-        """A callback that notes the payload and acks."""
+        """Return a callback that records the payload and acks."""
         self.got.append(payload)
         message.ack()
 
     def consumer(self, *callbacks: Any, **options: Any) -> Consumer:
-        """A running consumer."""
+        """Return a running consumer."""
         consumer = Consumer(self.connection, QUEUE, callbacks=callbacks, **options)
         self.result_of(consumer.consume())
         return consumer
 
     def send(self, *bodies: object, **options: Any) -> None:
-        """Publish, and see it confirmed."""
+        """Publish, and check that it is confirmed."""
         for body in bodies:
             self.result_of(self.producer.publish(body, **options))
 
 
 class CallbackTests(ConsumerTestCase):
     def test_each_message_reaches_the_callback(self) -> None:
-        """A registered callback gets (payload, message) for each message."""
+        """A registered callback is called with (payload, message) for each message."""
         self.consumer(self.take)
         self.send({"a": 1}, [2], "three", b"four", None, 0)
         self.assertEqual(self.got, [{"a": 1}, [2], "three", b"four", None, 0])
@@ -97,20 +97,20 @@ class CallbackTests(ConsumerTestCase):
         self.assertEqual(order, ["first", "second", "third"])
 
     def test_register_callback_takes_what_waits(self) -> None:
-        """Messages that came before there was a callback are not lost."""
+        """Messages that arrived before there was a callback are not lost."""
         consumer = self.consumer()
         self.send(1, 2)
         consumer.register_callback(self.take)
         self.assertEqual(self.got, [1, 2])
 
     def test_a_callback_must_be_callable(self) -> None:
-        """Registering something else is a TypeError that shows it."""
+        """Registering something that is not callable is a TypeError that shows it."""
         consumer = Consumer(self.connection, QUEUE)
         with self.assertRaisesRegex(TypeError, "'no function'"):
             consumer.register_callback("no function")  # type: ignore[arg-type]  # wrong on purpose
 
     def test_callbacks_are_checked(self) -> None:
-        """What cannot be called is refused when it is given."""
+        """Arguments that cannot be called are refused when they are given."""
         wrong: tuple[Any, ...] = ([None], ["f"], self.take, [lambda payload: None])
         for callbacks in wrong:
             with self.assertRaisesRegex(TypeError, "callback"):
@@ -135,7 +135,7 @@ class CallbackTests(ConsumerTestCase):
         self.assertEqual(self.got, [b'{"a": 1}'])
 
     def test_a_subclass_receives(self) -> None:
-        """Class attributes are defaults, and receive may be overridden."""
+        """Class attributes are defaults, and a subclass may override receive."""
         got = self.got
 
         class FeedConsumer(Consumer):
@@ -166,7 +166,7 @@ class CallbackTests(ConsumerTestCase):
         message.ack()
 
     def test_delivery_comes_in_the_next_turn(self) -> None:
-        """One turn of the reactor after the publish the message is there."""
+        """A message is delivered one turn of the reactor after the publish."""
         self.consumer(self.take)
         self.send("declared")
         self.producer.publish("next")
@@ -181,7 +181,7 @@ class ConcurrencyTests(ConsumerTestCase):
         self.gates: list[Deferred[None]] = []
 
     def slow(self, payload: Any, message: Message) -> Deferred[None]:
-        """A callback that ends, and acks, when its gate opens."""
+        """Return a callback that ends, and acks, when its gate opens."""
         self.got.append(payload)
         gate: Deferred[None] = Deferred()
         self.gates.append(gate)
@@ -189,7 +189,7 @@ class ConcurrencyTests(ConsumerTestCase):
         return gate
 
     def test_concurrency_bounds_handlers(self) -> None:
-        """No more than concurrency handlers are at work; the rest waits."""
+        """At most concurrency handlers run; other messages wait."""
         self.consumer(self.slow, concurrency=2)
         self.send(1, 2, 3, 4)
         self.assertEqual(self.got, [1, 2])
@@ -201,7 +201,7 @@ class ConcurrencyTests(ConsumerTestCase):
         self.assertEqual(self.got, [1, 2, 3, 4])
 
     def test_prefetch_bounds_what_is_handed_out(self) -> None:
-        """The broker keeps what is beyond prefetch_count."""
+        """The broker keeps the messages beyond prefetch_count."""
         self.consumer(self.slow, prefetch_count=2)
         self.send(1, 2, 3)
         self.assertEqual((self.got, self.broker.waiting_in("feed")), ([1, 2], 1))
@@ -212,7 +212,9 @@ class ConcurrencyTests(ConsumerTestCase):
             gate.callback(None)
 
     def test_no_ack_is_bounded_too(self) -> None:
-        """A no_ack consumer is sent what it can begin with, and as much again."""
+        """
+        A no_ack consumer gets as many messages as it can begin with, and as many again.
+        """
         self.consumer(self.slow, no_ack=True, prefetch_count=3)
         self.send(*range(10))
         self.assertEqual(self.got, [0, 1, 2])
@@ -225,7 +227,7 @@ class ConcurrencyTests(ConsumerTestCase):
         self.assertEqual(self.got, list(range(10)))
 
     def test_qos_on_a_running_consumer(self) -> None:
-        """qos takes effect at once, and what is handed out stays ackable."""
+        """qos takes effect at once, and delivered messages can still be acked."""
         consumer = self.consumer(self.slow, prefetch_count=1)
         self.send(1, 2, 3)
         self.assertEqual(self.got, [1])
@@ -238,7 +240,7 @@ class ConcurrencyTests(ConsumerTestCase):
         self.assertTrue(self.connection.is_consuming)
 
     def test_qos_by_channel(self) -> None:
-        """With apply_global the consumers of a channel share one limit."""
+        """With apply_global all consumers of a channel share one limit."""
         channel = self.result_of(self.connection.channel())
         other = Queue("other", EXCHANGE, "other")
         consumer = Consumer(channel, [QUEUE, other], callbacks=[self.slow])
@@ -253,14 +255,14 @@ class ConcurrencyTests(ConsumerTestCase):
         self.assertEqual(self.got, [1, 2])
 
     def test_prefetch_size_is_not_supported(self) -> None:
-        """No broker bounds by bytes, so asking for it fails."""
+        """Brokers have no limit by bytes, so prefetch_size fails."""
         consumer = Consumer(self.connection, QUEUE)
         with self.assertRaisesRegex(NotSupported, "prefetch_size.*memory"):
             self.result_of(consumer.qos(prefetch_size=1))
 
 
 class BeginnersTests(ConsumerTestCase):
-    """What is easily got wrong is told."""
+    """Common mistakes are reported."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -270,12 +272,15 @@ class BeginnersTests(ConsumerTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def observe(self, event: Any) -> None:
-        """Keep warnings."""
+        """Record warnings."""
         if event.get("log_level") is LogLevel.warn:
             self.warned.append(formatEvent(event))
 
     def test_forgotten_ack(self) -> None:
-        """When all that may be handed out is unsettled, a warning says so, once."""
+        """
+        When prefetch_count messages are unsettled and all handlers have returned, one
+        warning says so.
+        """
         held: list[Message] = []
         self.consumer(lambda payload, message: held.append(message), prefetch_count=3)
         self.send(1, 2)
@@ -290,7 +295,7 @@ class BeginnersTests(ConsumerTestCase):
             message.ack()
 
     def test_ack_later(self) -> None:
-        """A handler that is still at work is no reason to warn."""
+        """A handler that still runs is no reason to warn."""
         gates: list[Deferred[None]] = []
 
         def slow(payload: Any, message: Message) -> Deferred[None]:
@@ -305,7 +310,7 @@ class BeginnersTests(ConsumerTestCase):
         self.assertEqual(self.warned, [])
 
     def test_generator(self) -> None:
-        """A forgotten inlineCallbacks is a failure that says so."""
+        """A handler that forgot inlineCallbacks fails, and the error says so."""
 
         def callback(payload: Any, message: Message) -> Any:
             yield message.ack()
@@ -321,7 +326,7 @@ class BeginnersTests(ConsumerTestCase):
         self.assertRegex(failures[0], "generator.*inlineCallbacks")
 
     def test_system_exit(self) -> None:
-        """A handler that exits fails, and takes nothing else along."""
+        """A handler that raises SystemExit fails, and affects nothing else."""
 
         def callback(payload: Any, message: Message) -> None:
             raise SystemExit(3)
@@ -334,14 +339,14 @@ class BeginnersTests(ConsumerTestCase):
 
 class FailureTests(ConsumerTestCase):
     def fails(self, payload: Any, message: Message) -> None:
-        """A callback that raises."""
+        """Raise, as a callback."""
         self.got.append((payload, message.redelivered))
         raise RuntimeError("unknown action")
 
     def test_failure_requeues_once_then_rejects(self) -> None:
         """
-        The default policy puts a message back once; when it fails again it is
-        rejected, and the log says that no dead letter exchange has it.
+        The default policy requeues a message once; when it fails again it is rejected,
+        and the log says that no dead letter exchange keeps it.
         """
         self.consumer(self.fails)
         self.send("bad")
@@ -350,7 +355,7 @@ class FailureTests(ConsumerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 0)
 
     def test_one_bad_message_touches_no_other(self) -> None:
-        """The next message is handled as if nothing had been."""
+        """The next message is handled as usual."""
 
         def picky(payload: Any, message: Message) -> None:
             if payload == "bad":
@@ -374,7 +379,7 @@ class FailureTests(ConsumerTestCase):
         self.assertEqual(self.got, [("bad", False), "unknown action"])
 
     def test_a_deferred_that_fails_takes_the_same_path(self) -> None:
-        """A handler may fail later, too."""
+        """A handler whose Deferred fails takes the same path."""
         gate: Deferred[None] = Deferred()
         self.consumer(
             lambda payload, message: gate,
@@ -386,7 +391,7 @@ class FailureTests(ConsumerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 0)
 
     def test_dead_letter(self) -> None:
-        """What is rejected for good goes to the dead letter exchange."""
+        """A message that is rejected for good goes to the dead letter exchange."""
         dead = Queue("dead", Exchange("dlx", type="fanout"))
         queue = Queue(
             "work", EXCHANGE, "work", queue_arguments={"x-dead-letter-exchange": "dlx"}
@@ -403,7 +408,7 @@ class FailureTests(ConsumerTestCase):
         message.ack()
 
     def test_undecodable(self) -> None:
-        """A body that cannot be decoded takes the path of failures."""
+        """A message that cannot be decoded goes to on_failure."""
         errors: list[BaseException | None] = []
 
         def policy(message: Message, failure: Failure) -> None:
@@ -415,7 +420,9 @@ class FailureTests(ConsumerTestCase):
         self.assertIsInstance(errors[0], DecodeError)
 
     def test_on_decode_error(self) -> None:
-        """on_decode_error gets what cannot be decoded, instead of on_failure."""
+        """
+        on_decode_error gets a message that cannot be decoded, instead of on_failure.
+        """
 
         def see(message: Message, error: Exception) -> None:
             self.got.append(type(error).__name__)
@@ -426,7 +433,10 @@ class FailureTests(ConsumerTestCase):
         self.assertEqual(self.got, ["DecodeError"])
 
     def test_repeated_log_lines(self) -> None:
-        """Of many that cannot be decoded one is logged, by each consumer's clock."""
+        """
+        Of many messages that cannot be decoded one is logged in ten seconds, for each
+        consumer.
+        """
         self.consumer(self.take)
         with capturedLogs() as events:
             self.send(*[b"{"] * 20, content_type="application/json")
@@ -437,7 +447,9 @@ class FailureTests(ConsumerTestCase):
         self.assertRegex(lines[1], r"\(and \d+ more before, not logged\)")
 
     def test_max_body_size(self) -> None:
-        """A consumer refuses what becomes too large, unless it takes more."""
+        """
+        A consumer refuses a body that becomes too large, unless its limit is higher.
+        """
         refused: list[str] = []
 
         def policy(message: Message, failure: Failure) -> None:
@@ -462,7 +474,10 @@ class FailureTests(ConsumerTestCase):
         self.assertEqual(self.got[1:], [b"x" * 2000])
 
     def test_max_body_size_of_values(self) -> None:
-        """It holds for what is in lists, by get, too, and as a class attribute."""
+        """
+        The limit also counts values in lists, applies to get, and may be a class
+        attribute.
+        """
 
         class Small(Consumer):
             max_body_size = 1000
@@ -487,13 +502,13 @@ class FailureTests(ConsumerTestCase):
         message.ack()
 
     def test_plain_bodies_are_not_limited(self) -> None:
-        """What arrives as large as it is is received, however small the limit."""
+        """A plain body is received whatever its size is, however small the limit."""
         self.consumer(self.take, max_body_size=1)
         self.send(bytes(5000), "x" * 5000, 5)
         self.assertEqual(self.got, [bytes(5000), "x" * 5000, 5])
 
     def test_wrong_max_body_size(self) -> None:
-        """A limit that is no number of bytes is refused."""
+        """A limit that is not a number of bytes is refused."""
         wrong: Any
         for wrong, kind in ((0, ValueError), (-1, ValueError), ("8M", TypeError)):
             with self.assertRaisesRegex(kind, "max_body_size"):
@@ -502,7 +517,10 @@ class FailureTests(ConsumerTestCase):
                 QUEUE(self.connection).get(max_body_size=wrong)
 
     def test_exchange_for_a_queue(self) -> None:
-        """An exchange where a queue belongs is named, with what to do."""
+        """
+        An exchange instead of a queue is refused; the error names it and says what to
+        do.
+        """
         exchange: Any = Exchange("media", "fanout")
         for wrong in (exchange, [exchange], [QUEUE, exchange]):
             with self.assertRaisesRegex(TypeError, "Queue.'name', 'media'"):
@@ -516,7 +534,7 @@ class FailureTests(ConsumerTestCase):
                 Consumer(self.connection, wrong)
 
     def test_pickle_is_refused_unless_accepted(self) -> None:
-        """pickle is decoded only where accept says so."""
+        """pickle is decoded only if accept has it."""
         refused: list[str] = []
 
         def policy(message: Message, failure: Failure) -> None:
@@ -532,20 +550,20 @@ class FailureTests(ConsumerTestCase):
         self.assertEqual(self.got, [{1, 2}])
 
     def test_accept_unknown(self) -> None:
-        """An unknown name in accept is refused at once, and named."""
+        """An unknown name in accept is refused at once, and the error names it."""
         with self.assertRaisesRegex(SerializerNotInstalled, "jsno"):
             Consumer(self.connection, QUEUE, accept=["jsno"])
 
 
 class DeclaringTests(ConsumerTestCase):
     def test_auto_declare_off(self) -> None:
-        """Nothing is declared that was not asked for: a missing queue is a 404."""
+        """With auto_declare off nothing is declared: a missing queue is a 404."""
         consumer = Consumer(self.connection, QUEUE, auto_declare=False)
         with self.assertRaisesRegex(NotFound, "no queue 'feed'"):
             self.result_of(consumer.consume())
 
     def test_passive(self) -> None:
-        """With "passive" a queue is only looked up."""
+        """With auto_declare="passive" a queue is only looked up."""
         consumer = Consumer(self.connection, QUEUE, auto_declare="passive")
         with self.assertRaisesRegex(NotFound, "no queue 'feed'"):
             self.result_of(consumer.consume())
@@ -554,7 +572,7 @@ class DeclaringTests(ConsumerTestCase):
         self.assertTrue(consumer.consuming_from(QUEUE))
 
     def test_auto_declare_is_checked(self) -> None:
-        """Anything else is a ValueError."""
+        """Any other value is a ValueError."""
         with self.assertRaisesRegex(ValueError, "auto_declare.*'maybe'"):
             Consumer(self.connection, QUEUE, auto_declare="maybe")
 
@@ -573,7 +591,7 @@ class DeclaringTests(ConsumerTestCase):
             self.result_of(second.consume())
 
     def test_exclusive_queue(self) -> None:
-        """A queue exclusive to one connection is locked for others."""
+        """A queue that is exclusive to one connection is locked for others."""
         mine = Queue("mine", exclusive=True)
         self.result_of(mine(self.connection).declare())
         theirs = Consumer(self.connect(), mine)
@@ -581,7 +599,7 @@ class DeclaringTests(ConsumerTestCase):
             self.result_of(theirs.consume())
 
     def test_priority(self) -> None:
-        """A consumer of higher priority gets the messages first."""
+        """A consumer of higher priority gets messages first."""
         self.consumer(lambda payload, message: ignore(message.ack()))
         self.consumer(self.take, priority=5)
         self.send(1, 2)
@@ -590,7 +608,7 @@ class DeclaringTests(ConsumerTestCase):
 
 class EndingTests(ConsumerTestCase):
     def test_cancel_hands_back_what_nobody_started(self) -> None:
-        """After cancel, messages that wait for a handler are in the queue again."""
+        """After a cancel, messages that wait for a handler are in the queue again."""
         consumer = self.consumer()
         self.send(1, 2)
         self.result_of(consumer.cancel())
@@ -598,7 +616,7 @@ class EndingTests(ConsumerTestCase):
         self.assertFalse(consumer.consuming_from("feed"))
 
     def test_messages_in_hand_can_be_acked_after_cancel(self) -> None:
-        """A handler that is at work ends as if nothing had been."""
+        """A handler that runs at a cancel finishes, and its ack counts."""
         held: list[Message] = []
         consumer = self.consumer(lambda payload, message: held.append(message))
         self.send(1)
@@ -610,7 +628,7 @@ class EndingTests(ConsumerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 0)
 
     def test_cancel_by_queue(self) -> None:
-        """One queue of several can be given up."""
+        """A consumer can stop receiving from one of its queues."""
         other = Queue("other", EXCHANGE, "other")
         consumer = Consumer(self.connection, [QUEUE, other], callbacks=[self.take])
         self.result_of(consumer.consume())
@@ -629,14 +647,14 @@ class EndingTests(ConsumerTestCase):
         self.assertEqual(self.got, [1])
 
     def test_consume_twice_consumes_once(self) -> None:
-        """A queue that is consumed from already is left alone."""
+        """consume does not change a queue that is consumed already."""
         consumer = self.consumer(self.take)
         self.result_of(consumer.consume())
         ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
         self.assertEqual(ok.consumer_count, 1)
 
     def test_consume_twice_at_once(self) -> None:
-        """The second call waits for the first, and finds nothing left to do."""
+        """A second consume at the same time waits for the first, and starts nothing."""
         consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
         calls = [consumer.consume(), consumer.consume()]
         self.flush()
@@ -646,7 +664,7 @@ class EndingTests(ConsumerTestCase):
         self.assertEqual(ok.consumer_count, 1)
 
     def test_cancel_before_anything_was_answered(self) -> None:
-        """A cancel, or a close, wins over a consume that is under way."""
+        """A cancel or a close stops a consume that is under way."""
         self.result_of(QUEUE(self.connection).declare())
         for end in (Consumer.cancel, Consumer.close):
             consumer = Consumer(self.connection, QUEUE, callbacks=[self.take])
@@ -657,12 +675,12 @@ class EndingTests(ConsumerTestCase):
             self.assertConsumers(0)
 
     def test_cancel_between_declaring_and_consuming(self) -> None:
-        """It does so in the middle, too."""
+        """A cancel or a close stops a consume between declaring and starting."""
         self.end_when_declared(Consumer.cancel)
         self.end_when_declared(Consumer.close)
 
     def end_when_declared(self, end: Callable[[Consumer], Deferred[None]]) -> None:
-        """Start a consumer, and end it when its queue, a new one, is declared."""
+        """Start a consumer of a new queue, and end it when the queue is declared."""
         ending: list[Deferred[None]] = []
         new = Queue(f"ended by {end.__name__}")
         consumer = Consumer(self.connection, new, callbacks=[self.take])
@@ -676,7 +694,9 @@ class EndingTests(ConsumerTestCase):
         self.assertEqual(ok.consumer_count, 0)
 
     def test_cancel_while_the_broker_starts_it(self) -> None:
-        """And when only the broker's word is missing: then it is ended at once."""
+        """
+        A consumer that is cancelled before the broker confirms its start ends at once.
+        """
         self.result_of(QUEUE(self.connection).declare())
         channel = self.result_of(self.connection.channel())
         consumer = Consumer(channel, QUEUE, False, False, callbacks=[self.take])
@@ -687,12 +707,12 @@ class EndingTests(ConsumerTestCase):
         self.assertConsumers(0)
 
     def assertConsumers(self, count: int) -> None:
-        """The broker has so many consumers of the queue."""
+        """Check how many consumers of the queue the broker has."""
         ok = self.result_of(QUEUE(self.connection).queue_declare(passive=True))
         self.assertEqual(ok.consumer_count, count)
 
     def test_add_queue(self) -> None:
-        """A queue added to a running consumer starts with the next consume."""
+        """A queue that is added to a running consumer starts with the next consume."""
         consumer = self.consumer(self.take)
         consumer.add_queue(Queue("more", EXCHANGE, "more"))
         self.result_of(consumer.consume())
@@ -700,12 +720,12 @@ class EndingTests(ConsumerTestCase):
         self.assertEqual(self.got, [1])
 
     def test_add_queue_takes_queues_only(self) -> None:
-        """A name is no queue."""
+        """add_queue accepts only queues, not names."""
         with self.assertRaisesRegex(TypeError, "'feed'"):
             Consumer(self.connection, []).add_queue("feed")  # type: ignore[arg-type]  # wrong on purpose
 
     def test_use_after_close(self) -> None:
-        """A closed consumer says so."""
+        """Operations of a closed consumer say that it is closed."""
         consumer = self.consumer(self.take)
         self.result_of(consumer.close())
         self.result_of(consumer.close())
@@ -713,7 +733,10 @@ class EndingTests(ConsumerTestCase):
             self.result_of(consumer.consume())
 
     def test_close_of_an_own_channel_waits_for_handlers(self) -> None:
-        """The channel closes when the last handler has ended: its ack counts."""
+        """
+        The channel closes when the last handler has finished, so the handler's ack
+        counts.
+        """
         gate: Deferred[None] = Deferred()
 
         def slow(payload: Any, message: Message) -> Deferred[None]:
@@ -729,14 +752,16 @@ class EndingTests(ConsumerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 0)
 
     def test_purge(self) -> None:
-        """purge throws away what is ready, and counts it."""
+        """purge removes the ready messages, and returns their number."""
         consumer = Consumer(self.connection, QUEUE)
         self.result_of(consumer.declare())
         self.send(1, 2, 3)
         self.assertEqual(self.result_of(consumer.purge()), 3)
 
     def test_recover(self) -> None:
-        """recover hands unsettled messages back; only with requeue."""
+        """
+        recover gives unsettled messages back; recover(requeue=False) is not supported.
+        """
         seen: list[Message] = []
         consumer = self.consumer(lambda payload, message: seen.append(message))
         self.send(1)
@@ -749,7 +774,7 @@ class EndingTests(ConsumerTestCase):
 
 class GetTests(ConsumerTestCase):
     def test_get(self) -> None:
-        """get declares, and gives one message or None."""
+        """get declares the queue, and returns one message or None."""
         consumer = Consumer(self.connection, QUEUE)
         self.assertIsNone(self.result_of(consumer.get()))
         self.send({"a": 1})
@@ -760,7 +785,7 @@ class GetTests(ConsumerTestCase):
         self.assertIsNone(self.result_of(consumer.get()))
 
     def test_get_tries_the_queues_in_turn(self) -> None:
-        """The first queue that has a message gives it."""
+        """get takes the message of the first queue that has one."""
         other = Queue("other", EXCHANGE, "other")
         consumer = Consumer(self.connection, [QUEUE, other])
         self.result_of(consumer.declare())
@@ -770,7 +795,7 @@ class GetTests(ConsumerTestCase):
         self.assertEqual(message.payload, "from other")
 
     def test_accept_from_an_iterator(self) -> None:
-        """accept may be any iterable; it is looked at once."""
+        """accept may be any iterable, and is read once."""
         consumer = Consumer(self.connection, QUEUE, accept=iter(["pickle"]))
         self.result_of(consumer.declare())
         self.send({1}, serializer="pickle")
@@ -787,7 +812,10 @@ class GetTests(ConsumerTestCase):
 
 class IterationTests(ConsumerTestCase):
     def test_async_for(self) -> None:
-        """Messages are iterated over inside async with; leaving hands back."""
+        """
+        Messages can be iterated over inside async with; leaving it gives unsettled ones
+        back.
+        """
 
         async def program() -> None:
             async with Consumer(self.connection, QUEUE) as consumer:
@@ -804,7 +832,7 @@ class IterationTests(ConsumerTestCase):
         self.assertEqual((self.got, self.broker.waiting_in("feed")), ([1, 2], 2))
 
     def test_iteration_ends_when_the_consumer_is_closed(self) -> None:
-        """async for ends, it does not hang."""
+        """async for ends when the consumer is closed."""
         consumer = self.consumer()
 
         async def program() -> str:
@@ -819,7 +847,7 @@ class IterationTests(ConsumerTestCase):
         self.failureResultOf(consumer.take(), ChannelClosed)
 
     def test_iterating_beside_callbacks_is_refused(self) -> None:
-        """A message goes one way or the other."""
+        """A consumer with callbacks cannot be iterated over."""
         consumer = self.consumer(self.take)
         with self.assertRaisesRegex(TypeError, "callbacks"):
             aiter(consumer)
@@ -827,7 +855,10 @@ class IterationTests(ConsumerTestCase):
 
 class DrainEventsTests(ConsumerTestCase):
     def test_fires_when_the_next_message_was_handled(self) -> None:
-        """Earlier messages are no credit: it waits for one handled after the call."""
+        """
+        It waits for a message that is handled after the call; earlier ones do not
+        count.
+        """
         self.consumer(self.take)
         self.send(1)
         drain_waiters = self.connection.drain_events(timeout=5)
@@ -837,7 +868,7 @@ class DrainEventsTests(ConsumerTestCase):
         self.successResultOf(drain_waiters)
 
     def test_times_out(self) -> None:
-        """Without a message it fails with OperationTimeout, which is TimeoutError."""
+        """Without a message it fails with OperationTimeout, which is a TimeoutError."""
         self.consumer(self.take)
         drain_waiters = self.connection.drain_events(timeout=5)
         self.clock.advance(5)
@@ -856,7 +887,7 @@ class DrainEventsTests(ConsumerTestCase):
         self.assertFalse(idle.consuming_from("idle"))
 
     def test_tells_why_a_consumer_did_not_start(self) -> None:
-        """It fails with what the broker said."""
+        """It fails with the broker's refusal."""
         consumer = Consumer(self.connection, QUEUE, auto_declare=False)
         consumer.register_callback(self.take)
         drain_waiters = self.connection.drain_events()

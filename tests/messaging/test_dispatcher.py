@@ -30,11 +30,11 @@ from txkombu.messaging.dispatcher import Dispatcher
 
 
 class Refused(Exception):
-    """What handlers in these tests fail with."""
+    """The error with which handlers in these tests fail."""
 
 
 class DispatcherTestCase(SynchronousTestCase):
-    """A dispatcher, and messages to give to it."""
+    """Has a dispatcher, and messages for it."""
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
@@ -48,12 +48,12 @@ class DispatcherTestCase(SynchronousTestCase):
         )
 
     def on_failure(self, message: Message, failure: Failure) -> None:
-        """Note it and reject the message."""
+        """Record the failure, and reject the message."""
         self.failed.append((message.delivery_tag, failure))
         message.reject()
 
     def on_handled(self) -> None:
-        """Count it."""
+        """Count the message."""
         self.handled += 1
 
     def message(
@@ -85,7 +85,7 @@ class DispatcherTestCase(SynchronousTestCase):
         return None
 
     def errors(self) -> list[str]:
-        """What was logged as an error."""
+        """Return the logged errors."""
         return [str(each.value) for each in self.flushLoggedErrors(Refused)]
 
 
@@ -93,7 +93,7 @@ class HandlerTests(DispatcherTestCase):
     """Handlers of each kind."""
 
     def test_plain(self) -> None:
-        """A plain handler's message is over when it returns."""
+        """A plain handler has finished when it returns."""
         self.dispatcher.set_handler(self.quick)
         self.deliver(1, 2)
         self.assertEqual(self.began, [1, 2])
@@ -101,13 +101,13 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual(self.dispatcher.load, 0)
 
     def test_plain_with_a_result(self) -> None:
-        """What a plain handler returns does not matter."""
+        """The result of a plain handler does not matter."""
         self.dispatcher.set_handler(lambda message: "anything")
         self.deliver(1)
         self.assertEqual(self.handled, 1)
 
     def test_deferred(self) -> None:
-        """A message whose handler returns a Deferred is over when that fires."""
+        """A handler that returns a Deferred has finished when that fires."""
         self.dispatcher.set_handler(self.slow)
         self.deliver(1)
         self.assertEqual((self.handled, self.dispatcher.running), (0, 1))
@@ -115,13 +115,13 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
 
     def test_fired_deferred(self) -> None:
-        """A Deferred that has fired counts at once."""
+        """A handler whose Deferred has fired has finished at once."""
         self.dispatcher.set_handler(lambda message: succeed(None))
         self.deliver(1)
         self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
 
     def test_coroutine(self) -> None:
-        """A coroutine function's message is over when it returns."""
+        """A coroutine handler has finished when the coroutine returns."""
         gate: Deferred[None] = Deferred()
 
         async def handle(message: Message) -> None:
@@ -154,8 +154,8 @@ class HandlerTests(DispatcherTestCase):
 
     def test_failures_by_result(self) -> None:
         """
-        A handler has failed that returns a Failure, a generator or an async
-        generator, or whose Deferred or coroutine ends with one.
+        A handler fails if it returns a Failure, a generator or an async generator, or
+        if its Deferred or coroutine ends with one.
         """
 
         def generator() -> Generator[None, None, None]:
@@ -193,7 +193,9 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual((self.handled, self.dispatcher.running), (len(wrong), 0))
 
     def test_work_that_ends_in_work(self) -> None:
-        """What a Deferred or coroutine gives is awaited, too."""
+        """
+        If the result of a Deferred or coroutine can be awaited, it is awaited, too.
+        """
         gate: Deferred[None] = Deferred()
 
         async def returns_it() -> object:
@@ -206,7 +208,7 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
 
     def test_thread_future(self) -> None:
-        """A message whose handler returns a thread's future ends as that does."""
+        """A handler that returns a thread's future has finished when the future has."""
         good: ThreadFuture[None] = ThreadFuture()
         good.set_result(None)
         bad: ThreadFuture[None] = ThreadFuture()
@@ -217,7 +219,7 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual(([tag for tag, _ in self.failed], self.handled), ([2], 2))
 
     def test_asyncio_without_its_reactor(self) -> None:
-        """A handler that is asyncio's fails, and its error says how to run it."""
+        """A handler that needs asyncio fails, and its error says how to run it."""
         loop = asyncio.new_event_loop()
         self.addCleanup(loop.close)
         future = loop.create_future()
@@ -234,7 +236,9 @@ class HandlerTests(DispatcherTestCase):
             self.assertIn("asyncioreactor.install()", failure.getErrorMessage())
 
     def test_result_that_cannot_be_looked_at(self) -> None:
-        """What raises when its class is asked for fails its own message only."""
+        """
+        A result that raises when its class is asked for fails only its own message.
+        """
 
         def look(_: object) -> type:
             raise SystemExit("broken")
@@ -247,7 +251,7 @@ class HandlerTests(DispatcherTestCase):
         self.assertEqual(self.dispatcher.running, 0)
 
     def test_as_deferred(self) -> None:
-        """A Deferred is taken as it is; a coroutine's result is passed on."""
+        """A Deferred is used as it is; the result of a coroutine is passed on."""
         given: Deferred[int] = Deferred()
         self.assertIs(as_deferred(given), given)
 
@@ -258,10 +262,10 @@ class HandlerTests(DispatcherTestCase):
 
 
 class ConcurrencyTests(DispatcherTestCase):
-    """How many are handled at once, and in what order."""
+    """How many messages are handled at once, and in what order."""
 
     def test_limit(self) -> None:
-        """No more than the limit are handled; the rest wait in order."""
+        """At most the limit are handled; other messages wait in order."""
         self.dispatcher.set_limit(2)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3, 4)
@@ -274,7 +278,7 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual(self.dispatcher.running, 2)
 
     def test_failure_makes_room(self) -> None:
-        """A message that failed makes room as one that went well."""
+        """A failed message makes room, as a handled one does."""
         self.dispatcher.set_limit(1)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2)
@@ -282,13 +286,13 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual(self.began, [1, 2])
 
     def test_no_limit(self) -> None:
-        """A limit of zero is none."""
+        """A limit of zero means no limit."""
         self.dispatcher.set_handler(self.slow)
         self.deliver(*range(500))
         self.assertEqual(len(self.began), 500)
 
     def test_raised_limit(self) -> None:
-        """Raising the limit starts what waits; lowering it stops nothing."""
+        """Raising the limit starts waiting messages; lowering it stops none."""
         self.dispatcher.set_limit(1)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3)
@@ -303,7 +307,9 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual(self.began, [1, 2, 3, 4])
 
     def test_late_handler(self) -> None:
-        """What came before there was a handler is handled first, in order."""
+        """
+        Messages that arrived before there was a handler are handled first, in order.
+        """
         self.deliver(1, 2)
         self.assertEqual(self.began, [])
         self.dispatcher.set_handler(self.quick)
@@ -311,7 +317,7 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual(self.began, [1, 2, 3])
 
     def test_new_handler(self) -> None:
-        """A new handler gets what comes from then on."""
+        """A new handler gets the messages that arrive from then on."""
         self.dispatcher.set_limit(1)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2)
@@ -321,7 +327,7 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual((self.began, seen), ([1], [2]))
 
     def test_many_wait(self) -> None:
-        """Ten thousand that wait behind one slow message are all handled."""
+        """Ten thousand messages that wait behind a slow one are all handled."""
         self.dispatcher.set_limit(1)
 
         def handle(message: Message) -> object:
@@ -334,7 +340,7 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual((self.handled, self.failed), (10_000, []))
 
     def test_many_coroutines_wait(self) -> None:
-        """So are those whose coroutines have nothing to wait for."""
+        """Ten thousand messages whose coroutines do not wait are all handled."""
         self.dispatcher.set_limit(1)
         gate: Deferred[None] = Deferred()
 
@@ -350,7 +356,7 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual((self.handled, self.failed), (2000, []))
 
     def test_delivered_from_a_handler(self) -> None:
-        """What comes while a waiting message is handled goes behind the others."""
+        """A message that arrives while a waiting one is handled goes to the end."""
         self.dispatcher.set_limit(1)
 
         def handle(message: Message) -> object:
@@ -367,7 +373,9 @@ class ConcurrencyTests(DispatcherTestCase):
         self.assertEqual(self.began, [1, 2, 3, 4])
 
     def test_delivered_when_one_is_over(self) -> None:
-        """What comes by the end of a message goes behind those that wait."""
+        """
+        A message that arrives when another one is finished goes behind those that wait.
+        """
         late = [4]
 
         def on_handled() -> None:
@@ -385,10 +393,10 @@ class ConcurrencyTests(DispatcherTestCase):
 
 
 class FailureTests(DispatcherTestCase):
-    """What if a handler fails."""
+    """Handlers that fail."""
 
     def test_raises(self) -> None:
-        """A handler that raises sends its message to on_failure."""
+        """A message whose handler raises goes to on_failure."""
 
         def handle(message: Message) -> None:
             raise Refused("no")
@@ -401,7 +409,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.channel.settled, [("reject", 1, False)])
 
     def test_failed_deferred(self) -> None:
-        """So does a Deferred that fails, now or later."""
+        """A message whose Deferred fails, now or later, goes to on_failure."""
         self.dispatcher.set_handler(lambda message: fail(Refused("no")))
         self.deliver(1)
         self.dispatcher.set_handler(self.slow)
@@ -410,7 +418,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual([tag for tag, _ in self.failed], [1, 2])
 
     def test_coroutine_raises(self) -> None:
-        """So does a coroutine that raises."""
+        """A message whose coroutine raises goes to on_failure."""
 
         async def handle(message: Message) -> None:
             raise Refused("no")
@@ -420,7 +428,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual([tag for tag, _ in self.failed], [1])
 
     def test_others_go_on(self) -> None:
-        """One that fails touches no other."""
+        """A failure affects no other message."""
 
         def handle(message: Message) -> None:
             self.quick(message)
@@ -433,7 +441,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.handled, 3)
 
     def test_after_settling(self) -> None:
-        """A handler that fails after it settled is logged, and no more."""
+        """If a handler fails after it settled, that is only logged."""
 
         def handle(message: Message) -> None:
             message.ack()
@@ -447,7 +455,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.handled, 1)
 
     def test_named_in_the_log(self) -> None:
-        """Logs of the older kind name the message, too."""
+        """Events for Twisted's older log name the message, too."""
         told: list[str | None] = []
         observer = LegacyLogObserverWrapper(
             cast("Any", lambda event: told.append(textFromEventDict(event)))
@@ -465,7 +473,7 @@ class FailureTests(DispatcherTestCase):
         self.assertRegex(str(told), "Handling <Message .* failed after it was settled")
 
     def test_on_failure_raises(self) -> None:
-        """If on_failure itself raises, the message is rejected and it is logged."""
+        """If on_failure raises, the message is rejected and the error is logged."""
 
         def on_failure(message: Message, failure: Failure) -> None:
             raise Refused("policy")
@@ -482,7 +490,9 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual((self.handled, self.dispatcher.running), (2, 0))
 
     def test_on_failure_raises_after_settling(self) -> None:
-        """If on_failure raises after it settled, that is not done again."""
+        """
+        If on_failure raises after it settled the message, it is not settled again.
+        """
 
         def on_failure(message: Message, failure: Failure) -> None:
             message.nack()
@@ -497,7 +507,9 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.errors(), ["policy"])
 
     def test_on_failure_is_slow(self) -> None:
-        """A message is handled until the Deferred of on_failure has fired."""
+        """
+        A message counts as handled only when the Deferred of on_failure has fired.
+        """
         deciding: Deferred[None] = Deferred()
         self.dispatcher = Dispatcher(
             1,
@@ -545,7 +557,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.handled, 1)
 
     def test_without_ack(self) -> None:
-        """A message that needs no ack takes the same way, and settles nothing."""
+        """A no_ack message goes to on_failure, too, and settles nothing."""
         self.dispatcher.set_handler(lambda message: fail(Refused("no")))
         self.dispatcher.deliver(self.message(1, no_ack=True))
         self.assertEqual([tag for tag, _ in self.failed], [1])
@@ -553,7 +565,10 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.handled, 1)
 
     def test_fault_at_the_end(self) -> None:
-        """A fault of who is told of the end is logged, and nothing gets stuck."""
+        """
+        An error of the function that is told of the end is logged, and nothing gets
+        stuck.
+        """
 
         def broken() -> None:
             self.handled += 1
@@ -573,7 +588,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.began, [1, 2, 3])
 
     def test_fault_after_a_failure(self) -> None:
-        """The same where on_failure returned a Deferred."""
+        """An error of that function after a Deferred of on_failure is logged, too."""
 
         def broken() -> None:
             raise Refused("fault")
@@ -590,10 +605,10 @@ class FailureTests(DispatcherTestCase):
 
 
 class TakeTests(DispatcherTestCase):
-    """Messages for who asks for them, where there is no handler."""
+    """Taking messages, where there is no handler."""
 
     def test_waits(self) -> None:
-        """Who takes gets the next message, each another one, in order."""
+        """Each taker gets the next message, in order."""
         first, second = self.dispatcher.take_message(), self.dispatcher.take_message()
         self.deliver(1)
         self.assertEqual(self.successResultOf(first).delivery_tag, 1)
@@ -603,7 +618,7 @@ class TakeTests(DispatcherTestCase):
         self.assertEqual(self.dispatcher.load, 0)
 
     def test_is_here(self) -> None:
-        """A message that is here already is taken at once."""
+        """A message that waits is taken at once."""
         self.deliver(1, 2)
         taken = self.successResultOf(self.dispatcher.take_message())
         self.assertEqual(taken.delivery_tag, 1)
@@ -613,7 +628,7 @@ class TakeTests(DispatcherTestCase):
         self.assertIsNone(self.dispatcher.take_now())
 
     def test_cancelled(self) -> None:
-        """Who cancels gets none, and takes none from others."""
+        """A cancelled taker gets no message, and takes none away from others."""
         gone = self.dispatcher.take_message()
         stays = self.dispatcher.take_message()
         gone.cancel()
@@ -622,14 +637,17 @@ class TakeTests(DispatcherTestCase):
         self.assertEqual(self.successResultOf(stays).delivery_tag, 1)
 
     def test_no_more_come(self) -> None:
-        """Who waits is told when no more will come."""
+        """Takers fail when no more messages will come."""
         waiting = [self.dispatcher.take_message(), self.dispatcher.take_message()]
         self.dispatcher.fail_takers(Refused("closed"))
         for each in waiting:
             self.failureResultOf(each, Refused)
 
     def test_cancelled_by_another(self) -> None:
-        """Who is cancelled while the others are told fails with that."""
+        """
+        A taker that is cancelled while the others are failed fails with its
+        cancellation.
+        """
         first, second = self.dispatcher.take_message(), self.dispatcher.take_message()
         first.addErrback(lambda _: second.cancel())
         self.dispatcher.fail_takers(Refused("closed"))
@@ -637,7 +655,7 @@ class TakeTests(DispatcherTestCase):
         self.failureResultOf(second, CancelledError)
 
     def test_takes_again(self) -> None:
-        """Who takes again when told waits for what comes later."""
+        """A taker that takes again in its errback waits for later messages."""
         again: list[Deferred[Message]] = []
         waiter = self.dispatcher.take_message()
         waiter.addErrback(lambda _: again.append(self.dispatcher.take_message()))
@@ -647,7 +665,7 @@ class TakeTests(DispatcherTestCase):
         self.assertEqual(self.successResultOf(again[0]).delivery_tag, 1)
 
     def test_taken_in_a_callback(self) -> None:
-        """A loop that takes one after the other gets them all in order."""
+        """A loop that takes one message after the other gets all of them in order."""
         seen: list[int] = []
 
         def took(message: Message) -> None:
@@ -660,10 +678,10 @@ class TakeTests(DispatcherTestCase):
 
 
 class GiveBackTests(DispatcherTestCase):
-    """Messages that nobody has begun with, when a consumer ends."""
+    """Messages that no handler has begun with, when a consumer ends."""
 
     def test_only_what_waits(self) -> None:
-        """What a handler has begun with is not given back."""
+        """A message that a handler has begun with is not given back."""
         self.dispatcher.set_limit(1)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3)
@@ -674,7 +692,7 @@ class GiveBackTests(DispatcherTestCase):
         self.assertEqual(self.began, [1])
 
     def test_only_its_own(self) -> None:
-        """Other consumers' messages stay, in order."""
+        """Messages of other consumers stay, in order."""
         for tag, name in enumerate(["a", "b", "a", "b"]):
             self.dispatcher.deliver(self.message(tag, name))
         self.dispatcher.hand_back_from(["a"])
@@ -683,7 +701,9 @@ class GiveBackTests(DispatcherTestCase):
         self.assertEqual(self.began, [1, 3])
 
     def test_without_ack(self) -> None:
-        """Those that the broker would not take back are kept and handled."""
+        """
+        no_ack messages, which the broker would not take back, are kept and handled.
+        """
         self.dispatcher.deliver(self.message(1, no_ack=True))
         self.dispatcher.hand_back_from(["tag"])
         self.assertEqual(self.handed_back(), [])
@@ -691,7 +711,7 @@ class GiveBackTests(DispatcherTestCase):
         self.assertEqual(self.began, [1])
 
     def test_from_a_handler(self) -> None:
-        """A handler may end its consumer: those behind it are given back."""
+        """A handler may end its consumer: waiting messages are given back."""
         self.dispatcher.set_limit(1)
 
         def handle(message: Message) -> object:
@@ -708,10 +728,10 @@ class GiveBackTests(DispatcherTestCase):
 
 
 class IdleTests(DispatcherTestCase):
-    """Waiting until no handler is at work."""
+    """Waiting until no handler runs."""
 
     def test_idle(self) -> None:
-        """With no handler at work it fires at once."""
+        """If no handler runs it fires at once."""
         self.successResultOf(self.dispatcher.when_idle())
 
     def test_busy(self) -> None:
@@ -736,7 +756,7 @@ class IdleTests(DispatcherTestCase):
         self.successResultOf(idle)
 
     def test_all_at_once(self) -> None:
-        """It fires after all that waited, when those are over at once."""
+        """It fires after all waiting messages if those are finished at once."""
         self.dispatcher.set_limit(1)
 
         def handle(message: Message) -> object:
@@ -752,7 +772,7 @@ class IdleTests(DispatcherTestCase):
         self.assertEqual(handled, [3])
 
     def test_delivered_when_idle(self) -> None:
-        """What is delivered by who waited is handled as ever."""
+        """A message that is delivered in its callback is handled as usual."""
         self.dispatcher.set_handler(self.slow)
         self.deliver(1)
         self.dispatcher.when_idle().addCallback(lambda _: self.deliver(2))
@@ -762,7 +782,7 @@ class IdleTests(DispatcherTestCase):
 
 
 class SlowHandlerTests(DispatcherTestCase):
-    """Plain handlers that take time."""
+    """Plain handlers that take a long time."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -781,7 +801,7 @@ class SlowHandlerTests(DispatcherTestCase):
         self.seconds += 0.02
 
     def test_rest_waits(self) -> None:
-        """After 50 ms the rest waits for the next turn, in its order."""
+        """After 50 ms the other messages wait for the next turn, in order."""
         self.dispatcher.set_handler(self.work)
         self.deliver(*range(1, 9))
         self.assertEqual(self.begun, [1, 2, 3])
@@ -807,7 +827,7 @@ class SlowHandlerTests(DispatcherTestCase):
         self.assertEqual(self.begun, [1, 2, 3, 4, 5])
 
     def test_together(self) -> None:
-        """All consumers of a connection have the same 50 ms."""
+        """All consumers of a connection share the 50 ms."""
         other = Dispatcher(
             0, self.budget, DecodedMemory(), self.on_failure, self.on_handled
         )
@@ -827,7 +847,7 @@ class SlowHandlerTests(DispatcherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_iteration(self) -> None:
-        """What is done with messages taken one by one counts, too."""
+        """The work on messages that are taken one by one counts, too."""
         self.deliver(*range(1, 9))
 
         def next_one(message: Message) -> None:
@@ -842,7 +862,7 @@ class SlowHandlerTests(DispatcherTestCase):
 
 
 class MemoryTests(DispatcherTestCase):
-    """Messages that become large."""
+    """Messages that take much memory when they are decoded."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -853,16 +873,16 @@ class MemoryTests(DispatcherTestCase):
         )
 
     def fill(self, message: Message) -> Deferred[None]:
-        """Become too large, and take time."""
+        """Use more memory than the limit, and take time."""
         self.memory.hold(BODIES * MAX_BODY_SIZE + 1)
         return self.slow(message)
 
     def empty(self) -> None:
-        """Settle that."""
+        """Free the memory."""
         self.memory.let_go(BODIES * MAX_BODY_SIZE + 1)
 
     def test_handlers(self) -> None:
-        """While the memory is full no handler begins; then they go on in order."""
+        """While the memory is full no handler begins; then they continue in order."""
         self.dispatcher.set_handler(self.fill)
         self.deliver(1, 2, 3)
         self.assertEqual(self.began, [1])
@@ -874,7 +894,7 @@ class MemoryTests(DispatcherTestCase):
         self.assertEqual(self.began, [1, 2, 3])
 
     def test_takers(self) -> None:
-        """Messages are not given to who iterates either."""
+        """While the memory is full no taker gets a message either."""
         self.memory.hold(BODIES * MAX_BODY_SIZE + 1)
         self.deliver(1)
         taking = self.dispatcher.take_message()
@@ -887,7 +907,7 @@ class ClosedTests(DispatcherTestCase):
     """After a close no handler begins."""
 
     def test_waiting(self) -> None:
-        """Messages that wait are handed back, and so are those that come late."""
+        """Waiting messages are given back, and so are those that arrive later."""
         self.dispatcher.set_limit(1)
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3)
@@ -901,7 +921,7 @@ class ClosedTests(DispatcherTestCase):
         self.assertEqual(len(self.pending), 1)
 
     def test_resumed(self) -> None:
-        """A close cannot be undone, a pause can."""
+        """A pause can be undone, a close cannot."""
         begun: list[int] = []
         self.dispatcher.set_handler(lambda message: begun.append(message.delivery_tag))
         self.dispatcher.pause()

@@ -1,4 +1,6 @@
-"""How long to wait, and what becomes of a message that failed."""
+"""
+The waits between attempts, and the failure policies.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,12 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual([backoff.delay() for _ in range(7)], [1, 2, 4, 8, 16, 30, 30])
 
     def test_eager(self) -> None:
-        """An eager one does not wait at all the first time."""
+        """An eager backoff does not wait the first time."""
         backoff = Backoff(eager=True, jitter=lambda: 0.0)
         self.assertEqual([backoff.delay() for _ in range(4)], [0, 1, 2, 4])
 
     def test_reset(self) -> None:
-        """After a reset it begins anew."""
+        """A reset makes the waits start again."""
         for eager, first in ((False, 1), (True, 0)):
             backoff = Backoff(eager, lambda: 0.0)
             for _ in range(4):
@@ -46,19 +48,19 @@ class BackoffTests(SynchronousTestCase):
             self.assertEqual(backoff.delay(), first)
 
     def test_jitter(self) -> None:
-        """Up to a quarter is taken off, and the next base is not changed by it."""
+        """Up to a quarter is subtracted, and the next wait is not affected by that."""
         numbers = iter([1.0, 0.5, 0.0])
         backoff = Backoff(jitter=lambda: next(numbers))
         self.assertEqual([backoff.delay() for _ in range(3)], [0.75, 1.75, 4])
 
     def test_random(self) -> None:
-        """By itself it is random, within those bounds."""
+        """By default the jitter is random, within those bounds."""
         delays = {Backoff().delay() for _ in range(100)}
         self.assertGreater(len(delays), 1)
         self.assertTrue(all(0.75 <= each <= 1 for each in delays))
 
     def test_note_life(self) -> None:
-        """Only what lived for five seconds makes it begin anew."""
+        """Only something that lasted five seconds makes the waits start again."""
         clock = Clock()
         backoff = Backoff(jitter=lambda: 0.0)
         backoff.delay()
@@ -70,7 +72,7 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual(backoff.delay(), 1)
 
     def test_policy(self) -> None:
-        """All of it can be chosen."""
+        """A policy sets all the values."""
         policy = ReconnectPolicy(first=0.5, max=4, factor=3, jitter=1, stable_after=60)
         numbers = iter([0.0, 0.0, 0.0, 0.5, 1.0])
         backoff = Backoff(jitter=lambda: next(numbers), policy=policy)
@@ -84,7 +86,7 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual(backoff._next, 0.5)
 
     def test_wrong_policy(self) -> None:
-        """A field that makes no sense is named."""
+        """An invalid field is named in the error."""
         nan, endless = float("nan"), float("inf")
         wrong: list[tuple[str, Any, type[Exception]]] = [
             ("first", "1", TypeError),
@@ -111,7 +113,7 @@ class BackoffTests(SynchronousTestCase):
                 ReconnectPolicy(**{name: value})
 
     def test_frozen_policy(self) -> None:
-        """A policy is a value: equal to one that says the same, and unchangeable."""
+        """A policy is a value: equal to one with the same fields, and immutable."""
         self.assertEqual(ReconnectPolicy(), ReconnectPolicy(1, 30, 2, 0.25, 5))
         policy: Any = ReconnectPolicy()
         with self.assertRaises(AttributeError):
@@ -121,18 +123,18 @@ class BackoffTests(SynchronousTestCase):
 
 
 class Body:
-    """Stands for a body, and can be watched going."""
+    """A body whose end a test can observe."""
 
 
 class UndecodableTests(SynchronousTestCase):
-    """What is logged of messages that cannot be decoded."""
+    """The log of messages that cannot be decoded."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.limit = LogLimit(self.clock)
 
     def log(self, limit: LogLimit | None, message_id: str = "42") -> list[str]:
-        """Reject a message that cannot be decoded; return the lines logged."""
+        """Reject a message that cannot be decoded; return the logged lines."""
         properties = {"message_id": message_id, "content_type": "application/json"}
         delivery = Delivery(1, "tag", False, "x", "k", b"{", properties)
         message = Message(
@@ -151,7 +153,7 @@ class UndecodableTests(SynchronousTestCase):
         return [formatEvent(event) for event in events]
 
     def test_one_line(self) -> None:
-        """It is one line, which says which, why, and what becomes of it."""
+        """One line says which message, why, and what happens to it."""
         [line] = self.log(None)
         for part in ("'42'", "'video'", "cannot be decoded", "dropped", "Expecting"):
             self.assertIn(part, line)
@@ -160,14 +162,14 @@ class UndecodableTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_what_a_sender_wrote(self) -> None:
-        """Names that a sender chose are cut and escaped."""
+        """Names that a sender chose are shortened and escaped."""
         [line] = self.log(None, "\x1b[2J" + "m" * 5000)
         self.assertTrue(line.isprintable())
         self.assertIn("\\x1b[2J" + "m" * 100, line)
         self.assertLess(len(line), 1000)
 
     def test_repeated(self) -> None:
-        """One line is logged in ten seconds, and then how many were left out."""
+        """One line is logged in ten seconds; it has the number of those left out."""
         self.assertEqual(len(self.log(self.limit)), 1)
         for _ in range(1000):
             self.assertEqual(self.log(self.limit), [])
@@ -182,7 +184,7 @@ class UndecodableTests(SynchronousTestCase):
 
 
 class PolicyTests(SynchronousTestCase):
-    """What becomes of a message whose handling failed."""
+    """What happens to a message whose handling failed."""
 
     def setUp(self) -> None:
         self.channel = FakeChannel()
@@ -202,7 +204,7 @@ class PolicyTests(SynchronousTestCase):
         return Message(delivery, unacked, queue or Queue("video"))
 
     def logged(self) -> str:
-        """The one line that was logged, with its traceback."""
+        """Return the only logged line, with its traceback."""
         [failure] = self.flushLoggedErrors(ZeroDivisionError)
         self.assertIs(failure.value, self.failure.value)
         [text] = [formatEvent(event) for event in self.events]
@@ -211,42 +213,42 @@ class PolicyTests(SynchronousTestCase):
         return text
 
     def apply(self, policy: object, message: Message) -> str:
-        """Apply a policy; return what was logged."""
+        """Apply a policy; return the log."""
         with capturedLogs() as self.events:
             policy(message, self.failure)  # type: ignore[operator]  # wrong on purpose
         return self.logged()
 
     def test_requeue_once(self) -> None:
-        """The default puts it back the first time."""
+        """The default requeues a message the first time."""
         text = self.apply(requeue_once, self.message())
         self.assertEqual(self.channel.settled, [("reject", 1, True)])
         self.assertIn("requeued once", text)
 
     def test_not_twice(self) -> None:
-        """The second time it is rejected, and the log says that it is lost."""
+        """The second time the message is rejected, and the log says that it is lost."""
         text = self.apply(requeue_once, self.message(redelivered=True))
         self.assertEqual(self.channel.settled, [("reject", 1, False)])
         self.assertIn("dropped, no dead letter exchange", text)
 
     def test_dead_letter_exchange(self) -> None:
-        """Where the queue has a dead letter exchange the log names it."""
+        """If the queue has a dead letter exchange the log names it."""
         queue = Queue("video", queue_arguments={"x-dead-letter-exchange": "graveyard"})
         text = self.apply(requeue_once, self.message(redelivered=True, queue=queue))
         self.assertIn("to the dead letter exchange 'graveyard'", text)
 
     def test_reject(self) -> None:
-        """Rejecting does not look at whether it came before."""
+        """reject rejects at once, whether the message was redelivered or not."""
         self.apply(reject, self.message())
         self.assertEqual(self.channel.settled, [("reject", 1, False)])
 
     def test_drop(self) -> None:
-        """Dropping takes it for handled."""
+        """drop acks the message."""
         text = self.apply(drop, self.message())
         self.assertEqual(self.channel.settled, [("ack", 1, False)])
         self.assertIn("it is dropped", text)
 
     def test_without_ack(self) -> None:
-        """The log promises no second try of what the broker has forgotten."""
+        """The log does not promise to redeliver a no_ack message."""
         for policy in (requeue_once, reject):
             text = self.apply(policy, self.message(no_ack=True))
             self.assertNotIn("requeued", text)
@@ -254,7 +256,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(self.channel.settled, [])
 
     def test_undecodable_properties(self) -> None:
-        """One whose properties cannot be decoded is settled as well."""
+        """A message whose properties cannot be decoded is settled, too."""
 
         def broken() -> dict[str, object]:
             raise DecodeError("broken table")
@@ -268,7 +270,9 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_no_frames(self) -> None:
-        """What is logged keeps no frames, nor do its causes, and tells all the same."""
+        """
+        The log keeps no frames, of the error or of its causes, and has the whole text.
+        """
 
         def handle(body: Body) -> None:
             try:
@@ -290,13 +294,13 @@ class PolicyTests(SynchronousTestCase):
         self.assertIn("in handle", failure.getTraceback())
 
     def logged_failures(self) -> list[Failure]:
-        """Apply a policy; return what trial got of it."""
+        """Apply a policy; return the failures that trial got."""
         reject(self.message(), self.failure)
         failures: list[Failure] = self.flushLoggedErrors(ZeroDivisionError)
         return failures
 
     def test_unknown_queue(self) -> None:
-        """One of which the queue is not known is settled as well."""
+        """A message whose queue is not known is settled, too."""
         delivery = Delivery(1, "tag", False, "", "video", b"", {})
         requeue_once(
             Message(delivery, UnackedMessages(self.channel, DecodedMemory())),

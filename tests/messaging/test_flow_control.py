@@ -1,5 +1,5 @@
 """
-Sockets that are paused while messages cannot go out.
+Sockets that are paused while messages cannot be sent.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ QUEUE = Queue("lines", Exchange("lines"), "key")
 
 
 class Socket:
-    """Notes what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
     def pauseProducing(self) -> None:
-        """Note it."""
+        """Record a pause."""
         self.told.append("pause")
 
     def resumeProducing(self) -> None:
-        """Note it."""
+        """Record a resume."""
         self.told.append("resume")
 
 
@@ -42,13 +42,15 @@ class CouplingTests(BrokerTestCase):
         return [self.producer.publish(number) for number in range(1000)]
 
     def test_not_while_there_is_room(self) -> None:
-        """As long as messages go out at once, nothing is paused."""
+        """While messages are sent at once, no socket is paused."""
         for number in range(999):
             self.result_of(self.producer.publish(number))
         self.assertEqual(self.socket.told, [])
 
     def test_full_window(self) -> None:
-        """A full window pauses, and half a window of room resumes, once each."""
+        """
+        A full window pauses a socket, and half a window of room resumes it, once each.
+        """
         sent = self.fill()
         self.assertEqual(self.socket.told, ["pause"])
         sent.append(self.producer.publish("one more"))
@@ -61,7 +63,7 @@ class CouplingTests(BrokerTestCase):
             self.successResultOf(each)
 
     def test_blocked(self) -> None:
-        """While the broker is blocked the first message pauses."""
+        """While the broker is blocked, the first message pauses a socket."""
         self.broker.block()
         sent = self.producer.publish(1)
         self.assertEqual(self.socket.told, ["pause"])
@@ -71,7 +73,7 @@ class CouplingTests(BrokerTestCase):
         self.assertEqual(self.socket.told, ["pause", "resume"])
 
     def test_connection_away(self) -> None:
-        """So it is while the connection is away."""
+        """While the connection is lost, the first message pauses a socket."""
         self.broker.drop()
         sent = self.producer.publish(1)
         self.assertEqual(self.socket.told, ["pause"])
@@ -88,7 +90,10 @@ class CouplingTests(BrokerTestCase):
         self.assertEqual(self.socket.told, ["pause", "resume"])
 
     def test_come_and_go(self) -> None:
-        """One that comes late is paused at once; one that goes is resumed."""
+        """
+        A socket that is registered late is paused at once; one that is unregistered is
+        resumed.
+        """
         self.fill()
         late = Socket()
         self.producer.registerProducer(late)
@@ -101,7 +106,7 @@ class CouplingTests(BrokerTestCase):
         self.assertEqual(late.told, ["pause", "resume"])
 
     def test_filled_again_on_resuming(self) -> None:
-        """A socket that fills the window as it is resumed is paused again."""
+        """A socket that fills the window when it is resumed is paused again."""
 
         class Eager(Socket):
             def resumeProducing(socket) -> None:
@@ -118,7 +123,7 @@ class CouplingTests(BrokerTestCase):
         self.assertEqual(eager.told, ["pause", "resume"] * 2)
 
     def test_socket_that_fails(self) -> None:
-        """An error of one is logged, and keeps no other from being paused."""
+        """An error of one socket is logged, and the others are still paused."""
 
         class Broken(Socket):
             def pauseProducing(self) -> None:

@@ -43,20 +43,20 @@ HEADERS = {
 
 
 class ProducerTestCase(BrokerTestCase):
-    """What the cases here share: a queue to publish to."""
+    """The base of these cases: a queue to publish to."""
 
     def setUp(self) -> None:
         super().setUp()
         self.result_of(QUEUE(self.connection).declare())
 
     def producer(self, **options: Any) -> Producer:
-        """A producer to the exchange of the queue."""
+        """Return a producer for the exchange of the queue."""
         return Producer(self.connection, EXCHANGE, "importer", **options)
 
 
 class PublishTests(ProducerTestCase):
     def test_default_properties(self) -> None:
-        """A message has just the properties that Kombu gives it."""
+        """A message has exactly the properties that Kombu gives it."""
         self.result_of(self.producer().publish({"a": 1}))
         [message] = self.published
         self.assertEqual(message.body, b'{"a": 1}')
@@ -72,7 +72,7 @@ class PublishTests(ProducerTestCase):
         )
 
     def test_everything_given(self) -> None:
-        """What is passed in arrives, and is not changed."""
+        """All arguments arrive, and are not changed."""
         headers = {"x": 1, "nested": {"a": [1, None]}}
         options: dict[str, Any] = {
             "delivery_mode": "transient",
@@ -114,7 +114,7 @@ class PublishTests(ProducerTestCase):
         )
 
     def test_changed_afterwards(self) -> None:
-        """What is changed after the call, at any depth, does not travel."""
+        """Changes after the call, at any depth, are not sent."""
         inner: list[Any] = [1, {"a": "before"}]
         headers: dict[str, Any] = {
             "x": 1,
@@ -139,7 +139,7 @@ class PublishTests(ProducerTestCase):
         self.assertIn(message.headers["bytes"], (b"before", "before"))
 
     def test_headers_that_contain_themselves(self) -> None:
-        """Headers without an end are refused at once, and so are very deep ones."""
+        """Headers that contain themselves, or are very deep, are refused at once."""
         headers: dict[str, Any] = {}
         headers["self"] = [headers]
         deep: list[Any] = []
@@ -150,7 +150,7 @@ class PublishTests(ProducerTestCase):
                 self.producer().publish(1, headers=wrong)
 
     def test_handed_on(self) -> None:
-        """A compressed message can be published again with what it came with."""
+        """A received compressed message can be published again with its own headers."""
         producer = self.producer()
         inside = gzip.compress(b"a file")
         for body in ({"n": 1}, "text", b"bytes", b"", inside):
@@ -184,7 +184,9 @@ class PublishTests(ProducerTestCase):
         return message
 
     def test_header_that_is_not_true(self) -> None:
-        """The header leaves with a body that is compressed so, and no other."""
+        """
+        The compression header is sent only with a body that is compressed in that way.
+        """
         for body, header, leaves in (
             (gzip.compress(b"1"), "application/x-gzip", True),
             (gzip.compress(b"1"), "gzip", True),
@@ -203,7 +205,9 @@ class PublishTests(ProducerTestCase):
             self.assertEqual(headers["compression"], header)
 
     def test_beyond_ratio(self) -> None:
-        """What would shrink so much that consumers refuse it goes as it is."""
+        """
+        A body that would shrink so much that consumers refuse it is sent uncompressed.
+        """
         body = bytes(3 * 1024 * 1024)
         producer = self.producer(compression="zstd")
         for headers in (None, {"compression": "bzip2"}):
@@ -214,7 +218,7 @@ class PublishTests(ProducerTestCase):
             self.assertEqual(message.payload, body)
 
     def test_exchange_given_by_name(self) -> None:
-        """Another exchange may be named; it is not declared."""
+        """Another exchange may be given by name; it is not declared."""
         failing = self.producer().publish(1, exchange="missing")
         with self.assertRaisesRegex(NotFound, "no exchange 'missing'"):
             self.result_of(failing)
@@ -225,7 +229,7 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 1)
 
     def test_declare(self) -> None:
-        """What is listed in declare exists before the message is sent."""
+        """The entities in declare exist before the message is sent."""
         other = Queue("other", Exchange("others", type="topic"), "#")
         producer = self.producer()
         first = producer.publish(1, "k", exchange=other.exchange, declare=[other])
@@ -244,14 +248,17 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(self.published, [])
 
     def test_own_exchange_refused(self) -> None:
-        """So does the producer's own exchange, and the next publish tries again."""
+        """
+        If the producer's own exchange is refused the publish fails, and the next one
+        tries again.
+        """
         producer = Producer(self.connection, Exchange("feed", type="fanout"))
         for _ in range(2):
             with self.assertRaisesRegex(PreconditionFailed, "type"):
                 self.result_of(producer.publish(1))
 
     def test_auto_declare_off_and_passive(self) -> None:
-        """Nothing is declared that was not asked for."""
+        """With auto_declare off, or "passive", nothing is declared."""
         for setting in (False, "passive"):
             producer = Producer(
                 self.connection, Exchange("nowhere"), auto_declare=setting
@@ -260,7 +267,7 @@ class PublishTests(ProducerTestCase):
                 self.result_of(producer.publish(1))
 
     def test_class_attributes(self) -> None:
-        """Class attributes are defaults, as in the seed's FeedProducer."""
+        """Class attributes are defaults, as in FeedProducer of the introduction."""
 
         class FeedProducer(Producer):
             exchange = EXCHANGE
@@ -276,7 +283,10 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 1)
 
     def test_many_in_order(self) -> None:
-        """Publishes that do not wait arrive in order, the first ones too."""
+        """
+        Publishes that do not wait for each other arrive in order, the first ones
+        included.
+        """
         producer = self.producer()
         sent = [producer.publish(number) for number in range(3000)]
         self.flush()
@@ -286,7 +296,9 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(bodies, list(range(3000)))
 
     def test_confirm_false_yields_to_the_reactor(self) -> None:
-        """Without confirms at most 50 fire at once in one turn, on memory too."""
+        """
+        Without confirms at most 50 Deferreds fire at once in one turn, on memory, too.
+        """
         producer = self.producer()
         self.result_of(producer.publish(0))
         sent = [producer.publish(n, confirm=False) for n in range(450)]
@@ -295,7 +307,7 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(sum(each.called for each in sent), 450)
 
     def test_confirm_false_counts_bytes_too(self) -> None:
-        """And at most 64 KiB."""
+        """Without confirms at most 64 KiB are sent in one turn."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         sent = [producer.publish(b"x" * 40_000, confirm=False) for _ in range(4)]
@@ -306,7 +318,7 @@ class PublishTests(ProducerTestCase):
 
 class BadInputTests(ProducerTestCase):
     def test_unknown_property(self) -> None:
-        """An unknown keyword is a TypeError that names the nearest."""
+        """An unknown keyword is a TypeError that names the most similar one."""
         with self.assertRaisesRegex(TypeError, "'corelation_id'.*'correlation_id'"):
             self.producer().publish(1, corelation_id="x")
 
@@ -346,7 +358,7 @@ class BadInputTests(ProducerTestCase):
                 self.producer().publish(1, **{name: value})  # type: ignore[arg-type]  # wrong on purpose
 
     def test_encode_errors_are_failures(self) -> None:
-        """What cannot be serialized or compressed fails the Deferred."""
+        """A body that cannot be serialized or compressed fails the Deferred."""
         publish = self.producer().publish
         self.failureResultOf(publish({1, 2}), EncodeError)
         self.failureResultOf(publish(1, serializer="jsn"), SerializerNotInstalled)
@@ -354,7 +366,7 @@ class BadInputTests(ProducerTestCase):
         self.assertEqual(self.published, [])
 
     def test_what_is_not_there(self) -> None:
-        """retry and immediate fail with NotSupported, named."""
+        """retry and immediate fail with a NotSupported that names them."""
         for option in ("retry", "immediate"):
             failing = self.producer().publish(1, **{option: True})  # type: ignore[arg-type]  # wrong on purpose
             self.assertIn(
@@ -362,19 +374,22 @@ class BadInputTests(ProducerTestCase):
             )
 
     def test_auto_declare_is_checked(self) -> None:
-        """Anything else is a ValueError."""
+        """Any other value is a ValueError."""
         with self.assertRaisesRegex(ValueError, "auto_declare"):
             self.producer(auto_declare="yes")
 
     def test_no_channel(self) -> None:
-        """What is no channel is a TypeError that says where to get one."""
+        """A wrong channel is a TypeError that says where to get one."""
         with self.assertRaisesRegex(TypeError, "connection.channel"):
             Producer("amqp://", EXCHANGE)  # type: ignore[arg-type]  # wrong on purpose
 
 
 class VerdictTests(ProducerTestCase):
     def test_unroutable(self) -> None:
-        """A mandatory message nobody has comes back: on_return is called first."""
+        """
+        A mandatory message that no queue receives is returned: on_return is called
+        first.
+        """
         events: list[str] = []
 
         def on_return(
@@ -396,7 +411,7 @@ class VerdictTests(ProducerTestCase):
         self.assertTrue(self.published[0].properties["message_id"])
 
     def test_returned_without_confirm(self) -> None:
-        """Without confirm, only on_return tells."""
+        """Without confirm only on_return is told."""
         returned: list[Any] = []
         producer = self.producer(on_return=lambda *told: returned.append(told))
         sending = producer.publish(1, "nobody", mandatory=True, confirm=False)
@@ -407,12 +422,12 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual((exchange, key, message.reply_code), ("feed", "nobody", 312))
 
     def test_mandatory_has_a_message_id(self) -> None:
-        """It has one even if None was given."""
+        """A mandatory message has a message_id even if None was given."""
         self.result_of(self.producer().publish(1, mandatory=True, message_id=None))
         self.assertTrue(self.published[0].properties["message_id"])
 
     def test_on_return_coroutine(self) -> None:
-        """A coroutine function is run, and its error logged."""
+        """A coroutine function as on_return is run, and its error logged."""
 
         async def on_return(*told: Any) -> None:
             raise RuntimeError("later")
@@ -423,7 +438,7 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_on_return_that_raises(self) -> None:
-        """Its error is logged, and the verdict is what it is."""
+        """An error of on_return is logged, and does not change the verdict."""
 
         def on_return(*told: Any) -> None:
             raise RuntimeError("on_return")
@@ -434,7 +449,7 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_nacked(self) -> None:
-        """A full queue that rejects makes the publish fail with Nacked."""
+        """A full queue that rejects publishes fails them with Nacked."""
         full = Queue(
             "full",
             EXCHANGE,
@@ -449,7 +464,10 @@ class VerdictTests(ProducerTestCase):
             self.result_of(producer.publish(2, "full"))
 
     def test_loss_without_verdict(self) -> None:
-        """Written and unconfirmed at a loss is OutcomeUnknown; waiting is NotSent."""
+        """
+        At a loss a written message fails with OutcomeUnknown, a waiting one with
+        NotSent.
+        """
         self.broker.hold_confirms()
         producer = self.producer()
         self.result_of(producer.declare())
@@ -463,7 +481,7 @@ class VerdictTests(ProducerTestCase):
         self.clock.advance(1)
 
     def test_publishing_while_reconnecting_waits(self) -> None:
-        """What is published while there is no session goes out with the next."""
+        """A message published without a session is sent in the next one."""
         producer = self.producer()
         self.result_of(producer.publish(1))
         self.broker.drop()
@@ -475,7 +493,9 @@ class VerdictTests(ProducerTestCase):
         self.successResultOf(sent)
 
     def test_deadline_while_reconnecting(self) -> None:
-        """One deadline covers the wait for the connection; then it is never sent."""
+        """
+        The deadline covers the wait for the connection; then the message is never sent.
+        """
         producer = self.producer()
         self.result_of(producer.publish(1))
         self.broker.refuse()
@@ -489,7 +509,7 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual([each.payload for each in self.published], [1])
 
     def test_deadline_while_unconfirmed(self) -> None:
-        """A verdict that does not come in time is an OperationTimeout too."""
+        """A verdict that is late is an OperationTimeout, too."""
         self.broker.hold_confirms()
         sent = self.producer().publish(1, timeout=5)
         self.flush()
@@ -499,7 +519,10 @@ class VerdictTests(ProducerTestCase):
         self.broker.release_confirms()
 
     def test_deadline_while_blocked(self) -> None:
-        """It says so when the broker is blocked; the message is never sent."""
+        """
+        If the broker is blocked at the deadline the error says so; the message is never
+        sent.
+        """
         producer = self.producer()
         self.result_of(producer.publish(1))
         self.broker.block("low on memory")
@@ -514,7 +537,7 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual(len(self.published), 1)
 
     def test_blocked_and_unblocked(self) -> None:
-        """When the broker takes messages again, what waits goes out in order."""
+        """When the broker is no longer blocked, waiting messages are sent in order."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         self.broker.block()
@@ -528,14 +551,16 @@ class VerdictTests(ProducerTestCase):
             self.successResultOf(each)
 
     def test_first_connection_fails(self) -> None:
-        """Without any session so far, a publish fails with what connecting did."""
+        """
+        If the first connection fails, a publish fails with the error of connecting.
+        """
         self.broker.refuse(ConnectError("nobody listens"))
         producer = Producer(self.connect(), EXCHANGE)
         error = self.failureResultOf(producer.publish(1), NotSent).value
         self.assertIn("nobody listens", str(error))
 
     def test_cancel_before_it_is_sent(self) -> None:
-        """A publish cancelled while it waits is never sent."""
+        """A publish that is cancelled while it waits is never sent."""
         producer = self.producer()
         self.result_of(producer.publish(1))
         self.broker.block()
@@ -547,7 +572,7 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual(len(self.published), 1)
 
     def test_closed(self) -> None:
-        """Publishing through a closed producer, or connection, says so."""
+        """Publishing on a closed producer or connection says that it is closed."""
         producer = self.producer()
         self.result_of(producer.close())
         error = self.failureResultOf(producer.publish(1), ChannelClosed).value
@@ -558,7 +583,7 @@ class VerdictTests(ProducerTestCase):
         self.failureResultOf(other.publish(1), ConnectionClosed)
 
     def test_close_of_a_full_socket(self) -> None:
-        """A socket that is only full for now is waited for."""
+        """close waits for a socket that is only full for now."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         [session] = self.broker.sessions
@@ -573,7 +598,7 @@ class VerdictTests(ProducerTestCase):
         self.successResultOf(closing)
 
     def test_blocked_while_closing(self) -> None:
-        """An alarm that comes when close has begun does not hold it up."""
+        """An alarm of the broker after close has begun does not delay it."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         [session] = self.broker.sessions
@@ -587,7 +612,9 @@ class VerdictTests(ProducerTestCase):
         self.broker.unblock()
 
     def test_close_twice(self) -> None:
-        """A second close fires with the first; cancelling one stops no closing."""
+        """
+        A second close fires with the first; cancelling one does not stop the close.
+        """
         producer = self.producer()
         self.result_of(producer.declare())
         self.broker.hold_confirms()
@@ -606,7 +633,7 @@ class VerdictTests(ProducerTestCase):
             self.successResultOf(each)
 
     def test_close_waits_for_verdicts(self) -> None:
-        """close fires when every verdict is in."""
+        """close fires when every verdict has arrived."""
         producer = self.producer()
         self.result_of(producer.declare())
         self.broker.hold_confirms()
@@ -629,7 +656,7 @@ class VerdictTests(ProducerTestCase):
 
 class RoomTests(ProducerTestCase):
     def test_backpressure(self) -> None:
-        """Beyond 10,000 that wait, a publish fails at once and is not queued."""
+        """With 10,000 messages waiting, a publish fails at once and is not kept."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         self.broker.block("alarm")
@@ -642,7 +669,7 @@ class RoomTests(ProducerTestCase):
             self.successResultOf(each)
 
     def test_when_ready(self) -> None:
-        """when_ready waits for room, and each caller has a Deferred of its own."""
+        """when_ready waits for room, and each caller gets its own Deferred."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         self.successResultOf(producer.when_ready())
@@ -655,7 +682,7 @@ class RoomTests(ProducerTestCase):
         self.successResultOf(second)
 
     def test_when_ready_fails_when_closed(self) -> None:
-        """Nobody waits for a connection that is closed."""
+        """when_ready fails when the connection is closed."""
         producer = self.producer()
         self.result_of(producer.publish(0))
         self.broker.block()
@@ -664,7 +691,9 @@ class RoomTests(ProducerTestCase):
         self.failureResultOf(waiting, ConnectionClosed)
 
     def test_publish_all(self) -> None:
-        """publish_all takes an iterable as fast as there is room, and counts."""
+        """
+        publish_all reads an iterable as fast as there is room, and returns the number.
+        """
         taken: list[int] = []
 
         def bodies() -> Any:
@@ -681,7 +710,7 @@ class RoomTests(ProducerTestCase):
         self.assertEqual(self.successResultOf(publishing), 2500)
 
     def test_publish_all_async(self) -> None:
-        """It takes an asynchronous iterable too."""
+        """publish_all takes an asynchronous iterable, too."""
 
         async def bodies() -> AsyncIterator[int]:
             for number in range(5):
@@ -690,7 +719,9 @@ class RoomTests(ProducerTestCase):
         self.assertEqual(self.result_of(self.producer().publish_all(bodies())), 5)
 
     def test_publish_all_closes_a_generator(self) -> None:
-        """An asynchronous generator of which it takes no more is closed."""
+        """
+        publish_all closes an asynchronous generator that it does not read to the end.
+        """
         closed: list[bool] = []
 
         async def bodies() -> AsyncIterator[object]:
@@ -705,7 +736,7 @@ class RoomTests(ProducerTestCase):
         self.assertEqual(closed, [True])
 
     def test_publish_all_fails(self) -> None:
-        """At the first failure it takes no more, and fails with it."""
+        """At the first failure publish_all stops reading, and fails with it."""
         bodies = iter([1, {2, 3}, 4])
         with self.assertRaises(EncodeError):
             self.result_of(self.producer().publish_all(bodies))
@@ -713,7 +744,7 @@ class RoomTests(ProducerTestCase):
         self.assertEqual(self.broker.waiting_in("feed"), 1)
 
     def test_publish_all_of_a_failing_iterable(self) -> None:
-        """What the iterable raises, it fails with, when verdicts are in."""
+        """publish_all fails with an exception of the iterable, after all verdicts."""
 
         def bodies() -> Any:
             yield 1
@@ -731,10 +762,10 @@ class RoomTests(ProducerTestCase):
 
 
 class OwnExchangeTests(ProducerTestCase):
-    """Publishing to a queue by its own exchange and key."""
+    """Publishing with a queue's own exchange and routing key."""
 
     def test_reaches_the_queue(self) -> None:
-        """It does, whatever the producer's exchange is."""
+        """The message reaches the queue, whatever the producer's exchange is."""
         other = Queue("other", Exchange("elsewhere", "topic"), "a.b")
         plain, named = Queue("plain"), Queue("named", "", "named")
         producer = self.producer()
@@ -751,14 +782,14 @@ class OwnExchangeTests(ProducerTestCase):
 
 
 class DeclaredOnceTests(ProducerTestCase):
-    """What is declared before a publish, and what is known to be there."""
+    """What is declared before a publish, and what is known to exist."""
 
     def setUp(self) -> None:
         super().setUp()
         self.other = self.connect()
 
     def waiting(self, queue: Queue) -> int | None:
-        """How many messages a queue has, C{None} if it is not there."""
+        """Return how many messages a queue has, C{None} if it does not exist."""
         try:
             return self.result_of(
                 queue(self.other).queue_declare(passive=True)
@@ -767,7 +798,7 @@ class DeclaredOnceTests(ProducerTestCase):
             return None
 
     def test_once(self) -> None:
-        """What was declared is not declared with each message."""
+        """A declared queue is not declared again with each message."""
         channel = self.result_of(self.connection.channel())
         producer = Producer(channel, EXCHANGE, "importer")
         told: list[str] = []
@@ -790,7 +821,7 @@ class DeclaredOnceTests(ProducerTestCase):
             self.assertEqual(self.waiting(queue), 1)
 
     def test_auto_delete_queue(self) -> None:
-        """So is one that went with its last consumer."""
+        """A queue that was deleted with its last consumer is declared again."""
         queue = Queue("brief", auto_delete=True)
         producer = Producer(self.connection)
         self.result_of(producer.publish(1, "brief", declare=[queue]))
@@ -801,7 +832,7 @@ class DeclaredOnceTests(ProducerTestCase):
         self.assertEqual(self.waiting(queue), 1)
 
     def test_auto_delete_exchange(self) -> None:
-        """An exchange that went with its last binding is declared again."""
+        """An exchange that was deleted with its last binding is declared again."""
         exchange = Exchange("passing", auto_delete=True)
         producer = Producer(self.connection, exchange)
         self.result_of(producer.publish(1))
@@ -812,7 +843,7 @@ class DeclaredOnceTests(ProducerTestCase):
 
     def test_exchange_deleted(self) -> None:
         """
-        When somebody else has deleted the exchange one publish fails, and the next
+        If somebody else has deleted the exchange one publish fails, and the next one
         declares it again.
         """
         for producer in (self.producer(), self.producer(auto_declare=True)):
@@ -824,7 +855,7 @@ class DeclaredOnceTests(ProducerTestCase):
             self.result_of(producer.publish(3))
 
     def test_exchange_deleted_without_confirm(self) -> None:
-        """So it is without confirms, where only the channel is told."""
+        """The same holds without confirms, where only the channel is told."""
         producer = self.producer()
         self.result_of(producer.publish(1))
         self.result_of(EXCHANGE(self.other).delete())
@@ -834,7 +865,7 @@ class DeclaredOnceTests(ProducerTestCase):
         self.result_of(producer.publish(3))
 
     def test_queue_deleted(self) -> None:
-        """A queue that is found missing is declared with the next message."""
+        """A queue that is reported as missing is declared with the next message."""
         producer = Producer(self.connection)
         queue = Queue("gone")
         self.result_of(producer.publish(1, "gone", declare=[queue]))
@@ -845,12 +876,12 @@ class DeclaredOnceTests(ProducerTestCase):
         self.assertEqual(self.waiting(queue), 1)
 
     def outcome_of(self, began: Deferred[Any]) -> Deferred[Any]:
-        """Let it happen, and give it."""
+        """Wait for a Deferred, and return its result."""
         self.flush()
         return began
 
     def test_passive(self) -> None:
-        """A passive producer looks its exchange up once."""
+        """A passive producer looks up its exchange once."""
         producer = self.producer(auto_declare="passive")
         self.result_of(producer.publish(1))
         self.result_of(producer.publish(2))
@@ -861,7 +892,9 @@ class DeclaredOnceTests(ProducerTestCase):
             self.failureResultOf(failed, NotFound)
 
     def test_by_name(self) -> None:
-        """An exchange given by its name is there once it was declared otherwise."""
+        """
+        An exchange that is given by name is present if it was declared in another way.
+        """
         fanout = Exchange("news", "fanout")
         self.result_of(fanout(self.connection).declare())
         producer = Producer(self.connection, "news")

@@ -13,49 +13,53 @@ UTC = timezone.utc
 
 
 class PropertiesTests(SynchronousTestCase):
-    """What may be passed beside the arguments of publish."""
+    """The properties that may be given beside the arguments of publish."""
 
     def check(self, **properties: object) -> dict[str, object]:
-        """Check properties, and return what became of them."""
+        """Check properties, and return the result."""
         check_properties(properties)
         return properties
 
     def refuse(self, error: type[Exception], **properties: object) -> str:
-        """Assert that they are refused, and return what is said of it."""
+        """Check that properties are refused, and return the error's text."""
         return str(self.assertRaises(error, check_properties, properties))
 
     def test_strings(self) -> None:
-        """Each short string of AMQP is taken as it is."""
+        """Each short string of AMQP is accepted as it is."""
         given: dict[str, object] = dict.fromkeys(SHORT_STRINGS, "\u00e9")
         self.assertEqual(self.check(**given), given)
 
     def test_none(self) -> None:
-        """None stands for one that is not set."""
+        """None means that a property is not set."""
         given: dict[str, object] = dict.fromkeys([*SHORT_STRINGS, "timestamp"])
         self.assertEqual(self.check(**given), {})
 
     def test_length(self) -> None:
-        """255 bytes of UTF-8 are allowed, more are not, and the name is told."""
+        """
+        255 bytes of UTF-8 are accepted, more are not, and the error names the property.
+        """
         self.check(message_id="\u00e9" * 127 + "x")
         text = self.refuse(ValueError, message_id="\u00e9" * 128)
         self.assertIn("message_id", text)
         self.assertIn("256 bytes", text)
 
     def test_no_string(self) -> None:
-        """What is no str is a TypeError that names it."""
+        """A value that is not a str is a TypeError that names the property."""
         for value in (7, b"bytes", ["x"]):
             self.assertIn("app_id", self.refuse(TypeError, app_id=value))
 
     def test_surrogates(self) -> None:
-        """What cannot be UTF-8 is refused."""
+        """A value that cannot be UTF-8 is refused."""
         self.refuse(ValueError, type="\ud800")
 
     def test_reply_to_queue(self) -> None:
-        """A queue to reply to stands for its name."""
+        """A Queue as reply_to stands for its name."""
         self.assertEqual(self.check(reply_to=Queue("answers")), {"reply_to": "answers"})
 
     def test_reply_to_nameless_queue(self) -> None:
-        """A queue that the broker has not named yet is no address; it says so."""
+        """
+        A Queue that has no name yet is refused as reply_to, and the error says so.
+        """
         nameless = Queue(exclusive=True)
         error = self.assertRaises(ValueError, self.check, reply_to=nameless)
         self.assertEqual(
@@ -68,7 +72,7 @@ class PropertiesTests(SynchronousTestCase):
         self.refuse(TypeError, correlation_id=Queue("answers"))
 
     def test_unknown(self) -> None:
-        """An unknown one is refused, with what was likely meant."""
+        """An unknown property is refused, and the error suggests a similar one."""
         self.assertIn(
             "did you mean 'correlation_id'",
             self.refuse(TypeError, corelation_id="x"),
@@ -88,7 +92,7 @@ class PropertiesTests(SynchronousTestCase):
         )
 
     def test_moment(self) -> None:
-        """A datetime is taken to whole seconds of UTC."""
+        """A datetime becomes whole seconds in UTC."""
         zone = timezone(timedelta(hours=2))
         given = datetime(2024, 2, 29, 12, 0, 1, 999_999, zone)
         self.assertEqual(
@@ -97,19 +101,19 @@ class PropertiesTests(SynchronousTestCase):
         )
 
     def test_naive_moment(self) -> None:
-        """One without a zone is taken for UTC."""
+        """A datetime without a time zone counts as UTC."""
         self.assertEqual(
             self.check(timestamp=datetime(2024, 2, 29)),
             {"timestamp": datetime(2024, 2, 29, tzinfo=UTC)},
         )
 
     def test_no_moment(self) -> None:
-        """What is neither is a TypeError."""
+        """Any other timestamp is a TypeError."""
         for value in (1.5, True, "2024-02-29", None.__class__):
             self.assertIn("timestamp", self.refuse(TypeError, timestamp=value))
 
     def test_range(self) -> None:
-        """What the wire cannot carry is a ValueError, in either form."""
+        """A timestamp that the wire cannot carry is a ValueError, in either form."""
         west = timezone(timedelta(hours=-1))
         for value in (
             -1,

@@ -1,4 +1,6 @@
-"""Many publishes seen as one."""
+"""
+Many publishes with one result.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,11 @@ class BatchTests(SynchronousTestCase):
         return publish
 
     def test_empty(self) -> None:
-        """Of none it is done at once."""
+        """An empty batch is done at once."""
         self.assertEqual(self.successResultOf(self.batch.when_done()), 0)
 
     def test_waits_for_all(self) -> None:
-        """It is done when all are, with their number."""
+        """A batch is done when all publishes are, and fires with their number."""
         first, second = self.add(), self.add()
         self.batch.count_publish(succeed(None))
         done = self.batch.when_done()
@@ -40,12 +42,12 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(done), 3)
 
     def test_all_done_before(self) -> None:
-        """It is done at once if all are over by then."""
+        """A batch is done at once if all publishes are finished by then."""
         self.add().callback(None)
         self.assertEqual(self.successResultOf(self.batch.when_done()), 1)
 
     def test_failure(self) -> None:
-        """It fails with the first failure, once all are over."""
+        """A batch fails with the first failure, when all publishes have finished."""
         first, second, third = self.add(), self.add(), self.add()
         done = self.batch.when_done()
         error = Nacked("full")
@@ -58,12 +60,12 @@ class BatchTests(SynchronousTestCase):
         self.assertIs(self.failureResultOf(done).value, error)
 
     def test_failed_before(self) -> None:
-        """Failures before anyone waits count, and are logged by nobody."""
+        """Failures before anybody waits count, and are not logged."""
         self.batch.count_publish(fail(Nacked("full")))
         self.failureResultOf(self.batch.when_done(), Nacked)
 
     def test_more_afterwards(self) -> None:
-        """More can be added when one who waited was told."""
+        """Publishes can be added after a waiter was told."""
         self.add().callback(None)
         self.successResultOf(self.batch.when_done())
         late = self.add()
@@ -77,14 +79,14 @@ class EachBodyTests(SynchronousTestCase):
     """The next body of each kind of iterable."""
 
     def test_plain(self) -> None:
-        """A plain iterable gives its bodies as they are, then the end for ever."""
+        """A plain iterable gives its bodies as they are, then the end each time."""
         take = each_body([1, None, ""])
         self.assertEqual([take(), take(), take()], [1, None, ""])
         self.assertIs(take(), END)
         self.assertIs(take(), END)
 
     def test_one_by_one(self) -> None:
-        """It takes no body before it is asked to."""
+        """It reads no body before it is asked for it."""
         taken: list[int] = []
 
         def bodies() -> Any:
@@ -98,7 +100,7 @@ class EachBodyTests(SynchronousTestCase):
         self.assertEqual(taken, [0])
 
     def test_asynchronous(self) -> None:
-        """An asynchronous one gives a Deferred for each, which waits for it."""
+        """An asynchronous iterable gives a Deferred for each body."""
         gate: Deferred[None] = Deferred()
 
         async def bodies() -> AsyncIterator[int]:
@@ -115,7 +117,10 @@ class EachBodyTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(take()), END)
 
     def test_raises(self) -> None:
-        """What an iterable raises is passed on, as what its kind would do."""
+        """
+        An exception of an iterable is passed on, raised or as a failure according to
+        its kind.
+        """
 
         def bodies() -> Any:
             raise ZeroDivisionError
@@ -129,5 +134,5 @@ class EachBodyTests(SynchronousTestCase):
         self.failureResultOf(each_body(later())(), ZeroDivisionError)
 
     def test_not_iterable(self) -> None:
-        """What is no iterable is a TypeError."""
+        """A value that is not iterable is a TypeError."""
         self.assertRaises(TypeError, each_body, 7)

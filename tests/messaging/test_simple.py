@@ -20,12 +20,12 @@ class SimpleQueueTests(BrokerTestCase):
         self.simple = SimpleQueue(self.connection, "jobs")
 
     def test_empty_is_pythons(self) -> None:
-        """Who catches queue.Empty catches ours."""
+        """C{except queue.Empty} catches our Empty."""
         self.assertIs(Empty, queue.Empty)
         self.assertIs(SimpleQueue.Empty, queue.Empty)
 
     def test_put_and_get(self) -> None:
-        """What is put comes out, in order."""
+        """Messages are returned in the order in which they were put."""
         for number in range(3):
             self.result_of(self.simple.put({"n": number}))
         for number in range(3):
@@ -34,7 +34,7 @@ class SimpleQueueTests(BrokerTestCase):
             self.result_of(message.ack())
 
     def test_max_body_size(self) -> None:
-        """What becomes too large is refused by both ways to get it."""
+        """A body that becomes too large is refused by get and by get_nowait."""
         simple = SimpleQueue(self.connection, "jobs", max_body_size=100)
         for _ in range(2):
             self.result_of(simple.put("x" * 101, compression="bzip2"))
@@ -45,7 +45,7 @@ class SimpleQueueTests(BrokerTestCase):
             message.ack()
 
     def test_get_waits(self) -> None:
-        """get waits for a message to come."""
+        """get waits for a message."""
         getting = self.simple.get()
         self.flush()
         self.assertNoResult(getting)
@@ -55,7 +55,7 @@ class SimpleQueueTests(BrokerTestCase):
         self.assertEqual(message.payload, "late")
 
     def test_get_before_the_last_was_settled(self) -> None:
-        """Messages can be got while others are not settled, as Kombu's can."""
+        """get returns messages while others are unsettled, as in Kombu."""
         for number in range(3):
             self.result_of(self.simple.put(number))
         messages = [self.result_of(self.simple.get()) for _ in range(3)]
@@ -64,7 +64,7 @@ class SimpleQueueTests(BrokerTestCase):
             message.ack()
 
     def test_get_times_out(self) -> None:
-        """After its timeout it fails with Empty, and loses no later message."""
+        """After its timeout get fails with Empty, and loses no later message."""
         getting = self.simple.get(timeout=2)
         self.flush()
         self.clock.advance(2)
@@ -75,7 +75,7 @@ class SimpleQueueTests(BrokerTestCase):
         self.assertEqual(message.payload, 1)
 
     def test_get_nowait(self) -> None:
-        """It takes what is there, or fails with Empty."""
+        """get_nowait returns a message that is there, or fails with Empty."""
         with self.assertRaises(queue.Empty):
             self.result_of(self.simple.get_nowait())
         self.result_of(self.simple.put(1))
@@ -84,7 +84,7 @@ class SimpleQueueTests(BrokerTestCase):
         self.assertEqual(message.payload, 1)
 
     def test_get_nowait_while_consuming(self) -> None:
-        """A message that was handed out already is not overlooked."""
+        """get_nowait returns a message that was delivered already."""
         first = self.simple.get(timeout=1)
         self.flush()
         self.clock.advance(1)
@@ -95,7 +95,7 @@ class SimpleQueueTests(BrokerTestCase):
         self.assertEqual(message.payload, 1)
 
     def test_qsize_and_clear(self) -> None:
-        """The size is what is ready; clear throws it away."""
+        """qsize is the number of ready messages; clear removes them."""
         for number in range(3):
             self.result_of(self.simple.put(number))
         self.assertEqual(self.result_of(self.simple.qsize()), 3)
@@ -103,22 +103,24 @@ class SimpleQueueTests(BrokerTestCase):
         self.assertEqual(self.result_of(self.simple.qsize()), 0)
 
     def test_qsize_untold(self) -> None:
-        """Where a queue cannot be looked up, its size is not known."""
+        """If a queue cannot be looked up, its size is not known."""
         self.result_of(self.simple.put(1))
-        self.simple.channel.queue_declare = (  # type: ignore[method-assign]  # in its place, for this test
+        self.simple.channel.queue_declare = (  # type: ignore[method-assign]  # replaced for this test
             lambda queue, passive=False: fail(NotSupported("it", "stomp"))
         )
         self.assertIsNone(self.result_of(self.simple.qsize()))
 
     def test_close_hands_back(self) -> None:
-        """What was taken and not settled is in the queue again."""
+        """
+        A message that was taken and not settled is in the queue again after close.
+        """
         self.result_of(self.simple.put(1))
         self.result_of(self.simple.get())
         self.result_of(self.simple.close())
         self.assertEqual(self.broker.waiting_in("jobs"), 1)
 
     def test_async_with_and_a_queue(self) -> None:
-        """A Queue of one's own can be given."""
+        """SimpleQueue takes a Queue, too."""
 
         async def program() -> object:
             async with SimpleQueue(self.connection, Queue("own")) as simple:
