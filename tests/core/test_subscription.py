@@ -239,7 +239,7 @@ class SessionTests(SubscriptionTestCase):
             self.transport.attempts[-1].succeed(session)
             return session
 
-        self.accept = refusing  # type: ignore[method-assign]  # in its place, for this test
+        self.accept = refusing  # type: ignore[method-assign]  # replaced for this test
         self.addCleanup(setattr, self, "accept", accept)
 
     def stop_refusing(self) -> None:
@@ -265,9 +265,9 @@ class SessionTests(SubscriptionTestCase):
     def lose_to_silence(self) -> FakeSession:
         """Lose the session; the channels of the next one do not answer."""
         accept = self.accept
-        self.accept = lambda prompt=True: accept(False)  # type: ignore[method-assign]  # in its place, for this test
+        self.accept = lambda prompt=True: accept(False)  # type: ignore[method-assign]  # replaced for this test
         session = self.lose()
-        self.accept = accept  # type: ignore[method-assign]  # in its place, for this test
+        self.accept = accept  # type: ignore[method-assign]  # replaced for this test
         return session
 
 
