@@ -1,5 +1,5 @@
 """
-The benchmarks can be run.  Nothing here takes a time.
+The benchmarks can be run.  These tests measure nothing.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ MESSAGES = 20
 
 
 class BodiesTests(SynchronousTestCase):
-    """What is sent."""
+    """The bodies that are sent."""
 
     def test_sizes(self) -> None:
-        """Each body has the size that was asked for, and differs from the others."""
+        """Each body has the requested size, and differs from the others."""
         for size in (200, 4096):
             texts = {json.dumps(sized(each, size)) for each in (0, 1, 27, 99_999)}
             self.assertEqual({len(each) for each in texts}, {size})
             self.assertEqual(len(texts), 4)
 
     def test_as_many_as_messages(self) -> None:
-        """There is a body for each message, however many."""
+        """There is a body for each message, however many messages there are."""
         for count in (3, 2000, 4500):
             job = Job("publish", 1, "q", 200, count)
             self.assertEqual(len(job.bodies()), count)
             self.assertEqual(json.loads(job.bodies()[-1]), job.payloads()[-1])
 
     def test_command_line(self) -> None:
-        """A program gets what it was given."""
+        """A program gets the arguments of its job."""
         job = Job("confirm", 5672, "some queue", 4096, 7)
         self.patch(sys, "argv", ["program", *job.arguments])
         self.assertEqual(Job.from_command_line(), job)
@@ -64,7 +64,7 @@ class FiguresTests(SynchronousTestCase):
     """Medians and ratios."""
 
     def test_paired(self) -> None:
-        """All are taken in each round, and ratios are made within a round."""
+        """Each round takes all programs, and ratios are made within a round."""
         order: list[str] = []
         rates = iter([10.0, 20.0, 40.0, 10.0, 30.0, 90.0])
 
@@ -78,15 +78,15 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(samples.ratio("rate", "b", "a"), 3.0)
 
     def test_program_fails(self) -> None:
-        """A program that fails is named, with what it said."""
+        """The error of a program that fails names it and has its output."""
         command = [sys.executable, "-c", "raise SystemExit('no queue')"]
         error = self.assertRaises(ProgramFailed, run, command)
         self.assertIn("no queue", str(error))
 
     def test_gates(self) -> None:
         """
-        Less CPU and a higher rate than the bound will do; what has no peer is
-        left out.
+        A goal is met by less CPU or a higher rate than its bound; goals without a peer
+        are left out.
         """
         samples = Samples()
         samples.add(OURS, Figures(80.0, 10.0))
@@ -103,7 +103,7 @@ class FiguresTests(SynchronousTestCase):
         )
 
     def test_stomp_gates(self) -> None:
-        """On STOMP the bounds are those beside stomp.py."""
+        """On STOMP the goals compare with stomp.py."""
         samples = Samples()
         samples.add(OURS, Figures(80.0, 10.0))
         samples.add(STOMPPY, Figures(100.0, 10.0))
@@ -116,14 +116,14 @@ class PageTests(SynchronousTestCase):
     """docs/benchmarks.rst"""
 
     def test_table(self) -> None:
-        """A table is one to docutils, with a row for each."""
+        """A table is one for docutils, with a row for each row."""
         text = table(("client", "rate", ""), [("a b", number(12345.6), "met")] * 2)
         tree = snippets.parse(text)
         texts = [each.astext() for each in tree.findall(nodes.entry)]
         self.assertEqual(texts, ["client", "rate", "", *["a b", "12,346", "met"] * 2])
 
     def test_numbers(self) -> None:
-        """Numbers have three digits, or all before the point."""
+        """Numbers have three digits, or all digits before the point."""
         found = [number(each) for each in (0.123, 12.34, 123.4, 1234.5)]
         self.assertEqual(found, ["0.12", "12.3", "123", "1,234"])
 
@@ -151,7 +151,7 @@ class CostTests(SynchronousTestCase):
     """The table of docs/transports.rst"""
 
     def test_page(self) -> None:
-        """It is what the page of benchmarks has."""
+        """The table has the figures of docs/benchmarks.rst."""
         made = cost_table(PAGE.read_text(encoding="utf-8"))
         self.assertIn(f"\n\n{made}\n\n", TRANSPORTS.read_text(encoding="utf-8"))
 
@@ -160,19 +160,19 @@ class CommandLineTests(SynchronousTestCase):
     """C{./run bench}"""
 
     def test_kinds(self) -> None:
-        """Those that are named are run, or all."""
+        """The named kinds are run, or all."""
         self.assertEqual(list(parse(["rss", "memory"]).kinds), ["rss", "memory"])
         self.assertEqual(parse([]).kinds, KINDS)
 
     def test_unknown_kind(self) -> None:
-        """Another one is refused by a line that names those there are."""
+        """An unknown kind is refused by a line that names the known ones."""
         errors = StringIO()
         with redirect_stderr(errors):
             self.assertRaises(SystemExit, parse, ["mqtt"])
         self.assertIn("no such kind: mqtt; there are memory, amqp", errors.getvalue())
 
     def test_no_compiler(self) -> None:
-        """Without a compiler, what is written in C is left out, with a reason."""
+        """Without a compiler the program in C is left out, with a reason."""
         folder = Path(self.mktemp())
         folder.mkdir()
         self.patch(os, "environ", {**os.environ, "PATH": str(folder)})
@@ -183,7 +183,7 @@ class CommandLineTests(SynchronousTestCase):
 
 
 class MemoryProgramsTests(SynchronousTestCase):
-    """The programs that compare with Kombu in memory, each once."""
+    """The programs that compare with Kombu in memory, each run once."""
 
     def test_memory(self) -> None:
         """Both programs of the comparison in memory."""

@@ -1,6 +1,6 @@
 """
-C{python -m tests.documentation.capabilities_table}: write what transports can do
-into the docs.
+Write what transports can do into the docs: C{python -m
+tests.documentation.capabilities_table}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WIDTH = 88
 
 
 def table() -> str:
-    """What belongs between the two comments of the page, as reStructuredText."""
+    """Return the text between the two comments of the page, as reStructuredText."""
     reasons: dict[str, int] = {}
     parts = [
         _rows("operation", Capability, reasons),
@@ -61,19 +61,19 @@ def _footnotes(reasons: dict[str, int]) -> Iterator[str]:
 
 
 def written() -> str:
-    """What the page has there now."""
+    """Return the present text between the two comments."""
     return _parts()[1]
 
 
 def write() -> None:
-    """Put the table in its place."""
+    """Write the table into the page."""
     before, _, after = _parts()
     text = f"{before}{_BEGIN}{table()}{_END}{after}"
     PAGE.write_text(text, encoding="utf-8")
 
 
 def _parts() -> tuple[str, str, str]:
-    """The page before the table's place, in it, and behind it."""
+    """Return the page before the table's place, in it, and after it."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
     inside, _, after = rest.partition(_END)
     return before, inside, after

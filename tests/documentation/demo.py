@@ -18,14 +18,14 @@ GOT = "Got feed import message for: "
 
 
 class DemoCase(SynchronousTestCase):
-    """Run C{examples/demo.py}, and check what it prints."""
+    """Runs C{examples/demo.py}, and checks what it prints."""
 
     def run_demo(self, **changes: str) -> CompletedProcess[str]:
-        """Run it, elsewhere than where it is."""
+        """Run the demo, in another folder than its own."""
         return run_python(str(DEMO), cwd="/", **changes)
 
     def assert_shows(self, done: CompletedProcess[str], feeds: int) -> list[str]:
-        """It went well; gives what was printed."""
+        """Check that the demo succeeded; return what it printed."""
         lines = done.stdout.splitlines()
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
         got = [line.removeprefix(GOT) for line in lines if line.startswith(GOT)]

@@ -1,5 +1,5 @@
 """
-The pages for those who change the library name what there is.
+The pages for people who change the library name things that exist.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The demo shows what it says, and notices a loss.
+The demo loses nothing, and notices a loss.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ class DemoTests(DemoCase):
     """The demo on the memory broker, and without a broker."""
 
     def test_memory(self) -> None:
-        """In one process, on a broker in memory, all twenty feeds come through."""
+        """In one process, on a broker in memory, all twenty feeds arrive."""
         lines = self.assert_shows(self.run_demo(), 20)
         self.assertEqual(lines[0], "Feeds go through memory://demo")
 
     def test_own_feed(self) -> None:
-        """C{FEED_URL} is one feed more."""
+        """C{FEED_URL} adds a feed."""
         done = self.run_demo(FEED_URL="http://example.org/mine.rss")
         lines = self.assert_shows(done, 21)
         self.assertIn(f"{GOT}http://example.org/mine.rss", lines)
 
     def test_loss(self) -> None:
-        """What has not come in time is named, and the exit code says so."""
+        """Feeds that do not arrive in time are named, and the exit code is 1."""
         done = self.run_demo(DEMO_SECONDS="0.8")  # asking takes longer
         lines = done.stdout.splitlines()
         self.assertEqual(done.returncode, 1)
@@ -32,7 +32,7 @@ class DemoTests(DemoCase):
         self.assertRegex(lines[-1], r"^20 feeds asked for, \d+ received, [1-9]\d* lost")
 
     def test_absent_broker(self) -> None:
-        """A broker that is not there is a loss, and its password is not shown."""
+        """A broker that is not there is reported as a loss, without its password."""
         url = "amqp://someone:s3cret@127.0.0.1:1"
         done = self.run_demo(DEMO_BROKER=url, DEMO_SECONDS="1.5")
         self.assertEqual((done.returncode, done.stderr), (1, ""))

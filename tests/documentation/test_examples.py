@@ -60,14 +60,14 @@ class ExampleCase(TestCase):
         return found
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so, or for a long time."""
+        """Wait until a condition is true, or for a long time."""
         for _ in range(round(SECONDS / 0.005)):
             if condition():
                 return
             await deferLater(reactor, 0.005)
 
     async def interrupt(self, running: Deferred[None]) -> None:
-        """End an example that runs until it is interrupted; nothing is left."""
+        """Interrupt an example that runs until then, and check that nothing is left."""
         self.assertNoResult(running)
         running.cancel()
         with self.assertRaises(CancelledError):
@@ -79,7 +79,7 @@ class FeedTests(ExampleCase):
     """C{producer.py} and C{consumer.py}"""
 
     async def test_feeds(self) -> None:
-        """What the producer asks for reaches the consumer."""
+        """The feeds that the producer asks for reach the consumer."""
         consumer = self.run_main("consumer")
         await self.printed("Waiting for feeds")
         await self.run_main("producer", "http://cnn.com/rss/edition.rss", "http://b/")
@@ -95,7 +95,7 @@ class FeedTests(ExampleCase):
         await self.interrupt(consumer)
 
     async def test_unknown_action(self) -> None:
-        """An unknown action is rejected, and the next message handled."""
+        """An unknown action is rejected, and the next message is handled."""
         consumer = self.run_main("consumer")
         await self.printed("Waiting for feeds")
         producer_example = load("producer")
@@ -116,7 +116,7 @@ class FeedTests(ExampleCase):
 
 class LineClient(Protocol):
     """
-    Collects what the server answers.
+    Collects the server's answers.
 
     @ivar left: fires when the server has closed the connection.
     """
@@ -149,13 +149,15 @@ class LinePublisherTests(ExampleCase):
         return client.received.splitlines()
 
     async def leave(self, client: LineClient, serving: Deferred[None]) -> None:
-        """Say that no more comes, at which the server closes, and end it."""
+        """
+        Close the sending side, at which the server closes, too, and end the server.
+        """
         client.transport.loseWriteConnection()  # type: ignore[union-attr]  # what it is here has it
         await client.left
         await self.interrupt(serving)
 
     async def test_lines(self) -> None:
-        """Each line of a client is published in order, and answered for."""
+        """Each line of a client is published in order, and answered."""
         serving, client = await self.serve()
         assert client.transport is not None
         client.transport.write(b"one\r\ntwo\nthr\xc3\xa9e\n")
@@ -169,7 +171,7 @@ class LinePublisherTests(ExampleCase):
         await self.leave(client, serving)
 
     async def test_refusal(self) -> None:
-        """What the broker refuses is told, and the next line is read."""
+        """A line that the broker refuses is reported, and the next line is read."""
         async with BrokerConnection(BROKER) as connection:
             await Queue("lines", max_length=1)(connection).declare()
         serving, client = await self.serve()
@@ -186,7 +188,7 @@ class ProgramTests(SynchronousTestCase):
     """Examples run as their docstrings say."""
 
     def test_all_are_tested(self) -> None:
-        """There is no example but those that a test here runs."""
+        """Every example is run by a test of this module, or by test_demo."""
         names = {path.stem for path in EXAMPLES.glob("*.py")}
         tested = {"producer", "consumer", "line_publisher", "test_handler"}
         self.assertEqual(names, tested | {"demo"})  # tests.documentation.test_demo

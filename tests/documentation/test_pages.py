@@ -1,4 +1,6 @@
-"""The documentation is so: its snippets run, its links lead somewhere."""
+"""
+The documentation is true: its snippets run, its links lead somewhere.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,7 @@ def text_of(page: str) -> str:
 
 
 def first_columns(page: str, section: str) -> list[list[str]]:
-    """The rows of the tables of one section, as texts."""
+    """Return the rows of the tables of one section, as texts."""
     tree = parse(text_of(page))
     [found] = [
         node
@@ -147,7 +149,7 @@ def first_columns(page: str, section: str) -> list[list[str]]:
 
 
 def words_in(rows: list[list[str]]) -> set[str]:
-    """The names in the first column."""
+    """Return the names in the first column."""
     return {word for row in rows for word in re.split(r",\s*", row[0]) if word}
 
 
@@ -155,7 +157,7 @@ class PagesTests(PageTestCase):
     """Every snippet runs, and does what the page shows."""
 
     async def run_page(self, page: str, **options: Any) -> None:
-        """Run a page, which has snippets."""
+        """Run a page, which has to have snippets."""
         self.assertGreater(await self.run_text(text_of(page), **options), 1)
 
     async def test_index(self) -> None:
@@ -194,7 +196,7 @@ class PagesTests(PageTestCase):
         await self.run_page("transports.rst")
 
     async def test_testing(self) -> None:
-        """docs/testing.rst: its test cases end as it says."""
+        """docs/testing.rst; its test cases end as it says."""
         await self.run_page("testing.rst")
         cases = self.runner.namespace
         good = _run_case(cases["FeedImporterTests"])
@@ -209,7 +211,7 @@ class PagesTests(PageTestCase):
         self.assertIn(failure.getErrorMessage(), shown)
 
     def test_every_page(self) -> None:
-        """No page is left out."""
+        """Every page is tested."""
         tested = inspect.getsource(PagesTests)
         left = {page for page in PAGES if f'"{page}"' not in tested}
         self.assertLessEqual(left, ELSEWHERE)
@@ -227,7 +229,7 @@ class SeedTests(SynchronousTestCase):
     """The introduction is Kombu's first one."""
 
     def test_statements(self) -> None:
-        """Each of its statements is there, in order, with only await added."""
+        """Every statement of it is there, in order, with only C{await} added."""
         page = [
             re.sub(r"^(>>>|\.\.\.)\s*", "", line).replace("await ", "")
             for snippet in snippets_of(text_of("introduction.rst"))
@@ -246,12 +248,12 @@ class MarkupTests(SynchronousTestCase):
     """Every page is well-formed, and what it links to is there."""
 
     def test_pages(self) -> None:
-        """No page has a fault that docutils finds."""
+        """docutils finds no fault in any page."""
         for page in PAGES:
             parse(text_of(page))
 
     def test_links(self) -> None:
-        """Links between pages lead to a file, and to a section of it."""
+        """Links between pages lead to an existing file, and to a section of it."""
         checked = 0
         for page in PAGES:
             for node in parse(text_of(page)).findall(nodes.reference):
@@ -268,7 +270,7 @@ class MarkupTests(SynchronousTestCase):
         self.assertEqual(missing, ["index.rst"])
 
     def test_languages(self) -> None:
-        """No block of Python hides in one that is not run."""
+        """No block of Python is marked as one that is not run."""
         known = {"session", "program", "screen", "sh", "toml", "output", "plain"}
         for page in PAGES:
             snippets = snippets_of(text_of(page))
@@ -290,7 +292,7 @@ def _broken(page: str, target: str) -> str:
 
 
 class TableTests(SynchronousTestCase):
-    """What the tables list is what there is."""
+    """The tables list exactly what exists."""
 
     def test_errors(self) -> None:
         """Every error is listed, and nothing else is."""
@@ -311,13 +313,13 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(words_in(rows), kinds)
 
     def test_reply_codes(self) -> None:
-        """The codes of the broker's errors are the ones they have."""
+        """The codes of the broker's errors are those of the classes."""
         for name, code, *_ in first_columns("errors.rst", "what the broker says"):
             kind = getattr(exceptions, name)
             self.assertEqual(code if code.isdigit() else "0", str(kind.default_code))
 
     def test_abilities(self) -> None:
-        """What transports can do is what their tests are made by."""
+        """The capabilities are those of the table by which tests are selected."""
         self.assertEqual(
             capabilities_table.written(),
             capabilities_table.table(),
@@ -351,7 +353,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual([row[0] for row in rows[: len(states)]], states)
 
     def test_properties(self) -> None:
-        """What may be published with a message is what publish takes."""
+        """Every listed property can be given to publish."""
         rows = first_columns("publishing.rst", "what a message carries")
         arguments = set(inspect.signature(producer.Producer.publish).parameters)
         properties = {"correlation_id", "message_id", "timestamp", "type", "app_id"}
@@ -372,7 +374,7 @@ class TableTests(SynchronousTestCase):
         self.assertIs(txkombu.Consumer.on_failure, policy.requeue_once)
 
     def test_numbers(self) -> None:
-        """The defaults and limits that pages tell are those of the code."""
+        """The defaults and limits on the pages are those of the code."""
         text = " ".join(text_of("publishing.rst").split())
         self.assertIn(
             f"up to {publishing.WINDOW:,} messages, or "
@@ -391,7 +393,7 @@ class TableTests(SynchronousTestCase):
         self.assertIn(f"{consuming.PREFETCH} by default", text_of("consuming.rst"))
 
     def test_limits(self) -> None:
-        """So are those about serialization."""
+        """The limits on the page about serialization are those of the code."""
         text = text_of("serialization.rst")
         self.assertIn(f"{yamlcodec.YAML_LIMIT:,} characters", text)
         self.assertIn(f"{yamlcodec.YAML_DEPTH} levels", text)

@@ -1,4 +1,6 @@
-"""The README says what is so."""
+"""
+The README is true.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class ReadmeTests(SynchronousTestCase):
         self.assertLess(self.text.index("./run test"), 200)
 
     def test_example(self) -> None:
-        """Its example runs as it stands, and prints what is said."""
+        """Its example runs unchanged, and prints what the text says."""
         (block,) = BLOCK.findall(self.text)
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", dedent(block)],
@@ -46,7 +48,7 @@ class ReadmeTests(SynchronousTestCase):
         self.assertEqual(done.stdout.strip(), said[1])
 
     def test_links(self) -> None:
-        """What it links to in the checkout exists."""
+        """The files in the checkout that it links to exist."""
         links = re.findall(r"<([^>:]+)>`_", self.text)
         self.assertGreater(len(links), 4)
         self.assertEqual([each for each in links if not (CHECKOUT / each).exists()], [])

@@ -1,7 +1,7 @@
 """
-Roots of other Debian suites, for the RabbitMQs they have.
+Roots of other Debian suites, with their RabbitMQ.
 
-C{python -m tests.further_brokers.roots} makes those that are missing, and says which
+C{python -m tests.further_brokers.roots} makes the missing ones, and prints which
 version of RabbitMQ each has.
 """
 
@@ -17,20 +17,24 @@ from unittest import SkipTest
 from tests.support.rabbitmq import BrokerFailed, Installation, RabbitMQ, once
 
 SUITES = ("trixie", "sid")
-"""Debian 13 has RabbitMQ 4.0, Debian unstable a later one."""
+"""
+Debian 13 has RabbitMQ 4.0, and Debian unstable a later version.
+"""
 
 DENYING = "deprecated_features.permit.transient_nonexcl_queues = false"
-"""As later versions will have it by default."""
+"""
+The settings that later versions will have by default.
+"""
 
 
 def cache() -> Path:
-    """Where the roots are kept."""
+    """Return the folder of the roots."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "txkombu-brokers"
 
 
 def make(suite: str) -> Path:
-    """Make the root of a suite, which takes a minute, unless it is there."""
+    """Make the root of a suite, which takes a minute, unless it exists."""
     root = cache() / suite
     if root.exists():
         return root
@@ -39,7 +43,7 @@ def make(suite: str) -> Path:
         shutil.rmtree(part)
     part.parent.mkdir(parents=True, exist_ok=True)
     print(f"Making a root of Debian {suite} in {root} ...", flush=True)
-    # Its mounts end with it, even if it is killed.
+    # Its mounts end with the process, even if that is killed.
     command = ("unshare", "--mount", "--propagation=private", "debootstrap")
     options = ("--variant=minbase", "--include=rabbitmq-server")
     done = subprocess.run(
@@ -59,14 +63,14 @@ def make(suite: str) -> Path:
 
 
 def version(suite: str) -> str:
-    """The version of RabbitMQ in the root of a suite."""
+    """Return the version of RabbitMQ in the root of a suite."""
     (folder,) = (cache() / suite / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")
     return folder.name.partition("-")[2]
 
 
 def rabbitmq_of(suite: str) -> RabbitMQ:
     """
-    The RabbitMQ of a suite, started if it is not running yet.
+    Return the RabbitMQ of a suite; start it if it does not run yet.
 
     @raise SkipTest: there is no root of that suite, and this is not CI.
     """
@@ -80,7 +84,7 @@ def rabbitmq_of(suite: str) -> RabbitMQ:
 
 
 def main() -> int:
-    """Make what is missing."""
+    """Make the missing roots."""
     for suite in SUITES:
         make(suite)
         print(f"Debian {suite} has RabbitMQ {version(suite)}", flush=True)

@@ -1,5 +1,5 @@
 """
-The contract on RabbitMQ 4, over the libraries of others.
+The contract on RabbitMQ 4, over the adapted libraries.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ABILITIES = {"Pika": PIKA, "TxAMQP": TXAMQP}
 
 
 class Adapted(Contracting):
-    """Connects to the RabbitMQ of a suite by another scheme."""
+    """Connects to the RabbitMQ of a suite with another scheme."""
 
     adapter: str
 

@@ -1,5 +1,5 @@
 """
-Programs on a cluster of three nodes that lose the node they are on.
+Programs on a cluster of three nodes that lose the node they are connected to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _nodes: list[RabbitMQ] = []
 
 
 def cluster() -> list[RabbitMQ]:
-    """The three nodes, started and joined by whoever asks first."""
+    """Return the three nodes; start and join them at the first call."""
     if not _nodes:
         first = RabbitMQ()
         first.start()
@@ -39,7 +39,7 @@ def cluster() -> list[RabbitMQ]:
 
 
 class ClusterTests(Faults):
-    """A cluster, each connection knowing all of its nodes."""
+    """A cluster; each connection knows all its nodes."""
 
     timeout = 400  # starting it blocks
 
@@ -55,8 +55,8 @@ class ClusterTests(Faults):
 
     async def survives(self, publishing: tuple[int, ...]) -> None:
         """
-        Kill the node that leads the queue and has the consumer on it; nothing
-        is lost, and all goes on with the other two.
+        Kill the node that has the queue's leader and the consumer; check that nothing
+        is lost, and that the other two continue.
         """
         consuming = self.connect_in_order(0, 1, 2)
         queue = self.queue(queue_type="quorum")
@@ -79,17 +79,19 @@ class ClusterTests(Faults):
         await deferToThread(self.broker.start)
 
     async def kill_first(self, after: int) -> None:
-        """Kill the first node when so many messages have come."""
+        """Kill the first node when so many messages have arrived."""
         await self.until(lambda: len(self.received) >= after, "messages came")
         await deferToThread(self.broker.kill)
 
     @program
     async def test_all_on_the_node(self) -> None:
-        """The node with the queue's leader, the consumer and the publisher."""
+        """The killed node has the queue's leader, the consumer and the publisher."""
         await self.survives((0, 1, 2))
         self.assertTrue(self.verdicts["OutcomeUnknown"], self.verdicts)
 
     @program
     async def test_publisher_elsewhere(self) -> None:
-        """The publisher is on another node: its connection goes on."""
+        """
+        The publisher is connected to another node, and its connection is not affected.
+        """
         await self.survives((2, 1, 0))

@@ -1,6 +1,6 @@
 """
-What RabbitMQ 4 does with quorum queues, consumers that are too slow, and
-queues that it does not want any more.
+RabbitMQ 4 with quorum queues, with consumers that are too slow, and with queues that it
+denies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TRIES = 8
 
 
 class FourTests(Conformance):
-    """What the versions have in common."""
+    """What all versions have in common."""
 
     suite: str
 
@@ -31,8 +31,8 @@ class FourTests(Conformance):
 
     async def handed_out(self, how: str) -> list[Message]:
         """
-        Hand one message of a quorum queue back, again and again; what came,
-        until it came no more.
+        Give one message of a quorum queue back again and again; return the deliveries
+        until no more arrive.
         """
         dead = self.queue()
         await dead(self.connection).declare()
@@ -59,7 +59,7 @@ class FourTests(Conformance):
         return found
 
     async def next_of(self, queue: Queue, dead: Queue) -> Message | None:
-        """The queue's next message, or C{None} when it was dead-lettered."""
+        """Return the queue's next message, or C{None} when it was dead-lettered."""
         while True:
             message = await queue(self.connection).get()
             if message is not None:
@@ -72,7 +72,10 @@ class FourTests(Conformance):
             await self.pause(0.05)
 
     async def counted(self, how: str) -> None:
-        """Handing back like that counts towards the limit, and it is told."""
+        """
+        Check that giving back in that way counts towards the limit, and that messages
+        show the count.
+        """
         found = await self.handed_out(how)
         self.assertEqual(
             [each.delivery_count for each in found], list(range(LIMIT + 1))
@@ -80,17 +83,19 @@ class FourTests(Conformance):
 
     @program
     async def test_reject_counts(self) -> None:
-        """A message that was rejected too often is a dead letter."""
+        """A message that was rejected too often is dead-lettered."""
         await self.counted("reject")
 
     @program
     async def test_loss_counts(self) -> None:
-        """So is one whose consumers were lost too often."""
+        """A message whose consumers were lost too often is dead-lettered."""
         await self.counted("lost")
 
     @program
     async def test_denied_queue(self) -> None:
-        """A queue of a kind that is denied is an error that names it, once."""
+        """
+        Declaring a queue of a denied kind fails with an error that names it, once.
+        """
         queue = Queue(f"denied-{self.suffix}", durable=False)
         bound = queue(self.connection)
         error = await self.fails(InternalError, bound.declare())
@@ -103,8 +108,8 @@ class FourTests(Conformance):
 
     async def too_slow(self) -> list[Any]:
         """
-        Have a consumer settle its first message too late, and find that it got
-        it again and goes on; what it was told of it.
+        Let a consumer settle its first message too late; check that it receives the
+        message again and continues; return the errors that it was told.
         """
         told: list[Any] = []
         queue = self.queue(
@@ -143,12 +148,12 @@ class TrixieTests(FourTests):
 
     @program
     async def test_nack_counts(self) -> None:
-        """Messages that were handed back untried count too."""
+        """Nacked messages count towards the delivery limit, too."""
         await self.counted("nack")
 
     @program
     async def test_too_slow(self) -> None:
-        """A consumer that is too slow loses its channel, and comes back."""
+        """A consumer that is too slow loses its channel, and is restored."""
         self.assertEqual(await self.too_slow(), [])
 
 
@@ -159,14 +164,14 @@ class SidTests(FourTests):
 
     @program
     async def test_nack_does_not_count(self) -> None:
-        """Messages can be handed back untried as often as one likes."""
+        """Messages can be nacked as often as a program likes."""
         found = await self.handed_out("nack")
         self.assertEqual(len(found), TRIES)
         self.assertEqual([each.delivery_count for each in found], list(range(TRIES)))
 
     @program
     async def test_too_slow(self) -> None:
-        """A consumer that is too slow is cancelled, told so, and comes back."""
+        """A consumer that is too slow is cancelled, told so, and restored."""
         told = await self.too_slow()
         self.assertTrue(told)
         self.assertIsInstance(told[0], ConsumerCancelled)

@@ -22,7 +22,7 @@ class Conforming(ConformingOnRabbitMQ):
 
 
 class Contracting(StompOnRabbitMQ):
-    """The same, for the contract."""
+    """Connects the contract's tests to the RabbitMQ of a suite."""
 
     suite: str
 
@@ -31,7 +31,7 @@ class Contracting(StompOnRabbitMQ):
 
 
 class Recipes(recipes.Case):
-    """The same, for what declares, binds and deletes."""
+    """Connects the tests of the recipes to the RabbitMQ of a suite."""
 
     suite: str
     permits_transient = False  # see roots.DENYING

@@ -30,11 +30,11 @@ class Conforming:
 
     def setUp(self) -> None:
         self.url = roots.rabbitmq_of(self.suite).url
-        super().setUp()  # type: ignore[misc]  # the case's
+        super().setUp()  # type: ignore[misc]  # a method of the case
 
 
 class Contracting:
-    """The same, for the contract."""
+    """Connects the contract's tests to the RabbitMQ of a suite."""
 
     suite: str
     transport: IBrokerTransport
@@ -55,9 +55,10 @@ class Contracting:
 
 async def limit_of_each(self: Harness) -> None:
     """
-    From RabbitMQ 4.3 on a channel's limit holds for each of its consumers: the
-    limit for all together (the deprecated feature global_qos) is denied, and
-    the broker does not say so.
+    Check that a channel's limit applies to each of its consumers.
+
+    From RabbitMQ 4.3 on, the limit for all consumers together (the deprecated feature
+    global_qos) is denied, and the broker does not report that.
     """
     channel = await self.channel()
     await self.done(channel.basic_qos(1))
@@ -72,11 +73,11 @@ async def limit_of_each(self: Harness) -> None:
 
 
 class Version(Conforming, Conformance):
-    """Which RabbitMQ it is."""
+    """The version of the RabbitMQ."""
 
     @program
     async def test_version(self) -> None:
-        """The broker is the one that was meant."""
+        """The broker has the intended version."""
         session = await self.connection.core.when_up()
         self.assertEqual(session.version, roots.version(self.suite))
 
