@@ -349,9 +349,9 @@ class OptionTests(ModuleCase):
         self.assert_refused(["--broker", "", *consumer], "no --broker given")
         for url, text in (
             ("memry://cli", "--broker: unknown transport 'memry'"),
-            ("amqp://me:s3cret@host:port", "--broker: the port is no number"),
+            ("amqp://me:s3cret@host:port", "--broker: the port is not a number"),
             ("amqp://me:s3cret@host?x=1", "--broker: "),
-            ("amqp://me:s3c/s3cret@host", "--broker: there is an '@' behind the host"),
+            ("amqp://me:s3c/s3cret@host", "--broker: there is an '@' after the host"),
         ):
             self.assert_refused(["--broker", url, *consumer], text)
 
