@@ -1,5 +1,5 @@
 """
-Queues from dicts: what C{Queue.as_dict} gives, and Kombu's flat options.
+Queues made from dicts: the result of C{Queue.as_dict}, or Kombu's flat options.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def queue_from_dict(
         queue = options.get("name") or ""
     options.pop("name", None)
     given = _given(options)
-    _spread(given)
+    _resolve_aliases(given)
     exchange = _exchange(given)
     bindings = [_binding(each) for each in given.pop("bindings", ())]
     return cls(queue, exchange, bindings=bindings, **given)
 
 
-def _spread(given: dict[str, Any]) -> None:
-    """Kombu's options that mean both exchange and queue, and its aliases."""
+def _resolve_aliases(given: dict[str, Any]) -> None:
+    """Apply options for exchange and queue to both, and C{binding_key}."""
     for shared in ("durable", "auto_delete"):
         for prefix in ("exchange", "queue"):
             if shared in given and not isinstance(given.get("exchange"), Mapping):
