@@ -8,6 +8,7 @@ the name of the exchange or queue at fault.
 
 from __future__ import annotations
 
+import copyreg
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class KombuError(Exception):
         return printable(super().__str__())
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (type(self), self.args, self.__dict__)
+        state = {**self.__dict__, "args": self.args}
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
 
 def printable(text: str) -> str:
@@ -82,16 +84,6 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-
-
-def _restored(
-    kind: type[KombuError], arguments: tuple[object, ...], state: dict[str, object]
-) -> KombuError:
-    """Make an error again, without calling the constructor of its class."""
-    error = kind.__new__(kind)
-    error.args = arguments
-    error.__dict__.update(state)
-    return error
 
 
 class NotBoundError(KombuError):

@@ -407,7 +407,7 @@ def _without_body(error: Exception) -> Exception:
     """Remove the body from an error, as a log may keep the error for long."""
     error.__traceback__ = None
     if isinstance(error, JSONDecodeError):
-        error.doc = ""
+        vars(error).update(doc="")
     elif isinstance(error, UnicodeDecodeError):
         start, end = error.start, min(error.end, error.start + _BYTES_SHOWN)
         part = error.object[start:end]
