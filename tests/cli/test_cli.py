@@ -268,7 +268,7 @@ class NameTests(ModuleCase):
         """A module may fail when it is asked for the name."""
         self.go_home()
         self.write("asked", "def __getattr__(name):\n    raise SystemExit(name)\n")
-        self.assert_bad("asked:Slow", "'asked:Slow' cannot be had: SystemExit: ")
+        self.assert_bad("asked:Slow", "'asked:Slow' cannot be read: SystemExit: ")
 
     def test_no_module(self) -> None:
         """A module that is missing is named; so is the package it is not in."""
@@ -673,7 +673,7 @@ class MainTests(ModuleCase):
         done = run_python("-m", "txkombu", "--help", cwd=self.home)
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stdout, r"(?m)^ +serve +Host consumers")
-        self.assertRegex(done.stdout, r"(?m)^ +shell +A Python prompt")
+        self.assertRegex(done.stdout, r"(?m)^ +shell +Open a Python prompt")
         done = run_python("-m", "txkombu", "serve", "--help", cwd=self.home)
         self.assertEqual(done.returncode, 0)
         said = " ".join(done.stdout.split())
@@ -786,4 +786,4 @@ class ShellTests(ModuleCase):
             "'after'",
         )
         self.assertEqual((code, lines), (0, ["'after'"]), errors)
-        self.assertIn("given up\n", errors)
+        self.assertIn("cancelled\n", errors)

@@ -57,9 +57,7 @@ def check_finite(value: float) -> float:
     @raise ValueError: it is NaN or infinite.
     """
     if not isfinite(value):
-        raise ValueError(
-            f"brokers do not take {value}: send a finite number, or text"
-        )
+        raise ValueError(f"brokers do not take {value}: send a finite number, or text")
     return value
 
 

@@ -1,9 +1,8 @@
 """
-One life of a service, from its start to its stop.
+One run of a service, from its start to its stop.
 
-It connects, once, and from then on the connection keeps itself; then it starts
-each consumer, and from then on the channels keep them.  Its end can come at
-any point in between.
+It connects, and then starts each consumer.  After that, connection and channels
+reconnect by themselves.  The run can be ended at any point.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from twisted.internet.defer import (
     inlineCallbacks,
     succeed,
 )
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -36,9 +35,9 @@ class ServiceRun:
     Consumers on a connection.
 
     @param on_started: called when all consumers have been started.
-    @param on_hopeless: called with why they never will be.
-    @ivar started: whether they have been.
-    @ivar ended: whether nothing of it is left.
+    @param on_hopeless: called with the error if they never will be.
+    @ivar started: whether all consumers have been started.
+    @ivar ended: whether everything is closed.
     """
 
     _log = Logger()
@@ -62,7 +61,7 @@ class ServiceRun:
 
     @property
     def consuming(self) -> bool:
-        """Whether every consumer runs at the broker now."""
+        """Whether every consumer receives from all its queues."""
         return (
             not self._ending
             and self.started
@@ -73,26 +72,24 @@ class ServiceRun:
 
     @property
     def last_error(self) -> Exception | None:
-        """What is wrong now, if anything is."""
+        """Why a consumer does not consume, if one does not."""
         errors = [self._connect_error, *(each.last_error for each in self.consumers)]
         errors.append(self.connection.last_error)
         if self.started:
             errors += [each.trouble for each in self.consumers]
         return next((error for error in errors if error is not None), None)
 
-    # --- starting -----------------------------------------------------------
-
     def begin(self) -> None:
-        """Connect and consume, for as long as it takes."""
+        """Connect and consume; try until that succeeds."""
+
+        def closed_by_program(error: Exception) -> None:
+            if not self._ending:
+                self._on_hopeless(error)  # nothing starts it again
+
         self._starting = self._start()
         self._starting.addErrback(self._not_started)
         for each in self.consumers:
-            each.when_closed().addCallback(self._closed_by_program)
-
-    def _closed_by_program(self, error: Exception) -> None:
-        """What the program has closed does not come back by itself."""
-        if not self._ending:
-            self._on_hopeless(error)
+            each.when_closed().addCallback(closed_by_program)
 
     @inlineCallbacks
     def _start(self) -> Generator[Deferred[Any], Any, None]:
@@ -124,14 +121,12 @@ class ServiceRun:
         elif not failure.check(CancelledError):
             self._log.failure("Fault while starting", failure)
 
-    # --- ending -------------------------------------------------------------
-
     def end(self, timeout: float) -> Deferred[None]:
         """
         Stop in order; a second call waits for the first.
 
-        @param timeout: seconds that handlers at work are given.
-        @return: fires when nothing is left; never fails.
+        @param timeout: seconds that running handlers have to finish.
+        @return: fires when everything is closed; never fails.
         """
         if self.ended:
             return succeed(None)
@@ -151,45 +146,36 @@ class ServiceRun:
     def _let_finish(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
         clock = steady(self.connection.clock)
         deadline = clock.seconds() + timeout
-        self._tell_working(timeout)
+        count = sum(each.consumer.running for each in self.consumers)
+        if count:
+            text = "Stopping: running handlers ({count}) have {timeout:g} s to finish"
+            self._log.info(text, count=count, timeout=timeout)
         soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
         yield _all_by(soon, clock, (each.close() for each in self.consumers))
         yield _all_by(deadline, clock, (each.when_idle() for each in self.consumers))
-        self._tell_unfinished(timeout)
-
-    def _tell_working(self, timeout: float) -> None:
-        count = sum(each.consumer.running for each in self.consumers)
-        if count:
-            self._log.info(
-                "Stopping: {count} handlers at work are given {timeout:g} s",
-                count=count,
-                timeout=timeout,
-            )
-
-    def _tell_unfinished(self, timeout: float) -> None:
         for each in self.consumers:
             if not each.when_idle().called:
                 self._log.warn(
                     "Handlers of {consumer!r} are still at work after {timeout:g} s; "
-                    "the broker hands their messages out again",
+                    "the broker delivers their messages again",
                     consumer=each.consumer,
                     timeout=timeout,
                 )
 
     def _close(self) -> Deferred[None]:
-        """Close channels and connection, or abort what does not close."""
+        """Close the connection with its channels, or abort its session."""
         clock = self.connection.clock
         session = self.connection.core.reconnector.session
         closing = self.connection.close()
         if session is not None and not closing.called:
             timer = clock.callLater(CLOSE_TIMEOUT, self._abort, session)
-            closing.addCallback(_end_timer, timer)
+            closing.addCallback(lambda _: timer.cancel() if timer.active() else None)
         limit = 2 * CLOSE_TIMEOUT
         return with_timeout(closing, clock, limit, "closing", otherwise=None)
 
     def _abort(self, session: ISession) -> None:
         self._log.warn(
-            "The connection to {url} does not close within {timeout:g} s; aborting it",
+            "The connection to {url} did not close within {timeout:g} s; aborting it",
             url=self.connection.current_uri(),
             timeout=CLOSE_TIMEOUT,
         )
@@ -203,15 +189,10 @@ class ServiceRun:
         self._ended.fire(None)
 
 
-def _end_timer(_: object, timer: IDelayedCall) -> None:
-    if timer.active():
-        timer.cancel()
-
-
 def _all_by(
     deadline: float, clock: IReactorTime, waits: Iterable[Deferred[None]]
 ) -> Deferred[Any]:
-    """Wait for all, but no longer than to the deadline."""
+    """Wait for all, but not beyond the deadline."""
     together: Deferred[Any] = DeferredList(list(waits), consumeErrors=True)
     left = max(0.0, deadline - clock.seconds())
     return with_timeout(together, clock, left, "stopping", otherwise=None)
