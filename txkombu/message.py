@@ -161,9 +161,7 @@ class Message:
 
     @property
     def payload(self) -> object:
-        """
-        The value of the body, decoded once; raises as L{decode}.
-        """
+        """The value of the body, decoded once; raises as L{decode}."""
         if self._payload is _UNDECODED:
             self._payload = self.decode()
         return self._payload

@@ -8,6 +8,7 @@ reactors asyncio code would wait for ever, so it is refused with a hint.
 
 from __future__ import annotations
 
+import types
 from asyncio import AbstractEventLoop, Future, _get_running_loop
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
@@ -84,54 +85,52 @@ def deferred_of_task(
 async def _caught(coroutine: Coroutine[Any, Any, Any], loop: AbstractEventLoop) -> Any:
     """Return any error as a failure: SystemExit of a task would end the reactor."""
     try:
-        return await _Mixed(coroutine, loop)
+        return await _mixed(coroutine, loop)
     except BaseException:
         return Failure()
 
 
-class _Mixed:
-    """Awaits a coroutine that awaits both Deferreds and awaitables of asyncio."""
-
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], loop: AbstractEventLoop
-    ) -> None:
-        self._coroutine = coroutine
-        self._loop = loop
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        go_on: Callable[[], Any] = partial(self._coroutine.send, None)
-        while True:
-            try:
-                awaited = go_on()
-            except StopIteration as end:
-                return end.value
-            try:
-                if isinstance(awaited, Deferred):
-                    yield from self._until_fired(awaited)
-                    sent = None
-                else:
-                    sent = yield awaited
-            except BaseException as error:
-                go_on = partial(self._coroutine.throw, error)
-            else:
-                go_on = partial(self._coroutine.send, sent)
-
-    def _until_fired(self, awaited: Deferred[Any]) -> Generator[Any, Any, None]:
-        """Wait for a Deferred, and leave its result in it for the coroutine."""
-        fired = self._loop.create_future()
-
-        def fire(result: Any) -> Any:
-            if not fired.done():
-                fired.set_result(None)
-            return result
-
-        awaited.addBoth(fire)
+@types.coroutine
+def _mixed(
+    coroutine: Coroutine[Any, Any, Any], loop: AbstractEventLoop
+) -> Generator[Any, Any, Any]:
+    """Await a coroutine that awaits both Deferreds and awaitables of asyncio."""
+    go_on: Callable[[], Any] = partial(coroutine.send, None)
+    while True:
         try:
-            yield from fired.__await__()
-        except BaseException:
-            awaited.cancel()
-            awaited.addErrback(lambda _: None)
-            raise
+            awaited = go_on()
+        except StopIteration as end:
+            return end.value
+        try:
+            if isinstance(awaited, Deferred):
+                yield from _until_fired(awaited, loop)
+                sent = None
+            else:
+                sent = yield awaited
+        except BaseException as error:
+            go_on = partial(coroutine.throw, error)
+        else:
+            go_on = partial(coroutine.send, sent)
+
+
+def _until_fired(
+    awaited: Deferred[Any], loop: AbstractEventLoop
+) -> Generator[Any, Any, None]:
+    """Wait for a Deferred, and leave its result in it for the coroutine."""
+    fired = loop.create_future()
+
+    def fire(result: Any) -> Any:
+        if not fired.done():
+            fired.set_result(None)
+        return result
+
+    awaited.addBoth(fire)
+    try:
+        yield from fired.__await__()
+    except BaseException:
+        awaited.cancel()
+        awaited.addErrback(lambda _: None)
+        raise
 
 
 def explained(failure: Failure) -> Failure:

@@ -34,9 +34,7 @@ def shown_or_kind(value: object) -> str:
 
 
 def check_hidden_string(what: str, value: object) -> str:
-    """
-    Check a short string as L{check_short_string} does, but never show it.
-    """
+    """Check a short string as L{check_short_string} does, but never show it."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {kind_of(value)}")
     size = len(check_utf8(what, value).encode())

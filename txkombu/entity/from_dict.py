@@ -30,9 +30,16 @@ def queue_from_dict(
     options.pop("name", None)
     given = _given(options)
     _resolve_aliases(given)
-    exchange = _exchange(given)
+    exchange = given.pop("exchange", None)
+    flat = {
+        name: given.pop(option)
+        for option, name in _EXCHANGE_OPTIONS.items()
+        if option in given
+    }
+    if isinstance(exchange, str):
+        exchange = Exchange(exchange, **flat)
     bindings = [_binding(each) for each in given.pop("bindings", ())]
-    return cls(queue, exchange, bindings=bindings, **given)
+    return cls(queue, _exchange(exchange), bindings=bindings, **given)
 
 
 def _resolve_aliases(given: dict[str, Any]) -> None:
@@ -48,18 +55,8 @@ def _resolve_aliases(given: dict[str, Any]) -> None:
         given["routing_key"] = binding_key
 
 
-def _exchange(given: dict[str, Any]) -> Exchange | None:
-    exchange = given.pop("exchange", None)
-    flat = {
-        name: given.pop(option)
-        for option, name in _EXCHANGE_OPTIONS.items()
-        if option in given
-    }
-    if isinstance(exchange, Exchange):
-        return exchange
-    if isinstance(exchange, Mapping):
-        return Exchange(**_given(exchange))
-    return None if exchange is None else Exchange(exchange, **flat)
+def _exchange(exchange: Any) -> Any:
+    return Exchange(**_given(exchange)) if isinstance(exchange, Mapping) else exchange
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +67,4 @@ def _binding(each: binding | Mapping[str, Any]) -> binding:
     if not isinstance(each, Mapping):
         return each
     options = _given(each)
-    exchange = options.pop("exchange", "")
-    if isinstance(exchange, Mapping):
-        exchange = Exchange(**_given(exchange))
-    return binding(exchange, **options)
+    return binding(_exchange(options.pop("exchange", "")), **options)

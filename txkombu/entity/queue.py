@@ -140,7 +140,9 @@ class Queue(Entity):
         self.max_length = check_count("max_length", max_length)
         self.max_length_bytes = check_count("max_length_bytes", max_length_bytes)
         self.max_priority = check_count("max_priority", max_priority, 1, 255)
-        self.queue_type = _queue_type(queue_type)
+        if queue_type is not None and not check_short_string("queue_type", queue_type):
+            raise ValueError("queue_type must not be empty")
+        self.queue_type = queue_type
         self.arguments = self._all_arguments()
         if channel is not None:
             self._channel = channel_of(channel)
@@ -368,11 +370,14 @@ class Queue(Entity):
         if callback is None:
             raise TypeError("consume needs a callback, which is called with a Message")
         settles_nothing = self.no_ack if no_ack is None else no_ack
+
+        def begin_and_call(message: Message) -> object:
+            message.begin()
+            return callback(message)
+
+        on_message = begin_and_call if settles_nothing else callback
         return to.consume(
-            self,
-            _begin_with(callback) if settles_nothing else callback,
-            consumer_tag=consumer_tag,
-            no_ack=settles_nothing,
+            self, on_message, consumer_tag=consumer_tag, no_ack=settles_nothing
         )
 
     def cancel(self, consumer_tag: str) -> Deferred[None]:
@@ -432,24 +437,6 @@ class Queue(Entity):
             return self.describe(f"{self.name!r} -> {list(self.bindings)!r}")
         source = self.exchange.name
         return self.describe(f"{self.name!r} -> {source!r} -> {self.routing_key!r}")
-
-
-def _begin_with(callback: Callable[[Message], object]) -> Callable[[Message], object]:
-    """Acknowledge each message of a consumer with no_ack before its callback."""
-
-    def handle(message: Message) -> object:
-        message.begin()
-        return callback(message)
-
-    return handle
-
-
-def _queue_type(value: object) -> str | None:
-    if value is None:
-        return None
-    if not check_short_string("queue_type", value):
-        raise ValueError("queue_type must not be empty")
-    return str(value)
 
 
 def _listed(what: str, bindings: object) -> list[binding]:

@@ -54,10 +54,6 @@ def fault_of_credential(text: str) -> str:
     return ""
 
 
-def _hidden(password: str | None) -> str:
-    return "None" if password is None else "'**'"
-
-
 @attrs.frozen(kw_only=True)
 class TLSOptions:
     """
@@ -79,7 +75,7 @@ class TLSOptions:
     keyfile: str | None = None
     verify: bool = True
     server_name: str | None = None
-    password: str | None = attrs.field(default=None, repr=_hidden)
+    password: str | None = attrs.field(default=None, repr=lambda p: repr(p and "**"))
 
     def __attrs_post_init__(self) -> None:
         for what in ("cacertfile", "certfile", "keyfile", "server_name", "password"):
@@ -89,10 +85,6 @@ class TLSOptions:
             if getattr(self, what) is not None and self.certfile is None:
                 raise ValueError(f"{what} needs a certfile")
         check_utf8("password", self.password or "")
-
-
-def _host_default(parameters: Parameters) -> str:
-    return "" if parameters.scheme.local else "localhost"
 
 
 @attrs.frozen(repr=False)
@@ -122,7 +114,7 @@ class Parameters:
     """
 
     transport: str = attrs.field(default="amqp")
-    hostname: str = attrs.field(default=attrs.Factory(_host_default, takes_self=True))
+    hostname: str = attrs.field()
     userid: str = "guest"
     password: str = "guest"
     virtual_host: str = "/"
@@ -136,6 +128,10 @@ class Parameters:
     dialect: str | None = None
     heartbeat_tolerance: float | None = None
     max_message_size: int = MAX_MESSAGE_SIZE
+
+    @hostname.default
+    def _default_hostname(self) -> str:
+        return "" if self.scheme.local else "localhost"
 
     def __attrs_post_init__(self) -> None:
         scheme = self.scheme
@@ -173,14 +169,23 @@ class Parameters:
         @param include_password: write the password instead of C{**}; L{parse_url}
             makes equal parameters of such a URL.
         """
-        tail = _path(self) + _query(self, include_password)
-        return f"{self.transport}://{_authority(self, include_password)}{tail}"
+        is_local = self.scheme.local
+        password = _quote(self.password) if include_password else "**"
+        user = f"{_quote(self.userid)}:{password}@"
+        if is_local and (self.userid, self.password) == ("guest", "guest"):
+            user = ""
+        host = _quote(self.hostname)
+        if ":" in self.hostname and not is_local:
+            host = f"[{_quote(self.hostname, ':')}]"
+        port = f":{self.port}" if self.port else ""
+        path = "/" + _quote(self.virtual_host)
+        if self.virtual_host == "/":
+            path = "" if is_local else "//"
+        query = _query(self, include_password)
+        return f"{self.transport}://{user}{host}{port}{path}{query}"
 
     def __repr__(self) -> str:
         return f"<Parameters {self.as_uri()}>"
-
-
-# --- checks ------------------------------------------------------------------
 
 
 def _count(what: str, value: object, minimum: int, maximum: int | None = None) -> int:
@@ -264,33 +269,9 @@ def secure_hint(scheme: Scheme) -> str:
     return f"; use {near}" if near else ""
 
 
-# --- writing -----------------------------------------------------------------
-
-
 def _quote(text: str, safe: str = "") -> str:
     """Percent-encode a text, which may hold surrogates as file names do."""
     return quote(text, safe=safe, errors="surrogatepass")
-
-
-def _authority(of: Parameters, include_password: bool) -> str:
-    password = _quote(of.password) if include_password else "**"
-    who = f"{_quote(of.userid)}:{password}@"
-    if of.scheme.local and (of.userid, of.password) == ("guest", "guest"):
-        who = ""
-    port = f":{of.port}" if of.port else ""
-    return f"{who}{_host(of)}{port}"
-
-
-def _host(of: Parameters) -> str:
-    if ":" in of.hostname and not of.scheme.local:
-        return f"[{_quote(of.hostname, ':')}]"
-    return _quote(of.hostname)
-
-
-def _path(of: Parameters) -> str:
-    if of.virtual_host == "/":
-        return "" if of.scheme.local else "//"
-    return "/" + _quote(of.virtual_host)
 
 
 def _query(of: Parameters, include_password: bool) -> str:

@@ -65,9 +65,7 @@ def parse_url(url: str) -> Parameters:
 
 
 def _read_url(url: str) -> dict[str, Any]:
-    """
-    Parse a URL into arguments of L{Parameters}; raise as L{parse_url}.
-    """
+    """Parse a URL into arguments of L{Parameters}; raise as L{parse_url}."""
     if not isinstance(url, str):
         raise TypeError(f"a URL must be a str, not a {type(url).__name__}")
     name, colon, rest = url.strip().partition("://")
@@ -75,7 +73,15 @@ def _read_url(url: str) -> dict[str, Any]:
         raise InvalidURL("a URL begins with a transport's name, as in amqp://host")
     scheme = scheme_named(name)
     authority, path, query = _divide(rest)
-    given = {**_read_authority(authority), **_read_query(query, scheme)}
+    given = _read_query(query, scheme)
+    user, at, host = authority.rpartition("@")
+    if at:
+        userid, colon, password = user.partition(":")
+        given["userid"] = _decode(userid, "user name")
+        if colon:
+            given["password"] = _decode(password, "password")
+    if authority:
+        given.update(_read_host(host))
     given["virtual_host"] = _decode(path, "virtual host")
     return {"transport": scheme.name, **given}
 
@@ -112,19 +118,6 @@ def _decode(text: str, what: str) -> str:
     if decoded.encode("utf-8") != raw:
         raise InvalidURL(f"the {what}, percent-decoded, is not UTF-8")
     return decoded
-
-
-def _read_authority(authority: str) -> dict[str, Any]:
-    if not authority:
-        return {}
-    who, at, where = authority.rpartition("@")
-    given = {}
-    if at:
-        userid, colon, password = who.partition(":")
-        given["userid"] = _decode(userid, "user name")
-        if colon:
-            given["password"] = _decode(password, "password")
-    return {**given, **_read_host(where)}
 
 
 def _read_host(where: str) -> dict[str, Any]:
@@ -169,7 +162,9 @@ def _read_query(query: str, scheme: Scheme) -> dict[str, Any]:
         elif option in _OPTIONS:
             given[_OPTIONS[option]] = _read_option(option, value)
         else:
-            raise InvalidURL(_unknown_option(option))
+            shown = f" {option!r}" if _WORD.fullmatch(option) else ""
+            known = known_names(option, [*_OPTIONS, *_TLS_OPTIONS])
+            raise InvalidURL(f"unknown option{shown}: {known}")
     if tls:
         if scheme.tls is False:
             asked = [each for each in _options(query) if each in _TLS_OPTIONS]
@@ -198,12 +193,6 @@ def _options(query: str) -> dict[str, str]:
 def _named(option: str) -> str:
     known = option in _OPTIONS or option in _TLS_OPTIONS
     return f"the option {option!r}" if known else "the value of an unknown option"
-
-
-def _unknown_option(option: str) -> str:
-    shown = f" {option!r}" if _WORD.fullmatch(option) else ""
-    known = known_names(option, [*_OPTIONS, *_TLS_OPTIONS])
-    return f"unknown option{shown}: {known}"
 
 
 def _read_option(option: str, value: str) -> object:
@@ -339,9 +328,7 @@ def host_given(
 
 
 def _places(hostname: object) -> list[str]:
-    """
-    List the hosts and URLs that were given; only C{""}, the default, if none.
-    """
+    """List the hosts and URLs that were given; only C{""}, the default, if none."""
     if hostname is None or hostname == "":
         return [""]
     if isinstance(hostname, str):
