@@ -123,7 +123,10 @@ class ConsumerService(Service):
         if self._hosting is not None:
             self.connection = self.connection.clone()
         hosting = self._hosting = ServiceRun(
-            self.connection, lambda: self._started.fire(None), self.halt
+            self.connection,
+            self._timeout,
+            lambda: self._started.fire(None),
+            self.halt,
         )
         for factory in self._factories:
             try:
@@ -150,7 +153,7 @@ class ConsumerService(Service):
         if hosting is None:
             return succeed(None)
         self._started.fail(self._not_running())
-        return hosting.end(self._timeout).addCallback(self._ended, hosting)
+        return hosting.end().addCallback(self._ended, hosting)
 
     def _ended(self, _: object, hosting: ServiceRun) -> None:
         if self._hosting is hosting:

@@ -127,7 +127,7 @@ class HostedConsumer:
         return self.consumer.when_closed().addCallback(closed)
 
     def close(self) -> Deferred[None]:
-        """Cancel it, and hand back messages whose handlers did not begin; never fail."""
+        """Cancel it, hand back messages whose handlers did not begin; never fail."""
         closing = call_and_wait(self.consumer.close)
         return closing.addCallbacks(lambda _: None, self._not_closed)
 

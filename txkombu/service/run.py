@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from .._util.steady_clock import steady
 from .._util.timeouts import CLOSE_TIMEOUT, with_timeout
-from .._util.waiters import Waiters
+from .._util.waiters import SharedClose
 from ..connection import BrokerConnection
 from ..interfaces import ISession
 from .hosted_consumer import HostedConsumer
@@ -34,10 +34,10 @@ class ServiceRun:
     """
     Consumers on a connection.
 
+    @param shutdown_timeout: seconds that running handlers have to finish.
     @param on_started: called when all consumers have been started.
     @param on_hopeless: called with the error if they never will be.
     @ivar started: whether all consumers have been started.
-    @ivar ended: whether everything is closed.
     """
 
     _log = Logger()
@@ -45,25 +45,30 @@ class ServiceRun:
     def __init__(
         self,
         connection: BrokerConnection,
+        shutdown_timeout: float,
         on_started: Callable[[], None],
         on_hopeless: Callable[[Exception], object],
     ) -> None:
         self.connection = connection
         self.consumers: list[HostedConsumer] = []
         self.started = False
-        self.ended = False
+        self._timeout = shutdown_timeout
         self._on_started = on_started
         self._on_hopeless = on_hopeless
         self._starting: Deferred[None] = succeed(None)
         self._connect_error: Exception | None = None
-        self._ending = False
-        self._ended: Waiters[None] = Waiters()
+        self._ending = SharedClose(self._end)
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything is closed."""
+        return self._ending.over
 
     @property
     def consuming(self) -> bool:
         """Whether every consumer receives from all its queues."""
         return (
-            not self._ending
+            self._is_wanted()
             and self.started
             and self.connection.connected
             and self.connection.is_consuming
@@ -83,7 +88,7 @@ class ServiceRun:
         """Connect and consume; try until that succeeds."""
 
         def closed_by_program(error: Exception) -> None:
-            if not self._ending:
+            if self._is_wanted():
                 self._on_hopeless(error)  # nothing starts it again
 
         self._starting = self._start()
@@ -109,7 +114,7 @@ class ServiceRun:
         self._on_started()
 
     def _is_wanted(self) -> bool:
-        return not self._ending
+        return not self._ending.begun
 
     def _not_connected(self, error: Exception) -> None:
         self._connect_error = error
@@ -121,30 +126,22 @@ class ServiceRun:
         elif not failure.check(CancelledError):
             self._log.failure("Fault while starting", failure)
 
-    def end(self, timeout: float) -> Deferred[None]:
-        """
-        Stop in order; a second call waits for the first.
-
-        @param timeout: seconds that running handlers have to finish.
-        @return: fires when everything is closed; never fails.
-        """
-        if self.ended:
-            return succeed(None)
-        ended = self._ended.wait()
-        if not self._ending:
-            self._ending = True
-            self._end(timeout).addErrback(self._not_ended).addCallback(self._over)
-        return ended
+    def end(self) -> Deferred[None]:
+        """Stop in order, once; fire when everything is closed, and never fail."""
+        return self._ending.wait()
 
     @inlineCallbacks
-    def _end(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
+    def _end(self) -> Generator[Deferred[Any], Any, None]:
         self._starting.cancel()
-        yield self._let_finish(timeout).addErrback(self._not_ended)
+        try:
+            yield self._let_finish()
+        except Exception:
+            self._log.failure("Fault while stopping")
         yield self._close()
 
     @inlineCallbacks
-    def _let_finish(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
-        clock = steady(self.connection.clock)
+    def _let_finish(self) -> Generator[Deferred[Any], Any, None]:
+        clock, timeout = steady(self.connection.clock), self._timeout
         deadline = clock.seconds() + timeout
         count = sum(each.consumer.running for each in self.consumers)
         if count:
@@ -180,13 +177,6 @@ class ServiceRun:
             timeout=CLOSE_TIMEOUT,
         )
         session.abort()
-
-    def _not_ended(self, failure: Failure) -> None:
-        self._log.failure("Fault while stopping", failure)
-
-    def _over(self, _: object) -> None:
-        self.ended = True
-        self._ended.fire(None)
 
 
 def _all_by(
