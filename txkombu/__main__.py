@@ -53,13 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     except usage.UsageError as error:
-        print(f"python -m txkombu: {_said(error)}", file=sys.stderr)
+        print(f"python -m txkombu: {_reason(error)}", file=sys.stderr)
         return _USAGE_ERROR
     chosen = options.subOptions
     return shell(chosen) if isinstance(chosen, ShellOptions) else serve(chosen)
 
 
-def _said(error: usage.UsageError) -> str:
+def _reason(error: usage.UsageError) -> str:
     """Return what is wrong; do not show a URL in place of a command."""
     text = str(error)
     told, command = text[: len(_UNKNOWN)], text[len(_UNKNOWN) :]
