@@ -406,7 +406,11 @@ class Message:
         self._unacked = unacked
 
     def limit_logging(self, limit: LogLimit) -> None:
-        """Note how often to log that such messages cannot be decoded."""
+        """
+        Limit how often it is logged that such messages cannot be decoded.
+
+        @param limit: that of its consumer.
+        """
         self.log_limit = limit
 
     def settled_by_other(self, state: str) -> None:
@@ -416,14 +420,6 @@ class Message:
         @param state: C{"acknowledged"}, C{"rejected"} or C{"requeued"}.
         """
         self._state = state
-
-    def limit_log(self, limit: LogLimit) -> None:
-        """
-        Limit how often it is logged that such messages cannot be decoded.
-
-        @param limit: that of its consumer.
-        """
-        self.log_limit = limit
 
     def __repr__(self) -> str:
         state = self._state or "unsettled"

@@ -175,13 +175,14 @@ class Exchange(Entity):
         return self._values()
 
     @classmethod
-    def named(cls, name: str) -> Exchange:
+    def named(cls, name: str, delivery_mode: int | None = None) -> Exchange:
         """
         Make an exchange of which only the name is known; see C{by_name}.
 
         @param name: at most 255 bytes of UTF-8.
+        @param delivery_mode: the default of messages published to it; by default 2.
         """
-        exchange = cls(name)
+        exchange = cls(name, delivery_mode=delivery_mode)
         exchange.by_name = True
         return exchange
 
