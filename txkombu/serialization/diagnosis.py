@@ -26,7 +26,8 @@ def path_to_unserializable(encoder: Callable[[object], object], value: object) -
         if found is None:
             break
         key, value = found
-        path.append(f"[{_shown(key)}]")
+        shown = repr(key)
+        path.append(f"[{shown[:_KEY_SHOWN]}{'…' if len(shown) > _KEY_SHOWN else ''}]")
         if id(value) in seen:
             break
         seen.add(id(value))
@@ -46,8 +47,3 @@ def _fails(encoder: Callable[[object], object], part: object) -> bool:
     except Exception:
         return True
     return False
-
-
-def _shown(key: object) -> str:
-    shown = repr(key)
-    return shown if len(shown) <= _KEY_SHOWN else f"{shown[:_KEY_SHOWN]}…"

@@ -161,7 +161,10 @@ class _Encoder(json.JSONEncoder):
             if isinstance(o, kind):
                 return self._typed(marker, write(o))
         if isinstance(o, bytes):
-            return self._typed(*_write_bytes(o))
+            try:
+                return self._typed("bytes", o.decode("utf-8"))
+            except UnicodeDecodeError:
+                return self._typed("base64", b64encode(o).decode("ascii"))
         return super().default(o)
 
     def _typed(self, marker: str, value: object) -> dict[str, object]:
@@ -194,25 +197,10 @@ def _revive(pairs: dict[str, Any]) -> object:
     return read(pairs[_VALUE])
 
 
-def _write_bytes(value: bytes) -> tuple[str, str]:
-    try:
-        return "bytes", value.decode("utf-8")
-    except UnicodeDecodeError:
-        return "base64", b64encode(value).decode("ascii")
-
-
-def _read_date(text: str) -> date:
-    return datetime.fromisoformat(text).date()
-
-
 def _read_decimal(text: str) -> Decimal:
     if not isinstance(text, str):
         raise TypeError(f"a decimal is written as a str, not {shown(text)}")
     return Decimal(text)
-
-
-def _read_uuid(fields: dict[str, Any]) -> UUID:
-    return UUID(hex=fields["hex"], version=fields.get("version"))
 
 
 # datetime comes before date, as it is a subclass of date
@@ -226,10 +214,10 @@ _WRITERS: tuple[tuple[type, str, Callable[[Any], object]], ...] = (
 
 _READERS: dict[str, Callable[[Any], object]] = {
     "datetime": datetime.fromisoformat,
-    "date": _read_date,
+    "date": lambda text: datetime.fromisoformat(text).date(),
     "time": time.fromisoformat,
     "decimal": _read_decimal,
-    "uuid": _read_uuid,
+    "uuid": lambda value: UUID(hex=value["hex"], version=value.get("version")),
     "bytes": str.encode,
     "base64": b64decode,
 }

@@ -298,8 +298,13 @@ def parameters_for(
     def read(where: str) -> Parameters:
         found = _place(where, transport)
         parameters = attrs.evolve(Parameters(**found), **given)
-        if by_endpoint and "hostname" not in found:
-            _check_server_name(parameters.tls)
+        tls = parameters.tls
+        is_nameless = by_endpoint and "hostname" not in found
+        if is_nameless and tls and tls.verify and tls.server_name is None:
+            raise ValueError(
+                "TLS cannot check the certificate, as an endpoint does not tell the "
+                "broker's name: give it in the URL, as hostname, or as server_name"
+            )
         return parameters
 
     places = _places(hostname)
@@ -360,12 +365,3 @@ def _place(where: str, transport: str | None) -> dict[str, Any]:
             f"{found['transport']!r}"
         )
     return found
-
-
-def _check_server_name(tls: TLSOptions | None) -> None:
-    """Refuse TLS that verifies a name when there is none."""
-    if tls is not None and tls.verify and tls.server_name is None:
-        raise ValueError(
-            "TLS cannot check the certificate, as an endpoint does not tell the "
-            "broker's name: give it in the URL, as hostname, or as server_name"
-        )
