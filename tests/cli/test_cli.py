@@ -680,8 +680,8 @@ class MainTests(ModuleCase):
         for words in (
             "Usage: python -m txkombu serve --broker URL --consumer",
             "--broker= URL of the broker, as amqp://user:password@host:5672/vhost,",
-            "--consumer= What to consume with, as package.module:Name:",
-            "--shutdown-timeout= Seconds that handlers at work may take to finish "
+            "--consumer= A consumer, as package.module:Name:",
+            "--shutdown-timeout= Seconds that running handlers have to finish "
             "when it is stopped. [default: 30]",
         ):
             self.assertIn(words, said)
