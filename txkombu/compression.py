@@ -132,7 +132,8 @@ class Compressors:
             would become larger than the limit.
         """
         if not isinstance(header, str):
-            raise DecodeError(f"the header 'compression' is no str: {shown(header)}")
+            text = f"the header 'compression' must be a str, not {shown(header)}"
+            raise DecodeError(text)
         return _decompress(self._named(header).decompress, body, header, limit)
 
     def may_be_true(self, header: object, body: bytes) -> bool:

@@ -32,6 +32,7 @@ class _Call(DelayedCall):
     """A delayed call of a L{SteadyClock}."""
 
     def run(self) -> None:
+        """Call the function."""
         self.called = 1
         self.func(*self.args, **self.kw)
 
