@@ -132,8 +132,9 @@ class Compressors:
             would become larger than the limit.
         """
         if not isinstance(header, str):
-            text = f"the header 'compression' must be a str, not {shown(header)}"
-            raise DecodeError(text)
+            raise DecodeError(
+                f"header 'compression' must be a str, not {shown(header)}"
+            )
         return _decompress(self._named(header).decompress, body, header, limit)
 
     def may_be_true(self, header: object, body: bytes) -> bool:
