@@ -264,7 +264,7 @@ class UnnamedTests(SynchronousTestCase):
             {"hostname": ":5671", "transport": "pikas"},
         ):
             error = self.assertRaises(ValueError, self.connection, **arguments)
-            self.assertRegex(str(error), "whose certificate.*server_name")
+            self.assertRegex(str(error), "cannot check the certificate.*server_name")
 
     def test_named(self) -> None:
         """It is taken where there is a name, or none is to be checked."""
