@@ -358,16 +358,6 @@ class ISessionChannel(Interface):
     def basic_recover() -> Deferred[None]:
         """Hand all unsettled messages of this channel back to their queues."""
 
-    def pause_delivery() -> None:
-        """
-        Hand out no more until C{resume_delivery}, as far as can be done: a
-        transport stops reading, so some that are on their way still come.
-        Used to bound consumers with C{no_ack}.  Calls do not nest.
-        """
-
-    def resume_delivery() -> None:
-        """Undo C{pause_delivery}."""
-
     def ack(tag: int, multiple: bool) -> Settlement:
         """
         Settle a delivery: it was handled.  Acks of one reactor turn may be

@@ -330,8 +330,8 @@ class ConsumerTests(CornerTestCase):
         self.finish(at_work)
         self.assertEqual((self.got, self.broker.waiting_in("feed")), ([0], 3))
 
-    def test_a_channel_paused_by_what_is_gone(self) -> None:
-        """A channel that was paused by messages of a lost channel resumes."""
+    def test_handlers_of_what_is_gone_hold_up_no_others(self) -> None:
+        """Such messages keep no other consumer of the channel from its own."""
         consumer, at_work = self.slow()
         needless = Queue("needless", EXCHANGE, "needless", no_ack=True)
         self.result_of(consumer.cancel())

@@ -302,31 +302,6 @@ class ConsumeTests(Harness):
         self.assertEqual(inbox.bodies, [b"1"])
         await self.check_left(channel, queue, b"2", b"3")
 
-    async def test_pause(self) -> None:
-        """A paused channel continues when it is resumed, and nothing is lost."""
-        channel = await self.channel()
-        queue = await self.queue(channel)
-        inbox = Inbox()
-        await consume(channel, queue, inbox=inbox, no_ack=True)
-        channel.pause_delivery()
-        other = await self.channel()
-        await self.put(other, queue, b"1", b"2", b"3")
-        channel.resume_delivery()
-        await inbox.first(3)
-        self.assertEqual(inbox.bodies, [b"1", b"2", b"3"])
-
-    async def test_paused_close(self) -> None:
-        """A paused channel, and its session, can be closed."""
-        session = await self.connect()
-        channel = await self.channel(session)
-        queue = await self.queue(channel)
-        await consume(channel, queue, no_ack=True)
-        channel.pause_delivery()
-        await channel.close()
-        channel = await self.channel(session)
-        channel.pause_delivery()
-        await session.close()
-
     @needs(Can.CHANNEL_PREFETCH)
     async def test_qos_of_channel(self) -> None:
         """A limit of the channel applies to all its consumers together."""

@@ -298,8 +298,6 @@ class CloseTests(Harness):
             self.assertIs(channel.nack(1, True, True), STALE)
             self.assertIs(channel.reject(1, False), STALE)
             channel.flush()
-            channel.pause_delivery()
-            channel.resume_delivery()
             self.assertIs(Probe(channel.when_flushed()).outcome, STALE)
             self.assertIsNone(Probe(channel.basic_cancel("tag")).outcome)
             self.assertIsNone(Probe(channel.close()).outcome)

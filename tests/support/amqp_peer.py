@@ -35,27 +35,13 @@ START = Connection.Start(
 
 
 class Wire(StringTransport):
-    """
-    A transport that records how it is used.
-
-    @ivar reading: whether the protocol wants to read.
-    """
+    """A transport that records how it is used."""
 
     aborted = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reading = True
 
     def abortConnection(self) -> None:
         self.aborted = True
         self.disconnected = True
-
-    def pauseProducing(self) -> None:
-        self.reading = False
-
-    def resumeProducing(self) -> None:
-        self.reading = True
 
 
 class Peer:

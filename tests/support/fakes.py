@@ -110,7 +110,6 @@ class FakeChannel(Recorder):
     @ivar dead: whether it has ended.
     @ivar settled: each ack, nack and reject as (method, tag, ...).
     @ivar flushes: the Deferreds that L{flush} returned.
-    @ivar paused: whether deliveries are paused.
     """
 
     def __init__(self, listener: ISessionChannelListener | None = None) -> None:
@@ -119,7 +118,6 @@ class FakeChannel(Recorder):
         self.dead = False
         self.settled: list[tuple[Any, ...]] = []
         self.flushes: list[Deferred[Settlement]] = []
-        self.paused = False
 
     def prompt(self) -> FakeChannel:
         """Answer every call but publishes at once, with success; return self."""
@@ -290,12 +288,6 @@ class FakeChannel(Recorder):
 
     def basic_recover(self) -> Deferred[None]:
         return self._begin("basic_recover")
-
-    def pause_delivery(self) -> None:
-        self.paused = True
-
-    def resume_delivery(self) -> None:
-        self.paused = False
 
     # --- settling -------------------------------------------------------------
 

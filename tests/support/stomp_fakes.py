@@ -35,7 +35,6 @@ class FakeSocket:
     A fake socket; the test is its broker.
 
     @ivar frames: the written frames, decoded, each as its command and headers.
-    @ivar paused: how often reading was paused.
     @ivar left: whether C{disconnect} was called.
     @ivar dropped: whether C{abort} was called.
     """
@@ -48,7 +47,6 @@ class FakeSocket:
         self.server = "Toy/1.0"
         self.alive = True
         self.frames: list[str] = []
-        self.paused = 0
         self.left = self.dropped = False
         self.subscribed: dict[str, tuple[Callable[[Frame], Any], Callable[..., Any]]]
         self.subscribed = {}
@@ -91,12 +89,6 @@ class FakeSocket:
 
     def unsubscribe(self, id: str) -> None:
         self.subscribed.pop(id, None)
-
-    def pause_reading(self) -> None:
-        self.paused += 1
-
-    def resume_reading(self) -> None:
-        self.paused -= 1
 
     def disconnect(self) -> Deferred[None]:
         gone = self._gone.wait()

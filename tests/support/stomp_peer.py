@@ -52,7 +52,6 @@ class Wire(StringTransport):
     A transport that records how it is used.
 
     @ivar writes: the written pieces, one by one.
-    @ivar reading: whether the protocol wants to read.
     @ivar no_delay: whether small writes are sent at once.
     """
 
@@ -60,7 +59,6 @@ class Wire(StringTransport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reading = True
         self.writes: list[bytes] = []
         alsoProvides(self, ITCPTransport)
 
@@ -78,12 +76,6 @@ class Wire(StringTransport):
     def abortConnection(self) -> None:
         self.aborted = True
         self.disconnected = True
-
-    def pauseProducing(self) -> None:
-        self.reading = False
-
-    def resumeProducing(self) -> None:
-        self.reading = True
 
 
 @implementer(IProtocolOwner)

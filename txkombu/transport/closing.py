@@ -29,7 +29,6 @@ class ClosingProtocol(Protocol):
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._gone = False
-        self._pauses = 0
         self._close_call: IDelayedCall | None = None
         self._closed: Waiters[None] = Waiters()
 
@@ -44,8 +43,6 @@ class ClosingProtocol(Protocol):
         A paused producer would keep it open for ever, and so would a peer that
         reads nothing.
         """
-        if self._pauses:
-            self.transport.resumeProducing()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
         self._limit_close()

@@ -32,7 +32,6 @@ class Heartbeat:
     @ivar silence: how often the clock struck since a byte came; see L{heard}.
     @ivar idle: how often it struck since a byte was written; whoever writes
         sets it to 0.
-    @ivar suspended: nothing is read, so silence means nothing.
     """
 
     __slots__ = (
@@ -50,7 +49,6 @@ class Heartbeat:
         "_wake",
         "idle",
         "silence",
-        "suspended",
     )
 
     def __init__(
@@ -73,7 +71,6 @@ class Heartbeat:
         self._send_after = self._dead_after = inf
         self._call: IDelayedCall | None = None
         self.silence = self.idle = 0
-        self.suspended = False
 
     def start(
         self,
@@ -144,7 +141,7 @@ class Heartbeat:
         self._note_lateness()
         self._await_strike()
         self.idle += 1
-        self.silence = 0 if self.suspended else self.silence + 1
+        self.silence += 1
         if self.silence > self._dead_after:
             self.stop()
             self._dead()

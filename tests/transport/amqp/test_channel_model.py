@@ -145,13 +145,6 @@ class ClosingTests(Case):
         self.assertEqual(self.peer.names(), [])
         self.assertEqual(self.peer.journal.entries, [])
 
-    def test_pausing_afterwards(self) -> None:
-        """A channel that is over cannot stop the reading of the others."""
-        Probe(self.channel.close())
-        self.peer.send(1, Channel.CloseOk())
-        self.channel.pause_delivery()
-        self.assertTrue(self.peer.wire.reading)
-
     def test_refused_publish(self) -> None:
         """The error of a publish that nobody waits for names its exchange."""
         publish(self.channel, Exchange("e"), "key", confirm=False)

@@ -149,15 +149,6 @@ class ClosingTests(TestCase):
         await self.gone()
         self.assertEqual(self.journal.all("session_lost"), [])
 
-    async def test_reading_paused(self) -> None:
-        """Nor does a consumer that had paused reading."""
-        session = await self.connect()
-        channel = await session.open_channel(ChannelWatcher(Journal()))
-        channel.pause_delivery()
-        await session.close()
-        await self.gone()
-        self.assertIn("Connection.Close", self.servers.heard)
-
     async def test_aborted(self) -> None:
         """Aborting does not wait for anything."""
         session = await self.connect()

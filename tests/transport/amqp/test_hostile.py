@@ -383,7 +383,6 @@ class ReentranceTests(Case):
             ("close", lambda case: case.peer.session.close(), 1),
             ("close channel", lambda case: case.channel.close(), 1),
             ("cancel", lambda case: case.channel.basic_cancel("tag"), 3),
-            ("pause", lambda case: case.channel.pause_delivery(), 3),
             ("raise", lambda case: 1 / 0, 3),
         ]
         for name, then, number in given:

@@ -146,14 +146,6 @@ class CloseTests(SessionCase):
         self.peer.session.close()
         self.assertEqual(self.peer.names(), ["Basic.Ack", "Connection.Close"])
 
-    def test_paused_close(self) -> None:
-        """Closing reads on, or the broker's word would never come."""
-        channel = self.peer.channel()
-        channel.pause_delivery()
-        self.assertFalse(self.peer.wire.reading)
-        self.peer.session.close()
-        self.assertTrue(self.peer.wire.reading)
-
     def test_callback_aborts_while_closing(self) -> None:
         """A callback that aborts in the midst of closing leaves no timer."""
         channel = self.peer.channel()
@@ -241,28 +233,6 @@ class EventTests(SessionCase):
         self.peer.channel()
         self.peer.lose()
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 3)
-
-    def test_reading_paused(self) -> None:
-        """Reading pauses while any channel wants it, until all go on."""
-        one, two = self.peer.channel(), self.peer.channel()
-        one.pause_delivery()
-        one.pause_delivery()
-        two.pause_delivery()
-        one.resume_delivery()
-        self.assertFalse(self.peer.wire.reading)
-        two.resume_delivery()
-        two.resume_delivery()
-        self.assertTrue(self.peer.wire.reading)
-
-    def test_dead_channel_reads_on(self) -> None:
-        """A channel that ends while it pauses reading no longer does."""
-        one, two = self.peer.channel(), self.peer.channel()
-        one.pause_delivery()
-        one.close()
-        self.assertTrue(self.peer.wire.reading)
-        two.pause_delivery()
-        self.peer.send(2, Channel.Close(404, "NOT_FOUND", 0, 0))
-        self.assertTrue(self.peer.wire.reading)
 
 
 class BrokenTests(SessionCase):
@@ -494,16 +464,6 @@ class HeartbeatTests(SynchronousTestCase):
         self.advance(75)
         self.assertFalse(self.peer.wire.aborted)
         self.peer.lose()
-
-    def test_suspended(self) -> None:
-        """While reading is paused silence means nothing."""
-        channel = self.peer.channel()
-        channel.pause_delivery()
-        self.advance(300)
-        self.assertFalse(self.peer.wire.aborted)
-        channel.resume_delivery()
-        self.advance(100)
-        self.assertTrue(self.peer.wire.aborted)
 
     def test_none(self) -> None:
         """Without an interval there is no timer."""

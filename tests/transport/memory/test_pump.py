@@ -120,39 +120,13 @@ class TurnTests(MemoryTestCase):
     def test_window(self) -> None:
         """
         A consumer without a prefetch count has a bounded number of messages on
-        their way; the rest waits in the queue, where it can still be paused.
+        their way; the rest waits in the queue until some have arrived.
         """
         self.consume(self.one, self.queue(self.one), no_ack=True)
         self.put_quietly(*[b"x"] * (WINDOW + 10))
         self.assertEqual(len(self.waiting()), 10)
-        self.one.pause_delivery()
-        self.broker.flush()
-        self.assertEqual(len(self.waiting()), 10)
-        self.one.resume_delivery()
         self.broker.flush()
         self.assertEqual(self.waiting(), [])
-
-    def test_pause(self) -> None:
-        """While a channel is paused its consumers are given nothing."""
-        queue = self.queue(self.one)
-        inbox = self.consume(self.one, queue, prefetch=10)
-        self.broker.flush()
-        self.one.pause_delivery()
-        self.put(self.one, queue, b"1", b"2")
-        self.assertEqual(inbox.bodies, [])
-        self.one.resume_delivery()
-        self.broker.flush()
-        self.assertEqual(inbox.bodies, [b"1", b"2"])
-
-    def test_paused_is_passed_over(self) -> None:
-        """While a channel is paused another one gets the messages."""
-        other = self.channel()
-        queue = self.queue(self.one)
-        paused, inbox = self.consume(self.one, queue), self.consume(other, queue)
-        self.broker.flush()
-        self.one.pause_delivery()
-        self.put(self.one, queue, b"1", b"2")
-        self.assertEqual((paused.bodies, inbox.bodies), ([], [b"1", b"2"]))
 
     def test_quiet(self) -> None:
         """While nothing happens there is nothing on the clock."""

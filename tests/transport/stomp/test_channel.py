@@ -517,11 +517,9 @@ class EndTests(ChannelTestCase):
         consumer = self.last
         consumer.deliver("s1")
         _, got = self.got()
-        self.channel.pause_delivery()
         consumer.prompt = False
         closing = Probe(self.channel.close())
         self.assertTrue(consumer.left and got.left)
-        self.assertEqual(consumer.paused, 0)
         consumer.deliver("s1")
         self.assertEqual(len(inbox.bodies), 1)
         self.assertFalse(closing.fired)
@@ -537,8 +535,6 @@ class EndTests(ChannelTestCase):
         )
         sent = Probe(publish(self.channel, DEFAULT, "q"))
         self.assertIsInstance(sent.outcome, NotSent)
-        self.channel.pause_delivery()
-        self.channel.resume_delivery()
         recovered = Probe(self.channel.basic_recover())
         self.assertIsInstance(recovered.outcome, ChannelClosed)
 

@@ -222,17 +222,6 @@ class DeliveryTests(ConsumerTestCase):
         self.assertEqual(len(inbox.bodies), 2)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
-    def test_paused(self) -> None:
-        """A paused channel reads from none of its consumers, new ones too."""
-        first = self.start()
-        self.channel.pause_delivery()
-        self.channel.pause_delivery()
-        second = self.start(tag="second")
-        self.assertEqual((first.paused, second.paused), (1, 1))
-        self.channel.resume_delivery()
-        self.channel.resume_delivery()
-        self.assertEqual((first.paused, second.paused), (0, 0))
-
     def test_bound_later(self) -> None:
         """What its queue is bound to later comes to it, too."""
         socket = self.start()
@@ -546,13 +535,6 @@ class CancelTests(ConsumerTestCase):
         self.dialect.next[0].callback(None)
         self.assertDone(started)
         self.assertEqual(self.connector.opening, [])
-
-    def test_unread(self) -> None:
-        """A paused one has to read, to hear that it is over."""
-        socket = self.start()
-        self.channel.pause_delivery()
-        self.cancel()
-        self.assertEqual(socket.paused, 0)
 
 
 class EndTests(ConsumerTestCase):

@@ -540,44 +540,6 @@ class WriteTests(Case):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
 
-class ReadingTests(Case):
-    """Reading paused."""
-
-    def test_nests(self) -> None:
-        """It is read again when it was resumed as often as paused."""
-        self.socket.pause_reading()
-        self.socket.pause_reading()
-        self.assertFalse(self.wire.reading)
-        self.socket.resume_reading()
-        self.assertFalse(self.wire.reading)
-        self.socket.resume_reading()
-        self.assertTrue(self.wire.reading)
-
-    def test_leaving(self) -> None:
-        """A paused socket that ends is read again: else it would never close."""
-        self.socket.pause_reading()
-        self.peer.send(NOT_FOUND)
-        self.assertTrue(self.wire.reading)
-        self.assertTrue(self.wire.disconnecting)
-
-    def test_disconnecting(self) -> None:
-        """One that is to disconnect is read: the receipt may stand behind much."""
-        self.socket.pause_reading()
-        self.socket.disconnect()
-        self.assertTrue(self.wire.reading)
-        self.socket.pause_reading()
-        self.assertTrue(self.wire.reading)
-        self.socket.resume_reading()
-        self.socket.resume_reading()
-
-    def test_after_the_end(self) -> None:
-        """After the end it touches no transport."""
-        self.peer.lose()
-        self.socket.pause_reading()
-        self.assertTrue(self.wire.reading)
-        self.socket.resume_reading()
-
-
 class EndTests(Case):
     """The end of a socket."""
 
@@ -813,15 +775,6 @@ class HeartbeatTests(SynchronousTestCase):
         for theirs, ours in (("0,0", 10), ("9000,9000", 0)):
             peer = self.log_in(theirs, ours)
             self.assertEqual(peer.clock.getDelayedCalls(), [])
-
-    def test_suspended(self) -> None:
-        """While reading is paused silence means nothing."""
-        peer = self.log_in("1000,1000", 1)
-        peer.socket.pause_reading()
-        self.assertEqual(len(self.beats(peer, 20)), 40)
-        peer.socket.resume_reading()
-        self.beats(peer, 3)
-        self.assertTrue(peer.wire.aborted)
 
     def test_while_disconnecting(self) -> None:
         """None is sent behind a DISCONNECT."""

@@ -58,7 +58,6 @@ class AmqpSessionChannel(ChannelState):
         self._prefetch = 0
         self._limit = 0
         self._recovering = 0
-        self._paused = False
         self._unflushed: list[Deferred[Settlement]] = []
 
     # --- declaring -----------------------------------------------------------
@@ -259,16 +258,6 @@ class AmqpSessionChannel(ChannelState):
     def _recovered(self, _: object) -> None:
         self._recovering -= 1
 
-    def pause_delivery(self) -> None:
-        if self._open and not self._paused:
-            self._paused = True
-            self._session.pause_reading()
-
-    def resume_delivery(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._session.resume_reading()
-
     # --- settling ------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
@@ -406,7 +395,6 @@ class AmqpSessionChannel(ChannelState):
     # --- the end -------------------------------------------------------------
 
     def _stop(self) -> None:
-        self.resume_delivery()
         self._ledger.forget()
         told, held = self._consumers.drain()
         self._tell_flushed(_STALE)

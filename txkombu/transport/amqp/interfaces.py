@@ -130,9 +130,3 @@ class AmqpChannelHost(Protocol):
 
     def release(self, number: int) -> None:
         """A channel is closed on both sides."""
-
-    def pause_reading(self) -> None:
-        """Read no more until C{resume_reading} was called as often."""
-
-    def resume_reading(self) -> None:
-        """Undo one C{pause_reading}."""

@@ -204,21 +204,6 @@ class AmqpSession(WireProtocol):
         if self._channels.pop(number, None) is not None:
             self._numbers.give_back(number)
 
-    def pause_reading(self) -> None:
-        """Read no more until C{resume_reading} was called as often."""
-        self._pauses += 1
-        self._heartbeat.suspended = True
-        if self._pauses == 1 and not self._gone:
-            self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        """Undo one C{pause_reading}."""
-        self._pauses -= 1
-        if self._pauses == 0:
-            self._heartbeat.suspended = False
-            if not self._gone:
-                self.transport.resumeProducing()
-
     def _flush_late(self) -> None:
         self._flush_call = None
         self._flush()

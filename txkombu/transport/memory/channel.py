@@ -47,7 +47,6 @@ class MemoryChannel(PublishingChannel):
     @ivar consumers: by consumer tag.
     @ivar limit: how many unsettled messages its consumers may hold together,
         0 without limit; C{held} is how many they do.
-    @ivar paused: whether the owner wants no deliveries now.
     @ivar seen: the highest delivery tag that has reached the owner.
     """
 
@@ -57,7 +56,6 @@ class MemoryChannel(PublishingChannel):
         self.consumers: dict[str, MemoryConsumer] = {}
         self.limit = 0
         self.held = 0
-        self.paused = False
         self.seen = 0
         self._tag = 0
 
@@ -198,13 +196,6 @@ class MemoryChannel(PublishingChannel):
         return self._ask(
             BASIC_RECOVER, lambda: self._finish(self._take_all(), self._requeue)
         )
-
-    def pause_delivery(self) -> None:
-        self.paused = True
-
-    def resume_delivery(self) -> None:
-        self.paused = False
-        self._unpark()
 
     def _unpark(self) -> None:
         """All consumers may have room again."""

@@ -81,10 +81,8 @@ class MemoryConsumer:
     def has_room(self) -> bool:
         """Whether it may be sent one more."""
         channel = self.channel
-        return (
-            self.held < self.limit
-            and not channel.paused
-            and (self.no_ack or not channel.limit or channel.held < channel.limit)
+        return self.held < self.limit and (
+            self.no_ack or not channel.limit or channel.held < channel.limit
         )
 
     def released(self) -> None:

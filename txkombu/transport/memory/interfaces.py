@@ -79,7 +79,6 @@ class ConsumerHost(Protocol):
 
     limit: int
     held: int
-    paused: bool
     seen: int
     consumers: dict[str, Any]
 

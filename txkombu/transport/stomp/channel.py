@@ -112,7 +112,6 @@ class StompChannel(StompTopologyChannel):
         self._operations = OperationQueue()
         self._unacked = UnackedFrames(self._dialect, self._connections)
         self._consumers: dict[str, StompConsumer] = {}
-        self._paused = False
         self._closed: Waiters[None] = Waiters()
 
     def opened(self, socket: StompProtocol) -> StompChannel:
@@ -241,8 +240,6 @@ class StompChannel(StompTopologyChannel):
     def _start(self, consumer: StompConsumer) -> Deferred[None]:
         """Start a consumer when its turn comes."""
         self._consumers[consumer.tag] = consumer
-        if self._paused:
-            consumer.pause()
         return self._begin(
             Operation(
                 lambda: consumer.start(self._bindings_of(consumer.queue)),
@@ -349,18 +346,6 @@ class StompChannel(StompTopologyChannel):
             """All has been given back by now."""
 
         return self._operate(recovered, "")
-
-    def pause_delivery(self) -> None:
-        if self._state is _OPEN and not self._paused:
-            self._paused = True
-            for consumer in self._consumers.values():
-                consumer.pause()
-
-    def resume_delivery(self) -> None:
-        if self._paused:
-            self._paused = False
-            for consumer in self._consumers.values():
-                consumer.resume()
 
     # --- settling ------------------------------------------------------------
 

@@ -99,7 +99,6 @@ class StompConsumer(MessageHolder):
         self._released = released
         self._state = ConsumerState.WAITING
         self._unwanted = False
-        self._paused = False
         self._ended_by: Exception | None = None
         self._subscribed: dict[str, str] = {}
         self._bound_meanwhile: Sequence[StompBinding] | None = None
@@ -140,8 +139,6 @@ class StompConsumer(MessageHolder):
             self._stop()
         elif self._ended_by is not None:
             self._cancelled(self._ended_by)
-        elif self._paused and self.socket is not None:
-            self.socket.pause_reading()
 
     async def add_sources(self, bindings: Sequence[StompBinding]) -> None:
         """Subscribe to what was bound to the queue meanwhile."""
@@ -232,18 +229,6 @@ class StompConsumer(MessageHolder):
         while backlog and self.unsettled < self._limit:
             self._hand_out(backlog.popleft())
 
-    def pause(self) -> None:
-        """Read no more."""
-        self._paused = True
-        if self._state is ConsumerState.RUNNING and self.socket is not None:
-            self.socket.pause_reading()
-
-    def resume(self) -> None:
-        """Undo L{pause}."""
-        self._paused = False
-        if self._state is ConsumerState.RUNNING and self.socket is not None:
-            self.socket.resume_reading()
-
     # --- ending --------------------------------------------------------------
 
     def cancel(self) -> Deferred[None]:
@@ -268,14 +253,12 @@ class StompConsumer(MessageHolder):
         if self._state is ConsumerState.STARTING:
             self._unwanted = True
         elif self._state in (ConsumerState.RUNNING, ConsumerState.ENDING):
-            self._resume_reading()
             self._give_up_subscriptions()
             self._leave()
         else:
             self._state = ConsumerState.OVER
 
     def _stop(self) -> None:
-        self._resume_reading()
         no_ack = not self._may_give_back
         frames = [self._dialect.stop_frames(id, no_ack) for id in self._subscribed]
         if None not in frames and (no_ack or self.unsettled):
@@ -310,11 +293,6 @@ class StompConsumer(MessageHolder):
             self.gone.fire(None)
         else:
             self._leave()
-
-    def _resume_reading(self) -> None:
-        if self._paused and self.socket is not None:
-            self._paused = False
-            self.socket.resume_reading()
 
     def _give_up_subscriptions(self) -> None:
         self._state = ConsumerState.OVER

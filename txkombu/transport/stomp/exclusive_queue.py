@@ -277,7 +277,6 @@ class ExclusiveConsumer(StompConsumer):
         if self._owner is None:
             super()._stop()
             return
-        self._resume_reading()
         self._give_up_subscriptions()
         if not self.unsettled:
             self.drop()

@@ -271,21 +271,6 @@ class StompProtocol(ClosingProtocol):
         """Drop what still comes for a subscription.  Writes nothing."""
         self._subscriptions.pop(id, None)
 
-    def pause_reading(self) -> None:
-        """Read no more until C{resume_reading} was called as often."""
-        self._pauses += 1
-        self._heartbeat.suspended = True
-        if self._pauses == 1 and self._state is _OPEN:
-            self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        """Undo one C{pause_reading}."""
-        self._pauses -= 1
-        if self._pauses == 0:
-            self._heartbeat.suspended = False
-            if self._state is _OPEN:
-                self.transport.resumeProducing()
-
     def disconnect(self) -> Deferred[None]:
         """
         Close in order: DISCONNECT, its receipt, TCP; each wait bounded, then
@@ -390,15 +375,9 @@ class StompProtocol(ClosingProtocol):
             self._tell(subscription[1], error)
 
     def _say_goodbye(self) -> None:
-        """
-        What is read from now on is dropped, so reading need not pause; else the
-        receipt would never be seen.
-        """
         receipt = self._receipts.expect(self._goodbye_said)
         self.write(encode_frame("DISCONNECT", [("receipt", receipt)]))
         self._state = _ProtocolState.CLOSING
-        if self._pauses:
-            self.transport.resumeProducing()
         self._limit_close()
 
     def _goodbye_said(self, _: Exception | None) -> None:

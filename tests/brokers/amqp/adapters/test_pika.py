@@ -13,11 +13,9 @@ from tests.brokers.amqp.adapters.program_cases import programs
 from tests.contract.harness import (
     DEFAULT,
     Harness,
-    Inbox,
     Journal,
     Probe,
     SessionWatcher,
-    consume,
     publish,
 )
 from tests.support.fault_proxy import FaultProxy
@@ -85,19 +83,3 @@ class SessionTests(Harness):
         passed: Deferred[None] = Deferred()
         self.clock.callLater(seconds, passed.callback, None)
         await passed
-
-    async def test_paused(self) -> None:
-        """Who reads no more gets no more, and is not taken for dead."""
-        self.parameters = attrs.evolve(self.parameters, heartbeat=1)
-        journal = Journal()
-        session = await self.connect(journal)
-        channel = await self.channel(session)
-        queue = await self.queue(channel, exclusive=True)
-        inbox = Inbox()
-        await consume(channel, queue, inbox=inbox, no_ack=True)
-        channel.pause_delivery()
-        publish(channel, DEFAULT, queue.name, confirm=False)
-        await self.pause(3.5)
-        self.assertEqual((inbox.bodies, journal.entries), ([], []))
-        channel.resume_delivery()
-        await inbox.first()

@@ -83,7 +83,7 @@ class Life:
                 [[_shown(each) for each in probe.outcomes] for probe in self.probes],
                 [(what, _shown(told)) for what, told in self.peer.journal.entries],
                 [list(map(_all_of, inbox.journal.entries)) for inbox in self.inboxes],
-                (wire.disconnecting, wire.aborted, wire.reading),
+                (wire.disconnecting, wire.aborted),
             )
         )
 
