@@ -136,6 +136,33 @@ class WireTests(MemoryTestCase):
         (lost,) = self.journal.all("session_lost")
         self.assertIsInstance(lost.__cause__, ConnectionDone)
 
+    def test_lose_answers_nothing_more(self) -> None:
+        """What is asked after an orderly close has begun gets no answer."""
+        queue = self.queue(self.one)
+        self.session.wire.loseConnection()
+        late = Probe(self.one.basic_publish(b"1", {}, DEFAULT, "q", False, True))
+        declared = Probe(self.one.queue_declare(queue, True))
+        opening = Probe(self.session.open_channel(ChannelWatcher(self.journal)))
+        self.broker.flush()
+        self.assertIsInstance(late.outcome, OutcomeUnknown)
+        self.assertIsInstance(declared.outcome, SessionLost)
+        self.assertIsInstance(opening.outcome, SessionLost)
+        self.assertEqual(self.waiting(), [])
+
+    def test_another_channel_ends_the_session(self) -> None:
+        """What a channel asks after another one was refused by a hard error fails."""
+        other = self.channel(self.session)
+        self.queue(other)
+        answered = Probe(other.queue_purge(Queue("q")))
+        Probe(self.one.exchange_declare(Exchange("e", "unknown"), False))
+        late = Probe(other.basic_publish(b"1", {}, DEFAULT, "q", False, True))
+        declared = Probe(other.queue_declare(Queue("q"), True))
+        self.broker.flush()
+        self.assertEqual(answered.outcome, 0)
+        self.assertIsInstance(late.outcome, OutcomeUnknown)
+        self.assertIsInstance(declared.outcome, SessionLost)
+        self.assertEqual(self.waiting(), [])
+
     def test_settling_while_cut(self) -> None:
         """An ack that a cut wire loses was sent for all that the client knows."""
         queue = self.queue(self.one)

@@ -73,8 +73,7 @@ class MemoryBroker:
             virtual host comes to be when it is first used.
         @param endpoint: not used.
         """
-        if self.pump.clock is None:
-            self.pump.clock = clock
+        self.pump.run_on(clock)
         vhost = self.vhost(parameters.virtual_host)
         session = MemorySession(self, vhost, parameters.userid, listener)
         session.makeConnection(session.wire)  # type: ignore[no-untyped-call]  # Twisted's is not annotated

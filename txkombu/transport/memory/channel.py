@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -15,27 +14,17 @@ from ..._util.validation import check_count, check_short_string
 from ...entity import Queue
 from ...exceptions import ConsumerCancelled
 from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Settlement
+from . import method_ids
 from .arguments import read_consumer_priority
-from .consumer import DeliveryEvent, MemoryConsumer
-from .direct_reply import REPLY_TO, ReplyQueue
+from .channel_state import OPEN, RELEASED
+from .consumer import DeliveryEvent, MemoryConsumer, Move, Turn
+from .direct_reply import REPLY_TO
 from .errors import Refused, named
 from .events import FinalReply, Notification
 from .interfaces import SessionHost, Source
 from .message import BrokerMessage
-from .method_ids import (
-    BASIC_ACK,
-    BASIC_CONSUME,
-    BASIC_GET,
-    BASIC_NACK,
-    BASIC_QOS,
-    BASIC_RECOVER,
-    BASIC_REJECT,
-)
 from .publishing import PublishingChannel
 from .tables import carry_arguments
-
-if TYPE_CHECKING:
-    pass
 
 
 @implementer(ISessionChannel)
@@ -45,9 +34,8 @@ class MemoryChannel(PublishingChannel):
 
     @ivar unsettled: what was handed out, by delivery tag, oldest first.
     @ivar consumers: by consumer tag.
-    @ivar limit: how many unsettled messages its consumers may hold together,
-        0 without limit; C{held} is how many they do.
-    @ivar seen: the highest delivery tag that has reached the owner.
+    @ivar limit: how many unsettled messages its consumers may hold together, 0 without
+        limit; C{held} is how many they do.
     """
 
     def __init__(self, session: SessionHost, listener: ISessionChannelListener) -> None:
@@ -56,8 +44,8 @@ class MemoryChannel(PublishingChannel):
         self.consumers: dict[str, MemoryConsumer] = {}
         self.limit = 0
         self.held = 0
-        self.seen = 0
         self._tag = 0
+        self._arrived_tag = 0
 
     # --- consuming -----------------------------------------------------------
 
@@ -81,7 +69,7 @@ class MemoryChannel(PublishingChannel):
             self, tag, no_ack, exclusive, prefetch_count, on_delivery, on_cancelled
         )
         deferred = self._ask(
-            BASIC_CONSUME,
+            method_ids.BASIC_CONSUME,
             lambda: self._attach(consumer, queue, carried),
             lambda _: self._abandon(consumer),
         )
@@ -90,44 +78,30 @@ class MemoryChannel(PublishingChannel):
         return deferred
 
     def _attach(
-        self,
-        consumer: MemoryConsumer,
-        queue: Queue,
-        arguments: Mapping[str, object],
+        self, consumer: MemoryConsumer, queue: Queue, arguments: Mapping[str, object]
     ) -> None:
         if queue.name == REPLY_TO:
-            self._attach_replies(consumer)
-            return
-        found = self._queue(queue)
-        if self.limit and found.meaning.quorum:
-            about = named("queue", found.name, self._vhost.name)
-            raise Refused(540, f"{about} does not support global qos", found.name)
-        consumer.queue = found
-        consumer.priority = read_consumer_priority(
-            found.name, self._vhost.name, found.meaning.quorum, arguments
-        )
-        found.add_consumer(consumer)
-        self.consumers[consumer.tag] = consumer
-
-    def _attach_replies(self, consumer: MemoryConsumer) -> None:
-        if not consumer.no_ack:
-            raise Refused(406, "reply consumer cannot acknowledge", REPLY_TO)
-        if self.replies is not None:
-            raise Refused(406, "reply consumer already set", REPLY_TO)
-        self.replies = ReplyQueue(self._vhost.replies, consumer)
-        consumer.queue = self.replies
+            consumer.begin(self._new_reply_queue(consumer))
+        else:
+            found = self._queue(queue)
+            if self.limit and found.meaning.quorum:
+                about = named("queue", found.name, self._vhost.name)
+                raise Refused(540, f"{about} does not support global qos", found.name)
+            priority = read_consumer_priority(
+                found.name, self._vhost.name, found.meaning.quorum, arguments
+            )
+            consumer.begin(found, priority)
+        consumer.queue.add_consumer(consumer)
         self.consumers[consumer.tag] = consumer
 
     def _abandon(self, consumer: MemoryConsumer) -> None:
-        """Its owner wants it no more; what is on its way to it goes back."""
-        consumer.abandoned = True
+        """End a consumer whose start was cancelled; what is on its way goes back."""
         if self.consumers.get(consumer.tag) is consumer:
             self._detach(consumer)
+        consumer.turn.step(Move.ABANDON)
 
     def _detach(self, consumer: MemoryConsumer) -> None:
         del self.consumers[consumer.tag]
-        if consumer.queue is self.replies:
-            self.replies = None
         consumer.queue.remove_consumer(consumer)
         consumer.queue.run()
 
@@ -142,16 +116,17 @@ class MemoryChannel(PublishingChannel):
 
     def cancel_from_broker(self, tag: str, reason: str) -> None:
         """
-        Have the broker end a consumer by itself, as it does when a queue's
-        node is lost.  Without effect if there is no such consumer.
+        Have the broker end a consumer by itself, as it does when a queue's node is
+        lost.  Without effect if there is no such consumer.
         """
         consumer = self.consumers.get(tag)
         if consumer is not None:
             self._detach(consumer)
-            self.tell_cancelled(consumer, reason)
+            self.consumer_ended(consumer, reason)
 
-    def tell_cancelled(self, consumer: MemoryConsumer, reason: str) -> None:
-        """Tell a consumer's owner that the broker has ended it."""
+    def consumer_ended(self, consumer: MemoryConsumer, reason: str) -> None:
+        """Forget a consumer that the broker has ended, and tell its owner."""
+        self.consumers.pop(consumer.tag, None)
         error = ConsumerCancelled(
             f"the broker cancelled consumer {consumer.tag!r}: {reason}"
         )
@@ -159,9 +134,7 @@ class MemoryChannel(PublishingChannel):
 
     def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
         return self._ask(
-            BASIC_GET,
-            lambda: self._get(queue, no_ack),
-            lambda got: self._give_back(got, no_ack),
+            method_ids.BASIC_GET, lambda: self._get(queue, no_ack), self._give_back
         )
 
     def _get(self, queue: Queue, no_ack: bool) -> Delivery | None:
@@ -170,17 +143,14 @@ class MemoryChannel(PublishingChannel):
         if message is None:
             return None
         self._tag += 1
-        handout = DeliveryEvent(found, None, self._tag, message)
+        handout = DeliveryEvent(self, found, None, self._tag, message)
         if not no_ack:
             self.unsettled[self._tag] = handout
-            self.stream.push(Notification(self._saw, self._tag))
+            self.stream.push(handout)
         return handout.delivery()
 
-    def _saw(self, tag: int) -> None:
-        self.seen = tag
-
-    def _give_back(self, got: Delivery | None, no_ack: bool) -> None:
-        if got is not None and not no_ack and got.tag in self.unsettled:
+    def _give_back(self, got: Delivery | None) -> None:
+        if got is not None and got.tag in self.unsettled:
             self.nack(got.tag, False, True)
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
@@ -188,38 +158,41 @@ class MemoryChannel(PublishingChannel):
 
         def limit() -> None:
             self.limit = prefetch_count
-            self._unpark()
+            self._line_up_all()
 
-        return self._ask(BASIC_QOS, limit)
+        return self._ask(method_ids.BASIC_QOS, limit)
 
     def basic_recover(self) -> Deferred[None]:
         return self._ask(
-            BASIC_RECOVER, lambda: self._finish(self._take_all(), self._requeue)
+            method_ids.BASIC_RECOVER, lambda: self._finish(self._take_all(), _requeue)
         )
 
-    def _unpark(self) -> None:
-        """All consumers may have room again."""
-        parked = [each for each in self.consumers.values() if each.parked]
+    def _line_up_all(self) -> None:
+        """Put the parked consumers in line: all of them may have room again."""
+        parked = [
+            each for each in self.consumers.values() if each.turn.state is Turn.PARKED
+        ]
         for consumer in parked:
-            consumer.queue.unpark(consumer)
+            consumer.queue.line_up(consumer)
         for consumer in parked:
             consumer.queue.run()
 
     def send(self, consumer: MemoryConsumer, message: BrokerMessage) -> None:
-        """A queue hands a message out to one of the consumers."""
+        """Hand a message out to one of the consumers."""
         self._tag = tag = self._tag + 1
-        handout = DeliveryEvent(consumer.queue, consumer, tag, message)
+        handout = DeliveryEvent(self, consumer.queue, consumer, tag, message)
         consumer.held += 1
         if not consumer.no_ack:
             self.unsettled[tag] = handout
             self.held += 1
         self.stream.push(handout)
 
-    def wants(self, handout: DeliveryEvent) -> bool:
-        """Whether what is on its way is still for its consumer."""
+    def arrived(self, handout: DeliveryEvent) -> bool:
+        """Note that the owner sees a message; return whether it still wants it."""
+        self._arrived_tag = handout.tag
         consumer = handout.consumer
         if consumer is not None and consumer.no_ack:
-            return self._open
+            return self._life.state in (OPEN, RELEASED)
         return handout.tag in self.unsettled
 
     # --- settling ------------------------------------------------------------
@@ -231,15 +204,17 @@ class MemoryChannel(PublishingChannel):
                 self._free(handout)
                 self._go_on(handout)
                 return Settlement.SENT
-        return self._settle(BASIC_ACK, tag, multiple, lambda handouts: None)
+        return self._settle(method_ids.BASIC_ACK, tag, multiple, lambda handouts: None)
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
-        work = self._requeue if requeue else _drop
-        return self._settle(BASIC_NACK, tag, multiple, work)
+        return self._settle(
+            method_ids.BASIC_NACK, tag, multiple, _requeue if requeue else _drop
+        )
 
     def reject(self, tag: int, requeue: bool) -> Settlement:
-        work = self._requeue if requeue else _drop
-        return self._settle(BASIC_REJECT, tag, False, work)
+        return self._settle(
+            method_ids.BASIC_REJECT, tag, False, _requeue if requeue else _drop
+        )
 
     def _settle(
         self,
@@ -248,27 +223,21 @@ class MemoryChannel(PublishingChannel):
         multiple: bool,
         work: Callable[[list[DeliveryEvent]], None],
     ) -> Settlement:
-        if not self._open:
-            return Settlement.STALE
-        if not self._served:
+        if self._life.state is RELEASED:
             return Settlement.SENT
+        if self._life.state is not OPEN:
+            return Settlement.STALE
         if not 0 < tag <= self._tag and not (multiple and tag == 0):
             unknown = Refused(406, f"unknown delivery tag {tag}")
             self._refuse(unknown.as_error(method))
             return Settlement.SENT
-        handouts = self._take(tag, multiple)
-        self._finish(handouts, work)
-        return Settlement.SENT if handouts else Settlement.STALE
-
-    def _take(self, tag: int, multiple: bool) -> list[DeliveryEvent]:
-        """Take what a settlement means out of what is unsettled."""
-        if not multiple:
-            handout = self.unsettled.pop(tag, None)
-            return [] if handout is None else [handout]
-        # What is still on its way to the owner cannot be meant.
-        last = min(tag or self.seen, self.seen)
-        tags = list(takewhile(lambda each: each <= last, self.unsettled))
-        return [self.unsettled.pop(each) for each in tags]
+        tags = [tag] if tag in self.unsettled else []
+        if multiple:
+            # What is still on its way to the owner cannot be meant.
+            last = min(tag or self._arrived_tag, self._arrived_tag)
+            tags = list(takewhile(lambda each: each <= last, self.unsettled))
+        self._finish([self.unsettled.pop(each) for each in tags], work)
+        return Settlement.SENT if tags else Settlement.STALE
 
     def _take_all(self) -> list[DeliveryEvent]:
         handouts = list(self.unsettled.values())
@@ -278,7 +247,7 @@ class MemoryChannel(PublishingChannel):
     def _finish(
         self, handouts: list[DeliveryEvent], work: Callable[[list[DeliveryEvent]], None]
     ) -> None:
-        """First there is room, then something comes back, then it goes on."""
+        """Release capacity, settle, then resume delivery; in this order."""
         for handout in handouts:
             self._free(handout)
         work(handouts)
@@ -294,32 +263,34 @@ class MemoryChannel(PublishingChannel):
 
     def _go_on(self, handout: DeliveryEvent) -> None:
         if self.limit:
-            self._unpark()
-        # Also with a limit: its own consumer may be back in line already.
+            self._line_up_all()
+        # Also with a limit: its own consumer may be in line already.
         if handout.queue.waiting:
             handout.queue.run()
-
-    def _requeue(self, handouts: list[DeliveryEvent]) -> None:
-        queues: dict[Source, list[BrokerMessage]] = {}
-        for handout in handouts:
-            queues.setdefault(handout.queue, []).append(handout.message)
-        for queue, messages in queues.items():
-            queue.requeue(messages)
 
     def _hand_back(self) -> None:
         consumers = list(self.consumers.values())
         self.consumers.clear()
         for consumer in consumers:
             consumer.queue.remove_consumer(consumer)
-        self._requeue(self._take_all())
+        _requeue(self._take_all())
         for consumer in consumers:
             consumer.queue.run()
 
     def flush(self) -> None:
-        """Nothing to do: settlements take effect at once."""
+        """Do nothing: settlements take effect at once."""
 
     def when_flushed(self) -> Deferred[Settlement]:
-        return succeed(Settlement.SENT if self._open else Settlement.STALE)
+        lives = self._life.state in (OPEN, RELEASED)
+        return succeed(Settlement.SENT if lives else Settlement.STALE)
+
+
+def _requeue(handouts: list[DeliveryEvent]) -> None:
+    queues: dict[Source, list[BrokerMessage]] = {}
+    for handout in handouts:
+        queues.setdefault(handout.queue, []).append(handout.message)
+    for queue, messages in queues.items():
+        queue.requeue(messages)
 
 
 def _drop(handouts: list[DeliveryEvent]) -> None:

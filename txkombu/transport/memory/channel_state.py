@@ -5,38 +5,31 @@ How a channel of the memory broker lives and ends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from ...exceptions import (
-    BrokerError,
-    ChannelClosed,
-    ConnectionErrorReply,
-)
+from ...exceptions import BrokerError, ChannelClosed, ConnectionErrorReply
 from ...interfaces import ISessionChannelListener
 from .errors import BrokenDown, Refused
-from .events import (
-    CloseReply,
-    EventStream,
-    Notification,
-    Reply,
-    Termination,
-    UnansweredReply,
-)
+from .events import EventStream, FinalReply, Notification, Reply, Termination
 from .interfaces import SessionHost
+from .states import Event, State, new_life
 
 T = TypeVar("T")
+
+OPEN: Final = State.OPEN
+RELEASED: Final = State.RELEASED
 
 
 class MemoryChannelState:
     """
-    The life of a channel.
+    The life of a channel, see L{txkombu.transport.memory.states}.
 
-    What it asks takes effect in the broker at once; what the broker says comes
-    by its stream.  The broker may have closed it before its owner knows.
+    What the client asks takes effect in the broker at once; what the broker answers
+    comes by the stream.
 
-    @ivar session: what it belongs to.
+    @ivar session: the session it belongs to.
     @ivar listener: its owner.
     @ivar stream: what is on its way to its owner.
     """
@@ -46,9 +39,7 @@ class MemoryChannelState:
         self.listener = listener
         self.stream = EventStream(session.broker.pump)
         self._vhost = session.vhost
-        self._open = True  # for its owner
-        self._served = True  # by the broker
-        self._dead = False
+        self._life = new_life("a channel")
 
     def _ask(
         self,
@@ -56,29 +47,31 @@ class MemoryChannelState:
         work: Callable[[], T],
         undo: Callable[[T], object] | None = None,
     ) -> Deferred[T]:
-        """Have the broker do something, and answer by the stream."""
-        if not self._open:
-            return fail(self._closed())
+        """
+        Have the broker do something, and answer by the stream.
+
+        @param method: the class and method that are named if the broker refuses.
+        @param undo: called with the answer if nobody waits for it when it arrives.
+        """
+        if self._life.state not in (OPEN, RELEASED):
+            return fail(_closed())
         deferred: Deferred[T] = Deferred()
-        if not self._served:
-            self.stream.push(UnansweredReply(deferred))
+        if self._life.state is RELEASED:
+            self.stream.hold(Reply(deferred))
             return deferred
         try:
             value = work()
         except BrokenDown as crash:
             self._refuse(crash.as_error(method))
-            self.stream.push(UnansweredReply(deferred))
+            self.stream.hold(Reply(deferred))
         except Refused as refused:
             self._refuse(refused.as_error(method), deferred)
         else:
             self.stream.push(Reply(deferred, value, undo))
         return deferred
 
-    def _closed(self) -> ChannelClosed:
-        return ChannelClosed("this channel of the memory broker is closed")
-
     def _refuse(self, error: BrokerError, deferred: Deferred[T] | None = None) -> None:
-        """The broker closes the channel, or the session; the owner learns later."""
+        """End the channel, or the session, with an error; the owner learns later."""
         self.stream.push(Refusal(self, error, deferred))
         if isinstance(error, ConnectionErrorReply):
             self.session.release()
@@ -88,61 +81,63 @@ class MemoryChannelState:
     # --- its end -------------------------------------------------------------
 
     def close(self) -> Deferred[None]:
-        if self._dead:
+        if self._life.state is State.OVER:
             return succeed(None)
-        self._open = False
-        self.release()
+        self.shut()
         deferred: Deferred[None] = Deferred()
-        self.stream.push(CloseReply(self._leave, deferred))
+        self.stream.push(FinalReply(deferred, self._leave))
         return deferred
 
+    def _leave(self) -> None:
+        self.end()
+        self.stream.fail_all(Termination(_closed(), False))
+
+    def shut(self) -> None:
+        """Begin nothing more, as the owner has closed the channel or the session."""
+        self.release()
+        if self._life.state is RELEASED:
+            self._life.step(Event.CLOSE)
+
     def release(self) -> None:
-        """The broker is done with it: what it held goes back."""
-        if not self._served:
-            return
-        self._served = False
-        self._hand_back()
+        """Have the broker done with it: what it held goes back."""
+        if self._life.state is OPEN:
+            self._life.step(Event.RELEASE)
+            self._hand_back()
 
     def _hand_back(self) -> None:
         """End what consumes, and requeue what is unsettled."""
         raise NotImplementedError
 
-    def shut(self) -> None:
-        """The session is closed by its owner: begin nothing more."""
-        self._open = False
-        self.release()
-
-    def ended(self, error: BrokerError, refused: Deferred[Any] | None) -> None:
-        """The owner learns that the broker has closed it, or the session."""
+    def refused(self, error: BrokerError, deferred: Deferred[Any] | None) -> None:
+        """Tell the owner that the broker has closed the channel, or the session."""
         if isinstance(error, ConnectionErrorReply):
-            self.session.refused(error, refused)
+            self.session.refused(error, deferred)
             return
-        if self.mark_dead():
+        if self.end():
             Notification(self.listener.channel_lost, error).deliver()
-        if refused is not None:
-            refused.errback(error)
+        if deferred is not None:
+            deferred.errback(error)
         self.stream.fail_all(Termination(error, False))
 
-    def mark_dead(self) -> bool:
+    def end(self) -> bool:
         """
-        Be dead from now on; what is outstanding is still to fire.
+        Be over; what is outstanding is still to fire.
 
         @return: whether its owner did not know that it was going to end.
         """
-        unasked = self._open
-        self._open = False
-        self._dead = True
         self.release()
-        self.session.channels.pop(self, None)
+        unasked = self._life.state is RELEASED
+        self._life.step(Event.END)
+        self.session.forget(self)
         return unasked
 
-    def _leave(self) -> None:
-        self.mark_dead()
-        self.stream.fail_all(Termination(self._closed(), False))
+
+def _closed() -> ChannelClosed:
+    return ChannelClosed("this channel of the memory broker is closed")
 
 
 class Refusal:
-    """The broker refused an operation, which ends the channel or the session."""
+    """The broker's refusal of an operation, which ends the channel or the session."""
 
     __slots__ = ("_channel", "_deferred", "_error")
 
@@ -157,7 +152,7 @@ class Refusal:
         self._deferred = deferred
 
     def deliver(self) -> None:
-        self._channel.ended(self._error, self._deferred)
+        self._channel.refused(self._error, self._deferred)
 
     def fail(self, death: Termination) -> None:
         if self._deferred is not None:

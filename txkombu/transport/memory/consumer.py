@@ -1,44 +1,90 @@
 """
 A queue's consumers, and whose turn it is.
+
+A consumer stands I{by} at first.  Its queue puts it I{in line}, unless it lets only one
+consumer be active.  When it is its turn and it has no room, it is I{parked}, until a
+settlement makes room.  At last it is I{ended}; if its owner had cancelled the
+C{basic_consume}, it is I{abandoned}: what is still on its way to it goes back unseen.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..._util.failures import without_frames
+from ..._util.state_machine import StateMachine
 from ...interfaces import Delivery
-from .events import Termination, _log
 from .interfaces import ConsumerHost, Source
 
 if TYPE_CHECKING:
+    from .events import Termination
     from .message import BrokerMessage
 
+_log = Logger()
 
 WINDOW: Final = 256
 """How many deliveries without a prefetch count may be on their way at once."""
+
+
+class _HashedEnum(Enum):
+    """An Enum whose hash costs no call: consumers are parked once for each message."""
+
+    __hash__ = object.__hash__
+
+
+class Turn(_HashedEnum):
+    """Where a consumer waits for its turn."""
+
+    STANDBY = "standing by"
+    IN_LINE = "in line"
+    PARKED = "parked"
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+
+
+class Move(_HashedEnum):
+    """An event that changes where a consumer waits."""
+
+    LINE_UP = "line up"
+    PARK = "be parked"
+    END = "end"
+    ABANDON = "be abandoned"
+
+
+TABLE: Final = {
+    (Turn.STANDBY, Move.LINE_UP): Turn.IN_LINE,
+    (Turn.PARKED, Move.LINE_UP): Turn.IN_LINE,
+    (Turn.IN_LINE, Move.PARK): Turn.PARKED,
+    (Turn.STANDBY, Move.END): Turn.ENDED,
+    (Turn.IN_LINE, Move.END): Turn.ENDED,
+    (Turn.PARKED, Move.END): Turn.ENDED,
+    (Turn.ENDED, Move.ABANDON): Turn.ABANDONED,
+}
+
+PARKED: Final = Turn.PARKED
 
 
 class MemoryConsumer:
     """
     One consumer of one queue.
 
-    @ivar queue: its queue; set, as C{priority} is, when the broker has it.
+    @ivar queue: the queue it takes from.
+    @ivar priority: those of a higher one come first.
     @ivar limit: how many messages it may hold.
-    @ivar held: how many it holds: unsettled ones if it has a prefetch count,
-        else those on their way to it.
+    @ivar held: how many it holds: unsettled ones if it has a prefetch count, else those
+        on their way to it.
     @ivar windowed: whether C{held} counts those on their way.
-    @ivar parked: whether it waits for room and is in no rotation.
-    @ivar abandoned: whether what it is sent goes back unseen.
+    @ivar turn: where it waits for its turn.
     """
 
     __slots__ = (
-        "abandoned",
         "channel",
         "exclusive",
         "held",
@@ -46,14 +92,15 @@ class MemoryConsumer:
         "no_ack",
         "on_cancelled",
         "on_delivery",
-        "parked",
         "priority",
         "queue",
         "tag",
+        "turn",
         "windowed",
     )
 
     queue: Source
+    priority: int
 
     def __init__(
         self,
@@ -69,27 +116,30 @@ class MemoryConsumer:
         self.tag = tag
         self.no_ack = no_ack
         self.exclusive = exclusive
-        self.priority = 0
         self.windowed = no_ack or not prefetch_count
         self.limit = WINDOW if self.windowed else prefetch_count
         self.held = 0
-        self.parked = False
-        self.abandoned = False
+        self.turn = StateMachine("a consumer", TABLE, Turn.STANDBY)
         self.on_delivery = on_delivery
         self.on_cancelled = on_cancelled
 
+    def begin(self, queue: Source, priority: int = 0) -> None:
+        """Take from a queue from now on."""
+        self.queue = queue
+        self.priority = priority
+
     def has_room(self) -> bool:
-        """Whether it may be sent one more."""
+        """Return whether it may be sent one more."""
         channel = self.channel
         return self.held < self.limit and (
-            self.no_ack or not channel.limit or channel.held < channel.limit
+            not channel.limit or self.no_ack or channel.held < channel.limit
         )
 
     def released(self) -> None:
-        """It holds one less, and gets in line; its queue may have to C{run}."""
+        """Hold one less, and line up; its queue may have to C{run}."""
         self.held -= 1
-        if self.parked:
-            self.queue.unpark(self)
+        if self.turn.state is PARKED:
+            self.queue.line_up(self)
 
     def __repr__(self) -> str:
         return f"<consumer {self.tag!r} of {self.queue.name!r}>"
@@ -97,8 +147,8 @@ class MemoryConsumer:
 
 class Rotation:
     """
-    Consumers that may have room, in the order of their turns: those of the
-    highest priority first, one after the other among equals.
+    The consumers in line, in the order of their turns: those of the highest priority
+    first, one after the other among equals.
     """
 
     __slots__ = ("_lanes",)
@@ -106,8 +156,9 @@ class Rotation:
     def __init__(self) -> None:
         self._lanes: dict[int, deque[MemoryConsumer]] = {}
 
-    def add_consumer(self, consumer: MemoryConsumer) -> None:
+    def line_up(self, consumer: MemoryConsumer) -> None:
         """Put a consumer behind its equals."""
+        consumer.turn.step(Move.LINE_UP)
         lane = self._lanes.get(consumer.priority)
         if lane is None:
             lane = self._lanes[consumer.priority] = deque()
@@ -115,13 +166,13 @@ class Rotation:
         lane.append(consumer)
 
     def discard(self, consumer: MemoryConsumer) -> None:
-        """Take a consumer out, if it is in."""
+        """Take a consumer that ends out, if it is in line."""
         lane = self._lanes.get(consumer.priority)
         if lane and consumer in lane:
             lane.remove(consumer)
 
     def next_consumer(self) -> MemoryConsumer | None:
-        """The first one with room, put behind its equals; others are parked."""
+        """Return the first with room, put behind its equals; park the others."""
         for lane in self._lanes.values():
             while lane:
                 consumer = lane[0]
@@ -129,41 +180,39 @@ class Rotation:
                     lane.rotate(-1)
                     return consumer
                 del lane[0]
-                consumer.parked = True
+                consumer.turn.step(Move.PARK)
         return None
-
-    def __iter__(self) -> Iterator[MemoryConsumer]:
-        return (each for lane in self._lanes.values() for each in lane)
 
 
 class DeliveryEvent:
     """
-    A message on its way to a consumer, and from then on until it is settled.
+    A message on its way to a client, and from then on until it is settled.
 
-    @ivar consumer: who it is for; None if it was got.
+    @ivar consumer: whom it is for; C{None} if the client asked for it by a get.
     """
 
-    __slots__ = ("consumer", "message", "queue", "tag")
+    __slots__ = ("channel", "consumer", "message", "queue", "tag")
 
     def __init__(
         self,
+        channel: ConsumerHost,
         queue: Source,
         consumer: MemoryConsumer | None,
         tag: int,
         message: BrokerMessage,
     ) -> None:
+        self.channel = channel
         self.queue = queue
         self.consumer = consumer
         self.tag = tag
         self.message = message
 
     def delivery(self) -> Delivery:
-        """What the client is given."""
+        """Return what the client is given."""
         message = self.message
-        consumer = self.consumer
         return Delivery(
             self.tag,
-            "" if consumer is None else consumer.tag,
+            "" if self.consumer is None else self.consumer.tag,
             message.redelivered,
             message.exchange,
             message.routing_key,
@@ -175,16 +224,13 @@ class DeliveryEvent:
 
     def deliver(self) -> None:
         consumer = self.consumer
-        assert consumer is not None, "what is got is no event"
-        if consumer.windowed:
+        if consumer is not None and consumer.windowed:
             consumer.released()
-            consumer.queue.run()
-        channel = consumer.channel
-        channel.seen = self.tag
-        if not channel.wants(self):
+            self.queue.run()
+        if not self.channel.arrived(self) or consumer is None:
             return
-        if consumer.abandoned:
-            channel.nack(self.tag, False, True)
+        if consumer.turn.state is Turn.ABANDONED:
+            self.channel.nack(self.tag, False, True)
             return
         try:
             consumer.on_delivery(self.delivery())
@@ -196,4 +242,4 @@ class DeliveryEvent:
             )
 
     def fail(self, death: Termination) -> None:
-        """It went back to its queue when the channel died."""
+        """Do nothing: it went back to its queue when the channel was released."""

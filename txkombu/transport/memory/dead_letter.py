@@ -26,82 +26,89 @@ class Dropping(Protocol):
     vhost: QueueHost
 
 
-def _dead(queue: Dropping, message: BrokerMessage, reason: str) -> BrokerMessage:
-    arguments = queue.meaning
-    properties = dict(message.properties)
-    expiration = properties.pop("expiration", None)
+def dead_letter(queue: Dropping, message: BrokerMessage, reason: str) -> None:
+    """
+    Route a dropped message through its queue's dead letter exchange, if there is one.
+
+    @param reason: C{REJECTED}, C{EXPIRED}, C{MAXLEN} or C{DELIVERY_LIMIT}.
+    """
+    name = queue.meaning.dead_letter_exchange
+    exchange = None if name is None else queue.vhost.exchanges.get(name)
+    if exchange is None:
+        return
     headers: Table = dict(message.headers)
-    event: Table = {
+    properties: Table = {**message.properties, "headers": headers}
+    _note_death(headers, _death(queue, message, reason, properties))
+    key, copies = message.routing_key, message.copies
+    if queue.meaning.dead_letter_key is not None:
+        key, copies = queue.meaning.dead_letter_key, ()
+        headers.pop("CC", None)
+    for target in queue.vhost.route(exchange, (key, *copies), properties):
+        if not _goes_round(target.name, headers["x-death"], reason):
+            target.publish(
+                BrokerMessage(
+                    message.body, properties, exchange.name, key, None, copies
+                )
+            )
+
+
+def _death(
+    queue: Dropping, message: BrokerMessage, reason: str, properties: Table
+) -> Table:
+    """Describe why it was dropped, and take its expiration out of its properties."""
+    copies = message.headers.get("CC")
+    keys = copies if isinstance(copies, list) else []
+    death: Table = {
         "count": 1,
         "reason": reason,
         "queue": queue.name,
         "time": datetime.fromtimestamp(int(queue.vhost.now()), timezone.utc),
         "exchange": message.exchange,
-        "routing-keys": [message.routing_key, *copies_in(headers)],
+        "routing-keys": [
+            message.routing_key,
+            *(each for each in keys if isinstance(each, str)),
+        ],
     }
+    expiration = properties.pop("expiration", None)
     if expiration is not None:
-        event["original-expiration"] = expiration
-    _note(headers, event)
-    key, copies = message.routing_key, message.copies
-    if arguments.dead_letter_key is not None:
-        key, copies = arguments.dead_letter_key, ()
-        headers.pop("CC", None)
-    properties["headers"] = headers
-    return BrokerMessage(
-        message.body,
-        properties,
-        arguments.dead_letter_exchange or "",
-        key,
-        None,
-        copies,
-    )
+        death["original-expiration"] = expiration
+    return death
 
 
-def _note(headers: Table, event: Table) -> None:
+def _note_death(headers: Table, death: Table) -> None:
     """Put a death on top of the headers' list, or count the same one up."""
     known = headers.get("x-death")
     if not isinstance(known, list):
         known = []
         for field in ("exchange", "queue", "reason"):
-            headers[f"x-first-death-{field}"] = event[field]
-    same: list[Table] = [each for each in known if _same_death(each, event)]
-    others = [each for each in known if not _same_death(each, event)]
+            headers[f"x-first-death-{field}"] = death[field]
+    same: list[Table] = [each for each in known if _same_death(each, death)]
+    others = [each for each in known if not _same_death(each, death)]
     if same:
         count = same[0].get("count")
-        event = {**same[0], "count": count + 1 if isinstance(count, int) else 1}
-    headers["x-death"] = [event, *others]
+        death = {**same[0], "count": count + 1 if isinstance(count, int) else 1}
+    headers["x-death"] = [death, *others]
 
 
-def _same_death(known: object, event: Table) -> bool:
+def _same_death(known: object, death: Table) -> bool:
     return isinstance(known, dict) and all(
-        known.get(field) == event[field] for field in ("queue", "reason")
+        known.get(field) == death[field] for field in ("queue", "reason")
     )
 
 
-def copies_in(headers: Table, *names: str) -> list[str]:
-    """The further routing keys that headers ask for."""
-    keys: list[str] = []
-    for name in names or ("CC",):
-        value = headers.get(name)
-        if isinstance(value, list):
-            keys += [key for key in value if isinstance(key, str)]
-    return keys
-
-
-def _deaths(properties: Table) -> list[Table]:
-    headers = properties["headers"]
-    assert isinstance(headers, dict)
-    return [each for each in headers["x-death"] if isinstance(each, dict)]
-
-
-def _goes_round(name: str, deaths: list[Table], reason: str) -> bool:
+def _goes_round(name: str, deaths: object, reason: str) -> bool:
     """
-    Whether a message has been in this queue before, and no one ever rejected
-    it since: it would go round for ever.
+    Return whether a message has been in a queue before and was never rejected since: it
+    would go round for ever.
     """
+    assert isinstance(deaths, list)
     if reason == REJECTED:
         return False
-    for at, death in enumerate(deaths):
+    for death in deaths:
+        if not isinstance(death, dict):
+            continue
+        if death.get("reason") == REJECTED:
+            return False
         if death.get("queue") == name:
-            return all(each.get("reason") != REJECTED for each in deaths[: at + 1])
+            return True
     return False

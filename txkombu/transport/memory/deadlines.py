@@ -6,22 +6,30 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
-from .interfaces import Due
-
 if TYPE_CHECKING:
     from .pump import Pump
+
+
+class Due(Protocol):
+    """A queue with a deadline."""
+
+    check_at: float | None
+    deleted: bool
+
+    def check(self) -> None:
+        """Do what was due at C{check_at}."""
 
 
 class QueueDeadlines:
     """
     The deadlines of all queues of a broker.
 
-    While it is awake, a delayed call stands for the earliest of them.  What
-    passed while it slept is caught up in order when it wakes, each deadline
+    While the broker has sessions, a delayed call waits for the earliest deadline.  Those
+    that pass meanwhile are caught up in their order when the next session begins, each
     seeing the time it was set for.
     """
 
@@ -34,7 +42,7 @@ class QueueDeadlines:
         self._as_of: float | None = None
 
     def now(self) -> float:
-        """The clock's seconds, or those of the deadline being caught up."""
+        """Return the clock's seconds, or those of the deadline being caught up."""
         if self._as_of is not None:
             return self._as_of
         clock = self._pump.clock
@@ -47,12 +55,12 @@ class QueueDeadlines:
             self._arm()
 
     def wake(self) -> None:
-        """A session is there: catch up, and go on."""
+        """Catch up, and go on, as there is a session."""
         self._awake = True
         self._run()
 
     def sleep(self) -> None:
-        """No session is left: leave nothing in the reactor."""
+        """Leave nothing in the reactor, as no session is left."""
         self._awake = False
         self._disarm()
 
@@ -75,9 +83,8 @@ class QueueDeadlines:
         now = self.now()
         try:
             while self._heap and self._heap[0][0] <= now:
-                when, _, queue = heappop(self._heap)
-                self._as_of = when
-                if queue.check_at == when and not queue.deleted:
+                self._as_of, _, queue = heappop(self._heap)
+                if queue.check_at == self._as_of and not queue.deleted:
                     queue.check()
         finally:
             self._as_of = None

@@ -1,9 +1,9 @@
 """
 Direct reply-to: replies that go to a channel, without a queue.
 
-A channel that consumes from C{amq.rabbitmq.reply-to} gets a name for itself, which
-the broker puts in place of that one in the messages the channel publishes.  What
-is published to the default exchange with that name as its key goes to the channel
+A channel that consumes from C{amq.rabbitmq.reply-to} gets a name of its own, which the
+broker puts in place of that one into the messages that the channel publishes.  What is
+published to the default exchange with that name as its key goes to the channel
 (RabbitMQ, "Direct Reply-to").
 """
 
@@ -14,53 +14,58 @@ from secrets import token_urlsafe
 from typing import Final
 
 from .arguments import QueueArguments, read_arguments
-from .consumer import MemoryConsumer
+from .consumer import MemoryConsumer, Move
 from .message import BrokerMessage
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
-_NO_ARGUMENTS: Final[QueueArguments] = read_arguments(REPLY_TO, "", {})
 
 
 class ReplyQueue:
     """
-    What stands for a queue between the default exchange and such a consumer.
+    What stands for a queue between the default exchange and the consumer of replies.
 
-    Nothing waits here: what comes is sent at once, or there is no such name.
+    Nothing waits here: a reply is sent at once.
     """
 
-    meaning = _NO_ARGUMENTS
+    meaning: QueueArguments = read_arguments(REPLY_TO, "", {})
     waiting: tuple[BrokerMessage, ...] = ()
 
-    def __init__(self, queues: dict[str, ReplyQueue], consumer: MemoryConsumer) -> None:
+    def __init__(self, queues: dict[str, ReplyQueue]) -> None:
         """
-        @param queues: those of the virtual host, by name, this one included while
+        @param queues: those of the virtual host, by name; this one is among them while
             its consumer lives.
         """
         self.name = f"{REPLY_TO}.{token_urlsafe(16)}"
         self._queues = queues
-        self._consumer = consumer
-        queues[self.name] = self
+
+    @property
+    def lives(self) -> bool:
+        """Whether replies are taken."""
+        return self.name in self._queues
 
     def publish(self, message: BrokerMessage) -> bool:
-        """Send a reply; it is always taken."""
+        """Send a reply; return that it was taken, as it always is."""
         self._consumer.channel.send(self._consumer, message)
         return True
 
+    def add_consumer(self, consumer: MemoryConsumer) -> None:
+        """Take replies for the only consumer there will be."""
+        self._consumer = consumer
+        self._queues[self.name] = self
+
     def remove_consumer(self, consumer: MemoryConsumer) -> None:
-        """End it: its name is no more."""
+        """Take no more replies."""
+        consumer.turn.step(Move.END)
         self._queues.pop(self.name, None)
 
-    def add_consumer(self, consumer: MemoryConsumer) -> None:
-        """Nothing to do: it has its consumer from the start."""
-
-    def unpark(self, consumer: MemoryConsumer) -> None:
-        """Nothing to do: its consumer is in no rotation."""
+    def line_up(self, consumer: MemoryConsumer) -> None:
+        """Do nothing: its consumer waits in no line."""
 
     def run(self) -> None:
-        """Nothing to do: nothing waits."""
+        """Do nothing: nothing waits."""
 
     def requeue(self, messages: Iterable[BrokerMessage]) -> None:
-        """Nothing to do: replies are not acknowledged."""
+        """Do nothing: replies are not acknowledged."""
 
     def reject(self, message: BrokerMessage) -> None:
-        """Nothing to do: replies are not acknowledged."""
+        """Do nothing: replies are not acknowledged."""

@@ -1,8 +1,8 @@
 """
-What goes from the broker to a client, in order: one stream for each channel.
+What the broker sends to a client, in order: one stream for each channel.
 
-An event fires in the pump, in a turn of the reactor after it was caused; or it
-fails, when the channel dies before.
+The pump delivers an event in a turn of the reactor after it was caused.  An event that
+is still in the stream when the channel ends fails.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from ..._util.failures import without_frames
+from ..._util.awaitables import call_logged
 from ...exceptions import (
     BrokerError,
     ChannelClosed,
@@ -24,7 +22,7 @@ from ...exceptions import (
     OutcomeUnknown,
     SessionLost,
 )
-from ..errors import copy_error
+from ..errors import copy_error, with_cause
 from .method_ids import BASIC_PUBLISH
 
 if TYPE_CHECKING:
@@ -32,10 +30,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-_log: Final = Logger()
 
 AT_ONCE: Final = 256
-"""How many events of one stream fire in one turn of the reactor at most."""
+"""How many events of one stream are delivered in one turn of the reactor at most."""
 
 
 @attrs.frozen
@@ -43,7 +40,7 @@ class Termination:
     """
     Why a channel or session ended.
 
-    @ivar error: the broker's error, or what became of the session.
+    @ivar error: the broker's error, or how the session was lost.
     @ivar whole: whether the whole session ended.
     """
 
@@ -51,12 +48,13 @@ class Termination:
     whole: bool
 
     def for_operation(self) -> KombuError:
-        """What an operation that was under way fails with."""
+        """Return what an operation that was under way fails with."""
         kind = SessionLost if self.whole else ChannelClosed
-        return self._caused(kind(f"this was under way when it ended: {self.error}"))
+        text = f"this was under way when it ended: {self.error}"
+        return with_cause(kind(text), self.error)
 
     def for_publish(self, exchange: str) -> KombuError:
-        """What a publish without a verdict fails with."""
+        """Return what a publish to an exchange fails with if it has no verdict."""
         error = self.error
         if (
             isinstance(error, BrokerError)
@@ -65,36 +63,32 @@ class Termination:
             and (error.class_id, error.method_id) == BASIC_PUBLISH
         ):
             return copy_error(error)
-        return self._caused(OutcomeUnknown(f"no verdict before the end: {error}"))
-
-    def _caused(self, error: KombuError) -> KombuError:
-        error.__cause__ = self.error
-        return error
+        return with_cause(OutcomeUnknown(f"no verdict before the end: {error}"), error)
 
 
 class BrokerEvent(Protocol):
-    """Something the client is going to see."""
+    """Something on its way to the client."""
 
     def deliver(self) -> None:
-        """The client sees it."""
+        """Let the client see it."""
 
     def fail(self, death: Termination) -> None:
-        """The client will never see it."""
+        """Tell the client that it will never come."""
 
 
 class Reply(Generic[T]):
-    """The answer to an operation."""
+    """The answer to an operation; without a value, if the broker will not answer it."""
 
     __slots__ = ("_deferred", "_undo", "_value")
 
     def __init__(
         self,
         deferred: Deferred[T],
-        value: T,
+        value: T | None = None,
         undo: Callable[[T], object] | None = None,
     ) -> None:
         self._deferred = deferred
-        self._value = value
+        self._value: Any = value
         self._undo = undo
 
     def deliver(self) -> None:
@@ -107,47 +101,23 @@ class Reply(Generic[T]):
         self._deferred.errback(death.for_operation())
 
 
-class UnansweredReply(Generic[T]):
-    """An operation the broker will not answer: it has closed the channel."""
-
-    __slots__ = ("_deferred",)
-
-    def __init__(self, deferred: Deferred[T]) -> None:
-        self._deferred = deferred
-
-    def deliver(self) -> None:
-        """The end of the channel comes before this."""
-
-    def fail(self, death: Termination) -> None:
-        self._deferred.errback(death.for_operation())
-
-
 class FinalReply:
-    """The answer to what never fails: close, cancel."""
-
-    __slots__ = ("_deferred",)
-
-    def __init__(self, deferred: Deferred[None]) -> None:
-        self._deferred = deferred
-
-    def deliver(self) -> None:
-        self._deferred.callback(None)
-
-    def fail(self, death: Termination) -> None:
-        self._deferred.callback(None)
-
-
-class CloseReply:
-    """The answer to the closing of a channel or session, which ends it."""
+    """
+    The answer to what never fails: the cancelling of a consumer, or a close, which
+    ends the channel or session.
+    """
 
     __slots__ = ("_deferred", "_end")
 
-    def __init__(self, end: Callable[[], object], deferred: Deferred[None]) -> None:
-        self._end = end
+    def __init__(
+        self, deferred: Deferred[None], end: Callable[[], object] | None = None
+    ) -> None:
         self._deferred = deferred
+        self._end = end
 
     def deliver(self) -> None:
-        self._end()
+        if self._end is not None:
+            self._end()
         self._deferred.callback(None)
 
     def fail(self, death: Termination) -> None:
@@ -155,12 +125,12 @@ class CloseReply:
 
 
 class ConfirmEvent:
-    """The broker's word on a publish; C{error} is None when it has taken it."""
+    """The broker's verdict on a publish: C{error}, or C{None} if it was taken over."""
 
     __slots__ = ("_deferred", "_error", "_exchange")
 
     def __init__(
-        self, deferred: Deferred[None], exchange: str, error: KombuError | None
+        self, deferred: Deferred[None], exchange: str, error: KombuError | None = None
     ) -> None:
         self._deferred = deferred
         self._exchange = exchange
@@ -177,7 +147,7 @@ class ConfirmEvent:
 
 
 class Notification:
-    """Something a listener or consumer is told."""
+    """A call of a listener or consumer."""
 
     __slots__ = ("_argument", "_tell")
 
@@ -186,57 +156,63 @@ class Notification:
         self._argument = argument
 
     def deliver(self) -> None:
-        try:
-            self._tell(self._argument)
-        except Exception:
-            _log.failure("{tell} failed", without_frames(Failure()), tell=self._tell)
+        call_logged(repr(self._tell), self._tell, self._argument)
 
     def fail(self, death: Termination) -> None:
-        """No one is there any more to be told."""
+        """Do nothing: a listener hears nothing after the end."""
 
 
 class EventStream:
     """
     The events of one channel, or of a session outside of its channels.
-
-    @ivar events: those that have not fired, in order.
-    @ivar closed: whether none of them will fire any more.
     """
 
-    __slots__ = ("_pump", "closed", "events", "listed")
+    __slots__ = ("_closed", "_events", "_incoming", "_listed", "_pump", "_unanswered")
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
-        self.events: deque[BrokerEvent] = deque()
-        self.listed = False
-        self.closed = False
+        self._events: deque[BrokerEvent] = deque()
+        self._unanswered: deque[BrokerEvent] = deque()
+        self._incoming = self._events
+        self._listed = False
+        self._closed = False
 
     def push(self, event: BrokerEvent) -> None:
-        """Have an event fire in a later turn of the reactor."""
-        self.events.append(event)
-        if not self.listed:
-            self.listed = True
+        """Have an event delivered in a later turn of the reactor."""
+        self._incoming.append(event)
+        if not self._listed:
+            self._listed = True
             self._pump.note(self)
 
+    def hold(self, event: BrokerEvent) -> None:
+        """Have an event, and all that come after it, fail at the end that is near."""
+        self._incoming = self._unanswered
+        self._incoming.append(event)
+
     def dispatch(self) -> None:
-        """Fire what is there, but not for ever; for the pump."""
-        self.listed = False
-        events = self.events
+        """Deliver what is there, at most L{AT_ONCE} events; for the pump."""
+        self._listed = False
+        events = self._events
         for _ in range(min(len(events), AT_ONCE)):
-            if self.closed or not events:
+            if self._closed or not events:
                 return
             events.popleft().deliver()
-        if events and not self.listed and not self.closed:
-            self.listed = True
+        if events and not self._listed and not self._closed:
+            self._listed = True
             self._pump.note(self)
 
     def drain(self) -> None:
-        """Fire all that is there; for when no more can come."""
-        while self.events and not self.closed:
-            self.events.popleft().deliver()
+        """Deliver all that is there; for when no more can come."""
+        while self._events and not self._closed:
+            self._events.popleft().deliver()
+
+    def close(self) -> None:
+        """Deliver nothing more."""
+        self._closed = True
 
     def fail_all(self, death: Termination) -> None:
-        """Fail whatever has not fired."""
-        self.closed = True
-        while self.events:
-            self.events.popleft().fail(death)
+        """Close the stream, and fail what was not delivered."""
+        self._closed = True
+        for events in (self._events, self._unanswered):
+            while events:
+                events.popleft().fail(death)

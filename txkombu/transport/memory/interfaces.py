@@ -1,10 +1,10 @@
 """
-What the parts of the memory broker ask of each other.
+What the parts of the memory broker ask of those that they belong to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from ...exceptions import BrokerError
@@ -12,27 +12,10 @@ from ...interfaces import Properties
 from .message import BrokerMessage
 
 
-class Stream(Protocol):
-    """What the pump empties."""
-
-    def dispatch(self) -> None:
-        """Fire what is there."""
-
-
 class Destination(Protocol):
     """Where a binding leads: a queue or an exchange."""
 
     name: str
-
-
-class Due(Protocol):
-    """What has a deadline."""
-
-    check_at: float | None
-    deleted: bool
-
-    def check(self) -> None:
-        """Its deadline is here."""
 
 
 class QueueHost(Protocol):
@@ -43,10 +26,12 @@ class QueueHost(Protocol):
     exchanges: dict[str, Any]
 
     def now(self) -> float:
-        """Seconds."""
+        """Return the time in seconds."""
 
-    def route(self, exchange: Any, key: str, properties: Properties) -> Sequence[Any]:
-        """The queues that an exchange sends a message to."""
+    def route(
+        self, exchange: Any, keys: Iterable[str], properties: Properties
+    ) -> Sequence[Any]:
+        """Return the queues that an exchange sends a message to."""
 
     def drop_queue(self, queue: Any) -> int:
         """Delete a queue."""
@@ -59,19 +44,23 @@ class Source(Protocol):
     meaning: Any
     waiting: Any
 
-    def unpark(self, consumer: Any) -> None:
-        """A consumer may have room again."""
+    def line_up(self, consumer: Any) -> None:
+        """Put a consumer in line again; C{run} is to be called afterwards."""
 
     def run(self) -> None:
-        """Hand out what waits as long as someone has room."""
+        """Hand out what waits as long as a consumer has room."""
 
-    def add_consumer(self, consumer: Any) -> None: ...
+    def add_consumer(self, consumer: Any) -> None:
+        """Begin to hand out to a consumer."""
 
-    def remove_consumer(self, consumer: Any) -> None: ...
+    def remove_consumer(self, consumer: Any) -> None:
+        """Hand out no more to a consumer; C{run} is to be called afterwards."""
 
-    def requeue(self, messages: Any) -> None: ...
+    def requeue(self, messages: Any) -> None:
+        """Put messages back."""
 
-    def reject(self, message: BrokerMessage) -> None: ...
+    def reject(self, message: BrokerMessage) -> None:
+        """Drop a message."""
 
 
 class ConsumerHost(Protocol):
@@ -79,20 +68,18 @@ class ConsumerHost(Protocol):
 
     limit: int
     held: int
-    seen: int
-    consumers: dict[str, Any]
 
     def send(self, consumer: Any, message: BrokerMessage) -> None:
-        """A queue hands a message out."""
+        """Hand a message out to a consumer."""
 
-    def wants(self, handout: Any) -> bool:
-        """Whether what is on its way is still for its consumer."""
+    def arrived(self, handout: Any) -> bool:
+        """Note that the owner sees a message; return whether it still wants it."""
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> object:
         """Give a message back."""
 
-    def tell_cancelled(self, consumer: Any, reason: str) -> None:
-        """Tell a consumer's owner that the broker has ended it."""
+    def consumer_ended(self, consumer: Any, reason: str) -> None:
+        """Forget a consumer that the broker has ended, and tell its owner."""
 
     def cancel_from_broker(self, tag: str, reason: str) -> None:
         """Have the broker end a consumer by itself."""
@@ -105,25 +92,27 @@ class BrokerHost(Protocol):
     pump: Any
 
     def joined(self, session: Any) -> None:
-        """A session begins."""
+        """Note that a session begins."""
 
     def left(self, session: Any) -> None:
-        """A session is over."""
+        """Note that a session is over."""
 
 
 class SessionHost(Protocol):
-    """The session of a channel, or of a transport."""
+    """The session of a channel, or of a wire."""
 
     broker: BrokerHost
     vhost: Any
     userid: str
-    channels: dict[Any, None]
+
+    def forget(self, channel: Any) -> None:
+        """Note that a channel is over."""
 
     def release(self) -> None:
-        """The broker is done with it."""
+        """Have the broker done with it."""
 
     def refused(self, error: BrokerError, refused: Any) -> None:
-        """The owner learns that the broker has closed it."""
+        """Tell the owner that the broker has closed the session."""
 
     def drain(self) -> None:
         """Let the client see all that is on its way."""
@@ -132,4 +121,4 @@ class SessionHost(Protocol):
         """Let the client see nothing more."""
 
     def connectionLost(self, reason: Any = ...) -> None:
-        """It is over."""
+        """End the session."""

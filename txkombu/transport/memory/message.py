@@ -4,10 +4,14 @@ A message as a queue holds it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Final
 
 from ...interfaces import Properties
 from .tables import Table, copy_properties
+
+_positions: Final = count(1)
 
 
 class BrokerMessage:
@@ -18,10 +22,10 @@ class BrokerMessage:
     @ivar properties: the broker's own copy; shared by the queues, never changed.
     @ivar exchange: the exchange it was published to.
     @ivar routing_key: the key it was published with.
+    @ivar ttl: its own time to live in milliseconds, or C{None}.
     @ivar copies: the further keys of its C{CC} and C{BCC} headers.
-    @ivar ttl: its own time to live in milliseconds, or None.
-    @ivar position: its place in its queue; the broker's to set.
-    @ivar expires: when it expires, in the clock's seconds, or None.
+    @ivar position: its place in its queue; a message made later is behind it.
+    @ivar expires: when it expires, in the clock's seconds, or C{None}.
     @ivar redelivered: whether it has been handed out before.
     @ivar returns: how often it came back from being handed out.
     """
@@ -54,13 +58,13 @@ class BrokerMessage:
         self.routing_key = routing_key
         self.ttl = ttl
         self.copies = copies
-        self.position = 0
+        self.position = next(_positions)
         self.expires: float | None = None
         self.redelivered = False
         self.returns = 0
 
     def twin(self) -> BrokerMessage:
-        """The same message for one more queue."""
+        """Return the same message for one more queue."""
         return BrokerMessage(
             self.body,
             self.properties,
@@ -70,30 +74,44 @@ class BrokerMessage:
             self.copies,
         )
 
+    def begin_to_age(self, now: Callable[[], float], ttl: int | None) -> None:
+        """
+        Set when it expires, by its own time to live or its queue's: the shorter one.
+
+        @param ttl: the queue's, in milliseconds, or C{None}.
+        """
+        times = [each for each in (self.ttl, ttl) if each is not None]
+        if times:
+            self.expires = now() + min(times) / 1000
+
+    def came_back(self) -> None:
+        """Note that it came back from being handed out."""
+        self.redelivered = True
+        self.returns += 1
+
     @property
     def priority(self) -> int:
-        """Its priority, 0 if it has none."""
+        """Its priority; 0 if it has none."""
         value = self.properties.get("priority")
         return value if isinstance(value, int) else 0
 
     @property
     def headers(self) -> Mapping[str, object]:
-        """Its headers, which may be none."""
+        """Its headers; empty if there are none."""
         return headers_of(self.properties)
 
     def read(self) -> Properties:
-        """A copy of the properties that the receiver may keep and change."""
+        """Return a copy of the properties that the receiver may keep and change."""
         return copy_properties(self.properties)
 
     def read_counted(self, returns: int) -> Properties:
-        """The same with the count that quorum queues add."""
-        properties = copy_properties(self.properties)
-        headers = headers_of(properties)
-        properties["headers"] = {**headers, "x-delivery-count": returns}
-        return properties
+        """Return the same with the count that quorum queues add."""
+        properties = self.read()
+        headers = {**headers_of(properties), "x-delivery-count": returns}
+        return {**properties, "headers": headers}
 
 
 def headers_of(properties: Mapping[str, object]) -> Mapping[str, object]:
-    """The headers among properties; empty if there are none."""
+    """Return the headers among properties; empty if there are none."""
     headers = properties.get("headers")
     return headers if isinstance(headers, Mapping) else {}

@@ -12,6 +12,8 @@ from ..._util.validation import check_short_string
 from ...entity import Exchange
 from ...exceptions import Nacked, NotSent, Unroutable
 from ...interfaces import Properties, Returned
+from .channel_state import OPEN, RELEASED
+from .consumer import MemoryConsumer
 from .direct_reply import REPLY_TO, ReplyQueue
 from .errors import Refused
 from .events import ConfirmEvent, Notification
@@ -24,13 +26,9 @@ LARGEST_BODY: Final = 2**27
 
 
 class PublishingChannel(TopologyChannel):
-    """
-    The part of a channel that publishes.
+    """The part of a channel that publishes."""
 
-    @ivar replies: where replies to what it publishes go, if it consumes them.
-    """
-
-    replies: ReplyQueue | None = None
+    _replies: ReplyQueue | None = None
 
     def basic_publish(
         self,
@@ -43,13 +41,14 @@ class PublishingChannel(TopologyChannel):
     ) -> Deferred[None]:
         carried = carry_properties(properties)
         check_short_string("routing key", routing_key)
-        if not self._open:
+        state = self._life.state
+        if state is not OPEN and state is not RELEASED:
             return fail(NotSent("this channel of the memory broker is closed"))
         verdict: Deferred[None] | None = Deferred() if confirm else None
-        if self._served:
+        if state is OPEN:
             self._publish(body, carried, exchange, routing_key, mandatory, verdict)
         elif verdict is not None:
-            self.stream.push(ConfirmEvent(verdict, exchange.name, None))
+            self.stream.hold(ConfirmEvent(verdict, exchange.name))
         return succeed(None) if verdict is None else verdict
 
     def _publish(
@@ -72,7 +71,7 @@ class PublishingChannel(TopologyChannel):
             if properties.get("reply_to") == REPLY_TO:
                 properties["reply_to"] = self._reply_name()
             if "user_id" in properties:
-                self._check_user(properties)
+                self._check_user(properties["user_id"])
             routed, taken = self._vhost.publish(body, properties, target, routing_key)
         except Refused as refused:
             self._refuse(refused.as_error(BASIC_PUBLISH), verdict)
@@ -83,13 +82,7 @@ class PublishingChannel(TopologyChannel):
             error = None if taken else Nacked(f"exchange {exchange.name!r}: nack")
             self.stream.push(ConfirmEvent(verdict, exchange.name, error))
 
-    def _reply_name(self) -> str:
-        if self.replies is None:
-            raise Refused(406, "fast reply consumer does not exist")
-        return self.replies.name
-
-    def _check_user(self, properties: Table) -> None:
-        claimed = properties["user_id"]
+    def _check_user(self, claimed: object) -> None:
         actual = self.session.userid
         if claimed != actual:
             raise Refused(
@@ -106,6 +99,7 @@ class PublishingChannel(TopologyChannel):
         routing_key: str,
         verdict: Deferred[None] | None,
     ) -> None:
+        """Send an unroutable mandatory message back to its publisher."""
         back = Returned(
             312, "NO_ROUTE", exchange, routing_key, body, copy_properties(properties)
         )
@@ -113,3 +107,23 @@ class PublishingChannel(TopologyChannel):
             self.stream.push(Notification(self.listener.returned, back))
         else:
             self.stream.push(ConfirmEvent(verdict, exchange, Unroutable(back)))
+
+    # --- replies -------------------------------------------------------------
+
+    def _new_reply_queue(self, consumer: MemoryConsumer) -> ReplyQueue:
+        """
+        Have replies to what this channel publishes go to a consumer.
+
+        @raise Refused: it would acknowledge, or there is one already.
+        """
+        if not consumer.no_ack:
+            raise Refused(406, "reply consumer cannot acknowledge", REPLY_TO)
+        if self._replies is not None and self._replies.lives:
+            raise Refused(406, "reply consumer already set", REPLY_TO)
+        self._replies = ReplyQueue(self._vhost.replies)
+        return self._replies
+
+    def _reply_name(self) -> str:
+        if self._replies is None or not self._replies.lives:
+            raise Refused(406, "fast reply consumer does not exist")
+        return self._replies.name

@@ -5,27 +5,32 @@ The pump: what drives a memory broker, once per turn of the reactor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from .interfaces import Stream
-
 MOST_ROUNDS: Final = 100_000
-"""How often it may run without any time passing; only a test's clock stands."""
+"""How often the pump may run without time passing, as it does under a test's clock."""
 
 
 class NeverQuiet(RuntimeError):
     """Something goes on for ever while a test's clock stands still."""
 
 
+class Stream(Protocol):
+    """What the pump empties."""
+
+    def dispatch(self) -> None:
+        """Deliver the events that are there."""
+
+
 class Pump:
     """
-    Lets streams fire their events in the next turn of the reactor.
+    Has streams deliver their events in the next turn of the reactor.
 
-    A delayed call exists only while there is something to fire.
+    A delayed call exists only while there is something to deliver.
 
-    @ivar clock: the reactor; None until the first session.
+    @ivar clock: the reactor; C{None} until the first session.
     """
 
     def __init__(self, clock: IReactorTime | None) -> None:
@@ -36,8 +41,13 @@ class Pump:
         self._round_time: float | None = None
         self._running = False
 
+    def run_on(self, clock: IReactorTime) -> None:
+        """Take a clock, if there is none yet."""
+        if self.clock is None:
+            self.clock = clock
+
     def note(self, stream: Stream) -> None:
-        """A stream has events."""
+        """Have a stream dispatched in the next turn."""
         self._streams.append(stream)
         if self._call is None:
             self._schedule()
@@ -92,7 +102,7 @@ class Pump:
             self._run()
 
     def stop(self) -> None:
-        """No session is left: leave nothing in the reactor."""
+        """Leave nothing in the reactor, as no session is left."""
         self._streams.clear()
         if self._call is not None:
             self._call.cancel()

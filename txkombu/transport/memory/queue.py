@@ -1,13 +1,12 @@
 """
-Queues: what waits, who takes it, and what is dropped.
+Queues: what waits, which consumer takes it, and what is dropped.
 
-A message that arrives at an empty queue goes to the consumer whose turn it is,
-if one has room; else it waits.  So either nothing waits or no consumer has
-room, but for the moments in between within one call.  Going to a consumer
-means: into the stream of its channel, which the broker's pump empties in a
-later turn of the reactor.
+A message that arrives at an empty queue goes to the consumer whose turn it is, if one
+has room; else it waits.  So, between two calls, either nothing waits or no consumer has
+room.  A message that goes to a consumer goes into the stream of its channel, which the
+broker's pump empties in a later turn of the reactor.
 
-Time counts at the head only, as on RabbitMQ: a message that waits behind one
+Only the message at the head can expire, as on RabbitMQ: one that waits behind another
 that lives longer expires when it gets to the head.
 """
 
@@ -18,16 +17,8 @@ from typing import TYPE_CHECKING
 
 from .arguments import CHECKS, QueueArguments, read_arguments
 from .backlog import Backlog, PriorityBacklog
-from .consumer import MemoryConsumer, Rotation
-from .dead_letter import (
-    DELIVERY_LIMIT,
-    EXPIRED,
-    MAXLEN,
-    REJECTED,
-    _dead,
-    _deaths,
-    _goes_round,
-)
+from .consumer import MemoryConsumer, Move, Rotation, Turn
+from .dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, dead_letter
 from .errors import Refused, named
 from .exchange import check_arguments, check_field
 from .interfaces import QueueHost
@@ -41,17 +32,18 @@ class MemoryQueue:
     """
     A queue in the broker.
 
-    @ivar owner: the session it is exclusive to, or None.
+    @ivar owner: the session it is exclusive to, or C{None}.
     @ivar arguments: as they were declared; C{meaning} is what they mean.
-    @ivar waiting: the messages that no one has taken yet.
+    @ivar waiting: the messages that no consumer has taken yet.
     @ivar consumers: in the order they came.
-    @ivar deleted: whether it is no more.
-    @ivar check_at: when its deadlines are looked at next, or None.
+    @ivar line_up: puts a consumer in line again; C{run} is to be called afterwards.
+    @ivar deleted: whether it was deleted.
+    @ivar check_at: when C{check} is to be called next, in the clock's seconds, or
+        C{None}.
     """
 
     __slots__ = (
         "_plain",
-        "_position",
         "_rotation",
         "_used_at",
         "arguments",
@@ -60,6 +52,7 @@ class MemoryQueue:
         "consumers",
         "deleted",
         "durable",
+        "line_up",
         "meaning",
         "name",
         "owner",
@@ -80,23 +73,20 @@ class MemoryQueue:
         self.durable = declared.durable and owner is None
         self.auto_delete = declared.auto_delete
         self.arguments = arguments
-        self.meaning: QueueArguments = read_arguments(name, vhost.name, self.arguments)
+        self.meaning: QueueArguments = read_arguments(name, vhost.name, arguments)
         if self.meaning.quorum:
             self._check_quorum(declared)
         self.owner = owner
-        self.waiting = self._backlog()
+        maximum = self.meaning.max_priority
+        self.waiting = PriorityBacklog(maximum) if maximum else Backlog()
         self.consumers: list[MemoryConsumer] = []
         self.deleted = False
         self.check_at: float | None = None
         self._rotation = Rotation()
-        self._position = 0
+        self.line_up = self._rotation.line_up
         self._plain = self.meaning.ttl is None and not self.meaning.bounded
         self._used_at = 0.0
         self.touch()
-
-    def _backlog(self) -> Backlog:
-        maximum = self.meaning.max_priority
-        return Backlog() if not maximum else PriorityBacklog(maximum)
 
     def _check_quorum(self, declared: Queue) -> None:
         for wrong, what in (
@@ -112,7 +102,9 @@ class MemoryQueue:
         self, declared: Queue, arguments: Mapping[str, object]
     ) -> None:
         """
-        @raise Refused: it is declared again, and otherwise than it is.
+        Compare it with a second declaration.
+
+        @raise Refused: they differ.
         """
         about = named("queue", self.name, self.vhost.name)
         durable = declared.durable and not declared.exclusive
@@ -129,35 +121,24 @@ class MemoryQueue:
         """
         Take a message over.
 
-        @return: whether it was; if not, its publisher is told (a full queue
-            with C{x-overflow} C{reject-publish}).
+        @return: whether it was; if not, its publisher is told (a full queue with
+            C{x-overflow} C{reject-publish}).
         """
         if self._plain and message.ttl is None:
-            self._position += 1
-            message.position = self._position
             if self.waiting or not self._hand_out(message):
                 self.waiting.push(message)
             return True
-        return self._publish_limited(message)
-
-    def _publish_limited(self, message: BrokerMessage) -> bool:
         meaning = self.meaning
-        if self._would_overflow(message) and meaning.overflow != "drop-head":
+        if meaning.overflow != "drop-head" and self._would_overflow(message):
             if meaning.overflow == "reject-publish-dlx":
                 dead_letter(self, message, MAXLEN)
             return False
-        self._position += 1
-        message.position = self._position
-        message.expires = self._expiry(message)
+        message.begin_to_age(self.vhost.now, meaning.ttl)
         if self.waiting or not self._hand_out(message):
             self.waiting.push(message)
             self._drop_over_limit()
             self.drop_expired()
         return True
-
-    def _expiry(self, message: BrokerMessage) -> float | None:
-        times = [ms for ms in (message.ttl, self.meaning.ttl) if ms is not None]
-        return self.vhost.now() + min(times) / 1000 if times else None
 
     def _would_overflow(self, message: BrokerMessage) -> bool:
         meaning, waiting = self.meaning, self.waiting
@@ -177,11 +158,11 @@ class MemoryQueue:
 
     def requeue(self, messages: Iterable[BrokerMessage]) -> None:
         """Put messages that were handed out back to where they were."""
+        limit = self.meaning.delivery_limit if self.meaning.quorum else None
         back = []
         for message in messages:
-            message.redelivered = True
-            message.returns += 1
-            if self._too_often(message):
+            message.came_back()
+            if limit is not None and message.returns > limit:
                 dead_letter(self, message, DELIVERY_LIMIT)
             else:
                 back.append(message)
@@ -192,10 +173,6 @@ class MemoryQueue:
         self.drop_expired()
         self.run()
 
-    def _too_often(self, message: BrokerMessage) -> bool:
-        limit = self.meaning.delivery_limit
-        return self.meaning.quorum and limit is not None and message.returns > limit
-
     def reject(self, message: BrokerMessage) -> None:
         """Drop a message that was handed out."""
         dead_letter(self, message, REJECTED)
@@ -203,7 +180,7 @@ class MemoryQueue:
     # --- time ----------------------------------------------------------------
 
     def drop_expired(self) -> None:
-        """Drop what has expired at the head, and see to it that the next will."""
+        """Drop what has expired at the head, and check again when the next expires."""
         waiting = self.waiting
         while (head := waiting.peek()) is not None and head.expires is not None:
             if head.expires > self.vhost.now():
@@ -212,7 +189,7 @@ class MemoryQueue:
             dead_letter(self, waiting.pop(), EXPIRED)
 
     def touch(self) -> None:
-        """It is in use: start the time of C{x-expires} anew."""
+        """Note that it is used: the time of C{x-expires} starts anew."""
         if self.meaning.expires is not None:
             self._used_at = self.vhost.now()
             self._check_by(self._unused_until())
@@ -226,7 +203,7 @@ class MemoryQueue:
             self.vhost.deadlines.schedule(when, self)
 
     def check(self) -> None:
-        """Its deadline is here: drop messages, or the queue itself."""
+        """Drop the messages that have expired, or the queue itself if it has."""
         self.check_at = None
         if self.meaning.expires is not None and not self.consumers:
             if self._unused_until() <= self.vhost.now():
@@ -235,18 +212,18 @@ class MemoryQueue:
             self._check_by(self._unused_until())
         self.drop_expired()
 
-    # --- who takes it --------------------------------------------------------
+    # --- consumers -----------------------------------------------------------
 
     def pop_message(self) -> BrokerMessage | None:
-        """Take one message for a get."""
+        """Take one message for a get, if one waits."""
         self.touch()
         self.drop_expired()
-        if not self.waiting:
-            return None
-        return self.waiting.pop()
+        return self.waiting.pop() if self.waiting else None
 
     def add_consumer(self, consumer: MemoryConsumer) -> None:
         """
+        Hand out to one more consumer.
+
         @raise Refused: another one is exclusive, or this one cannot be.
         """
         others = self.consumers
@@ -255,33 +232,26 @@ class MemoryQueue:
             raise Refused(403, f"{about} in exclusive use", self.name)
         others.append(consumer)
         if not self.meaning.single_active or len(others) == 1:
-            self._rotation.add_consumer(consumer)
+            self.line_up(consumer)
 
     def remove_consumer(self, consumer: MemoryConsumer) -> None:
         """
-        Forget a consumer; without any, an auto-delete queue goes.  C{run} is to
-        be called after it, for another one may have become active.
+        Forget a consumer; an auto-delete queue is deleted with its last.  C{run} is to
+        be called afterwards, for another consumer may have become active.
         """
+        was_active = consumer.turn.state is not Turn.STANDBY
         self.consumers.remove(consumer)
-        was_active = consumer.parked or consumer in self._rotation
         self._rotation.discard(consumer)
-        consumer.parked = False
+        consumer.turn.step(Move.END)
         if not self.consumers:
             self.touch()
             if self.auto_delete:
                 self.vhost.drop_queue(self)
         elif self.meaning.single_active and was_active:
-            self._rotation.add_consumer(
-                max(self.consumers, key=lambda each: each.priority)
-            )
-
-    def unpark(self, consumer: MemoryConsumer) -> None:
-        """A consumer may have room again; C{run} is to be called after it."""
-        consumer.parked = False
-        self._rotation.add_consumer(consumer)
+            self.line_up(max(self.consumers, key=lambda each: each.priority))
 
     def run(self) -> None:
-        """Hand out what waits as long as someone has room."""
+        """Hand out what waits as long as a consumer has room."""
         waiting = self.waiting
         if waiting and self.consumers:
             self.drop_expired()
@@ -301,7 +271,7 @@ class MemoryQueue:
 
     def end(self) -> int:
         """
-        Drop the messages, and tell the consumers.
+        Drop the messages, and end the consumers.
 
         @return: how many messages were waiting.
         """
@@ -309,29 +279,10 @@ class MemoryQueue:
         lost = len(self.waiting.clear())
         consumers, self.consumers = self.consumers, []
         for consumer in consumers:
-            channel = consumer.channel
-            channel.consumers.pop(consumer.tag, None)
-            channel.tell_cancelled(consumer, f"queue {self.name!r} was deleted")
+            consumer.turn.step(Move.END)
+            reason = f"queue {self.name!r} was deleted"
+            consumer.channel.consumer_ended(consumer, reason)
         return lost
 
     def __repr__(self) -> str:
         return f"<queue {self.name!r}: {len(self.waiting)} waiting>"
-
-
-def dead_letter(queue: MemoryQueue, message: BrokerMessage, reason: str) -> None:
-    """Route a dropped message through its queue's dead letter exchange, if any."""
-    arguments = queue.meaning
-    if arguments.dead_letter_exchange is None:
-        return
-    exchanges = queue.vhost.exchanges
-    exchange = exchanges.get(arguments.dead_letter_exchange)
-    if exchange is None:
-        return
-    dead = _dead(queue, message, reason)
-    found: dict[MemoryQueue, None] = {}
-    for key in (dead.routing_key, *dead.copies):
-        found.update(dict.fromkeys(queue.vhost.route(exchange, key, dead.properties)))
-    deaths = _deaths(dead.properties)
-    for target in found:
-        if not _goes_round(target.name, deaths, reason):
-            target.publish(dead.twin())

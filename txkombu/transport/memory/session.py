@@ -1,8 +1,8 @@
 """
 Sessions of the memory broker: Twisted protocols whose wire is method calls.
 
-Made by L{MemoryBroker.connect<txkombu.transport.memory.broker.MemoryBroker>};
-driven by C{makeConnection} and C{connectionLost} as any protocol is.
+Made by L{MemoryBroker.connect<txkombu.transport.memory.broker.MemoryBroker>}; driven by
+C{makeConnection} and C{connectionLost} as any protocol is.
 """
 
 from __future__ import annotations
@@ -23,17 +23,12 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
+from ..errors import with_cause
 from .channel import MemoryChannel
-from .events import (
-    CloseReply,
-    EventStream,
-    Notification,
-    Reply,
-    Termination,
-    UnansweredReply,
-)
+from .events import EventStream, FinalReply, Notification, Reply, Termination
 from .interfaces import BrokerHost
 from .loopback import LoopbackTransport
+from .states import Event, State, new_life
 
 if TYPE_CHECKING:
     from .channel_state import MemoryChannelState
@@ -43,11 +38,11 @@ if TYPE_CHECKING:
 @implementer(ISession)
 class MemorySession(Protocol):
     """
-    One session with the memory broker.
+    One session with the memory broker; see L{txkombu.transport.memory.states}.
 
     @ivar listener: its owner.
     @ivar channels: those that live, in the order they were opened.
-    @ivar wire: its transport; to abort it is to lose the session.
+    @ivar wire: its transport; to abort that is to lose the session.
     """
 
     product = "txkombu memory"
@@ -66,21 +61,19 @@ class MemorySession(Protocol):
         self.userid = userid
         self.listener = listener
         self.channels: dict[MemoryChannelState, None] = {}
-        self.stream = EventStream(broker.pump)
-        self._open = True
-        self._served = True
-        self._dead = False
+        self._stream = EventStream(broker.pump)
+        self._life = new_life("a session")
         self._connecting: Deferred[ISession] | None = None
         self.wire = LoopbackTransport(self)
 
     def connectionMade(self) -> None:
-        """Be one of the broker's sessions from now on."""
+        """Become one of the broker's sessions."""
         self.broker.joined(self)
 
     def begin(self) -> Deferred[ISession]:
-        """Log in: what C{connect} returns."""
+        """Log in; return what C{connect} returns."""
         self._connecting = Deferred(self._give_up)
-        self.stream.push(Notification(self._begun, None))
+        self._stream.push(Notification(self._begun, None))
         return self._connecting
 
     def _give_up(self, connecting: Deferred[ISession]) -> None:
@@ -95,25 +88,29 @@ class MemorySession(Protocol):
     def open_channel(
         self, listener: ISessionChannelListener
     ) -> Deferred[ISessionChannel]:
-        if not self._open:
+        if self._life.state not in (State.OPEN, State.RELEASED):
             return fail(SessionLost("this session of the memory broker is closed"))
         deferred: Deferred[ISessionChannel] = Deferred()
-        if not self._served:
-            self.stream.push(UnansweredReply(deferred))
+        if self._life.state is State.RELEASED:
+            self._stream.hold(Reply(deferred))
             return deferred
         channel = MemoryChannel(self, listener)
         self.channels[channel] = None
-        self.stream.push(Reply(deferred, channel, _close))
+        self._stream.push(Reply(deferred, channel, lambda unwanted: unwanted.close()))
         return deferred
+
+    def forget(self, channel: MemoryChannelState) -> None:
+        """Note that a channel is over."""
+        self.channels.pop(channel, None)
 
     # --- its end -------------------------------------------------------------
 
     def close(self) -> Deferred[None]:
-        if self._dead:
+        if self._life.state is State.OVER:
             return succeed(None)
         self._shut()
         deferred: Deferred[None] = Deferred()
-        self.stream.push(CloseReply(self._leave, deferred))
+        self._stream.push(FinalReply(deferred, self._leave))
         return deferred
 
     def _leave(self) -> None:
@@ -125,17 +122,18 @@ class MemorySession(Protocol):
         self.connectionLost(Failure(ConnectionAborted()))
 
     def _shut(self) -> None:
-        """The owner wants no more of it, nor of its channels."""
-        self._open = False
+        """Begin nothing more, nor on its channels, as the owner has closed it."""
         for channel in list(self.channels):
             channel.shut()
         self.release()
+        if self._life.state is State.RELEASED:
+            self._life.step(Event.CLOSE)
 
     def release(self) -> None:
-        """The broker is done with it: what is exclusive to it goes."""
-        if not self._served:
+        """Have the broker done with it: what is exclusive to it goes."""
+        if self._life.state is not State.OPEN:
             return
-        self._served = False
+        self._life.step(Event.RELEASE)
         for channel in list(self.channels):
             channel.release()
         for queue in list(self.vhost.queues.values()):
@@ -146,55 +144,45 @@ class MemorySession(Protocol):
         """Let the client see all that is on its way; for an orderly end."""
         for channel in list(self.channels):
             channel.stream.drain()
-        self.stream.drain()
+        self._stream.drain()
 
     def cut(self) -> None:
         """Let the client see nothing more, but that the connection is lost."""
-        self.stream.closed = True
+        self._stream.close()
         for channel in self.channels:
-            channel.stream.closed = True
+            channel.stream.close()
         self.release()
 
     def refused(self, error: BrokerError, refused: Deferred[Any] | None) -> None:
-        """The owner learns that the broker has closed it."""
-        self._die(Termination(error, True), refused)
+        """Tell the owner that the broker has closed the session."""
+        self._end(Termination(error, True), refused)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        It is over: the owner is told, unless it was the owner's wish, then
-        everything outstanding fires.
+        End the session: tell the owner, unless it closed the session itself, then fire
+        everything outstanding.
         """
         error = SessionLost(f"the session was lost: {reason.getErrorMessage()}")
-        error.__cause__ = reason.value
-        self._die(Termination(error, True))
+        self._end(Termination(with_cause(error, reason.value), True))
 
-    def _die(self, death: Termination, refused: Deferred[Any] | None = None) -> None:
-        if self._dead:
+    def _end(self, death: Termination, refused: Deferred[Any] | None = None) -> None:
+        if self._life.state is State.OVER:
             return
-        self._dead = True
-        unasked, self._open = self._open, False
         self.release()
+        unasked = self._life.state is State.RELEASED
+        self._life.step(Event.END)
         self.broker.left(self)
         connecting, self._connecting = self._connecting, None
         channels = list(self.channels)
-        lost = [channel for channel in channels if channel.mark_dead()]
+        lost = [channel for channel in channels if channel.end()]
         if unasked and connecting is None:
             Notification(self.listener.session_lost, death.error).deliver()
         for channel in lost:
             Notification(channel.listener.channel_lost, death.error).deliver()
         if refused is not None:
             refused.errback(death.error)
-        for stream in (*(channel.stream for channel in channels), self.stream):
+        for stream in (*(channel.stream for channel in channels), self._stream):
             stream.fail_all(death)
         if connecting is not None:
-            connecting.errback(_no_session(death.error))
-
-
-def _no_session(cause: Exception) -> ConnectError:
-    error = ConnectError(f"the memory broker closed the connection: {cause}")
-    error.__cause__ = cause
-    return error
-
-
-def _close(channel: ISessionChannel) -> None:
-    channel.close()
+            text = f"the memory broker closed the connection: {death.error}"
+            connecting.errback(with_cause(ConnectError(text), death.error))

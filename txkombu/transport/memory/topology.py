@@ -11,37 +11,27 @@ from twisted.internet.defer import Deferred, fail
 from ...entity import Exchange, Queue
 from ...exceptions import NotSupported
 from ...interfaces import QueueDeclareOk
+from . import method_ids
 from .channel_state import MemoryChannelState
-from .method_ids import (
-    EXCHANGE_BIND,
-    EXCHANGE_DECLARE,
-    EXCHANGE_DELETE,
-    EXCHANGE_UNBIND,
-    QUEUE_BIND,
-    QUEUE_DECLARE,
-    QUEUE_DELETE,
-    QUEUE_PURGE,
-    QUEUE_UNBIND,
-)
 from .queue import MemoryQueue
 from .tables import carry_arguments
 
 
 class TopologyChannel(MemoryChannelState):
-    """The part of a channel that concerns exchanges and queues."""
+    """The part of a channel that concerns exchanges, queues and bindings."""
 
     # --- exchanges -----------------------------------------------------------
 
     def exchange_declare(self, exchange: Exchange, passive: bool) -> Deferred[None]:
         carried = carry_arguments(exchange.arguments, exchange.name, exchange.type)
         return self._ask(
-            EXCHANGE_DECLARE,
+            method_ids.EXCHANGE_DECLARE,
             lambda: self._vhost.declare_exchange(exchange, carried, passive),
         )
 
     def exchange_delete(self, exchange: Exchange, if_unused: bool) -> Deferred[None]:
         return self._ask(
-            EXCHANGE_DELETE,
+            method_ids.EXCHANGE_DELETE,
             lambda: self._vhost.delete_exchange(exchange.name, if_unused),
         )
 
@@ -55,7 +45,7 @@ class TopologyChannel(MemoryChannelState):
         names = (destination.name, source.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            EXCHANGE_BIND,
+            method_ids.EXCHANGE_BIND,
             lambda: self._vhost.bind(
                 self._vhost.exchange(destination.name),
                 source.name,
@@ -74,7 +64,7 @@ class TopologyChannel(MemoryChannelState):
         names = (destination.name, source.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            EXCHANGE_UNBIND,
+            method_ids.EXCHANGE_UNBIND,
             lambda: self._vhost.unbind(
                 self._vhost.exchanges.get(destination.name),
                 source.name,
@@ -95,7 +85,7 @@ class TopologyChannel(MemoryChannelState):
             return fail(NotSupported("declaring a stream", "memory"))
         carried = carry_arguments(queue.arguments, queue.name)
         return self._ask(
-            QUEUE_DECLARE,
+            method_ids.QUEUE_DECLARE,
             lambda: self._vhost.declare_queue(queue, carried, passive, self.session),
         )
 
@@ -109,7 +99,7 @@ class TopologyChannel(MemoryChannelState):
         names = (queue.name, exchange.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            QUEUE_BIND,
+            method_ids.QUEUE_BIND,
             lambda: self._vhost.bind(
                 self._queue(queue), exchange.name, routing_key, carried
             ),
@@ -125,7 +115,7 @@ class TopologyChannel(MemoryChannelState):
         names = (queue.name, exchange.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            QUEUE_UNBIND,
+            method_ids.QUEUE_UNBIND,
             lambda: self._vhost.unbind(
                 self._vhost.queues.get(queue.name),
                 exchange.name,
@@ -136,13 +126,15 @@ class TopologyChannel(MemoryChannelState):
         )
 
     def queue_purge(self, queue: Queue) -> Deferred[int]:
-        return self._ask(QUEUE_PURGE, lambda: len(self._queue(queue).waiting.clear()))
+        return self._ask(
+            method_ids.QUEUE_PURGE, lambda: len(self._queue(queue).waiting.clear())
+        )
 
     def queue_delete(
         self, queue: Queue, if_unused: bool, if_empty: bool
     ) -> Deferred[int | None]:
         return self._ask(
-            QUEUE_DELETE,
+            method_ids.QUEUE_DELETE,
             lambda: self._vhost.delete_queue(
                 queue.name, if_unused, if_empty, self.session
             ),

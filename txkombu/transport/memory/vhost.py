@@ -5,9 +5,9 @@ Virtual hosts: the exchanges and queues that know each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from ...entity import Exchange, Queue
 from ...interfaces import Properties, QueueDeclareOk
@@ -20,10 +20,6 @@ from .message import BrokerMessage, headers_of
 from .queue import MemoryQueue
 from .routing import Binding, Router
 from .tables import Table, type_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 _PREDECLARED: Final = (
     ("", "direct"),
@@ -42,7 +38,7 @@ class VirtualHost:
     """
     One virtual host of the broker.
 
-    Its operations take effect at once and raise L{Refused}.
+    Its operations take effect at once, and raise L{Refused} as RabbitMQ refuses.
 
     @ivar exchanges: by name.
     @ivar queues: by name.
@@ -79,7 +75,7 @@ class VirtualHost:
         )
 
     def exchange(self, name: str) -> MemoryExchange:
-        """Find an exchange."""
+        """Return an exchange."""
         found = self.exchanges.get(name)
         if found is None:
             raise Refused(404, f"no {named('exchange', name, self.name)}", name)
@@ -88,7 +84,11 @@ class VirtualHost:
     def declare_exchange(
         self, declared: Exchange, arguments: Mapping[str, object], passive: bool
     ) -> None:
-        """Make sure that an exchange exists as described, with its own arguments."""
+        """
+        Make sure that an exchange exists as described.
+
+        @param arguments: as a wire carried them, instead of those of C{declared}.
+        """
         name = declared.name
         if passive:
             self.exchange(name)
@@ -104,17 +104,17 @@ class VirtualHost:
         self._add_exchange(declared, arguments)
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
-        """Delete an exchange, if it is there."""
+        """Delete an exchange, if it exists."""
         if not name:
             raise _default_exchange()
+        about = named("exchange", name, self.name)
         if name.startswith("amq."):
-            about = named("exchange", name, self.name)
             raise Refused(403, f"deletion of system {about} not allowed", name)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
         if if_unused and exchange.bindings:
-            raise Refused(406, f"{named('exchange', name, self.name)} in use", name)
+            raise Refused(406, f"{about} in use", name)
         self._drop_exchange(exchange)
 
     def _drop_exchange(self, exchange: MemoryExchange) -> None:
@@ -122,7 +122,7 @@ class VirtualHost:
         self._forget_destination(exchange)
 
     def _forget_destination(self, gone: MemoryQueue | MemoryExchange) -> None:
-        """Remove the bindings to it, and the auto-delete exchanges of the last."""
+        """Remove the bindings to it, and auto-delete exchanges that lose their last."""
         for exchange in list(self.exchanges.values()):
             if exchange.unbind_all(gone):
                 self._drop_if_unused(exchange)
@@ -144,8 +144,7 @@ class VirtualHost:
         """Route what an exchange has for a key to a queue or exchange."""
         if not source or not destination.name:
             raise _default_exchange()
-        exchange = self.exchange(source)
-        exchange.bind(Binding(source, destination, key, arguments))
+        self.exchange(source).bind(Binding(source, destination, key, arguments))
 
     def unbind(
         self,
@@ -155,22 +154,23 @@ class VirtualHost:
         arguments: Mapping[str, object],
         session: object,
     ) -> None:
-        """Undo L{bind}, if it was done and all that it names is there."""
+        """Undo L{bind}, if it was done and all that it names exists."""
         if not source:
             raise _default_exchange()
         exchange = self.exchanges.get(source)
-        if exchange is not None and destination is not None:
-            binding = Binding(source, destination, key, arguments)
-            if binding in exchange.bindings:
-                if isinstance(destination, MemoryQueue):
-                    self._check_access(destination, session)
-                exchange.unbind(binding)
-                self._drop_if_unused(exchange)
+        if exchange is None or destination is None:
+            return
+        binding = Binding(source, destination, key, arguments)
+        if binding in exchange.bindings:
+            if isinstance(destination, MemoryQueue):
+                self._check_access(destination, session)
+            exchange.unbind(binding)
+            self._drop_if_unused(exchange)
 
     # --- queues --------------------------------------------------------------
 
     def queue(self, name: str, session: object) -> MemoryQueue:
-        """Find a queue that a session may use."""
+        """Return a queue that a session may use."""
         found = self.queues.get(name)
         if found is None:
             raise Refused(404, f"no {named('queue', name, self.name)}", name)
@@ -198,57 +198,49 @@ class VirtualHost:
         passive: bool,
         session: object,
     ) -> QueueDeclareOk:
-        """Make sure that a queue exists as described, with its own arguments."""
+        """
+        Make sure that a queue exists as described.
+
+        @param arguments: as a wire carried them, instead of those of C{declared}.
+        """
         name = declared.name
         if name.startswith(REPLY_TO):
-            return self._reply_queue(name)
+            if name != REPLY_TO and name not in self.replies:
+                raise Refused(404, f"no {named('queue', name, self.name)}", name)
+            return QueueDeclareOk(name, 0, 1)
+        owner = session if declared.exclusive else None
         if passive:
             queue = self.queue(name, session)
         elif name in self.queues:
             _check_reserved("queue", name)
             queue = self.queues[name]
-            owner = session if declared.exclusive else None
             if queue.owner is not owner:
                 raise self._locked(name)
             queue.check_equivalent(declared, arguments)
         else:
-            queue = self._add_queue(declared, arguments, session)
+            _check_reserved("queue", name)
+            name = name or f"amq.gen-{token_urlsafe(16)}"
+            queue = MemoryQueue(self, name, declared, arguments, owner)
+            self.queues[name] = queue
         queue.touch()
         return QueueDeclareOk(queue.name, len(queue.waiting), len(queue.consumers))
-
-    def _reply_queue(self, name: str) -> QueueDeclareOk:
-        """Tell whether replies to a name would go anywhere."""
-        if name != REPLY_TO and name not in self.replies:
-            raise Refused(404, f"no {named('queue', name, self.name)}", name)
-        return QueueDeclareOk(name, 0, 1)
-
-    def _add_queue(
-        self, declared: Queue, arguments: Mapping[str, object], session: object
-    ) -> MemoryQueue:
-        name = declared.name
-        _check_reserved("queue", name)
-        if not name:
-            name = f"amq.gen-{token_urlsafe(16)}"
-        owner = session if declared.exclusive else None
-        queue = MemoryQueue(self, name, declared, arguments, owner)
-        self.queues[name] = queue
-        return queue
 
     def delete_queue(
         self, name: str, if_unused: bool, if_empty: bool, session: object
     ) -> int:
-        """Delete a queue, if it is there; the number of messages lost with it."""
+        """Delete a queue, if it exists; return how many messages are lost with it."""
         if name not in self.queues:
             return 0
         queue = self.queue(name, session)
+        about = named("queue", name, self.name)
         if if_unused and queue.consumers:
-            raise Refused(406, f"{named('queue', name, self.name)} in use", name)
+            raise Refused(406, f"{about} in use", name)
         if if_empty and queue.waiting:
-            raise Refused(406, f"{named('queue', name, self.name)} not empty", name)
+            raise Refused(406, f"{about} not empty", name)
         return self.drop_queue(queue)
 
     def drop_queue(self, queue: MemoryQueue) -> int:
-        """Delete a queue whatever it holds; the number of messages lost with it."""
+        """Delete a queue whatever it holds; return how many messages are lost."""
         if queue.deleted:
             return 0
         del self.queues[queue.name]
@@ -258,9 +250,17 @@ class VirtualHost:
     # --- messages ------------------------------------------------------------
 
     def route(
+        self, exchange: MemoryExchange, keys: Iterable[str], properties: Properties
+    ) -> list[MemoryQueue | ReplyQueue]:
+        """Return the queues that an exchange sends a message to, each once."""
+        found: dict[MemoryQueue | ReplyQueue, None] = {}
+        for key in keys:
+            found.update(dict.fromkeys(self._route(exchange, key, properties)))
+        return list(found)
+
+    def _route(
         self, exchange: MemoryExchange, key: str, properties: Properties
     ) -> Sequence[MemoryQueue | ReplyQueue]:
-        """The queues that an exchange sends a message to."""
         if not exchange.name:
             queue = self.queues.get(key) or self.replies.get(key)
             return () if queue is None else (queue,)
@@ -271,7 +271,11 @@ class VirtualHost:
         return cast("Sequence[MemoryQueue]", found)
 
     def publishable(self, name: str) -> MemoryExchange:
-        """Find an exchange that clients may publish to."""
+        """
+        Return an exchange that clients may publish to.
+
+        @raise Refused: there is none of that name, or only other exchanges may.
+        """
         exchange = self.exchanges.get(name) or self.exchange(name)
         if exchange.internal:
             about = named("exchange", name, self.name)
@@ -285,40 +289,42 @@ class VirtualHost:
         Put a message into the queues it belongs to.
 
         @param properties: the broker's own from now on.
-        @return: whether there is such a queue, and whether all of them took it;
-            what takes replies is none.
+        @return: whether there is such a queue, what takes replies being none; and
+            whether all of them took the message.
+        @raise Refused: a property is not acceptable.
         """
-        message = BrokerMessage(body, properties, exchange.name, key)
+        ttl: int | None = None
+        copies: tuple[str, ...] = ()
         if "expiration" in properties:
-            message.ttl = _time_to_live(properties["expiration"])
+            ttl = _time_to_live(properties["expiration"])
         if properties.get("delivery_mode", 1) not in (1, 2):
             mode = properties["delivery_mode"]
             raise Refused(406, f"invalid message: {{delivery_mode_unknown,{mode}}}")
-        headers = properties.get("headers")
         queues: Sequence[MemoryQueue | ReplyQueue]
-        if headers and not _COPIES.isdisjoint(headers_of(properties)):
-            queues = self._with_copies(exchange, message)
+        if properties.get("headers") and not _COPIES.isdisjoint(headers_of(properties)):
+            copies = _take_copies(properties)
+            queues = self.route(exchange, (key, *copies), properties)
         else:
-            queues = self.route(exchange, key, properties)
+            queues = self._route(exchange, key, properties)
         if not queues:
             return False, True
+        message = BrokerMessage(body, properties, exchange.name, key, ttl, copies)
         taken = queues[0].publish(message)
         for queue in queues[1:]:
             taken = queue.publish(message.twin()) and taken
         return any(isinstance(each, MemoryQueue) for each in queues), taken
 
-    def _with_copies(
-        self, exchange: MemoryExchange, message: BrokerMessage
-    ) -> list[MemoryQueue | ReplyQueue]:
-        """RabbitMQ's sender-selected distribution."""
-        headers = dict(message.headers)
-        message.copies = (*_keys(headers, "CC"), *_keys(headers, "BCC"))
-        headers.pop("BCC", None)
-        message.properties["headers"] = headers
-        found: dict[MemoryQueue | ReplyQueue, None] = {}
-        for key in (message.routing_key, *message.copies):
-            found.update(dict.fromkeys(self.route(exchange, key, message.properties)))
-        return list(found)
+
+def _take_copies(properties: Table) -> tuple[str, ...]:
+    """
+    Return the further keys that a sender selects, and hide those of C{BCC} (RabbitMQ,
+    "Sender-selected Distribution").
+    """
+    headers = dict(headers_of(properties))
+    copies = (*_keys(headers, "CC"), *_keys(headers, "BCC"))
+    headers.pop("BCC", None)
+    properties["headers"] = headers
+    return copies
 
 
 def _keys(headers: Mapping[str, object], name: str) -> list[str]:
