@@ -22,7 +22,7 @@ _named: dict[str, MemoryBroker] = {}
 
 def broker_named(name: str) -> MemoryBroker:
     """
-    The broker that C{memory://name} means: one for each name and process.
+    Return the broker that C{memory://name} means: one for each name and process.
 
     @param name: C{""} for C{memory://}.
     """
@@ -32,5 +32,5 @@ def broker_named(name: str) -> MemoryBroker:
 
 
 def forget_brokers() -> None:
-    """Forget all named brokers; tests do so, that none sees another's queues."""
+    """Forget all named brokers, so that no test sees another's queues."""
     _named.clear()

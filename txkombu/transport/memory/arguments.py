@@ -13,8 +13,7 @@ from .errors import BrokenDown, Refused, named
 from .tables import type_name
 
 Check = Callable[[object], str]
-"""The broker's words for what is wrong with a value, or C{""}."""
-
+"""Returns the broker's words for what is wrong with a value, or C{""}."""
 
 _LONGEST: Final = 315_360_000_000
 """Ten years: the longest time that RabbitMQ takes, in milliseconds."""
@@ -40,7 +39,7 @@ def _number(value: object) -> str:
 
 
 def duration_fault(milliseconds: int) -> str:
-    """What is wrong with a time to live, or C{""}."""
+    """Return what is wrong with a time to live, or C{""}."""
     if milliseconds > _LONGEST:
         return f"{{value_too_large,{milliseconds}}}"
     return f"{{value_negative,{milliseconds}}}" if milliseconds < 0 else ""
@@ -56,17 +55,13 @@ def _expiry(value: object) -> str:
 
 
 def _priority(value: object) -> str:
-    wrong = _number(value)
-    if not wrong and isinstance(value, int) and value > 255:
-        return f"{{max_value_exceeded,{value}}}"
-    return wrong
+    large = isinstance(value, int) and value > 255
+    return _number(value) or (f"{{max_value_exceeded,{value}}}" if large else "")
 
 
 def _version(value: object) -> str:
-    known = value in (1, 2)
-    return _number(value) or (
-        "" if known else f"\"unsupported queue version '{value}'\""
-    )
+    wrong = "" if value in (1, 2) else f"\"unsupported queue version '{value}'\""
+    return _number(value) or wrong
 
 
 def _size(value: object) -> str:
@@ -90,6 +85,15 @@ def _one_of(*allowed: str, wrong: str) -> Check:
     return check
 
 
+def _any(value: object) -> str:
+    return ""
+
+
+_OF_STREAMS: Final = (
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-initial-cluster-size",
+)
 _LOCATOR: Final = "x-queue-master-locator"
 _LOCATORS: Final = ("min-masters", "client-local", "random")
 
@@ -123,22 +127,15 @@ CHECKS: Final[Mapping[str, Check]] = {
         "least-leaders",
         wrong="invalid_queue_locator_arg",
     ),
-    "x-delivery-limit": lambda value: "",
-    "x-max-age": lambda value: "",
-    "x-stream-max-segment-size-bytes": lambda value: "",
-    "x-initial-cluster-size": lambda value: "",
-    _LOCATOR: lambda value: "",
+    "x-delivery-limit": _any,
+    **dict.fromkeys(_OF_STREAMS, _any),
+    _LOCATOR: _any,
 }
 """
 The arguments the broker knows, in the order it looks at them.  Those of streams
 are refused for every queue that there can be here.
 """
 
-_OF_STREAMS: Final = (
-    "x-max-age",
-    "x-stream-max-segment-size-bytes",
-    "x-initial-cluster-size",
-)
 _NOT_OF_QUORUM: Final = frozenset(
     ("x-max-priority", "x-queue-mode", "x-queue-version", _LOCATOR, *_OF_STREAMS)
 )
@@ -189,6 +186,9 @@ def read_arguments(
     name: str, vhost: str, arguments: Mapping[str, object]
 ) -> QueueArguments:
     """
+    Return what a queue's arguments mean.
+
+    @param name: the queue's, for errors; C{vhost} likewise.
     @raise Refused: an argument is not acceptable.
     """
     about = named("queue", name, vhost)
@@ -200,40 +200,27 @@ def read_arguments(
             f"in {about}",
             name,
         )
-    _check_value(about, name, arguments, "x-queue-type")
     quorum = arguments.get("x-queue-type") == "quorum"
     others = _NOT_OF_QUORUM if quorum else _NOT_OF_CLASSIC
-    for key in CHECKS:
-        if key not in others:
-            _check_value(about, name, arguments, key)
-    _check_type(about, name, arguments, quorum)
+    given = [key for key in CHECKS if key in arguments]
+    for key in ("x-queue-type", *given):
+        wrong = "" if key in others else _fault(arguments, key)
+        if wrong:
+            raise Refused(406, f"invalid arg '{key}' for {about}: {wrong}", name)
+    for key in given:
+        if key in others:
+            raise _not_of_type(about, name, key, quorum)
     if arguments.get(_LOCATOR, _LOCATORS[0]) not in _LOCATORS:
         raise BrokenDown
-    return _meaning(dict(arguments))
+    return _meaning(arguments, quorum)
 
 
-def _check_value(
-    about: str, name: str, arguments: Mapping[str, object], key: str
-) -> None:
+def _fault(arguments: Mapping[str, object], key: str) -> str:
+    """Return what is wrong with an argument, or C{""}."""
     wrong = CHECKS[key](arguments[key]) if key in arguments else ""
-    if (
-        key == "x-dead-letter-routing-key"
-        and key in arguments
-        and "x-dead-letter-exchange" not in arguments
-    ):
+    if key == "x-dead-letter-routing-key" and "x-dead-letter-exchange" not in arguments:
         wrong = wrong or "routing_key_but_no_dlx_defined"
-    if wrong:
-        raise Refused(406, f"invalid arg '{key}' for {about}: {wrong}", name)
-
-
-def _check_type(
-    about: str, name: str, arguments: Mapping[str, object], quorum: bool
-) -> None:
-    """Some arguments are only for one type of queue."""
-    others = _NOT_OF_QUORUM if quorum else _NOT_OF_CLASSIC
-    for key in CHECKS:
-        if key in arguments and key in others:
-            raise _not_of_type(about, name, key, quorum)
+    return wrong
 
 
 def _not_of_type(about: str, name: str, key: str, quorum: bool) -> Refused:
@@ -243,7 +230,7 @@ def _not_of_type(about: str, name: str, key: str, quorum: bool) -> Refused:
     )
 
 
-def _meaning(arguments: dict[str, object]) -> QueueArguments:
+def _meaning(arguments: Mapping[str, object], quorum: bool) -> QueueArguments:
     def number(key: str) -> int | None:
         value = arguments.get(key)
         return value if isinstance(value, int) and _is_int(value) else None
@@ -262,7 +249,7 @@ def _meaning(arguments: dict[str, object]) -> QueueArguments:
         overflow=text("x-overflow") or "drop-head",
         max_priority=number("x-max-priority"),
         single_active=arguments.get("x-single-active-consumer") is True,
-        quorum=arguments.get("x-queue-type") == "quorum",
+        quorum=quorum,
         delivery_limit=number("x-delivery-limit"),
     )
 
@@ -277,7 +264,9 @@ def read_consumer_priority(
     queue: str, vhost: str, quorum: bool, arguments: Mapping[str, object]
 ) -> int:
     """
-    @return: the priority of a consumer with these arguments.
+    Return the priority of a consumer with these arguments.
+
+    @param quorum: whether its queue is a quorum queue.
     @raise Refused: an argument is not acceptable.
     """
     about = named("queue", queue, vhost)

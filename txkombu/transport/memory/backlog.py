@@ -1,11 +1,12 @@
 """
-The messages of a queue that wait for someone to take them, in order.
+The messages of a queue that wait for a consumer or a get, in order.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 from operator import attrgetter
 
 from .message import BrokerMessage
@@ -27,16 +28,16 @@ class Backlog:
         self.size = 0
 
     def push(self, message: BrokerMessage) -> None:
-        """Add one whose position is the highest."""
+        """Add a message, whose position is the highest."""
         self._ready.append(message)
         self.size += len(message.body)
 
     def peek(self) -> BrokerMessage | None:
-        """The one whose turn it is, if any."""
+        """Return the first message, if there is any."""
         return self._ready[0] if self._ready else None
 
     def pop(self) -> BrokerMessage:
-        """Take the one whose turn it is."""
+        """Take the first message."""
         message = self._ready.popleft()
         self.size -= len(message.body)
         return message
@@ -55,11 +56,8 @@ class Backlog:
         ready.extendleft(reversed(returned))
 
     def clear(self) -> list[BrokerMessage]:
-        """Take them all."""
-        messages = list(self._ready)
-        self._ready.clear()
-        self.size = 0
-        return messages
+        """Take all messages."""
+        return [self.pop() for _ in range(len(self))]
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -72,54 +70,35 @@ class PriorityBacklog(Backlog):
     """
     Waiting messages by priority, the highest first, then by position.
 
-    @ivar maximum: the highest priority there is; higher ones are taken for it.
+    @ivar maximum: the highest priority there is; higher ones count as this one.
     """
 
-    __slots__ = ("_lanes", "maximum")
+    __slots__ = ("_heap", "maximum")
 
     def __init__(self, maximum: int) -> None:
         super().__init__()
         self.maximum = maximum
-        self._lanes: dict[int, Backlog] = {}
-
-    def _lane(self, message: BrokerMessage) -> Backlog:
-        priority = min(max(message.priority, 0), self.maximum)
-        lane = self._lanes.get(priority)
-        if lane is None:
-            self._lanes[priority] = lane = Backlog()
-            self._lanes = dict(sorted(self._lanes.items(), reverse=True))
-        return lane
+        self._heap: list[tuple[int, int, BrokerMessage]] = []
 
     def push(self, message: BrokerMessage) -> None:
-        self._lane(message).push(message)
+        priority = min(max(message.priority, 0), self.maximum)
+        heappush(self._heap, (-priority, message.position, message))
         self.size += len(message.body)
 
-    def _first(self) -> Backlog | None:
-        return next((lane for lane in self._lanes.values() if lane), None)
-
     def peek(self) -> BrokerMessage | None:
-        lane = self._first()
-        return lane.peek() if lane else None
+        return self._heap[0][2] if self._heap else None
 
     def pop(self) -> BrokerMessage:
-        lane = self._first()
-        if lane is None:
-            raise IndexError("no message waits")
-        message = lane.pop()
+        _, _, message = heappop(self._heap)
         self.size -= len(message.body)
         return message
 
     def put_back(self, messages: Iterable[BrokerMessage]) -> None:
         for message in messages:
-            self._lane(message).put_back([message])
-            self.size += len(message.body)
-
-    def clear(self) -> list[BrokerMessage]:
-        self.size = 0
-        return [each for lane in self._lanes.values() for each in lane.clear()]
+            self.push(message)
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        return len(self._heap)
 
     def __iter__(self) -> Iterator[BrokerMessage]:
-        return (each for lane in self._lanes.values() for each in lane)
+        return (message for _, _, message in sorted(self._heap))

@@ -30,22 +30,22 @@ class MemoryBroker:
     """
     A broker in this process, and the transport that reaches it.
 
-    What a client asks takes effect at once; what the broker says, deliveries
-    and confirms included, comes in the next turn of the reactor.  Without a
-    session it leaves nothing in the reactor; what was due in the meantime
-    happens when the next one comes.
+    What a client asks takes effect at once; what the broker answers, deliveries and
+    confirms included, comes in the next turn of the reactor.  Without a session the
+    broker leaves nothing in the reactor; what was due meanwhile happens when the next
+    session begins.
 
     It keeps nothing beyond its own life, so nothing is durable.
 
-    @ivar sessions: those that live, in the order they came.
+    @ivar sessions: those that live, in the order they began.
     @ivar vhosts: the virtual hosts that were used, by name.
     """
 
     def __init__(self, clock: IReactorTime | None = None, name: str = "memory") -> None:
         """
-        @param clock: the reactor, or a C{Clock} under test; without one, that
-            of the first session.
-        @param name: what it calls itself.
+        @param clock: the reactor, or a C{Clock} under test; without one, that of the
+            first session.
+        @param name: what the broker calls itself.
         """
         self.name = name
         self.pump = Pump(clock)
@@ -56,7 +56,7 @@ class MemoryBroker:
 
     @property
     def clock(self) -> IReactorTime | None:
-        """What it takes the time from; None until the first session."""
+        """What the broker takes the time from; C{None} until the first session."""
         return self.pump.clock
 
     def connect(
@@ -69,9 +69,12 @@ class MemoryBroker:
         """
         Begin a session; any user may.
 
-        @param parameters: of which C{virtual_host} and C{userid} are used; a
-            virtual host comes to be when it is first used.
+        @param parameters: of which C{virtual_host} and C{userid} are used; a virtual
+            host is made when it is first used.
         @param endpoint: not used.
+        @param clock: what the broker takes the time from, if it has no clock yet.
+        @param listener: the session's owner.
+        @return: fires with the session in the next turn of the reactor.
         """
         self.pump.run_on(clock)
         vhost = self.vhost(parameters.virtual_host)
@@ -83,7 +86,7 @@ class MemoryBroker:
         """
         Let everything happen that is due, without advancing the clock.
 
-        Under a C{Clock} this runs whatever else is due there, too.
+        Under a C{Clock} this also runs whatever else is due there.
 
         @raise NeverQuiet: there is always something more.
         @raise RuntimeError: called from within one of the broker's callbacks.
@@ -94,8 +97,9 @@ class MemoryBroker:
         """
         Add an exchange type.
 
-        @param choose: called with the exchange's bindings, a routing key and
-            the properties of a message; returns those bindings that want it.
+        @param name: what exchanges of this type give as their C{type}.
+        @param choose: called with the exchange's bindings, a routing key and the
+            properties of a message; returns those bindings that want the message.
         @raise ValueError: there is a type of that name.
         """
         if name in self._types:
@@ -105,7 +109,11 @@ class MemoryBroker:
     # --- looking into it -----------------------------------------------------
 
     def vhost(self, name: str = "/") -> VirtualHost:
-        """A virtual host, made if it was never used."""
+        """
+        Return a virtual host; make it if it was never used.
+
+        @param name: the virtual host's name.
+        """
         found = self.vhosts.get(name)
         if found is None:
             found = VirtualHost(name, self._deadlines, self._types)
@@ -114,9 +122,11 @@ class MemoryBroker:
 
     def queue(self, name: str, vhost: str = "/") -> MemoryQueue:
         """
-        A queue, to see what is in it.
+        Return a queue, to see what is in it.
 
-        @raise LookupError: there is none of that name.
+        @param name: the queue's name.
+        @param vhost: the name of its virtual host.
+        @raise LookupError: there is no queue of that name.
         """
         found = self.vhost(vhost).queues.get(name)
         if found is None:
@@ -125,9 +135,11 @@ class MemoryBroker:
 
     def exchange(self, name: str, vhost: str = "/") -> MemoryExchange:
         """
-        An exchange, to see what is bound to it.
+        Return an exchange, to see what is bound to it.
 
-        @raise LookupError: there is none of that name.
+        @param name: the exchange's name.
+        @param vhost: the name of its virtual host.
+        @raise LookupError: there is no exchange of that name.
         """
         found = self.vhost(vhost).exchanges.get(name)
         if found is None:
@@ -139,12 +151,20 @@ class MemoryBroker:
     # --- for its sessions ----------------------------------------------------
 
     def joined(self, session: MemorySession) -> None:
-        """A session begins."""
+        """
+        Note that a session begins.
+
+        @param session: it is among C{sessions} from now on.
+        """
         self.sessions.append(session)
         self._deadlines.wake()
 
     def left(self, session: MemorySession) -> None:
-        """A session is over."""
+        """
+        Note that a session is over.
+
+        @param session: it is not among C{sessions} from now on.
+        """
         self.sessions.remove(session)
         if not self.sessions:
             self._deadlines.sleep()

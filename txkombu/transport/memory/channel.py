@@ -14,7 +14,7 @@ from ..._util.validation import check_count, check_short_string
 from ...entity import Queue
 from ...exceptions import ConsumerCancelled
 from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Settlement
-from . import method_ids
+from . import method_ids as ids
 from .arguments import read_consumer_priority
 from .channel_state import OPEN, RELEASED
 from .consumer import DeliveryEvent, MemoryConsumer, Move, Turn
@@ -69,7 +69,7 @@ class MemoryChannel(PublishingChannel):
             self, tag, no_ack, exclusive, prefetch_count, on_delivery, on_cancelled
         )
         deferred = self._ask(
-            method_ids.BASIC_CONSUME,
+            ids.BASIC_CONSUME,
             lambda: self._attach(consumer, queue, carried),
             lambda _: self._abandon(consumer),
         )
@@ -134,7 +134,7 @@ class MemoryChannel(PublishingChannel):
 
     def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
         return self._ask(
-            method_ids.BASIC_GET, lambda: self._get(queue, no_ack), self._give_back
+            ids.BASIC_GET, lambda: self._get(queue, no_ack), self._give_back
         )
 
     def _get(self, queue: Queue, no_ack: bool) -> Delivery | None:
@@ -160,11 +160,11 @@ class MemoryChannel(PublishingChannel):
             self.limit = prefetch_count
             self._line_up_all()
 
-        return self._ask(method_ids.BASIC_QOS, limit)
+        return self._ask(ids.BASIC_QOS, limit)
 
     def basic_recover(self) -> Deferred[None]:
         return self._ask(
-            method_ids.BASIC_RECOVER, lambda: self._finish(self._take_all(), _requeue)
+            ids.BASIC_RECOVER, lambda: self._finish(self._take_all(), _requeue)
         )
 
     def _line_up_all(self) -> None:
@@ -204,16 +204,16 @@ class MemoryChannel(PublishingChannel):
                 self._free(handout)
                 self._go_on(handout)
                 return Settlement.SENT
-        return self._settle(method_ids.BASIC_ACK, tag, multiple, lambda handouts: None)
+        return self._settle(ids.BASIC_ACK, tag, multiple, lambda handouts: None)
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
         return self._settle(
-            method_ids.BASIC_NACK, tag, multiple, _requeue if requeue else _drop
+            ids.BASIC_NACK, tag, multiple, _requeue if requeue else _drop
         )
 
     def reject(self, tag: int, requeue: bool) -> Settlement:
         return self._settle(
-            method_ids.BASIC_REJECT, tag, False, _requeue if requeue else _drop
+            ids.BASIC_REJECT, tag, False, _requeue if requeue else _drop
         )
 
     def _settle(

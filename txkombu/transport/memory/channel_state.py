@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
 from ...exceptions import BrokerError, ChannelClosed, ConnectionErrorReply
@@ -136,20 +137,13 @@ def _closed() -> ChannelClosed:
     return ChannelClosed("this channel of the memory broker is closed")
 
 
+@attrs.define(eq=False)
 class Refusal:
     """The broker's refusal of an operation, which ends the channel or the session."""
 
-    __slots__ = ("_channel", "_deferred", "_error")
-
-    def __init__(
-        self,
-        channel: MemoryChannelState,
-        error: BrokerError,
-        deferred: Deferred[Any] | None,
-    ) -> None:
-        self._channel = channel
-        self._error = error
-        self._deferred = deferred
+    _channel: MemoryChannelState
+    _error: BrokerError
+    _deferred: Deferred[Any] | None
 
     def deliver(self) -> None:
         self._channel.refused(self._error, self._deferred)

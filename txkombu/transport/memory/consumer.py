@@ -15,6 +15,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -84,23 +85,8 @@ class MemoryConsumer:
     @ivar turn: where it waits for its turn.
     """
 
-    __slots__ = (
-        "channel",
-        "exclusive",
-        "held",
-        "limit",
-        "no_ack",
-        "on_cancelled",
-        "on_delivery",
-        "priority",
-        "queue",
-        "tag",
-        "turn",
-        "windowed",
-    )
-
     queue: Source
-    priority: int
+    priority = 0
 
     def __init__(
         self,
@@ -184,6 +170,7 @@ class Rotation:
         return None
 
 
+@attrs.define(eq=False)
 class DeliveryEvent:
     """
     A message on its way to a client, and from then on until it is settled.
@@ -191,21 +178,11 @@ class DeliveryEvent:
     @ivar consumer: whom it is for; C{None} if the client asked for it by a get.
     """
 
-    __slots__ = ("channel", "consumer", "message", "queue", "tag")
-
-    def __init__(
-        self,
-        channel: ConsumerHost,
-        queue: Source,
-        consumer: MemoryConsumer | None,
-        tag: int,
-        message: BrokerMessage,
-    ) -> None:
-        self.channel = channel
-        self.queue = queue
-        self.consumer = consumer
-        self.tag = tag
-        self.message = message
+    channel: ConsumerHost
+    queue: Source
+    consumer: MemoryConsumer | None
+    tag: int
+    message: BrokerMessage
 
     def delivery(self) -> Delivery:
         """Return what the client is given."""

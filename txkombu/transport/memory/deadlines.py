@@ -28,9 +28,9 @@ class QueueDeadlines:
     """
     The deadlines of all queues of a broker.
 
-    While the broker has sessions, a delayed call waits for the earliest deadline.  Those
-    that pass meanwhile are caught up in their order when the next session begins, each
-    seeing the time it was set for.
+    While the broker has sessions, a delayed call waits for the earliest deadline.
+    Without any, deadlines pass unnoticed; they are caught up in their order when the
+    next session begins, each seeing the time it was set for.
     """
 
     def __init__(self, pump: Pump) -> None:

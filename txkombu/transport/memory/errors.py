@@ -29,7 +29,7 @@ class Refused(Exception):
     The broker refuses an operation.
 
     @ivar code: the reply code (AMQP 0-9-1, "reply-code").
-    @ivar about: the name of the object it is about.
+    @ivar about: the name of the exchange or queue that it concerns.
     """
 
     def __init__(self, code: int, text: str, about: str = "") -> None:
@@ -38,14 +38,14 @@ class Refused(Exception):
         self.about = about
 
     def as_error(self, method: tuple[int, int]) -> BrokerError:
-        """What the client sees: with the class and method that failed."""
+        """Return what the client sees, with the class and method that failed."""
         return broker_error(self.code, str(self), *method, about=self.about)
 
 
 class BrokenDown(Refused):
     """
-    The broker breaks down over an operation: it ends the session, and does not say
-    over which.
+    The broker breaks down over an operation: it ends the session, and does not say over
+    which operation.
     """
 
     def __init__(self) -> None:
@@ -56,12 +56,12 @@ class BrokenDown(Refused):
 
 
 def named(kind: str, name: str, vhost: str) -> str:
-    """A queue or exchange as the broker's texts name it."""
+    """Return how the broker's texts name a queue or exchange."""
     return f"{kind} '{name}' in vhost '{vhost}'"
 
 
 def shown(value: object) -> str:
-    """A value as the broker's texts show it: an Erlang term."""
+    """Return how the broker's texts show a value: as an Erlang term."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -85,7 +85,7 @@ def _shown_within(value: object, before: str = "") -> str:
 
 def quoted(value: object) -> str:
     """
-    A value as it is shown beside another one.
+    Return how a value is shown beside another one.
 
     @raise BrokenDown: the broker cannot show it (measured with a decimal).
     """
@@ -95,7 +95,7 @@ def quoted(value: object) -> str:
 
 
 def _shown_float(value: float) -> str:
-    """Whichever is shorter, with or without an exponent, as Erlang does it."""
+    """Write it with or without an exponent, whichever is shorter, as Erlang does."""
     sign, figures, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int), "floats in tables are finite"
     digits = "".join(map(str, figures))

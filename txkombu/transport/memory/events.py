@@ -76,20 +76,13 @@ class BrokerEvent(Protocol):
         """Tell the client that it will never come."""
 
 
+@attrs.define(eq=False)
 class Reply(Generic[T]):
     """The answer to an operation; without a value, if the broker will not answer it."""
 
-    __slots__ = ("_deferred", "_undo", "_value")
-
-    def __init__(
-        self,
-        deferred: Deferred[T],
-        value: T | None = None,
-        undo: Callable[[T], object] | None = None,
-    ) -> None:
-        self._deferred = deferred
-        self._value: Any = value
-        self._undo = undo
+    _deferred: Deferred[T]
+    _value: Any = None
+    _undo: Callable[[T], object] | None = None
 
     def deliver(self) -> None:
         # Called already means cancelled; the Deferred swallows one result.
@@ -101,19 +94,15 @@ class Reply(Generic[T]):
         self._deferred.errback(death.for_operation())
 
 
+@attrs.define(eq=False)
 class FinalReply:
     """
     The answer to what never fails: the cancelling of a consumer, or a close, which
     ends the channel or session.
     """
 
-    __slots__ = ("_deferred", "_end")
-
-    def __init__(
-        self, deferred: Deferred[None], end: Callable[[], object] | None = None
-    ) -> None:
-        self._deferred = deferred
-        self._end = end
+    _deferred: Deferred[None]
+    _end: Callable[[], object] | None = None
 
     def deliver(self) -> None:
         if self._end is not None:
@@ -124,17 +113,13 @@ class FinalReply:
         self._deferred.callback(None)
 
 
+@attrs.define(eq=False)
 class ConfirmEvent:
     """The broker's verdict on a publish: C{error}, or C{None} if it was taken over."""
 
-    __slots__ = ("_deferred", "_error", "_exchange")
-
-    def __init__(
-        self, deferred: Deferred[None], exchange: str, error: KombuError | None = None
-    ) -> None:
-        self._deferred = deferred
-        self._exchange = exchange
-        self._error = error
+    _deferred: Deferred[None]
+    _exchange: str
+    _error: KombuError | None = None
 
     def deliver(self) -> None:
         if self._error is None:
@@ -146,14 +131,12 @@ class ConfirmEvent:
         self._deferred.errback(death.for_publish(self._exchange))
 
 
-class Notification:
+@attrs.define(eq=False)
+class Notification(Generic[T]):
     """A call of a listener or consumer."""
 
-    __slots__ = ("_argument", "_tell")
-
-    def __init__(self, tell: Callable[[T], object], argument: T) -> None:
-        self._tell: Callable[[Any], object] = tell
-        self._argument = argument
+    _tell: Callable[[T], object]
+    _argument: T
 
     def deliver(self) -> None:
         call_logged(repr(self._tell), self._tell, self._argument)

@@ -14,7 +14,6 @@ from .tables import term, type_name
 
 if TYPE_CHECKING:
     from ...entity import Exchange
-    from ...interfaces import Properties
 
 
 class MemoryExchange:
@@ -22,25 +21,11 @@ class MemoryExchange:
     An exchange in the broker.
 
     @ivar router: finds the bindings that want a message.
-    @ivar internal: only other exchanges may publish to it.
-    @ivar alternate: the exchange that has what no binding wants, or None.
+    @ivar internal: whether only other exchanges may publish to it.
+    @ivar alternate: the exchange that gets what no binding wants, or C{None}.
     @ivar bindings: those it is the source of.
-    @ivar chained: whether one of them leads to another exchange.
+    @ivar chained: how many of them lead to another exchange.
     """
-
-    __slots__ = (
-        "alternate",
-        "arguments",
-        "auto_delete",
-        "bindings",
-        "chained",
-        "durable",
-        "internal",
-        "name",
-        "router",
-        "type",
-        "vhost",
-    )
 
     def __init__(
         self,
@@ -63,7 +48,7 @@ class MemoryExchange:
         self.chained = 0
 
     def bind(self, binding: Binding) -> None:
-        """Add a binding; one that is there already is no other."""
+        """Add a binding, unless there is an equal one."""
         if binding in self.bindings:
             return
         self.router.add_binding(binding)
@@ -71,14 +56,14 @@ class MemoryExchange:
         self.chained += isinstance(binding.destination, MemoryExchange)
 
     def unbind(self, binding: Binding) -> None:
-        """Remove a binding, if it is there."""
+        """Remove a binding, if there is one."""
         if binding in self.bindings:
             del self.bindings[binding]
             self.router.discard(binding)
             self.chained -= isinstance(binding.destination, MemoryExchange)
 
     def unbind_all(self, destination: Destination) -> bool:
-        """Remove the bindings to one destination; whether there were any."""
+        """Remove the bindings to a destination; return whether there were any."""
         gone = [each for each in self.bindings if each.destination is destination]
         for each in gone:
             self.unbind(each)
@@ -88,16 +73,18 @@ class MemoryExchange:
         self, declared: Exchange, arguments: Mapping[str, object]
     ) -> None:
         """
-        @raise Refused: it is declared again, and otherwise than it is.
+        Compare it with a second declaration.
+
+        @raise Refused: they differ.
         """
         about = named("exchange", self.name, self.vhost)
-        for field, wanted, current in (
-            ("type", declared.type, self.type),
-            ("durable", declared.durable, self.durable),
-            ("auto_delete", declared.auto_delete, self.auto_delete),
-            ("internal", False, self.internal),
-        ):
-            check_field(about, self.name, field, wanted, current)
+        fields = {
+            "type": (declared.type, self.type),
+            "durable": (declared.durable, self.durable),
+            "auto_delete": (declared.auto_delete, self.auto_delete),
+            "internal": (False, self.internal),
+        }
+        check_fields(about, self.name, fields)
         keys = ("alternate-exchange",)
         check_arguments(about, self.name, keys, arguments, self.arguments)
 
@@ -117,23 +104,26 @@ def _alternate(vhost: str, about: str, arguments: Mapping[str, object]) -> str |
     )
 
 
-def check_field(
-    about: str, name: str, field: str, wanted: object, current: object
+def check_fields(
+    about: str, name: str, fields: Mapping[str, tuple[object, object]]
 ) -> None:
     """
-    @raise Refused: a field of a declaration is not what it was at first.
+    Compare the fields of a second declaration with those of the first.
+
+    @param about: what is declared, as errors name it.
+    @param fields: of the second and the first, by their names.
+    @raise Refused: a field differs.
     """
-    if wanted != current:
-        raise _differs(about, name, field, wanted, current)
+    for field, (wanted, current) in fields.items():
+        if wanted != current:
+            raise _differs(about, name, field, quoted(wanted), quoted(current))
 
 
-def _differs(
-    about: str, name: str, field: str, wanted: object, current: object
-) -> Refused:
+def _differs(about: str, name: str, field: str, wanted: str, current: str) -> Refused:
     return Refused(
         406,
         f"inequivalent arg '{field}' for {about}: "
-        f"received {quoted(wanted)} but current is {quoted(current)}",
+        f"received {wanted} but current is {current}",
         name,
     )
 
@@ -146,27 +136,26 @@ def check_arguments(
     current: Mapping[str, object],
 ) -> None:
     """
-    @raise Refused: one of these arguments is not what it was at first.
+    Compare the arguments of a second declaration with those of the first.
+
+    @param about: what is declared, as errors name it.
+    @raise Refused: one of the arguments C{keys} differs.
     """
     for key in keys:
         default = {"x-queue-type": "classic"} if key == "x-queue-type" else {}
-        known, asked = {**default, **current}, {**default, **wanted}
-        if _same_argument(asked, known, key):
+        if _same_argument({**default, **wanted}, {**default, **current}, key):
             continue
         if key in wanted and key in current:
-            raise _differs(about, name, key, wanted[key], current[key])
-        raise Refused(
-            406,
-            f"inequivalent arg '{key}' for {about}: "
-            f"received {_valued(wanted, key)} but current is {_valued(current, key)}",
-            name,
-        )
+            texts = quoted(wanted[key]), quoted(current[key])
+        else:
+            texts = _valued(wanted, key), _valued(current, key)
+        raise _differs(about, name, key, *texts)
 
 
 def _same_argument(
     wanted: Mapping[str, object], current: Mapping[str, object], key: str
 ) -> bool:
-    """Ints of all sizes are of one class; nothing else equals another type."""
+    """Compare values and types; ints of all sizes are of one type."""
     if key not in wanted or key not in current:
         return key not in wanted and key not in current
     left, right = wanted[key], current[key]
@@ -178,31 +167,3 @@ def _valued(arguments: Mapping[str, object], key: str) -> str:
         return "none"
     value = arguments[key]
     return f"the value '{shown(value)}' of type '{type_name(value)}'"
-
-
-def route(
-    exchanges: Mapping[str, MemoryExchange],
-    first: MemoryExchange,
-    key: str,
-    properties: Properties,
-) -> list[Destination]:
-    """
-    The queues a message goes to, each once, whatever the bindings between
-    exchanges; cycles among them are harmless.
-    """
-    queues: dict[Destination, None] = {}
-    seen = {first: None}
-    todo = [first]
-    while todo:
-        exchange = todo.pop()
-        found = exchange.router.match(key, properties)
-        if not found and exchange.alternate is not None:
-            other = exchanges.get(exchange.alternate)
-            found = () if other is None else (other,)
-        for destination in found:
-            if not isinstance(destination, MemoryExchange):
-                queues[destination] = None
-            elif destination not in seen:
-                seen[destination] = None
-                todo.append(destination)
-    return list(queues)

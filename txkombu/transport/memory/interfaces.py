@@ -33,34 +33,33 @@ class QueueHost(Protocol):
     ) -> Sequence[Any]:
         """Return the queues that an exchange sends a message to."""
 
-    def drop_queue(self, queue: Any) -> int:
-        """Delete a queue."""
+    def drop_queue(self, queue: Any) -> int: ...
 
 
 class Source(Protocol):
-    """The queue of a consumer."""
+    """
+    The queue of a consumer.
+
+    C{run} is to be called after a consumer was put in line again, or removed.
+    """
 
     name: str
     meaning: Any
     waiting: Any
 
+    def add_consumer(self, consumer: Any) -> None: ...
+
+    def remove_consumer(self, consumer: Any) -> None: ...
+
     def line_up(self, consumer: Any) -> None:
-        """Put a consumer in line again; C{run} is to be called afterwards."""
+        """Put a consumer in line again, as it may have room."""
 
     def run(self) -> None:
         """Hand out what waits as long as a consumer has room."""
 
-    def add_consumer(self, consumer: Any) -> None:
-        """Begin to hand out to a consumer."""
+    def requeue(self, messages: Any) -> None: ...
 
-    def remove_consumer(self, consumer: Any) -> None:
-        """Hand out no more to a consumer; C{run} is to be called afterwards."""
-
-    def requeue(self, messages: Any) -> None:
-        """Put messages back."""
-
-    def reject(self, message: BrokerMessage) -> None:
-        """Drop a message."""
+    def reject(self, message: BrokerMessage) -> None: ...
 
 
 class ConsumerHost(Protocol):
@@ -75,8 +74,7 @@ class ConsumerHost(Protocol):
     def arrived(self, handout: Any) -> bool:
         """Note that the owner sees a message; return whether it still wants it."""
 
-    def nack(self, tag: int, multiple: bool, requeue: bool) -> object:
-        """Give a message back."""
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> object: ...
 
     def consumer_ended(self, consumer: Any, reason: str) -> None:
         """Forget a consumer that the broker has ended, and tell its owner."""
@@ -91,11 +89,9 @@ class BrokerHost(Protocol):
     name: str
     pump: Any
 
-    def joined(self, session: Any) -> None:
-        """Note that a session begins."""
+    def joined(self, session: Any) -> None: ...
 
-    def left(self, session: Any) -> None:
-        """Note that a session is over."""
+    def left(self, session: Any) -> None: ...
 
 
 class SessionHost(Protocol):
@@ -120,5 +116,4 @@ class SessionHost(Protocol):
     def cut(self) -> None:
         """Let the client see nothing more."""
 
-    def connectionLost(self, reason: Any = ...) -> None:
-        """End the session."""
+    def connectionLost(self, reason: Any = ...) -> None: ...

@@ -19,7 +19,7 @@ from .interfaces import SessionHost
 @implementer(IAddress)
 @attrs.frozen
 class MemoryAddress:
-    """Where a memory broker is: nowhere but in this process."""
+    """The address of a memory broker, which is in this process."""
 
     name: str
 
@@ -29,8 +29,8 @@ class LoopbackTransport:
     """
     A session's transport.  It carries no bytes: the session calls the broker.
 
-    It is of use to end the connection from the broker's side.  The session's
-    C{connectionLost} is then called by the broker's pump, in a later turn.
+    It serves to end the connection from the broker's side.  The broker's pump then
+    calls the session's C{connectionLost}, in a later turn of the reactor.
     """
 
     def __init__(self, session: SessionHost) -> None:
@@ -39,15 +39,19 @@ class LoopbackTransport:
         self.disconnecting = False
 
     def write(self, data: bytes) -> None:
-        """@raise NotImplementedError: always."""
+        """
+        Refuse bytes.
+
+        @raise NotImplementedError: always.
+        """
         raise NotImplementedError("no bytes pass between a session and memory")
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """@raise NotImplementedError: always."""
+        """Refuse bytes, as L{write} does."""
         self.write(b"".join(iovec))
 
     def loseConnection(self) -> None:
-        """End it after what is on its way to the client has arrived."""
+        """End the connection once what is on its way to the client has arrived."""
         if not self.disconnecting:
             self.disconnecting = True
             self._session.release()
@@ -58,16 +62,16 @@ class LoopbackTransport:
         self._session.connectionLost(reason)
 
     def abortConnection(self) -> None:
-        """Cut it: what is on its way to the client is lost."""
+        """End the connection at once: what is on its way to the client is lost."""
         self.disconnecting = True
         self._session.cut()
         lost = Failure(ConnectionLost("cut by the broker"))
         self._stream.push(Notification(self._session.connectionLost, lost))
 
     def getPeer(self) -> MemoryAddress:
-        """The broker's address."""
+        """Return the broker's address."""
         return MemoryAddress(self._session.broker.name)
 
     def getHost(self) -> MemoryAddress:
-        """The client's address, which is the same."""
+        """Return the client's address, which is the same."""
         return self.getPeer()

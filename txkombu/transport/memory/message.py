@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Final
+
+import attrs
 
 from ...interfaces import Properties
 from .tables import Table, copy_properties
 
-_positions: Final = count(1)
 
-
+@attrs.define(eq=False)
 class BrokerMessage:
     """
     One message in one queue; each queue it is routed to has its own.
@@ -30,38 +30,16 @@ class BrokerMessage:
     @ivar returns: how often it came back from being handed out.
     """
 
-    __slots__ = (
-        "body",
-        "copies",
-        "exchange",
-        "expires",
-        "position",
-        "properties",
-        "redelivered",
-        "returns",
-        "routing_key",
-        "ttl",
-    )
-
-    def __init__(
-        self,
-        body: bytes,
-        properties: Table,
-        exchange: str,
-        routing_key: str,
-        ttl: int | None = None,
-        copies: tuple[str, ...] = (),
-    ) -> None:
-        self.body = body
-        self.properties = properties
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.ttl = ttl
-        self.copies = copies
-        self.position = next(_positions)
-        self.expires: float | None = None
-        self.redelivered = False
-        self.returns = 0
+    body: bytes
+    properties: Table
+    exchange: str
+    routing_key: str
+    ttl: int | None = None
+    copies: tuple[str, ...] = ()
+    position: int = attrs.field(factory=count(1).__next__, init=False)
+    expires: float | None = attrs.field(default=None, init=False)
+    redelivered: bool = attrs.field(default=False, init=False)
+    returns: int = attrs.field(default=0, init=False)
 
     def twin(self) -> BrokerMessage:
         """Return the same message for one more queue."""

@@ -57,8 +57,14 @@ class Pump:
         self._call = self.clock.callLater(0, self._run)
 
     def _run(self) -> None:
+        assert self.clock is not None
         self._call = None
-        if self._too_often():
+        now = self.clock.seconds()
+        if now != self._round_time:
+            self._round_time, self._rounds = now, 0
+        self._rounds += 1
+        if self._rounds > MOST_ROUNDS:
+            self._rounds = 0
             self._schedule()
             raise NeverQuiet(
                 f"the memory broker was busy for {MOST_ROUNDS} rounds without any "
@@ -71,17 +77,6 @@ class Pump:
                 stream.dispatch()
         finally:
             self._running = False
-
-    def _too_often(self) -> bool:
-        assert self.clock is not None
-        now = self.clock.seconds()
-        if now != self._round_time:
-            self._round_time, self._rounds = now, 0
-        self._rounds += 1
-        if self._rounds <= MOST_ROUNDS:
-            return False
-        self._rounds = 0
-        return True
 
     def flush(self) -> None:
         """

@@ -20,7 +20,7 @@ from .backlog import Backlog, PriorityBacklog
 from .consumer import MemoryConsumer, Move, Rotation, Turn
 from .dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, dead_letter
 from .errors import Refused, named
-from .exchange import check_arguments, check_field
+from .exchange import check_arguments, check_fields
 from .interfaces import QueueHost
 from .message import BrokerMessage
 
@@ -41,24 +41,6 @@ class MemoryQueue:
     @ivar check_at: when C{check} is to be called next, in the clock's seconds, or
         C{None}.
     """
-
-    __slots__ = (
-        "_plain",
-        "_rotation",
-        "_used_at",
-        "arguments",
-        "auto_delete",
-        "check_at",
-        "consumers",
-        "deleted",
-        "durable",
-        "line_up",
-        "meaning",
-        "name",
-        "owner",
-        "vhost",
-        "waiting",
-    )
 
     def __init__(
         self,
@@ -108,11 +90,11 @@ class MemoryQueue:
         """
         about = named("queue", self.name, self.vhost.name)
         durable = declared.durable and not declared.exclusive
-        for field, wanted, current in (
-            ("durable", durable, self.durable),
-            ("auto_delete", declared.auto_delete, self.auto_delete),
-        ):
-            check_field(about, self.name, field, wanted, current)
+        fields = {
+            "durable": (durable, self.durable),
+            "auto_delete": (declared.auto_delete, self.auto_delete),
+        }
+        check_fields(about, self.name, fields)
         check_arguments(about, self.name, CHECKS, arguments, self.arguments)
 
     # --- what comes in -------------------------------------------------------

@@ -1,9 +1,9 @@
 """
 How exchanges of each type find the bindings that want a message.
 
-A router keeps the bindings of one exchange in the form that its type looks
-them up by: direct and fanout by a dict, topic by a trie.  What a key led to is
-remembered until a binding changes.
+A router keeps the bindings of one exchange in the form that its type looks them up by:
+direct and fanout by a dict, topic by a trie.  What a key led to is remembered until a
+binding changes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Binding:
     """
     One way out of an exchange.
 
+    @ivar source: the name of the exchange.
     @ivar destination: a queue or an exchange of the broker; by identity.
     @ivar key: the routing key or pattern.
     @ivar arguments: what a headers exchange matches by.
@@ -50,18 +51,20 @@ class Router(Protocol):
     """What an exchange type is: where a message goes."""
 
     def add_binding(self, binding: Binding) -> None:
-        """Take a new binding, or raise L{Refused}."""
+        """
+        Take a new binding.
+
+        @raise Refused: its arguments mean nothing to this exchange type.
+        """
 
     def discard(self, binding: Binding) -> None:
         """Forget a binding that was added."""
 
     def match(self, key: str, properties: Properties) -> Sequence[Destination]:
-        """The destinations that want a message, each once."""
+        """Return the destinations that want a message, each once."""
 
 
-def _destinations(
-    bindings: Iterable[Binding],
-) -> tuple[Destination, ...]:
+def _destinations(bindings: Iterable[Binding]) -> tuple[Destination, ...]:
     return tuple(dict.fromkeys(each.destination for each in bindings))
 
 
@@ -72,16 +75,16 @@ class DirectRouter:
         self._bindings: dict[str, dict[Binding, None]] = {}
         self._known: dict[str, tuple[Destination, ...]] = {}
 
-    def _key(self, key: str) -> str:
-        return key
+    def _key(self, binding: Binding) -> str:
+        return binding.key
 
     def add_binding(self, binding: Binding) -> None:
-        key = self._key(binding.key)
+        key = self._key(binding)
         self._bindings.setdefault(key, {})[binding] = None
         self._known.pop(key, None)
 
     def discard(self, binding: Binding) -> None:
-        key = self._key(binding.key)
+        key = self._key(binding)
         self._known.pop(key, None)
         bindings = self._bindings[key]
         del bindings[binding]
@@ -89,7 +92,6 @@ class DirectRouter:
             del self._bindings[key]
 
     def match(self, key: str, properties: Properties) -> Sequence[Destination]:
-        key = self._key(key)
         found = self._known.get(key)
         if found is None:
             if key not in self._bindings:
@@ -99,10 +101,13 @@ class DirectRouter:
 
 
 class FanoutRouter(DirectRouter):
-    """All bindings: they all have one key."""
+    """All bindings: they count as having one key."""
 
-    def _key(self, key: str) -> str:
+    def _key(self, binding: Binding) -> str:
         return ""
+
+    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
+        return super().match("", properties)
 
 
 class TopicRouter:
@@ -129,13 +134,31 @@ class TopicRouter:
         return found
 
 
-_X_MATCH = ("all", "any", "all-with-x", "any-with-x")
+class CustomRouter:
+    """The bindings that a registered function chooses."""
+
+    def __init__(self, function: RouteFunction) -> None:
+        self._function = function
+        self._bindings: dict[Binding, None] = {}
+
+    def add_binding(self, binding: Binding) -> None:
+        self._bindings[binding] = None
+
+    def discard(self, binding: Binding) -> None:
+        del self._bindings[binding]
+
+    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
+        bindings = [
+            attrs.evolve(each, arguments=copy_table(each.arguments))
+            for each in self._bindings
+        ]
+        return _destinations(self._function(bindings, key, copy_properties(properties)))
 
 
 class HeadersRouter:
     """
-    The bindings whose arguments are among the message's headers: all of them,
-    or with C{x-match} C{any} at least one.
+    The bindings whose arguments are among the message's headers: all of them, or with
+    C{x-match} C{any} at least one.
     """
 
     def __init__(self) -> None:
@@ -149,7 +172,7 @@ class HeadersRouter:
                 f"Invalid x-match field type {type_name(mode)} (value {shown(mode)}); "
                 "expected longstr",
             )
-        if mode not in _X_MATCH:
+        if mode not in ("all", "any", "all-with-x", "any-with-x"):
             raise Refused(
                 406,
                 f'Invalid x-match field value <<"{mode}">>; expected all, any, '
@@ -179,31 +202,10 @@ def _wanted(arguments: Mapping[str, object], headers: Mapping[str, object]) -> b
 
 
 def _same(wanted: object, headers: Mapping[str, object], name: str) -> bool:
-    """A wanted None is content with any value; True is not 1, but 1.0 is."""
+    """Compare a header; C{None} wants any value, and 1 is 1.0 but not True."""
     if name not in headers:
         return False
     return wanted is None or term(headers[name]) == term(wanted)
-
-
-class CustomRouter:
-    """The bindings a registered function chooses."""
-
-    def __init__(self, function: RouteFunction) -> None:
-        self._function = function
-        self._bindings: dict[Binding, None] = {}
-
-    def add_binding(self, binding: Binding) -> None:
-        self._bindings[binding] = None
-
-    def discard(self, binding: Binding) -> None:
-        del self._bindings[binding]
-
-    def match(self, key: str, properties: Properties) -> Sequence[Destination]:
-        bindings = [
-            attrs.evolve(each, arguments=copy_table(each.arguments))
-            for each in self._bindings
-        ]
-        return _destinations(self._function(bindings, key, copy_properties(properties)))
 
 
 BUILT_IN: Mapping[str, Callable[[], Router]] = {

@@ -1,9 +1,9 @@
 """
 Properties and arguments as a wire would carry them.
 
-What the native AMQP transport cannot send is refused here in the same way, and
-what is delivered is what would be read again: text for bytes that are UTF-8,
-whole seconds in UTC, lists for tuples.  Copies share nothing with the original.
+What the native AMQP transport cannot send is refused here in the same way, and what it
+would read at the other end is delivered: text for bytes that are UTF-8, whole seconds
+in UTC, lists for tuples.  Copies share nothing with the original.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def carry_table(table: Mapping[str, object], depth: int = 1) -> Table:
     Copy a table as a wire would carry it.
 
     @param depth: how many tables and arrays it is in, itself included.
-    @raise TypeError: a table cannot hold one of its values; its key is named.
-    @raise ValueError: a value or key is out of range, or it is nested too deeply.
+    @raise TypeError: a table cannot hold one of its values; the key is named.
+    @raise ValueError: a value or key is out of range, or nested too deeply.
     """
     check_depth(depth)
     carried: Table = {}
@@ -62,7 +62,7 @@ def carry_table(table: Mapping[str, object], depth: int = 1) -> Table:
 
 
 def _naming(what: str, problem: Exception) -> TypeError | ValueError:
-    """The error that says which value could not be carried, and why."""
+    """Return an error that says which value cannot be carried, and why."""
     kind = ValueError if isinstance(problem, ValueError) else TypeError
     return kind(f"{what}: {problem}")
 
@@ -109,7 +109,7 @@ def _carry_compound(value: object, depth: int) -> object:
 
 
 def copy_table(table: Mapping[str, object]) -> Table:
-    """Copy a table that was carried, as deep as it goes."""
+    """Copy a carried table and all tables and lists in it."""
     return {key: _copy(value) for key, value in table.items()}
 
 
@@ -136,46 +136,35 @@ def _carry_text(name: str, value: object) -> str:
     return _text(check_short_string(f"property {name}", value))
 
 
-def _carry_time(name: str, value: Any) -> object:
+def _carry_other(name: str, value: Any) -> object:
+    """Carry the headers or the timestamp."""
+    if name == "headers" and not isinstance(value, Mapping):
+        raise TypeError(f"property {name} must be a mapping, not {value!r}")
     try:
+        if name == "headers":
+            return carry_table(value)
         return read_timestamp(timestamp_seconds(value))
     except (TypeError, ValueError) as problem:
         raise _naming(f"property {name}", problem) from problem
 
 
-def _carry_headers(name: str, value: object) -> Table:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"property {name} must be a mapping, not {value!r}")
-    try:
-        return carry_table(value)
-    except (TypeError, ValueError) as problem:
-        raise _naming(f"property {name}", problem) from problem
-
-
+_TEXTS: Final = (
+    "content_type content_encoding correlation_id reply_to expiration message_id type "
+    "user_id app_id cluster_id"
+)
 _CARRY: Final[Mapping[str, Callable[[str, Any], object]]] = {
-    "content_type": _carry_text,
-    "content_encoding": _carry_text,
-    "headers": _carry_headers,
-    "delivery_mode": _carry_octet,
-    "priority": _carry_octet,
-    "correlation_id": _carry_text,
-    "reply_to": _carry_text,
-    "expiration": _carry_text,
-    "message_id": _carry_text,
-    "timestamp": _carry_time,
-    "type": _carry_text,
-    "user_id": _carry_text,
-    "app_id": _carry_text,
-    "cluster_id": _carry_text,
+    **dict.fromkeys(_TEXTS.split(), _carry_text),
+    **dict.fromkeys(("delivery_mode", "priority"), _carry_octet),
+    **dict.fromkeys(("headers", "timestamp"), _carry_other),
 }
 
 
 def carry_properties(properties: Properties) -> Table:
     """
-    Copy properties as a wire would carry them; those that are None are left out.
+    Copy properties as a wire would carry them; leave out those that are C{None}.
 
-    @raise TypeError: one of them is none of AMQP's, or of the wrong type.
-    @raise ValueError: one is out of range, or all are too large for a frame.
+    @raise TypeError: a property is unknown, or of the wrong type.
+    @raise ValueError: a property is out of range, or all are too large for a frame.
     """
     if not _CARRY.keys() >= properties.keys():
         unknown = ", ".join(sorted(properties.keys() - _CARRY.keys()))
@@ -192,7 +181,7 @@ def carry_properties(properties: Properties) -> Table:
 
 
 def copy_properties(properties: Mapping[str, object]) -> Table:
-    """Copy properties that were carried, as deep as they go."""
+    """Copy carried properties and all tables and lists in them."""
     copy = dict(properties)
     headers = copy.get("headers")
     if isinstance(headers, dict):
@@ -205,8 +194,8 @@ def carry_arguments(arguments: Mapping[str, object], *names: str) -> Table:
     Copy the arguments of a method as a wire would carry them.
 
     @param names: the method's other arguments that are text.
-    @raise TypeError: a table cannot hold one of them; it is named.
-    @raise ValueError: one is out of range, or all are too large for a frame.
+    @raise TypeError: a table cannot hold one of the arguments, which is named.
+    @raise ValueError: an argument is out of range, or all are too large for a frame.
     """
     carried = carry_table(arguments)
     texts = sum(
@@ -232,7 +221,7 @@ def _bytes_in(text: str) -> int:
 
 
 def _property_size(value: object) -> int:
-    """A property's bytes; an int beyond an octet is a time far off."""
+    """Return a property's bytes; an int beyond an octet is a late timestamp."""
     if isinstance(value, str):
         return 1 + _bytes_in(value)
     if isinstance(value, dict):
@@ -247,7 +236,7 @@ def _table_size(table: Mapping[str, object]) -> int:
 
 
 def _value_size(value: object) -> int:
-    """A value's bytes, with its type."""
+    """Return a value's bytes, that of its type included."""
     if isinstance(value, str):
         return 5 + _bytes_in(value)
     if isinstance(value, bytes):
@@ -267,7 +256,7 @@ def _value_size(value: object) -> int:
 
 
 def type_name(value: object) -> str:
-    """The name of a table value's type on the wire, as the broker calls it."""
+    """Return the broker's name of a table value's type."""
     if type(value) is int:
         return "signedint" if -(2**31) <= value < 2**31 else "long"
     return _TYPES.get(type(value), type(value).__name__)
@@ -289,8 +278,8 @@ _TYPES: Final[Mapping[type, str]] = {
 
 def term(value: object) -> object:
     """
-    What the broker compares: the Erlang term of a carried value, so that numbers
-    are equal whatever their type, but not within tables and arrays.
+    Return what the broker compares: the Erlang term of a carried value.  So numbers are
+    equal whatever their type, but not within tables and arrays.
     """
     if isinstance(value, bool) or value is None:
         return type_name(value), value
@@ -306,10 +295,10 @@ def term(value: object) -> object:
 
 
 def typed(value: object) -> tuple[str, object]:
-    """A carried value with its type, which are compared together."""
+    """Return a carried value's type and term, which are compared together."""
     return type_name(value), term(value)
 
 
 def typed_arguments(arguments: Mapping[str, object]) -> tuple[object, ...]:
-    """What tells the arguments of bindings apart, in whatever order they stand."""
+    """Return what tells the arguments of bindings apart, whatever their order."""
     return tuple((key, *typed(arguments[key])) for key in sorted(arguments))

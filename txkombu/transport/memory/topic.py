@@ -1,13 +1,12 @@
 """
 Topic matching by a trie of words.
 
-A pattern is words with dots between them.  C{*} stands for exactly one word,
-C{#} for any number of them, none included.  Words may be empty: C{"a."} has
-two.  The empty key has none (so RabbitMQ has it; AMQP 0-9-1, 3.1.3.3 does not
-say).
+A pattern is words with dots between them.  C{*} stands for exactly one word, C{#} for
+any number of words, zero included.  Words may be empty: C{"a."} has two.  The empty key
+has no words on RabbitMQ; AMQP 0-9-1, 3.1.3.3 does not say.
 
-Looking a key up walks only the branches that can match, whatever the number of
-bindings, and no part of it twice.
+A look-up walks only the branches that can match, whatever the number of bindings, and
+none of them twice.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class TopicTrie(Generic[T]):
         node.here[item] = None
 
     def discard(self, pattern: str, item: T) -> None:
-        """Remove an item; branches without any are cut off."""
+        """Remove an item, and the branches that are left without items."""
         path = [("", self._root)]
         for word in words_of(pattern):
             node = path[-1][1].branches.get(word)
@@ -61,7 +60,7 @@ class TopicTrie(Generic[T]):
                 del parent.branches[word]
 
     def match(self, key: str) -> dict[T, None]:
-        """The items whose patterns match a key, each once."""
+        """Return the items whose patterns match a key, each once."""
         words = words_of(key)
         end = len(words)
         found: dict[T, None] = {}
@@ -87,5 +86,5 @@ class TopicTrie(Generic[T]):
 
 
 def words_of(key: str) -> list[str]:
-    """Split at the dots; the empty key has no words."""
+    """Split a key at its dots; the empty key has no words."""
     return key.split(".") if key else []

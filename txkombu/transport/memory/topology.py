@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from ...entity import Exchange, Queue
 from ...exceptions import NotSupported
 from ...interfaces import QueueDeclareOk
-from . import method_ids
+from . import method_ids as ids
 from .channel_state import MemoryChannelState
 from .queue import MemoryQueue
 from .tables import carry_arguments
@@ -25,13 +25,13 @@ class TopologyChannel(MemoryChannelState):
     def exchange_declare(self, exchange: Exchange, passive: bool) -> Deferred[None]:
         carried = carry_arguments(exchange.arguments, exchange.name, exchange.type)
         return self._ask(
-            method_ids.EXCHANGE_DECLARE,
+            ids.EXCHANGE_DECLARE,
             lambda: self._vhost.declare_exchange(exchange, carried, passive),
         )
 
     def exchange_delete(self, exchange: Exchange, if_unused: bool) -> Deferred[None]:
         return self._ask(
-            method_ids.EXCHANGE_DELETE,
+            ids.EXCHANGE_DELETE,
             lambda: self._vhost.delete_exchange(exchange.name, if_unused),
         )
 
@@ -45,7 +45,7 @@ class TopologyChannel(MemoryChannelState):
         names = (destination.name, source.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            method_ids.EXCHANGE_BIND,
+            ids.EXCHANGE_BIND,
             lambda: self._vhost.bind(
                 self._vhost.exchange(destination.name),
                 source.name,
@@ -64,7 +64,7 @@ class TopologyChannel(MemoryChannelState):
         names = (destination.name, source.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            method_ids.EXCHANGE_UNBIND,
+            ids.EXCHANGE_UNBIND,
             lambda: self._vhost.unbind(
                 self._vhost.exchanges.get(destination.name),
                 source.name,
@@ -85,7 +85,7 @@ class TopologyChannel(MemoryChannelState):
             return fail(NotSupported("declaring a stream", "memory"))
         carried = carry_arguments(queue.arguments, queue.name)
         return self._ask(
-            method_ids.QUEUE_DECLARE,
+            ids.QUEUE_DECLARE,
             lambda: self._vhost.declare_queue(queue, carried, passive, self.session),
         )
 
@@ -99,7 +99,7 @@ class TopologyChannel(MemoryChannelState):
         names = (queue.name, exchange.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            method_ids.QUEUE_BIND,
+            ids.QUEUE_BIND,
             lambda: self._vhost.bind(
                 self._queue(queue), exchange.name, routing_key, carried
             ),
@@ -115,7 +115,7 @@ class TopologyChannel(MemoryChannelState):
         names = (queue.name, exchange.name, routing_key)
         carried = carry_arguments(arguments, *names)
         return self._ask(
-            method_ids.QUEUE_UNBIND,
+            ids.QUEUE_UNBIND,
             lambda: self._vhost.unbind(
                 self._vhost.queues.get(queue.name),
                 exchange.name,
@@ -127,14 +127,14 @@ class TopologyChannel(MemoryChannelState):
 
     def queue_purge(self, queue: Queue) -> Deferred[int]:
         return self._ask(
-            method_ids.QUEUE_PURGE, lambda: len(self._queue(queue).waiting.clear())
+            ids.QUEUE_PURGE, lambda: len(self._queue(queue).waiting.clear())
         )
 
     def queue_delete(
         self, queue: Queue, if_unused: bool, if_empty: bool
     ) -> Deferred[int | None]:
         return self._ask(
-            method_ids.QUEUE_DELETE,
+            ids.QUEUE_DELETE,
             lambda: self._vhost.delete_queue(
                 queue.name, if_unused, if_empty, self.session
             ),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @implementer(IBrokerTransport)
 class MemoryTransport:
-    """Connects to the broker that the URL names, made on first use."""
+    """Connects to the broker that the URL names, which is made on first use."""
 
     def connect(
         self,

@@ -15,7 +15,7 @@ from .arguments import duration_fault
 from .deadlines import QueueDeadlines
 from .direct_reply import REPLY_TO, ReplyQueue
 from .errors import Refused, named
-from .exchange import MemoryExchange, route
+from .exchange import MemoryExchange
 from .message import BrokerMessage, headers_of
 from .queue import MemoryQueue
 from .routing import Binding, Router
@@ -267,8 +267,22 @@ class VirtualHost:
         if not exchange.chained and exchange.alternate is None:
             # Then all of them are queues.
             return cast("Sequence[MemoryQueue]", exchange.router.match(key, properties))
-        found = route(self.exchanges, exchange, key, properties)
-        return cast("Sequence[MemoryQueue]", found)
+        queues: dict[MemoryQueue, None] = {}
+        seen = {exchange: None}
+        todo = [exchange]
+        while todo:
+            exchange = todo.pop()
+            found = exchange.router.match(key, properties)
+            if not found and exchange.alternate is not None:
+                other = self.exchanges.get(exchange.alternate)
+                found = () if other is None else (other,)
+            for each in found:
+                if isinstance(each, MemoryQueue):
+                    queues[each] = None
+                elif isinstance(each, MemoryExchange) and each not in seen:
+                    seen[each] = None
+                    todo.append(each)
+        return list(queues)
 
     def publishable(self, name: str) -> MemoryExchange:
         """
@@ -310,9 +324,11 @@ class VirtualHost:
             return False, True
         message = BrokerMessage(body, properties, exchange.name, key, ttl, copies)
         taken = queues[0].publish(message)
+        routed = isinstance(queues[0], MemoryQueue)
         for queue in queues[1:]:
             taken = queue.publish(message.twin()) and taken
-        return any(isinstance(each, MemoryQueue) for each in queues), taken
+            routed = routed or isinstance(queue, MemoryQueue)
+        return routed, taken
 
 
 def _take_copies(properties: Table) -> tuple[str, ...]:
