@@ -1,65 +1,62 @@
 """
 The contract between the channel that users hold and a transport.
 
-This is the document a transport's author works from.  It has two layers of
-channels.  A I{session} is one live login at a broker; its I{session channels}
-die once and know nothing of recovery.  The L{txkombu.core.channel.Channel} that
-users hold survives: it replaces its session channel after a loss.  Everything
-about reconnecting, replaying and retrying is above this contract; nothing of
-it belongs in a transport.
+A transport's author works from this document.  There are two layers of channels.  A
+I{session} is one live login at a broker; its I{session channels} end once and know
+nothing of recovery.  The L{txkombu.core.channel.Channel} that users hold survives: it
+replaces its session channel after a loss.  Reconnecting, restoring and retrying are
+above this contract; nothing of them belongs in a transport.
 
-The rules that hold for every method here:
+These rules hold for every method here:
 
-I{Entities cross whole.}  An operation takes L{txkombu.Exchange} and
-L{txkombu.Queue} objects, not names: STOMP needs an exchange's type to publish
-and a queue's arguments to bind.  A transport reads them and keeps no
-reference that it changes.  An exchange of which the user gave only the name
-is C{by_name}: a transport that needs its type takes that of the declaration it
-saw in this session, and raises ValueError if it saw none.
+I{Entities cross whole.}  An operation takes L{txkombu.Exchange} and L{txkombu.Queue}
+objects, not names: STOMP needs an exchange's type to publish and a queue's arguments to
+bind.  A transport reads them and keeps no reference to what may change in them.  An
+exchange of which the user gave only the name is C{by_name}: a transport that needs the
+type takes it from the declaration it saw in this session, and raises ValueError if it
+saw none.
 
-I{Order.}  Operations begun on one session channel take effect at the broker
-in the order they were begun.  A transport may pipeline them: it does not wait
-for one answer before it writes the next request.  One that the broker refuses
-ends the channel where the wire has it so (AMQP); one with a connection of its
-own (STOMP) fails alone.
+I{Order.}  Operations begun on one session channel take effect at the broker in the
+order in which they were begun.  A transport may pipeline them: it does not wait for one
+answer before it writes the next request.  An operation that the broker refuses ends the
+channel where the wire has it so (AMQP); an operation with a connection of its own
+(STOMP) fails alone.
 
-I{Never raise.}  A method that returns a Deferred fails it instead of raising,
-but for TypeError and ValueError, which are mistakes of the layer above.
+I{Never raise.}  A method that returns a Deferred fails it instead of raising, except
+for TypeError and ValueError, which are mistakes of the layer above.
 
-I{Fire once, remove first.}  State is removed before a Deferred or a callback
-fires, since every callback may close, cancel, publish or drop the connection.
-After each callback a transport checks again whether it still lives.  An
-exception of a callback is logged and never leaves C{dataReceived}.
+I{Fire once, remove first.}  A transport removes state before it fires a Deferred or
+calls back, since every callback may close, cancel, publish or drop the connection.
+After each callback it checks again whether it still lives.  An exception of a callback
+is logged and never leaves C{dataReceived}.
 
-I{Death.}  When a session channel dies, its listener hears of it first, by
-C{channel_lost}, so that whoever hears of it from a Deferred finds the layers
-above past the loss already; when the whole session dies, C{session_lost} comes
-before that.  Then everything outstanding fires, in the same reactor turn,
-typed: the operation the broker refused with the broker's
-error (L{txkombu.exceptions.BrokerError}); the others with
-L{txkombu.exceptions.ChannelClosed}, whose cause is that error, or with
+I{The end.}  When a session channel ends, its listener hears of it first, by
+C{channel_lost}, so that the layers above are past the loss when a Deferred tells
+somebody of it; when the whole session ends, C{session_lost} comes before that.  Then
+everything outstanding fires, in the same reactor turn, typed.  The operation that the
+broker refused fails with the broker's error (L{txkombu.exceptions.BrokerError}); the
+others fail with L{txkombu.exceptions.ChannelClosed}, whose cause is that error, or with
 L{txkombu.exceptions.SessionLost}.  A publish that awaits its verdict fails with
 L{txkombu.exceptions.OutcomeUnknown}, one never written with
-L{txkombu.exceptions.NotSent}; when the broker refused an exchange by name
-(404, 403), the outstanding publishes to that exchange fail with that refusal.
-C{close()} and C{basic_cancel()} succeed.
+L{txkombu.exceptions.NotSent}; when the broker refused an exchange by name (404, 403),
+the outstanding publishes to that exchange fail with that refusal.  C{close()} and
+C{basic_cancel()} succeed.
 
-I{Use after death} fails with L{txkombu.exceptions.ChannelClosed}, a publish
-with L{txkombu.exceptions.NotSent}; settling is L{Settlement.STALE}.
+I{Use after the end} fails with L{txkombu.exceptions.ChannelClosed}, a publish with
+L{txkombu.exceptions.NotSent}; settling returns L{Settlement.STALE}.
 
-I{Cancelling.}  Every Deferred may be cancelled.  What was not written is
-removed, and the Deferred fails with CancelledError in that call; otherwise
-also the reply, when it comes, is I{undone}: a message got is
-handed back with nack and requeue; a consumer is cancelled and its deliveries
-are handed back; an opened channel is closed; a connection is aborted.  A
-cancelled publish that was written has an unknown outcome; its confirm is
-swallowed.  What cannot be taken back goes on: cancelling the Deferred of a
-C{close()} or C{basic_cancel()} stops only the waiting.  Cancelling never
+I{Cancelling.}  Every Deferred may be cancelled.  A request that was not written is
+removed, and the Deferred fails with CancelledError in that call.  Otherwise the reply,
+when it comes, is I{undone} as well: a message that was got is handed back with nack and
+requeue; a consumer is cancelled and its deliveries are handed back; an opened channel
+is closed; a connection is aborted.  A cancelled publish that was written has an unknown
+outcome; its confirm is ignored.  What cannot be taken back goes on: to cancel the
+Deferred of a C{close()} or C{basic_cancel()} stops only the waiting.  Cancelling never
 misaligns the replies of other operations.
 
 I{NotSupported.}  What a transport cannot do fails with
-L{txkombu.exceptions.NotSupported}, which names the operation and the scheme,
-before anything is sent, and is missing from C{ISession.capabilities}.
+L{txkombu.exceptions.NotSupported}, which names the operation and the scheme, before
+anything is sent, and is missing from C{ISession.capabilities}.
 """
 
 from __future__ import annotations
@@ -101,9 +98,7 @@ __all__ = [
 
 
 class IBrokerTransport(Interface):
-    """
-    A way to reach brokers: one URL scheme, or one memory broker.
-    """
+    """A way to reach brokers: one URL scheme, or one memory broker."""
 
     def connect(
         parameters: Parameters,
@@ -114,18 +109,19 @@ class IBrokerTransport(Interface):
         """
         Connect, log in, and hand over a live session.
 
-        The whole of it, TCP, TLS and handshake, is bounded by
-        C{parameters.connect_timeout} seconds.
+        All of TCP, TLS and handshake is bounded by C{parameters.connect_timeout}
+        seconds.
 
+        @param parameters: the broker's address, credentials, virtual host and limits.
         @param endpoint: where to connect instead of the host and port of
             C{parameters}; C{None} makes the transport build its own.  If the
-            parameters ask for TLS, the transport wraps it in that.
+            parameters ask for TLS, the transport wraps the endpoint in that.
         @param clock: the reactor; under test a C{Clock}.
-        @return: fires with the session; fails with
+        @param listener: the L{ISessionListener} that hears of the session's end.
+        @return: fires with the L{ISession}; fails, once all is closed, with
             L{txkombu.exceptions.AuthenticationFailed},
-            L{txkombu.exceptions.ConnectError} with its cause,
-            or L{txkombu.exceptions.OperationTimeout}.  Whatever was opened
-            is closed by then.  Cancelling aborts, and fails it in that turn.
+            L{txkombu.exceptions.ConnectError} with its cause, or
+            L{txkombu.exceptions.OperationTimeout}.  To cancel it aborts at once.
         """
 
 
@@ -133,8 +129,7 @@ class ISession(Interface):
     """
     One live login at a broker.
 
-    Made by L{IBrokerTransport.connect}; owned by the connection, which calls
-    C{close} or C{abort} exactly when it wants it gone.
+    Owned by the connection, which calls C{close} or C{abort} when it wants it gone.
     """
 
     product: str = Attribute("The broker's name as it tells it, such as 'RabbitMQ'.")
@@ -147,26 +142,26 @@ class ISession(Interface):
         """
         Open a channel.
 
-        @return: fires with the channel; fails with
-            L{txkombu.exceptions.SessionLost}, or
-            L{txkombu.exceptions.ResourceError} when no number is left.
-            Cancelling closes the channel once it is open.
+        @param listener: the L{ISessionChannelListener} that hears of the channel's end.
+        @return: fires with the L{ISessionChannel}; fails with
+            L{txkombu.exceptions.SessionLost}, or with
+            L{txkombu.exceptions.ResourceError} when no channel number is left.  If it
+            is cancelled, the channel is closed once it is open.
         """
 
     def close() -> Deferred[None]:
         """
-        Close in order: flush, tell the broker, wait for its word, close TCP;
-        each wait bounded, then abort.
+        Close in order: flush, tell the broker, wait for its answer, close TCP; each
+        wait is bounded, and followed by an abort.
 
-        @return: fires when the connection is gone; never fails, and fires
-            also if it was lost or closed before.  C{session_lost} is not
-            called for it.
+        @return: fires when the connection is gone, also if it was lost or closed
+            before; never fails.  C{session_lost} is not called.
         """
 
     def abort() -> None:
         """
-        Drop the connection now.  Everything outstanding fires in this call;
-        neither C{channel_lost} nor C{session_lost} is called for it.
+        Drop the connection now.  Everything outstanding fires in this call; neither
+        C{channel_lost} nor C{session_lost} is called.
         """
 
 
@@ -175,56 +170,68 @@ class IRenewableSession(ISession):
 
     def update_secret(secret: str, reason: str) -> Deferred[None]:
         """
-        Give the broker a new password or token before the old one expires
-        (RabbitMQ's connection.update-secret).
+        Give the broker a new password or token before the old one expires (RabbitMQ,
+        connection.update-secret).
 
+        @param secret: the new password or token.
         @param reason: for the broker's log.
-        @return: fires when it was taken; fails with the broker's refusal, which
-            ends the session, or with L{txkombu.exceptions.SessionLost}.
+        @return: fires when the broker has taken it; fails with the broker's refusal,
+            which ends the session, or with L{txkombu.exceptions.SessionLost}.
         """
 
 
 class ISessionListener(Interface):
     """
-    What a session tells its owner.  Called from the reactor, never from
-    within C{connect}, and never after C{session_lost}.
+    What a session tells its owner.  Called from the reactor, never from within
+    C{connect}, and never after C{session_lost}.
     """
 
     def session_lost(reason: Exception) -> None:
         """
-        The session is over, by no wish of ours: with the broker's hard error,
-        if it told one, else with L{txkombu.exceptions.SessionLost}.  Called
-        once, before its channels' C{channel_lost} and before anything
-        outstanding fires.
+        Learn that the session is over though its owner did not end it.  Called once,
+        before its channels' C{channel_lost} and before anything outstanding fires.
+
+        @param reason: the broker's hard error, if it sent one, else
+            L{txkombu.exceptions.SessionLost}.
         """
 
     def blocked(reason: str) -> None:
-        """The broker takes no publishes for now (RabbitMQ's connection.blocked)."""
+        """
+        Learn that the broker takes no publishes for now (RabbitMQ, connection.blocked).
+
+        @param reason: the broker's, for people.
+        """
 
     def unblocked() -> None:
-        """It takes them again."""
+        """Learn that the broker takes publishes again."""
 
     def write_paused() -> None:
-        """The socket's buffer is full: publish no more until C{write_resumed}."""
+        """Learn that the socket's buffer is full: publish no more for now."""
 
     def write_resumed() -> None:
-        """The socket has room again."""
+        """Learn that the socket's buffer has room: publish again."""
 
 
 class ISessionChannel(Interface):
-    """
-    One channel of a session.  It dies once; see the rules of this module.
-    """
+    """One channel of a session.  It ends once; see the rules of this module."""
 
     def exchange_declare(exchange: Exchange, passive: bool) -> Deferred[None]:
         """
-        Make sure an exchange exists as described (AMQP 0-9-1, 1.6.2.1).
+        Make sure that an exchange exists as described (AMQP 0-9-1, 1.6.2.1).
 
-        @param passive: only ask whether it exists.
+        @param exchange: the L{txkombu.Exchange} to declare.
+        @param passive: whether to check only that an exchange of that name exists.
+        @return: fires when it exists; fails with the broker's refusal.
         """
 
     def exchange_delete(exchange: Exchange, if_unused: bool) -> Deferred[None]:
-        """Delete an exchange; one that does not exist is no error."""
+        """
+        Delete an exchange; it is no error if it does not exist.
+
+        @param exchange: the L{txkombu.Exchange} to delete.
+        @param if_unused: whether the broker is to refuse while it has bindings.
+        @return: fires when it is gone; fails with the broker's refusal.
+        """
 
     def exchange_bind(
         destination: Exchange,
@@ -232,7 +239,15 @@ class ISessionChannel(Interface):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        """Send what C{source} has for this key on to C{destination} too."""
+        """
+        Route what one exchange gets to another one, too.
+
+        @param destination: the L{txkombu.Exchange} that the messages go to.
+        @param source: the L{txkombu.Exchange} that they come from.
+        @param routing_key: the key or pattern of the messages that are routed.
+        @param arguments: what a headers exchange matches by.
+        @return: fires when it is bound; fails with the broker's refusal.
+        """
 
     def exchange_unbind(
         destination: Exchange,
@@ -240,13 +255,25 @@ class ISessionChannel(Interface):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        """Undo C{exchange_bind} with the same arguments."""
+        """
+        Undo L{exchange_bind}; it is no error if there is no such binding.
+
+        @param destination: as it was bound.
+        @param source: as it was bound.
+        @param routing_key: as it was bound.
+        @param arguments: as it was bound.
+        @return: fires when it is not bound; fails with the broker's refusal.
+        """
 
     def queue_declare(queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
         """
-        Make sure a queue exists as described (AMQP 0-9-1, 1.7.2.1).
+        Make sure that a queue exists as described (AMQP 0-9-1, 1.7.2.1).  The layer
+        above binds it, by L{queue_bind}.
 
-        Bindings are no part of it: the layer above calls C{queue_bind}.
+        @param queue: the L{txkombu.Queue} to declare; the broker names it if its name
+            is empty.
+        @param passive: whether to check only that a queue of that name exists.
+        @return: fires with a L{QueueDeclareOk}; fails with the broker's refusal.
         """
 
     def queue_bind(
@@ -255,7 +282,15 @@ class ISessionChannel(Interface):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        """Put what C{exchange} has for this key into C{queue}."""
+        """
+        Route what an exchange gets to a queue.
+
+        @param queue: the L{txkombu.Queue} that the messages go to.
+        @param exchange: the L{txkombu.Exchange} that they come from.
+        @param routing_key: the key or pattern of the messages that are routed.
+        @param arguments: what a headers exchange matches by.
+        @return: fires when it is bound; fails with the broker's refusal.
+        """
 
     def queue_unbind(
         queue: Queue,
@@ -263,23 +298,35 @@ class ISessionChannel(Interface):
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        """Undo C{queue_bind} with the same arguments."""
+        """
+        Undo L{queue_bind}; it is no error if there is no such binding.
+
+        @param queue: as it was bound.
+        @param exchange: as it was bound.
+        @param routing_key: as it was bound.
+        @param arguments: as it was bound.
+        @return: fires when it is not bound; fails with the broker's refusal.
+        """
 
     def queue_purge(queue: Queue) -> Deferred[int]:
         """
-        Throw away all messages that await no settlement.
+        Drop the messages of a queue, except those that are unacked.
 
-        @return: fires with their number.
+        @param queue: the L{txkombu.Queue} to empty.
+        @return: fires with their number; fails with the broker's refusal.
         """
 
     def queue_delete(
         queue: Queue, if_unused: bool, if_empty: bool
     ) -> Deferred[int | None]:
         """
-        Delete a queue; one that does not exist is no error.
+        Delete a queue; it is no error if it does not exist.
 
-        @return: fires with the number of messages lost with it; C{None} if the
-            broker does not tell.
+        @param queue: the L{txkombu.Queue} to delete.
+        @param if_unused: whether the broker is to refuse while it has consumers.
+        @param if_empty: whether the broker is to refuse while it has messages.
+        @return: fires with the number of messages lost with it, or with C{None} if the
+            broker does not tell; fails with the broker's refusal.
         """
 
     def basic_publish(
@@ -293,17 +340,26 @@ class ISessionChannel(Interface):
         """
         Write one message to the broker, at once.
 
-        The layer above holds publishes back while C{blocked} or
-        C{write_paused}; a transport never queues one for later, unless it must
-        not overtake a declaration that is under way on another connection, and
-        never delivers to a consumer from within this call.  TypeError and ValueError
-        are raised for properties that the wire cannot carry.
+        The layer above holds publishes back while C{blocked} or C{write_paused}.  A
+        transport never queues a message for later, unless it must not overtake a
+        declaration that is under way on another connection; and it never delivers to a
+        consumer from within this call.
 
-        @return: with C{confirm}, fires when the broker has taken the message
-            over, and fails with L{txkombu.exceptions.Unroutable} (mandatory),
-            L{txkombu.exceptions.Nacked}, a refusal, or as under I{Death}.
-            Verdicts may come out of order.  Without it, fires at once;
-            an unroutable mandatory message comes by C{returned}.
+        @param body: the message's bytes.
+        @param properties: AMQP's properties by name, such as C{content_type}; the
+            application's headers are C{headers}.
+        @param exchange: the L{txkombu.Exchange} to publish to; the default exchange if
+            its name is empty.
+        @param routing_key: what the exchange routes the message by.
+        @param mandatory: whether the message comes back if no queue receives it.
+        @param confirm: whether to wait for the broker's verdict.
+        @return: with C{confirm}, fires when the broker has taken the message over, and
+            fails with L{txkombu.exceptions.Unroutable} (C{mandatory}),
+            L{txkombu.exceptions.Nacked}, the broker's refusal, or as under I{The end}.
+            Verdicts may come out of order.  Without C{confirm}, fires at once; a
+            mandatory message that no queue receives comes by C{returned}.
+        @raise TypeError: a property is unknown, or the wire cannot carry its type.
+        @raise ValueError: a property or the routing key is out of range.
         """
 
     def basic_consume(
@@ -319,79 +375,111 @@ class ISessionChannel(Interface):
         """
         Start a consumer; on AMQP qos and consume leave in one write.
 
-        @param tag: unique on this channel while the consumer lives, and not
-            empty; ValueError otherwise.
-        @param prefetch_count: how many unsettled messages this consumer may
-            hold; 0 is no limit; without effect with C{no_ack}.
-        @param on_delivery: called from the reactor with each L{Delivery},
-            perhaps before the returned Deferred fires, never after
-            C{basic_cancel}'s has, never from within this call.
-        @param on_cancelled: called once if the broker ends the consumer by
-            itself, with L{txkombu.exceptions.ConsumerCancelled}: messages it
-            holds can still be settled.  A consumer that has a connection of
-            its own may lose it, and hears L{txkombu.exceptions.SessionLost}
-            or the broker's error: messages it held are STALE.  Not called
-            when the channel dies.
+        @param queue: the L{txkombu.Queue} to consume from.
+        @param tag: the consumer's name, unique on this channel while it lives.
+        @param no_ack: whether the broker forgets each message as it delivers it.
+        @param exclusive: whether the broker is to refuse other consumers of the queue.
+        @param arguments: the broker's options of consumers, such as C{x-priority}.
+        @param prefetch_count: how many unsettled messages this consumer may hold; 0 is
+            no limit; without effect with C{no_ack}.
+        @param on_delivery: called from the reactor with each L{Delivery}, perhaps
+            before the returned Deferred fires, never after that of C{basic_cancel} has,
+            and never from within this call.
+        @param on_cancelled: called once if the broker ends the consumer by itself, with
+            L{txkombu.exceptions.ConsumerCancelled}: messages it holds can still be
+            settled.  A consumer that has a connection of its own may lose it; then this
+            is called with L{txkombu.exceptions.SessionLost} or the broker's error, and
+            messages it held are STALE.  Not called when the channel ends.
+        @return: fires when the consumer has started; fails with the broker's refusal.
+        @raise ValueError: C{tag} is empty or taken, or a value is out of range.
         """
 
     def basic_cancel(tag: str) -> Deferred[None]:
         """
         End a consumer.  Messages it holds stay unsettled and can be settled.
 
-        @return: fires when no more deliveries for it can come; never fails,
-            and fires at once if there is no such consumer.
+        @param tag: the consumer's.
+        @return: fires when no more deliveries for it can come, at once if there is no
+            such consumer; never fails.
         """
 
     def basic_get(queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
-        """Take one message, or C{None} if none is ready (AMQP 0-9-1, 1.8.3.10)."""
+        """
+        Take one message (AMQP 0-9-1, 1.8.3.10).
+
+        @param queue: the L{txkombu.Queue} to take it from.
+        @param no_ack: whether the broker forgets the message as it delivers it.
+        @return: fires with the L{Delivery}, or with C{None} if no message is ready;
+            fails with the broker's refusal.
+        """
 
     def basic_qos(prefetch_count: int) -> Deferred[None]:
         """
         Bound the unsettled messages of all consumers of this channel together
-        (RabbitMQ's basic.qos with the global flag); 0 is no limit.
+        (RabbitMQ's basic.qos with the global flag).
 
-        It holds for consumers that are started afterwards, each beside its own
-        prefetch count.  On AMQP one that starts while others, by theirs, may hold
-        more than the limit gets their prefetch count instead of its own.
+        The limit holds for consumers that are started afterwards, each beside its own
+        prefetch count.  On AMQP, a consumer that starts while others may hold more than
+        the limit gets their prefetch count instead of its own.
+
+        @param prefetch_count: how many messages; 0 is no limit.
+        @return: fires when the limit holds; fails with the broker's refusal.
         """
 
     def basic_recover() -> Deferred[None]:
-        """Hand all unsettled messages of this channel back to their queues."""
+        """
+        Hand all unsettled messages of this channel back to their queues.
+
+        @return: fires when they are handed back.
+        """
 
     def ack(tag: int, multiple: bool) -> Settlement:
         """
-        Settle a delivery: it was handled.  Acks of one reactor turn may be
-        coalesced.  Each tag is settled at most once; that is the caller's
-        promise.
+        Settle a delivery that was handled.  Acks of one reactor turn may be coalesced.
+        The caller settles each tag at most once.
 
-        @param multiple: also all unsettled ones with a lower tag.
+        @param tag: the delivery tag.
+        @param multiple: whether to settle all unsettled ones with a lower tag, too.
+        @return: whether the broker is told, or the delivery is stale.
         """
 
     def nack(tag: int, multiple: bool, requeue: bool) -> Settlement:
         """
-        Settle a delivery: it was not attempted.  Requeued, it keeps its place
-        if it can; else it is dropped or dead-lettered.
+        Settle a delivery that nobody has tried to handle.
+
+        @param tag: the delivery tag.
+        @param multiple: as of L{ack}.
+        @param requeue: whether the message goes back into its queue, at its place if
+            the broker can; else it is dropped or dead-lettered.
+        @return: whether the broker is told, or the delivery is stale.
         """
 
     def reject(tag: int, requeue: bool) -> Settlement:
-        """Settle a delivery: handling it failed (AMQP 0-9-1, 1.8.3.14)."""
+        """
+        Settle a delivery whose handling failed (AMQP 0-9-1, 1.8.3.14).
+
+        @param tag: the delivery tag.
+        @param requeue: as of L{nack}.
+        @return: whether the broker is told, or the delivery is stale.
+        """
 
     def flush() -> None:
         """Write coalesced settlements now."""
 
     def when_flushed() -> Deferred[Settlement]:
         """
-        @return: a fresh Deferred that fires with L{Settlement.SENT} when
-            every settlement so far has been handed to the socket, or with
-            L{Settlement.STALE} if the channel dies before; never fails.
+        Wait until the settlements so far are written.
+
+        @return: a fresh Deferred that fires with L{Settlement.SENT} when all of them
+            have been handed to the socket, or with L{Settlement.STALE} if the channel
+            ends before; never fails.
         """
 
     def close() -> Deferred[None]:
         """
         Flush settlements and close the channel.
 
-        @return: fires when it is closed; never fails.  C{channel_lost} is
-            not called for it.
+        @return: fires when it is closed; never fails.  C{channel_lost} is not called.
         """
 
 
@@ -400,9 +488,15 @@ class ISessionChannelListener(Interface):
 
     def channel_lost(error: Exception) -> None:
         """
-        The channel is over, by no wish of ours; called once, before anything
-        outstanding on it fires.
+        Learn that the channel is over though its owner did not close it.  Called once,
+        before anything outstanding on it fires.
+
+        @param error: the broker's error, or that of the lost session.
         """
 
     def returned(message: Returned) -> None:
-        """A mandatory message that was published without confirm came back."""
+        """
+        Learn that a mandatory message published without C{confirm} came back.
+
+        @param message: the L{Returned} message, with the broker's reason.
+        """
