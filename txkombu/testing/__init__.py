@@ -1,11 +1,10 @@
 """
-Testing programs without a broker, without waiting.
+Tests of programs, without a broker to start and without waiting.
 
-A test case that inherits L{BrokerTestCase} has a broker of its own, in
-memory, under a C{Clock}: nothing happens until C{flush()} or
-C{clock.advance()}.  The broker tells what was published, and can be made to
-fail.  At the end of a test, messages left unsettled, handlers still at work
-and operations that still wait fail it.
+A test case that inherits L{BrokerTestCase} has a broker of its own, in memory, under a
+C{Clock}: nothing happens until C{flush()} or C{clock.advance()}.  The broker records
+what was published, and can be made to fail.  A test fails if it leaves unsettled
+messages, handlers at work or waiting operations behind.
 """
 
 from .broker import RecordingBroker

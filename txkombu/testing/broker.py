@@ -1,10 +1,8 @@
 """
-A memory broker that tells what was published to it, and fails on request.
+A memory broker that records what is published to it, and fails on request.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -15,7 +13,7 @@ from ..exceptions import ConnectError, SessionLost
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
 from ..transport.memory import MemoryBroker
 from ..url.parameters import Parameters
-from .faults import FaultyChannel, FaultySession
+from .faults import FaultySession
 from .published import Published
 
 
@@ -24,15 +22,20 @@ class RecordingBroker:
     """
     A broker in memory, under a Clock.
 
-    Pass it as C{BrokerConnection(transport=broker, reactor=broker.clock)}, or
-    take L{txkombu.testing.BrokerTestCase}, which does.
+    Pass it as C{BrokerConnection(transport=broker, reactor=broker.clock)}, or inherit
+    L{txkombu.testing.BrokerTestCase}, which does.
 
-    @ivar clock: what its time and that of its connections runs on.
-    @ivar memory: the broker behind it.
+    @ivar clock: the time of the broker and of its connections.
+    @ivar memory: the L{MemoryBroker} behind it.
     @ivar published: every message published to it, in order.
+    @ivar sessions: those that live, in the order they began.
+    @ivar holds_confirms: whether verdicts on publishes are kept back.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
+        """
+        @param clock: a C{Clock} to share; without one, the broker makes its own.
+        """
         self.clock = Clock() if clock is None else clock
         self.memory = MemoryBroker(self.clock)
         self.published: list[Published] = []
@@ -44,13 +47,15 @@ class RecordingBroker:
     # --- what happened ------------------------------------------------------
 
     def flush(self) -> None:
-        """Let everything happen that can without time passing."""
+        """Let everything happen that can happen without time passing."""
         self.memory.flush()
 
     def waiting_in(self, queue: str, virtual_host: str = "/") -> int:
         """
-        How many messages are ready in a queue.
+        Return how many messages are ready in a queue.
 
+        @param queue: the queue's name.
+        @param virtual_host: the name of its virtual host.
         @raise LookupError: there is no such queue.
         """
         return len(self.memory.queue(queue, virtual_host).waiting)
@@ -58,7 +63,13 @@ class RecordingBroker:
     def published_to(
         self, exchange: str, routing_key: str | None = None
     ) -> list[Published]:
-        """What was published to an exchange, all of it or what has this key."""
+        """
+        Return what was published to an exchange, in order.
+
+        @param exchange: the exchange's name; C{""} is the default exchange.
+        @param routing_key: return only what was published with this key; C{None} for
+            all.
+        """
         return [
             each
             for each in self.published
@@ -66,7 +77,7 @@ class RecordingBroker:
         ]
 
     def under_way(self) -> list[str]:
-        """Say which operations no answer has come for."""
+        """Return in words which operations have no answer yet."""
         return [what for session in self.sessions for what in session.under_way()]
 
     # --- IBrokerTransport ---------------------------------------------------
@@ -78,16 +89,24 @@ class RecordingBroker:
         clock: IReactorTime,
         listener: ISessionListener,
     ) -> Deferred[ISession]:
-        """Connect, if connections are not refused now."""
+        """
+        Connect, unless L{refuse} was called.
+
+        @param parameters: of which the virtual host and the user are used.
+        @param endpoint: not used.
+        @param clock: not used: the broker has a clock.
+        @param listener: the session's owner.
+        @return: fires with the session; fails with what L{refuse} was given.
+        """
         if self._refusal is not None:
             return fail(self._refusal)
         session = FaultySession(self, listener)
 
         def connected(original: ISession) -> ISession:
-            session.original = original
+            session.begin(original)
             self.sessions.append(session)
             if self._blocked:
-                listener.blocked(self._blocked)
+                session.blocked(self._blocked)
             return session
 
         connecting = self.memory.connect(parameters, endpoint, clock, session)
@@ -101,7 +120,11 @@ class RecordingBroker:
             session.drop(SessionLost("the test dropped the session"))
 
     def refuse(self, error: Exception | None = None) -> None:
-        """Fail every attempt to connect from now on, until L{accept}."""
+        """
+        Fail every attempt to connect from now on, until L{accept}.
+
+        @param error: what the attempts fail with; C{None} for a L{ConnectError}.
+        """
         self._refusal = error or ConnectError("the test refuses connections")
 
     def accept(self) -> None:
@@ -109,36 +132,38 @@ class RecordingBroker:
         self._refusal = None
 
     def hold_confirms(self) -> None:
-        """Keep the verdicts on published messages back, until L{release_confirms}."""
+        """Keep the verdicts on publishes back, until L{release_confirms}."""
         self.holds_confirms = True
 
     def release_confirms(self) -> None:
-        """Undo L{hold_confirms}, and let go the verdicts kept back."""
+        """Undo L{hold_confirms}, and deliver the verdicts that were kept back."""
         self.holds_confirms = False
-        self._each_channel(lambda channel: channel.release_confirms())
+        for session in list(self.sessions):
+            session.release_confirms()
 
     def block(self, reason: str = "the test blocks publishing") -> None:
-        """Take no messages, as RabbitMQ does in alarm, until L{unblock}."""
+        """
+        Take no messages, as RabbitMQ does in alarm, until L{unblock}.
+
+        @param reason: what the connections are told.
+        """
         self._blocked = reason
         for session in self.sessions:
-            session.listener.blocked(reason)
+            session.blocked(reason)
 
     def unblock(self) -> None:
         """Undo L{block}."""
         self._blocked = ""
         for session in self.sessions:
-            session.listener.unblocked()
+            session.unblocked()
 
     def cancel_consumers(self, queue: str, virtual_host: str = "/") -> None:
         """
-        End the consumers of a queue, as a broker does that lost its node.
+        End the consumers of a queue, as a broker does that lost the queue's node.
 
+        @param queue: the queue's name.
+        @param virtual_host: the name of its virtual host.
         @raise LookupError: there is no such queue.
         """
         for consumer in list(self.memory.queue(queue, virtual_host).consumers):
             consumer.channel.cancel_from_broker(consumer.tag, "the test does so")
-
-    def _each_channel(self, do: Callable[[FaultyChannel], None]) -> None:
-        for session in list(self.sessions):
-            for channel in list(session.channels):
-                do(channel)

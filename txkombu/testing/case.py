@@ -22,10 +22,9 @@ T = TypeVar("T")
 
 class BrokerMixin:
     """
-    Gives a trial test case a broker in memory; L{BrokerTestCase} is one ready
-    made.
+    Gives a trial test case a broker in memory; L{BrokerTestCase} is a ready-made one.
 
-    @ivar clock: the time of the test; it stands still but for C{advance}.
+    @ivar clock: the time of the test; it stands still except for C{advance}.
     @ivar broker: the broker; see L{RecordingBroker}.
     @ivar connection: a connection to it.
     """
@@ -43,9 +42,11 @@ class BrokerMixin:
         self.connection = self.connect()
 
     def tearDown(self) -> None:
-        """Fail the test for what is left undone, and close the connections."""
+        """Close the connections, and fail the test for the work it left unfinished."""
         self.flush()
-        left = self._unfinished_work()
+        left = self.broker.under_way()
+        for connection in self._connections:
+            left += connection.unfinished_work()
         for connection in self._connections:
             connection.close()
         self.flush()
@@ -53,14 +54,13 @@ class BrokerMixin:
         if left:
             self.fail("; ".join(left))  # type: ignore[attr-defined]  # the case's
 
-    def _unfinished_work(self) -> list[str]:
-        left = self.broker.under_way()
-        for connection in self._connections:
-            left += connection.unfinished_work()
-        return left
-
     def connect(self, **options: Any) -> BrokerConnection:
-        """Make one more connection; options are L{BrokerConnection}'s."""
+        """
+        Return one more connection to the broker; it is closed at the end of the test.
+
+        @param options: the keywords of L{BrokerConnection}, except for C{transport} and
+            C{reactor}.
+        """
         connection = BrokerConnection(
             transport=self.broker, reactor=self.clock, **options
         )
@@ -69,19 +69,20 @@ class BrokerMixin:
 
     @property
     def published(self) -> list[Published]:
-        """Every message published so far."""
+        """Every message published so far, in order."""
         return self.broker.published
 
     def flush(self) -> None:
-        """Let everything happen that can without time passing."""
+        """Let everything happen that can happen without time passing."""
         self.broker.flush()
 
     def result_of(self, awaitable: Awaitable[T]) -> T:
         """
-        Flush, and give the result of an operation or a coroutine.
+        Flush, and return the result of an operation.
 
-        @raise Exception: what it failed with.
-        @raise AssertionError: it has no result yet; the test fails.
+        @param awaitable: a Deferred, a coroutine, or anything else that can be awaited.
+        @raise Exception: what the operation failed with.
+        @raise AssertionError: there is no result yet, which fails the test.
         """
         outcome: list[Any] = []
         failures: list[Any] = []
@@ -104,12 +105,11 @@ class BrokerTestCase(BrokerMixin, SynchronousTestCase):
     """
     A synchronous test case with a broker in memory.
 
-    Tests may be coroutine functions, or return Deferreds: then L{result_of}
-    has to find a result.
+    Tests may be coroutine functions, or return Deferreds: they run as in L{result_of}.
     """
 
     def setUp(self) -> None:
-        """Make the broker; and have a result of the test method looked at."""
+        """Make the broker, and have what the test method returns waited for."""
         super().setUp()
         name = self._testMethodName
         setattr(self, name, self._checked(getattr(self, name)))

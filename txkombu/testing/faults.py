@@ -1,5 +1,5 @@
 """
-Sessions and channels of the memory broker with something in between.
+Sessions and channels of the memory broker that can be made to fail.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .published import Published
 
 
 class FaultSource(Protocol):
-    """What tells sessions and channels which faults to make, and is told."""
+    """The broker, which says which faults sessions and channels make."""
 
     published: list[Published]
     sessions: list[FaultySession]
@@ -42,6 +42,8 @@ class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run tim
     """
     A session that a test can drop.
 
+    @ivar original: the memory broker's session.
+    @ivar broker: the broker it belongs to.
     @ivar listener: the connection that owns it.
     @ivar channels: those that live.
     """
@@ -54,6 +56,10 @@ class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run tim
         self.channels: list[FaultyChannel] = []
         self._opening = 0
 
+    def begin(self, original: ISession) -> None:
+        """Stand in front of the memory broker's session from now on."""
+        self.original = original
+
     def open_channel(
         self, listener: ISessionChannelListener
     ) -> Deferred[ISessionChannel]:
@@ -62,7 +68,7 @@ class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run tim
 
         def opened(original: ISessionChannel) -> ISessionChannel:
             self._opening -= 1
-            channel.original = original
+            channel.begin(original)
             self.channels.append(channel)
             return channel
 
@@ -74,34 +80,39 @@ class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run tim
         return opening.addCallbacks(opened, failed)
 
     def under_way(self) -> list[str]:
-        """Say which operations no answer has come for."""
+        """Return in words which operations have no answer yet."""
         opening = ["opening a channel"] * self._opening
         return opening + [what for each in self.channels for what in each.under_way()]
 
+    def release_confirms(self) -> None:
+        """Deliver the verdicts that were kept back."""
+        for channel in list(self.channels):
+            channel.release_confirms()
+
     def drop(self, error: Exception) -> None:
-        """Lose it now."""
-        self._gone()
+        """Lose the session now."""
+        self._leave()
         self.listener.session_lost(error)
         for channel in list(self.channels):
             channel.channel_lost(error)
         self.original.abort()
 
     def close(self) -> Deferred[None]:
-        self._gone()
+        self._leave()
         return self.original.close()
 
     def abort(self) -> None:
-        self._gone()
+        self._leave()
         self.original.abort()
         for channel in list(self.channels):
             channel.gone(None)
 
-    def _gone(self) -> None:
+    def _leave(self) -> None:
         if self in self.broker.sessions:
             self.broker.sessions.remove(self)
 
     def session_lost(self, reason: Exception) -> None:
-        self._gone()
+        self._leave()
         self.listener.session_lost(reason)
 
     def blocked(self, reason: str) -> None:
@@ -119,7 +130,7 @@ class FaultySession(_Session):  # type: ignore[misc]  # a proxy, made at run tim
 
 @implementer(ISessionChannel, ISessionChannelListener)
 class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run time
-    """A channel that records what is published, and keeps verdicts back."""
+    """A channel that records what is published, and can keep verdicts back."""
 
     original: ISessionChannel
 
@@ -131,6 +142,10 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         self._held: dict[Deferred[None], object] = {}
         self._verdicts: dict[Deferred[None], None] = {}
         self._gone = False
+
+    def begin(self, original: ISessionChannel) -> None:
+        """Stand in front of the memory broker's channel from now on."""
+        self.original = original
 
     def basic_publish(
         self,
@@ -178,14 +193,14 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
             held.callback(result)  # type: ignore[arg-type]  # or a Failure
 
     def release_confirms(self) -> None:
-        """Let go the verdicts that have come by now."""
+        """Deliver the verdicts that have come by now."""
         for held, result in list(self._held.items()):
             if result is not _NONE_YET and held in self._held:
                 del self._held[held]
                 held.callback(result)  # type: ignore[arg-type]  # or a Failure
 
     def under_way(self) -> list[str]:
-        """Say which verdicts have not come."""
+        """Return in words which verdicts have not come."""
         count = len(self._verdicts.keys() | self._held.keys())
         return [f"{count} publishes without a verdict"] if count else []
 
@@ -199,11 +214,11 @@ class FaultyChannel(_Channel):  # type: ignore[misc]  # a proxy, made at run tim
         self.gone(error)
 
     def gone(self, error: Exception | None) -> None:
-        """Nothing more will come: what is kept back has an unknown outcome."""
+        """Fail what is kept back: nothing more comes, so its outcome is unknown."""
         self._gone = True
         if self in self._session.channels:
             self._session.channels.remove(self)
-        while self._held:  # who hears of one may cancel another
+        while self._held:  # a callback of one may cancel another
             each = next(iter(self._held))
             del self._held[each]
             unknown = OutcomeUnknown("the session ended before the verdict came")

@@ -1,5 +1,5 @@
 """
-What a test sees of a message that was published.
+A published message, as a test sees it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from ..serialization.serializers import decode
 
 
 class Published(NamedTuple):
-    """One message as it was published."""
+    """
+    One message as it was published.
+
+    @ivar exchange: the name of the exchange; empty for the default exchange.
+    @ivar routing_key: what the exchange routes it by.
+    @ivar body: its bytes.
+    @ivar properties: AMQP's properties by name, such as C{content_type}.
+    """
 
     exchange: str
     routing_key: str
@@ -22,16 +29,16 @@ class Published(NamedTuple):
 
     @property
     def headers(self) -> Mapping[str, object]:
-        """The application's headers."""
+        """The application's headers; empty if there are none."""
         headers = self.properties.get("headers")
         return headers if isinstance(headers, Mapping) else {}
 
     @property
     def payload(self) -> object:
         """
-        What the body stands for.
+        The value that was published: the body, decompressed and decoded.
 
-        @raise DecodeError: it cannot be decoded.
+        @raise DecodeError: the body cannot be decoded.
         """
         method = self.headers.get("compression")
         body = decompress(self.body, str(method)) if method else self.body
