@@ -1,5 +1,5 @@
 """
-Tests of programs, without a broker to start and without waiting.
+Testing programs without a broker, without waiting.
 
 A test case that inherits L{BrokerTestCase} has a broker of its own, in memory, under a
 C{Clock}: nothing happens until C{flush()} or C{clock.advance()}.  The broker records
