@@ -50,10 +50,6 @@ def _duration(value: object) -> str:
     return wrong or (duration_fault(value) if isinstance(value, int) else "")
 
 
-def _expiry(value: object) -> str:
-    return "{value_zero,0}" if value == 0 and _is_int(value) else _duration(value)
-
-
 def _priority(value: object) -> str:
     large = isinstance(value, int) and value > 255
     return _number(value) or (f"{{max_value_exceeded,{value}}}" if large else "")
@@ -64,8 +60,10 @@ def _version(value: object) -> str:
     return _number(value) or wrong
 
 
-def _size(value: object) -> str:
-    return "{value_zero,0}" if value == 0 and _is_int(value) else _number(value)
+def _not_zero(check: Check) -> Check:
+    return lambda value: (
+        "{value_zero,0}" if value == 0 and _is_int(value) else check(value)
+    )
 
 
 def _text(value: object) -> str:
@@ -98,7 +96,7 @@ _LOCATOR: Final = "x-queue-master-locator"
 _LOCATORS: Final = ("min-masters", "client-local", "random")
 
 CHECKS: Final[Mapping[str, Check]] = {
-    "x-expires": _expiry,
+    "x-expires": _not_zero(_duration),
     "x-message-ttl": _duration,
     "x-dead-letter-exchange": _text,
     "x-dead-letter-routing-key": _text,
@@ -119,7 +117,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "x-queue-type": _one_of(
         "classic", "quorum", "stream", wrong="\"unsupported queue type '{}'\""
     ),
-    "x-quorum-initial-group-size": _size,
+    "x-quorum-initial-group-size": _not_zero(_number),
     "x-queue-leader-locator": _one_of(
         "client-local",
         "balanced",

@@ -70,8 +70,13 @@ class PublishingChannel(TopologyChannel):
             target = self._vhost.publishable(exchange.name)
             if properties.get("reply_to") == REPLY_TO:
                 properties["reply_to"] = self._reply_name()
-            if "user_id" in properties:
-                self._check_user(properties["user_id"])
+            claimed, actual = properties.get("user_id"), self.session.userid
+            if claimed is not None and claimed != actual:
+                raise Refused(
+                    406,
+                    f"user_id property set to '{claimed}' but authenticated user was "
+                    f"'{actual}'",
+                )
             routed, taken = self._vhost.publish(body, properties, target, routing_key)
         except Refused as refused:
             self._refuse(refused.as_error(BASIC_PUBLISH), verdict)
@@ -81,15 +86,6 @@ class PublishingChannel(TopologyChannel):
         elif verdict is not None:
             error = None if taken else Nacked(f"exchange {exchange.name!r}: nack")
             self.stream.push(ConfirmEvent(verdict, exchange.name, error))
-
-    def _check_user(self, claimed: object) -> None:
-        actual = self.session.userid
-        if claimed != actual:
-            raise Refused(
-                406,
-                f"user_id property set to '{claimed}' but authenticated user was "
-                f"'{actual}'",
-            )
 
     def _return(
         self,

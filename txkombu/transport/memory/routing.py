@@ -191,21 +191,15 @@ class HeadersRouter:
 
 
 def _wanted(arguments: Mapping[str, object], headers: Mapping[str, object]) -> bool:
+    """Compare headers; C{None} wants any value, and 1 is 1.0 but not True."""
     mode = str(arguments.get("x-match", "all"))
     with_x = mode.endswith("-with-x")
     same = [
-        _same(value, headers, name)
+        name in headers and (value is None or term(headers[name]) == term(value))
         for name, value in arguments.items()
         if name != "x-match" and (with_x or not name.startswith("x-"))
     ]
     return any(same) if mode.startswith("any") else all(same)
-
-
-def _same(wanted: object, headers: Mapping[str, object], name: str) -> bool:
-    """Compare a header; C{None} wants any value, and 1 is 1.0 but not True."""
-    if name not in headers:
-        return False
-    return wanted is None or term(headers[name]) == term(wanted)
 
 
 BUILT_IN: Mapping[str, Callable[[], Router]] = {

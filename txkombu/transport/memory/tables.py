@@ -73,13 +73,6 @@ def _text(value: str) -> str:
     return value.encode("utf-8").decode("utf-8")
 
 
-def _text_or_bytes(value: bytes) -> str | bytes:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value
-
-
 def _carry(value: object, depth: int) -> object:
     if isinstance(value, str):
         return _text(value)
@@ -91,16 +84,15 @@ def _carry(value: object, depth: int) -> object:
     if isinstance(value, float):
         return float(check_finite(value))
     if isinstance(value, bytes | bytearray | memoryview):
-        return _text_or_bytes(bytes(value))
-    return _carry_compound(value, depth + 1)
-
-
-def _carry_compound(value: object, depth: int) -> object:
+        try:
+            return bytes(value).decode("utf-8")
+        except UnicodeDecodeError:
+            return bytes(value)
     if isinstance(value, Mapping):
-        return carry_table(value, depth)
+        return carry_table(value, depth + 1)
     if isinstance(value, list | tuple):
-        check_depth(depth)
-        return [_carry(each, depth) for each in value]
+        check_depth(depth + 1)
+        return [_carry(each, depth + 1) for each in value]
     if isinstance(value, datetime):
         return read_timestamp(timestamp_seconds(value))
     if isinstance(value, Decimal):
