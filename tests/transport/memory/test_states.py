@@ -61,15 +61,17 @@ class TurnTests(MemoryTestCase):
         return [each.turn.state for each in self.broker.queue("q").consumers]
 
     def test_parked_without_room(self) -> None:
-        """A consumer without room is parked, until it settles."""
+        """A consumer without room gives way to others, until it settles."""
         queue = self.queue(self.one)
-        inbox = self.consume(self.one, queue, prefetch=1)
-        self.assertEqual(self.turns(), [Turn.IN_LINE])
-        self.put(self.one, queue, b"1", b"2")
-        self.assertEqual(self.turns(), [Turn.PARKED])
-        self.one.nack(inbox.journal.all("delivery")[0].tag, False, False)
+        inbox = self.consume(self.one, queue, "a", prefetch=1)
+        other = self.consume(self.one, queue, "b", prefetch=2)
+        self.assertEqual(self.turns(), [Turn.IN_LINE] * 2)
+        self.put(self.one, queue, b"1", b"2", b"3", b"4")
+        self.assertEqual(self.turns(), [Turn.PARKED, Turn.IN_LINE])
+        self.assertEqual((inbox.bodies, other.bodies), ([b"1"], [b"2", b"3"]))
+        self.one.ack(inbox.journal.all("delivery")[0].tag, False)
         self.broker.flush()
-        self.assertEqual(inbox.bodies, [b"1", b"2"])
+        self.assertEqual((inbox.bodies, other.bodies), ([b"1", b"4"], [b"2", b"3"]))
 
     def test_single_active(self) -> None:
         """Of a queue that has one active consumer at a time, others stand by."""

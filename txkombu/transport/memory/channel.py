@@ -17,7 +17,7 @@ from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Se
 from . import method_ids as ids
 from .arguments import read_consumer_priority
 from .channel_state import OPEN, RELEASED
-from .consumer import DeliveryEvent, MemoryConsumer, Move, Turn
+from .consumer import PARKED, DeliveryEvent, MemoryConsumer, Move
 from .direct_reply import REPLY_TO
 from .errors import Refused, named
 from .events import FinalReply, Notification
@@ -168,13 +168,12 @@ class MemoryChannel(PublishingChannel):
         )
 
     def _line_up_all(self) -> None:
-        """Put the parked consumers in line: all of them may have room again."""
-        parked = [
-            each for each in self.consumers.values() if each.turn.state is Turn.PARKED
-        ]
-        for consumer in parked:
-            consumer.queue.line_up(consumer)
-        for consumer in parked:
+        """Put the parked consumers in line, as all consumers may have room again."""
+        consumers = list(self.consumers.values())
+        for consumer in consumers:
+            if consumer.turn.state is PARKED:
+                consumer.queue.line_up(consumer)
+        for consumer in consumers:
             consumer.queue.run()
 
     def send(self, consumer: MemoryConsumer, message: BrokerMessage) -> None:

@@ -1,10 +1,11 @@
 """
 A queue's consumers, and whose turn it is.
 
-A consumer stands I{by} at first.  Its queue puts it I{in line}, unless it lets only one
-consumer be active.  When it is its turn and it has no room, it is I{parked}, until a
-settlement makes room.  At last it is I{ended}; if its owner had cancelled the
-C{basic_consume}, it is I{abandoned}: what is still on its way to it goes back unseen.
+A consumer I{stands by} at first.  Its queue puts it I{in line}, unless it lets only one
+consumer be active.  A consumer that has no room when it is its turn is I{parked}, to
+let the others of the line pass, until a settlement makes room.  At last it is I{ended};
+if its owner had cancelled the C{basic_consume}, it is I{abandoned}: what is still on
+its way to it goes back unseen.
 """
 
 from __future__ import annotations
@@ -158,13 +159,15 @@ class Rotation:
             lane.remove(consumer)
 
     def next_consumer(self) -> MemoryConsumer | None:
-        """Return the first with room, put behind its equals; park the others."""
+        """Return the first with room, put behind its equals; park those before it."""
         for lane in self._lanes.values():
             while lane:
                 consumer = lane[0]
                 if consumer.has_room():
                     lane.rotate(-1)
                     return consumer
+                if len(lane) == 1:
+                    break  # nothing is gained by parking the last one
                 del lane[0]
                 consumer.turn.step(Move.PARK)
         return None
