@@ -4,24 +4,15 @@ When queues have to be looked at again, with one delayed call for all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
 if TYPE_CHECKING:
     from .pump import Pump
-
-
-class Due(Protocol):
-    """A queue with a deadline."""
-
-    check_at: float | None
-    deleted: bool
-
-    def check(self) -> None:
-        """Do what was due at C{check_at}."""
 
 
 class QueueDeadlines:
@@ -35,7 +26,7 @@ class QueueDeadlines:
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
-        self._heap: list[tuple[float, int, Due]] = []
+        self._heap: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
         self._call: IDelayedCall | None = None
         self._awake = False
@@ -48,9 +39,9 @@ class QueueDeadlines:
         clock = self._pump.clock
         return 0.0 if clock is None else clock.seconds()
 
-    def schedule(self, when: float, queue: Due) -> None:
-        """Have a queue's C{check} called once its C{check_at} has come."""
-        heappush(self._heap, (when, next(self._order), queue))
+    def schedule(self, when: float, check: Callable[[float], None]) -> None:
+        """Have a queue's C{check} called with a time once it has come."""
+        heappush(self._heap, (when, next(self._order), check))
         if self._awake and self._as_of is None:
             self._arm()
 
@@ -83,9 +74,8 @@ class QueueDeadlines:
         now = self.now()
         try:
             while self._heap and self._heap[0][0] <= now:
-                self._as_of, _, queue = heappop(self._heap)
-                if queue.check_at == self._as_of and not queue.deleted:
-                    queue.check()
+                self._as_of, _, check = heappop(self._heap)
+                check(self._as_of)
         finally:
             self._as_of = None
         if self._heap and self._awake:

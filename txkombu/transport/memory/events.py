@@ -165,7 +165,7 @@ class EventStream:
         self._incoming.append(event)
         if not self._listed:
             self._listed = True
-            self._pump.note(self)
+            self._pump.note(self.dispatch)
 
     def hold(self, event: BrokerEvent) -> None:
         """Have an event, and all that come after it, fail at the end that is near."""
@@ -182,7 +182,7 @@ class EventStream:
             events.popleft().deliver()
         if events and not self._listed and not self._closed:
             self._listed = True
-            self._pump.note(self)
+            self._pump.note(self.dispatch)
 
     def drain(self) -> None:
         """Deliver all that is there; for when no more can come."""

@@ -5,7 +5,7 @@ The pump: what drives a memory broker, once per turn of the reactor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -15,13 +15,6 @@ MOST_ROUNDS: Final = 100_000
 
 class NeverQuiet(RuntimeError):
     """Something goes on for ever while a test's clock stands still."""
-
-
-class Stream(Protocol):
-    """What the pump empties."""
-
-    def dispatch(self) -> None:
-        """Deliver the events that are there."""
 
 
 class Pump:
@@ -35,7 +28,7 @@ class Pump:
 
     def __init__(self, clock: IReactorTime | None) -> None:
         self.clock = clock
-        self._streams: list[Stream] = []
+        self._due: list[Callable[[], None]] = []
         self._call: IDelayedCall | None = None
         self._rounds = 0
         self._round_time: float | None = None
@@ -46,9 +39,9 @@ class Pump:
         if self.clock is None:
             self.clock = clock
 
-    def note(self, stream: Stream) -> None:
-        """Have a stream dispatched in the next turn."""
-        self._streams.append(stream)
+    def note(self, dispatch: Callable[[], None]) -> None:
+        """Have a stream's C{dispatch} called in the next turn."""
+        self._due.append(dispatch)
         if self._call is None:
             self._schedule()
 
@@ -70,11 +63,11 @@ class Pump:
                 f"the memory broker was busy for {MOST_ROUNDS} rounds without any "
                 "time passing: does something requeue, or answer itself, for ever?"
             )
-        streams, self._streams = self._streams, []
+        due, self._due = self._due, []
         self._running = True
         try:
-            for stream in streams:
-                stream.dispatch()
+            for dispatch in due:
+                dispatch()
         finally:
             self._running = False
 
@@ -98,7 +91,7 @@ class Pump:
 
     def stop(self) -> None:
         """Leave nothing in the reactor, as no session is left."""
-        self._streams.clear()
+        self._due.clear()
         if self._call is not None:
             self._call.cancel()
             self._call = None

@@ -38,8 +38,6 @@ class MemoryQueue:
     @ivar consumers: in the order they came.
     @ivar line_up: puts a consumer in line again; C{run} is to be called afterwards.
     @ivar deleted: whether it was deleted.
-    @ivar check_at: when C{check} is to be called next, in the clock's seconds, or
-        C{None}.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class MemoryQueue:
         self.waiting = PriorityBacklog(maximum) if maximum else Backlog()
         self.consumers: list[MemoryConsumer] = []
         self.deleted = False
-        self.check_at: float | None = None
+        self._check_at: float | None = None
         self._rotation = Rotation()
         self.line_up = self._rotation.line_up
         self._plain = self.meaning.ttl is None and not self.meaning.bounded
@@ -180,13 +178,15 @@ class MemoryQueue:
         return self._used_at + (self.meaning.expires or 0) / 1000
 
     def _check_by(self, when: float) -> None:
-        if self.check_at is None or when < self.check_at:
-            self.check_at = when
-            self.vhost.deadlines.schedule(when, self)
+        if self._check_at is None or when < self._check_at:
+            self._check_at = when
+            self.vhost.deadlines.schedule(when, self._check)
 
-    def check(self) -> None:
+    def _check(self, when: float) -> None:
         """Drop the messages that have expired, or the queue itself if it has."""
-        self.check_at = None
+        if self.deleted or self._check_at != when:
+            return
+        self._check_at = None
         if self.meaning.expires is not None and not self.consumers:
             if self._unused_until() <= self.vhost.now():
                 self.vhost.drop_queue(self)

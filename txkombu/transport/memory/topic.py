@@ -26,10 +26,6 @@ class _Node(Generic[T]):
         self.branches: dict[str, _Node[T]] = {}
         self.here: dict[T, None] = {}
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.branches and not self.here
-
 
 class TopicTrie(Generic[T]):
     """A set of (pattern, item) that can be looked up by keys."""
@@ -56,7 +52,7 @@ class TopicTrie(Generic[T]):
             path.append((word, node))
         path[-1][1].here.pop(item, None)
         for (_, parent), (word, node) in zip(path[-2::-1], path[:0:-1], strict=True):
-            if node.is_empty:
+            if not node.branches and not node.here:
                 del parent.branches[word]
 
     def match(self, key: str) -> dict[T, None]:
