@@ -180,7 +180,6 @@ class MemoryChannel(PublishingChannel):
         """Hand a message out to one of the consumers."""
         self._tag = tag = self._tag + 1
         handout = DeliveryEvent(self, consumer.queue, consumer, tag, message)
-        consumer.held += 1
         if not consumer.no_ack:
             self.unsettled[tag] = handout
             self.held += 1

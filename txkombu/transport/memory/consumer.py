@@ -122,6 +122,10 @@ class MemoryConsumer:
             not channel.limit or self.no_ack or channel.held < channel.limit
         )
 
+    def hold(self) -> None:
+        """Hold one more, which it is going to be sent."""
+        self.held += 1
+
     def released(self) -> None:
         """Hold one less, and line up; its queue may have to C{run}."""
         self.held -= 1
@@ -159,11 +163,15 @@ class Rotation:
             lane.remove(consumer)
 
     def next_consumer(self) -> MemoryConsumer | None:
-        """Return the first with room, put behind its equals; park those before it."""
+        """
+        Return the first with room, which is to be sent one message and counts that by
+        now.  It is put behind its equals; those before it are parked.
+        """
         for lane in self._lanes.values():
             while lane:
                 consumer = lane[0]
                 if consumer.has_room():
+                    consumer.held += 1
                     lane.rotate(-1)
                     return consumer
                 if len(lane) == 1:

@@ -45,6 +45,7 @@ class ReplyQueue:
 
     def publish(self, message: BrokerMessage) -> bool:
         """Send a reply; return that it was taken, as it always is."""
+        self._consumer.hold()
         self._consumer.channel.send(self._consumer, message)
         return True
 
