@@ -1,5 +1,5 @@
 """
-What txkombu gives to users for their own tests.
+The helpers for users' own tests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ QUEUE = Queue("feed", EXCHANGE, "importer")
 
 
 def outcome_of(body: Any) -> unittest.TestResult:
-    """Run a test case whose one test is C{body}; @return: how it went."""
+    """Run a test case whose one test is C{body}; return its result."""
 
     class Case(BrokerTestCase):
         def test_body(self) -> Any:
@@ -59,7 +59,7 @@ class LeftUndoneTests(SynchronousTestCase):
         self.assertTrue(outcome_of(body).wasSuccessful())
 
     def test_unsettled_message(self) -> None:
-        """A handler that forgets to ack is told on."""
+        """A message that the handler forgot to ack fails the test."""
 
         def body(case: BrokerTestCase) -> None:
             consumer = Consumer(case.connection, QUEUE, on_message=lambda message: None)
@@ -115,7 +115,7 @@ class LeftUndoneTests(SynchronousTestCase):
         self.assertFailsWith(waiting, "advance the clock")
 
     def test_handler_at_work(self) -> None:
-        """So is one whose Deferred never fires."""
+        """A handler whose Deferred never fires fails the test."""
 
         def body(case: BrokerTestCase) -> None:
             def handle(payload: Any, message: Message) -> Deferred[None]:
@@ -130,7 +130,7 @@ class LeftUndoneTests(SynchronousTestCase):
         self.assertFailsWith(body, "still handles 1 messages")
 
     def test_publish_without_verdict(self) -> None:
-        """And a publish that nobody confirmed."""
+        """A publish without a verdict fails the test."""
 
         def body(case: BrokerTestCase) -> None:
             case.broker.hold_confirms()
@@ -140,7 +140,7 @@ class LeftUndoneTests(SynchronousTestCase):
         self.assertFailsWith(body, "1 publishes without a verdict")
 
     def test_publish_that_waits(self) -> None:
-        """And one that was never sent."""
+        """A publish that was never sent fails the test."""
 
         def body(case: BrokerTestCase) -> None:
             producer = Producer(case.connection, EXCHANGE, "importer")
@@ -151,7 +151,7 @@ class LeftUndoneTests(SynchronousTestCase):
         self.assertFailsWith(body, "a message waits to be published")
 
     def test_operation_that_waits(self) -> None:
-        """An operation that waits for a session is told on."""
+        """An operation that waits for a session fails the test."""
 
         def body(case: BrokerTestCase) -> None:
             case.result_of(case.connection.connect())
@@ -161,7 +161,7 @@ class LeftUndoneTests(SynchronousTestCase):
         self.assertFailsWith(body, "an operation waits for the connection")
 
     def test_who_waits_for_a_message(self) -> None:
-        """So is who waits for a message, by whatever means."""
+        """Code that waits for a message, by whatever means, fails the test."""
 
         def take(case: BrokerTestCase) -> None:
             consumer = Consumer(case.connection, QUEUE)
@@ -177,7 +177,7 @@ class LeftUndoneTests(SynchronousTestCase):
 
 class BrokerTests(BrokerTestCase):
     def test_provides_the_contract(self) -> None:
-        """What stands between test and broker has every method of it."""
+        """The sessions and channels in between have every method of the contract."""
         verifyObject(IBrokerTransport, self.broker)
         channel = self.result_of(self.connection.channel())
         [session] = self.broker.sessions
@@ -186,7 +186,7 @@ class BrokerTests(BrokerTestCase):
         verifyObject(ISessionChannel, self.result_of(channel.core.opener.when_open()))
 
     def test_published(self) -> None:
-        """It tells what was published, where to, decoded, compressed or not."""
+        """The broker shows what was published and where, decoded and decompressed."""
         producer = Producer(self.connection, EXCHANGE, "importer")
         self.result_of(producer.publish({"a": 1}, headers={"h": "v"}))
         self.result_of(producer.publish([2], "other", compression="bzip2"))
@@ -200,7 +200,7 @@ class BrokerTests(BrokerTestCase):
         self.assertEqual(self.broker.published_to("elsewhere"), [])
 
     def test_published_is_kept(self) -> None:
-        """It tells of headers as they were, and not of what was refused."""
+        """Headers are shown as they were published; a refused message is not shown."""
         producer = Producer(self.connection, EXCHANGE, "importer")
         values = [1]
         self.result_of(producer.publish(1, headers={"list": values}))
@@ -211,7 +211,7 @@ class BrokerTests(BrokerTestCase):
         self.assertEqual(self.published[0].headers, {"list": [1]})
 
     def test_refuse_and_accept(self) -> None:
-        """Connections can be refused, with an error of one's own."""
+        """Connections can be refused, with a given error."""
         self.broker.refuse(ConnectError("not today"))
         with self.assertRaisesRegex(ConnectError, "not today"):
             self.result_of(self.connection.connect())
@@ -236,7 +236,7 @@ class BrokerTests(BrokerTestCase):
         self.broker.release_confirms()
 
     def test_dropped_by_who_got_a_verdict(self) -> None:
-        """Who hears of a verdict that was kept back may drop the session."""
+        """The callback of a verdict that was kept back may drop the session."""
         producer = Producer(self.connection, EXCHANGE)
         self.result_of(producer.publish(0))
         self.broker.hold_confirms()
@@ -248,7 +248,7 @@ class BrokerTests(BrokerTestCase):
         self.failureResultOf(second, OutcomeUnknown)
 
     def test_cancelled_by_who_lost_a_verdict(self) -> None:
-        """Who hears that a verdict is lost may cancel another publish."""
+        """The callback of a lost verdict may cancel another publish."""
         producer = Producer(self.connection, EXCHANGE)
         self.result_of(producer.publish(0))
         self.broker.hold_confirms()
@@ -261,7 +261,7 @@ class BrokerTests(BrokerTestCase):
         self.broker.release_confirms()
 
     def test_cancel_consumers(self) -> None:
-        """The consumers of one queue end; what was on its way comes before."""
+        """The consumers of one queue end, after the messages on their way to them."""
         ended: list[str] = []
         got: list[Any] = []
 
@@ -293,14 +293,14 @@ class BrokerTests(BrokerTestCase):
             self.result_of(Deferred())
 
     def test_blocked_from_the_start(self) -> None:
-        """A connection made while the broker is blocked knows it."""
+        """A connection made while the broker is blocked is told so."""
         self.broker.block("alarm")
         self.result_of(self.connection.connect())
         self.assertEqual(self.connection.blocked_reason, "alarm")
         self.broker.unblock()
 
     def test_an_own_clock(self) -> None:
-        """Without the test case, the broker makes its own Clock."""
+        """Without a test case, the broker makes its own Clock."""
         broker = RecordingBroker()
         broker.clock.advance(5)
         self.assertEqual(broker.clock.seconds(), 5)

@@ -161,7 +161,7 @@ class FlushTests(MemoryTestCase):
         self.assertEqual(self.waiting(), [b"1"])
 
     def test_others_calls(self) -> None:
-        """Flushing runs what others have put off until the next turn."""
+        """Flushing also runs other calls that are due on the clock."""
         channel = self.channel()
         queue = self.queue(channel)
         inbox = self.consume(channel, queue)
@@ -172,7 +172,7 @@ class FlushTests(MemoryTestCase):
         self.assertEqual(inbox.bodies, [b"1"])
 
     def test_never_quiet(self) -> None:
-        """What goes on for ever ends in an error that says so, not in a hang."""
+        """Messages that go round for ever end in an error, not in a hang."""
         channel = self.channel()
         queue = self.queue(channel)
         self.put(channel, queue, b"1")
@@ -197,7 +197,7 @@ class FlushTests(MemoryTestCase):
         self.assertEqual(len(errors), 1)
 
     def test_without_a_session(self) -> None:
-        """Flushing a broker no one ever used does nothing."""
+        """Flushing a broker that was never used does nothing."""
         MemoryBroker().flush()
 
     def test_reactor(self) -> None:
@@ -217,7 +217,7 @@ class FlushTests(MemoryTestCase):
 
 @implementer(IReactorTime)
 class Bare:
-    """What a reactor tells of time, and no more."""
+    """A reactor of which only the time and its calls can be used."""
 
     def __init__(self, clock: Clock) -> None:
         self.seconds = clock.seconds

@@ -41,7 +41,7 @@ class TopicTests(SynchronousTestCase):
 
     @given(st.lists(_PATTERNS, max_size=8), _KEYS)
     def test_matches(self, patterns: list[str], key: str) -> None:
-        """It finds what a regular expression for each pattern finds."""
+        """The trie finds what a regular expression for each pattern finds."""
         trie: TopicTrie[str] = TopicTrie()
         for pattern in patterns:
             trie.add_pattern(pattern, pattern)
@@ -50,7 +50,7 @@ class TopicTests(SynchronousTestCase):
 
     @given(st.sets(_PATTERNS, max_size=8), st.sets(_PATTERNS, max_size=8), _KEYS)
     def test_discard(self, kept: set[str], gone: set[str], key: str) -> None:
-        """What was removed is not found, and leaves no branches behind."""
+        """A removed pattern is not found, and leaves no branches behind."""
         trie: TopicTrie[str] = TopicTrie()
         for pattern in kept | gone:
             trie.add_pattern(pattern, pattern)
@@ -102,7 +102,7 @@ def _visits(trie: TopicTrie[str], key: str) -> int:
 
 
 class CustomTypeTests(MemoryTestCase):
-    """Exchange types of one's own."""
+    """Exchange types that a program registers."""
 
     def longest(
         self, bindings: Sequence[Binding], key: str, properties: Properties
@@ -129,12 +129,12 @@ class CustomTypeTests(MemoryTestCase):
         self.assertEqual(self.waiting("a"), [b"acc", b"abd"])
 
     def test_taken(self) -> None:
-        """A type that is there cannot be registered again."""
+        """An exchange type cannot be registered twice."""
         with self.assertRaisesRegex(ValueError, "'topic'"):
             self.broker.register_exchange_type("topic", self.longest)
 
     def test_in_every_virtual_host(self) -> None:
-        """A type registered late is known in virtual hosts that are there."""
+        """An exchange type registered late is known in existing virtual hosts."""
         channel = self.channel()
         self.broker.register_exchange_type("longest", self.longest)
         self.done(channel.exchange_declare(Exchange("x", "longest"), False))
@@ -173,11 +173,11 @@ def _message(position: int, priority: int = 0) -> BrokerMessage:
 
 
 class BacklogTests(SynchronousTestCase):
-    """What waits keeps its order whatever is taken and put back."""
+    """Waiting messages keep their order whatever is taken and put back."""
 
     @given(st.permutations(range(1, 13)), st.integers(0, 12))
     def test_put_back(self, order: list[int], at_once: int) -> None:
-        """However messages come back, they are where they were."""
+        """Messages that are put back have the places they had."""
         backlog = Backlog()
         for position in range(1, 16):
             backlog.push(_message(position))
@@ -190,7 +190,7 @@ class BacklogTests(SynchronousTestCase):
 
     @given(st.lists(st.integers(0, 7), max_size=12), st.integers(0, 12))
     def test_priorities(self, priorities: list[int], taken: int) -> None:
-        """They come by priority, capped, then by position; also when put back."""
+        """Messages come by priority, capped, then by position; also when put back."""
         backlog = PriorityBacklog(5)
         for position, priority in enumerate(priorities, 1):
             backlog.push(_message(position, priority))

@@ -65,7 +65,7 @@ class TableTests(SynchronousTestCase):
     """The table itself."""
 
     def test_size(self) -> None:
-        """It has at least the sixty rows that were asked for."""
+        """The table has at least sixty rows."""
         self.assertGreaterEqual(len(all_rows()), 60)
 
     def test_recorded(self) -> None:

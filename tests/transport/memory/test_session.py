@@ -34,7 +34,7 @@ from txkombu.url import Parameters
 
 
 class InterfaceTests(MemoryTestCase):
-    """What provides which interface."""
+    """The interfaces that each part provides."""
 
     def test_provides(self) -> None:
         """Broker, session, channel and wire provide what they should."""
@@ -47,11 +47,11 @@ class InterfaceTests(MemoryTestCase):
         verifyObject(ISessionChannel, self.channel(session))
 
     def test_capabilities(self) -> None:
-        """It can do everything there is a word for."""
+        """The memory broker has every capability."""
         self.assertEqual(self.connect().capabilities, frozenset(Capability))
 
     def test_texts(self) -> None:
-        """What is shown of a broker, a queue and a consumer."""
+        """The texts that show a broker, a queue and a consumer."""
         channel = self.channel()
         self.consume(channel, self.queue(channel))
         self.broker.flush()
@@ -137,7 +137,7 @@ class WireTests(MemoryTestCase):
         self.assertIsInstance(lost.__cause__, ConnectionDone)
 
     def test_lose_answers_nothing_more(self) -> None:
-        """What is asked after an orderly close has begun gets no answer."""
+        """Requests made after an orderly close has begun get no answer, and fail."""
         queue = self.queue(self.one)
         self.session.wire.loseConnection()
         late = Probe(self.one.basic_publish(b"1", {}, DEFAULT, "q", False, True))
@@ -150,7 +150,7 @@ class WireTests(MemoryTestCase):
         self.assertEqual(self.waiting(), [])
 
     def test_another_channel_ends_the_session(self) -> None:
-        """What a channel asks after another one was refused by a hard error fails."""
+        """After a hard error on one channel, the requests of another one fail."""
         other = self.channel(self.session)
         self.queue(other)
         answered = Probe(other.queue_purge(Queue("q")))
@@ -164,7 +164,7 @@ class WireTests(MemoryTestCase):
         self.assertEqual(self.waiting(), [])
 
     def test_settling_while_cut(self) -> None:
-        """An ack that a cut wire loses was sent for all that the client knows."""
+        """An ack that a cut wire loses counts as sent, as the client cannot know."""
         queue = self.queue(self.one)
         self.put(self.one, queue, b"1")
         got = self.done(self.one.basic_get(queue, False))
@@ -211,7 +211,7 @@ class WireTests(MemoryTestCase):
         self.assertEqual(broker.sessions, [])
 
     def test_closing_takes_all_along(self) -> None:
-        """All verdicts come before an orderly close is over, however many."""
+        """All verdicts arrive before an orderly close is over, however many."""
         self.queue(self.one)
         verdicts = [
             Probe(self.one.basic_publish(b"x", {}, DEFAULT, "q", False, True))
@@ -221,7 +221,7 @@ class WireTests(MemoryTestCase):
         self.assertEqual({probe.outcome for probe in verdicts}, {None})
 
     def test_aborted_while_cancelling(self) -> None:
-        """Ending a consumer succeeds, also when the session ends before."""
+        """Cancelling a consumer succeeds, also when the session ends first."""
         self.consume(self.one, self.queue(self.one), "c")
         self.broker.flush()
         cancelling = Probe(self.one.basic_cancel("c"))
@@ -261,7 +261,7 @@ class TagTests(MemoryTestCase):
             self.assertEqual((error.class_id, error.method_id), (60, method))
 
     def test_on_its_way(self) -> None:
-        """Settling all means what has arrived, not what is on its way."""
+        """Settling all messages means those that have arrived, and no others."""
         channel = self.channel()
         queue = self.queue(channel)
         inbox = self.consume(channel, queue)
@@ -274,7 +274,7 @@ class TagTests(MemoryTestCase):
         self.assertEqual(self.waiting(), [b"2"])
 
     def test_got_is_seen(self) -> None:
-        """A message got counts among what has arrived."""
+        """A message that was got counts among those that have arrived."""
         channel = self.channel()
         queue = self.queue(channel)
         self.put(channel, queue, b"1")
@@ -342,7 +342,7 @@ class MeddlingTests(MemoryTestCase):
         self.assertIsInstance(second.outcome, OutcomeUnknown)
 
     def test_use_from_failure(self) -> None:
-        """A channel that dies is dead for the first callback that hears of it."""
+        """A channel that ends is over for the first callback that hears of it."""
         probes: list[Probe] = []
 
         def use(_: object) -> None:
@@ -359,7 +359,7 @@ class MeddlingTests(MemoryTestCase):
         self.assertIsNone(closed)
 
     def test_use_another_from_failure(self) -> None:
-        """When a session dies all of its channels are dead at once."""
+        """When a session ends all of its channels are over at once."""
         other = self.channel(self.session, self.journal)
         probes: list[Probe] = []
 
@@ -373,7 +373,7 @@ class MeddlingTests(MemoryTestCase):
         self.assertIsInstance(probe.outcome, NotSent)
 
     def test_abandoned_consumer(self) -> None:
-        """A consumer cancelled before it began gets nothing, and holds nothing."""
+        """A consumer cancelled before it began gets no messages, and holds none."""
         inbox = self.consume_and_cancel()
         self.three()
         self.assertEqual(inbox, [])
@@ -381,7 +381,7 @@ class MeddlingTests(MemoryTestCase):
         self.assertEqual(self.broker.queue("q").consumers, [])
 
     def consume_and_cancel(self) -> list[Delivery]:
-        """Start a consumer of a queue with a message, and think better of it."""
+        """Start a consumer of a queue with a message, and cancel that at once."""
         self.one.basic_publish(b"0", {}, DEFAULT, "q", False, False)
         seen: list[Delivery] = []
         consuming = self.one.basic_consume(
@@ -395,7 +395,7 @@ class MeddlingTests(MemoryTestCase):
         return seen
 
     def test_cancelled_get_in_a_dying_channel(self) -> None:
-        """A message got too late goes back once, also if the channel ends."""
+        """The message of a cancelled get goes back once, also if the channel ends."""
         self.put(self.one, self.q, b"1")
         getting = self.one.basic_get(self.q, False)
         getting.cancel()
@@ -415,7 +415,7 @@ class MeddlingTests(MemoryTestCase):
         self.queue(self.one)
 
     def test_cancelled_from_the_broker(self) -> None:
-        """A consumer can be ended from the broker's side; its messages stay its."""
+        """The broker can end a consumer, which can still settle what it holds."""
         inbox = self.consume(self.one, self.q, prefetch=1)
         self.put(self.one, self.q, b"1", b"2")
         (consumer,) = self.broker.queue("q").consumers
@@ -429,7 +429,7 @@ class MeddlingTests(MemoryTestCase):
         self.assertIs(self.one.ack(delivery.tag, False), Settlement.SENT)
 
     def test_unacknowledged_are_lost(self) -> None:
-        """What was on its way without acknowledgement is lost with the session."""
+        """Messages on their way to a no_ack consumer are lost with the session."""
         self.consume(self.one, self.q, no_ack=True)
         self.broker.flush()
         self.one.basic_publish(b"1", {}, DEFAULT, "q", False, False)
@@ -438,7 +438,7 @@ class MeddlingTests(MemoryTestCase):
 
 
 class ValueTests(MemoryTestCase):
-    """What no wire could carry is refused here too, before anything happens."""
+    """Values that no wire can carry are refused before anything happens."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -456,7 +456,7 @@ class ValueTests(MemoryTestCase):
                 self.consume(self.one, self.q, prefetch=count)
 
     def test_tag(self) -> None:
-        """A consumer needs a tag, which no other has."""
+        """A consumer needs a tag that no other consumer of the channel has."""
         self.consume(self.one, self.q, "c")
         self.broker.flush()
         for tag in ("", "c"):
@@ -479,7 +479,7 @@ class ValueTests(MemoryTestCase):
             self.publish(headers={"table": {1: 1}})
 
     def test_types(self) -> None:
-        """What came as tuple or bytearray arrives as list and text or bytes."""
+        """A tuple arrives as a list, a bytearray as text or bytes."""
         arrays = {"text": bytearray(b"3"), "bytes": bytearray(b"\xff")}
         self.publish(headers={"tuple": (1, 2), **arrays})
         got = self.done(self.one.basic_get(self.q, True))
@@ -489,7 +489,7 @@ class ValueTests(MemoryTestCase):
 
 
 class RefusedPublishTests(MemoryTestCase):
-    """What becomes of the publishes around a refused one."""
+    """The outcome of publishes around a refused one."""
 
     def test_too_large(self) -> None:
         """A body beyond 128 MiB ends the channel, as it does on RabbitMQ."""

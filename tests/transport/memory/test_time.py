@@ -1,5 +1,5 @@
 """
-What the memory broker leaves on the clock, and how it catches up.
+The calls that the memory broker leaves on the clock, and how it catches up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TimerTests(MemoryTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_earliest(self) -> None:
-        """The call is for whatever comes first."""
+        """The call is for the earliest deadline."""
         self.put(self.one, self.queue(self.one, "slow", x_message_ttl=9000), b"x")
         self.put(self.one, self.queue(self.one, "fast", x_message_ttl=1000), b"x")
         (call,) = self.clock.getDelayedCalls()
@@ -38,7 +38,7 @@ class TimerTests(MemoryTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_precise(self) -> None:
-        """A message is there until its time has come, and not after it."""
+        """A message waits until its time has come, and not longer."""
         self.put(self.one, self.queue(self.one, x_message_ttl=1000), b"x")
         self.clock.advance(0.999)
         self.assertEqual(self.waiting(), [b"x"])
@@ -46,7 +46,7 @@ class TimerTests(MemoryTestCase):
         self.assertEqual(self.waiting(), [])
 
     def test_expired_is_not_delivered(self) -> None:
-        """What expired while a turn was late is not delivered any more."""
+        """A message that expired while a turn was late is not delivered."""
         queue = self.queue(self.one)
         self.put(self.one, queue, b"x", expiration="1000")
         self.clock.rightNow += 2
@@ -61,14 +61,14 @@ class TimerTests(MemoryTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_after_a_close(self) -> None:
-        """Nor when the last session was closed with something under way."""
+        """Nothing is on the clock after a close with something under way."""
         self.put(self.one, self.queue(self.one, x_expires=1000), b"x")
         self.one.basic_publish(b"y", {}, DEFAULT, "q", False, False)
         self.done(self.session.close())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_catches_up(self) -> None:
-        """What was due while no session was there has happened for the next one."""
+        """Deadlines that passed without a session are caught up for the next one."""
         self.put(self.one, self.queue(self.one, x_message_ttl=1000), b"x")
         self.queue(self.one, "unused", x_expires=1000)
         self.session.abort()
@@ -78,7 +78,7 @@ class TimerTests(MemoryTestCase):
         self.assertNotIn("unused", self.broker.vhost().queues)
 
     def test_not_due(self) -> None:
-        """What is not due yet is waited for by the next session."""
+        """A deadline that has not passed is waited for by the next session."""
         self.put(self.one, self.queue(self.one, x_message_ttl=1000), b"x")
         self.session.abort()
         self.clock.advance(0.5)
@@ -89,8 +89,8 @@ class TimerTests(MemoryTestCase):
 
     def test_catches_up_in_order(self) -> None:
         """
-        What expires into another queue that is caught up has expired there at
-        its own time, as if someone had watched.
+        A message that expired into another queue while no session was there has
+        expired there at its own time, too.
         """
         dead = {"x_dead_letter_exchange": "", "x_message_ttl": 1000}
         first = self.queue(self.one, "a", x_dead_letter_routing_key="b", **dead)
@@ -106,7 +106,7 @@ class TimerTests(MemoryTestCase):
         self.assertEqual([death["time"].timestamp() for death in deaths], [2, 1])
 
     def test_one_advance(self) -> None:
-        """The same in one long step of the clock."""
+        """Messages expire in the same order in one long step of the clock."""
         dead = {"x_dead_letter_exchange": "", "x_message_ttl": 1000}
         first = self.queue(self.one, "a", x_dead_letter_routing_key="b", **dead)
         self.queue(self.one, "b", x_dead_letter_routing_key="c", **dead)
@@ -146,10 +146,10 @@ class TimerTests(MemoryTestCase):
 
 
 class KeepingTests(MemoryTestCase):
-    """What outlives the sessions."""
+    """State that outlives the sessions."""
 
     def test_shared(self) -> None:
-        """Sessions share what is in the broker, at once and later."""
+        """Sessions share the queues of the broker, at the same time and later."""
         session = self.connect()
         queue = self.queue(self.channel(session))
         self.put(self.channel(session), queue, b"1")
@@ -172,7 +172,7 @@ class KeepingTests(MemoryTestCase):
         self.assertEqual(self.broker.exchange("x", "there").type, "direct")
 
     def test_looking_in(self) -> None:
-        """A broker shows its queues and what is bound; what is not is a KeyError."""
+        """A broker shows its queues and bindings; an unknown name is a LookupError."""
         channel = self.channel()
         queue = self.queue(channel)
         self.done(channel.queue_bind(queue, Exchange("amq.topic"), "a.#", {}))

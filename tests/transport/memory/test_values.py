@@ -1,5 +1,5 @@
 """
-What the memory broker carries is what a wire would carry, and is shared by nobody.
+Values arrive as a wire would carry them, and each receiver has its own copy.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _tables = st.dictionaries(
 
 
 def _typed(value: object) -> object:
-    """A value with its types, since True equals 1 and 1.0."""
+    """Return a value with its types, since True equals 1 and 1.0."""
     if isinstance(value, dict):
         return {key: _typed(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -165,7 +165,7 @@ class CarryTests(SynchronousTestCase):
 
 
 class SharedTests(MemoryTestCase):
-    """What anybody changes afterwards is only his own."""
+    """Nobody can change another one's copy."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -173,13 +173,13 @@ class SharedTests(MemoryTestCase):
         self.q = self.queue(self.one)
 
     def got(self, queue: Queue, no_ack: bool = False) -> Delivery:
-        """What a queue has."""
+        """Get the first message of a queue."""
         delivery = self.done(self.one.basic_get(queue, no_ack))
         assert delivery is not None
         return delivery
 
     def publish(self, properties: Properties) -> None:
-        """Publish to the queue."""
+        """Publish a message with these properties to the queue."""
         self.done(self.one.basic_publish(b"1", properties, DEFAULT, "q", False, True))
 
     def test_published(self) -> None:
@@ -206,7 +206,7 @@ class SharedTests(MemoryTestCase):
             self.assertEqual(again.properties, {"headers": headers})
 
     def mark(self, delivery: Delivery) -> None:
-        """Change all that can be changed."""
+        """Change everything in a delivery that can be changed."""
         properties: Any = delivery.properties
         properties["type"] = "changed"
         for value in list(properties["headers"].values()):
@@ -229,7 +229,7 @@ class SharedTests(MemoryTestCase):
             )
 
     def test_consumers(self) -> None:
-        """What a consumer is handed is its own, too."""
+        """A consumer gets a copy of its own, too."""
         inbox = self.consume(self.one, self.q)
         self.publish({"headers": {}})
         (delivery,) = inbox.journal.all("delivery")
@@ -240,7 +240,7 @@ class SharedTests(MemoryTestCase):
         self.assertEqual(again.properties, {"headers": {}})
 
     def test_returned(self) -> None:
-        """What comes back is not what was published."""
+        """A returned message is a copy of the published one."""
         journal = Journal()
         channel = self.done(self.connect().open_channel(ChannelWatcher(journal)))
         headers: dict[str, Any] = {}
