@@ -40,6 +40,10 @@ class Confirms:
         self._mandatory: dict[int, object] = {}
         self._returned: dict[int, Returned] = {}
 
+    def select(self) -> None:
+        """Note that the broker is told to confirm."""
+        self.selected = True
+
     def count(self) -> None:
         """One was published whose verdict nobody waits for."""
         if self.selected:

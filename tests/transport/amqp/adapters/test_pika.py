@@ -21,8 +21,8 @@ from tests.support.pika_peer import PIKA
 from tests.support.processes import run_python
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import NotSent, ProtocolError, Unroutable
-from txkombu.transport.amqp.wire.adapter_codec import encode_properties
 from txkombu.transport.amqp.wire.frames import frame
+from txkombu.transport.amqp.wire.properties import encode_properties
 from txkombu.url import Parameters
 
 QUEUE = Queue("q")

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txamqp.protocol import AMQChannel, AMQClient
 
 from tests.contract.harness import DEFAULT, Inbox, Probe, consume, publish
-from tests.support.amqp_peer import START, Basic, Channel, Connection
+from tests.support.amqp_peer import START, Basic, Channel, Connection, content_header
 from tests.support.paths import TREE
 from tests.support.processes import run_python
 from tests.support.txamqp_peer import TXAMQP
@@ -29,7 +29,6 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import Delivery
 from txkombu.transport.amqp.adapters.txamqp_spec import load, method_name
-from txkombu.transport.amqp.wire.content import header as content_header
 from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD, frame
 from txkombu.transport.amqp.wire.methods import decode_method
 from txkombu.transport.amqp.wire.properties import decode_properties, encode_properties

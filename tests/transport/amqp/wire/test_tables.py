@@ -40,6 +40,8 @@ _values = st.recursive(
     ),
 )
 
+tables = st.dictionaries(_keys, _values, max_size=5)
+
 
 def _read(data: bytes) -> dict[str, object]:
     return Reader(data).table()
@@ -62,7 +64,7 @@ def _table(entry: bytes) -> bytes:
 class TableTests(SynchronousTestCase):
     """Tables to bytes and back."""
 
-    @given(st.dictionaries(_keys, _values, max_size=5))
+    @given(tables)
     def test_round_trip(self, table: dict[str, object]) -> None:
         """Every value comes back as it was, nested too."""
         found = _read(encode_table(table))

@@ -7,24 +7,23 @@ should be, is left to those who read frame by frame, and say what is wrong.
 
 from __future__ import annotations
 
+from functools import partial
 from struct import Struct
 from typing import Final
 
 from pamqp import commands
 
 from ....exceptions import ProtocolError
-from ....interfaces import Delivery, Properties
+from ....interfaces import Delivery
 from ....url.parameters import MAX_MESSAGE_SIZE
 from .content import Content
-from .frames import BODY, HEADER
+from .frames import BODY, END, HEAD, HEADER
 from .properties import decode_properties
 from .tables import Reader
 
 _TAG: Final = Struct(">QB")
 _HEADER: Final = Struct(">BHIHHQ")
-_BODY: Final = Struct(">BHI")
 _CLASS: Final = commands.Basic.frame_id
-_END: Final = 0xCE
 _SIZES: Final = 12
 """Bytes in a header before the properties: class, weight, the body's size."""
 _MIN: Final = _SIZES + 2
@@ -33,53 +32,18 @@ CACHE_SIZE: Final = 500
 _Kept = dict[bytes, tuple[str, ...]]
 
 
-class AmqpDelivery(Delivery):
-    """A delivery whose properties are decoded when they are asked for."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        tag: int,
-        consumer_tag: str,
-        redelivered: bool,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        listed: bytes,
-    ) -> None:
-        """
-        @param listed: the properties as in a header, from their flags on.
-        """
-        self.tag = tag
-        self.consumer_tag = consumer_tag
-        self.redelivered = redelivered
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.body = body
-        self._properties = listed  # type: ignore[assignment]  # until asked for
-
-    @property
-    def properties(self) -> Properties:
-        """See L{Delivery.properties}."""
-        known: object = self._properties
-        if isinstance(known, bytes):
-            self._properties = known = decode_properties(known)
-        return known  # type: ignore[return-value]  # decoded by now
-
-
-def delivery_of(content: Content) -> AmqpDelivery:
-    """The message of a complete content that was handed out."""
+def delivery_of(content: Content) -> Delivery:
+    """Return the message of a complete content that was delivered or got."""
     method = content.method
     assert content.listed is not None
-    return AmqpDelivery(
+    return Delivery(
         method.delivery_tag,
         getattr(method, "consumer_tag", ""),
         method.redelivered,
         method.exchange,
         method.routing_key,
         content.body,
-        content.listed,
+        partial(decode_properties, content.listed),
     )
 
 
@@ -102,7 +66,7 @@ class DeliveryReader:
 
     def read(
         self, data: bytes, number: int, start: int, stop: int, maximum: int
-    ) -> tuple[AmqpDelivery, int] | None:
+    ) -> tuple[Delivery, int] | None:
         """
         Read a delivery from a stream.
 
@@ -126,20 +90,20 @@ class DeliveryReader:
             or class_id != _CLASS
             or not _MIN <= size <= maximum
             or header_stop >= end
-            or data[header_stop] != _END
+            or data[header_stop] != END
         ):
             return None
         body = b""
         after = header_stop + 1
         if length:
-            begin = after + _BODY.size
+            begin = after + HEAD.size
             after = begin + length + 1
             if (
                 after > end
                 or length > maximum
                 or length > self._max_body
-                or _BODY.unpack_from(data, header_stop + 1) != (BODY, number, length)
-                or data[after - 1] != _END
+                or HEAD.unpack_from(data, header_stop + 1) != (BODY, number, length)
+                or data[after - 1] != END
             ):
                 return None
             body = data[begin : after - 1]
@@ -151,14 +115,14 @@ class DeliveryReader:
             return None
         tag, redelivered = _TAG.unpack_from(data, names - _TAG.size)
         exchange, routing_key = more
-        delivery = AmqpDelivery(
+        delivery = Delivery(
             tag,
             texts[0],
             bool(redelivered & 1),
             exchange,
             routing_key,
             body,
-            data[listed:header_stop],
+            partial(decode_properties, data[listed:header_stop]),
         )
         return delivery, after
 

@@ -83,8 +83,19 @@ def encode_method(channel: int, kind: type[Method], **arguments: object) -> byte
     @raise TypeError: an argument cannot be expressed.
     @raise ValueError: an argument is too long or out of range.
     """
+    return frame(
+        METHOD, channel, _INDEX.pack(kind.index) + encode_arguments(kind, arguments)
+    )
+
+
+def encode_arguments(kind: type[Method], arguments: dict[str, object]) -> bytes:
+    """
+    Return a method's arguments as they stand in its frame; see L{encode_method}.
+
+    @param arguments: emptied.
+    """
     owner = f"{kind.name}."
-    parts = [_INDEX.pack(kind.index)]
+    parts: list[bytes] = []
     bits: list[bool] = []
     for name, type_name in _PLANS[kind.index]:
         value = arguments.pop(name, _DEFAULTS[type_name])
@@ -95,7 +106,7 @@ def encode_method(channel: int, kind: type[Method], **arguments: object) -> byte
     parts.append(_flags(bits))
     if arguments:
         raise TypeError(f"{kind.name} has no {', '.join(arguments)}")
-    return frame(METHOD, channel, b"".join(parts))
+    return b"".join(parts)
 
 
 def encode_value(owner: str, name: str, type_name: str, value: object) -> bytes:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from pamqp import commands
 
 from ....interfaces import Properties
-from .frames import BODY, HEADER, METHOD, OVERHEAD, body_frames
+from .frames import BODY, HEADER, METHOD, OVERHEAD, body_pieces, frame
 from .methods import encode_value
 from .properties import encode_properties
 
@@ -85,7 +85,10 @@ class PublishWriter:
             return b"".join(
                 (method, before, length, body_head, _LONG.pack(size), body, _END)
             )
-        bodies = body_frames(self._number, body, self._frame_max)
+        bodies = [
+            frame(BODY, self._number, piece)
+            for piece in body_pieces(body, self._frame_max)
+        ]
         return b"".join((method, before, length, after, *bodies))
 
     def _method(self, exchange: str, routing_key: str, mandatory: bool) -> bytes:
