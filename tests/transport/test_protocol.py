@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.support.amqp_peer import Peer
-from txkombu._util.states import IllegalStep
+from txkombu._util.state_machine import IllegalStep
 from txkombu.exceptions import SessionLost
 from txkombu.transport.protocol import Event, State
 

@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.awaitables import call_logged
-from .._util.states import next_state
+from .._util.state_machine import StateMachine
 from .._util.steady_clock import steady
 from .._util.waiters import Waiters
 from ..exceptions import ConnectError, KombuError, ProtocolError, SessionLost
@@ -118,6 +118,7 @@ class BrokerProtocol(TwistedProtocol):
         self._clock = clock
         self._owner = owner
         self._on_lost = on_lost
+        self._machine = StateMachine("a connection", TABLE, State.LOGIN)
         self._state = State.LOGIN
         self._heartbeat = Heartbeat(clock, self._beat, self._silent, self._has_written)
         self._wrote = False
@@ -290,7 +291,8 @@ class BrokerProtocol(TwistedProtocol):
     # --- its end -------------------------------------------------------------
 
     def _step(self, event: Event) -> None:
-        self._state = next_state("a connection", TABLE, self._state, event)
+        self._machine.step(event)
+        self._state = self._machine.state
 
     def _logged_in(self) -> None:
         """The login is over: tell who waits for it."""
