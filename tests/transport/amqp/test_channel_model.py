@@ -13,9 +13,11 @@ from zope.interface import alsoProvides
 
 from tests.contract.harness import Inbox, Probe, consume, publish
 from tests.support.amqp_peer import Basic, Channel, Connection, Peer
+from txkombu._util.state_machine import IllegalStep
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import AccessRefused, ChannelClosed, ProtocolError, SessionLost
 from txkombu.transport.amqp.channel_numbers import ChannelNumbers
+from txkombu.transport.amqp.channel_state import Event, State
 
 QUEUE = Queue("q")
 
@@ -40,6 +42,40 @@ class Case(SynchronousTestCase):
         if "Basic.Qos" in self.peer.names():
             self.peer.send(1, Basic.QosOk())
         self.peer.send(1, Basic.ConsumeOk(tag))
+
+
+class StateTests(Case):
+    """The state of a channel."""
+
+    def test_illegal(self) -> None:
+        """A step that the table does not have is an error, and is not taken."""
+        with self.assertRaisesRegex(IllegalStep, "that is open cannot have its close"):
+            self.channel._step(Event.CLOSE_OK)
+        self.assertIs(self.channel._state, State.OPEN)
+
+    def test_over_is_final(self) -> None:
+        """From the end no event leads anywhere."""
+        Probe(self.channel.close())
+        self.peer.send(1, Channel.CloseOk())
+        self.assertIs(self.channel._state, State.OVER)
+        for event in Event:
+            with self.assertRaises(IllegalStep):
+                self.channel._step(event)
+
+    def test_lost_while_refusing(self) -> None:
+        """A session that is dropped while a refusal is answered ends its channel."""
+        outstanding = Probe(self.channel.queue_purge(QUEUE))
+        written = self.peer.wire.write
+
+        def write(data: bytes) -> None:
+            written(data)
+            self.peer.session.abort()
+
+        self.patch(self.peer.wire, "write", write)
+        self.peer.send(1, Channel.Close(404, "NOT_FOUND", 50, 30))
+        self.assertIs(self.channel._state, State.OVER)
+        self.assertIsInstance(outstanding.outcome, SessionLost)
+        self.assertEqual(self.peer.journal.entries, [])
 
 
 class SessionTests(Case):

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 _Basic = commands.Basic
 _Confirm = commands.Confirm
-_WARNINGS: Final = 1000
+_MAX_WARNINGS: Final = 1000
+"""How many queues a warning is logged about."""
 _SENT: Final = Settlement.SENT
 _STALE: Final = Settlement.STALE
 
@@ -57,7 +58,7 @@ class AmqpSessionChannel(BaseChannel):
         super().__init__(session, number, listener)
         self._pack_publish = session.publisher(number)
         self._confirms = Confirms()
-        self._ledger = UnackedTags()
+        self._unacked = UnackedTags()
         self._consumers = AmqpConsumers(self, self._requests)
         self._assembler = ContentAssembler(session.decode, session.max_message_size)
         self._recovering = 0
@@ -68,20 +69,17 @@ class AmqpSessionChannel(BaseChannel):
 
     def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
         declaring = super().queue_declare(queue, passive)
-        if not (passive or queue.durable or queue.exclusive):
-            self._warn_of(queue.name)
+        name, warned = queue.name, self._session.warned
+        plain = not (passive or queue.durable or queue.exclusive)
+        if plain and name not in warned and len(warned) < _MAX_WARNINGS:
+            warned.add(name)
+            self._log.warn(
+                "Queue {name!r} is neither durable nor exclusive: RabbitMQ 4 "
+                "deprecates such queues and may refuse them; make it durable, or "
+                "exclusive",
+                name=name,
+            )
         return declaring
-
-    def _warn_of(self, name: str) -> None:
-        warned = self._session.warned
-        if name in warned or len(warned) >= _WARNINGS:
-            return
-        warned.add(name)
-        self._log.warn(
-            "Queue {name!r} is neither durable nor exclusive: RabbitMQ 4 deprecates "
-            "such queues and may refuse them; make it durable, or exclusive",
-            name=name,
-        )
 
     # --- publishing ----------------------------------------------------------
 
@@ -115,7 +113,7 @@ class AmqpSessionChannel(BaseChannel):
         return verdict
 
     def _select(self) -> bytes:
-        """Prepare to tell the broker that it is to confirm what is published."""
+        """Return what tells the broker to confirm what is published."""
         self._confirms.select()
         self.expect_reply(_Confirm.Select)
         return self.pack(_Confirm.Select)
@@ -158,7 +156,7 @@ class AmqpSessionChannel(BaseChannel):
             if not isinstance(reply, Delivery):
                 return None
             if not (no_ack or self._recovering):
-                self._ledger.delivered(reply.tag)
+                self._unacked.delivered(reply.tag)
             return reply
 
         def undo(delivery: Delivery | None) -> None:
@@ -182,7 +180,7 @@ class AmqpSessionChannel(BaseChannel):
         packet = self.pack(_Basic.Recover, requeue=True)
         self.flush()
         if self._state is OPEN:
-            self._ledger.forget()
+            self._unacked.forget()
             self._recovering += 1
 
         def recovered(_: object) -> None:
@@ -203,7 +201,7 @@ class AmqpSessionChannel(BaseChannel):
     # --- settling ------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
-        if self._state is not OPEN or not self._ledger.ack(tag, multiple):
+        if self._state is not OPEN or not self._unacked.ack(tag, multiple):
             return _STALE
         self._session.flush_soon(self)
         return _SENT
@@ -222,19 +220,21 @@ class AmqpSessionChannel(BaseChannel):
         return _SENT
 
     def _take(self, tag: int, multiple: bool) -> list[int]:
-        """The tags to settle otherwise than by ack; acks go out before."""
+        """Write the acks so far; return the tags that a nack or reject settles."""
         if self._state is not OPEN:
             return []
         self.flush()
-        return self._ledger.settle(tag, multiple)
+        return self._unacked.settle(tag, multiple)
 
     def flush(self) -> None:
         if self._state is not OPEN:
             return
-        acks = self._ledger.flush()
+        acks = self._unacked.flush()
         if acks:
             self._put_acks(acks)
         self._tell_flushed(_SENT)
+
+    # A session may have ways to write these that cost less.
 
     def _put_acks(self, acks: list[tuple[int, bool]]) -> None:
         for tag, multiple in acks:
@@ -251,7 +251,7 @@ class AmqpSessionChannel(BaseChannel):
     def when_flushed(self) -> Deferred[Settlement]:
         if self._state is not OPEN:
             return succeed(_STALE)
-        if not self._ledger.pending:
+        if not self._unacked.pending:
             return succeed(_SENT)
         waiter: Deferred[Settlement] = Deferred()
         self._unflushed.append(waiter)
@@ -303,7 +303,7 @@ class AmqpSessionChannel(BaseChannel):
         if consumer is None or not consumer.no_ack:
             if self._recovering:
                 return  # the broker has it back already
-            self._ledger.delivered(delivery.tag)
+            self._unacked.delivered(delivery.tag)
             if consumer is None or consumer.abandoned:
                 self.nack(delivery.tag, False, True)
                 return
@@ -356,7 +356,7 @@ class AmqpSessionChannel(BaseChannel):
 
     def _stop(self) -> None:
         self.resume_delivery()
-        self._ledger.forget()
+        self._unacked.forget()
         self._tell_flushed(_STALE)
         self._consumers.end(self._reason)
 

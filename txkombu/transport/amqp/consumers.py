@@ -27,7 +27,7 @@ from .requests import Request, Requests
 from .topology import nothing
 
 _Basic = commands.Basic
-_PREFETCH_MOST: Final = 2**16 - 1
+_MAX_PREFETCH: Final = 2**16 - 1
 
 
 class AmqpConsumer:
@@ -105,7 +105,7 @@ class AmqpConsumers:
         known = self._by_tag.get(tag)
         if not tag or (known and not known[-1].ending):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
-        if not 0 <= prefetch_count <= _PREFETCH_MOST:
+        if not 0 <= prefetch_count <= _MAX_PREFETCH:
             raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
 
     def receiver(self, tag: str) -> AmqpConsumer | None:

@@ -20,7 +20,7 @@ class AmqpChannelHost(Protocol):
     """
     The session of a channel.
 
-    @ivar max_message_size: the most bytes of a body that may come.
+    @ivar max_message_size: the maximum size of a body that may come, in bytes.
     @ivar warned: the names of the queues that a warning was logged about.
     """
 

@@ -61,7 +61,7 @@ class AmqpSession(BrokerProtocol):
 
     @ivar frame_max: the size of a whole frame at most, in bytes; 0 until that was
         agreed on.
-    @ivar max_message_size: the most bytes of a body that may come.
+    @ivar max_message_size: the maximum size of a body that may come, in bytes.
     @ivar warned: the names of the queues that a warning was logged about.
     """
 

@@ -42,7 +42,7 @@ class Content:
 
     def __init__(self, method: Any, max_body: int = MAX_MESSAGE_SIZE) -> None:
         """
-        @param max_body: the most bytes of its body.
+        @param max_body: the maximum size of its body, in bytes.
         """
         self.method = method
         self.listed: bytes | None = None
@@ -109,7 +109,7 @@ class ContentAssembler:
     ) -> None:
         """
         @param decode: makes a method of what is in its frame.
-        @param max_body: the most bytes of a body.
+        @param max_body: the maximum size of a body, in bytes.
         """
         self._decode = decode
         self._max_body = max_body

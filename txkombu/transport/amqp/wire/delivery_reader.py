@@ -1,8 +1,8 @@
 """
 Deliveries that arrived whole: a method, a header and a body, read in one go.
 
-That is how nearly all of them arrive.  One that did not, or that is not as it
-should be, is left to those who read frame by frame, and say what is wrong.
+Nearly all arrive so.  One that does not, or that is not as it should be, is read frame
+by frame by L{ContentAssembler}, which says what is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HEADER: Final = Struct(">BHIHHQ")
 _CLASS: Final = commands.Basic.frame_id
 _SIZES: Final = 12
 """Bytes in a header before the properties: class, weight, the body's size."""
-_MIN: Final = _SIZES + 2
+_MIN_SIZE: Final = _SIZES + 2
 """Bytes in a header without properties: their flags are always there."""
 CACHE_SIZE: Final = 500
 _Kept = dict[bytes, tuple[str, ...]]
@@ -51,14 +51,14 @@ class DeliveryReader:
     """
     Reads the deliveries of one connection.
 
-    The names in them are few: their strings are kept.
+    Consumer tags, exchanges and routing keys are few: their strings are kept.
     """
 
     __slots__ = ("_max_body", "_names", "_tags")
 
     def __init__(self, max_body: int = MAX_MESSAGE_SIZE) -> None:
         """
-        @param max_body: the most bytes of a body that is read here.
+        @param max_body: the maximum size of a body that is read here, in bytes.
         """
         self._max_body = max_body
         self._tags: _Kept = {}
@@ -70,12 +70,13 @@ class DeliveryReader:
         """
         Read a delivery from a stream.
 
+        @param data: the stream, from any point on.
         @param number: the channel it is for.
         @param start: where the arguments of its method begin.
         @param stop: where the frame of its method ends.
         @param maximum: the size of a frame's payload at most.
-        @return: it, and where the next frame begins; C{None} if it is not all
-            there, or not as it should be.
+        @return: the delivery, and where the next frame begins; C{None} if it is not
+            all there, or not as it should be.
         """
         names = start + 10 + data[start]
         listed = stop + 1 + _HEADER.size
@@ -88,7 +89,7 @@ class DeliveryReader:
             kind != HEADER
             or channel != number
             or class_id != _CLASS
-            or not _MIN <= size <= maximum
+            or not _MIN_SIZE <= size <= maximum
             or header_stop >= end
             or data[header_stop] != END
         ):

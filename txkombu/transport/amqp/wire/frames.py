@@ -43,10 +43,10 @@ def body_pieces(body: bytes, frame_max: int) -> list[bytes]:
     @param frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
     """
     size = len(body)
-    most = frame_max - OVERHEAD if frame_max else size
-    if size <= most:
+    maximum = frame_max - OVERHEAD if frame_max else size
+    if size <= maximum:
         return [body] if body else []
-    return [body[start : start + most] for start in range(0, size, most)]
+    return [body[start : start + maximum] for start in range(0, size, maximum)]
 
 
 def frame_size(data: bytes, frame_max: int) -> int:

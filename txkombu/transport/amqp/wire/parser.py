@@ -31,12 +31,12 @@ class AmqpFrameParser:
     Nothing is set aside for a frame before its bytes are there.
     """
 
-    __slots__ = ("_deliveries", "_frame_max", "_kept", "_most", "_needed")
+    __slots__ = ("_deliveries", "_frame_max", "_kept", "_max_payload", "_needed")
 
     def __init__(self, max_body: int = MAX_MESSAGE_SIZE) -> None:
         """
-        @param max_body: the most bytes of a body; one that has more is given frame
-            by frame.
+        @param max_body: the maximum size of a body, in bytes; a larger one is yielded
+            frame by frame.
         """
         self.limit_frames(FRAME_MAX)
         self._kept = bytearray()
@@ -50,7 +50,7 @@ class AmqpFrameParser:
         @param frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
         """
         self._frame_max = frame_max
-        self._most = frame_max - OVERHEAD if frame_max else 2**32
+        self._max_payload = frame_max - OVERHEAD if frame_max else 2**32
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, Any]]:
         """
@@ -69,7 +69,7 @@ class AmqpFrameParser:
         start, end = 0, len(data)
         while end - start >= _HEAD_SIZE:
             kind, channel, size = HEAD.unpack_from(data, start)
-            if kind not in KINDS or size > self._most:
+            if kind not in KINDS or size > self._max_payload:
                 frame_size(data[start:], self._frame_max)  # which raises
             begin = start + _HEAD_SIZE
             stop = begin + size
@@ -79,7 +79,7 @@ class AmqpFrameParser:
                 raise ProtocolError(f"a frame of {size} bytes lacks its end")
             if kind == METHOD and data.startswith(_DELIVER, begin):
                 found = self._deliveries.read(
-                    data, channel, begin + _INDEX.size, stop, self._most
+                    data, channel, begin + _INDEX.size, stop, self._max_payload
                 )
                 if found is not None:
                     delivery, start = found
