@@ -238,7 +238,8 @@ class ConsumingTests(Case):
             self.peer.send(1, Basic.CancelOk(tag))
             self.assertIsNone(ended.outcome)
         self.assertEqual(self.channel._requests._tagged, {})
-        self.assertEqual(self.channel._consumers._by_tag, {})
+        self.assertEqual(self.channel._consumers.receivers, {})
+        self.assertEqual(self.channel._consumers._held, {})
 
     def test_the_refused_one(self) -> None:
         """Of several consumers that start, a refusal is that of the one it names."""

@@ -60,6 +60,7 @@ class AmqpSessionChannel(BaseChannel):
         self._confirms = Confirms()
         self._unacked = UnackedTags()
         self._consumers = AmqpConsumers(self, self._requests)
+        self._receivers = self._consumers.receivers
         self._assembler = ContentAssembler(session.decode, session.max_message_size)
         self._recovering = 0
         self._paused = False
@@ -299,7 +300,7 @@ class AmqpSessionChannel(BaseChannel):
             raise ProtocolError("a method came in the midst of a content")
         if self._state is not OPEN:
             return
-        consumer = self._consumers.receiver(delivery.consumer_tag)
+        consumer = self._receivers.get(delivery.consumer_tag)
         if consumer is None or not consumer.no_ack:
             if self._recovering:
                 return  # the broker has it back already

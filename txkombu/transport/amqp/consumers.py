@@ -82,11 +82,12 @@ class AmqpConsumer:
 
 class AmqpConsumers:
     """
-    Starts and ends consumers, and finds the one that a delivery is for: the first of
-    those that have its tag.
+    Starts and ends consumers.
+
+    @ivar receivers: the consumers that deliveries are for, by their tags.
     """
 
-    __slots__ = ("_by_tag", "_channel", "_limit", "_prefetch", "_requests")
+    __slots__ = ("_channel", "_held", "_limit", "_prefetch", "_requests", "receivers")
 
     def __init__(self, channel: BaseChannel, requests: Requests) -> None:
         """
@@ -94,7 +95,8 @@ class AmqpConsumers:
         """
         self._channel = channel
         self._requests = requests
-        self._by_tag: dict[str, deque[AmqpConsumer]] = {}
+        self.receivers: dict[str, AmqpConsumer] = {}
+        self._held: dict[str, deque[AmqpConsumer]] = {}
         self._prefetch: int | None = 0
         self._limit = 0
 
@@ -102,16 +104,15 @@ class AmqpConsumers:
         """
         @raise ValueError: no consumer can have this tag or prefetch count.
         """
-        known = self._by_tag.get(tag)
-        if not tag or (known and not known[-1].ending):
+        newest = self._newest(tag)
+        if not tag or (newest is not None and not newest.ending):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
         if not 0 <= prefetch_count <= _MAX_PREFETCH:
             raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
 
-    def receiver(self, tag: str) -> AmqpConsumer | None:
-        """Return the consumer that a delivery is for."""
-        known = self._by_tag.get(tag)
-        return known[0] if known else None
+    def _newest(self, tag: str) -> AmqpConsumer | None:
+        held = self._held.get(tag)
+        return held[-1] if held else self.receivers.get(tag)
 
     def limit(self, prefetch_count: int) -> None:
         """Note how many unacked messages all that start from now on may hold."""
@@ -133,14 +134,15 @@ class AmqpConsumers:
             retract=lambda: self._abandon(consumer),
         )
         started = request.deferred
-        known = self._by_tag.setdefault(consumer.tag, deque())
-        known.append(consumer)
-        if known[0] is consumer:
+        if consumer.tag in self.receivers:
+            self._held.setdefault(consumer.tag, deque()).append(consumer)
+        else:
             self._tell_to_start(consumer)
         return started
 
     def _tell_to_start(self, consumer: AmqpConsumer) -> None:
         channel = self._channel
+        self.receivers[consumer.tag] = consumer
         self._requests.add_request(consumer.request, consumer.tag)
         channel.flush()
         if not channel.is_open:
@@ -166,9 +168,9 @@ class AmqpConsumers:
     def _others_exceed_limit(self, consumer: AmqpConsumer) -> bool:
         """Tell whether others may hold more than the limit by their own counts."""
         counts = [
-            known[0].prefetch_count or 0
-            for known in self._by_tag.values()
-            if known[0] is not consumer and not known[0].no_ack
+            each.prefetch_count or 0
+            for each in self.receivers.values()
+            if each is not consumer and not each.no_ack
         ]
         return 0 in counts or sum(counts) > self._limit
 
@@ -179,9 +181,9 @@ class AmqpConsumers:
 
     def _abandon(self, consumer: AmqpConsumer) -> None:
         """End a consumer whose start was cancelled."""
-        known = self._by_tag.get(consumer.tag)
-        if known and consumer in known and known[0] is not consumer:
-            known.remove(consumer)
+        held = self._held.get(consumer.tag)
+        if held and consumer in held:
+            held.remove(consumer)
             consumer.gone.fire(None)
         else:
             consumer.abandoned = True
@@ -195,10 +197,9 @@ class AmqpConsumers:
 
         @return: fires when no more deliveries for it can come; never fails.
         """
-        known = self._by_tag.get(tag)
-        if not known or not self._channel.is_open:
+        consumer = self._newest(tag)
+        if consumer is None or not self._channel.is_open:
             return succeed(None)
-        consumer = known[-1]
         gone = consumer.gone.wait().addErrback(nothing)
         self._finish(consumer)
         return gone
@@ -210,7 +211,7 @@ class AmqpConsumers:
         @param method: basic.cancel.
         """
         tag = method.consumer_tag
-        consumer = self.receiver(tag)
+        consumer = self.receivers.get(tag)
         if not method.nowait:
             self._channel.write_method(_Basic.CancelOk, consumer_tag=tag)
         if consumer is None:
@@ -242,21 +243,23 @@ class AmqpConsumers:
 
     def _gone(self, consumer: AmqpConsumer) -> None:
         """Start the next consumer with this tag, if there is one."""
-        known = self._by_tag.get(consumer.tag)
-        if known and known[0] is consumer:
-            known.popleft()
-            if known:
-                self._tell_to_start(known[0])
+        tag = consumer.tag
+        if self.receivers.get(tag) is consumer:
+            del self.receivers[tag]
+            held = self._held.get(tag)
+            if held:
+                self._tell_to_start(held.popleft())
             else:
-                del self._by_tag[consumer.tag]
+                self._held.pop(tag, None)
         consumer.gone.fire(None)
 
     def end(self, reason: Exception) -> None:
         """End all; fail the start of those that were not told to start."""
-        known = list(self._by_tag.values())
-        self._by_tag.clear()
-        held = [consumer for each in known for consumer in list(each)[1:]]
+        told = list(self.receivers.values())
+        held = [consumer for each in self._held.values() for consumer in each]
+        self.receivers.clear()
+        self._held.clear()
         for consumer in held:
             consumer.request.fail(ended(reason))
-        for consumer in [each[0] for each in known] + held:
+        for consumer in told + held:
             consumer.gone.fire(None)
