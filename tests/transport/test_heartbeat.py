@@ -20,7 +20,7 @@ INTERVAL = 20.0
 
 
 class WallClockTests(SynchronousTestCase):
-    """Neither side takes the other for dead because of a clock that was set."""
+    """A wall clock that is set makes neither side take the other for dead."""
 
     def setUp(self) -> None:
         self.reactor = JumpyReactor()
@@ -52,12 +52,12 @@ class WallClockTests(SynchronousTestCase):
             self.heartbeat.heard()
 
     def longest_pause(self) -> float:
-        """The longest time in which no heartbeat was sent."""
+        """Return the longest time in which no heartbeat was sent, in seconds."""
         times = [0.0, *self.beats, self.reactor.passed]
         return max(b - a for a, b in pairwise(times))
 
     def test_set_forward(self) -> None:
-        """Set forward, again and again, it changes nothing."""
+        """A clock that is set forward, again and again, changes nothing."""
         for _ in range(20):
             self.run_with_peer(30)
             self.reactor.set_clock(HOUR)
@@ -66,7 +66,7 @@ class WallClockTests(SynchronousTestCase):
         self.assertLessEqual(self.longest_pause(), INTERVAL / 2)
 
     def test_set_back(self) -> None:
-        """Set back, it holds up heartbeats no longer than until the peer's next."""
+        """A clock that is set back delays heartbeats only until the peer's next one."""
         for _ in range(20):
             self.run_with_peer(30)
             self.reactor.set_clock(-HOUR)
@@ -74,7 +74,7 @@ class WallClockTests(SynchronousTestCase):
         self.assertLess(self.longest_pause(), 2 * INTERVAL)
 
     def test_silent_peer(self) -> None:
-        """A peer that is silent is given up after as long as ever."""
+        """A silent peer is given up after the same time as ever."""
         self.reactor.advance(11)
         self.heartbeat.heard()
         self.reactor.set_clock(HOUR)
@@ -85,7 +85,7 @@ class WallClockTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_no_stall(self) -> None:
-        """A clock that was set forward is no reactor that was blocked."""
+        """A clock that was set forward is not taken for a blocked reactor."""
         self.run_with_peer(30)
         self.reactor.set_clock(HOUR)
         self.assertEqual(self.heartbeat.note_of_stall(), "")
@@ -118,7 +118,7 @@ class AttemptTests(SynchronousTestCase):
         self.failureResultOf(attempt, TimeoutError)
 
     def test_closing(self) -> None:
-        """So has the peer that is to close the connection."""
+        """A peer that has to close the connection has its whole time, and no more."""
         self.peer.log_in()
         closing = self.peer.session.close()
         self.reactor.set_clock(HOUR)

@@ -1,5 +1,5 @@
 """
-What all protocols with a socket have in common: their states.
+What the protocols of all transports with a socket have in common.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What programs do over pika and RabbitMQ, and how its sessions keep alive.
+Programs and heartbeats over pika and RabbitMQ.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SessionTests(Harness):
         self.clock = IReactorTime(reactor)
 
     async def test_silent_peer(self) -> None:
-        """A peer that says nothing is waited for no longer than agreed."""
+        """An attempt to connect to a silent peer ends in time."""
         proxy = FaultProxy(reactor, self.broker.amqp_port)
         self.addCleanup(proxy.stop)
         proxy.to_client.frozen = True
@@ -54,8 +54,8 @@ class SessionTests(Harness):
 
     async def test_frozen(self) -> None:
         """
-        A broker of which nothing is heard for two heartbeats is given up, with
-        its socket, whatever is still to be written to it.
+        A broker that is silent for two heartbeats is given up, with its socket,
+        whatever is still to be written.
         """
         proxy = FaultProxy(reactor, self.broker.amqp_port)
         self.addCleanup(proxy.stop)
@@ -72,7 +72,7 @@ class SessionTests(Harness):
         proxy.thaw()
 
     async def test_heartbeats(self) -> None:
-        """A session on which nothing happens lives on."""
+        """A session on which nothing happens stays open."""
         self.parameters = attrs.evolve(self.parameters, heartbeat=1)
         journal = Journal()
         channel = await self.channel(await self.connect(journal))
@@ -87,7 +87,9 @@ class SessionTests(Harness):
         await passed
 
     async def test_paused(self) -> None:
-        """Who reads no more gets no more, and is not taken for dead."""
+        """
+        A session that pauses reading gets no more messages, and is not taken for dead.
+        """
         self.parameters = attrs.evolve(self.parameters, heartbeat=1)
         journal = Journal()
         session = await self.connect(journal)

@@ -75,7 +75,9 @@ class FrameParserTests(SynchronousTestCase):
         self.assertEqual(size, 64 * 2**20)
 
     def test_size(self) -> None:
-        """A frame of the size agreed on is taken, a larger one refused at once."""
+        """
+        A frame of the size agreed on is accepted, a larger one is refused at once.
+        """
         parser = AmqpFrameParser()
         parser.limit_frames(4096)
         largest = frame(BODY, 1, b"x" * 4088)
@@ -91,7 +93,7 @@ class FrameParserTests(SynchronousTestCase):
         self.assertEqual(len(payload), 1_000_000)
 
     def test_limit_from_now_on(self) -> None:
-        """A new limit holds for the next frame, of the same piece too."""
+        """A new limit holds for the next frame, even one of the same piece."""
         parser = AmqpFrameParser()
         stream = parser.feed(frame(METHOD, 0, b"") + frame(BODY, 1, b"x" * 5000))
         next(stream)
@@ -116,7 +118,7 @@ class FrameParserTests(SynchronousTestCase):
                 list(AmqpFrameParser().feed(sent))
 
     def test_length_allocates_nothing(self) -> None:
-        """A length alone sets no memory aside."""
+        """A length alone allocates no memory."""
         parser = AmqpFrameParser()
         parser.limit_frames(0)
         self.assertEqual(list(parser.feed(b"\x03\x00\x01\xff\xff\xff\xf0abc")), [])
@@ -134,7 +136,7 @@ class FrameTests(SynchronousTestCase):
         )
 
     def test_no_end(self) -> None:
-        """A frame whose last byte is another is none."""
+        """A frame that does not end with its mark is refused."""
         with self.assertRaisesRegex(ProtocolError, "1 bytes lacks its end"):
             split_frame(frame(BODY, 1, b"x")[:-1] + b"\0")
 

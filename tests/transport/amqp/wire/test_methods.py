@@ -151,7 +151,7 @@ class MethodTests(SynchronousTestCase):
                 encode_method(1, commands.Queue.Declare, **arguments)
 
     def test_unknown(self) -> None:
-        """A method that nobody knows is an error that names it."""
+        """An unknown method is an error that names it."""
         with self.assertRaisesRegex(ProtocolError, "unknown method 60.999"):
             decode_method(b"\x00\x3c\x03\xe7")
 
