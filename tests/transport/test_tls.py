@@ -315,11 +315,11 @@ class ErrorTests(TLSCase):
         self.assertIn("it speaks no version of TLS that is allowed here", said)
 
     async def test_certificate_wanted(self) -> None:
-        """The error says that a server wants a certificate of ours."""
+        """The error says that a server wants a client certificate."""
         certfile = self.authority.sign("localhost")
         for kind in (ServerTLS, _TLS12Server):
             said = await self.said(certfile, True, kind)
-            self.assertRegex(said, "wants a certificate of ours: give certfile")
+            self.assertRegex(said, "wants a client certificate: give certfile")
 
     async def test_ours_is_not_accepted(self) -> None:
         """The error says that a server does not accept our certificate, and why."""

@@ -30,9 +30,9 @@ _OPENSSL_HINTS: Final = {
     "alert protocol version": _NO_VERSION,
     "unsupported protocol": _NO_VERSION,
     "version too low": _NO_VERSION,
-    "certificate required": "it wants a certificate of ours: give certfile",
-    "alert handshake failure": "it shares no cipher with us, or wants a certificate "
-    "of ours: give certfile",
+    "certificate required": "it wants a client certificate: give certfile",
+    "alert handshake failure": "it shares no cipher with us, or wants a client "
+    "certificate: give certfile",
     "alert unknown ca": "it does not trust the authority that signed our certificate",
     "alert certificate expired": "it finds that our certificate has expired",
     "alert bad certificate": "it does not accept our certificate, or wants one: give "
@@ -97,8 +97,8 @@ def connect_error(
         told = f"{place} closed the connection before the login was over"
         if not answered:
             told += (
-                "; it had answered nothing: that may be the port of another protocol, "
-                "or TLS or a certificate of ours may be wanted there"
+                "; it had answered nothing: this may be the port of another protocol, "
+                "or the broker may want TLS or a client certificate"
             )
     else:
         told = f"cannot connect to {place}: {str(reason).rstrip('.')}"

@@ -110,8 +110,8 @@ class BrokerProtocol(TwistedProtocol):
         """
         @param place: what is connected to, for errors.
         @param owner: learns while the connection is open whether it has room.
-        @param on_lost: called with the reason when the connection ends after its
-            login, and not by this program's wish; before anything outstanding fires.
+        @param on_lost: called with the reason, once, when the connection ends while it
+            is open, unless this program ended it; before anything outstanding fires.
         """
         self.login = Deferred()
         self._place = place
@@ -119,7 +119,7 @@ class BrokerProtocol(TwistedProtocol):
         self._owner = owner
         self._on_lost = on_lost
         self._machine = StateMachine("a connection", TABLE, State.LOGIN)
-        self._state = State.LOGIN
+        self._state = State.LOGIN  # the machine's, in one step: read for each message
         self._heartbeat = Heartbeat(clock, self._beat, self._silent, self._has_written)
         self._wrote = False
         self._gone = False
@@ -295,14 +295,14 @@ class BrokerProtocol(TwistedProtocol):
         self._state = self._machine.state
 
     def _logged_in(self) -> None:
-        """The login is over: tell who waits for it."""
+        """Note that the login has succeeded, and fire C{login}."""
         self._step(Event.LOGGED_IN)
         self.transport.registerProducer(self, True)
         self._log.debug("logged in at {place}", place=self._place)
         self.login.callback(self)
 
     def _refused(self, error: ConnectError) -> None:
-        """End because the login failed; some brokers leave the socket open."""
+        """End because the login failed; drop the socket, as some brokers do not."""
         self._end(error)
         self._drop()
 
@@ -365,7 +365,7 @@ class BrokerProtocol(TwistedProtocol):
             self.transport.resumeProducing()
 
     def _limit_close(self) -> None:
-        """Drop the socket if it is still there in some seconds."""
+        """Drop the socket if it is still there after C{CLOSE_SECONDS}."""
         if self._gone:  # writing may have called back
             return
         if self._close_call is not None:
@@ -384,7 +384,7 @@ class BrokerProtocol(TwistedProtocol):
         self._vanish()
 
     def _vanish(self) -> None:
-        """The socket is gone, or will be without our help."""
+        """Tell who waits for the close: the socket is gone, or going."""
         if self._gone:
             return
         self._gone = True

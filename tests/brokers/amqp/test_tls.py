@@ -93,7 +93,7 @@ class TrustTests(tls_cases.Trust):
         self.assertIsInstance(error.__cause__, AccessRefused)
 
     async def test_client_certificate(self) -> None:
-        """With a certificate of ours we log in without a password."""
+        """With a client certificate we log in without a password."""
         certfile = self.broker.authority.sign("guest")
         url = f"{self.broker.tls_url}&certfile={certfile}&auth_mechanism=external"
         connection = BrokerConnection(
@@ -135,7 +135,7 @@ class TrustTests(tls_cases.Trust):
         await self.refused(connection)
 
     async def test_client_of_a_stranger(self) -> None:
-        """A certificate of ours that the broker does not trust is an error."""
+        """A client certificate that the broker does not trust is an error."""
         certfile = self.stranger.sign("guest")
         error = await self.refused(self.connection(certfile=certfile))
         self.assertRegex(str(error), "alert|closed the connection")

@@ -89,7 +89,7 @@ class BaseChannel(TopologyOperations):
         self._put = session.write
         self._listener = listener
         self._machine = StateMachine("a channel", TABLE, State.OPEN)
-        self._state = State.OPEN
+        self._state = State.OPEN  # the machine's, in one step: read for each message
         self._announced = self._stopped = False
         self._reason: Exception = ChannelClosed("this program closed it")
         self._requests = Requests()

@@ -48,13 +48,13 @@ _PAYLOADS: Final = {
     BODY: "fragment",
     HEARTBEAT: "NAME",
 }
-"""What pika calls what is in a frame of each type."""
+"""The attribute of pika's frames that holds what is in them, by their type."""
 CACHE_SIZE: Final = 500
-"""How many of a channel's publishes are kept, less content."""
+"""How many methods are kept for each channel: those of its latest publishes."""
 
 
 def _encoded(index: int, encoded: bytes) -> object:
-    """A method or the properties of a class that pika only has to frame."""
+    """Return a method, or properties of a class, that pika only has to frame."""
     return SimpleNamespace(INDEX=index, encode=lambda: [encoded])
 
 
@@ -112,7 +112,7 @@ class PikaSession(AmqpSession):
         self._protocol.makeConnection(self.transport)
 
     def _answer(self, methods: object) -> None:
-        """Let pika answer what has been found to be due, as was agreed on."""
+        """Let pika answer the method that has come, by what was agreed on."""
         for name, value in attrs.asdict(self._handshake.tuning).items():
             setattr(self._connection.params, name, value)
         _read(self._take_by_pika, self._arrived)
@@ -155,10 +155,11 @@ class PikaSession(AmqpSession):
 
     def _read_frame(self) -> Any:
         """
-        Read a frame as pika does, but leave the properties of a content alone.
+        Read a frame as pika does, but do not read the properties of a content.
 
-        @return: how many bytes it has, and the frame; C{None} if there is none.
-        @raise ProtocolError: this is no frame.
+        @return: the frame's size in bytes, and the frame; 0 and C{None} if it is not
+            all there.
+        @raise ProtocolError: the bytes are no frame.
         """
         data: bytes = self._connection._frame_buffer
         if self.over:
@@ -170,14 +171,14 @@ class PikaSession(AmqpSession):
         return size, self._pika.frame.Header(number, 0, payload)
 
     def _take_frame(self, frame: Any) -> None:
-        """Take what pika would look at and hand to its channels."""
+        """Take a frame that pika would hand to its channels."""
         kind = frame.frame_type
         self._arrived = frame
         self.take_frame(frame.channel_number, kind, getattr(frame, _PAYLOADS[kind]))
 
 
 def _settings(pika: Any, parameters: Parameters) -> Any:
-    """What pika has to know; it does not connect by itself."""
+    """Return what pika has to know for the login; it does not connect by itself."""
     credentials = pika.PlainCredentials(parameters.userid, parameters.password)
     if parameters.auth_mechanism == "EXTERNAL":
         credentials = pika.credentials.ExternalCredentials()
@@ -190,9 +191,9 @@ def _settings(pika: Any, parameters: Parameters) -> Any:
 
 def _read(reader: Callable[[Any], Any], what: Any) -> Any:
     """
-    Have pika read something; its errors are of many kinds.
+    Have pika read something, and convert its errors, which are of many kinds.
 
-    @raise ProtocolError: it cannot.
+    @raise ProtocolError: pika cannot read it.
     """
     try:
         return reader(what)
@@ -201,7 +202,7 @@ def _read(reader: Callable[[Any], Any], what: Any) -> Any:
 
 
 class PikaTransport(AmqpTransportBase):
-    """What connects by pika; see L{IBrokerTransport}."""
+    """Connects by pika; see L{IBrokerTransport}."""
 
     session = PikaSession
 

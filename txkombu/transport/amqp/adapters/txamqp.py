@@ -39,7 +39,7 @@ from .txamqp_spec import load, method_name
 
 
 class TxAMQPChannel(AMQChannel):  # type: ignore[misc]  # it has no types
-    """Packs what its methods are called with."""
+    """Packs what its methods are called with, and queues nothing."""
 
     def __init__(self, number: int, outgoing: Any, client: TxAMQPClient) -> None:
         super().__init__(number, outgoing, client)
