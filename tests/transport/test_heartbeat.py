@@ -7,11 +7,12 @@ from itertools import pairwise
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.amqp_peer import Peer
 from tests.support.jumpy_reactor import JumpyReactor
 from txkombu._util import steady_clock
-from txkombu.transport.closing import CLOSE_SECONDS, ClosingProtocol
 from txkombu.transport.connect import connect
 from txkombu.transport.heartbeat import Heartbeat
+from txkombu.transport.protocol import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 HOUR = 3600
@@ -26,13 +27,19 @@ class WallClockTests(SynchronousTestCase):
         self.patch(steady_clock, "monotonic", self.reactor.monotonic)
         self.beats: list[float] = []
         self.deaths: list[float] = []
-        self.heartbeat = Heartbeat(self.reactor, self.beat, self.dead)
+        self.wrote = False
+        self.heartbeat = Heartbeat(self.reactor, self.beat, self.dead, self.has_written)
         self.heartbeat.start(INTERVAL)
 
     def beat(self) -> None:
         """Note that one was sent."""
-        self.heartbeat.idle = 0
+        self.wrote = True
         self.beats.append(self.reactor.passed)
+
+    def has_written(self) -> bool:
+        """Tell whether one was sent since this was last asked."""
+        wrote, self.wrote = self.wrote, False
+        return wrote
 
     def dead(self) -> None:
         """Note that the peer was given up."""
@@ -84,23 +91,6 @@ class WallClockTests(SynchronousTestCase):
         self.assertEqual(self.heartbeat.note_of_stall(), "")
 
 
-class _Silent(ClosingProtocol):
-    """A peer that accepts the connection, and says nothing."""
-
-    connected = answered = False
-
-    def __init__(self, clock: JumpyReactor) -> None:
-        super().__init__(clock)
-        self.login: Deferred[None] = Deferred()
-        self.ends: list[Exception] = []
-
-    def _end(self, reason: Exception, wanted: bool = False) -> None:
-        self.ends.append(reason)
-
-    def abort(self) -> None:
-        """There is nothing to drop."""
-
-
 class _Endpoint:
     """Never connects."""
 
@@ -114,13 +104,13 @@ class AttemptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = JumpyReactor()
         self.patch(steady_clock, "monotonic", self.reactor.monotonic)
-        self.peer = _Silent(self.reactor)
+        self.peer = Peer(clock=self.reactor)
 
     def test_connecting(self) -> None:
         """An attempt has its whole time, and no more."""
         endpoint = _Endpoint()
         parameters = Parameters(connect_timeout=10)
-        attempt = connect(self.peer, parameters, endpoint, self.reactor)  # type: ignore[arg-type]  # all that is needed
+        attempt = connect(self.peer.session, parameters, endpoint, self.reactor)  # type: ignore[arg-type]  # all that is needed
         self.reactor.set_clock(HOUR)
         self.reactor.advance(9)
         self.assertNoResult(attempt)
@@ -129,9 +119,10 @@ class AttemptTests(SynchronousTestCase):
 
     def test_closing(self) -> None:
         """So has the peer that is to close the connection."""
-        self.peer._limit_close()
+        self.peer.log_in()
+        closing = self.peer.session.close()
         self.reactor.set_clock(HOUR)
         self.reactor.advance(CLOSE_SECONDS - 1)
-        self.assertEqual(self.peer.ends, [])
+        self.assertNoResult(closing)
         self.reactor.advance(1)
-        self.assertEqual(len(self.peer.ends), 1)
+        self.successResultOf(closing)

@@ -26,7 +26,7 @@ from tests.support.broker_process import HOST
 from tests.support.certificates import Authority
 from tests.transport.amqp.test_transport import ServerTLS
 from txkombu.interfaces import ISession, ISessionChannel
-from txkombu.transport import closing as ending
+from txkombu.transport import protocol as ending
 from txkombu.transport.amqp.native import AmqpTransport
 from txkombu.transport.amqp.wire.methods import decode_method
 from txkombu.transport.amqp.wire.parser import AmqpFrameParser

@@ -28,7 +28,7 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.transport.amqp.wire.frames import frame
-from txkombu.transport.closing import CLOSE_SECONDS
+from txkombu.transport.protocol import CLOSE_SECONDS
 
 QUEUE = Queue("q")
 BORROWED = [HealthCheck.differing_executors]

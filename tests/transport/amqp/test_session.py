@@ -30,8 +30,8 @@ from txkombu.exceptions import (
     ResourceError,
     SessionLost,
 )
-from txkombu.transport.closing import CLOSE_SECONDS
 from txkombu.transport.heartbeat import Heartbeat as Watch
+from txkombu.transport.protocol import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 QUEUE = Queue("q")

@@ -108,7 +108,7 @@ class AmqpSessionChannel(ChannelState):
         if select is None:
             self._put(packet)
         else:
-            self._session.put_all([select, packet])
+            self._put(select + packet)
         return verdict
 
     def _select(self) -> bytes:
@@ -172,7 +172,7 @@ class AmqpSessionChannel(ChannelState):
                 consumer.prefetch_count = self._prefetch
             else:
                 packets[:0] = self._prefetch_packets(count)
-        self._session.put_all(packets)
+        self._put(b"".join(packets))
 
     def _prefetch_packets(self, count: int) -> list[bytes]:
         """Tell the prefetch count of the next consumers, and the limit again."""
@@ -306,12 +306,8 @@ class AmqpSessionChannel(ChannelState):
         self._tell_flushed(_SENT)
 
     def _put_acks(self, acks: list[tuple[int, bool]]) -> None:
-        self._session.put_all(
-            [
-                self._pack(_Basic.Ack, delivery_tag=tag, multiple=multiple)
-                for tag, multiple in acks
-            ]
-        )
+        for tag, multiple in acks:
+            self._write(_Basic.Ack, delivery_tag=tag, multiple=multiple)
 
     def _put_nack(self, tag: int, multiple: bool, requeue: bool) -> None:
         self._write(_Basic.Nack, delivery_tag=tag, multiple=multiple, requeue=requeue)

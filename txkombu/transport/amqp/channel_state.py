@@ -71,7 +71,7 @@ class ChannelState(TopologyOperations):
     ) -> None:
         self.number = number
         self._session = session
-        self._put = session.put
+        self._put = session.write
         self._listener = listener
         self._state = _ChannelState.OPEN
         self._announced = self._stopped = False

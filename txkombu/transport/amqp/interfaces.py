@@ -9,18 +9,16 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from pamqp.base import Frame as Method
-from twisted.internet.interfaces import IReactorTime
 
 from ...interfaces import Properties
-from ..closing import ClosingProtocol
-from ..heartbeat import Heartbeat
+from ..protocol import BrokerProtocol
 
 Publisher = Callable[[bytes, Properties, str, str, bool], bytes]
 """Told the body, the properties, the names of the exchange and the routing key, and
 whether the message is mandatory."""
 
 
-class WireProtocol(ClosingProtocol):
+class WireProtocol(BrokerProtocol):
     """
     Knows methods and contents from bytes.
 
@@ -28,18 +26,9 @@ class WireProtocol(ClosingProtocol):
         agreed on.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
-        super().__init__(clock)
-        self.frame_max = 0
-        self._heartbeat = Heartbeat(clock, self._beat, self._silent)
-
-    @abstractmethod
-    def _silent(self) -> None:
-        """The peer is taken for dead."""
-
-    @abstractmethod
-    def _begin(self) -> None:
-        """It is connected: begin to log in."""
+    speaks = "AMQP 0-9-1"
+    silence = "two heartbeats"
+    frame_max = 0
 
     @abstractmethod
     def _feed(self, data: bytes) -> None:
@@ -56,7 +45,7 @@ class WireProtocol(ClosingProtocol):
 
         @param number: the channel's; 0 is the connection.
         @param arguments: those of the method; others are zero, empty or false.
-        @return: what L{put} takes.
+        @return: what L{write} takes.
         @raise TypeError: an argument cannot be expressed.
         @raise ValueError: one is too long or out of range, or all are too large
             for the one frame that a method has.
@@ -79,29 +68,8 @@ class WireProtocol(ClosingProtocol):
             )
         return frame
 
-    def put_all(self, packets: list[bytes]) -> None:
-        """Write one after the other, in one go."""
-        self.put(b"".join(packets))
-
-    @abstractmethod
-    def put(self, packet: bytes) -> None:
-        """
-        Write what was prepared, in one go.
-
-        What it answers to is noted before: writing may call back.
-        """
-
-    @abstractmethod
-    def _beat(self) -> None:
-        """Write a heartbeat."""
-
     def _limit(self, frame_max: int) -> None:
         """From now on the broker's frames have at most so many bytes."""
-
-    def write(self, frames: bytes) -> None:
-        """Write whole frames."""
-        self._heartbeat.idle = 0
-        self.transport.write(frames)
 
 
 class AmqpChannelHost(Protocol):
@@ -119,11 +87,8 @@ class AmqpChannelHost(Protocol):
     def publisher(self, number: int) -> Publisher:
         """See L{WireProtocol.publisher}."""
 
-    def put(self, packet: bytes) -> None:
-        """See L{WireProtocol.put}."""
-
-    def put_all(self, packets: list[bytes]) -> None:
-        """Write what was packed, in one piece."""
+    def write(self, data: bytes) -> None:
+        """See L{BrokerProtocol.write}."""
 
     def flush_soon(self, channel: Any) -> None:
         """Call a channel's C{flush} before this reactor turn is over."""

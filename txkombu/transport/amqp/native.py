@@ -19,10 +19,11 @@ from ...interfaces import (
     ISessionChannelListener,
     ISessionListener,
 )
+from ..protocol import OVER
 from .channel import AmqpSessionChannel
 from .channel_state import OPEN
 from .interfaces import Publisher
-from .session import OVER, AmqpSession
+from .session import AmqpSession
 from .transport import AmqpTransportBase
 from .wire.ack_frames import ack_frame, nack_frame, reject_frame
 from .wire.content import Content, ContentAssembler
@@ -71,12 +72,8 @@ class NativeSession(AmqpSession):
     def publisher(self, number: int) -> Publisher:
         return PublishWriter(number, self.frame_max).frames
 
-    def put(self, frames: bytes) -> None:
-        self._heartbeat.idle = 0
-        self.transport.write(frames)
-
     def _beat(self) -> None:
-        self.put(HEARTBEAT_FRAME)
+        self.write(HEARTBEAT_FRAME)
 
     def _limit(self, frame_max: int) -> None:
         self._parser.frame_max = frame_max

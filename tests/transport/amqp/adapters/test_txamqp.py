@@ -33,7 +33,7 @@ from txkombu.transport.amqp.wire.content import header as content_header
 from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD, frame
 from txkombu.transport.amqp.wire.methods import decode_method
 from txkombu.transport.amqp.wire.properties import decode_properties, encode_properties
-from txkombu.transport.closing import CLOSE_SECONDS
+from txkombu.transport.protocol import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 QUEUE = Queue("q")

@@ -131,12 +131,12 @@ class PikaSession(AmqpSession):
         )
         return b"".join((publish, header, *bodies))
 
-    def put(self, packet: bytes) -> None:
-        self._heartbeat.idle = 0
-        self._connection._output_marshaled_frames([packet])
+    def write(self, data: bytes) -> None:
+        self.note_write()
+        self._connection._output_marshaled_frames([data])
 
     def _beat(self) -> None:
-        self.put(self._pika.frame.Heartbeat().marshal())
+        self.write(self._pika.frame.Heartbeat().marshal())
 
     # --- what comes ----------------------------------------------------------
 

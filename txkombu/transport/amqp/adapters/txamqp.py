@@ -125,7 +125,7 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
 
     def send_frame(self, packed: bytes) -> None:
         """Write frames."""
-        self.session.write(packed)
+        self.session.write_out(packed)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -179,11 +179,15 @@ class TxAMQPSession(AmqpSession):
             content=Content(body, properties=properties),
         )
 
-    def put(self, packet: bytes) -> None:
-        self._client.outgoing.put(packet)
+    def write(self, data: bytes) -> None:
+        self._client.outgoing.put(data)
+
+    def write_out(self, data: bytes) -> None:
+        """Write what has been through the client's queue."""
+        super().write(data)
 
     def _beat(self) -> None:
-        self.put(Heartbeat().marshal())
+        self.write(Heartbeat().marshal())
 
     def _feed(self, data: bytes) -> None:
         self._client.dataReceived(data)
