@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.awaitables import call_logged
-from .._util.state_machine import StateMachine
+from .._util.state_machine import next_state
 from .._util.steady_clock import steady
 from .._util.waiters import Waiters
 from ..exceptions import ConnectError, KombuError, ProtocolError, SessionLost
@@ -118,8 +118,7 @@ class BrokerProtocol(TwistedProtocol):
         self._clock = clock
         self._owner = owner
         self._on_lost = on_lost
-        self._machine = StateMachine("a connection", TABLE, State.LOGIN)
-        self._state = State.LOGIN  # the machine's, in one step: read for each message
+        self._state = State.LOGIN
         self._heartbeat = Heartbeat(clock, self._beat, self._silent, self._has_written)
         self._wrote = False
         self._gone = False
@@ -291,8 +290,7 @@ class BrokerProtocol(TwistedProtocol):
     # --- its end -------------------------------------------------------------
 
     def _step(self, event: Event) -> None:
-        self._machine.step(event)
-        self._state = self._machine.state
+        self._state = next_state("a connection", TABLE, self._state, event)
 
     def _logged_in(self) -> None:
         """Note that the login has succeeded, and fire C{login}."""

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from ..._util.awaitables import call_logged
-from ..._util.state_machine import StateMachine
+from ..._util.state_machine import next_state
 from ..._util.waiters import Waiters
 from ...exceptions import BrokerError, ChannelClosed, ProtocolError
 from ...interfaces import ISessionChannelListener
@@ -88,8 +88,7 @@ class BaseChannel(TopologyOperations):
         self._session = session
         self._put = session.write
         self._listener = listener
-        self._machine = StateMachine("a channel", TABLE, State.OPEN)
-        self._state = State.OPEN  # the machine's, in one step: read for each message
+        self._state = State.OPEN
         self._announced = self._stopped = False
         self._reason: Exception = ChannelClosed("this program closed it")
         self._requests = Requests()
@@ -101,8 +100,7 @@ class BaseChannel(TopologyOperations):
         return self._state is OPEN
 
     def _step(self, event: Event) -> None:
-        self._machine.step(event)
-        self._state = self._machine.state
+        self._state = next_state("a channel", TABLE, self._state, event)
 
     # --- what a subclass provides --------------------------------------------
 
