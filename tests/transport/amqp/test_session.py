@@ -590,7 +590,7 @@ class HeartbeatTests(SynchronousTestCase):
             calls.append("sent")
             watch.stop()
 
-        watch = Watch(self.peer.clock, send, lambda: None)
+        watch = Watch(self.peer.clock, send, lambda: None, lambda: False)
         watch.start(4)
         self.advance(20)
         self.assertEqual(calls, ["sent"])
