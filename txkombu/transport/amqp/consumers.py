@@ -102,7 +102,9 @@ class AmqpConsumers:
 
     def check(self, tag: str, prefetch_count: int) -> None:
         """
-        @raise ValueError: no consumer can have this tag or prefetch count.
+        Check that a new consumer can have this tag and prefetch count.
+
+        @raise ValueError: it cannot.
         """
         newest = self._newest(tag)
         if not tag or (newest is not None and not newest.ending):
@@ -115,7 +117,7 @@ class AmqpConsumers:
         return held[-1] if held else self.receivers.get(tag)
 
     def limit(self, prefetch_count: int) -> None:
-        """Note how many unacked messages all that start from now on may hold."""
+        """Note how many unacked messages all consumers together may hold from now on."""
         self._limit = prefetch_count
 
     # --- starting ------------------------------------------------------------
