@@ -1,5 +1,5 @@
 """
-C{python -m txkombu}: the commands, where no plugin is needed.
+C{python -m txkombu}: commands that need no plugin.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _UNKNOWN = "Unknown command: "
 
 
 class Options(CommandOptions):
-    """The commands."""
+    """The command to run."""
 
     longdesc = (
         "Kombu's messaging model, native to Twisted.  Each command has a --help "
         "of its own."
     )
     subCommands = (
-        ("serve", None, ServeOptions, "Host consumers until a signal comes."),
-        ("shell", None, ShellOptions, "A Python prompt with await."),
+        ("serve", None, ServeOptions, "Host consumers until a signal stops them."),
+        ("shell", None, ShellOptions, "Open a Python prompt with await."),
     )
 
     @property
     def synopsis(self) -> str:
-        """How it is called; that of a command goes on where this ends."""
+        """The usage, which that of a command continues."""
         program = "Usage: python -m txkombu"
         return program if self.subCommand else f"{program} COMMAND [options]"
 
     def postOptions(self) -> None:
-        """Insist on a command."""
+        """Refuse a command line without command."""
         if self.subCommand is None:
             raise usage.UsageError("no command given; --help lists them")
 
@@ -46,21 +46,21 @@ def main(arguments: list[str] | None = None) -> int:
     """
     Run a command.
 
-    @param arguments: those of the command line, if not given.
+    @param arguments: by default those of the command line.
     @return: the exit code.
     """
     options = Options()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     except usage.UsageError as error:
-        print(f"python -m txkombu: {_said(error)}", file=sys.stderr)
+        print(f"python -m txkombu: {_reason(error)}", file=sys.stderr)
         return _USAGE_ERROR
     chosen = options.subOptions
     return shell(chosen) if isinstance(chosen, ShellOptions) else serve(chosen)
 
 
-def _said(error: usage.UsageError) -> str:
-    """What is wrong; a URL in place of a command is not shown."""
+def _reason(error: usage.UsageError) -> str:
+    """Return what is wrong; do not show a URL in place of a command."""
     text = str(error)
     told, command = text[: len(_UNKNOWN)], text[len(_UNKNOWN) :]
     if told == _UNKNOWN and shown_or_kind(command) != repr(command):

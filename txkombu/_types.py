@@ -12,13 +12,13 @@ Properties = Mapping[str, object]
 """
 The properties of a message by their AMQP names: content_type,
 content_encoding, headers, delivery_mode, priority, correlation_id, reply_to,
-expiration, message_id, timestamp, type, user_id, app_id, cluster_id.  Those
-not set are absent.  A transport never changes one it was given.
+expiration, message_id, timestamp, type, user_id, app_id, cluster_id.  Properties
+that are not set are absent.  A transport never changes a mapping it was given.
 """
 
 
 class Capability(Enum):
-    """What a transport may be unable to do; the text is for the docs' table."""
+    """Something that not every transport can do; the text is for the docs' table."""
 
     CUSTOM_EXCHANGE_TYPES = "exchange types beyond direct, fanout and topic"
     HEADERS_EXCHANGE = "headers exchanges"
@@ -46,38 +46,39 @@ class Capability(Enum):
 
 
 class Settlement(Enum):
-    """What became of an ack, nack or reject."""
+    """The result of an ack, nack or reject."""
 
     SENT = "sent"
-    """It was, or at the next flush will be, handed to the broker."""
+    """It was written to the broker, or will be at the next flush."""
     STALE = "stale"
     """
-    Nothing of that tag awaits settlement: its channel is gone, and the broker
-    redelivers the message; or it went back with a recover.  Nothing was sent.
+    Nothing was sent: the channel of the message is closed, or the message went back
+    with a recover.  The broker redelivers it.
     """
 
 
 class QueueDeclareOk(NamedTuple):
-    """What the broker says of a declared queue (AMQP 0-9-1, queue.declare-ok)."""
+    """The broker's answer to a declaration (AMQP 0-9-1, queue.declare-ok)."""
 
     queue: str
-    """Its name; made by the broker if the one asked for was empty."""
+    """The queue's name; chosen by the broker if the declared one was empty."""
     message_count: int | None
-    """Messages ready to be delivered; C{None} if the broker does not tell."""
+    """The number of ready messages; C{None} if the broker does not tell."""
     consumer_count: int | None
-    """C{None} if the broker does not tell."""
+    """The number of consumers; C{None} if the broker does not tell."""
 
 
 class Delivery:
     """
-    One message handed out by the broker.
+    One message that the broker delivered.
 
-    @ivar tag: what C{ack}, C{nack} and C{reject} take; unique on its channel.
-    @ivar consumer_tag: the consumer it is for; C{""} for a message got.
-    @ivar redelivered: whether it may have been handed out before.
+    @ivar tag: the argument of C{ack}, C{nack} and C{reject}; unique on its channel.
+    @ivar consumer_tag: the tag of its consumer; C{""} for one taken with C{get}.
+    @ivar redelivered: whether it may have been delivered before.
     @ivar exchange: the exchange it was published to.
     @ivar routing_key: the routing key it was published with.
-    @ivar body: its bytes, as they came.
+    @ivar body: its bytes as received.
+    @param properties: its properties, or a function that decodes them.
     """
 
     __slots__ = (
@@ -113,7 +114,7 @@ class Delivery:
         """
         The properties, decoded on first use.
 
-        @raise DecodeError: they cannot be decoded; each use raises it again.
+        @raise DecodeError: they cannot be decoded; each use raises it.
         """
         known = self._properties
         if callable(known):
@@ -128,7 +129,7 @@ class Delivery:
 
 
 class Returned(NamedTuple):
-    """A mandatory message that no queue would have had (AMQP 0-9-1, basic.return)."""
+    """A mandatory message that no queue received (AMQP 0-9-1, basic.return)."""
 
     reply_code: int
     reply_text: str

@@ -1,9 +1,8 @@
 """
 Compression of bodies, named by the header C{compression}.
 
-Names and content types are Kombu 5's.  What comes from the wire is
-decompressed piece by piece up to a limit: a small body that would become a
-huge one is refused before it is in memory.
+Names and content types are Kombu 5's.  Received bodies are decompressed up to a
+limit: a small body that would become a huge one is refused before that fills memory.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ from .exceptions import DecodeError, EncodeError, SerializerNotInstalled
 __all__ = ["Compressors", "compress", "decompress", "register_compression"]
 
 _RATIO: Final = 1000
-"""How many times larger a body may become, beyond what any may become."""
+"""How many times larger a body may become, if that is more than any body may."""
 _ANY_RATIO: Final = 1024 * 1024
 _ANY_RATIO_SHARE: Final = 8
-"""A body of any ratio may become 1 MiB, or this part of the limit."""
+"""Any body may become 1 MiB, and this part of the limit."""
 
 _GZIP_MEMBERS: Final = 100
-"""How many streams one after the other are read; some tools write several."""
+"""How many streams in a row are read; some tools write several."""
 
 _LOOKED_AT: Final = 64 * 1024
-"""How many bytes are decompressed to see whether a body is compressed."""
+"""How many bytes are decompressed to find out whether a body is compressed."""
 
-_GZIP_BEGINS: Final = b"\x1f\x8b"
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 
-_ENCODING_MOST: Final = 100
-"""How many characters of a content encoding are looked at."""
+_ENCODING_SIZE: Final = 100
+"""How many characters of a content encoding are read."""
 
 _LZMA_MEMORY: Final = 128 * 1024 * 1024
-"""How many bytes of dictionary xz may ask for; its strongest preset asks for 65 MiB."""
+"""Bytes that xz may use for its dictionary; its strongest preset uses 65 MiB."""
 
 Compress = Callable[[bytes], bytes]
 Decompress = Callable[[bytes, int], bytes]
@@ -47,8 +46,9 @@ Decompress = Callable[[bytes, int], bytes]
 
 class Undone(str):
     """
-    The header C{compression} of a message whose body was decompressed: it says
-    nothing of that body, which may be published again with it.
+    The header C{compression} of a message whose body was decompressed.
+
+    If body and headers are published again, it does not describe that body.
     """
 
     __slots__ = ()
@@ -56,6 +56,7 @@ class Undone(str):
 
 class _Method(NamedTuple):
     content_type: str
+    aliases: Sequence[str]
     compress: Compress
     decompress: Decompress
 
@@ -64,17 +65,16 @@ class Compressors:
     """
     Compression methods by name and by content type.
 
-    The functions of this module are those of one that producers and consumers
-    use.
+    The functions of this module are the methods of L{compressors}.
     """
 
     def __init__(self) -> None:
         self._methods: dict[str, _Method] = {}
-        for method, aliases in _BUILT_IN:
-            self._add(method, aliases)
+        for method in _BUILT_IN:
+            self._add(method)
 
-    def _add(self, method: _Method, aliases: Sequence[str]) -> None:
-        for name in (method.content_type, *aliases):
+    def _add(self, method: _Method) -> None:
+        for name in (method.content_type, *method.aliases):
             self._methods[name] = method
 
     def register(
@@ -88,24 +88,22 @@ class Compressors:
         Add a compression method, or replace one.
 
         @param encoder: takes and returns bytes.
-        @param decoder: the inverse; raises what it likes if the body is
-            corrupt.  Only the built-in methods are stopped at the limit; what
-            this one returns is measured afterwards.
-        @param content_type: what the header C{compression} says.
-        @param aliases: further names for C{compress}.
+        @param decoder: the inverse; raises any error for a corrupt body.  Only the
+            built-in methods stop at the limit; the result of this one is measured
+            afterwards.
+        @param content_type: the value of the header C{compression}.
+        @param aliases: further names of the method.
         """
-
-        def decompress(body: bytes, limit: int) -> bytes:
-            return decoder(body)
-
-        self._add(_Method(content_type, encoder, decompress), aliases)
+        method = _Method(content_type, aliases, encoder, lambda body, _: decoder(body))
+        self._add(method)
 
     def compress(self, body: bytes, name: str) -> tuple[bytes, str]:
         """
         Compress a body.
 
+        @param body: the bytes to compress.
         @param name: a method's name or content type.
-        @return: the compressed body, and the value for the header.
+        @return: the compressed body, and the value for the header C{compression}.
         @raise SerializerNotInstalled: the method is unknown, or its library
             is missing.
         @raise EncodeError: the method failed.
@@ -123,22 +121,29 @@ class Compressors:
         """
         Decompress a body.
 
+        @param body: the compressed bytes.
         @param header: the value of its header C{compression}.
-        @param limit: how many bytes it may become; a small body, at most a
-            thousand times its size, but for 1 MiB or an eighth of the limit.
+        @param limit: the maximum bytes of the result.  A small body may become no
+            more than a thousand times its size; or 1 MiB, or an eighth of the limit,
+            if that is more.
         @raise SerializerNotInstalled: the method is unknown, or its library
             is missing.
-        @raise DecodeError: the body is corrupt, cut short, has something
-            behind its end, or would become larger than the limit.
+        @raise DecodeError: the body is corrupt, cut short, goes on after its end, or
+            would become larger than the limit.
         """
         if not isinstance(header, str):
-            raise DecodeError(f"the header 'compression' is no str: {shown(header)}")
-        return _decompress(self._named(header), body, header, limit)
+            raise DecodeError(
+                f"header 'compression' must be a str, not {shown(header)}"
+            )
+        return _decompress(self._named(header).decompress, body, header, limit)
 
     def may_be_true(self, header: object, body: bytes) -> bool:
         """
-        Whether a header C{compression} that somebody else wrote may be sent with
-        a body: of a method that is not known here nobody can tell.
+        Tell whether a header C{compression} can describe a body to be published.
+
+        @param header: the value, which may be that of a received message.
+        @param body: the bytes to publish.
+        @return: C{True} also for a method that is not known here.
         """
         if not isinstance(header, str) or isinstance(header, Undone):
             return False
@@ -161,11 +166,16 @@ class Compressors:
 
 
 def is_beyond_ratio(compressed: int, plain: int) -> bool:
-    """Whether consumers would refuse a body, by default, for becoming so large."""
-    return plain > _most_of_ratio(compressed, MAX_BODY_SIZE)
+    """
+    Tell whether consumers refuse a body, by default, for its ratio.
+
+    @param compressed: bytes of the compressed body.
+    @param plain: bytes that it becomes.
+    """
+    return plain > _maximum_by_ratio(compressed, MAX_BODY_SIZE)
 
 
-def _most_of_ratio(size: int, limit: int) -> int:
+def _maximum_by_ratio(size: int, limit: int) -> int:
     return max(size * _RATIO, _ANY_RATIO, limit // _ANY_RATIO_SHARE)
 
 
@@ -176,10 +186,10 @@ def _too_large(size: int, maximum: int, limit: int) -> str:
     return f"{text}: raise max_body_size ({limit}) to take it"
 
 
-def _decompress(method: _Method, body: bytes, label: str, limit: int) -> bytes:
-    maximum = min(limit, _most_of_ratio(len(body), limit))
+def _decompress(decompress: Decompress, body: bytes, label: str, limit: int) -> bytes:
+    maximum = min(limit, _maximum_by_ratio(len(body), limit))
     try:
-        plain = method.decompress(body, maximum)
+        plain = decompress(body, maximum)
         if len(plain) > maximum:
             raise _Bad(_too_large(len(body), maximum, limit))
     except SerializerNotInstalled:
@@ -197,14 +207,14 @@ def undo_content_coding(
     body: bytes, encoding: str, limit: int
 ) -> tuple[bytes, str | None]:
     """
-    Decompress a body whose content encoding says that it is compressed, as HTTP's
-    does (RFC 9110, 8.4.1).
+    Decompress a body that its content encoding, like that of HTTP, says to be
+    compressed (RFC 9110, 8.4.1).
 
     @param encoding: such as C{"gzip"}, or C{"gzip:utf-8"} as Spring writes it.
-    @param limit: as that of L{decompress}, which also raises the same.
-    @return: the body, and what else the content encoding says.
+    @param limit: as of L{decompress}, which also raises the same.
+    @return: the body, and the rest of the content encoding.
     """
-    parts = encoding[:_ENCODING_MOST].replace(":", ",").split(",")
+    parts = encoding[:_ENCODING_SIZE].replace(":", ",").split(",")
     names = [each.strip() for each in parts]
     codings = [each.lower() for each in names if each.lower() in _CODINGS]
     others = [each for each in names if each.lower() not in {*_CODINGS, "identity"}]
@@ -216,15 +226,15 @@ def undo_content_coding(
 
 
 class _Bad(Exception):
-    """What is wrong with a body, as the end of a sentence about it."""
+    """A fault of a body; the text continues a sentence about the body."""
 
 
 def _inflate(stream: Any, body: bytes, limit: int) -> bytes:
     """
-    Run one of the standard library's decompressor objects up to a limit.
+    Decompress with one of the standard library's decompressor objects.
 
-    One byte more than the limit is asked for: only then does the end of a
-    stream of exactly that many bytes get read.
+    One byte more than the limit is asked for, so that the end of a stream of exactly
+    that size is read.
     """
     plain: bytes = stream.decompress(body, limit + 1)
     _check_end(len(plain) > limit or stream.eof, stream.unused_data)
@@ -235,7 +245,7 @@ def _check_end(ended: bool, rest: bytes) -> None:
     if not ended:
         raise _Bad("is cut short")
     if rest:
-        raise _Bad(f"has {len(rest)} bytes behind its end")
+        raise _Bad(f"has {len(rest)} bytes after its end")
 
 
 def _library(name: str, extra: str = "") -> ModuleType:
@@ -246,14 +256,15 @@ def _library(name: str, extra: str = "") -> ModuleType:
         raise SerializerNotInstalled(f"no module {name!r}: {how}") from error
 
 
-def _zlib_compress(body: bytes) -> bytes:
-    return bytes(_library("zlib").compress(body))
+def _compressor(library: str, extra: str = "", **options: int) -> Compress:
+    """Return a function that imports a library when called, and compresses with it."""
+    return lambda body: bytes(_library(library, extra).compress(body, **options))
 
 
-def _zlib_decompress(body: bytes, limit: int) -> bytes:
-    """Read a zlib stream (RFC 1950), or gzip's (RFC 1952), which may be several."""
+def _unzlib(body: bytes, limit: int) -> bytes:
+    """Decompress a zlib stream (RFC 1950), or one or more of gzip (RFC 1952)."""
     zlib = _library("zlib")
-    if not body.startswith(_GZIP_BEGINS):
+    if not body.startswith(_GZIP_MAGIC):
         return _inflate(zlib.decompressobj(), body, limit)
     parts: list[bytes] = []
     for _ in range(_GZIP_MEMBERS):
@@ -261,108 +272,78 @@ def _zlib_decompress(body: bytes, limit: int) -> bytes:
         parts.append(stream.decompress(body, limit + 1))
         limit -= len(parts[-1])
         body = stream.unused_data
-        if limit < 0 or not (stream.eof and body.startswith(_GZIP_BEGINS)):
+        if limit < 0 or not (stream.eof and body.startswith(_GZIP_MAGIC)):
             break
     _check_end(limit < 0 or stream.eof, body)
     return b"".join(parts)
 
 
-def _deflate_decompress(body: bytes, limit: int) -> bytes:
+def _undeflate(body: bytes, limit: int) -> bytes:
     """
-    Read what HTTP calls deflate: a zlib stream (RFC 9110, 8.4.1.2), or what is in
-    one, which many send instead.
+    Decompress HTTP's deflate: a zlib stream (RFC 9110, 8.4.1.2), or only the data of
+    one, which many programs send instead.
     """
     zlib = _library("zlib")
     try:
-        return _zlib_decompress(body, limit)
+        return _unzlib(body, limit)
     except zlib.error:
         return _inflate(zlib.decompressobj(-zlib.MAX_WBITS), body, limit)
 
 
-def _bz2_compress(body: bytes) -> bytes:
-    return bytes(_library("bz2").compress(body))
-
-
-def _bz2_decompress(body: bytes, limit: int) -> bytes:
+def _unbz2(body: bytes, limit: int) -> bytes:
     return _inflate(_library("bz2").BZ2Decompressor(), body, limit)
 
 
-def _lzma_compress(body: bytes) -> bytes:
-    return bytes(_library("lzma").compress(body))
-
-
-def _lzma_decompress(body: bytes, limit: int) -> bytes:
+def _unlzma(body: bytes, limit: int) -> bytes:
     stream = _library("lzma").LZMADecompressor(memlimit=_LZMA_MEMORY)
     return _inflate(stream, body, limit)
 
 
-def _zstd() -> ModuleType:
-    standard = sys.version_info >= (3, 14)
-    return _library("compression.zstd" if standard else "backports.zstd", "zstd")
+_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
 
-def _zstd_compress(body: bytes) -> bytes:
-    return bytes(_zstd().compress(body))
+def _unzstd(body: bytes, limit: int) -> bytes:
+    # the library limits its window, whose size the sender chooses, to 128 MiB
+    return _inflate(_library(_ZSTD, "zstd").ZstdDecompressor(), body, limit)
 
 
-def _zstd_decompress(body: bytes, limit: int) -> bytes:
-    # its window, which the sender chooses, is at most 128 MiB
-    return _inflate(_zstd().ZstdDecompressor(), body, limit)
-
-
-def _brotli_compress(body: bytes) -> bytes:
-    # the library's default, 11, would stop the reactor for a second per MiB
-    return bytes(_library("brotli", "brotli").compress(body, quality=5))
-
-
-def _brotli_decompress(body: bytes, limit: int) -> bytes:
+def _unbrotli(body: bytes, limit: int) -> bytes:
     stream = _library("brotli", "brotli").Decompressor()
     if not hasattr(stream, "can_accept_more_data"):
         raise SerializerNotInstalled(
             "a brotli older than 1.2 cannot be limited: pip install txkombu[brotli]"
         )
-    # it stops soon after the limit, and refuses what is behind the end
+    # it stops soon after the limit, and itself refuses bytes after the end
     plain: bytes = stream.process(body, output_buffer_limit=limit + 1)
     _check_end(len(plain) > limit or stream.is_finished(), b"")
     return plain
 
 
+# brotli's own default quality, 11, would stop the reactor for a second per MiB
+_brotli: Final = _compressor("brotli", "brotli", quality=5)
+
 _BUILT_IN: Final = (
-    (
-        # what is written is zlib's stream, whatever the content type says
-        _Method("application/x-gzip", _zlib_compress, _zlib_decompress),
-        ("gzip", "zlib"),
+    # Kombu writes zlib's stream, whatever the content type says
+    _Method("application/x-gzip", ("gzip", "zlib"), _compressor("zlib"), _unzlib),
+    _Method("application/x-bz2", ("bzip2", "bzip"), _compressor("bz2"), _unbz2),
+    _Method("application/x-lzma", ("lzma", "xz"), _compressor("lzma"), _unlzma),
+    _Method(
+        "application/zstd", ("zstd", "zstandard"), _compressor(_ZSTD, "zstd"), _unzstd
     ),
-    (
-        _Method("application/x-bz2", _bz2_compress, _bz2_decompress),
-        ("bzip2", "bzip"),
-    ),
-    (
-        _Method("application/x-lzma", _lzma_compress, _lzma_decompress),
-        ("lzma", "xz"),
-    ),
-    (
-        _Method("application/zstd", _zstd_compress, _zstd_decompress),
-        ("zstd", "zstandard"),
-    ),
-    (
-        _Method("application/x-brotli", _brotli_compress, _brotli_decompress),
-        ("brotli",),
-    ),
+    _Method("application/x-brotli", ("brotli",), _brotli, _unbrotli),
 )
 
-_GZIP: Final = _Method("gzip", _zlib_compress, _zlib_decompress)
-_CODINGS: Final = {
-    "gzip": _GZIP,
-    "x-gzip": _GZIP,
-    "deflate": _Method("deflate", _zlib_compress, _deflate_decompress),
-    "br": _Method("br", _brotli_compress, _brotli_decompress),
-    "zstd": _Method("zstd", _zstd_compress, _zstd_decompress),
+_CODINGS: Final[dict[str, Decompress]] = {
+    "gzip": _unzlib,
+    "x-gzip": _unzlib,
+    "deflate": _undeflate,
+    "br": _unbrotli,
+    "zstd": _unzstd,
 }
-"""By the names that HTTP has for them."""
+"""The content codings of HTTP, by name."""
 
 compressors: Final = Compressors()
-"""The compression methods that producers and consumers use."""
+"""The compression methods of producers and consumers."""
 
 compress = compressors.compress
 may_be_true = compressors.may_be_true

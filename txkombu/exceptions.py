@@ -1,13 +1,14 @@
 """
-Every error this library raises or fails a Deferred with.
+All errors that the library raises or fails a Deferred with.
 
-All of them derive from L{KombuError}.  What a broker refused carries the
-broker's own code, text, class and method (AMQP 0-9-1, section 4.2.8 and the
-list of reply codes), and the object the operation was about.
+They derive from L{KombuError}.  A refusal by the broker carries the broker's code,
+text, class and method (AMQP 0-9-1, section 4.2.8 and the list of reply codes), and
+the name of the exchange or queue at fault.
 """
 
 from __future__ import annotations
 
+import copyreg
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -64,55 +65,46 @@ __all__ = [
 
 class KombuError(Exception):
     """
-    The root of all errors of this library.
+    The base of all errors of this library.
 
-    Its text shows control characters escaped, as a broker or sender may have
-    written some of it; it can be pickled and copied, whatever its arguments.
+    Control characters in its text are shown escaped, as parts may come from a broker
+    or a sender.  It can be pickled and copied, whatever its arguments.
     """
 
     def __str__(self) -> str:
-        text = super().__str__()
-        if text.isprintable():
-            return text
-        return "".join(
-            each if each.isprintable() else repr(each)[1:-1] for each in text
-        )
+        return printable(super().__str__())
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (type(self), self.args, self.__dict__)
+        state = {**self.__dict__, "args": self.args}
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
 
-def _restored(
-    kind: type[KombuError], arguments: tuple[object, ...], state: dict[str, object]
-) -> KombuError:
-    """Make an error as it was, without what its class makes of arguments."""
-    error = kind.__new__(kind)
-    error.args = arguments
-    error.__dict__.update(state)
-    return error
-
-
-# --- what the caller did -----------------------------------------------------
+def printable(text: str) -> str:
+    """Escape the characters that a terminal would obey, or would not show."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class NotBoundError(KombuError):
-    """An operation needs a channel, and this entity is bound to none."""
+    """An operation needs a channel, but this exchange or queue is bound to none."""
 
 
 class MessageStateError(KombuError):
-    """A message was acknowledged, rejected or requeued a second time."""
+    """A message was settled a second time."""
 
 
 class InvalidURL(KombuError, ValueError):
-    """A broker's URL cannot be understood; the text shows no password."""
+    """A URL cannot be parsed; the text shows no password."""
 
 
 class NotSupported(KombuError):
     """
     The transport cannot do this; nothing was sent.
 
-    @ivar operation: what was asked for, such as C{"headers exchange"}.
-    @ivar transport: the URL scheme of the transport that cannot do it.
+    @ivar operation: what it cannot do, such as C{"headers exchange"}.
+    @ivar transport: the URL scheme of the transport.
+    @param hint: what to do instead.
     """
 
     def __init__(self, operation: str, transport: str, hint: str = "") -> None:
@@ -120,9 +112,6 @@ class NotSupported(KombuError):
         super().__init__(f"{text}: {hint}" if hint else text)
         self.operation = operation
         self.transport = transport
-
-
-# --- content -----------------------------------------------------------------
 
 
 class SerializerNotInstalled(KombuError, LookupError):
@@ -141,20 +130,16 @@ class ContentDisallowed(DecodeError):
     """A received content type is not among those the consumer accepts."""
 
 
-# --- time and room -----------------------------------------------------------
-
-
 class OperationTimeout(KombuError, TimeoutError):
     """
-    An operation was not over at its deadline; it has been given up.
+    An operation did not end within its timeout, and was given up.
 
-    What was sent to the broker before, the broker may still do: an operation may have
-    had its effect, and a message may be in its queues.  Of a message the text says
-    whether it was sent.
+    The broker may still do what it was sent: a declaration may take effect, a message
+    may reach its queues.  For a publish the text says whether the message was sent.
 
-    @ivar operation: what was under way.
-    @ivar timeout: the seconds it was given.
-    @ivar phase: where it was when the time was over.
+    @ivar operation: the name of the operation.
+    @ivar timeout: seconds.
+    @ivar phase: how far the operation was; C{""} if that is not known.
     """
 
     def __init__(self, operation: str, timeout: float, phase: str = "") -> None:
@@ -167,22 +152,19 @@ class OperationTimeout(KombuError, TimeoutError):
 
 class BackpressureError(KombuError):
     """
-    More is waiting to be published than C{max_pending} allows.
+    More messages wait to be published than C{max_pending} allows.
 
-    Nothing was queued: wait for C{producer.when_ready()} before publishing
+    This one was not queued.  Wait for C{producer.when_ready()} before publishing
     again, or use C{producer.publish_all()}.
     """
 
 
-# --- connections and channels ------------------------------------------------
-
-
 class ConnectError(KombuError):
-    """No session could be set up with the broker; the cause is attached."""
+    """No session with the broker could be made; C{__cause__} says why."""
 
 
 class AuthenticationFailed(ConnectError):
-    """The broker refused these credentials, or this virtual host."""
+    """The broker refused the user, the password or the virtual host."""
 
 
 class TransportNotAvailable(ConnectError):
@@ -190,35 +172,32 @@ class TransportNotAvailable(ConnectError):
 
 
 class SessionLost(KombuError):
-    """The session with the broker ended while something was under way."""
+    """The session with the broker ended during an operation."""
 
 
 class ConnectionClosed(KombuError):
-    """The connection was closed by this program; open a new one."""
+    """This program closed the connection; C{clone()} makes another."""
 
 
 class ChannelClosed(KombuError):
-    """The channel is closed, by this program or because of the cause."""
+    """The channel was closed, by this program or for the error in C{__cause__}."""
 
 
 class ConsumerCancelled(KombuError):
-    """The broker ended a consumer: its queue went away, or it was too slow."""
+    """The broker ended a consumer: its queue was deleted, or it was too slow."""
 
 
 class ProtocolError(KombuError):
-    """The peer broke the protocol; the connection was given up."""
-
-
-# --- the verdict on a publish ------------------------------------------------
+    """The peer broke the protocol; the connection was aborted."""
 
 
 class PublishError(KombuError):
-    """The root of the verdicts that are no success."""
+    """The base of the errors that a publish fails with for its verdict."""
 
 
 class Unroutable(PublishError):
     """
-    No queue would have had this mandatory message: it came back.
+    No queue received this mandatory message; the broker returned it.
 
     @ivar returned: the message as the broker returned it.
     """
@@ -232,36 +211,43 @@ class Unroutable(PublishError):
 
 
 class Nacked(PublishError):
-    """The broker says that it did not take the message (a full queue, say)."""
+    """The broker did not take the message, for example because a queue is full."""
 
 
 class NotSent(PublishError):
-    """The message was never written to the broker: publishing it again is safe."""
+    """The message was never sent; publishing it again is safe."""
 
 
 class OutcomeUnknown(PublishError):
     """
-    The message was written, and the session ended before the verdict.
+    The message was sent, but the session ended before the broker's confirm.
 
-    The broker may have it or not: publishing it again may double it.
+    The broker may have it or not: publishing it again may duplicate it.
     """
-
-
-# --- what the broker says ----------------------------------------------------
 
 
 class BrokerError(KombuError):
     """
-    The broker refused or ended something.
+    The broker refused an operation, or closed a channel or connection.
 
+    @cvar default_code: the reply code of the class.
     @ivar code: the reply code (AMQP 0-9-1, "reply-code"); 0 if there is none.
     @ivar text: the broker's own words.
     @ivar class_id: the class of the method that failed, 0 if not known.
     @ivar method_id: the method that failed, 0 if not known.
-    @ivar about: the name of the object the operation was about, or C{""}.
+    @ivar about: the name of the exchange or queue at fault, or C{""}.
     """
 
     default_code: ClassVar[int] = 0
+
+    def __init_subclass__(cls, code: int = 0, **options: object) -> None:
+        """
+        Set the reply code of a subclass.
+
+        @param code: the code; by default that of the base.
+        """
+        super().__init_subclass__(**options)
+        cls.default_code = code or cls.default_code
 
     def __init__(
         self,
@@ -277,125 +263,88 @@ class BrokerError(KombuError):
         self.class_id = class_id
         self.method_id = method_id
         self.about = about
-        super().__init__(self._describe())
-
-    def _describe(self) -> str:
-        parts = [f"{self.code} {self.text}" if self.code else self.text]
-        if self.about and f"'{self.about}'" not in self.text:
-            parts.append(f"about {self.about!r}")
-        if self.class_id:
-            parts.append(f"method {self.class_id}.{self.method_id}")
-        return ", ".join(parts)
+        parts = [f"{self.code} {text}" if self.code else text]
+        if about and f"'{about}'" not in text:
+            parts.append(f"about {about!r}")
+        if class_id:
+            parts.append(f"method {class_id}.{method_id}")
+        super().__init__(", ".join(parts))
 
 
 class ChannelError(BrokerError):
-    """A soft error: it ends the channel it happened on, and no more."""
+    """A soft error: the broker closed the channel it happened on."""
 
 
-class ContentTooLarge(ChannelError):
+class ContentTooLarge(ChannelError, code=311):
     """311: the body is larger than the broker allows."""
 
-    default_code = 311
+
+class NoConsumers(ChannelError, code=313):
+    """313: no consumer was ready for an immediate message."""
 
 
-class NoConsumers(ChannelError):
-    """313: an immediate message found no consumer ready."""
-
-    default_code = 313
+class AccessRefused(ChannelError, code=403):
+    """403: the user lacks the permission, or an exclusive consumer is in the way."""
 
 
-class AccessRefused(ChannelError):
-    """403: these credentials do not allow it."""
-
-    default_code = 403
-
-
-class NotFound(ChannelError):
+class NotFound(ChannelError, code=404):
     """404: there is no such queue or exchange."""
 
-    default_code = 404
 
-
-class ResourceLocked(ChannelError):
+class ResourceLocked(ChannelError, code=405):
     """405: the queue is exclusive to another connection."""
 
-    default_code = 405
 
-
-class PreconditionFailed(ChannelError):
-    """406: it exists with other properties, is in use, or the tag is unknown."""
-
-    default_code = 406
+class PreconditionFailed(ChannelError, code=406):
+    """406: it exists with other properties or is in use; or a tag is unknown."""
 
 
 class ConnectionErrorReply(BrokerError):
-    """A hard error: it ends the connection."""
+    """A hard error: the broker closed the connection."""
 
 
-class ConnectionForced(ConnectionErrorReply):
-    """320: an operator closed the connection; trying again later may work."""
-
-    default_code = 320
+class ConnectionForced(ConnectionErrorReply, code=320):
+    """320: an operator closed the connection; connecting again later may work."""
 
 
-class InvalidPath(ConnectionErrorReply):
+class InvalidPath(ConnectionErrorReply, code=402):
     """402: there is no such virtual host."""
 
-    default_code = 402
 
-
-class FrameError(ConnectionErrorReply):
+class FrameError(ConnectionErrorReply, code=501):
     """501: the broker could not read a frame."""
 
-    default_code = 501
 
-
-class FrameSyntaxError(ConnectionErrorReply):
+class FrameSyntaxError(ConnectionErrorReply, code=502):
     """502: a field of a frame had an illegal value."""
 
-    default_code = 502
+
+class CommandInvalid(ConnectionErrorReply, code=503):
+    """503: methods were sent in an order that is not allowed."""
 
 
-class CommandInvalid(ConnectionErrorReply):
-    """503: the methods came in an order that is not allowed."""
-
-    default_code = 503
+class ChannelNumberError(ConnectionErrorReply, code=504):
+    """504: a channel that is not open was used."""
 
 
-class ChannelNumberError(ConnectionErrorReply):
-    """504: a channel was used that is not open."""
-
-    default_code = 504
+class UnexpectedFrame(ConnectionErrorReply, code=505):
+    """505: a frame of another kind was expected."""
 
 
-class UnexpectedFrame(ConnectionErrorReply):
-    """505: a frame came where another was due."""
-
-    default_code = 505
-
-
-class ResourceError(ConnectionErrorReply):
+class ResourceError(ConnectionErrorReply, code=506):
     """506: the broker is out of a resource."""
 
-    default_code = 506
+
+class NotAllowed(ConnectionErrorReply, code=530):
+    """530: the broker's rules forbid it to everybody."""
 
 
-class NotAllowed(ConnectionErrorReply):
-    """530: it goes against the broker's rules, whoever asks."""
-
-    default_code = 530
-
-
-class NotImplementedByBroker(ConnectionErrorReply):
+class NotImplementedByBroker(ConnectionErrorReply, code=540):
     """540: the broker does not have this method."""
 
-    default_code = 540
 
-
-class InternalError(ConnectionErrorReply):
-    """541: something broke inside the broker."""
-
-    default_code = 541
+class InternalError(ConnectionErrorReply, code=541):
+    """541: the broker failed."""
 
 
 _BY_CODE: dict[int, type[BrokerError]] = {
@@ -409,9 +358,14 @@ def broker_error(
     code: int, text: str, class_id: int = 0, method_id: int = 0, about: str = ""
 ) -> BrokerError:
     """
-    Make the error of the class that stands for a reply code.
+    Make the error for a reply of the broker.
 
-    An unknown code below 400, or from 500 on, is taken for a hard error.
+    @param code: the reply code; it decides the class.  An unknown one from 400 to 499
+        counts as a soft error, any other unknown one as a hard error.
+    @param text: the broker's own words.
+    @param class_id: the class of the method that failed, 0 if not known.
+    @param method_id: the method that failed, 0 if not known.
+    @param about: the name of the exchange or queue at fault, or C{""}.
     """
     fallback = ChannelError if 400 <= code < 500 else ConnectionErrorReply
     kind = _BY_CODE.get(code, fallback)

@@ -1,11 +1,11 @@
 """
-A received message: decoded once, settled once.
+Received messages: decoded once, settled once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -16,43 +16,45 @@ from .compression import Undone, decompress, undo_content_coding
 from .exceptions import DecodeError, MessageStateError, SerializerNotInstalled
 from .serialization import serializers as serialization
 
+T = TypeVar("T")
+
 _UNDECODED = object()
 _LIGHT = 4096
-"""Bytes of a body that need not be counted when it is decoded."""
+"""Bytes of a body up to which its decoded value is not counted."""
 _GROWTH = 16
-"""How many times as large as its text a decoded value may be taken for."""
+"""How many times as large as its body a decoded value is taken to be at most."""
 _COMPRESSED_GROWTH = 64
-"""The same for a text that was compressed: an empty list takes one byte in msgpack."""
+"""The same for a compressed body: an empty list takes one byte in msgpack."""
 _NOT_COMPRESSED = frozenset({None, "binary"})
-"""Content encodings that, with utf-8, nearly all messages have."""
+"""Content encodings that need no look; nearly all messages have one, or utf-8."""
 
 
 class SourceQueue(Protocol):
-    """What a message asks of the queue it came from."""
+    """The queue that a message came from."""
 
     name: str
 
     @property
     def arguments(self) -> Mapping[str, object]:
-        """The arguments it is declared with."""
+        """The arguments of its declaration."""
 
 
 class Memory(Protocol):
-    """Counts what decoded messages hold."""
+    """Counts the memory that decoded messages hold."""
 
     def hold(self, size: int) -> None:
-        """Note that a message was decoded, and holds so many bytes."""
+        """Add the bytes that a decoded message holds."""
 
     def let_go(self, size: int) -> None:
-        """Note that such a message is done with."""
+        """Subtract the bytes of a message that is done with."""
 
 
 class Settler(Protocol):
     """
     Settles messages on the session channel they came by.
 
-    @ivar gone: whether that channel is.
-    @ivar unsettled: the messages that await settlement, by delivery tag.
+    @ivar gone: whether that channel is closed.
+    @ivar unsettled: the messages that are not settled, by delivery tag.
     """
 
     gone: bool
@@ -60,35 +62,40 @@ class Settler(Protocol):
 
     @property
     def memory(self) -> Memory:
-        """Counts what its decoded messages hold."""
+        """Counts the memory that its decoded messages hold."""
 
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
-        """Settle as handled."""
+        """Acknowledge a message."""
 
     def release(self, tag: int) -> None:
-        """Settle as handled, for somebody who does not wait for it."""
+        """Acknowledge a message, without a Deferred."""
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
-        """Settle as not attempted."""
+        """Hand a message back as not handled."""
 
     def reject(self, tag: int, requeue: bool) -> Deferred[Settlement]:
-        """Settle as failed."""
+        """Reject a message whose handling failed."""
 
 
 class Message:
     """
-    One message, as it came from a queue.
+    One received message.
 
-    It belongs to the session channel that delivered it.  When that is gone the
-    broker hands the message out again, and settling this one fires with
-    L{Settlement.STALE}; it is no error.
+    It belongs to the session channel that delivered it.  If that is closed, the
+    broker delivers the message again, and settling this one fires with
+    L{Settlement.STALE}, which is no error.
 
+    @param delivery: the message as the transport delivered it.
+    @param unacked: settles it; C{None} if there is nothing to settle.
+    @param queue: the queue it came from; C{None} if that is not known.
+    @param accept: the content types to decode; see L{txkombu.Consumer}.
+    @param max_body_size: bytes that its body may become when it is decoded.
     @ivar delivery_tag: its number on its channel.
-    @ivar redelivered: whether it may have been handed out before.
-    @ivar acks_at_begin: whether L{begin} acknowledges it: its consumer asked for
+    @ivar redelivered: whether it may have been delivered before.
+    @ivar acks_at_begin: whether L{begin} acknowledges it, as its consumer asked for
         no_ack.
-    @ivar log_limit: how often to log that such messages cannot be decoded; set by
-        the consumer when handling this one failed.
+    @ivar log_limit: limits how often it is logged that messages of its consumer
+        cannot be decoded; not set unless handling this one failed.
     """
 
     log_limit: LogLimit | None
@@ -135,49 +142,33 @@ class Message:
         if unacked is not None:
             unacked.unsettled[delivery.tag] = self
 
-    # --- what it holds ------------------------------------------------------
+    # --- content ---
 
     @property
     def body(self) -> bytes:
         """
-        The bytes of the body, decompressed if the header C{compression} says
-        that they are compressed.
+        The bytes of the body, decompressed as the header C{compression} says.
 
-        @raise DecodeError: they cannot be decompressed, or become too large.
+        @raise DecodeError: the body cannot be decompressed, or becomes too large.
         """
         if self._body is None:
             self._body = self._decompress()
         return self._body
 
     def _decompress(self) -> bytes:
-        method = self.headers.get("compression")
-        if not method:
-            return self._delivery.body
-        try:
-            return decompress(
-                self._delivery.body,
-                method,  # type: ignore[arg-type]  # it checks
-                self._max_body_size,
-            )
-        except SerializerNotInstalled as error:
-            # The sender's doing, as a corrupt body is.
-            raise DecodeError(str(error)) from error
+        body, method = self._delivery.body, self.headers.get("compression")
+        return _undo(decompress, body, method, self._max_body_size) if method else body
 
     @property
     def payload(self) -> object:
-        """
-        What the body stands for, decoded once.
-
-        @raise DecodeError: it cannot be decoded.
-        @raise ContentDisallowed: its content type is not accepted.
-        """
+        """The value of the body, decoded once; raises as L{decode}."""
         if self._payload is _UNDECODED:
             self._payload = self.decode()
         return self._payload
 
     def decode(self) -> object:
         """
-        Decode the body by its content type; L{payload} does it only once.
+        Decode the body by its content type, each time anew.
 
         @raise DecodeError: it cannot be decoded.
         @raise ContentDisallowed: its content type is not accepted.
@@ -188,12 +179,13 @@ class Message:
         arrived = None
         if headers and "compression" in headers:  # type: ignore[operator]  # a table
             arrived = len(body)
-            # Not kept: the payload is, and whoever wants both pays for it.
+            # Not kept, as the payload is: few programs want both.
             body = self._decompress() if self._body is None else self._body
         encoding = properties.get("content_encoding")
         if encoding != "utf-8" and encoding not in _NOT_COMPRESSED:
             arrived = len(self._delivery.body)
-            body, encoding = self._undo_content_coding(body, str(encoding))
+            limit = self._max_body_size
+            body, encoding = _undo(undo_content_coding, body, str(encoding), limit)
         value = serialization.decode(
             body,
             properties.get("content_type"),  # type: ignore[arg-type]  # text
@@ -207,7 +199,7 @@ class Message:
         return value
 
     def _hold(self, value: object, size: int) -> None:
-        """Count what the decoded value may hold, until this is settled."""
+        """Count the memory of the decoded value, until the message is settled."""
         unacked = self._unacked
         memory = unacked.memory if unacked is not None else self._memory
         if memory is None or self._held or self._state:
@@ -221,23 +213,15 @@ class Message:
         self._memory = memory
 
     def let_go(self) -> None:
-        """Note that it is settled, or done with: what it holds counts no more."""
+        """Count the memory of the decoded value no more."""
         held, self._held = self._held, 0
         if held and self._memory is not None:
             self._memory.let_go(held)
 
-    def _undo_content_coding(
-        self, body: bytes, encoding: str
-    ) -> tuple[bytes, str | None]:
-        try:
-            return undo_content_coding(body, encoding, self._max_body_size)
-        except SerializerNotInstalled as error:
-            raise DecodeError(str(error)) from error
-
     @property
     def properties(self) -> Mapping[str, object]:
         """
-        The properties by their AMQP names; those not set are absent.
+        The properties by their AMQP names, without those that are not set.
 
         @raise DecodeError: they cannot be decoded.
         """
@@ -245,7 +229,7 @@ class Message:
 
     @property
     def properties_or_empty(self) -> Mapping[str, object]:
-        """The properties, or none if they cannot be decoded; for logging."""
+        """The properties; for logging, so empty if they cannot be decoded."""
         try:
             return self._delivery.properties
         except DecodeError:
@@ -278,7 +262,7 @@ class Message:
 
     @property
     def delivery_info(self) -> dict[str, object]:
-        """consumer_tag, delivery_tag, redelivered, exchange and routing_key."""
+        """A dict of consumer_tag, delivery_tag, redelivered, exchange, routing_key."""
         delivery = self._delivery
         return {
             "consumer_tag": delivery.consumer_tag,
@@ -290,24 +274,24 @@ class Message:
 
     @property
     def consumer_tag(self) -> str:
-        """The consumer it came to; C{""} for a message got."""
+        """The tag of its consumer; C{""} if it was taken with C{get}."""
         return self._delivery.consumer_tag
 
     @property
     def no_ack(self) -> bool:
-        """Whether its handler has nothing to settle."""
+        """Whether there is nothing to settle."""
         return self._unacked is None or self.acks_at_begin
 
     @property
     def is_returnable(self) -> bool:
-        """Whether L{nack} hands it back to the broker."""
+        """Whether L{nack} would hand it back to the broker."""
         return self._unacked is not None and not self._state
 
     @property
     def delivery_count(self) -> int:
         """
-        How often it was handed out before, as far as is known: the broker's
-        own count where there is one (quorum queues), else 1 if redelivered.
+        How often it was delivered before: the broker's count if there is one (quorum
+        queues); else 1 if it is redelivered, and 0 if not.
         """
         for header in ("x-acquired-count", "x-delivery-count"):
             count = self.headers.get(header)
@@ -317,25 +301,25 @@ class Message:
 
     @property
     def queue_name(self) -> str:
-        """The queue it came from, C{""} if that is not known."""
+        """The name of the queue it came from; C{""} if that is not known."""
         return self._queue.name if self._queue is not None else ""
 
     @property
     def dead_letter_exchange(self) -> str | None:
-        """Where its queue sends rejected messages, as this program declared it."""
+        """The dead letter exchange that this program declared its queue with."""
         if self._queue is None:
             return None
         name = self._queue.arguments.get("x-dead-letter-exchange")
         return None if name is None else str(name)
 
-    # --- settling -----------------------------------------------------------
+    # --- settling ---
 
     def begin(self) -> None:
         """
-        Acknowledge it if its consumer asked for no_ack: somebody begins with it.
+        Acknowledge it before its handler runs, if its consumer asked for no_ack.
 
-        The broker hands such messages out as any other, up to the prefetch count, so
-        that a slow handler needs not stop the whole connection.
+        The broker counts such messages towards the prefetch like all others, so that
+        a slow handler does not have to stop the whole connection.
         """
         unacked, self._unacked = self._unacked, None
         if unacked is not None:
@@ -344,7 +328,7 @@ class Message:
 
     @property
     def is_back(self) -> bool:
-        """Whether the broker has it again, and hands it out anew."""
+        """Whether the broker has it again, to deliver it anew."""
         unacked = self._unacked
         return self._state == "requeued" or (unacked is not None and unacked.gone)
 
@@ -355,12 +339,13 @@ class Message:
 
     def ack(self, multiple: bool = False) -> Deferred[Settlement]:
         """
-        Tell the broker that it was handled (AMQP 0-9-1, basic.ack).
+        Tell the broker that the message is handled (AMQP 0-9-1, basic.ack).
 
-        @param multiple: so were all earlier ones of this channel.
-        @return: fires when the ack was handed to the socket, with SENT, or
-            with STALE; never fails.  For a consumer with no_ack it does
-            nothing.
+        It does nothing if there is nothing to settle, as with no_ack.
+
+        @param multiple: whether all earlier messages of its channel are handled too.
+        @return: fires with L{Settlement.SENT} when the ack was handed to the socket,
+            or with L{Settlement.STALE}; never fails.
         @raise MessageStateError: it was settled before.
         """
         unacked = self._unacked
@@ -373,9 +358,12 @@ class Message:
         self, multiple: bool = False, requeue: bool = True
     ) -> Deferred[Settlement]:
         """
-        Hand it back as not attempted (RabbitMQ's basic.nack).
+        Hand the message back as not handled (RabbitMQ's basic.nack).
 
-        Returns and raises as L{ack}.
+        @param multiple: whether to hand all earlier messages of its channel back too.
+        @param requeue: whether the broker puts it back into its queue; otherwise it
+            dead-letters or drops it.
+        @return: as of L{ack}, which also raises the same.
         """
         unacked = self._unacked
         if unacked is None:
@@ -385,9 +373,11 @@ class Message:
 
     def reject(self, requeue: bool = False) -> Deferred[Settlement]:
         """
-        Tell the broker that handling it failed (AMQP 0-9-1, basic.reject).
+        Tell the broker that handling the message failed (AMQP 0-9-1, basic.reject).
 
-        Returns and raises as L{ack}.
+        @param requeue: whether the broker puts it back into its queue; otherwise it
+            dead-letters or drops it.
+        @return: as of L{ack}, which also raises the same.
         """
         unacked = self._unacked
         if unacked is None:
@@ -396,7 +386,7 @@ class Message:
         return unacked.reject(self.delivery_tag, requeue)
 
     def requeue(self) -> Deferred[Settlement]:
-        """Reject it and have it delivered again; returns and raises as L{ack}."""
+        """Reject it, and have it delivered again; returns and raises as L{ack}."""
         return self.reject(requeue=True)
 
     def _settle(self, state: str) -> None:
@@ -408,17 +398,37 @@ class Message:
         self._state = state
 
     def move_to(self, unacked: Settler) -> None:
-        """It is settled elsewhere from now on."""
+        """
+        Have it settled elsewhere from now on.
+
+        @param unacked: settles it.
+        """
         self._unacked = unacked
 
     def limit_logging(self, limit: LogLimit) -> None:
-        """Note how often to log that such messages cannot be decoded."""
+        """
+        Limit how often it is logged that such messages cannot be decoded.
+
+        @param limit: that of its consumer.
+        """
         self.log_limit = limit
 
     def settled_by_other(self, state: str) -> None:
-        """Note that a later message settled this one too."""
+        """
+        Note that settling a later message settled this one too.
+
+        @param state: C{"acknowledged"}, C{"rejected"} or C{"requeued"}.
+        """
         self._state = state
 
     def __repr__(self) -> str:
         state = self._state or "unsettled"
         return f"<Message {self.delivery_tag} from {self.queue_name!r}, {state}>"
+
+
+def _undo(decompress: Callable[[bytes, Any, int], T], *arguments: Any) -> T:
+    """Decompress a body; a method that is not known is the fault of its sender."""
+    try:
+        return decompress(*arguments)
+    except SerializerNotInstalled as error:
+        raise DecodeError(str(error)) from error

@@ -1,11 +1,11 @@
 """
-What to do when something fails: how long to wait, what becomes of a message.
+Policies: how long to wait before a retry, what becomes of a failed message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,82 +30,86 @@ __all__ = [
 
 FailurePolicy = Callable[["Message", Failure], object]
 """
-Called with a message whose handling failed and that is not settled.  It
-settles it, or leaves it unsettled on purpose; it may return a Deferred.
+Called with an unsettled message whose handling failed, and the failure.  It settles
+the message, or leaves it unsettled on purpose; it may return a Deferred.
 """
-
 
 _log = Logger()
 
 
 def requeue_once(message: Message, failure: Failure) -> None:
-    """Put the message back once; if it comes again and fails again, reject it."""
+    """
+    Requeue the message once; reject it if it is redelivered and fails again.
+
+    @param message: the message whose handling failed.
+    @param failure: why.
+    """
     if message.redelivered or message.no_ack:
         reject(message, failure)
         return
-    _say(message, failure, "it is requeued once")
+    _log_failure(message, failure, "it is requeued once")
     message.reject(requeue=True)
 
 
 def reject(message: Message, failure: Failure) -> None:
-    """Reject the message: to the dead letter exchange if there is one."""
-    _say(message, failure, _fate(message))
+    """
+    Reject the message: to the dead letter exchange if there is one.
+
+    @param message: the message whose handling failed.
+    @param failure: why.
+    """
+    _log_failure(message, failure, _fate(message))
     message.reject()
 
 
 def drop(message: Message, failure: Failure) -> None:
-    """Take the message for handled, whatever went wrong."""
-    _say(message, failure, "it is dropped")
+    """
+    Acknowledge the message, although it was not handled.
+
+    @param message: the message whose handling failed.
+    @param failure: why.
+    """
+    _log_failure(message, failure, "it is dropped")
     message.ack()
 
 
-def _say(message: Message, failure: Failure, fate: str) -> None:
-    if failure.check(DecodeError):
-        _say_undecodable(message, failure, fate)
+def _log_failure(message: Message, failure: Failure, fate: str) -> None:
+    """
+    Log why handling a message failed, and its fate.
+
+    One that cannot be decoded is no fault of this program: it gets one line, without
+    traceback, and only some of many such messages do.
+    """
+    message_id = message.properties_or_empty.get("message_id")
+    fields: dict[str, Any]
+    fields = {"message_id": message_id, "queue": message.queue_name, "fate": fate}
+    if message_id is None:
+        delivery = message.delivery_info
+        exchange, key = shown(delivery["exchange"]), shown(delivery["routing_key"])
+        fields["name"] = f"{message.delivery_tag} ({exchange}, {key})"
+    else:
+        fields["name"] = shown(message_id)
+    if not failure.check(DecodeError):
+        text = "Handling message {name} from queue {queue!r} failed; {fate}"
+        _log.failure(text, without_frames(failure), **fields)
         return
-    _log.failure(
-        "Handling message {name} from queue {queue!r} failed; {fate}",
-        without_frames(failure),
-        name=_name(message),
-        message_id=message.properties_or_empty.get("message_id"),
-        queue=message.queue_name,
-        fate=fate,
-    )
-
-
-def _say_undecodable(message: Message, failure: Failure, fate: str) -> None:
-    """One line, as it is no fault of this program, and not one for each."""
     limit: LogLimit | None = getattr(message, "log_limit", None)
     left_out = 0 if limit is None else limit.take()
     if left_out is None:
         return
-    more = f" (and {left_out} more before, not logged)" if left_out else ""
     _log.error(
         "Message {name} from queue {queue!r} cannot be decoded; {fate}: {error}{more}",
-        name=_name(message),
-        message_id=message.properties_or_empty.get("message_id"),
-        queue=message.queue_name,
-        fate=fate,
         error=failure.getErrorMessage(),
-        more=more,
+        more=f" (and {left_out} more before, not logged)" if left_out else "",
+        **fields,
     )
-
-
-def _name(message: Message) -> str:
-    """Its message_id, or what else tells it from others."""
-    message_id = message.properties_or_empty.get("message_id")
-    if message_id is not None:
-        return shown(message_id)
-    delivery = message.delivery_info
-    exchange, key = shown(delivery["exchange"]), shown(delivery["routing_key"])
-    return f"{message.delivery_tag} ({exchange}, {key})"
 
 
 def _fate(message: Message) -> str:
     if message.no_ack:
         return "dropped, its consumer needs no acks"
     if message.dead_letter_exchange is None:
-        # Of those that the broker's administrator sets we know nothing.
+        # A policy of the broker may set one, which clients cannot see.
         return (
             "dropped, no dead letter exchange, unless the broker's own policies keep it"
         )

@@ -268,7 +268,7 @@ class NameTests(ModuleCase):
         """A module may fail when it is asked for the name."""
         self.go_home()
         self.write("asked", "def __getattr__(name):\n    raise SystemExit(name)\n")
-        self.assert_bad("asked:Slow", "'asked:Slow' cannot be had: SystemExit: ")
+        self.assert_bad("asked:Slow", "'asked:Slow' cannot be read: SystemExit: ")
 
     def test_no_module(self) -> None:
         """A module that is missing is named; so is the package it is not in."""
@@ -349,9 +349,9 @@ class OptionTests(ModuleCase):
         self.assert_refused(["--broker", "", *consumer], "no --broker given")
         for url, text in (
             ("memry://cli", "--broker: unknown transport 'memry'"),
-            ("amqp://me:s3cret@host:port", "--broker: the port is no number"),
+            ("amqp://me:s3cret@host:port", "--broker: the port is not a number"),
             ("amqp://me:s3cret@host?x=1", "--broker: "),
-            ("amqp://me:s3c/s3cret@host", "--broker: there is an '@' behind the host"),
+            ("amqp://me:s3c/s3cret@host", "--broker: there is an '@' after the host"),
         ):
             self.assert_refused(["--broker", url, *consumer], text)
 
@@ -673,15 +673,15 @@ class MainTests(ModuleCase):
         done = run_python("-m", "txkombu", "--help", cwd=self.home)
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stdout, r"(?m)^ +serve +Host consumers")
-        self.assertRegex(done.stdout, r"(?m)^ +shell +A Python prompt")
+        self.assertRegex(done.stdout, r"(?m)^ +shell +Open a Python prompt")
         done = run_python("-m", "txkombu", "serve", "--help", cwd=self.home)
         self.assertEqual(done.returncode, 0)
         said = " ".join(done.stdout.split())
         for words in (
             "Usage: python -m txkombu serve --broker URL --consumer",
             "--broker= URL of the broker, as amqp://user:password@host:5672/vhost,",
-            "--consumer= What to consume with, as package.module:Name:",
-            "--shutdown-timeout= Seconds that handlers at work may take to finish "
+            "--consumer= A consumer, as package.module:Name:",
+            "--shutdown-timeout= Seconds that running handlers have to finish "
             "when it is stopped. [default: 30]",
         ):
             self.assertIn(words, said)
@@ -786,4 +786,4 @@ class ShellTests(ModuleCase):
             "'after'",
         )
         self.assertEqual((code, lines), (0, ["'after'"]), errors)
-        self.assertIn("given up\n", errors)
+        self.assertIn("cancelled\n", errors)

@@ -299,9 +299,9 @@ class TableTests(SynchronousTestCase):
         rows = [
             row
             for section in (
-                "what the caller did",
+                "mistakes of the caller",
                 "content",
-                "time and room",
+                "timeouts and back-pressure",
                 "connections and channels",
                 "verdicts on a publish",
                 "what the broker says",

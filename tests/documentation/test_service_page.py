@@ -71,5 +71,5 @@ class ServicePageTextTests(SynchronousTestCase):
     def test_times(self) -> None:
         """The times that the page tells are those of the code."""
         self.assertEqual((SHUTDOWN_TIMEOUT, CLOSE_TIMEOUT), (30, 5))
-        self.assertIn("by default\n   30 seconds;", self.text)
+        self.assertIn("by default 30\n   seconds;", self.text)
         self.assertIn("more than five seconds.", self.text)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from inspect import signature
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu import Queue
+from txkombu import Producer, Queue
 from txkombu.messaging.properties import SHORT_STRINGS, check_properties
 
 UTC = timezone.utc
@@ -81,6 +82,13 @@ class PropertiesTests(SynchronousTestCase):
         text = self.refuse(TypeError, qqq=None)
         self.assertIn("'qqq'", text)
         self.assertIn("AMQP has app_id", text)
+
+    def test_arguments_suggested(self) -> None:
+        """Each argument of publish is suggested for a name that is like it."""
+        for name in signature(Producer.publish).parameters:
+            if name not in ("self", "body", "immediate", "properties"):
+                text = self.refuse(TypeError, **{f"{name}x": None})
+                self.assertIn(f"did you mean {name!r}?", text)
 
     def test_seconds(self) -> None:
         """A timestamp may be whole seconds since 1970."""

@@ -261,7 +261,7 @@ class CorruptTests(CompressorsTestCase):
             error = self.assertRaises(
                 DecodeError, self.methods.decompress, BODY, header
             )
-            self.assertIn("no str", str(error))
+            self.assertIn("must be a str", str(error))
 
 
 class NamesTests(CompressorsTestCase):

@@ -692,7 +692,7 @@ class StopTests(ServiceCase):
             self.clock.advance(CLOSE_TIMEOUT)
             self.flush()
         [line] = texts(events, LogLevel.warn)
-        self.assertIn("does not close within 5 s; aborting it", line)
+        self.assertIn("did not close within 5 s; aborting it", line)
         self.assertEqual(stopped, [None])
         self.assert_gone()
 

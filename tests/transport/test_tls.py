@@ -264,7 +264,7 @@ class UnnamedTests(SynchronousTestCase):
             {"hostname": ":5671", "transport": "pikas"},
         ):
             error = self.assertRaises(ValueError, self.connection, **arguments)
-            self.assertRegex(str(error), "whose certificate.*server_name")
+            self.assertRegex(str(error), "cannot check the certificate.*server_name")
 
     def test_named(self) -> None:
         """A connection is accepted if it has a name, or if no name is to be checked."""

@@ -216,13 +216,13 @@ BAD = {
     "amqpp://h": "unknown transport 'amqpp': did you mean 'amqp'?",
     "stom://h": "did you mean 'stomp'?",
     "xyzzy://h": "unknown transport 'xyzzy': known are amqp, ",
-    "amqp://h:x": "the port is no number",
-    "amqp://h:0": "the port is no number",
-    "amqp://h:65536": "the port is no number",
-    "amqp://h:-1": "the port is no number",
-    "amqp://h:\u0661": "the port is no number",
-    "amqp://h:1:2": "the port is no number",
-    "amqp://::1": "the port is no number",
+    "amqp://h:x": "the port is not a number",
+    "amqp://h:0": "the port is not a number",
+    "amqp://h:65536": "the port is not a number",
+    "amqp://h:-1": "the port is not a number",
+    "amqp://h:\u0661": "the port is not a number",
+    "amqp://h:1:2": "the port is not a number",
+    "amqp://::1": "the port is not a number",
     "amqp://[::1": "an IPv6 address is written as",
     "amqp://[::1]5672": "an IPv6 address is written as",
     "amqp://[localhost]": "an IPv6 address is written as",
@@ -251,11 +251,11 @@ BAD = {
     "amqp://h?channel_max=65536": "channel_max must be 0 to 65535, not 65536",
     "amqp://h?auth_mechanism=MD5": "auth_mechanism must be PLAIN or EXTERNAL",
     "amqps://h?verify=yes": "verify must be verify_peer or verify_none, not 'yes'",
-    "amqps://h?keyfile=/k": "keyfile is of no use without certfile",
+    "amqps://h?keyfile=/k": "keyfile needs a certfile",
     "amqp://h?verify=verify_peer&keyfile=/k&certfile=/c&cacertfile=/ca": (
-        "verify, keyfile, certfile, cacertfile cannot be had"
+        "verify, keyfile, certfile, cacertfile cannot be used"
     ),
-    "amqp://h?cacertfile=/ca": "cacertfile cannot be had: the amqp transport is not "
+    "amqp://h?cacertfile=/ca": "cacertfile cannot be used: the amqp transport is not "
     "encrypted; use amqps",
     "stomp://h?verify=verify_none": "not encrypted; use stomp+ssl",
     "memory://h?certfile=/c": "the memory transport is not encrypted",
@@ -354,7 +354,7 @@ class AlternatesTests(SynchronousTestCase):
     def test_one_is_wrong(self) -> None:
         """The error says which of them is wrong."""
         error = self.assertRaises(InvalidURL, parse_urls, "amqp://h;amqp://h:x")
-        self.assertIn("URL 2 of 2: the port is no number", str(error))
+        self.assertIn("URL 2 of 2: the port is not a number", str(error))
 
     def test_trailing_semicolon(self) -> None:
         """A ';' behind the last one means nothing."""
@@ -601,8 +601,8 @@ class ParametersTests(SynchronousTestCase):
             ({"cacertfile": 1}, TypeError, "cacertfile must be a str"),
             ({"certfile": ""}, TypeError, "certfile must be a str"),
             ({"verify": 1}, TypeError, "verify must be True or False"),
-            ({"keyfile": "/k"}, ValueError, "without certfile"),
-            ({"password": "pw"}, ValueError, "password is of no use without certfile"),
+            ({"keyfile": "/k"}, ValueError, "needs a certfile"),
+            ({"password": "pw"}, ValueError, "password needs a certfile"),
             ({"password": ""}, TypeError, "password must be a str"),
             (
                 {"certfile": "/c", "password": f"{PASSWORD}\ud800"},

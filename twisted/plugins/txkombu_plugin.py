@@ -1,4 +1,4 @@
-"""What C{twistd} and C{twist} read to know the command C{kombu}."""
+"""The plugin by which C{twistd} and C{twist} have the command C{kombu}."""
 
 from twisted.application.service import ServiceMaker
 

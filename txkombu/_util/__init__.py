@@ -1,3 +1,3 @@
 """
-Helpers that know nothing of messaging: timeouts, waiters, deadlines, validation.
+Helpers without messaging: timeouts, waiters, deadlines, validation.
 """

@@ -1,15 +1,15 @@
 """
-Code of asyncio in handlers, where Twisted runs on asyncio's loop.
+Asyncio code in handlers.
 
-There a coroutine is run as a task, since much of asyncio asks for the current one;
-the Deferreds that it awaits are taken out of what the task waits for.  Elsewhere
-nothing of asyncio's would ever go on, and is refused with a hint.
+If Twisted runs on asyncio's loop, a coroutine runs as a task, as much of asyncio needs
+a current task; Deferreds that it awaits are not passed on to the task.  With other
+reactors asyncio code would wait for ever, so it is refused with a hint.
 """
 
 from __future__ import annotations
 
-import asyncio
-from asyncio import AbstractEventLoop
+import types
+from asyncio import AbstractEventLoop, Future, _get_running_loop
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from re import compile as pattern
@@ -23,23 +23,23 @@ HINT: Final = (
     "twisted.internet.asyncioreactor.install() before anything imports "
     "twisted.internet.reactor, or start twistd or twist with --reactor=asyncio"
 )
-"""How to run it."""
+"""How to run asyncio code."""
 
 _NO_LOOP: Final = pattern(r"no (running|current) event loop|await wasn't used with")
 _BAD_YIELD: Final = pattern(r"Task got bad yield: <Deferred")
 
 
 def running_loop() -> AbstractEventLoop | None:
-    """The loop that runs in this thread, if one does."""
-    return asyncio._get_running_loop()
+    """Return the loop that runs in this thread, if one does."""
+    return _get_running_loop()  # get_running_loop() raises an error if there is none
 
 
-def deferred_of_future(future: asyncio.Future[Any]) -> Deferred[Any]:
+def deferred_of_future(future: Future[Any]) -> Deferred[Any]:
     """
     Wait for a future or task of asyncio; cancelling cancels it.
 
-    @return: fails with L{TypeError} if the loop of one that is not done does not run
-        in this thread.
+    @return: fails with L{TypeError} if the future is not done, and its loop does not
+        run in this thread.
     """
     if not future.done() and future.get_loop() is not running_loop():
         told = f"{future!r} belongs to an event loop that does not run here"
@@ -50,84 +50,91 @@ def deferred_of_future(future: asyncio.Future[Any]) -> Deferred[Any]:
             )
         )
 
-    def cancel(_: object) -> None:
-        future.cancel()
+    return deferred_of_result(future, lambda fire: fire())
 
-    def fire(_: object) -> None:
+
+def deferred_of_result(
+    future: Any, call: Callable[[Callable[[], None]], object]
+) -> Deferred[Any]:
+    """
+    Wait for any kind of future; cancelling cancels it.
+
+    @param call: calls a function in the reactor's thread, from that of the future.
+    """
+
+    def fire() -> None:
         if not done.called:
             done.callback(None)
 
-    done: Deferred[Any] = Deferred(cancel)
+    done: Deferred[Any] = Deferred(lambda _: future.cancel())
     done.addCallback(lambda _: future.result())
     if future.done():
-        fire(None)
+        fire()
     else:
-        future.add_done_callback(fire)
+        future.add_done_callback(lambda _: call(fire))
     return done
 
 
 def deferred_of_task(
     coroutine: Coroutine[Any, Any, Any], loop: AbstractEventLoop
 ) -> Deferred[Any]:
-    """Run a coroutine as a task, which may await Deferreds, too."""
+    """Run a coroutine, which may also await Deferreds, as a task."""
     return deferred_of_future(loop.create_task(_caught(coroutine, loop)))
 
 
 async def _caught(coroutine: Coroutine[Any, Any, Any], loop: AbstractEventLoop) -> Any:
-    """A task that raised SystemExit would end the loop, and so the reactor."""
+    """Return any error as a failure: SystemExit of a task would end the reactor."""
     try:
-        return await _Mixed(coroutine, loop)
+        return await _mixed(coroutine, loop)
     except BaseException:
         return Failure()
 
 
-class _Mixed:
-    """Awaits a coroutine that awaits Deferreds and what is asyncio's."""
-
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], loop: AbstractEventLoop
-    ) -> None:
-        self._coroutine = coroutine
-        self._loop = loop
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        go_on: Callable[[], Any] = partial(self._coroutine.send, None)
-        while True:
-            try:
-                awaited = go_on()
-            except StopIteration as end:
-                return end.value
-            try:
-                if isinstance(awaited, Deferred):
-                    yield from self._until_fired(awaited)
-                    sent = None
-                else:
-                    sent = yield awaited
-            except BaseException as error:
-                go_on = partial(self._coroutine.throw, error)
-            else:
-                go_on = partial(self._coroutine.send, sent)
-
-    def _until_fired(self, awaited: Deferred[Any]) -> Generator[Any, Any, None]:
-        """Its result stays with it, where the coroutine finds it."""
-        fired = self._loop.create_future()
-
-        def fire(result: Any) -> Any:
-            if not fired.done():
-                fired.set_result(None)
-            return result
-
-        awaited.addBoth(fire)
+@types.coroutine
+def _mixed(
+    coroutine: Coroutine[Any, Any, Any], loop: AbstractEventLoop
+) -> Generator[Any, Any, Any]:
+    """Await a coroutine that awaits both Deferreds and awaitables of asyncio."""
+    go_on: Callable[[], Any] = partial(coroutine.send, None)
+    while True:
         try:
-            yield from fired.__await__()
-        except BaseException:
-            awaited.cancel()
-            awaited.addErrback(lambda _: None)
-            raise
+            awaited = go_on()
+        except StopIteration as end:
+            return end.value
+        try:
+            if isinstance(awaited, Deferred):
+                yield from _until_fired(awaited, loop)
+                sent = None
+            else:
+                sent = yield awaited
+        except BaseException as error:
+            go_on = partial(coroutine.throw, error)
+        else:
+            go_on = partial(coroutine.send, sent)
+
+
+def _until_fired(
+    awaited: Deferred[Any], loop: AbstractEventLoop
+) -> Generator[Any, Any, None]:
+    """Wait for a Deferred, and leave its result in it for the coroutine."""
+    fired = loop.create_future()
+
+    def fire(result: Any) -> Any:
+        if not fired.done():
+            fired.set_result(None)
+        return result
+
+    awaited.addBoth(fire)
+    try:
+        yield from fired.__await__()
+    except BaseException:
+        awaited.cancel()
+        awaited.addErrback(lambda _: None)
+        raise
 
 
 def explained(failure: Failure) -> Failure:
-    """Say how to run code of asyncio, if it failed as it does elsewhere."""
+    """Add a hint to a failure that asyncio code has with other reactors."""
     if failure.type is not RuntimeError:
         return failure
     text = str(failure.value)

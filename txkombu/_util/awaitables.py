@@ -1,5 +1,5 @@
 """
-What users return: plain values, Deferreds, coroutines, futures.
+Results of users' functions: plain values, Deferreds, coroutines, futures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .asyncio_bridge import deferred_of_future, deferred_of_task, running_loop
+from .asyncio_bridge import (
+    deferred_of_future,
+    deferred_of_result,
+    deferred_of_task,
+    running_loop,
+)
 from .failures import without_frames
 
 _log = Logger()
@@ -37,12 +42,12 @@ def call_logged(what: str, callback: Callable[..., object], *arguments: object) 
 
 def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:
     """
-    Take a Deferred, a coroutine, or anything else that can be awaited.
+    Return a Deferred of a Deferred, a coroutine, or anything else that is awaitable.
 
-    Where asyncio's loop runs in this thread, as on Twisted's asyncio reactor, a
-    coroutine may await what is asyncio's, and Deferreds.
+    If asyncio's loop runs in this thread, as with Twisted's asyncio reactor, a
+    coroutine may await both Deferreds and awaitables of asyncio.
     """
-    if result.__class__ is not CoroutineType:  # the most common, told without ABCs
+    if result.__class__ is not CoroutineType:  # the most common, found without ABCs
         if isinstance(result, Deferred):
             return result
         if isfuture(result):
@@ -56,25 +61,28 @@ def as_deferred(result: Awaitable[Any]) -> Deferred[Any]:
 async def _awaited(awaitable: Awaitable[Any]) -> Any:
     result = await awaitable
     while result is not None and isinstance(result, Deferred):
-        result = await result  # as a Deferred cannot fire with another
+        result = await result  # a Deferred cannot fire with another
     return result
 
 
 def work_of(result: Any, what: object) -> Deferred[Any] | None:
     """
-    Tell what to wait for after a user's function has returned.
+    Return what to wait for after a user's function has returned.
 
-    @param result: what it returned.
+    @param result: the result of the function.
     @param what: the function, for the error.
-    @return: fires when its work is done, with what may be work again; fails with
-        L{TypeError} for what nobody can wait for.  C{None} for a plain value.
+    @return: fires when its work is done, with a result that may itself be work; fails
+        with L{TypeError} for a generator, which nobody can wait for.  C{None} for a
+        plain value.
     """
     if result.__class__ is CoroutineType or isawaitable(result):
         return as_deferred(result)
     if isinstance(result, Failure):
         return fail(result)
     if isinstance(result, ThreadFuture):
-        return _of_thread(result)
+        from twisted.internet import reactor
+
+        return deferred_of_result(result, reactor.callFromThread)  # type: ignore[attr-defined]  # the reactor's
     if isgenerator(result):
         return fail(
             TypeError(f"{what!r} returned a generator: is @inlineCallbacks missing?")
@@ -82,7 +90,7 @@ def work_of(result: Any, what: object) -> Deferred[Any] | None:
     if isinstance(result, AsyncIterator):
         return fail(
             TypeError(
-                f"{what!r} returned an async generator or iterator, and nothing of it "
+                f"{what!r} returned an async generator or iterator, of which nothing "
                 "has run: it must await, and not yield"
             )
         )
@@ -90,7 +98,7 @@ def work_of(result: Any, what: object) -> Deferred[Any] | None:
 
 
 async def finish(result: object, what: object) -> Any:
-    """Wait for what L{work_of} finds, to the end; return the plain value."""
+    """Wait until there is no more work, as L{work_of} finds it; return the value."""
     while (work := work_of(result, what)) is not None:
         result = await work
     return result
@@ -98,9 +106,9 @@ async def finish(result: object, what: object) -> Any:
 
 def call_and_wait(function: Callable[..., object], *arguments: object) -> Deferred[Any]:
     """
-    Call a user's function, and wait for all that it does.
+    Call a user's function, and wait for its work.
 
-    @return: fails with an L{Exception}, whatever it raised.
+    @return: fires with its value; fails with an L{Exception}, whatever it raised.
     """
     try:
         result = function(*arguments)
@@ -108,15 +116,15 @@ def call_and_wait(function: Callable[..., object], *arguments: object) -> Deferr
         calling: Deferred[Any] = fail()
     else:
         calling = Deferred.fromCoroutine(finish(result, function))
-    return calling.addErrback(_as_exception)
+    return calling.addErrback(_fail_with_exception)
 
 
 def as_exception(error: BaseException, what: str) -> Exception:
     """
-    What to go on with after a user's code raised anything: SystemExit and its
-    like would end what they are raised in again.
+    Return an error of a user's code as an Exception: raised again, SystemExit and its
+    like would end more than that code.
 
-    @param what: what raised it.
+    @param what: the name of the code.
     """
     if isinstance(error, Exception):
         return error
@@ -126,31 +134,8 @@ def as_exception(error: BaseException, what: str) -> Exception:
     return wrapped.with_traceback(error.__traceback__)
 
 
-def _as_exception(failure: Failure) -> Failure:
+def _fail_with_exception(failure: Failure) -> Failure:
     error: BaseException = failure.value  # type: ignore[assignment]  # never None
     if isinstance(error, Exception):
         return failure
     return Failure(as_exception(error, "the program"))
-
-
-def _of_thread(future: ThreadFuture[Any]) -> Deferred[Any]:
-    """For work in a thread, from the reactor's thread."""
-    from twisted.internet import reactor
-
-    def cancel(_: object) -> None:
-        future.cancel()
-
-    def fire() -> None:
-        if not done.called:
-            done.callback(None)
-
-    def tell(_: object) -> None:
-        reactor.callFromThread(fire)  # type: ignore[attr-defined]  # the reactor's
-
-    done: Deferred[Any] = Deferred(cancel)
-    done.addCallback(lambda _: future.result())
-    if future.done():
-        fire()
-    else:
-        future.add_done_callback(tell)
-    return done

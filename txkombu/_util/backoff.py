@@ -27,20 +27,20 @@ def _number(policy: object, field: attrs.Attribute[float], value: Any) -> None:
 @attrs.frozen
 class ReconnectPolicy:
     """
-    How long to wait before what was lost or refused is tried again: a connection,
-    a channel, a consumer, and what a service starts.
+    How long to wait before the next attempt, after a connection, channel or consumer
+    was lost or refused.
 
     @ivar first: seconds before the first attempt; more than 0.  A lost channel is
         opened again at once the first time.
-    @ivar max: seconds that no wait exceeds, and those between attempts whose refusal
+    @ivar max: the maximum seconds of a wait; also the wait after a refusal that
         somebody has to mend, such as a wrong password.
-    @ivar factor: how many times as long each wait is as the one before; at least 1.
-    @ivar jitter: the part of each wait, from 0 to 1, of which a random share is taken
-        off, so that many clients do not come back at the same moment.
-    @ivar stable_after: seconds that what came back has to last for the waits to begin
-        anew.
-    @raise TypeError: one of them is no number.
-    @raise ValueError: one of them is out of range.
+    @ivar factor: how many times as long as the last wait the next one is; at least 1.
+    @ivar jitter: up to which part of each wait, from 0 to 1, is subtracted at random,
+        so that many clients do not come back at the same moment.
+    @ivar stable_after: how many seconds a connection, channel or consumer has to last
+        before the waits begin with C{first} again.
+    @raise TypeError: an argument is not a number.
+    @raise ValueError: an argument is out of range.
     """
 
     first: float = attrs.field(default=1.0, validator=_seconds)
@@ -69,10 +69,11 @@ DEFAULT: Final = ReconnectPolicy()
 
 class Backoff:
     """
-    Growing waits between attempts, as a policy has them; 0 at first if allowed.
+    The growing waits between attempts.
 
-    @param eager: whether the first wait is none at all.
-    @param jitter: gives numbers from 0 to 1.
+    @param eager: whether the first wait is 0 seconds.
+    @param jitter: returns random numbers from 0 to 1.
+    @param policy: how the waits grow.
     """
 
     def __init__(
@@ -88,20 +89,20 @@ class Backoff:
         self.reset()
 
     def delay(self) -> float:
-        """@return: how many seconds to wait before the next attempt."""
+        """Return how many seconds to wait before the next attempt."""
         policy, base = self.policy, self._next
         self._next = min(policy.max, max(policy.first, base * policy.factor))
         return base * (1 - policy.jitter * self._jitter())
 
     def reset(self) -> None:
-        """Begin anew, since things went well for some time."""
+        """Begin with the first wait again."""
         self._next = 0.0 if self._eager else self.policy.first
 
     def reset_if_stable(self, clock: IReactorTime, since: float) -> None:
         """
-        Reset if what began at C{since} lived long enough to count as stable.
+        Reset if something has lasted long enough to count as stable.
 
-        @param since: seconds of the monotonic clock; see L{steady}.
+        @param since: when it began, in seconds of the monotonic clock; see L{steady}.
         """
         if steady(clock).seconds() - since >= self.policy.stable_after:
             self.reset()

@@ -1,8 +1,8 @@
 """
-Many deadlines, one timer.
+Many deadlines with one timer.
 
-Nearly all items have the same timeout, so they come due in the order they
-were added: one ordered dict for each timeout, and the head of each is the next.
+Nearly all items have one of a few timeouts.  Those of one timeout are due in the order
+they were added: there is one ordered dict for each timeout, and its first item is next.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ K = TypeVar("K", bound=Hashable)
 
 class Deadlines(Generic[K]):
     """
-    Calls C{expire(item)} for each item that is still there at its deadline.
+    Calls C{expire(item)} for each item that was not discarded before its deadline.
 
-    The timer is left running when the last item goes, as another will likely
-    come; L{stop} ends it.
+    The timer goes on without items, as others will likely follow; L{stop} ends it.
     """
 
     __slots__ = ("_buckets", "_clock", "_expire", "_timer")
@@ -35,7 +34,7 @@ class Deadlines(Generic[K]):
         self._timer: IDelayedCall | None = None
 
     def schedule(self, item: K, timeout: float) -> None:
-        """Watch an item, which is not watched yet, for C{timeout} seconds."""
+        """Expire an item, which must be new, after C{timeout} seconds."""
         bucket = self._buckets.get(timeout)
         if bucket is None:
             bucket = self._buckets[timeout] = {}
@@ -45,7 +44,7 @@ class Deadlines(Generic[K]):
             self._arm(due)
 
     def discard(self, item: K, timeout: float) -> None:
-        """Stop watching an item; nothing happens if it is not watched."""
+        """Forget an item, if it is known."""
         bucket = self._buckets.get(timeout)
         if bucket is not None:
             bucket.pop(item, None)
@@ -53,7 +52,7 @@ class Deadlines(Generic[K]):
                 del self._buckets[timeout]
 
     def check(self) -> None:
-        """Expire what is due now, in case the reactor is late."""
+        """Expire the items that are due, in case the reactor is late."""
         timer = self._timer
         if timer is not None and timer.getTime() <= self._clock.seconds():
             timer.cancel()
@@ -85,7 +84,7 @@ class Deadlines(Generic[K]):
                 self._arm(min(heads))
 
     def _expire_due(self) -> None:
-        """Who is added or discarded meanwhile is none of those that are due."""
+        """Expire items that are due, unless another's expiry discards them."""
         now = self._clock.seconds()
         overdue = [
             (item, timeout)

@@ -1,8 +1,8 @@
 """
-Failures that are logged.
+Failures for the log.
 
-Twisted keeps the last events until logging begins, and observers may keep more;
-the frames of a Failure would keep the bodies of messages with them.
+Twisted keeps log events until logging begins, and observers may keep them for longer;
+the frames of a Failure would keep the bodies of messages in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from twisted.python.failure import Failure
 
 _MAXIMUM_TEXT: Final = 200
-"""How many characters of an error's own text are logged: it may quote a body."""
+"""How many characters of an error's text are logged: it may quote a body."""
 
 
 class _Shortened(Exception):
@@ -21,12 +21,11 @@ class _Shortened(Exception):
 
 def without_frames(failure: Failure) -> Failure:
     """
-    Take the frames from a failure that is to be logged, its causes included; the
-    text of its traceback stays.
+    Remove the frames from a failure and its causes; the text of its traceback stays.
 
-    @return: the same failure; or, if its text is too long to be logged, another one
-        with the beginning of the text. The first keeps its error, which a failure
-        policy may look at after it was logged.
+    @return: the same failure; or, if its text is too long for the log, another one with
+        the beginning of it.  The given failure keeps its error, which a failure policy
+        may still look at.
     """
     failure.cleanFailure()
     error: BaseException | None = failure.value
@@ -35,15 +34,11 @@ def without_frames(failure: Failure) -> Failure:
         seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-    return _shortened(failure)
-
-
-def _shortened(failure: Failure) -> Failure:
     text = failure.getErrorMessage()
     left = len(text) - _MAXIMUM_TEXT
     if left <= 0:
         return failure
     short = Failure.__new__(Failure)
-    short.__dict__.update(failure.__dict__)
-    short.value = _Shortened(f"{text[:_MAXIMUM_TEXT]}… ({left} characters more)")
+    error = _Shortened(f"{text[:_MAXIMUM_TEXT]}… ({left} characters more)")
+    short.__dict__.update(failure.__dict__, value=error)
     return short

@@ -1,9 +1,9 @@
 """
-Values of AMQP field tables: what can be sent in headers and arguments.
+Values of AMQP field tables, which headers and arguments are.
 
-The limits are those of the types that are written (AMQP 0-9-1, 4.2.5.5), and of
-RabbitMQ, which ends the connection over a double that is no number (measured
-with 3.10).  What is refused here is refused before anything is sent.
+The limits are those of the types on the wire (AMQP 0-9-1, 4.2.5.5) and those of
+RabbitMQ, which closes the connection for a double that is not a number (measured with
+3.10).  Values are checked before anything is sent.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ _PLACES_MOST: Final = 255
 _DIGITS: Final = len(str(2**31))
 
 DEEPEST: Final = 100
-"""Tables and arrays within each other, the outermost table included: what is
-nested deeper is not read, so it is not written either."""
+"""How deep tables and arrays may nest, the outermost table included.  Deeper ones are
+not read, so they are not written either."""
 
 
 class NestedTooDeeply(ValueError):
-    """The way down to it is too long to be told."""
+    """Tables and arrays nest too deeply for the error to show the path."""
 
 
 def check_depth(depth: int) -> None:
     """
-    @param depth: how many tables and arrays are around a value.
-    @raise NestedTooDeeply: they are too many, or hold themselves.
+    Check how many tables and arrays are around a value.
+
+    @raise NestedTooDeeply: there are too many, or one contains itself.
     """
     if depth > DEEPEST:
         raise NestedTooDeeply(f"more than {DEEPEST} tables or arrays within each other")
@@ -38,7 +39,8 @@ def check_depth(depth: int) -> None:
 
 def fits_int32(value: int) -> bool:
     """
-    @return: whether an int is written with 32 bits; otherwise it takes 64.
+    Return whether an int fits into 32 bits; otherwise it is written with 64.
+
     @raise ValueError: it has more than 64 bits.
     """
     if -(2**31) <= value < 2**31:
@@ -49,7 +51,11 @@ def fits_int32(value: int) -> bool:
 
 
 def check_finite(value: float) -> float:
-    """@raise ValueError: it is NaN or infinite."""
+    """
+    Check a number.
+
+    @raise ValueError: it is NaN or infinite.
+    """
     if not isfinite(value):
         raise ValueError(f"brokers do not take {value}: send a finite number, or text")
     return value
@@ -57,9 +63,9 @@ def check_finite(value: float) -> float:
 
 def decimal_parts(value: Decimal) -> tuple[int, int]:
     """
-    Split a decimal into the places behind its point, and its digits as an int.
+    Split a decimal into the number of its decimal places, and its digits as an int.
 
-    @raise ValueError: it is no number, or they do not fit into 8 and 32 bits.
+    @raise ValueError: it is NaN or infinite, or these do not fit into 8 and 32 bits.
     """
     _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int) or not -_PLACES_MOST <= exponent <= _DIGITS:
@@ -74,15 +80,15 @@ def decimal_parts(value: Decimal) -> tuple[int, int]:
 
 
 def join_decimal(places: int, unscaled: int) -> Decimal:
-    """Undo L{decimal_parts}."""
+    """Make the decimal of which L{decimal_parts} returned the parts."""
     return Decimal(unscaled).scaleb(-places)
 
 
 def timestamp_seconds(value: datetime | float) -> int:
     """
-    Return whole seconds since 1970; a datetime without a zone is taken for UTC.
+    Return whole seconds since 1970; a datetime without time zone counts as UTC.
 
-    @raise ValueError: it lies before 1970, or is no number.
+    @raise ValueError: it is before 1970, or not a finite number.
     """
     if isinstance(value, datetime):
         try:
@@ -97,7 +103,7 @@ def timestamp_seconds(value: datetime | float) -> int:
 
 
 def read_timestamp(seconds: int) -> datetime | int:
-    """Return UTC; the bare seconds where no datetime can be so late."""
+    """Return a datetime in UTC; or the seconds, if they are too many for one."""
     try:
         return _EPOCH + timedelta(seconds=seconds)
     except OverflowError:

@@ -1,5 +1,5 @@
 """
-Log lines that repeat: few of them, and a count of those left out.
+Repeated log lines: a few of them, and the number of the others.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 _PERIOD: Final = 10.0
+"""Seconds in which one line is logged."""
 
 
 class LogLimit:
-    """
-    Allows one line in each ten seconds.
-
-    @param clock: tells the time.
-    """
+    """Allows one log line in ten seconds."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -25,10 +22,9 @@ class LogLimit:
 
     def take(self) -> int | None:
         """
-        Ask for a line.
+        Ask whether to log a line now.
 
-        @return: how many were refused since the last one that was allowed;
-            C{None} if this one is refused.
+        @return: C{None} for no; else how many lines were refused since the last one.
         """
         now = self._clock.seconds()
         if now < self._next:

@@ -1,10 +1,10 @@
 """
-Delayed calls that the wall clock does not move.
+Delayed calls by the monotonic clock.
 
-A reactor's own are due by the wall clock: set forward, it makes them strike early,
-and set back, late.  Here they are due by the monotonic clock.  One call of the
-reactor wakes us: too early, it is made again; too late, L{SteadyClock.wake} makes up
-for it, which is called when something is received.
+A reactor's delayed calls go by the wall clock: they are early when it is set forward,
+and late when it is set back.  Those of a L{SteadyClock} go by the monotonic clock.  It
+uses one delayed call of the reactor: if that is early, it is made again; if it is late,
+L{SteadyClock.wake} makes up for it, which is called whenever something is received.
 """
 
 from __future__ import annotations
@@ -22,10 +22,19 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 _LATE: Final = 1.0
-"""Seconds by which a reactor may be late without a clock that was set back."""
+"""Seconds by which a reactor is late only if the wall clock was set back."""
 
-_CANCELLED_MOST: Final = 50
-"""How many cancelled calls are kept beside as many as there are others."""
+_CANCELLED: Final = 50
+"""How many more cancelled calls than others are kept."""
+
+
+class _Call(DelayedCall):
+    """A delayed call of a L{SteadyClock}."""
+
+    def run(self) -> None:
+        """Call the function."""
+        self.called = 1
+        self.func(*self.args, **self.kw)
 
 
 @implementer(IReactorTime)
@@ -33,18 +42,15 @@ class SteadyClock:
     """
     The time and the delayed calls of one reactor, by the monotonic clock.
 
-    @ivar seconds: the time; see L{IReactorTime.seconds}.
+    @ivar seconds: returns the monotonic time; see L{IReactorTime.seconds}.
     """
 
     _log = Logger()
 
     def __init__(self, reactor: IReactorTime, seconds: Callable[[], float]) -> None:
-        """
-        @param seconds: gives the monotonic time.
-        """
         self.seconds = seconds
         self._reactor = reactor
-        self._heap: list[DelayedCall] = []
+        self._heap: list[_Call] = []
         self._active = 0
         self._wakeup: IDelayedCall | None = None
         self._wakes_at = 0.0
@@ -53,7 +59,7 @@ class SteadyClock:
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
         """See L{IReactorTime.callLater}."""
-        call = DelayedCall(
+        call = _Call(
             self.seconds() + delay,
             callable,
             args,
@@ -72,7 +78,7 @@ class SteadyClock:
         return [call for call in self._heap if call.active()]
 
     def wake(self) -> None:
-        """Run what the reactor is late with, in its next turn."""
+        """Run calls that the reactor is late with in its next turn."""
         if self._heap and self._heap[0].time + _LATE < self.seconds():
             self._arm()
 
@@ -81,7 +87,7 @@ class SteadyClock:
         if not self._active:
             self._heap.clear()
             self._disarm()
-        elif len(self._heap) > 2 * self._active + _CANCELLED_MOST:
+        elif len(self._heap) > 2 * self._active + _CANCELLED:
             kept = (each for each in self._heap if each is not call)
             self._heap = [each for each in kept if each.active()]
             heapify(self._heap)
@@ -96,7 +102,7 @@ class SteadyClock:
             wakeup.cancel()
 
     def _arm(self) -> None:
-        """Be woken for the first call, unless that is seen to already."""
+        """Have the reactor call when the first call is due, unless it does already."""
         now = self.seconds()
         due = max(now, self._heap[0].time)
         if self._wakeup is not None:
@@ -117,8 +123,8 @@ class SteadyClock:
         if self._active:
             self._arm()
 
-    def _run(self, call: DelayedCall) -> None:
-        """Run one call that is due, unless it was put off or cancelled meanwhile."""
+    def _run(self, call: _Call) -> None:
+        """Run a call that is due, unless it was delayed or cancelled meanwhile."""
         if call.cancelled:
             return
         if call.delayed_time > 0:
@@ -126,16 +132,15 @@ class SteadyClock:
             heappush(self._heap, call)
             return
         self._active -= 1
-        call.called = 1
         with self._log.failuresHandled("while handling a timed call"):
-            call.func(*call.args, **call.kw)
+            call.run()
 
 
 _known: WeakKeyDictionary[IReactorTime, SteadyClock] = WeakKeyDictionary()
 
 
 def steady(clock: IReactorTime) -> IReactorTime:
-    """Give the monotonic clock of a reactor; a C{Clock} of tests is its own."""
+    """Return the monotonic clock of a reactor; a C{Clock} of tests is its own."""
     if isinstance(clock, Clock | SteadyClock) or not IReactorCore.providedBy(clock):
         return clock
     found = _known.get(clock)
@@ -145,5 +150,5 @@ def steady(clock: IReactorTime) -> IReactorTime:
 
 
 def waker(clock: IReactorTime) -> Callable[[], None] | None:
-    """What to call now and then, see L{SteadyClock.wake}, if that is needed."""
+    """Return L{SteadyClock.wake}, if the clock needs to be woken now and then."""
     return clock.wake if isinstance(clock, SteadyClock) else None

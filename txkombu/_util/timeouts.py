@@ -1,5 +1,5 @@
 """
-Deferreds with an end.
+Timeouts of Deferreds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .steady_clock import steady
 T = TypeVar("T")
 
 CLOSE_TIMEOUT = 5.0
-"""Seconds that a broker is given for each answer when something closes."""
+"""Seconds that a broker has for each answer while something closes."""
 
 _FAIL: Any = object()
 
@@ -30,10 +30,11 @@ def with_timeout(
     otherwise: T = _FAIL,
 ) -> Deferred[T]:
     """
-    Cancel an operation that is not over in time.
+    Cancel an operation that does not end in time.
 
     @param timeout: seconds.
-    @param otherwise: what it fires with then; by default it fails with
+    @param what: the name of the operation.
+    @param otherwise: the result after a timeout; by default the operation fails with
         L{OperationTimeout}.
     """
     if began.called and not began.paused and began.result.__class__ is not Deferred:
@@ -48,7 +49,7 @@ def with_timeout(
 
 
 def gather_results(began: Sequence[Deferred[Any]]) -> Deferred[list[tuple[bool, Any]]]:
-    """Wait for all; fires with each one's (success, result), and never fails."""
+    """Wait for all; fire with a list of (success, result), and never fail."""
     return DeferredList(began, consumeErrors=True)
 
 
@@ -56,8 +57,12 @@ def gather_results_in_time(
     began: Sequence[Deferred[Any]], clock: IReactorTime, timeout: float, what: str
 ) -> Deferred[list[tuple[bool, Any]]]:
     """
-    As L{gather_results}, but cancel all, and fail with L{OperationTimeout}, once none
-    of them has been over for so many seconds.
+    Wait for all, as L{gather_results}; the timeout begins again whenever one ends.
+
+    After the timeout all are cancelled, and the result fails with L{OperationTimeout}.
+
+    @param timeout: seconds.
+    @param what: the name of the operation.
     """
     late: list[bool] = []
 
@@ -85,7 +90,7 @@ def gather_results_in_time(
 
 
 def sleep(clock: IReactorTime, seconds: float) -> Deferred[None]:
-    """@return: fires after some seconds; cancelling ends the timer."""
+    """Fire after some seconds; cancelling ends the timer."""
     paused: Deferred[None] = Deferred(lambda _: timer.cancel())
     timer = steady(clock).callLater(seconds, paused.callback, None)
     return paused

@@ -1,5 +1,5 @@
 """
-Checks of what users pass in; each names the thing at fault.
+Checks of users' arguments; each error names the argument at fault.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from inspect import signature
 from re import compile as pattern
 from typing import TypeVar
 
+from .field_values import DEEPEST
+
 T = TypeVar("T")
 
 SHORT_STRING_BYTES = 255
@@ -17,35 +19,22 @@ SHORT_STRING_BYTES = 255
 _HARMLESS = pattern(r"[\w.:-]{0,60}")
 _SURROGATE = pattern("[\ud800-\udfff]")
 _CONTAINERS = (Mapping, list, tuple)
-_DEEPEST = 100
-"""How deep tables may nest: readers take more for an attack."""
-
-_DELIVERY_MODES: dict[object, int] = {
-    1: 1,
-    2: 2,
-    "transient": 1,
-    "persistent": 2,
-}
+_DELIVERY_MODES: dict[object, int] = {1: 1, 2: 2, "transient": 1, "persistent": 2}
 
 
 def kind_of(value: object) -> str:
-    """Name what a value is, where it may hold a password."""
+    """Describe a value by its type, as it may hold a password."""
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def shown_or_kind(value: object) -> str:
-    """A text to be quoted, if no URL can be in it; else what it is."""
+    """Quote a text that can hold no URL; describe any other value by its type."""
     harmless = isinstance(value, str) and _HARMLESS.fullmatch(value)
     return repr(value) if harmless else kind_of(value)
 
 
 def check_hidden_string(what: str, value: object) -> str:
-    """
-    Check a short string as L{check_short_string} does, but never show it.
-
-    @raise TypeError: it is no str.
-    @raise ValueError: it has more than 255 bytes of UTF-8, or cannot be UTF-8.
-    """
+    """Check a short string as L{check_short_string} does, but never show it."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {kind_of(value)}")
     size = len(check_utf8(what, value).encode())
@@ -58,20 +47,22 @@ def check_hidden_string(what: str, value: object) -> str:
 
 
 def check_utf8(what: str, text: str) -> str:
-    """@raise ValueError: it cannot be written as UTF-8; it is not shown."""
+    """Refuse text that cannot be written as UTF-8 with ValueError; do not show it."""
     if not is_utf8(text):
         raise ValueError(f"the {what} cannot be written as UTF-8")
     return text
 
 
 def is_utf8(text: str) -> bool:
-    """Tell without an UnicodeEncodeError, which would hold all of a password."""
+    """Return whether text can be UTF-8; an UnicodeEncodeError would hold a password."""
     return _SURROGATE.search(text) is None
 
 
 def check_short_string(what: str, value: object) -> str:
     """
-    @raise TypeError: it is no str.
+    Check a short string of AMQP.
+
+    @raise TypeError: it is not a str.
     @raise ValueError: it has more than 255 bytes of UTF-8, or cannot be UTF-8.
     """
     if not isinstance(value, str):
@@ -91,7 +82,7 @@ def check_short_string(what: str, value: object) -> str:
 
 
 def check_bool(what: str, value: object) -> bool:
-    """@raise TypeError: it is neither True nor False."""
+    """Refuse anything but True and False with TypeError."""
     if not isinstance(value, bool):
         raise TypeError(f"{what} must be True or False, not {kind_of(value)}")
     return value
@@ -101,6 +92,8 @@ def check_count(
     what: str, value: object, minimum: int = 0, maximum: int | None = None
 ) -> int | None:
     """
+    Check a number; None is accepted.
+
     @raise TypeError: it is neither an int nor None.
     @raise ValueError: it is out of range.
     """
@@ -116,7 +109,9 @@ def check_count(
 
 def check_seconds(what: str, value: object) -> float:
     """
-    @raise TypeError: it is no number.
+    Check a number of seconds.
+
+    @raise TypeError: it is not a number.
     @raise ValueError: it is negative, or not finite.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -128,9 +123,9 @@ def check_seconds(what: str, value: object) -> float:
 
 def milliseconds(what: str, seconds: object, minimum: int = 0) -> int | None:
     """
-    Seconds as whole milliseconds, None as None.
+    Return seconds as whole milliseconds, and None as None.
 
-    @raise TypeError: it is no number.
+    @raise TypeError: it is not a number.
     @raise ValueError: it is negative, not finite, or below C{minimum} ms.
     """
     if seconds is None:
@@ -143,15 +138,14 @@ def milliseconds(what: str, seconds: object, minimum: int = 0) -> int | None:
 
 def check_delivery_mode(value: object) -> int | None:
     """
-    @return: 1 or 2, or None for None.
-    @raise ValueError: it is no delivery mode.
+    Return a delivery mode as 1 or 2, and None as None.
+
+    @raise ValueError: it is not a delivery mode.
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        mode = None
-    else:
-        mode = _DELIVERY_MODES.get(value)
+    is_mode = isinstance(value, int | str) and not isinstance(value, bool)
+    mode = _DELIVERY_MODES.get(value) if is_mode else None
     if mode is None:
         raise ValueError(
             f"delivery_mode must be 1, 2, 'transient' or 'persistent', not {value!r}"
@@ -161,10 +155,10 @@ def check_delivery_mode(value: object) -> int | None:
 
 def check_arguments(what: str, value: object) -> dict[str, object]:
     """
-    Copy a mapping with str keys, and what is in it; None is an empty one.
+    Copy a mapping with str keys, and the containers in it; None is an empty one.
 
-    @raise TypeError: it is no mapping, or a key is no str.
-    @raise ValueError: a key has more than 255 bytes, or it nests too deeply.
+    @raise TypeError: it is not a mapping, or a key is not a str.
+    @raise ValueError: a key has more than 255 bytes, or the mapping nests too deeply.
     """
     if value is None:
         return {}
@@ -177,10 +171,10 @@ def check_arguments(what: str, value: object) -> dict[str, object]:
 
 
 def _copied(what: str, value: object, depth: int = 1) -> object:
-    """Copy what can be changed."""
+    """Copy a value, if it can be changed."""
     if isinstance(value, _CONTAINERS):
-        if depth >= _DEEPEST:
-            raise ValueError(f"{what} must nest at most {_DEEPEST} levels deep")
+        if depth >= DEEPEST:
+            raise ValueError(f"{what} must nest at most {DEEPEST} levels deep")
         if isinstance(value, Mapping):
             return {k: _copied(what, v, depth + 1) for k, v in value.items()}
         parts = [_copied(what, part, depth + 1) for part in value]
@@ -189,14 +183,14 @@ def _copied(what: str, value: object, depth: int = 1) -> object:
 
 
 def check_auto_declare(value: object) -> bool | str:
-    """@raise ValueError: it is none of True, False and C{"passive"}."""
+    """Refuse anything but True, False and C{"passive"} with ValueError."""
     if value is True or value is False or value == "passive":
         return value
     raise ValueError(f"auto_declare must be True, False or 'passive', not {value!r}")
 
 
 def check_callable(what: str, value: T, arguments: int) -> T:
-    """@raise TypeError: it cannot be called with so many arguments."""
+    """Refuse what cannot be called with so many arguments with TypeError."""
     if not callable(value):
         raise TypeError(f"{what} must be callable, not {value!r}")
     try:
@@ -206,5 +200,5 @@ def check_callable(what: str, value: T, arguments: int) -> T:
             f"{what} is called with {arguments} arguments; {value!r} takes others"
         ) from None
     except ValueError:
-        pass  # built in, and does not tell
+        pass  # a built-in function without signature
     return value

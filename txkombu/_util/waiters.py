@@ -1,5 +1,5 @@
 """
-Deferreds for those who wait for one event.
+Deferreds of several callers that wait for one event.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 class Waiters(Generic[T]):
     """
-    Hands out a fresh Deferred to each who waits, and fires them together.
+    Returns a new Deferred to each caller, and fires all of them together.
 
-    Cancelling one touches no other.  They are swapped out before they fire, so
-    who waits again from a callback waits for the next time.
+    Cancelling one does not affect the others.  A callback that waits again waits for
+    the next time, as the list is emptied before any is fired.
 
-    @ivar waiting: those who wait, in order; empty if there are none.
+    @ivar waiting: the Deferreds that wait, in order.
     """
 
     __slots__ = ("waiting",)
@@ -33,25 +33,25 @@ class Waiters(Generic[T]):
         return bool(self.waiting)
 
     def wait(self) -> Deferred[T]:
-        """@return: fires at the next C{fire} or C{fail}."""
+        """Return a Deferred that fires at the next C{fire} or C{fail}."""
         waiter: Deferred[T] = Deferred(self._forget)
         self.waiting[waiter] = None
         return waiter
 
     def fire(self, result: T) -> None:
-        """Fire all, in the order they came."""
+        """Fire all, in the order they were returned."""
         for waiter in self._swap():
             if not waiter.called:
                 waiter.callback(result)
 
     def fail(self, error: Exception) -> None:
-        """Fail all, in the order they came."""
+        """Fail all, in the order they were returned."""
         for waiter in self._swap():
             if not waiter.called:
                 waiter.errback(Failure(error))
 
     def fail_one(self, waiter: Deferred[T], failure: Failure) -> None:
-        """Fail one of them, if it still waits."""
+        """Fail one, if it still waits."""
         if waiter in self.waiting:
             del self.waiting[waiter]
             waiter.errback(failure)
@@ -67,13 +67,13 @@ class Waiters(Generic[T]):
 
 class SharedClose:
     """
-    An end that comes once, for all who ask for it.
+    One close for many callers.
 
-    Cancelling who waits for it touches neither it nor the others.
+    A caller that cancels its Deferred affects neither the close nor other callers.
 
-    @param end: begins it, when the first one asks.
-    @ivar begun: whether somebody asked.
-    @ivar over: whether it has come.
+    @param end: begins to close; called when the first caller waits.
+    @ivar begun: whether closing has begun.
+    @ivar over: whether it is closed.
     """
 
     __slots__ = ("_end", "_waiters", "begun", "over")
@@ -87,17 +87,17 @@ class SharedClose:
         self.over = False
 
     def wait(self) -> Deferred[None]:
-        """@return: fires when it has come; never fails."""
+        """Close, if nobody did yet; fire when it is closed, and never fail."""
         waiter = self._waiters.wait()
         if not self.begun:
             self.begun = True
-            self._end().addErrback(self._fault).addCallback(self._ended)
+            ending = self._end().addErrback(
+                lambda failure: self._log.failure("Fault while ending", failure)
+            )
+            ending.addCallback(self._ended)
         elif self.over:
             self._waiters.fire(None)
         return waiter
-
-    def _fault(self, failure: Failure) -> None:
-        self._log.failure("Fault while ending", failure)
 
     def _ended(self, _: object) -> None:
         self.over = True

@@ -1,8 +1,8 @@
 """
-The end of a process that something keeps from ending.
+The end of a process that threads keep running.
 
-Twisted waits for the threads of its pool, and Python for all others, without a
-limit: a handler that was left behind in one would hold the process up.
+Without a limit, Twisted waits for the threads of its pool and Python for all others: a
+handler that still runs in one would keep the process from ending.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Final
 from twisted.logger import Logger
 
 _FLUSH_TIMEOUT: Final = 1.0
-"""Seconds to write out what was printed, as a full pipe may take it never."""
+"""Seconds to write out what was printed; a full pipe may block for ever."""
 
 
 class LastResort:
     """
-    Ends the process at a deadline, in a thread that nobody waits for.
+    Ends the process at a deadline, in a daemon thread.
 
-    @param exit_code: tells with what; called in that thread.
+    @param exit_code: returns the exit code; called in that thread.
     """
 
     _log = Logger()
@@ -36,14 +36,14 @@ class LastResort:
         self._deadlines: SimpleQueue[float] = SimpleQueue()
 
     def start(self) -> None:
-        """Begin to wait for a deadline."""
+        """Start the thread, which waits for a deadline."""
         threading.Thread(target=self._wait, name="last resort", daemon=True).start()
 
     def end_at(self, deadline: float) -> None:
         """
-        Set the deadline, instead of what was set before; also for signal handlers.
+        Set the deadline, in place of an earlier one; safe in signal handlers.
 
-        @param deadline: as C{time.monotonic()} counts.
+        @param deadline: in seconds of C{time.monotonic()}.
         """
         self._deadlines.put(deadline)
 
@@ -55,22 +55,24 @@ class LastResort:
                 deadline = self._deadlines.get(timeout=left)
             except Empty:
                 break
-        telling = threading.Thread(target=self._tell, daemon=True)
-        telling.start()
-        telling.join(_FLUSH_TIMEOUT)
+        logging = threading.Thread(target=self._log_threads, daemon=True)
+        logging.start()
+        logging.join(_FLUSH_TIMEOUT)
         os._exit(self._exit_code())
 
-    def _tell(self) -> None:
+    def _log_threads(self) -> None:
+        """Log the threads that Python would wait for, or the main one if only that."""
+        main = threading.main_thread()
+        kept = [each for each in threading.enumerate() if not each.daemon]
+        names = [each.name for each in kept if each is not main] or [main.name]
         self._log.warn(
-            "Ending without {threads}, still at work", threads=", ".join(_at_work())
+            "Ending without {threads}, still at work", threads=", ".join(names)
         )
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
+        flush_output()
 
 
-def _at_work() -> list[str]:
-    """The threads that Python would wait for, or the main one if it is alone."""
-    main = threading.main_thread()
-    kept = [each for each in threading.enumerate() if not each.daemon]
-    return [each.name for each in kept if each is not main] or [main.name]
+def flush_output() -> None:
+    """Write out what was printed, as far as that is possible."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()

@@ -1,5 +1,5 @@
 """
-What the options of all commands share.
+The base of the options of all commands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .. import __version__
 
 
 class CommandOptions(usage.Options):
-    """Tells our own version, not Twisted's."""
+    """Options whose C{--version} shows that of txkombu, not of Twisted."""
 
     def opt_version(self) -> NoReturn:
         """Show the version of txkombu, and exit."""

@@ -1,5 +1,5 @@
 """
-C{python -m txkombu serve}: a service in a process that is its own.
+C{python -m txkombu serve}: a service in a process of its own.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from twisted.logger import (
 
 from .._util.timeouts import CLOSE_TIMEOUT
 from ..service import ConsumerService
-from .last_resort import LastResort
+from .last_resort import LastResort, flush_output
 from .tap import Options, service_of
 
 _CLOSING: Final = 3 * CLOSE_TIMEOUT
-"""Seconds beyond the shutdown_timeout in which all has to be closed."""
+"""Seconds, after the shutdown_timeout, in which everything has to be closed."""
 
 _ENDING: Final = 0.5
-"""Seconds for the process to end when all is closed and no time is left."""
+"""Seconds that the process has to end after that, at least."""
 
 
 def serve(options: Options) -> int:
     """
-    Run the service that the options ask for until it stops.
+    Run the service of the options until it stops.
 
-    @return: the exit code: 0 after a signal, 1 if an error halted it.
+    @return: the exit code: 0 after a signal, 1 if an error halted the service.
     """
     from twisted.internet import reactor
 
@@ -48,7 +48,7 @@ def serve(options: Options) -> int:
 
 
 def log_to_stderr(minimum: str) -> None:
-    """Log there from the level of this name; leave what programs print alone."""
+    """Log to standard error from a level on; do not capture what programs print."""
     wanted = LogLevelFilterPredicate(LogLevel.levelWithName(minimum))
     observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [wanted])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
@@ -56,13 +56,13 @@ def log_to_stderr(minimum: str) -> None:
 
 class Server:
     """
-    Runs the reactor as long as a service runs.
+    Runs the reactor while a service runs.
 
-    The first SIGTERM or SIGINT stops the service in order; the second ends the
-    process at once, and the broker takes back what was not settled.  Threads of
-    handlers are given no more time than handlers are.
+    The first SIGTERM or SIGINT stops the service in order; the second ends the process
+    at once, and the broker requeues unsettled messages.  Threads of handlers have no
+    more time to finish than handlers have.
 
-    @param shutdown_timeout: seconds, as the service has it.
+    @param shutdown_timeout: seconds, the same as the service has.
     """
 
     _log = Logger()
@@ -78,9 +78,9 @@ class Server:
         self._signalled = False
 
     def run(self) -> int:
-        """@return: the exit code."""
+        """Run the reactor; return the exit code."""
         self._last_resort.start()
-        # Before the pool of threads has its own, which waits for them.
+        # Before the trigger of the thread pool, which waits for its threads.
         self._reactor.addSystemEventTrigger("during", "shutdown", self._all_closed)
         self._reactor.callWhenRunning(self._begin)
         self._reactor.run()
@@ -90,7 +90,7 @@ class Server:
         return 0 if self._service.halted is None else 1
 
     def _begin(self) -> None:
-        # The reactor has installed its own by now.
+        # By now the reactor has installed its own handlers, which these replace.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
@@ -100,18 +100,18 @@ class Server:
             self._service.when_stopped().addCallback(lambda _: self._stop_reactor())
 
     def _shut_down(self) -> Deferred[None]:
-        self._ends()
+        self._limit_end()
         return self._service.stopService()
 
-    def _ends(self) -> float:
-        """Have a limit to all that may hold the end up; @return: since when it ends."""
+    def _limit_end(self) -> float:
+        """Limit how long the process may take to end; return when it began to."""
         if self._ends_since is None:
             self._ends_since = monotonic()
         self._last_resort.end_at(self._ends_since + self._timeout + _CLOSING)
         return self._ends_since
 
     def _all_closed(self) -> None:
-        since = self._ends()
+        since = self._limit_end()
         self._last_resort.end_at(max(since + self._timeout, monotonic() + _ENDING))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -119,14 +119,15 @@ class Server:
             _die_of(number)
         self._signalled = True
         if self._ends_since is None:
-            # Now, as a handler that blocks may keep the reactor.
+            # At once, as a handler may block the reactor.
             self._ends_since = monotonic()
             self._last_resort.end_at(self._ends_since + self._timeout + CLOSE_TIMEOUT)
         self._reactor.callFromThread(self._stop, signal.Signals(number).name)
 
     def _stop(self, name: str) -> None:
-        self._ends()
-        self._log.info("Received {name}: stopping; a second one ends it now", name=name)
+        self._limit_end()
+        text = "Received {name}: stopping; a second one ends the process at once"
+        self._log.info(text, name=name)
         self._service.stopService()
 
     def _stop_reactor(self) -> None:
@@ -135,10 +136,8 @@ class Server:
 
 
 def _die_of(number: int) -> NoReturn:
-    """End this process as the signal would have, had nobody caught it."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
+    """End this process as the signal does if it has no handler."""
+    flush_output()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # not reached

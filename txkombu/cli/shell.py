@@ -1,5 +1,5 @@
 """
-C{python -m txkombu shell}: a prompt with C{await}, the reactor running.
+C{python -m txkombu shell}: a Python prompt with C{await}, while the reactor runs.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ Known are {", ".join(txkombu.__all__)} and reactor."""
 
 
 class ShellOptions(CommandOptions):
-    """There are none."""
+    """No options."""
 
     synopsis = ""
-    longdesc = "A Python prompt with await, the reactor running."
+    longdesc = "A Python prompt with await, while the reactor runs."
 
 
 def shell(options: ShellOptions) -> int:
     """
-    Read and run statements until the end of the input.
+    Read and run statements until the input ends.
 
     @return: the exit code.
     """
     from twisted.internet import reactor
 
     with suppress(ImportError):
-        import readline  # noqa: F401  # lines can be edited and come again
+        import readline  # noqa: F401  # lines can be edited and recalled
     log_to_stderr("warn")
     names = {name: getattr(txkombu, name) for name in txkombu.__all__}
     console = Console(reactor, {**names, "reactor": reactor, "__name__": "shell"})
@@ -54,8 +54,7 @@ def shell(options: ShellOptions) -> int:
 
 class Console(InteractiveConsole):
     """
-    Reads in a thread of its own, since reading blocks, and runs what it read
-    in the reactor's.
+    Reads statements in a thread, as reading blocks, and runs them in the reactor's.
     """
 
     def __init__(self, reactor: Any, names: dict[str, Any]) -> None:
@@ -66,7 +65,7 @@ class Console(InteractiveConsole):
         self._exit_code = 0
 
     def run(self) -> int:
-        """@return: the exit code."""
+        """Run the reactor; return the exit code."""
         self._reactor.callWhenRunning(self._begin)
         self._reactor.run()
         return self._exit_code
@@ -76,7 +75,7 @@ class Console(InteractiveConsole):
         Thread(target=self._read, daemon=True).start()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        """Ctrl-C gives up what is awaited."""
+        """Cancel the awaited Deferred on Ctrl-C."""
         if self._awaited is not None:
             self._reactor.callFromThread(self._awaited.cancel)
 
@@ -89,13 +88,13 @@ class Console(InteractiveConsole):
             self._reactor.callFromThread(self._reactor.stop)
 
     def runcode(self, code: CodeType) -> None:
-        """Run one statement, and wait for what it awaits."""
+        """Run one statement, and wait for the Deferreds that it awaits."""
         try:
             blockingCallFromThread(self._reactor, self._start, code)
         except SystemExit:
             raise
         except CancelledError:
-            self.write("given up\n")
+            self.write("cancelled\n")
         except BaseException as error:
             self.write("".join(format_exception_only(error)))
 
@@ -113,7 +112,7 @@ class Console(InteractiveConsole):
 
 
 def _exit_code(given: object) -> int:
-    """What Python makes of the argument of C{exit()}."""
+    """Return the exit code that Python has for an argument of C{exit()}."""
     if given is None or isinstance(given, int):
         return given or 0
     print(given, file=sys.stderr)

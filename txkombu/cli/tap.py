@@ -1,5 +1,5 @@
 """
-C{twistd kombu} and C{twist kombu}: options, and the service they ask for.
+C{twistd kombu} and C{twist kombu}: their options and service.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .options import CommandOptions
 
 class Options(CommandOptions):
     """
-    What to consume, and from where.
+    The options of the service.
 
-    @ivar connection: to the broker; nothing has been sent yet.
-    @ivar consumers: what makes the consumers.
-    @ivar shutdown_timeout: seconds.
+    @ivar connection: the connection to the broker, not yet connected.
+    @ivar consumers: the classes or functions that make consumers.
+    @ivar shutdown_timeout: seconds that running handlers have to finish.
     """
 
     synopsis = "--broker URL --consumer package.module:Name [options]"
     longdesc = (
-        "Consumes from the queues of the named consumers until it is stopped, and "
-        "connects again whenever the connection is lost.  Modules are looked for in "
-        "the current directory first.  The URL can be read by everyone who may list "
-        "this machine's processes, its password included."
+        "Runs the named consumers until it is stopped, and reconnects whenever the "
+        "connection is lost.  Modules are searched in the current directory first.  "
+        "Everybody who may list this machine's processes can read the URL, its "
+        "password included."
     )
     optParameters = (
         (
@@ -50,7 +50,7 @@ class Options(CommandOptions):
             "shutdown-timeout",
             None,
             f"{SHUTDOWN_TIMEOUT:g}",
-            "Seconds that handlers at work may take to finish when it is stopped.",
+            "Seconds that running handlers have to finish when it is stopped.",
         ),
     )
 
@@ -64,21 +64,21 @@ class Options(CommandOptions):
     def opt_consumer(self, name: str) -> None:
         self._names.append(name)
 
-    # Twisted shows it as it is, line breaks and all.
+    # Twisted shows this text with its line breaks.
     opt_consumer.__doc__ = (
-        "What to consume with, as package.module:Name: a subclass of "
-        "txkombu.Consumer, or a function that takes a channel and returns a "
-        "consumer.  Required; may be given more than once."
+        "A consumer, as package.module:Name: a subclass of txkombu.Consumer, or a "
+        "function that takes a channel and returns a consumer.  Required; may be "
+        "given more than once."
     )
 
     opt_c = opt_consumer
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        Read the command line.
+        Parse the command line.
 
-        @raise UsageError: it is wrong.  Under twistd it is C{SystemExit}: before
-            Twisted 26 twistd told of a usage error and exited with 0.
+        @raise UsageError: it is wrong; under twistd C{SystemExit}, as before Twisted 26
+            twistd exited with 0 after a usage error.
         """
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
@@ -88,9 +88,20 @@ class Options(CommandOptions):
             raise
 
     def postOptions(self) -> None:
-        """Check all, and import the consumers."""
-        self.connection = self._connection()
-        self.shutdown_timeout = self._seconds()
+        """Check the options, and import the consumers."""
+        if not self["broker"]:
+            raise usage.UsageError("no --broker given, such as amqp://user@host/vhost")
+        try:
+            self.connection = BrokerConnection(self["broker"])
+        except ValueError as error:
+            raise usage.UsageError(f"--broker: {error}") from None
+        seconds = self["shutdown-timeout"]
+        try:
+            self.shutdown_timeout = check_seconds("it", float(seconds))
+        except ValueError:
+            raise usage.UsageError(
+                f"--shutdown-timeout: {shown_or_kind(seconds)} is no number of seconds"
+            ) from None
         if not self._names:
             raise usage.UsageError("no --consumer given, such as feeds:FeedConsumer")
         try:
@@ -98,35 +109,17 @@ class Options(CommandOptions):
         except ConsumerNotFound as error:
             raise usage.UsageError(f"--consumer: {error}") from error
 
-    def _connection(self) -> BrokerConnection:
-        if not self["broker"]:
-            raise usage.UsageError("no --broker given, such as amqp://user@host/vhost")
-        try:
-            return BrokerConnection(self["broker"])
-        except ValueError as error:
-            raise usage.UsageError(f"--broker: {error}") from None
-
-    def _seconds(self) -> float:
-        given = self["shutdown-timeout"]
-        try:
-            return check_seconds("it", float(given))
-        except ValueError:
-            raise usage.UsageError(
-                f"--shutdown-timeout: {shown_or_kind(given)} is no number of seconds"
-            ) from None
-
 
 class PluginService(ConsumerService):
-    """A service that ends twistd if a consumer's own code asks for the end."""
+    """A service that ends twistd if making a consumer asks for that."""
 
     def startService(self) -> None:
         """
-        Begin as a L{ConsumerService} does.
+        Begin to connect and to consume.
 
         @raise SystemExit: making a consumer raised it.
-        @raise KeyboardInterrupt: likewise.
+        @raise KeyboardInterrupt: making a consumer raised it.
         """
-        self._log = ConsumerService._log  # by the name that users know
         super().startService()
         cause = None if self.halted is None else self.halted.__cause__
         if isinstance(cause, SystemExit | KeyboardInterrupt):
@@ -134,14 +127,14 @@ class PluginService(ConsumerService):
 
 
 def makeService(options: Options) -> ConsumerService:
-    """Make the service that the options ask for; called by twistd."""
+    """Make the service of the options, for twistd."""
     return service_of(options, PluginService)
 
 
 def service_of(
     options: Options, kind: type[ConsumerService] = ConsumerService
 ) -> ConsumerService:
-    """Make the service that the options ask for, when all is imported."""
+    """Make the service of the options, whose modules have been imported."""
     forget_working_directory()
     return kind(
         options.connection,

@@ -97,7 +97,7 @@ class ConsumerGroup:
             server_named = topology.is_server_named(queue)
             topology.queue_deleted(queue.name)
             if server_named:
-                queue.name = ""
+                queue.rename("")
 
     def cancel_all(self) -> Deferred[bool]:
         """

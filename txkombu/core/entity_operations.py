@@ -56,7 +56,7 @@ class EntityOperations:
 
         def declared(result: QueueDeclareOk) -> QueueDeclareOk:
             server_named = not queue.name
-            queue.name = result.queue
+            queue.rename(result.queue)
             if passive:
                 self._topology.note_present(queue)
             else:

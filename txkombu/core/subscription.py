@@ -147,7 +147,7 @@ class Subscription:
     def queue_renamed(self, old: str, new: str) -> None:
         """Rename its queue, if that is the one that the broker has renamed."""
         if self.queue.name == old:
-            self.queue.name = new
+            self.queue.rename(new)
 
     def stop(self) -> None:
         """Start it never again."""

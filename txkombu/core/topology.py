@@ -15,7 +15,6 @@ recorded about it.  The record holds unbound copies, which keep no closed channe
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from copy import copy
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -367,8 +366,7 @@ class Topology:
                     queue.declared
                 ),
             )
-        nameless = copy(queue)
-        nameless.name = ""
+        nameless = queue.renamed("")
 
         def redeclared(ok: QueueDeclareOk) -> None:
             self._rename(queue, ok.queue)
@@ -382,13 +380,14 @@ class Topology:
     def _rename(self, queue: Queue, new: str) -> None:
         old = queue.name
         bindings = self._bindings_of(old)
-        queue.name = new
+        queue.rename(new)
         self._queues = {each.name: each for each in self._queues.values()}
         users = self._server_named[new] = self._server_named.pop(old)
         for each in filter(None, [user() for user in users]):
-            each.name = new
-        for bound in bindings:
-            bound.destination.name = new
+            each.rename(new)
+        for destination in [bound.destination for bound in bindings]:
+            if isinstance(destination, Queue):
+                destination.rename(new)
         self._bindings = {bound.key(): bound for bound in self._bindings.values()}
         self._renamed(old, new)
 

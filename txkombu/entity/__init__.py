@@ -1,9 +1,9 @@
 """
 Exchange, Queue and binding: declarations, as values.
 
-Making one does no I/O.  Calling one with a channel gives a copy bound to that
-channel; the original stays as it was.  Two are equal when all their declared
-fields are, whatever they are bound to.
+Making one does no I/O.  Calling an exchange or queue with a channel returns a copy
+bound to that channel; the original stays unbound.  Two are equal if all their
+declared fields are equal; the channel does not count.
 """
 
 from __future__ import annotations

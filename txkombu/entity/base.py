@@ -1,5 +1,5 @@
 """
-What exchanges and queues share: a channel they may be bound to, and equality.
+The base of exchanges and queues: a channel they may be bound to, and equality.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _E = TypeVar("_E", bound="Entity")
 
 class Entity:
     """
-    What exchanges and queues share: a channel they may be bound to.
+    The base of exchanges and queues.
 
     @cvar fields: the names of the declared fields; they decide equality.
     """
@@ -32,31 +32,40 @@ class Entity:
 
     def bind(self: _E, channel: ChannelSource) -> _E:
         """
-        Return a copy bound to a channel, or to a connection's default channel.
+        Return a copy bound to a channel.
+
+        @param channel: a channel, or a connection, which stands for its default
+            channel.
         """
-        bound = copy(self)
-        bound._channel = channel_of(channel)
-        return bound
+        return self._with(_channel=channel_of(channel))
 
     def unbound(self: _E) -> _E:
-        """Return a copy bound to no channel: what is declared, and no more."""
+        """Return a copy bound to no channel."""
+        return self._with(_channel=None)
+
+    def _with(self: _E, **changes: object) -> _E:
+        """Return a copy with other values of the named attributes."""
         twin = copy(self)
-        twin._channel = None
+        twin.__dict__.update(changes)
         return twin
 
     def maybe_bind(self: _E, channel: ChannelSource | None) -> _E:
-        """Return this if it is bound or there is no channel, else a bound copy."""
+        """
+        Return a copy bound to a channel; or this object, if it is bound already.
+
+        @param channel: as for L{bind}; C{None} returns this object.
+        """
         return self if channel is None or self.is_bound else self.bind(channel)
 
     @property
     def is_bound(self) -> bool:
-        """Whether operations can be called on this one."""
+        """Whether this object is bound to a channel, so that it can be declared."""
         return self._channel is not None
 
     @property
     def channel(self) -> EntityChannel:
         """
-        The channel this is bound to.
+        The channel this object is bound to.
 
         @raise NotBoundError: it is bound to none.
         """
@@ -66,8 +75,11 @@ class Entity:
         self, method: str, channel: ChannelSource | None = None
     ) -> EntityChannel:
         """
-        The channel that a method works on: the one it was given, or ours.
+        Return the channel that a method works on.
 
+        @param method: the method's name, for the error.
+        @param channel: the one given to the method; by default the one this object
+            is bound to.
         @raise NotBoundError: there is neither.
         """
         if channel is not None:
@@ -81,7 +93,7 @@ class Entity:
         return self._channel
 
     def _values(self) -> dict[str, object]:
-        """The declared fields by name, dicts copied."""
+        """Return the declared fields by name, dicts copied."""
         fields = {field: getattr(self, field) for field in self.fields}
         return {
             field: dict(value) if isinstance(value, dict) else value
@@ -100,31 +112,30 @@ class Entity:
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.name))
 
-    def __copy__(self: _E) -> _E:
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        return twin
-
     def describe(self, text: str) -> str:
-        """Make a repr."""
+        """
+        Make a repr.
+
+        @param text: what to tell beside the class and the channel.
+        """
         bound = f" bound to {self._channel!r}" if self._channel else ""
         return f"<{type(self).__name__} {text}{bound}>"
 
 
 def channel_of(channel: ChannelSource) -> EntityChannel:
     """
-    A channel stands for itself, a connection for its default channel.
+    Return a channel itself, or a connection's default channel.
 
     @raise TypeError: it is neither.
     """
-    default = getattr(channel, "default_channel", None)
+    default: EntityChannel | None = getattr(channel, "default_channel", None)
     if default is None:
         raise no_channel(channel)
-    found: EntityChannel = default
-    return found
+    return default
 
 
 def no_channel(given: object) -> TypeError:
+    """Make the error for something that is no channel."""
     return TypeError(
         f"a Channel or a BrokerConnection is needed, not {kind_of(given)}; "
         "`await connection.channel()` gives a channel"

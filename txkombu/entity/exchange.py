@@ -1,5 +1,5 @@
 """
-Exchanges, and the bindings that lead from one to a queue.
+Exchanges and bindings.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ PERSISTENT = 2
 
 class Exchange(Entity):
     """
-    A place messages are published to, which routes them to queues.
+    The place where messages are published, which routes them to queues.
 
     @param name: at most 255 bytes of UTF-8; C{""} is the default exchange,
         which routes to the queue named by the routing key.
-    @param type: C{"direct"}, C{"fanout"}, C{"topic"}, C{"headers"}, or one of
-        the broker's own; C{""} is C{"direct"}.
-    @param channel: bind it at once.
-    @param durable: survives a restart of the broker.
-    @param auto_delete: goes when its last binding does.
-    @param delivery_mode: what messages published to it have by default:
-        2 or C{"persistent"}, 1 or C{"transient"}.
+    @param type: C{"direct"}, C{"fanout"}, C{"topic"}, C{"headers"}, or another
+        type that the broker has; C{""} is C{"direct"}.
+    @param channel: the channel to bind it to.
+    @param durable: whether it survives a restart of the broker.
+    @param auto_delete: whether the broker deletes it with its last binding.
+    @param delivery_mode: the default of messages published to it: 2 or
+        C{"persistent"}, 1 or C{"transient"}; by default 2.
     @param arguments: further arguments of the declaration.
-    @param passive: C{declare} only checks that it exists.
-    @param no_declare: C{declare} does nothing.
-    @ivar by_name: it was made of a mere name: its type and properties are
-        guesses.
+    @param passive: whether C{declare} only checks that it exists.
+    @param no_declare: whether C{declare} does nothing.
+    @ivar by_name: whether only its name was given, so that its type and its
+        properties are guesses.
     """
 
     by_name = False
@@ -82,7 +82,7 @@ class Exchange(Entity):
 
     @property
     def is_predeclared(self) -> bool:
-        """Whether the broker has it by itself: the default one, and C{amq.*}."""
+        """Whether every broker has it: the default exchange, and C{amq.*}."""
         return not self.name or self.name.startswith("amq.")
 
     def declare(
@@ -93,7 +93,8 @@ class Exchange(Entity):
 
         The default exchange and C{amq.*} are never declared.
 
-        @param passive: only check; default is the exchange's own setting.
+        @param passive: only check that it exists; by default the exchange's setting.
+        @param channel: the channel to use; by default the one this is bound to.
         @return: fails with L{txkombu.exceptions.PreconditionFailed} if it
             exists with other properties, L{txkombu.exceptions.NotFound} if
             passive and it does not exist.
@@ -109,7 +110,8 @@ class Exchange(Entity):
 
         @param if_unused: only if nothing is bound to it.
         @return: fails with L{txkombu.exceptions.PreconditionFailed} if
-            something is, L{txkombu.exceptions.AccessRefused} for C{amq.*}.
+            something is bound to it, L{txkombu.exceptions.AccessRefused} for
+            C{amq.*}.
         """
         return self.channel_for("delete").exchange_delete(self, if_unused)
 
@@ -121,8 +123,12 @@ class Exchange(Entity):
         channel: ChannelSource | None = None,
     ) -> Deferred[None]:
         """
-        Receive what another exchange routes by this key.
+        Receive the messages that another exchange routes by this key.
 
+        @param exchange: the other exchange, or its name.
+        @param routing_key: the key, or pattern, of the binding.
+        @param arguments: what a headers exchange matches by.
+        @param channel: the channel to use; by default the one this is bound to.
         @return: fails with L{txkombu.exceptions.NotFound} if one of the two
             does not exist.
         """
@@ -137,7 +143,14 @@ class Exchange(Entity):
         arguments: Mapping[str, object] | None = None,
         channel: ChannelSource | None = None,
     ) -> Deferred[None]:
-        """Undo L{bind_to} with the same arguments."""
+        """
+        Undo L{bind_to} with the same arguments.
+
+        @param source: the other exchange, or its name.
+        @param routing_key: the key, or pattern, of the binding.
+        @param arguments: those of the binding.
+        @param channel: the channel to use; by default the one this is bound to.
+        """
         return self.channel_for("unbind_from", channel).exchange_unbind(
             self, as_exchange(source), routing_key, arguments or {}
         )
@@ -145,29 +158,49 @@ class Exchange(Entity):
     def binding(
         self, routing_key: str = "", arguments: Mapping[str, object] | None = None
     ) -> binding:
-        """Make a L{binding} to this exchange."""
+        """
+        Make a L{binding<txkombu.binding>} to this exchange.
+
+        @param routing_key: the key, or pattern, of the binding.
+        @param arguments: what a headers exchange matches by.
+        """
         return binding(self, routing_key, arguments)
 
     def as_dict(self, recurse: bool = False) -> dict[str, object]:
         """
-        The declared fields by name.
+        Return the declared fields by name.
 
-        @param recurse: without effect here; L{txkombu.Queue.as_dict} has it.
+        @param recurse: ignored; it is there for L{txkombu.Queue.as_dict}.
         """
         return self._values()
+
+    @classmethod
+    def named(cls, name: str, delivery_mode: int | None = None) -> Exchange:
+        """
+        Make an exchange of which only the name is known; see C{by_name}.
+
+        @param name: at most 255 bytes of UTF-8.
+        @param delivery_mode: the default of messages published to it; by default 2.
+        """
+        exchange = cls(name, delivery_mode=delivery_mode)
+        exchange.by_name = True
+        return exchange
 
     def __repr__(self) -> str:
         return self.describe(f"{self.name!r} ({self.type})")
 
 
 def as_exchange(exchange: Exchange | str) -> Exchange:
-    """Take an exchange or its name."""
+    """
+    Return an exchange itself; or an L{Exchange<txkombu.Exchange>} of a name.
+
+    @param exchange: an exchange or its name.
+    @raise TypeError: it is neither.
+    """
     if isinstance(exchange, Exchange):
         return exchange
     if isinstance(exchange, str):
-        named = Exchange(exchange)
-        named.by_name = True
-        return named
+        return Exchange.named(exchange)
     raise TypeError(f"an Exchange or its name is needed, not {exchange!r}")
 
 
@@ -175,7 +208,7 @@ class binding:
     """
     One way into a queue: an exchange and a routing key.
 
-    @param exchange: an exchange or its name.
+    @param exchange: the exchange or its name.
     @param routing_key: the key, or pattern, of the binding.
     @param arguments: what a headers exchange matches by.
     """
@@ -194,9 +227,9 @@ class binding:
 
     def as_dict(self, recurse: bool = False) -> dict[str, object]:
         """
-        The fields by name.
+        Return the fields by name.
 
-        @param recurse: give the exchange as a dict too.
+        @param recurse: whether to return the exchange as a dict too.
         """
         return {
             "exchange": self.exchange.as_dict() if recurse else self.exchange,
@@ -207,11 +240,7 @@ class binding:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, binding):
             return NotImplemented
-        return (self.exchange, self.routing_key, self.arguments) == (
-            other.exchange,
-            other.routing_key,
-            other.arguments,
-        )
+        return self.as_dict() == other.as_dict()
 
     def __hash__(self) -> int:
         return hash((self.exchange, self.routing_key))

@@ -1,5 +1,5 @@
 """
-Queues from dicts: what C{Queue.as_dict} gives, and Kombu's flat options.
+Queues made from dicts: the result of C{Queue.as_dict}, or Kombu's flat options.
 """
 
 from __future__ import annotations
@@ -29,14 +29,21 @@ def queue_from_dict(
         queue = options.get("name") or ""
     options.pop("name", None)
     given = _given(options)
-    _spread(given)
-    exchange = _exchange(given)
+    _resolve_aliases(given)
+    exchange = given.pop("exchange", None)
+    flat = {
+        name: given.pop(option)
+        for option, name in _EXCHANGE_OPTIONS.items()
+        if option in given
+    }
+    if isinstance(exchange, str):
+        exchange = Exchange(exchange, **flat)
     bindings = [_binding(each) for each in given.pop("bindings", ())]
-    return cls(queue, exchange, bindings=bindings, **given)
+    return cls(queue, _exchange(exchange), bindings=bindings, **given)
 
 
-def _spread(given: dict[str, Any]) -> None:
-    """Kombu's options that mean both exchange and queue, and its aliases."""
+def _resolve_aliases(given: dict[str, Any]) -> None:
+    """Apply options for exchange and queue to both, and C{binding_key}."""
     for shared in ("durable", "auto_delete"):
         for prefix in ("exchange", "queue"):
             if shared in given and not isinstance(given.get("exchange"), Mapping):
@@ -48,18 +55,8 @@ def _spread(given: dict[str, Any]) -> None:
         given["routing_key"] = binding_key
 
 
-def _exchange(given: dict[str, Any]) -> Exchange | None:
-    exchange = given.pop("exchange", None)
-    flat = {
-        name: given.pop(option)
-        for option, name in _EXCHANGE_OPTIONS.items()
-        if option in given
-    }
-    if isinstance(exchange, Exchange):
-        return exchange
-    if isinstance(exchange, Mapping):
-        return Exchange(**_given(exchange))
-    return None if exchange is None else Exchange(exchange, **flat)
+def _exchange(exchange: Any) -> Any:
+    return Exchange(**_given(exchange)) if isinstance(exchange, Mapping) else exchange
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +67,4 @@ def _binding(each: binding | Mapping[str, Any]) -> binding:
     if not isinstance(each, Mapping):
         return each
     options = _given(each)
-    exchange = options.pop("exchange", "")
-    if isinstance(exchange, Mapping):
-        exchange = Exchange(**_given(exchange))
-    return binding(exchange, **options)
+    return binding(_exchange(options.pop("exchange", "")), **options)

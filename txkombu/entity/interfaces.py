@@ -12,13 +12,16 @@ from twisted.internet.defer import Deferred
 from .._types import QueueDeclareOk
 from ..message import Message
 
+Args = Mapping[str, object] | None
+Done = Deferred[None]
+
 
 class ChannelSource(Protocol):
-    """A channel, or a connection, which has a default channel."""
+    """A channel; or a connection, which has a default channel."""
 
     @property
     def default_channel(self) -> EntityChannel:
-        """The channel that stands for it."""
+        """The channel itself, or the connection's default channel."""
 
 
 class EntityChannel(ChannelSource, Protocol):
@@ -27,49 +30,37 @@ class EntityChannel(ChannelSource, Protocol):
     L{Exchange<txkombu.Exchange>} and L{Queue<txkombu.Queue>} objects.
     """
 
-    def exchange_declare(
-        self, exchange: Any, passive: bool = ...
-    ) -> Deferred[None]: ...
+    def exchange_declare(self, exchange: Any, passive: bool = ...) -> Done: ...
 
-    def exchange_delete(
-        self, exchange: Any, if_unused: bool = ...
-    ) -> Deferred[None]: ...
+    def exchange_delete(self, exchange: Any, if_unused: bool = ...) -> Done: ...
 
     def exchange_bind(
         self,
         destination: Any,
         source: Any,
         routing_key: str = ...,
-        arguments: Mapping[str, object] | None = ...,
-    ) -> Deferred[None]: ...
+        arguments: Args = ...,
+    ) -> Done: ...
 
     def exchange_unbind(
         self,
         destination: Any,
         source: Any,
         routing_key: str = ...,
-        arguments: Mapping[str, object] | None = ...,
-    ) -> Deferred[None]: ...
+        arguments: Args = ...,
+    ) -> Done: ...
 
     def queue_declare(
         self, queue: Any, passive: bool = ...
     ) -> Deferred[QueueDeclareOk]: ...
 
     def queue_bind(
-        self,
-        queue: Any,
-        exchange: Any,
-        routing_key: str = ...,
-        arguments: Mapping[str, object] | None = ...,
-    ) -> Deferred[None]: ...
+        self, queue: Any, exchange: Any, routing_key: str = ..., arguments: Args = ...
+    ) -> Done: ...
 
     def queue_unbind(
-        self,
-        queue: Any,
-        exchange: Any,
-        routing_key: str = ...,
-        arguments: Mapping[str, object] | None = ...,
-    ) -> Deferred[None]: ...
+        self, queue: Any, exchange: Any, routing_key: str = ..., arguments: Args = ...
+    ) -> Done: ...
 
     def queue_purge(self, queue: Any) -> Deferred[int]: ...
 
@@ -96,4 +87,4 @@ class EntityChannel(ChannelSource, Protocol):
         max_body_size: int = ...,
     ) -> Deferred[str]: ...
 
-    def basic_cancel(self, consumer_tag: str) -> Deferred[None]: ...
+    def basic_cancel(self, consumer_tag: str) -> Done: ...

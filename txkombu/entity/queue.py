@@ -1,11 +1,10 @@
 """
-Queues.
+Queues, with the bindings that fill them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
@@ -35,36 +34,37 @@ class Queue(Entity):
     """
     A queue, and the bindings that fill it.
 
-    Durations are seconds and reach the broker as whole milliseconds.  A named
-    option wins over the same key in C{queue_arguments}.
+    The broker gets durations as whole milliseconds.  A named option wins over the
+    same key in C{queue_arguments}.
 
-    @param name: at most 255 bytes of UTF-8; C{""} lets the broker choose one
-        when it is declared.
+    @param name: at most 255 bytes of UTF-8; with C{""} the broker chooses a name
+        when the queue is declared.
     @param exchange: an L{Exchange}, its name, or a list of L{binding}s; by default the
         default exchange, which reaches every queue by its name.
-    @param routing_key: the key of the binding to C{exchange}; by default the queue's
-        name where that is the default exchange.
-    @param channel: bind it at once.
+    @param routing_key: the key of the binding to C{exchange}; for the default
+        exchange by default the queue's name.
+    @param channel: the channel to bind it to.
     @param bindings: L{binding}s; with them C{exchange} is not used.
-    @param on_declared: called with (name, message_count, consumer_count)
-        each time the queue has been declared, also when that was done again
-        after a loss: then a queue that the broker names has another name.
-        The counts are C{None} where the broker does not tell them.
+    @param on_declared: called with (name, message_count, consumer_count) after
+        each declaration of the queue.  After a loss it is declared again; if the
+        broker chose its name, the name is then another.  The counts are C{None}
+        if the broker does not tell them.
     @param key: an alias of C{routing_key}.
-    @param durable: survives a restart of the broker.
-    @param exclusive: only for the declaring connection; implies C{auto_delete}.
-    @param auto_delete: goes when its last consumer does.
+    @param durable: whether it survives a restart of the broker.
+    @param exclusive: whether only the connection that declared it may use it;
+        implies C{auto_delete}.
+    @param auto_delete: whether the broker deletes it with its last consumer.
     @param queue_arguments: further arguments of the declaration.
     @param binding_arguments: arguments of the binding to C{exchange}.
     @param consumer_arguments: arguments of its consumers.
-    @param no_ack: consumers of this queue settle nothing.
-    @param alias: a name of your own for it.
-    @param no_declare: C{declare} does nothing.
+    @param no_ack: whether its consumers settle nothing.
+    @param alias: a further name for the program's own use.
+    @param no_declare: whether C{declare} does nothing.
     @param expires: seconds without use after which the broker deletes it.
     @param message_ttl: seconds after which a message in it expires.
-    @param max_length: how many ready messages it holds at most.
-    @param max_length_bytes: how many bytes of bodies it holds at most.
-    @param max_priority: makes it a priority queue, of 1 to 255.
+    @param max_length: the maximum number of ready messages.
+    @param max_length_bytes: the maximum bytes of the bodies of ready messages.
+    @param max_priority: its highest priority, 1 to 255; makes it a priority queue.
     @param queue_type: C{"classic"}, C{"quorum"} or C{"stream"} (RabbitMQ).
     """
 
@@ -88,8 +88,6 @@ class Queue(Entity):
         "max_priority",
         "queue_type",
     )
-
-    exchange: Exchange
 
     def __init__(
         self,
@@ -142,14 +140,17 @@ class Queue(Entity):
         self.max_length = check_count("max_length", max_length)
         self.max_length_bytes = check_count("max_length_bytes", max_length_bytes)
         self.max_priority = check_count("max_priority", max_priority, 1, 255)
-        self.queue_type = _queue_type(queue_type)
+        if queue_type is not None and not check_short_string("queue_type", queue_type):
+            raise ValueError("queue_type must not be empty")
+        self.queue_type = queue_type
         self.arguments = self._all_arguments()
         if channel is not None:
-            self._attach(channel_of(channel))
+            self._channel = channel_of(channel)
+            self.exchange = self.exchange.bind(channel)
 
     @property
     def routing_key(self) -> str:
-        """By which its exchange reaches it; the default one does by its name."""
+        """The key of the binding to C{exchange}; see the parameter."""
         return self._routing_key or ("" if self.exchange.name else self.name)
 
     def _all_arguments(self) -> dict[str, object]:
@@ -165,27 +166,43 @@ class Queue(Entity):
         return {**self.queue_arguments, **given}
 
     def bind(self, channel: ChannelSource) -> Queue:
-        """Return a copy bound to a channel, its exchange bound too."""
-        bound = copy(self)
-        bound._attach(channel_of(channel))
-        return bound
+        """
+        Return a copy bound to a channel, and its exchange with it.
+
+        @param channel: a channel, or a connection, which stands for its default
+            channel.
+        """
+        exchange = self.exchange.bind(channel)
+        return self._with(_channel=channel_of(channel), exchange=exchange)
 
     def unbound(self) -> Queue:
-        """Return a copy bound to no channel, its exchanges neither."""
-        twin = super().unbound()
-        twin.exchange = self.exchange.unbound()
-        twin.bindings = tuple(
+        """Return a copy bound to no channel, and its exchanges with it."""
+        bindings = (
             binding(each.exchange.unbound(), each.routing_key, each.arguments)
             for each in self.bindings
         )
-        return twin
+        return self._with(
+            _channel=None, exchange=self.exchange.unbound(), bindings=tuple(bindings)
+        )
 
-    def _attach(self, channel: EntityChannel) -> None:
-        self._channel = channel
-        self.exchange = self.exchange.bind(channel)
+    def renamed(self, name: str) -> Queue:
+        """
+        Return a copy with another name.
+
+        @param name: C{""} for a queue that the broker names.
+        """
+        return self._with(name=name)
+
+    def rename(self, name: str) -> None:
+        """
+        Take the name that the broker gave the queue, or give it up.
+
+        @param name: the name that the broker chose; C{""} to be given another.
+        """
+        self.name = name
 
     def all_bindings(self) -> list[binding]:
-        """The bindings that C{declare} makes; none to the default exchange."""
+        """Return the bindings that C{declare} makes; none to the default exchange."""
         if self.bindings:
             return [each for each in self.bindings if each.exchange.name]
         if not self.exchange.name:
@@ -196,9 +213,10 @@ class Queue(Entity):
         """
         Declare the exchanges, the queue, and the bindings between them.
 
-        @return: fires with the queue's name, which for a queue without one is
-            the name that the broker made and this object has from now on.
-            Fails with L{txkombu.exceptions.PreconditionFailed} if something
+        @param channel: the channel to use; by default the one this is bound to.
+        @return: fires with the queue's name; if the queue had none, it now has the
+            one that the broker chose.  Fails with
+            L{txkombu.exceptions.PreconditionFailed} if the queue or an exchange
             exists with other properties.
         """
         to = self.channel_for("declare", channel)
@@ -222,6 +240,7 @@ class Queue(Entity):
         Declare only the queue (AMQP 0-9-1, queue.declare).
 
         @param passive: only check that it exists, and count.
+        @param channel: the channel to use; by default the one this is bound to.
         @return: fires with (queue, message_count, consumer_count); fails with
             L{txkombu.exceptions.PreconditionFailed} if it exists with other
             properties, L{txkombu.exceptions.NotFound} if passive and it does
@@ -232,7 +251,12 @@ class Queue(Entity):
         return to.queue_declare(self, passive).addCallback(self.declared)
 
     def declared(self, result: QueueDeclareOk) -> QueueDeclareOk:
-        """Call C{on_declared}; what it raises is logged."""
+        """
+        Call C{on_declared}, and log what it raises.
+
+        @param result: the broker's answer.
+        @return: the same.
+        """
         if self.on_declared is not None:
             call_logged("on_declared", self.on_declared, *result)
         return result
@@ -241,7 +265,8 @@ class Queue(Entity):
         """
         Bind to the queue's own exchange (AMQP 0-9-1, queue.bind).
 
-        @return: as that of L{bind_to}.
+        @param channel: the channel to use; by default the one this is bound to.
+        @return: as of L{bind_to}.
         """
         return self.bind_to(
             self.exchange, self.routing_key, self.binding_arguments, channel
@@ -257,6 +282,10 @@ class Queue(Entity):
         """
         Bind to an exchange; nothing is sent for the default exchange.
 
+        @param exchange: the exchange or its name.
+        @param routing_key: the key, or pattern, of the binding.
+        @param arguments: what a headers exchange matches by.
+        @param channel: the channel to use; by default the one this is bound to.
         @return: fails with L{txkombu.exceptions.NotFound} if one of the two
             does not exist.
         """
@@ -273,7 +302,14 @@ class Queue(Entity):
         arguments: Mapping[str, object] | None = None,
         channel: ChannelSource | None = None,
     ) -> Deferred[None]:
-        """Undo L{bind_to} with the same arguments."""
+        """
+        Undo L{bind_to} with the same arguments.
+
+        @param exchange: the exchange or its name.
+        @param routing_key: the key, or pattern, of the binding.
+        @param arguments: those of the binding.
+        @param channel: the channel to use; by default the one this is bound to.
+        """
         to = self.channel_for("unbind_from", channel)
         source = as_exchange(exchange)
         if not source.name:
@@ -287,11 +323,13 @@ class Queue(Entity):
         max_body_size: int | None = None,
     ) -> Deferred[Message | None]:
         """
-        Take one message.
+        Take one message (AMQP 0-9-1, basic.get).
 
-        @param no_ack: instead of the queue's own setting.
-        @param accept: what may be decoded; see L{txkombu.Consumer}.
-        @param max_body_size: what its body may become; see L{txkombu.Consumer}.
+        @param no_ack: whether there is nothing to settle; by default the queue's
+            setting.
+        @param accept: the content types to decode; see L{txkombu.Consumer}.
+        @param max_body_size: bytes that its body may become when it is decoded; see
+            L{txkombu.Consumer}.
         @return: fires with a L{Message}, or with C{None} if none is ready;
             fails with L{txkombu.exceptions.NotFound} or
             L{txkombu.exceptions.ResourceLocked}.
@@ -305,7 +343,7 @@ class Queue(Entity):
 
     def purge(self) -> Deferred[int]:
         """
-        Throw away all ready messages.
+        Delete all ready messages.
 
         @return: fires with their number; fails with
             L{txkombu.exceptions.NotFound}.
@@ -319,9 +357,12 @@ class Queue(Entity):
         no_ack: bool | None = None,
     ) -> Deferred[str]:
         """
-        Start a plain consumer, which calls C{callback} with each Message.
+        Start a plain consumer, which calls a function with each message.
 
-        @return: fires with its tag, made up if none is given; fails with
+        @param consumer_tag: its name at the broker; by default a new one.
+        @param callback: called with each L{Message}.
+        @param no_ack: whether it settles nothing; by default the queue's setting.
+        @return: fires with the consumer tag; fails with
             L{txkombu.exceptions.NotFound}, L{txkombu.exceptions.AccessRefused}
             or L{txkombu.exceptions.ResourceLocked}.
         """
@@ -329,34 +370,44 @@ class Queue(Entity):
         if callback is None:
             raise TypeError("consume needs a callback, which is called with a Message")
         settles_nothing = self.no_ack if no_ack is None else no_ack
+
+        def begin_and_call(message: Message) -> object:
+            message.begin()
+            return callback(message)
+
+        on_message = begin_and_call if settles_nothing else callback
         return to.consume(
-            self,
-            _begin_with(callback) if settles_nothing else callback,
-            consumer_tag=consumer_tag,
-            no_ack=settles_nothing,
+            self, on_message, consumer_tag=consumer_tag, no_ack=settles_nothing
         )
 
     def cancel(self, consumer_tag: str) -> Deferred[None]:
-        """End a consumer that L{consume} started; never fails."""
+        """
+        Cancel a consumer that L{consume} started.
+
+        @param consumer_tag: what L{consume} fired with.
+        @return: fires when the broker has ended it; never fails.
+        """
         return self.channel_for("cancel").basic_cancel(consumer_tag)
 
     def delete(
         self, if_unused: bool = False, if_empty: bool = False
     ) -> Deferred[int | None]:
         """
-        Delete the queue.
+        Delete the queue, and the messages in it.
 
-        @return: fires with the number of messages lost with it, C{None} if the
+        @param if_unused: only if it has no consumers.
+        @param if_empty: only if it has no messages.
+        @return: fires with the number of messages deleted, or C{None} if the
             broker does not tell; fails with
-            L{txkombu.exceptions.PreconditionFailed} if a condition fails.
+            L{txkombu.exceptions.PreconditionFailed} if a condition is not met.
         """
         return self.channel_for("delete").queue_delete(self, if_unused, if_empty)
 
     def as_dict(self, recurse: bool = False) -> dict[str, object]:
         """
-        The declared fields by name; L{from_dict} takes them again.
+        Return the declared fields by name, as L{from_dict} takes them.
 
-        @param recurse: give exchanges and bindings as dicts too.
+        @param recurse: whether to return exchanges and bindings as dicts too.
         """
         fields = {**self._values(), "bindings": list(self.bindings)}
         if recurse:
@@ -365,17 +416,18 @@ class Queue(Entity):
         return fields
 
     def _key(self) -> tuple[object, ...]:
-        """Bindings have no order."""
+        """Compare bindings without their order."""
         return (*super()._key(), frozenset(self.bindings))
 
     @classmethod
     def from_dict(cls, queue: str | Mapping[str, object], **options: Any) -> Queue:
         """
-        Make a queue from what L{as_dict} gave, or from Kombu's flat form: a
-        name with options such as C{exchange}, C{exchange_type},
-        C{routing_key} (or C{binding_key}), C{exchange_durable},
-        C{queue_durable}.
+        Make a queue from what L{as_dict} returned, or from Kombu's flat options.
 
+        @param queue: a dict, or the queue's name.
+        @param options: such as C{exchange}, C{exchange_type}, C{routing_key} (or
+            C{binding_key}), C{exchange_durable}, C{queue_durable}; they win over
+            those in a dict.
         @raise TypeError: an option is not known.
         """
         return queue_from_dict(cls, queue, options)
@@ -387,26 +439,12 @@ class Queue(Entity):
         return self.describe(f"{self.name!r} -> {source!r} -> {self.routing_key!r}")
 
 
-def _begin_with(callback: Callable[[Message], object]) -> Callable[[Message], object]:
-    """Begin with each message of a consumer that has nothing to settle."""
-
-    def handle(message: Message) -> object:
-        message.begin()
-        return callback(message)
-
-    return handle
-
-
-def _queue_type(value: object) -> str | None:
-    if value is None:
-        return None
-    if not check_short_string("queue_type", value):
-        raise ValueError("queue_type must not be empty")
-    return str(value)
-
-
 def _listed(what: str, bindings: object) -> list[binding]:
-    """@raise TypeError: it is no collection of bindings."""
+    """
+    Check a collection of bindings.
+
+    @raise TypeError: it is none.
+    """
     if bindings is None:
         return []
     if not isinstance(bindings, Iterable) or isinstance(bindings, str):
@@ -422,7 +460,7 @@ def _exchange_and_bindings(
     exchange: Exchange | str | Iterable[binding] | None,
     bindings: Iterable[binding] | None,
 ) -> tuple[Exchange, tuple[binding, ...]]:
-    """Sort out Kombu's two ways to give bindings; with any, no exchange is used."""
+    """Read Kombu's two ways to give bindings; with bindings no exchange is used."""
     listed = _listed("bindings", bindings)
     if exchange is not None and not isinstance(exchange, Exchange | str):
         listed += _listed("exchange", exchange)

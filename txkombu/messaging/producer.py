@@ -262,13 +262,11 @@ class Producer:
 
     def _target(self, exchange: Exchange | str) -> Exchange:
         """Return the exchange; one given by name has the producer's delivery mode."""
-        if isinstance(exchange, str) and exchange == self._exchange.name:
+        if not isinstance(exchange, str):
+            return as_exchange(exchange)
+        if exchange == self._exchange.name:
             return self._exchange
-        if isinstance(exchange, str):
-            named = as_exchange(exchange)
-            named.delivery_mode = self._exchange.delivery_mode
-            return named
-        return as_exchange(exchange)
+        return Exchange.named(exchange, self._exchange.delivery_mode)
 
     # --- declaring ----------------------------------------------------------
 

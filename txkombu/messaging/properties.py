@@ -5,8 +5,8 @@ The properties of a message, as AMQP 0-9-1 lists them (section 1.8, basic).
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from difflib import get_close_matches
 
+from .._util.suggestions import did_you_mean
 from .._util.validation import check_short_string
 from ..entity import Queue
 
@@ -23,6 +23,26 @@ SHORT_STRINGS = frozenset(
     }
 )
 """Those that are short strings, beyond what has an argument of its own."""
+
+_ARGUMENTS = [
+    "compression",
+    "confirm",
+    "content_encoding",
+    "content_type",
+    "declare",
+    "delivery_mode",
+    "exchange",
+    "expiration",
+    "headers",
+    "mandatory",
+    "priority",
+    "retry",
+    "retry_policy",
+    "routing_key",
+    "serializer",
+    "timeout",
+]
+"""The arguments of publish, for suggestions."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TIMESTAMP_LIMIT = 253_402_300_800
@@ -81,6 +101,5 @@ def _timestamp(value: object) -> datetime:
 
 def _unknown(name: str) -> str:
     known = sorted(SHORT_STRINGS | {"timestamp"})
-    near = get_close_matches(name, [*known, "headers", "serializer", "mandatory"], 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"AMQP has {', '.join(known)}"
+    hint = did_you_mean(name, [*known, *_ARGUMENTS]) or f"AMQP has {', '.join(known)}"
     return f"publish has no argument or property {name!r}; {hint}"

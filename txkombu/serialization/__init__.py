@@ -1,5 +1,5 @@
 """
-Serializers: from what a program publishes to bytes, and back.
+Serializers: they turn values into bodies, and bodies into values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-The serializers that are there from the start, as a table.
+The built-in serializers, as a table.
 
-The libraries of all but json are imported when first used.
+Their libraries, except json, are imported when first used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PICKLE_TYPE: Final = "application/x-python-serialize"
 
 
 def _not_checked(data: object, max_body_size: int) -> None:
-    """Nothing is known of the format."""
+    """Accept any size, as the format is not known."""
 
 
 NOT_CHECKED: Final[tuple[int, SizeCheck]] = 0, _not_checked
@@ -30,17 +30,16 @@ SIZE_CHECKS: Final[dict[str, tuple[int, SizeCheck]]] = {
     "application/x-yaml": (_ANY, yaml_codec.check_size),
     "application/x-msgpack": (_ANY, msgpack_codec.check_size),
 }
-"""By content type, as they hold for whatever function decodes it."""
+"""C{growth} and C{check_size} of a L{Codec} by content type, whoever decodes it."""
 
 
 class Codec(NamedTuple):
     """
-    One serializer; either of its two functions may be missing.
+    One serializer; its encoder or its decoder may be missing.
 
-    @ivar growth: how many times larger than what it is decoded from a value may
-        count as.
-    @ivar check_size: called with what the decoder takes, and the limit, if the
-        value may be larger; raises ValueError if it will be.
+    @ivar growth: how many times as large as its body a value may count as.
+    @ivar check_size: called with the argument of the decoder, and the limit in bytes,
+        if the value may be larger; raises ValueError if it would be.
     """
 
     name: str
@@ -53,7 +52,7 @@ class Codec(NamedTuple):
 
     @property
     def binary(self) -> bool:
-        """Whether its functions deal in bytes, not in str."""
+        """Whether its encoder returns and its decoder takes bytes, not str."""
         return is_binary(self.content_encoding)
 
 
@@ -70,24 +69,16 @@ def _pickle_loads(body: bytes) -> object:
     return value
 
 
-def _built_in(
-    name: str, encoder: Encoder, decoder: Decoder, content_type: str, encoding: str
-) -> Codec:
-    size = SIZE_CHECKS.get(content_type, NOT_CHECKED)
-    return Codec(name, encoder, decoder, content_type, encoding, *size)
-
-
-BUILT_IN: Final = (
-    _built_in("json", json_codec.dumps, json_codec.loads, "application/json", "utf-8"),
-    _built_in(
-        "yaml", yaml_codec.dumps, yaml_codec.loads, "application/x-yaml", "utf-8"
-    ),
-    _built_in(
+BUILT_IN: Final[tuple[tuple[str, Encoder, Decoder, str, str], ...]] = (
+    ("json", json_codec.dumps, json_codec.loads, "application/json", "utf-8"),
+    ("yaml", yaml_codec.dumps, yaml_codec.loads, "application/x-yaml", "utf-8"),
+    (
         "msgpack",
         msgpack_codec.dumps,
         msgpack_codec.loads,
         "application/x-msgpack",
         "binary",
     ),
-    _built_in("pickle", _pickle_dumps, _pickle_loads, PICKLE_TYPE, "binary"),
+    ("pickle", _pickle_dumps, _pickle_loads, PICKLE_TYPE, "binary"),
 )
+"""The arguments that each is registered with."""

@@ -1,5 +1,5 @@
 """
-Which part of a value cannot be serialized.
+Errors of serializers: which part of a value is at fault.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ _KEY_SHOWN = 40
 
 def path_to_unserializable(encoder: Callable[[object], object], value: object) -> str:
     """
-    Find it by encoding each part by itself, and each part of the first that
-    fails: for errors only, as it takes the time of some encodings.
+    Find the part of a value that an encoder fails for.
 
-    @return: such as C{"['a'][3]"}; C{""} if it is the value itself, or cannot
-        be told.
+    It encodes each part by itself, then each part of the first that fails, and so on;
+    this takes the time of several encodings.
+
+    @return: such as C{"['a'][3]"}; C{""} if it is the value itself, or is not found.
     """
     path: list[str] = []
     seen = {id(value)}
@@ -25,7 +26,8 @@ def path_to_unserializable(encoder: Callable[[object], object], value: object) -
         if found is None:
             break
         key, value = found
-        path.append(f"[{_shown(key)}]")
+        shown = repr(key)
+        path.append(f"[{shown[:_KEY_SHOWN]}{'…' if len(shown) > _KEY_SHOWN else ''}]")
         if id(value) in seen:
             break
         seen.add(id(value))
@@ -45,8 +47,3 @@ def _fails(encoder: Callable[[object], object], part: object) -> bool:
     except Exception:
         return True
     return False
-
-
-def _shown(key: object) -> str:
-    shown = repr(key)
-    return shown if len(shown) <= _KEY_SHOWN else f"{shown[:_KEY_SHOWN]}…"

@@ -1,12 +1,12 @@
 """
-JSON with a few Python types beside its own, written as Kombu 5 writes them.
+JSON with some further Python types, written as Kombu 5 writes them.
 
 A value that JSON has no notation for is written as a I{typed value}: a dict of
-exactly the keys C{__type__} and C{__value__}.  A user's own dict of that shape
-could not be told from one, so it is refused when encoding.
+exactly the keys C{__type__} and C{__value__}.  Encoding refuses a program's own dict
+of these keys, as it would be decoded as a typed value.
 
-Messages without typed values, nearly all, cost one search of the text for the
-marker, and no more, over plain C{json}.
+Nearly all messages have no typed values.  For these the only cost over plain C{json}
+is one search of the text for the marker.
 """
 
 from __future__ import annotations
@@ -26,21 +26,19 @@ from .._util.shown import shown
 _TYPE = "__type__"
 _VALUE = "__value__"
 _MARK = f'"{_TYPE}"'
-"""How the key stands in JSON text; inside of a string its quotes are escaped."""
+"""The key in JSON text; within a string its quotes would be escaped."""
 _SHAPE = {_TYPE, _VALUE}
 _PIECE: Final = 1024 * 1024
 
 
 def dumps(value: object) -> str:
     """
-    Write a value as C{json.dumps} does, and the types it cannot as typed values.
+    Write a value as C{json.dumps} does; and datetime, date, time, Decimal, UUID and
+    bytes as typed values, and an object with a method C{__json__} as its result.
 
-    Those are datetime, date, time, Decimal, UUID and bytes; an object with a
-    method C{__json__} is written as what that returns.
-
-    @raise TypeError: there is something in it that JSON cannot hold, such as a
-        set or a timedelta.
-    @raise ValueError: it contains itself, or a dict that looks like a typed
+    @raise TypeError: the value holds something that JSON cannot, such as a set or a
+        timedelta.
+    @raise ValueError: the value contains itself, or a dict that looks like a typed
         value.
     """
     try:
@@ -57,10 +55,10 @@ def dumps(value: object) -> str:
 
 def loads(text: str) -> object:
     """
-    Read JSON; typed values become what they stand for.
+    Read JSON, typed values included.
 
-    @raise Exception: the text is no JSON, or a typed value is not what its
-        type says; of whatever class the reader at fault raises.
+    @raise Exception: the text is not JSON, or a typed value does not fit its type; the
+        class is that of the error of the function that reads it.
     """
     if _MARK in text:
         return json.loads(text, object_hook=_revive)
@@ -68,21 +66,22 @@ def loads(text: str) -> object:
         value, end = _read_plain(text)
     except ValueError:
         return json.loads(text)
-    # What is left is white space, or an error for the full reader to name.
+    # The rest is white space, or an error that the full reader names.
     return value if end == len(text) else json.loads(text)
 
 
 def check_size(text: str | bytes, limit: int) -> None:
     """
-    Estimate what a value will take, before it is made.
+    Estimate the size of a value before it is decoded.
 
-    @raise ValueError: it is more than allowed.
+    @param limit: the maximum in bytes; see L{txkombu._util.limits}.
+    @raise ValueError: the value is larger.
     """
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     if _counts_as(text) <= limit:
         return
-    # Many of those may have been in strings.
+    # Many of the brackets and commas may be in strings.
     total = 0
     for part in _outside_strings(text):
         total += _counts_as(part)
@@ -92,13 +91,12 @@ def check_size(text: str | bytes, limit: int) -> None:
 
 def _counts_as(text: str) -> int:
     containers = text.count("[") + text.count("{")
-    return CONTAINER_SIZE * containers + ELEMENT_SIZE * (
-        text.count(",") + text.count(":")
-    )
+    elements = text.count(",") + text.count(":")
+    return CONTAINER_SIZE * containers + ELEMENT_SIZE * elements
 
 
 def _outside_strings(text: str) -> Iterator[str]:
-    """Take a text apart, piece by piece so that the parts are not all in memory."""
+    """Yield the text outside of strings, in pieces so that memory holds one."""
     text = text.replace("\\\\", "").replace('\\"', "")
     inside = 0
     for start in range(0, len(text), _PIECE):
@@ -108,7 +106,7 @@ def _outside_strings(text: str) -> Iterator[str]:
 
 
 class _NotPlain(Exception):
-    """A value has something in it that JSON has no notation for."""
+    """A value holds something that JSON has no notation for."""
 
 
 def _not_plain(value: object) -> object:
@@ -120,11 +118,11 @@ _PLAIN = json.JSONEncoder(default=_not_plain)
 
 def _plain_encoder() -> Callable[[object], str]:
     """
-    C{_PLAIN.encode}, without the two objects it makes for each value.
+    Return C{_PLAIN.encode}, without the two objects that it makes for each value.
 
-    They are what json's own encoder writes with, and the list of where it is in
-    a value, by which it finds out that one contains itself.  Here that runs out
-    of stack instead, and is encoded again for the error that says so.
+    These are an encoder in C, and the containers it is within, by which it notices a
+    value that contains itself.  Without them such a value exhausts the stack; it is
+    then encoded again, for the error that says so.
     """
     make: Callable[..., Callable[[object, int], Iterable[str]]] | None
     make = getattr(json.encoder, "c_make_encoder", None)
@@ -148,9 +146,9 @@ _read_plain = json.JSONDecoder().raw_decode
 
 class _Encoder(json.JSONEncoder):
     """
-    Writes one value that needs typed values.
+    Encodes one value that needs typed values.
 
-    @ivar written: how many typed values it wrote.
+    @ivar written: the number of typed values it wrote.
     """
 
     written = 0
@@ -163,7 +161,10 @@ class _Encoder(json.JSONEncoder):
             if isinstance(o, kind):
                 return self._typed(marker, write(o))
         if isinstance(o, bytes):
-            return self._typed(*_write_bytes(o))
+            try:
+                return self._typed("bytes", o.decode("utf-8"))
+            except UnicodeDecodeError:
+                return self._typed("base64", b64encode(o).decode("ascii"))
         return super().default(o)
 
     def _typed(self, marker: str, value: object) -> dict[str, object]:
@@ -181,9 +182,8 @@ def _refuse_lookalikes(text: str, written: int) -> None:
     json.loads(text, object_hook=count)
     if found != written:
         raise ValueError(
-            f"a dict of exactly the keys {_TYPE} and {_VALUE} stands for a typed "
-            "value and would come back as another; give it a third key, or use "
-            "another serializer"
+            f"a dict of exactly the keys {_TYPE} and {_VALUE} would be decoded as a "
+            "typed value; give it a third key, or use another serializer"
         )
 
 
@@ -197,28 +197,13 @@ def _revive(pairs: dict[str, Any]) -> object:
     return read(pairs[_VALUE])
 
 
-def _write_bytes(value: bytes) -> tuple[str, str]:
-    try:
-        return "bytes", value.decode("utf-8")
-    except UnicodeDecodeError:
-        return "base64", b64encode(value).decode("ascii")
-
-
-def _read_date(text: str) -> date:
-    return datetime.fromisoformat(text).date()
-
-
 def _read_decimal(text: str) -> Decimal:
     if not isinstance(text, str):
         raise TypeError(f"a decimal is written as a str, not {shown(text)}")
     return Decimal(text)
 
 
-def _read_uuid(fields: dict[str, Any]) -> UUID:
-    return UUID(hex=fields["hex"], version=fields.get("version"))
-
-
-# datetime goes before date, whose subclass it is
+# datetime comes before date, as it is a subclass of date
 _WRITERS: tuple[tuple[type, str, Callable[[Any], object]], ...] = (
     (datetime, "datetime", datetime.isoformat),
     (date, "date", date.isoformat),
@@ -229,10 +214,10 @@ _WRITERS: tuple[tuple[type, str, Callable[[Any], object]], ...] = (
 
 _READERS: dict[str, Callable[[Any], object]] = {
     "datetime": datetime.fromisoformat,
-    "date": _read_date,
+    "date": lambda text: datetime.fromisoformat(text).date(),
     "time": time.fromisoformat,
     "decimal": _read_decimal,
-    "uuid": _read_uuid,
+    "uuid": lambda value: UUID(hex=value["hex"], version=value.get("version")),
     "bytes": str.encode,
     "base64": b64decode,
 }

@@ -1,8 +1,8 @@
 """
 The labels of a message: its content type and the character set of its text.
 
-Both come from the sender.  Character sets are looked up in a fixed table:
-Python remembers each name that it was ever asked for.
+Both come from the sender.  Character sets are looked up in a fixed table, as Python
+caches every name that it is asked for.
 """
 
 from __future__ import annotations
@@ -14,26 +14,18 @@ from typing import Final
 
 from .._util.shown import shown
 
-_NAME_MOST: Final = 40
-"""How many characters of a character set's name are looked at."""
+_NAME_SIZE: Final = 40
+"""Longer names are no character sets."""
 
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s";]+)', re.IGNORECASE)
-_PARAMETERS_MOST: Final = 300
-"""How many characters of a content type are searched for it."""
+_PARAMETERS_SIZE: Final = 300
+"""How many characters of a content type are searched for its charset."""
 
-# text to text, bytes to bytes, of quadratic time, or for Windows alone
-_NO_CHARSETS: Final = frozenset(
-    {
-        "base64_codec",
-        "bz2_codec",
-        "hex_codec",
-        "mbcs",
-        "quopri_codec",
-        "rot_13",
-        "uu_codec",
-        "zlib_codec",
-    }
+# from str to str or from bytes to bytes, of quadratic time, or only on Windows
+_OTHER_CODECS: Final = (
+    "base64_codec bz2_codec hex_codec mbcs quopri_codec rot_13 uu_codec zlib_codec"
 )
+_NO_CHARSETS: Final = frozenset(_OTHER_CODECS.split())
 _WITHOUT_ALIASES: Final = (
     "cp1006 cp720 cp737 cp856 cp874 cp875 koi8_t koi8_u mac_arabic mac_croatian "
     "mac_farsi mac_romanian palmos utf_8_sig"
@@ -49,10 +41,10 @@ def charset_named(name: str) -> str:
     """
     Return the name of Python's codec for a character set.
 
-    @raise ValueError: it is none of those that are known.
+    @raise ValueError: it is not in the table.
     """
     known = None
-    if len(name) <= _NAME_MOST and name.isascii():
+    if len(name) <= _NAME_SIZE and name.isascii():
         known = _CHARSETS.get(normalize_encoding(name).lower())
     if known is None:
         raise ValueError(f"unknown encoding {shown(name)}")
@@ -60,7 +52,7 @@ def charset_named(name: str) -> str:
 
 
 def is_binary(content_encoding: str) -> bool:
-    """Whether a content encoding stands for bytes that are no text."""
+    """Return whether a content encoding stands for bytes that are not text."""
     return content_encoding.lower() in {"binary", "ascii-8bit"}
 
 
@@ -71,5 +63,5 @@ def base_type(content_type: str) -> str:
 
 def charset_of(content_type: str) -> str | None:
     """Return the parameter C{charset} of a media type, if it has one."""
-    found = _CHARSET.search(content_type[:_PARAMETERS_MOST])
+    found = _CHARSET.search(content_type[:_PARAMETERS_SIZE])
     return None if found is None else found[1]

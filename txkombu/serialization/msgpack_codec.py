@@ -1,9 +1,9 @@
 """
-Msgpack, with what its reader cannot know about a message from a stranger.
+Msgpack, with a limit on the size of decoded values.
 
-A list announces its length before it is there, and the reader makes room for all
-of it at once: a few bytes of lists in lists ask for gigabytes.  So what a body
-announces is added up before it is read.
+A list begins with its length, and msgpack's reader allocates all of it at once: a few
+bytes of lists in lists ask for gigabytes.  So the lengths in a body are added up before
+it is read.
 """
 
 from __future__ import annotations
@@ -19,21 +19,12 @@ _UINT16: Final = Struct(">H")
 _UINT32: Final = Struct(">I")
 
 _SIZES: Final = [1] * 256
-"""By the first byte, how many bytes a value has that is none of those below."""
-for _first, _size in {
-    **{0xA0 + length: 1 + length for length in range(32)},
-    0xCA: 5,
-    0xCB: 9,
-    0xCC: 2,
-    0xCD: 3,
-    0xCE: 5,
-    0xCF: 9,
-    0xD0: 2,
-    0xD1: 3,
-    0xD2: 5,
-    0xD3: 9,
-}.items():
-    _SIZES[_first] = _size
+"""By its first byte, the bytes of a value; 0 for one that L{_measure} reads."""
+_SIZES[0x80:0xA0] = [0] * 32  # short maps and arrays
+_SIZES[0xA0:0xC0] = range(1, 33)  # short strings
+_SIZES[0xC4:0xCA] = [0] * 6  # bytes, extensions
+_SIZES[0xCA:0xD4] = [5, 9, 2, 3, 5, 9, 2, 3, 5, 9]  # numbers
+_SIZES[0xD4:0xE0] = [0] * 12  # extensions, strings, arrays, maps
 
 _STRINGS: Final = {
     0xC4: _UINT8,
@@ -51,22 +42,16 @@ _CONTAINERS: Final = {
     0xDE: (_UINT16, 2),
     0xDF: (_UINT32, 2),
 }
-"""The lengths that arrays and maps announce, and what one of them stands for."""
+"""The lengths of arrays and maps, and how many values are in each unit of length."""
 _LISTS: Final = (b"\xdc", b"\xdd")
-
-for _first in (*range(0x80, 0xA0), *_STRINGS, *_EXTENSIONS, *_FIXED_EXTENSIONS):
-    _SIZES[_first] = 0
-for _first in _CONTAINERS:
-    _SIZES[_first] = 0
 
 
 def dumps(value: object) -> bytes:
     """
     Write a value as C{msgpack.packb} does.
 
-    @raise Exception: there is something in it that msgpack cannot hold, or that
-        L{loads} could not read back, such as a key that is neither str nor
-        bytes.
+    @raise Exception: the value holds something that msgpack cannot, or that L{loads}
+        could not read back, such as a key that is neither str nor bytes.
     """
     from msgpack import packb
 
@@ -82,7 +67,7 @@ def loads(body: bytes) -> object:
     """
     Read one value.
 
-    @raise Exception: it is no msgpack, or has a key that is neither str nor bytes.
+    @raise Exception: it is not msgpack, or has a key that is neither str nor bytes.
     """
     # unpackb allows nothing in a body to be longer than the body itself
     from msgpack import unpackb
@@ -93,9 +78,10 @@ def loads(body: bytes) -> object:
 
 def check_size(body: bytes, limit: int) -> None:
     """
-    Add up what the value in a body will take, before it is made.
+    Compute the size of the value in a body before it is decoded.
 
-    @raise ValueError: it is more than allowed.
+    @param limit: the maximum in bytes; see L{txkombu._util.limits}.
+    @raise ValueError: the value is larger.
     """
     lists = sum(map(body.count, _LISTS))
     each = CONTAINER_SIZE + ELEMENT_SIZE
@@ -105,7 +91,7 @@ def check_size(body: bytes, limit: int) -> None:
 
 
 def _counts_as(body: bytes, enough: int) -> int:
-    """Add up to what is enough; a body that is cut short is left to its reader."""
+    """Add up sizes until they are enough; a body cut short is left to its reader."""
     at, total, end, sizes = 0, 0, len(body), _SIZES
     values = 1
     while values and at < end and total <= enough:
@@ -124,8 +110,10 @@ def _counts_as(body: bytes, enough: int) -> int:
 
 def _measure(body: bytes, at: int) -> tuple[int, int, int]:
     """
-    @return: how many bytes to skip, what the value that begins here counts as by
-        itself, and how many values are in it.
+    Measure the value that begins at a position.
+
+    @return: how many bytes to skip, what the value counts as without its content, and
+        how many values are in it.
     @raise IndexError: its length is cut short.
     """
     first = body[at]

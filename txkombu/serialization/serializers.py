@@ -1,10 +1,10 @@
 """
-Bodies: from what a program publishes to bytes, and back.
+The registry of serializers.
 
-Which decoder reads a body is decided by its content type alone, so a consumer
-needs no setting to read what any producer wrote.  Names, content types and
-bytes are Kombu 5's.  What the built-in serializers write they have read back, or
-the format allows nothing else.  Importing this loads no serializer but json.
+The content type of a body alone decides which decoder reads it, so a consumer needs no
+setting to read the messages of any producer.  Names, content types and bytes are
+Kombu 5's.  A built-in serializer reads back what it wrote, unless its format makes that
+needless.  Importing this module imports no serializer's library but json.
 """
 
 from __future__ import annotations
@@ -35,37 +35,24 @@ from .codecs import (
 from .diagnosis import path_to_unserializable
 from .labels import base_type, charset_named, charset_of, is_binary
 
-__all__ = [
-    "Encoded",
-    "Registry",
-    "accept_set",
-    "decode",
-    "dumps",
-    "encode",
-    "loads",
-    "register",
-    "registry",
-    "unregister",
-]
-
 DEFAULT: Final = "json"
 RAW: Final = "raw"
 TEXT_TYPE: Final = "text/plain"
 DATA_TYPE: Final = "application/data"
 
 ALWAYS_ACCEPTED: Final = frozenset({TEXT_TYPE, DATA_TYPE})
-"""Text and bytes, which nothing has to decode."""
+"""Text and bytes, which need no decoder."""
 NEVER_BY_DEFAULT: Final = frozenset({PICKLE_TYPE})
-"""What runs the sender's code: accepted only where it is asked for."""
+"""Content types that run code of the sender: accepted only if C{accept} names them."""
 
 _BYTES: Final = (bytes, bytearray, memoryview)
-# codecs that take quadratic time, and are no encodings of a text
+# they take quadratic time, and do not encode any text
 _NO_CHARSETS: Final = frozenset({"idna", "punycode"})
 _BYTES_SHOWN: Final = 16
 
 
 class Encoded(NamedTuple):
-    """A body ready to be sent, and how it is labelled."""
+    """A body ready to be sent, and its labels."""
 
     content_type: str
     content_encoding: str
@@ -76,15 +63,15 @@ class Registry:
     """
     Serializers by name and by content type.
 
-    A new one knows json, yaml, msgpack and pickle.  The functions of this
-    module are those of L{registry}, the one that producers and consumers use.
+    A new one has json, yaml, msgpack and pickle.  The functions of this module are the
+    methods of L{registry}.
     """
 
     def __init__(self) -> None:
         self._by_name: dict[str, Codec] = {}
         self._by_type: dict[str, Codec] = {}
-        for codec in BUILT_IN:
-            self.register(*codec[:5])
+        for arguments in BUILT_IN:
+            self.register(*arguments)
 
     def register(
         self,
@@ -97,19 +84,19 @@ class Registry:
         """
         Add a serializer, or replace the one of that name.
 
-        Of several for one content type, the last one registered decodes.
+        If several have the same content type, the last one registered decodes it.
 
-        @param encoder: takes the value, returns str or bytes; C{None} if
-            nothing can be published with it.
-        @param decoder: takes what the encoder returned, and returns the
-            value: bytes if C{content_encoding} is C{"binary"}, otherwise str;
-            C{None} leaves bodies of this type as they are.
-        @param content_type: marks the bodies; compared without its case and
+        @param name: the argument C{serializer} of publishing.
+        @param encoder: takes a value, returns str or bytes; C{None} for a serializer
+            that only decodes.
+        @param decoder: takes bytes if C{content_encoding} is C{"binary"}, else str;
+            returns the value.  C{None} leaves bodies of this type as they are.
+        @param content_type: the content type of its bodies; compared without case and
             parameters.
         @param content_encoding: C{"binary"}, or the character set of the text.
         @raise TypeError: an argument is of the wrong type.
-        @raise ValueError: the name is taken by L{txkombu} itself (C{raw}), or
-            the encoding is unknown.
+        @raise ValueError: the name is C{raw}, which is reserved, or the encoding is
+            unknown.
         """
         _check(name, encoder, decoder, content_type, content_encoding)
         self._by_name.pop(name, None)
@@ -127,6 +114,7 @@ class Registry:
         """
         Remove a serializer.
 
+        @param name: the name it was registered with.
         @raise SerializerNotInstalled: there is none of that name.
         """
         if name not in self._by_name:
@@ -141,8 +129,6 @@ class Registry:
             if codec.decoder is not None
         }
 
-    # --- encoding ---
-
     def encode(
         self,
         body: object,
@@ -151,17 +137,18 @@ class Registry:
         content_encoding: str | None = None,
     ) -> Encoded:
         """
-        Turn what is published into bytes.
+        Turn a value into a body.
 
-        With a C{content_type} the body, str or bytes, is sent as it is,
-        labelled so.  Otherwise C{serializer} is used; without one str and
-        bytes are sent as they are, and everything else as json.
-
-        @param content_encoding: only looked at with C{content_type}; the
-            default is utf-8 for str, binary for bytes.
+        @param body: the value; str or bytes if C{content_type} is given.
+        @param serializer: the name of a serializer.  By default str and bytes are sent
+            as they are, and everything else as json.
+        @param content_type: the label of a body that is serialized already;
+            C{serializer} is then not used.
+        @param content_encoding: the encoding of such a body; by default C{"utf-8"} for
+            str, C{"binary"} for bytes.
         @raise SerializerNotInstalled: there is no such serializer.
-        @raise EncodeError: it cannot hold this body, or what it wrote could not
-            be read back.
+        @raise EncodeError: the serializer cannot hold this value, or could not read
+            back what it wrote.
         """
         if content_type:
             return _as_labelled(body, content_type, content_encoding)
@@ -183,23 +170,19 @@ class Registry:
         """
         Turn a value into C{(content_type, content_encoding, bytes)}.
 
-        @raise SerializerNotInstalled: there is no such serializer.
-        @raise EncodeError: it cannot hold this value.
+        @param data: the value.
+        @param serializer: as of L{encode}, which also raises the same.
         """
         return self.encode(data, serializer)
 
-    # --- decoding ---
-
     def accept_set(self, accept: Iterable[str] | None) -> frozenset[str] | None:
         """
-        Find out the content types that a consumer accepts; do this once.
+        Return the content types that a consumer accepts, for L{decode}.
 
-        @param accept: names of serializers or content types; nothing else is
-            accepted then but text and bytes.  C{None} is everything that is
-            safe: all but pickle.
-        @return: what L{decode} takes.
+        @param accept: names of serializers or content types; beside these only text
+            and bytes are accepted.  C{None} accepts everything but pickle.
         @raise SerializerNotInstalled: a name is unknown.
-        @raise TypeError: it is no collection of str.
+        @raise TypeError: it is not a collection of str.
         """
         if accept is None:
             return None
@@ -228,22 +211,22 @@ class Registry:
         arrived: int | None = None,
     ) -> object:
         """
-        Turn received bytes into what was published.
+        Turn a received body into the value that was published.
 
-        A content type that nothing is registered for comes back as text, or
-        as bytes if its encoding is C{binary}, or if it has none and is no text.
+        A body of a content type without serializer becomes str; or bytes, if its
+        encoding is C{binary}, or if it has none and is not UTF-8.
 
+        @param body: the bytes, decompressed.
         @param content_type: C{None} is C{application/data}.
-        @param content_encoding: C{None} is the content type's C{charset}, or
+        @param content_encoding: C{None} is the C{charset} of the content type, or
             C{utf-8}.
-        @param accepted: what L{accept_set} returned.
-        @param max_body_size: how many bytes the lists, dicts and values in it
-            may count as, or more if many arrived.
-        @param arrived: how many bytes came over the wire, if the body was
-            compressed.
+        @param accepted: the result of L{accept_set}.
+        @param max_body_size: how many bytes the lists, dicts and values in it may count
+            as; more if many bytes arrived.
+        @param arrived: the bytes that were received, if the body was compressed.
         @raise ContentDisallowed: the content type is not accepted.
-        @raise DecodeError: the body is not what its labels say, or would become
-            too large a value.
+        @raise DecodeError: the body does not fit its labels, or would become too large
+            a value.
         """
         kind = content_type or DATA_TYPE
         encoding = content_encoding
@@ -257,7 +240,7 @@ class Registry:
         try:
             if codec is None:
                 return _text_or_bytes(body, kind, encoding)
-            if encoding == codec.content_encoding == "utf-8":  # nearly all messages
+            if encoding == codec.content_encoding == "utf-8":  # in nearly all messages
                 data: str | bytes = body.decode("utf-8")
             else:
                 data = _decoder_input(codec, body, encoding or "utf-8")
@@ -283,12 +266,14 @@ class Registry:
         max_body_size: int = MAX_BODY_SIZE,
     ) -> object:
         """
-        Turn bytes into a value; like L{decode}, with names in C{accept}.
+        Turn a body into a value, as L{decode} does.
 
-        @raise ContentDisallowed: the content type is not accepted.
-        @raise DecodeError: the body is not what its labels say, or would become
-            too large a value.
-        @raise SerializerNotInstalled: a name in C{accept} is unknown.
+        @param body: the bytes, decompressed.
+        @param content_type: C{None} is C{application/data}.
+        @param content_encoding: C{None} is the C{charset} of the content type, or
+            C{utf-8}.
+        @param accept: as of L{accept_set}, which also raises the same.
+        @param max_body_size: as of L{decode}, which also raises the same.
         @raise TypeError: the body is not bytes.
         """
         if not isinstance(body, bytes):
@@ -297,8 +282,6 @@ class Registry:
         return self.decode(
             body, content_type, content_encoding, accepted, max_body_size
         )
-
-    # --- errors ---
 
     def _not_installed(self, name: str) -> SerializerNotInstalled:
         if name in self._by_name:
@@ -330,7 +313,7 @@ def _check(
         if function is not None and not callable(function):
             raise TypeError(f"{what} must be callable or None, not {function!r}")
     if name == RAW:
-        raise ValueError("the name 'raw' stands for bodies that are not serialized")
+        raise ValueError("the name 'raw' is reserved for bodies without serializer")
     assert isinstance(encoding, str)
     if not is_binary(encoding):
         _charset(encoding)
@@ -338,17 +321,17 @@ def _check(
 
 def _charset(encoding: str) -> None:
     """
-    Check the character set of a serializer, which the program itself names.
+    Check the character set of a serializer that the program registers.
 
-    @raise ValueError: it is none that is known.
+    @raise ValueError: it is not known.
     """
     try:
         name = codecs.lookup(encoding).name
-        "a".encode(name)  # there are codecs from str to str, and bytes to bytes
+        "a".encode(name)  # fails for codecs from str to str, or bytes to bytes
     except LookupError as error:
         raise ValueError(f"the encoding {encoding!r} is unknown") from error
     if name in _NO_CHARSETS:
-        raise ValueError(f"{encoding!r} is no encoding of a text")
+        raise ValueError(f"{encoding!r} does not encode text")
 
 
 def _as_labelled(body: object, kind: str, encoding: str | None) -> Encoded:
@@ -394,9 +377,9 @@ def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
 
 
 def _where(encoder: Encoder, body: object) -> str:
-    """Which part; what encoders of others make of one is not known."""
-    known = any(encoder is each.encoder for each in BUILT_IN)
-    path = path_to_unserializable(encoder, body) if known else ""
+    """Return where the fault is; encoders of programs cannot be tried on parts."""
+    is_ours = any(encoder is ours for _, ours, *_ in BUILT_IN)
+    path = path_to_unserializable(encoder, body) if is_ours else ""
     return f", at body{path}" if path else ""
 
 
@@ -409,7 +392,7 @@ def _decoder_input(codec: Codec, body: bytes, encoding: str) -> str | bytes:
 
 
 def _text_or_bytes(body: bytes, kind: str, encoding: str | None) -> object:
-    """Leave a body that nothing decodes as it is, or make it text."""
+    """Return a body that has no decoder as it is, or as text."""
     if encoding is not None:
         return body if is_binary(encoding) else body.decode(charset_named(encoding))
     try:
@@ -421,10 +404,10 @@ def _text_or_bytes(body: bytes, kind: str, encoding: str | None) -> object:
 
 
 def _without_body(error: Exception) -> Exception:
-    """Take from an error what holds the body: it may be kept for long, in a log."""
+    """Remove the body from an error, as a log may keep the error for long."""
     error.__traceback__ = None
     if isinstance(error, JSONDecodeError):
-        error.doc = ""
+        vars(error).update(doc="")
     elif isinstance(error, UnicodeDecodeError):
         start, end = error.start, min(error.end, error.start + _BYTES_SHOWN)
         part = error.object[start:end]
@@ -433,7 +416,7 @@ def _without_body(error: Exception) -> Exception:
 
 
 registry: Final = Registry()
-"""The serializers that producers and consumers use."""
+"""The serializers of producers and consumers."""
 
 register = registry.register
 unregister = registry.unregister

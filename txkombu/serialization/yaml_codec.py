@@ -1,12 +1,11 @@
 """
-YAML from strangers: PyYAML's safe loader, with its sharp edges taken off.
+YAML of untrusted senders: PyYAML's safe loader, with limits.
 
-The safe loader runs no code, but a small text can still make it work for ever
-or, where the parser is the one in C, overflow the stack and end the process.
-So the size and the depth are bounded, merge keys (C{<<}, which nest into an
-exponential number of pairs, and which no dumper writes) are refused, and so
-are integers of thousands of digits.  Aliases are harmless: they are loaded as
-references to one object.
+The safe loader runs no code, but a small text can keep it busy for ever; or, with the
+parser in C, overflow the stack and end the process.  So size and depth are limited, and
+integers of thousands of digits are refused; so are merge keys (C{<<}), which nest into
+an exponential number of pairs, and which no dumper writes.  Aliases are harmless: they
+are loaded as references to one object.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from .._util.shown import shown_error
 
 YAML_LIMIT = 256 * 1024
 """
-How many characters of YAML are accepted.  Loading that many stops the reactor
-for a third of a second with the parser in C, for one and a half without it.
+How many characters of YAML are accepted.  Loading them stops the reactor for a third
+of a second with the parser in C, for one and a half seconds without it.
 """
 
 YAML_DEPTH = 100
 """How deep YAML's lists and mappings may nest."""
 
-_CHARACTER_MOST: Final = CONTAINER_SIZE // 2
-"""What a character of a text without aliases may count as: C{[]} is a list."""
+_CHARACTER_SIZE: Final = CONTAINER_SIZE // 2
+"""Without aliases a character counts as no more than this: C{[]} is a list."""
 _WALKED: Final = 8
-"""A value that contains itself may be so many times smaller: it has to be walked."""
+"""The limit of a value that contains itself is divided by this, as it is walked."""
 _HUGE: Final = 1 << 62
 _INTEGER_LENGTH = 1000
 _MERGE = "tag:yaml.org,2002:merge"
@@ -41,8 +40,8 @@ def dumps(value: object) -> str:
     """
     Write a value as C{yaml.safe_dump} does.
 
-    @raise Exception: there is something in it that YAML cannot hold, or that
-        L{loads} could not read back.
+    @raise Exception: the value holds something that YAML cannot, or that L{loads} could
+        not read back.
     """
     import yaml
 
@@ -60,8 +59,8 @@ def loads(text: str) -> object:
     Read one YAML document.
 
     @raise ValueError: it is longer than L{YAML_LIMIT}.
-    @raise yaml.YAMLError: it is no YAML, nests deeper than L{YAML_DEPTH}, or
-        holds what is not accepted.
+    @raise yaml.YAMLError: it is not YAML, nests deeper than L{YAML_DEPTH}, or holds
+        something that is refused.
     """
     import yaml
 
@@ -74,16 +73,17 @@ def loads(text: str) -> object:
 
 def check_size(text: str | bytes, limit: int) -> None:
     """
-    Add up what a value will take where each alias stands for all it refers to.
+    Compute the size of a value, in which an alias counts as all that it refers to.
 
-    @raise ValueError: it is more than allowed.
+    @param limit: the maximum in bytes; see L{txkombu._util.limits}.
+    @raise ValueError: the value is larger.
     @raise yaml.YAMLError: as L{loads}.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     has_aliases = "*" in text and "&" in text
     if len(text) > YAML_LIMIT or not (
-        has_aliases or len(text) * _CHARACTER_MOST > limit
+        has_aliases or len(text) * _CHARACTER_SIZE > limit
     ):
         return
     loader = _loader()(text)
@@ -100,13 +100,15 @@ def check_size(text: str | bytes, limit: int) -> None:
 
 
 class _ContainsItself(Exception):
-    """A node is an alias of what it is in."""
+    """A node contains an alias of itself."""
 
 
 def _add_up(node: Any, sizes: dict[int, int]) -> int:
     """
-    @param sizes: by the identity of a node; those not added up yet count as nothing.
-    @raise _ContainsItself: there is no end to it.
+    Return the size of a node, aliases counted as all that they refer to.
+
+    @param sizes: by the identity of nodes; 0 while a node is being added up.
+    @raise _ContainsItself: a node contains itself, so that its size is infinite.
     """
     size = sizes.get(id(node))
     if size is None:
@@ -124,8 +126,8 @@ def _add_up(node: Any, sizes: dict[int, int]) -> int:
 
 def _walk(root: Any, enough: int) -> int:
     """
-    Walk a document as C{repr} walks its value: into each alias, but not into what
-    contains it.  Add up to what is enough.
+    Add up the size of a document until it is enough: of each alias what it refers to,
+    unless that contains the alias.
     """
     total = 0
     above: set[int] = set()
@@ -146,7 +148,7 @@ def _walk(root: Any, enough: int) -> int:
 
 
 def _parts(node: Any) -> Iterator[Any]:
-    """Yield what is in a list, or the keys and values of a mapping."""
+    """Yield the elements of a list, or the keys and values of a mapping."""
     for each in node.value:
         if isinstance(each, tuple):
             yield from each
@@ -162,13 +164,13 @@ def _loader() -> Any:
 
 
 def guarded(base: Any) -> Any:
-    """Make a loader that is C{base}, one of PyYAML's two safe ones, bounded."""
+    """Make a subclass of one of PyYAML's two safe loaders that has limits."""
     from yaml import YAMLError
 
     class Loader(base):  # type: ignore[misc]  # the base is chosen at run time
         depth = 0
 
-        # the composers call these two around each node, the one in C too
+        # both composers, in Python and in C, call these two around each node
         def descend_resolver(self, node: object, index: object) -> None:
             self.depth += 1
             if self.depth > YAML_DEPTH:
@@ -183,7 +185,7 @@ def guarded(base: Any) -> Any:
             super().flatten_mapping(node)
 
         def construct_integer(self, node: Any) -> int:
-            # 1:59:59… is a number to the base of 60, read in quadratic time
+            # 1:59:59… is a number of base 60, which takes quadratic time
             if len(node.value) > _INTEGER_LENGTH:
                 raise YAMLError(f"an integer of {len(node.value)} digits")
             return int(self.construct_yaml_int(node))

@@ -1,5 +1,5 @@
 """
-Hosting consumers as a Twisted service.
+Consumers hosted by a Twisted service.
 """
 
 from .consumer_service import ConsumerService

@@ -1,5 +1,5 @@
 """
-One consumer of a service.
+One consumer that a service hosts.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from ..messaging.consumer import Consumer
 from .retry import retry_until_done
 
 ConsumerFactory = Callable[[Channel], Consumer]
-"""A L{Consumer} subclass, or what else makes a consumer for a channel."""
+"""A L{Consumer} subclass, or a function that makes a consumer on a channel."""
 
 
 def check_factory(what: str, factory: object) -> ConsumerFactory:
     """
-    @param what: how the error calls it.
+    Return what makes consumers.
+
+    @param what: its name for the error.
     @raise TypeError: it makes no consumers.
     """
     if isinstance(factory, type):
         fine = issubclass(factory, Consumer)
     else:
-        # Exchanges and queues take a channel too, and give bound copies.
+        # Exchanges and queues take a channel too, and return bound copies.
         fine = (
             callable(factory)
             and not isinstance(factory, Exchange | Queue)
@@ -53,20 +55,19 @@ def _takes_one(function: Callable[..., object]) -> bool:
         signature(function).bind(object())
     except TypeError:
         return False
-    except Exception:  # built in, and does not tell
+    except Exception:  # a built-in function without signature
         return True
     return True
 
 
 class HostedConsumer:
     """
-    A consumer on a channel of its own, started until it runs.
+    A consumer on a channel of its own, which is started until that succeeds.
 
-    @ivar consumer: what the factory made.
-    @ivar last_error: why it could not be started, None once it was.
+    @ivar consumer: the consumer that the factory made.
+    @ivar last_error: why it was not started; None once it was.
     @raise TypeError: the factory made something else.
-    @raise ValueError: the consumer has no queues, or would not know what to
-        do with a message.
+    @raise ValueError: the consumer has no queues, or cannot handle messages.
     """
 
     _log = Logger()
@@ -87,7 +88,7 @@ class HostedConsumer:
         self.last_error: Exception | None = None
 
     def start(self, is_wanted: Callable[[], bool]) -> Deferred[None]:
-        """@return: as that of L{retry_until_done}."""
+        """Start to consume; see L{retry_until_done}."""
         what = f"consuming with {safe_repr(self.consumer)}"
         starting = retry_until_done(
             self._connection, what, self.consumer.consume, self._failed, is_wanted
@@ -103,7 +104,7 @@ class HostedConsumer:
 
     @property
     def consuming(self) -> bool:
-        """Whether it receives from all its queues now."""
+        """Whether it receives from all its queues."""
         return self.consumer.is_consuming
 
     @property
@@ -117,31 +118,26 @@ class HostedConsumer:
         return told or ChannelClosed(f"{safe_repr(self.consumer)} does not consume")
 
     def when_closed(self) -> Deferred[Exception]:
-        """@return: fires when the program has closed it for ever, with how."""
+        """Wait until the program has closed it; fire with the error that says so."""
 
-        def tell(_: object) -> Exception:
+        def closed(_: object) -> Exception:
             what = f"{safe_repr(self.consumer)} was closed by this program"
             return self.consumer.channel.last_error or ChannelClosed(what)
 
-        return self.consumer.when_closed().addCallback(tell)
+        return self.consumer.when_closed().addCallback(closed)
 
     def close(self) -> Deferred[None]:
-        """
-        Receive no more, and hand back what no handler has begun with.
-
-        @return: fires when no more comes; never fails.
-        """
+        """Cancel it, hand back messages whose handlers did not begin; never fail."""
         closing = call_and_wait(self.consumer.close)
         return closing.addCallbacks(lambda _: None, self._not_closed)
 
     def _not_closed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
-            return  # nobody waits any more
+            return  # after a timeout
         self._log.failure(
             "Closing {consumer!r} failed", failure, consumer=self.consumer
         )
 
     def when_idle(self) -> Deferred[None]:
-        """@return: fires when no handler is at work; never fails."""
-        waiting = call_and_wait(self.consumer.when_idle)
-        return waiting.addErrback(self._not_closed)
+        """Wait until no handler runs; never fail."""
+        return call_and_wait(self.consumer.when_idle).addErrback(self._not_closed)

@@ -1,5 +1,5 @@
 """
-Trying until it works, and saying each time why it did not.
+Retries without end, with a log line for each failure.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _log = Logger()
 
 def is_permanent(error: Exception) -> bool:
     """
-    Whether somebody has to change something before trying again can help:
-    refused credentials and rights, other properties, faults in programs.
+    Return whether somebody has to change something before a retry can succeed:
+    credentials, permissions, properties of queues, faults in programs.
     """
     return isinstance(error, _PERMANENT) or not isinstance(error, KombuError)
 
 
 def is_hopeless(error: Exception) -> bool:
     """
-    Whether nothing that may happen while this program runs can help: a library
-    that the transport needs is not installed.
+    Return whether no retry of this process can succeed: a library that the transport
+    needs is not installed.
     """
     cause = error.__cause__
     return isinstance(error, TransportNotAvailable) and isinstance(cause, ImportError)
@@ -64,15 +64,14 @@ def retry_until_done(
     is_wanted: Callable[[], bool],
 ) -> Generator[Deferred[Any], Any, None]:
     """
-    Try until it works: with growing waits, slowly where the failure is
-    permanent.  Each failure is one line of the log.
+    Try until an attempt succeeds, with growing waits; slowly if a failure is permanent.
 
-    @param what: what is attempted, for the log: "connecting to ...".
-    @param attempt: may be a user's: what it raises or returns may be anything.
+    @param what: the name of the attempt, for the log: "connecting to ...".
+    @param attempt: may be a user's function, and so return or raise anything.
     @param on_failure: called with each error.
-    @param is_wanted: whether to go on, if something was cancelled.
-    @return: fires when an attempt has worked; fails only when cancelled, or with
-        what is hopeless.
+    @param is_wanted: returns whether to go on after a cancellation.
+    @return: fires when an attempt has succeeded; fails when it is cancelled, or if it
+        is hopeless.
     """
     backoff = Backoff(policy=connection.reconnect)
     while True:
@@ -85,18 +84,13 @@ def retry_until_done(
             on_failure(error)
             if is_hopeless(error):
                 raise
-            delay = _tell(what, error, backoff)
+            permanent = is_permanent(error)
+            delay = backoff.policy.max if permanent else backoff.delay()
+            (_log.critical if permanent else _log.warn)(
+                "{what} failed: {kind}: {error}; next attempt in {delay:.1f} s",
+                what=what,
+                kind=type(error).__name__,
+                error=str(error),
+                delay=delay,
+            )
         yield sleep(connection.clock, delay)
-
-
-def _tell(what: str, error: Exception, backoff: Backoff) -> float:
-    permanent = is_permanent(error)
-    delay = backoff.policy.max if permanent else backoff.delay()
-    (_log.critical if permanent else _log.warn)(
-        "{what} failed: {kind}: {error}; next attempt in {delay:.1f} s",
-        what=what,
-        kind=type(error).__name__,
-        error=str(error),
-        delay=delay,
-    )
-    return delay

@@ -1,9 +1,8 @@
 """
-One life of a service, from its start to its stop.
+One run of a service, from its start to its stop.
 
-It connects, once, and from then on the connection keeps itself; then it starts
-each consumer, and from then on the channels keep them.  Its end can come at
-any point in between.
+It connects, and then starts each consumer.  After that, connection and channels
+reconnect by themselves.  The run can be ended at any point.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from twisted.internet.defer import (
     inlineCallbacks,
     succeed,
 )
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.steady_clock import steady
 from .._util.timeouts import CLOSE_TIMEOUT, with_timeout
-from .._util.waiters import Waiters
+from .._util.waiters import SharedClose
 from ..connection import BrokerConnection
 from ..interfaces import ISession
 from .hosted_consumer import HostedConsumer
@@ -35,10 +34,10 @@ class ServiceRun:
     """
     Consumers on a connection.
 
+    @param shutdown_timeout: seconds that running handlers have to finish.
     @param on_started: called when all consumers have been started.
-    @param on_hopeless: called with why they never will be.
-    @ivar started: whether they have been.
-    @ivar ended: whether nothing of it is left.
+    @param on_hopeless: called with the error if they never will be.
+    @ivar started: whether all consumers have been started.
     """
 
     _log = Logger()
@@ -46,25 +45,30 @@ class ServiceRun:
     def __init__(
         self,
         connection: BrokerConnection,
+        shutdown_timeout: float,
         on_started: Callable[[], None],
         on_hopeless: Callable[[Exception], object],
     ) -> None:
         self.connection = connection
         self.consumers: list[HostedConsumer] = []
         self.started = False
-        self.ended = False
+        self._timeout = shutdown_timeout
         self._on_started = on_started
         self._on_hopeless = on_hopeless
         self._starting: Deferred[None] = succeed(None)
         self._connect_error: Exception | None = None
-        self._ending = False
-        self._ended: Waiters[None] = Waiters()
+        self._ending = SharedClose(self._end)
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything is closed."""
+        return self._ending.over
 
     @property
     def consuming(self) -> bool:
-        """Whether every consumer runs at the broker now."""
+        """Whether every consumer receives from all its queues."""
         return (
-            not self._ending
+            self._is_wanted()
             and self.started
             and self.connection.connected
             and self.connection.is_consuming
@@ -73,26 +77,24 @@ class ServiceRun:
 
     @property
     def last_error(self) -> Exception | None:
-        """What is wrong now, if anything is."""
+        """Why a consumer does not consume, if one does not."""
         errors = [self._connect_error, *(each.last_error for each in self.consumers)]
         errors.append(self.connection.last_error)
         if self.started:
             errors += [each.trouble for each in self.consumers]
         return next((error for error in errors if error is not None), None)
 
-    # --- starting -----------------------------------------------------------
-
     def begin(self) -> None:
-        """Connect and consume, for as long as it takes."""
+        """Connect and consume; try until that succeeds."""
+
+        def closed_by_program(error: Exception) -> None:
+            if self._is_wanted():
+                self._on_hopeless(error)  # nothing starts it again
+
         self._starting = self._start()
         self._starting.addErrback(self._not_started)
         for each in self.consumers:
-            each.when_closed().addCallback(self._closed_by_program)
-
-    def _closed_by_program(self, error: Exception) -> None:
-        """What the program has closed does not come back by itself."""
-        if not self._ending:
-            self._on_hopeless(error)
+            each.when_closed().addCallback(closed_by_program)
 
     @inlineCallbacks
     def _start(self) -> Generator[Deferred[Any], Any, None]:
@@ -112,7 +114,7 @@ class ServiceRun:
         self._on_started()
 
     def _is_wanted(self) -> bool:
-        return not self._ending
+        return not self._ending.begun
 
     def _not_connected(self, error: Exception) -> None:
         self._connect_error = error
@@ -124,94 +126,63 @@ class ServiceRun:
         elif not failure.check(CancelledError):
             self._log.failure("Fault while starting", failure)
 
-    # --- ending -------------------------------------------------------------
-
-    def end(self, timeout: float) -> Deferred[None]:
-        """
-        Stop in order; a second call waits for the first.
-
-        @param timeout: seconds that handlers at work are given.
-        @return: fires when nothing is left; never fails.
-        """
-        if self.ended:
-            return succeed(None)
-        ended = self._ended.wait()
-        if not self._ending:
-            self._ending = True
-            self._end(timeout).addErrback(self._not_ended).addCallback(self._over)
-        return ended
+    def end(self) -> Deferred[None]:
+        """Stop in order, once; fire when everything is closed, and never fail."""
+        return self._ending.wait()
 
     @inlineCallbacks
-    def _end(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
+    def _end(self) -> Generator[Deferred[Any], Any, None]:
         self._starting.cancel()
-        yield self._let_finish(timeout).addErrback(self._not_ended)
+        try:
+            yield self._let_finish()
+        except Exception:
+            self._log.failure("Fault while stopping")
         yield self._close()
 
     @inlineCallbacks
-    def _let_finish(self, timeout: float) -> Generator[Deferred[Any], Any, None]:
-        clock = steady(self.connection.clock)
+    def _let_finish(self) -> Generator[Deferred[Any], Any, None]:
+        clock, timeout = steady(self.connection.clock), self._timeout
         deadline = clock.seconds() + timeout
-        self._tell_working(timeout)
+        count = sum(each.consumer.running for each in self.consumers)
+        if count:
+            text = "Stopping: running handlers ({count}) have {timeout:g} s to finish"
+            self._log.info(text, count=count, timeout=timeout)
         soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
         yield _all_by(soon, clock, (each.close() for each in self.consumers))
         yield _all_by(deadline, clock, (each.when_idle() for each in self.consumers))
-        self._tell_unfinished(timeout)
-
-    def _tell_working(self, timeout: float) -> None:
-        count = sum(each.consumer.running for each in self.consumers)
-        if count:
-            self._log.info(
-                "Stopping: {count} handlers at work are given {timeout:g} s",
-                count=count,
-                timeout=timeout,
-            )
-
-    def _tell_unfinished(self, timeout: float) -> None:
         for each in self.consumers:
             if not each.when_idle().called:
                 self._log.warn(
                     "Handlers of {consumer!r} are still at work after {timeout:g} s; "
-                    "the broker hands their messages out again",
+                    "the broker delivers their messages again",
                     consumer=each.consumer,
                     timeout=timeout,
                 )
 
     def _close(self) -> Deferred[None]:
-        """Close channels and connection, or abort what does not close."""
+        """Close the connection with its channels, or abort its session."""
         clock = self.connection.clock
         session = self.connection.core.reconnector.session
         closing = self.connection.close()
         if session is not None and not closing.called:
             timer = clock.callLater(CLOSE_TIMEOUT, self._abort, session)
-            closing.addCallback(_end_timer, timer)
+            closing.addCallback(lambda _: timer.cancel() if timer.active() else None)
         limit = 2 * CLOSE_TIMEOUT
         return with_timeout(closing, clock, limit, "closing", otherwise=None)
 
     def _abort(self, session: ISession) -> None:
         self._log.warn(
-            "The connection to {url} does not close within {timeout:g} s; aborting it",
+            "The connection to {url} did not close within {timeout:g} s; aborting it",
             url=self.connection.current_uri(),
             timeout=CLOSE_TIMEOUT,
         )
         session.abort()
 
-    def _not_ended(self, failure: Failure) -> None:
-        self._log.failure("Fault while stopping", failure)
-
-    def _over(self, _: object) -> None:
-        self.ended = True
-        self._ended.fire(None)
-
-
-def _end_timer(_: object, timer: IDelayedCall) -> None:
-    if timer.active():
-        timer.cancel()
-
 
 def _all_by(
     deadline: float, clock: IReactorTime, waits: Iterable[Deferred[None]]
 ) -> Deferred[Any]:
-    """Wait for all, but no longer than to the deadline."""
+    """Wait for all, but not beyond the deadline."""
     together: Deferred[Any] = DeferredList(list(waits), consumeErrors=True)
     left = max(0.0, deadline - clock.seconds())
     return with_timeout(together, clock, left, "stopping", otherwise=None)

@@ -1,5 +1,5 @@
 """
-Broker URLs: schemes, parameters, parsing.
+Broker URLs: schemes, parameters, parser.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The parameters of a connection, checked, and written as a URL.
+The parameters of a connection: checks, and the way back to a URL.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .._util.validation import (
 from .schemes import Scheme, scheme_named
 
 NO_SERVER_NAME: Final = "disable"
-"""As C{server_name}: send no name, and check only the chain."""
+"""A C{server_name} that sends no name and checks only the certificate chain."""
 
 _MECHANISMS = ("PLAIN", "EXTERNAL")
 _BAD_HOST = pattern(r"[\s/?#@\[\]\\]|[^\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]")
 MAX_MESSAGE_SIZE: Final = 128 * 1024 * 1024
-"""The most bytes of a body by default; RabbitMQ and ActiveMQ allow no more either."""
+"""Bytes of a body accepted by default; also the maximum of RabbitMQ and ActiveMQ."""
 ENCODE = "a '%', '@', ':', '/', '?', '#' or ';' in a name or password must be encoded"
-"""What is mostly wrong with a URL that cannot be read."""
+"""The usual fault of a URL that cannot be parsed."""
 
 
 def _optional_str(what: str, value: object) -> str | None:
@@ -46,7 +46,7 @@ def _optional_str(what: str, value: object) -> str | None:
 
 
 def fault_of_credential(text: str) -> str:
-    """Say why a user name or password can be told to no broker, or C{""}."""
+    """Return why a user name or password cannot be sent, or C{""} if it can."""
     if not is_utf8(text):
         return "cannot be written as UTF-8"
     if "\0" in text:
@@ -54,24 +54,20 @@ def fault_of_credential(text: str) -> str:
     return ""
 
 
-def _hidden(password: str | None) -> str:
-    return "None" if password is None else "'**'"
-
-
 @attrs.frozen(kw_only=True)
 class TLSOptions:
     """
-    How to make sure of the broker, and of us.
+    How to verify the broker, and the certificate that identifies this client.
 
-    @ivar cacertfile: a file of the authorities to trust, in PEM form, instead
-        of the platform's.
-    @ivar certfile: our certificate, in PEM form.
-    @ivar keyfile: its key, in PEM form; by default in C{certfile} too.
-    @ivar password: the passphrase of that key, if it has one; never shown.
-    @ivar verify: whether the broker's certificate is checked; without it
+    @ivar cacertfile: path of a PEM file with the authorities to trust; by default
+        those of the platform.
+    @ivar certfile: path of a PEM file with the client's certificate.
+    @ivar keyfile: path of a PEM file with its key; by default C{certfile}.
+    @ivar password: the passphrase of the key, if it has one; never shown.
+    @ivar verify: whether to check the broker's certificate; without the check
         anyone can pose as the broker.
-    @ivar server_name: the name to ask for and to check, instead of the host
-        that is connected to; L{NO_SERVER_NAME} does neither.
+    @ivar server_name: the name to send and to check; by default the host.
+        L{NO_SERVER_NAME} neither sends nor checks a name.
     """
 
     cacertfile: str | None = None
@@ -79,7 +75,7 @@ class TLSOptions:
     keyfile: str | None = None
     verify: bool = True
     server_name: str | None = None
-    password: str | None = attrs.field(default=None, repr=_hidden)
+    password: str | None = attrs.field(default=None, repr=lambda p: repr(p and "**"))
 
     def __attrs_post_init__(self) -> None:
         for what in ("cacertfile", "certfile", "keyfile", "server_name", "password"):
@@ -87,43 +83,38 @@ class TLSOptions:
         check_bool("verify", self.verify)
         for what in ("keyfile", "password"):
             if getattr(self, what) is not None and self.certfile is None:
-                raise ValueError(f"{what} is of no use without certfile")
+                raise ValueError(f"{what} needs a certfile")
         check_utf8("password", self.password or "")
-
-
-def _host_default(parameters: Parameters) -> str:
-    return "" if parameters.scheme.local else "localhost"
 
 
 @attrs.frozen(repr=False)
 class Parameters:
     """
-    All that is needed to connect to one broker.
+    Everything needed to connect to one broker.
 
     @ivar transport: the URL scheme.
-    @ivar hostname: a name, or an address without brackets; for C{memory} the
-        name of a broker of this process.
+    @ivar hostname: a host name, or an address without brackets; for C{memory} the
+        name of a broker in this process.
     @ivar userid: C{"guest"} if not given.
     @ivar password: C{"guest"} if not given; never shown.
     @ivar virtual_host: C{"/"} if not given or empty.
-    @ivar port: by default, or for 0, the scheme's; 0 if it needs none.
-    @ivar heartbeat: seconds; 0 is none.
+    @ivar port: by default, and for 0, that of the scheme; 0 if it needs none.
+    @ivar heartbeat: seconds; 0 turns heartbeats off.
     @ivar connect_timeout: seconds for TCP, TLS and login together.
-    @ivar channel_max: how many channels at most; 0 is no limit.
-    @ivar auth_mechanism: C{"PLAIN"} or C{"EXTERNAL"}; by default EXTERNAL is
-        not used.
-    @ivar connection_name: how the broker lists the connection.
-    @ivar tls: C{None} where nothing is encrypted.
+    @ivar channel_max: the maximum number of channels; 0 is no limit.
+    @ivar auth_mechanism: C{"PLAIN"} or C{"EXTERNAL"}; by default any but EXTERNAL.
+    @ivar connection_name: the name in the broker's list of connections.
+    @ivar tls: C{None} for a connection that is not encrypted.
     @ivar dialect: over STOMP, which broker to expect, C{"rabbitmq"} or
         C{"activemq"}, for one that does not tell; by default it is asked.
     @ivar heartbeat_tolerance: over STOMP, after how many of its intervals without
         a byte the broker is taken for dead; more than 1, by default 2.5.
-    @ivar max_message_size: the most bytes of a message's body that are taken from the
-        broker; a session that is to take more ends.
+    @ivar max_message_size: the maximum bytes of a received body; a larger one ends
+        the session.
     """
 
     transport: str = attrs.field(default="amqp")
-    hostname: str = attrs.field(default=attrs.Factory(_host_default, takes_self=True))
+    hostname: str = attrs.field()
     userid: str = "guest"
     password: str = "guest"
     virtual_host: str = "/"
@@ -137,6 +128,10 @@ class Parameters:
     dialect: str | None = None
     heartbeat_tolerance: float | None = None
     max_message_size: int = MAX_MESSAGE_SIZE
+
+    @hostname.default
+    def _default_hostname(self) -> str:
+        return "" if self.scheme.local else "localhost"
 
     def __attrs_post_init__(self) -> None:
         scheme = self.scheme
@@ -164,24 +159,33 @@ class Parameters:
 
     @property
     def scheme(self) -> Scheme:
-        """What is known of the transport's scheme."""
+        """The L{Scheme} that C{transport} names."""
         return scheme_named(self.transport)
 
     def as_uri(self, include_password: bool = False) -> str:
         """
-        These parameters as a URL, options at their defaults left out.
+        Return these parameters as a URL, without the options that have their default.
 
-        @param include_password: show the password instead of C{**}; L{parse_url}
+        @param include_password: write the password instead of C{**}; L{parse_url}
             makes equal parameters of such a URL.
         """
-        tail = _path(self) + _query(self, include_password)
-        return f"{self.transport}://{_authority(self, include_password)}{tail}"
+        is_local = self.scheme.local
+        password = _quote(self.password) if include_password else "**"
+        user = f"{_quote(self.userid)}:{password}@"
+        if is_local and (self.userid, self.password) == ("guest", "guest"):
+            user = ""
+        host = _quote(self.hostname)
+        if ":" in self.hostname and not is_local:
+            host = f"[{_quote(self.hostname, ':')}]"
+        port = f":{self.port}" if self.port else ""
+        path = "/" + _quote(self.virtual_host)
+        if self.virtual_host == "/":
+            path = "" if is_local else "//"
+        query = _query(self, include_password)
+        return f"{self.transport}://{user}{host}{port}{path}{query}"
 
     def __repr__(self) -> str:
         return f"<Parameters {self.as_uri()}>"
-
-
-# --- checks ------------------------------------------------------------------
 
 
 def _count(what: str, value: object, minimum: int, maximum: int | None = None) -> int:
@@ -194,7 +198,7 @@ def _port(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"port must be an int, not {kind_of(value)}")
     if not 0 <= value <= 65535:
-        # Not the number: it may be a password in the wrong place.
+        # The number is not shown: it may be a misplaced password.
         raise ValueError("port must be 0 to 65535")
     return value
 
@@ -207,16 +211,12 @@ def _check_host(hostname: object, scheme: Scheme) -> None:
     if not hostname:
         raise ValueError("the host is missing")
     if ":" in hostname:
-        _check_address(hostname)
+        try:
+            IPv6Address(hostname)
+        except ValueError:
+            raise ValueError("the host has a ':' but is no IPv6 address") from None
     elif _BAD_HOST.search(hostname):
-        raise ValueError(f"the host has a character that no host's name has; {ENCODE}")
-
-
-def _check_address(hostname: str) -> None:
-    try:
-        IPv6Address(hostname)
-    except ValueError:
-        raise ValueError("the host has a ':' but is no IPv6 address") from None
+        raise ValueError(f"the host has a character that is not allowed; {ENCODE}")
 
 
 def _mechanism(value: object) -> str | None:
@@ -264,38 +264,14 @@ def _check_tolerance(value: object, scheme: Scheme) -> None:
 
 
 def secure_hint(scheme: Scheme) -> str:
-    """Name the scheme that encrypts, to end a sentence with."""
+    """Return C{"; use SCHEME"}, the encrypted sibling of a scheme, or C{""}."""
     near = {"stomp": "stomp+ssl", "memory": ""}.get(scheme.name, f"{scheme.name}s")
     return f"; use {near}" if near else ""
 
 
-# --- writing -----------------------------------------------------------------
-
-
 def _quote(text: str, safe: str = "") -> str:
-    """Percent-encode; what is no UTF-8, such as some file names, too."""
+    """Percent-encode a text, which may hold surrogates as file names do."""
     return quote(text, safe=safe, errors="surrogatepass")
-
-
-def _authority(of: Parameters, include_password: bool) -> str:
-    password = _quote(of.password) if include_password else "**"
-    who = f"{_quote(of.userid)}:{password}@"
-    if of.scheme.local and (of.userid, of.password) == ("guest", "guest"):
-        who = ""
-    port = f":{of.port}" if of.port else ""
-    return f"{who}{_host(of)}{port}"
-
-
-def _host(of: Parameters) -> str:
-    if ":" in of.hostname and not of.scheme.local:
-        return f"[{_quote(of.hostname, ':')}]"
-    return _quote(of.hostname)
-
-
-def _path(of: Parameters) -> str:
-    if of.virtual_host == "/":
-        return "" if of.scheme.local else "//"
-    return "/" + _quote(of.virtual_host)
 
 
 def _query(of: Parameters, include_password: bool) -> str:
@@ -333,6 +309,6 @@ def _tls_options(tls: TLSOptions, include_password: bool) -> dict[str, str | Non
 
 
 def _decimal(seconds: float, factor: int = 1) -> str:
-    """A number without an exponent, exact, so that reading it gives it back."""
+    """Write a number without exponent, so exactly that it is read back unchanged."""
     text = format(Decimal(repr(seconds)) * factor, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

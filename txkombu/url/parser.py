@@ -1,47 +1,32 @@
 """
-Brokers' URLs, read.
+The parser of broker URLs.
 
 C{transport://user:password@host:port/vhost?option=value}: every part is
 percent-decoded.  No path, C{/}, C{//} and C{/%2F} all mean the virtual host
-C{/}.  Wherever C{@ / ? # ; :} belong to a user name or a password they must be
-percent-encoded; a C{@} behind the host too, so that no stray part of a
-password is ever taken for something that may be shown.
+C{/}.  C{@ / ? # ; :} in a user name or a password must be percent-encoded, and so
+must a C{@} after the host: otherwise part of a password could be mistaken for
+something that errors may show.
 
 The options are those of RabbitMQ's "URI Query Parameters", with its units
 (C{heartbeat} in seconds, C{connection_timeout} in milliseconds), and C{name},
-which names the connection in the broker's lists.
+the name in the broker's list of connections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from re import compile as pattern
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import attrs
 
+from .._util.suggestions import known_names
 from .._util.validation import is_utf8, kind_of, shown_or_kind
 from ..exceptions import InvalidURL
-from .parameters import (
-    ENCODE,
-    NO_SERVER_NAME,
-    Parameters,
-    TLSOptions,
-    secure_hint,
-)
+from .parameters import ENCODE, Parameters, TLSOptions, secure_hint
 from .schemes import Scheme, scheme_named
-
-__all__ = [
-    "NO_SERVER_NAME",
-    "Parameters",
-    "TLSOptions",
-    "parameters_for",
-    "parse_url",
-    "parse_urls",
-]
 
 _VERIFY = {"verify_peer": True, "verify_none": False}
 _TLS_OPTIONS = {
@@ -70,22 +55,17 @@ _BAD_ESCAPE = pattern(r"%(?![0-9A-Fa-f]{2})")
 
 def parse_url(url: str) -> Parameters:
     """
-    Read one URL.
+    Parse one URL.
 
-    @raise TypeError: it is no str.
-    @raise InvalidURL: it cannot be understood; the text never shows the
-        password.
+    @param url: such as C{"amqp://user:password@host:5672/vhost?heartbeat=10"}.
+    @raise TypeError: it is not a str.
+    @raise InvalidURL: it cannot be parsed; the text never shows the password.
     """
     return _make(_read_url(url))
 
 
 def _read_url(url: str) -> dict[str, Any]:
-    """
-    Read what a URL gives, as arguments of L{Parameters}.
-
-    @raise TypeError: it is no str.
-    @raise InvalidURL: it cannot be understood.
-    """
+    """Parse a URL into arguments of L{Parameters}; raise as L{parse_url}."""
     if not isinstance(url, str):
         raise TypeError(f"a URL must be a str, not a {type(url).__name__}")
     name, colon, rest = url.strip().partition("://")
@@ -93,7 +73,15 @@ def _read_url(url: str) -> dict[str, Any]:
         raise InvalidURL("a URL begins with a transport's name, as in amqp://host")
     scheme = scheme_named(name)
     authority, path, query = _divide(rest)
-    given = {**_read_authority(authority, scheme), **_read_query(query, scheme)}
+    given = _read_query(query, scheme)
+    user, at, host = authority.rpartition("@")
+    if at:
+        userid, colon, password = user.partition(":")
+        given["userid"] = _decode(userid, "user name")
+        if colon:
+            given["password"] = _decode(password, "password")
+    if authority:
+        given.update(_read_host(host))
     given["virtual_host"] = _decode(path, "virtual host")
     return {"transport": scheme.name, **given}
 
@@ -108,13 +96,13 @@ def _make(given: dict[str, Any]) -> Parameters:
 
 
 def _divide(rest: str) -> tuple[str, str, str]:
-    """Split at the first C{/} and C{?}; no part is shown in an error."""
+    """Split at the first C{/} and C{?}; errors show no part, as it may be secret."""
     if "#" in rest:
-        raise InvalidURL(f"there is a '#', which means nothing here; {ENCODE}")
+        raise InvalidURL(f"there is a '#', which URLs of brokers do not have; {ENCODE}")
     before, _, query = rest.partition("?")
     authority, _, path = before.partition("/")
     if "@" in path or "@" in query:
-        raise InvalidURL(f"there is an '@' behind the host; {ENCODE}")
+        raise InvalidURL(f"there is an '@' after the host; {ENCODE}")
     return authority, path, query
 
 
@@ -132,26 +120,10 @@ def _decode(text: str, what: str) -> str:
     return decoded
 
 
-def _read_authority(authority: str, scheme: Scheme) -> dict[str, Any]:
-    if not authority:
-        return {}
-    who, at, where = authority.rpartition("@")
-    given = _read_user(who) if at else {}
-    return {**given, **_read_host(where)}
-
-
-def _read_user(who: str) -> dict[str, Any]:
-    userid, colon, password = who.partition(":")
-    given = {"userid": _decode(userid, "user name")}
-    if colon:
-        given["password"] = _decode(password, "password")
-    return given
-
-
 def _read_host(where: str) -> dict[str, Any]:
     """
-    C{host}, C{host:port}, C{[address]} or C{[address]:port}; a host that is
-    left out is not given.
+    Read C{host}, C{host:port}, C{[address]} or C{[address]:port}; the result
+    has no hostname if there is none.
     """
     if where.startswith("["):
         host, bracket, after = where[1:].partition("]")
@@ -168,19 +140,17 @@ def _read_host(where: str) -> dict[str, Any]:
 
 def _read_port(text: str) -> int:
     """
-    The port of C{:port}; 0 for none (RFC 3986, 3.2.3).
+    Read C{:port}; return 0 if there is none (RFC 3986, 3.2.3).
 
-    It is not shown: see L{_divide}.
+    Errors do not show it, as it may be part of a password.
     """
     digits = text[1:]
     if not digits:
         return 0
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 6):
-        raise InvalidURL(f"the port is no number from 1 to 65535; {ENCODE}")
-    port = int(digits)
-    if not 0 < port < 65536:
-        raise InvalidURL("the port is no number from 1 to 65535")
-    return port
+    is_number = digits.isascii() and digits.isdigit() and len(digits) < 6
+    if not is_number or not 0 < int(digits) < 65536:
+        raise InvalidURL(f"the port is not a number from 1 to 65535; {ENCODE}")
+    return int(digits)
 
 
 def _read_query(query: str, scheme: Scheme) -> dict[str, Any]:
@@ -192,15 +162,20 @@ def _read_query(query: str, scheme: Scheme) -> dict[str, Any]:
         elif option in _OPTIONS:
             given[_OPTIONS[option]] = _read_option(option, value)
         else:
-            raise InvalidURL(_unknown_option(option))
+            shown = f" {option!r}" if _WORD.fullmatch(option) else ""
+            known = known_names(option, [*_OPTIONS, *_TLS_OPTIONS])
+            raise InvalidURL(f"unknown option{shown}: {known}")
     if tls:
         if scheme.tls is False:
             asked = [each for each in _options(query) if each in _TLS_OPTIONS]
             raise InvalidURL(
-                f"{', '.join(asked)} cannot be had: the {scheme.name} transport is "
+                f"{', '.join(asked)} cannot be used: the {scheme.name} transport is "
                 f"not encrypted{secure_hint(scheme)}"
             )
-        given["tls"] = _read_tls(tls)
+        try:
+            given["tls"] = TLSOptions(**tls)
+        except ValueError as error:
+            raise InvalidURL(str(error)) from None
     return given
 
 
@@ -215,24 +190,9 @@ def _options(query: str) -> dict[str, str]:
     return found
 
 
-def _read_tls(given: dict[str, Any]) -> TLSOptions:
-    try:
-        return TLSOptions(**given)
-    except ValueError as error:
-        raise InvalidURL(str(error)) from None
-
-
 def _named(option: str) -> str:
     known = option in _OPTIONS or option in _TLS_OPTIONS
     return f"the option {option!r}" if known else "the value of an unknown option"
-
-
-def _unknown_option(option: str) -> str:
-    known = [*_OPTIONS, *_TLS_OPTIONS]
-    near = get_close_matches(option, known, 1, 0.4)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    named = f" {option!r}" if _WORD.fullmatch(option) else ""
-    return f"unknown option{named}: {guess}known are {', '.join(known)}"
 
 
 def _read_option(option: str, value: str) -> object:
@@ -263,11 +223,11 @@ def _number(option: str, value: str, whole: bool = False) -> Decimal:
 
 def parse_urls(urls: str | Sequence[str]) -> tuple[Parameters, ...]:
     """
-    Read alternates, to be tried in order: a string with C{;} between URLs, or
-    a sequence of URLs.
+    Parse the URLs of alternates, which are tried in order.
 
+    @param urls: a str with C{;} between URLs, or a sequence of URLs.
     @raise TypeError: it is neither.
-    @raise InvalidURL: there is none, or one of them cannot be understood.
+    @raise InvalidURL: there is no URL, or one of them cannot be parsed.
     """
     texts = _split(urls) if isinstance(urls, str) else list(urls)
     if not texts:
@@ -278,7 +238,7 @@ def parse_urls(urls: str | Sequence[str]) -> tuple[Parameters, ...]:
 
 
 def _split(texts: str) -> list[str]:
-    """Cut at each C{;}; one behind the last means nothing."""
+    """Split at each C{;}; one at the end is ignored."""
     found = texts.split(";")
     if len(found) > 1 and not found[-1].strip():
         found.pop()
@@ -307,19 +267,24 @@ def parameters_for(
     **options: Any,
 ) -> tuple[Parameters, ...]:
     """
-    Sort out what may be passed to L{txkombu.BrokerConnection}.
+    Make the parameters of each alternate from the arguments of
+    L{txkombu.BrokerConnection}.
 
-    What is C{None} is not given.  A keyword wins over the same part of a URL.
+    C{None} counts as not given.  A keyword wins over the same part of a URL.
 
     @param hostname: a host, C{host:port}, a URL, several of them with C{;}
-        between, or a sequence of them.
-    @param transport: a scheme's name; C{"amqp"} for hosts without a URL.
-    @param by_endpoint: an endpoint connects, so the host is no more than the name
-        that TLS checks.
+        between, or a sequence of them; by default C{"localhost"}.
+    @param userid: the user's name; by default C{"guest"}.
+    @param password: the user's password; by default C{"guest"}.
+    @param virtual_host: by default C{"/"}.
+    @param port: by default that of the scheme.
+    @param transport: the scheme of hosts that are no URLs; by default C{"amqp"}.
+    @param by_endpoint: whether an endpoint connects, so that the host is only the
+        name that TLS checks.
     @param options: further fields of L{Parameters}.
-    @raise TypeError: an option is not known, or of a wrong type.
-    @raise ValueError: something is out of range, or contradicts itself.
-    @raise InvalidURL: a URL cannot be understood.
+    @raise TypeError: an option is unknown, or of a wrong type.
+    @raise ValueError: a value is out of range, or two contradict each other.
+    @raise InvalidURL: a URL cannot be parsed.
     """
     given = {
         "userid": userid,
@@ -333,8 +298,13 @@ def parameters_for(
     def read(where: str) -> Parameters:
         found = _place(where, transport)
         parameters = attrs.evolve(Parameters(**found), **given)
-        if by_endpoint and "hostname" not in found:
-            _check_server_name(parameters.tls)
+        tls = parameters.tls
+        is_nameless = by_endpoint and "hostname" not in found
+        if is_nameless and tls and tls.verify and tls.server_name is None:
+            raise ValueError(
+                "TLS cannot check the certificate, as an endpoint does not tell the "
+                "broker's name: give it in the URL, as hostname, or as server_name"
+            )
         return parameters
 
     places = _places(hostname)
@@ -346,13 +316,13 @@ def host_given(
     hostname: str | Sequence[str] | None, transport: str | None, by_endpoint: bool
 ) -> str | Sequence[str] | None:
     """
-    Insist on a host or URL where one was to be given.
+    Return the host or URL, if there is one where one is expected.
 
-    A setting that is missing must not lead to the broker of this machine.
+    A missing setting must not lead to the broker on this machine.
 
-    @param hostname: C{()} if nothing was to be given.
-    @raise TypeError: it is None.
-    @raise InvalidURL: it is empty.
+    @param hostname: C{()} if none is expected.
+    @raise TypeError: the host is None.
+    @raise InvalidURL: the host is empty.
     """
     if hostname or hostname == () or by_endpoint:
         return hostname
@@ -363,11 +333,7 @@ def host_given(
 
 
 def _places(hostname: object) -> list[str]:
-    """
-    Look at what is given as a host.
-
-    @return: one after the other; only C{""}, the default, if nothing is given.
-    """
+    """List the hosts and URLs that were given; only C{""}, the default, if none."""
     if hostname is None or hostname == "":
         return [""]
     if isinstance(hostname, str):
@@ -385,9 +351,9 @@ def _places(hostname: object) -> list[str]:
 
 
 def _place(where: str, transport: str | None) -> dict[str, Any]:
-    """Read a host or URL, as arguments of L{Parameters}; C{""} is the default one."""
+    """Parse a host or URL into arguments of L{Parameters}; C{""} is the default."""
     if "://" not in where:
-        # An address in IPv6 may come without brackets, as long as no port does.
+        # An IPv6 address without a port may come without brackets.
         bare = where.count(":") > 1 and not where.startswith("[")
         place = {"hostname": where} if bare else _read_host(where)
         return {"transport": transport or "amqp", **place}
@@ -399,12 +365,3 @@ def _place(where: str, transport: str | None) -> dict[str, Any]:
             f"{found['transport']!r}"
         )
     return found
-
-
-def _check_server_name(tls: TLSOptions | None) -> None:
-    """@raise ValueError: TLS has to check a name, and there is none."""
-    if tls is not None and tls.verify and tls.server_name is None:
-        raise ValueError(
-            "an endpoint does not tell whose certificate TLS has to check: give the "
-            "broker's name in the URL, as hostname, or as server_name"
-        )

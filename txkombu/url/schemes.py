@@ -1,16 +1,16 @@
 """
-The URL schemes: which transport serves each, and what its URLs leave out.
+The URL schemes: the transport of each, and the defaults of its URLs.
 """
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from re import compile as pattern
 from typing import Final
 
 import attrs
 
+from .._util.suggestions import known_names
 from .._util.validation import kind_of
 from ..exceptions import InvalidURL
 
@@ -23,14 +23,13 @@ class Scheme:
     """
     One URL scheme.
 
-    @ivar name: how URLs spell it, in lower case.
-    @ivar target: what provides it, as C{"module:attribute"}.
-    @ivar port: the port that URLs without one mean; 0 leaves it to the
-        transport.
+    @ivar name: its name in lower case.
+    @ivar target: the transport's class, as C{"module:attribute"}.
+    @ivar port: the port of URLs that give none; 0 leaves it to the transport.
     @ivar tls: C{True} if it is always encrypted, C{False} if never, C{None}
-        if its transport decides.
-    @ivar local: whether it needs no host, no user and no password.
-    @ivar extra: the extra that installs the library it needs, or C{""}.
+        if the transport decides.
+    @ivar local: whether its URLs need no host, user and password.
+    @ivar extra: the extra of txkombu that installs its library, or C{""}.
     @ivar dialects: the kinds of brokers that it can be told to expect.
     @ivar tolerance: whether it can be told how many heartbeats may be missing.
     """
@@ -70,23 +69,22 @@ SCHEMES: Final = {
 
 
 def registered_schemes() -> dict[str, EntryPoint]:
-    """The schemes of other packages; those of the table cannot be replaced."""
-    found = entry_points(group=ENTRY_POINT_GROUP)
-    return {each.name.lower(): each for each in found}
+    """Return the schemes of other packages; they cannot replace one of L{SCHEMES}."""
+    return {each.name.lower(): each for each in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def known_schemes() -> list[str]:
-    """The names of all schemes, ours first."""
+    """Return the names of all schemes, those of L{SCHEMES} first."""
     return [*SCHEMES, *sorted(registered_schemes().keys() - SCHEMES.keys())]
 
 
 def scheme_named(name: str) -> Scheme:
     """
-    Look a scheme up; upper and lower case are the same.
+    Return the scheme of a name.
 
-    @param name: such as C{"amqp"}, without C{"://"}.
-    @raise TypeError: it is no str.
-    @raise InvalidURL: there is none of that name; the nearest is named.
+    @param name: such as C{"amqp"}, without C{"://"}, in upper or lower case.
+    @raise TypeError: the name is not a str.
+    @raise InvalidURL: there is no such scheme; the text suggests a similar one.
     """
     if not isinstance(name, str):
         raise TypeError(f"a transport's name must be a str, not {kind_of(name)}")
@@ -95,13 +93,8 @@ def scheme_named(name: str) -> Scheme:
         return SCHEMES[wanted]
     registered = registered_schemes().get(wanted)
     if registered is None:
-        raise InvalidURL(_unknown(wanted))
+        shown = f" {wanted!r}" if _WORD.fullmatch(wanted) else ""
+        raise InvalidURL(
+            f"unknown transport{shown}: {known_names(wanted, known_schemes())}"
+        )
     return Scheme(wanted, registered.value)
-
-
-def _unknown(name: str) -> str:
-    known = known_schemes()
-    near = get_close_matches(name, known, 1, 0.5)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    shown = f" {name!r}" if _WORD.fullmatch(name) else ""
-    return f"unknown transport{shown}: {guess}known are {', '.join(known)}"
