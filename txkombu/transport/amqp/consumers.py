@@ -117,7 +117,7 @@ class AmqpConsumers:
         return held[-1] if held else self.receivers.get(tag)
 
     def limit(self, prefetch_count: int) -> None:
-        """Note how many unacked messages all consumers together may hold from now on."""
+        """Note how many unacked messages all consumers together may hold."""
         self._limit = prefetch_count
 
     # --- starting ------------------------------------------------------------
