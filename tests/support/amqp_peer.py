@@ -34,6 +34,16 @@ START = Connection.Start(
 )
 
 
+def content_header(size: int, listed: bytes) -> bytes:
+    """
+    Return the payload of a header's frame.
+
+    @param size: the body's, in bytes.
+    @param listed: the properties, from their flags on.
+    """
+    return b"\x00\x3c\x00\x00" + size.to_bytes(8, "big") + listed
+
+
 class Wire(StringTransport):
     """A transport that records how it is used."""
 
@@ -71,7 +81,7 @@ class Peer:
         )
         self.login = Probe(self.session.login)
         self._parser = AmqpFrameParser()
-        self._parser.frame_max = 0
+        self._parser.limit_frames(0)
 
     def connect(self) -> None:
         """Connect, and read the protocol header."""

@@ -7,11 +7,12 @@ from itertools import pairwise
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.amqp_peer import Peer
 from tests.support.jumpy_reactor import JumpyReactor
 from txkombu._util import steady_clock
-from txkombu.transport.closing import CLOSE_SECONDS, ClosingProtocol
 from txkombu.transport.connect import connect
 from txkombu.transport.heartbeat import Heartbeat
+from txkombu.transport.protocol import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 HOUR = 3600
@@ -19,20 +20,26 @@ INTERVAL = 20.0
 
 
 class WallClockTests(SynchronousTestCase):
-    """Neither side takes the other for dead because of a clock that was set."""
+    """A wall clock that is set makes neither side take the other for dead."""
 
     def setUp(self) -> None:
         self.reactor = JumpyReactor()
         self.patch(steady_clock, "monotonic", self.reactor.monotonic)
         self.beats: list[float] = []
         self.deaths: list[float] = []
-        self.heartbeat = Heartbeat(self.reactor, self.beat, self.dead)
+        self.wrote = False
+        self.heartbeat = Heartbeat(self.reactor, self.beat, self.dead, self.has_written)
         self.heartbeat.start(INTERVAL)
 
     def beat(self) -> None:
         """Note that one was sent."""
-        self.heartbeat.idle = 0
+        self.wrote = True
         self.beats.append(self.reactor.passed)
+
+    def has_written(self) -> bool:
+        """Tell whether one was sent since this was last asked."""
+        wrote, self.wrote = self.wrote, False
+        return wrote
 
     def dead(self) -> None:
         """Note that the peer was given up."""
@@ -45,12 +52,12 @@ class WallClockTests(SynchronousTestCase):
             self.heartbeat.heard()
 
     def longest_pause(self) -> float:
-        """The longest time in which no heartbeat was sent."""
+        """Return the longest time in which no heartbeat was sent, in seconds."""
         times = [0.0, *self.beats, self.reactor.passed]
         return max(b - a for a, b in pairwise(times))
 
     def test_set_forward(self) -> None:
-        """Set forward, again and again, it changes nothing."""
+        """A clock that is set forward, again and again, changes nothing."""
         for _ in range(20):
             self.run_with_peer(30)
             self.reactor.set_clock(HOUR)
@@ -59,7 +66,7 @@ class WallClockTests(SynchronousTestCase):
         self.assertLessEqual(self.longest_pause(), INTERVAL / 2)
 
     def test_set_back(self) -> None:
-        """Set back, it holds up heartbeats no longer than until the peer's next."""
+        """A clock that is set back delays heartbeats only until the peer's next one."""
         for _ in range(20):
             self.run_with_peer(30)
             self.reactor.set_clock(-HOUR)
@@ -67,7 +74,7 @@ class WallClockTests(SynchronousTestCase):
         self.assertLess(self.longest_pause(), 2 * INTERVAL)
 
     def test_silent_peer(self) -> None:
-        """A peer that is silent is given up after as long as ever."""
+        """A silent peer is given up after the same time as ever."""
         self.reactor.advance(11)
         self.heartbeat.heard()
         self.reactor.set_clock(HOUR)
@@ -78,27 +85,10 @@ class WallClockTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_no_stall(self) -> None:
-        """A clock that was set forward is no reactor that was blocked."""
+        """A clock that was set forward is not taken for a blocked reactor."""
         self.run_with_peer(30)
         self.reactor.set_clock(HOUR)
         self.assertEqual(self.heartbeat.note_of_stall(), "")
-
-
-class _Silent(ClosingProtocol):
-    """A peer that accepts the connection, and says nothing."""
-
-    connected = answered = False
-
-    def __init__(self, clock: JumpyReactor) -> None:
-        super().__init__(clock)
-        self.login: Deferred[None] = Deferred()
-        self.ends: list[Exception] = []
-
-    def _end(self, reason: Exception, wanted: bool = False) -> None:
-        self.ends.append(reason)
-
-    def abort(self) -> None:
-        """There is nothing to drop."""
 
 
 class _Endpoint:
@@ -114,13 +104,13 @@ class AttemptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = JumpyReactor()
         self.patch(steady_clock, "monotonic", self.reactor.monotonic)
-        self.peer = _Silent(self.reactor)
+        self.peer = Peer(clock=self.reactor)
 
     def test_connecting(self) -> None:
         """An attempt has its whole time, and no more."""
         endpoint = _Endpoint()
         parameters = Parameters(connect_timeout=10)
-        attempt = connect(self.peer, parameters, endpoint, self.reactor)  # type: ignore[arg-type]  # all that is needed
+        attempt = connect(self.peer.session, parameters, endpoint, self.reactor)  # type: ignore[arg-type]  # all that is needed
         self.reactor.set_clock(HOUR)
         self.reactor.advance(9)
         self.assertNoResult(attempt)
@@ -128,10 +118,11 @@ class AttemptTests(SynchronousTestCase):
         self.failureResultOf(attempt, TimeoutError)
 
     def test_closing(self) -> None:
-        """So has the peer that is to close the connection."""
-        self.peer._limit_close()
+        """A peer that has to close the connection has its whole time, and no more."""
+        self.peer.log_in()
+        closing = self.peer.session.close()
         self.reactor.set_clock(HOUR)
         self.reactor.advance(CLOSE_SECONDS - 1)
-        self.assertEqual(self.peer.ends, [])
+        self.assertNoResult(closing)
         self.reactor.advance(1)
-        self.assertEqual(len(self.peer.ends), 1)
+        self.successResultOf(closing)

@@ -110,7 +110,7 @@ class TLSCase(TestCase):
     def listen(
         self, certfile: str, clients: bool = False, kind: type[ServerTLS] = ServerTLS
     ) -> int:
-        """Listen; the port."""
+        """Listen, and return the port."""
         options = kind(certfile, self.authority.cacertfile if clients else None)
         factory = TLSMemoryBIOFactory(options, False, self.listeners)
         factory.noisy = False
@@ -122,7 +122,7 @@ class TLSCase(TestCase):
     async def attempt(
         self, url: str, endpoint: TCP4ClientEndpoint | None = None, **tls: Any
     ) -> str:
-        """Connect; what that fails with."""
+        """Connect, and return the error's text."""
         options = TLSOptions(**{"cacertfile": self.authority.cacertfile, **tls})
         connection = BrokerConnection(
             url,
@@ -161,7 +161,7 @@ class NameTests(TLSCase):
                 self.assertFalse(self.was_greeted(), what)
 
     async def test_every_transport(self) -> None:
-        """So it is on each transport, and a right one is accepted by each."""
+        """Each transport refuses such a certificate, and accepts a right one."""
         wrong = self.listen(self.authority.sign("localhost", names=b""))
         right = self.listen(self.authority.sign("localhost"))
         for scheme in SCHEMES:
@@ -255,7 +255,7 @@ class UnnamedTests(SynchronousTestCase):
         return BrokerConnection(endpoint=endpoint, **arguments)
 
     def test_refused(self) -> None:
-        """It is refused at once, wherever the name is missing."""
+        """A connection without a name to check is refused at once."""
         for arguments in (
             {"transport": "amqps"},
             {"hostname": "amqps://worker:pw@/vhost"},
@@ -267,7 +267,7 @@ class UnnamedTests(SynchronousTestCase):
             self.assertRegex(str(error), "cannot check the certificate.*server_name")
 
     def test_named(self) -> None:
-        """It is taken where there is a name, or none is to be checked."""
+        """A connection is accepted if it has a name, or if no name is to be checked."""
         for arguments in (
             {"transport": "amqps", "hostname": "h"},
             {"hostname": "amqps://h"},
@@ -284,11 +284,11 @@ class ErrorTests(TLSCase):
     """Errors name what is wrong."""
 
     async def said(self, *server: Any, **tls: Any) -> str:
-        """What connecting to a server fails with; see C{listen}."""
+        """Connect to a server, and return the error's text; see C{listen}."""
         return await self.attempt(f"amqps://localhost:{self.listen(*server)}", **tls)
 
     async def test_times(self) -> None:
-        """A certificate that has expired, or is not valid yet, is said to be so."""
+        """The error says that a certificate has expired, or is not valid yet."""
         for days, wanted in (
             ((-9, -1), "the broker's certificate has expired"),
             ((1, 9), "the broker's certificate is not valid yet: compare the clocks"),
@@ -299,7 +299,7 @@ class ErrorTests(TLSCase):
             self.assertFalse(self.was_greeted())
 
     async def test_not_trusted(self) -> None:
-        """An authority that is not trusted is said to be so, whatever its name."""
+        """The error says that an authority is not trusted, whatever its name."""
         certfile = self.authority.sign("localhost")
         folder = Path(self.mktemp())
         folder.mkdir()
@@ -309,20 +309,20 @@ class ErrorTests(TLSCase):
             self.assertFalse(self.was_greeted())
 
     async def test_old_version(self) -> None:
-        """A server that speaks older versions of TLS alone is said to do so."""
+        """The error says that a server speaks only old versions of TLS."""
         certfile = self.authority.sign("localhost")
         said = await self.said(certfile, False, _OldServer)
         self.assertIn("it speaks no version of TLS that is allowed here", said)
 
     async def test_certificate_wanted(self) -> None:
-        """So is one that wants a certificate of ours."""
+        """The error says that a server wants a client certificate."""
         certfile = self.authority.sign("localhost")
         for kind in (ServerTLS, _TLS12Server):
             said = await self.said(certfile, True, kind)
-            self.assertRegex(said, "wants a certificate of ours: give certfile")
+            self.assertRegex(said, "wants a client certificate: give certfile")
 
     async def test_ours_is_not_accepted(self) -> None:
-        """So is one that does not accept the one it got, and why."""
+        """The error says that a server does not accept our certificate, and why."""
         certfile = self.authority.sign("localhost")
         ours = self.authority.sign("ours", days=(-9, -1))
         said = await self.said(certfile, True, certfile=ours)
@@ -333,7 +333,7 @@ class KeyTests(TLSCase):
     """Our own key and certificate."""
 
     async def test_wrong_key(self) -> None:
-        """A key that does not belong to its certificate is told, and at once."""
+        """A key that does not belong to its certificate is an error, at once."""
         ours, theirs = (self.authority.sign(each) for each in ("ours", "theirs"))
         said = await self.attempt("amqps://localhost", certfile=ours, keyfile=theirs)
         wanted = f"the key in {theirs} does not belong to the certificate in {ours}"
@@ -347,7 +347,10 @@ class KeyTests(TLSCase):
         self.assertTrue(self.was_greeted())
 
     def test_wrong_passphrase(self) -> None:
-        """A passphrase that is missing, wrong or too much is told, and not shown."""
+        """
+        A passphrase that is missing, wrong or unneeded is an error, which does not show
+        it.
+        """
         locked = self.authority.sign("locked", password=SECRET)
         plain = self.authority.sign("plain")
         for certfile, password in (
@@ -362,7 +365,7 @@ class KeyTests(TLSCase):
             self.assertRegex(str(error).lower(), "password")
 
     def test_impossible_name(self) -> None:
-        """A name that no certificate can be for is told before connecting."""
+        """A name that no certificate can be for is an error before connecting."""
         for name in ("a b", "*", "a/b"):
             options = TLSOptions(server_name=name)
             error = self.assertRaises(ValueError, tls_for, options, "localhost")

@@ -29,7 +29,7 @@ HANGS_UP = b""
 
 
 class _Server(Protocol):
-    """Answers whatever comes with the same."""
+    """Gives the same answer to whatever comes."""
 
     factory: Any
 
@@ -42,12 +42,12 @@ class _Server(Protocol):
 
 
 class WrongPortTests(TestCase):
-    """The error says what is spoken there, that of a publish too."""
+    """Errors, those of publishes too, name the protocol that is spoken there."""
 
     timeout = 60
 
     def connection(self, scheme: str, answer: bytes, **more: Any) -> BrokerConnection:
-        """Make a connection to what answers so."""
+        """Make a connection to a server that gives this answer."""
         from twisted.internet import reactor
 
         clock: Any = reactor
@@ -61,7 +61,7 @@ class WrongPortTests(TestCase):
         return connection
 
     async def test_answers(self) -> None:
-        """An answer in another protocol names that."""
+        """An answer in another protocol makes the error name that protocol."""
         for scheme in ("amqp", "txamqp", "pika", "stomp"):
             for answer, spoken in ANSWERS.items():
                 if spoken not in FOREIGN.get(scheme, FOREIGN["amqp"]):
@@ -76,7 +76,9 @@ class WrongPortTests(TestCase):
                 self.assertIn(wanted, str(error))
 
     async def test_hangs_up(self) -> None:
-        """So it is if the connection is closed without an answer."""
+        """
+        A connection that is closed without an answer makes it name the likely ones.
+        """
         for scheme in ("amqp", "txamqp", "pika", "stomp"):
             failed: Any = self.connection(scheme, HANGS_UP).connect()
             error = await self.assertFailure(failed, ConnectError)
@@ -84,10 +86,10 @@ class WrongPortTests(TestCase):
 
 
 class SilentPortTests(SynchronousTestCase):
-    """A port at which nothing is answered."""
+    """A port at which nothing answers."""
 
     def test_no_answer(self) -> None:
-        """The error says so, and what may be spoken there, that of a publish too."""
+        """Errors, those of publishes too, name what may be spoken there."""
         for scheme in ("amqp", "txamqp", "pika", "stomp"):
             clock, endpoint = Clock(), Endpoint()
             connection = BrokerConnection(

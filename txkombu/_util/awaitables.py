@@ -28,8 +28,8 @@ _log = Logger()
 
 def call_logged(what: str, callback: Callable[..., object], *arguments: object) -> None:
     """
-    Tell users something, without waiting; whatever they raise is logged, C{SystemExit}
-    and its like too, so that the caller goes on.
+    Call a listener's or user's function without waiting for what it does.  Whatever it
+    raises is logged, C{SystemExit} and its like too, so that the caller goes on.
 
     @param what: the callback's name, for the log.
     """

@@ -18,6 +18,20 @@ class IllegalStep(KombuError):
     """An event came in a state that has no place for it: a fault in txkombu."""
 
 
+def next_state(what: str, table: Mapping[tuple[S, E], S], state: S, event: E) -> S:
+    """
+    Return the state that follows on an event.
+
+    @param what: names the object in errors, such as C{"a connection"}.
+    @param table: the state that follows on each possible (state, event).
+    @raise IllegalStep: the table has no place for this event in this state.
+    """
+    after = table.get((state, event))
+    if after is None:
+        raise IllegalStep(f"{what} that is {state.value} cannot {event.value}")
+    return after
+
+
 class StateMachine(Generic[S, E]):
     """
     Follow a table of states and events.
@@ -41,9 +55,4 @@ class StateMachine(Generic[S, E]):
 
         @raise IllegalStep: the table has no place for this event now.
         """
-        after = self._table.get((self.state, event))
-        if after is None:
-            raise IllegalStep(
-                f"{self._what} that is {self.state.value} cannot {event.value}"
-            )
-        self.state = after
+        self.state = next_state(self._what, self._table, self.state, event)

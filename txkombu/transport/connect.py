@@ -18,12 +18,7 @@ from twisted.python.failure import Failure
 
 from .._util.steady_clock import steady
 from .._util.validation import check_utf8
-from ..exceptions import (
-    AuthenticationFailed,
-    ConnectError,
-    KombuError,
-    OperationTimeout,
-)
+from ..exceptions import AuthenticationFailed, OperationTimeout
 from ..url.parameters import fault_of_credential
 from .endpoints import connect_error, endpoint_for, place_of
 
@@ -36,10 +31,9 @@ _T = TypeVar("_T")
 
 class LogsIn(Protocol[_T]):
     """
-    A Twisted protocol that logs in by itself once it is connected.
+    A Twisted protocol that logs in by itself once it is connected; see
+    L{BrokerProtocol<txkombu.transport.protocol.BrokerProtocol>}.
 
-    @ivar login: fires with what was wanted, or fails with why not; does not
-        fire after C{abort}.
     @ivar connected: whether it has a transport.
     """
 
@@ -50,10 +44,14 @@ class LogsIn(Protocol[_T]):
         """Whether the broker has said anything."""
 
     @property
-    def login(self) -> Deferred[_T]: ...
+    def login(self) -> Deferred[_T]:
+        """
+        Fires with what was wanted, or fails with why not; does not fire after
+        C{abort}.
+        """
 
     def abort(self) -> None:
-        """Drop the connection now; nothing if there is none yet."""
+        """Drop the connection now; do nothing if there is none yet."""
 
 
 def connect(
@@ -65,8 +63,8 @@ def connect(
     """
     Connect a protocol, and wait for its login.
 
-    @param endpoint: where to connect instead of the host and port of
-        C{parameters}; it is wrapped in TLS if they ask for that.
+    @param endpoint: where to connect instead of the host and port of C{parameters};
+        it is wrapped in TLS if they ask for that.
     @return: as that of L{IBrokerTransport.connect}.
     """
     place = place_of(parameters, endpoint)
@@ -94,8 +92,8 @@ class _OneProtocol(Factory):
 
 class _Attempt(Generic[_T]):
     """
-    One attempt, which ends once: with a login, with an error, by its timeout,
-    or by being cancelled.
+    One attempt, which ends once: with a login, with an error, by its timeout, or by
+    being cancelled.
     """
 
     def __init__(
@@ -108,10 +106,12 @@ class _Attempt(Generic[_T]):
         self._place = place
         self._others = others
         self._clock = clock
-        self._result: Deferred[_T] = Deferred(self._cancelled)
+        self._result: Deferred[_T] = Deferred(lambda _: self._give_up())
 
     def start(self, endpoint: IStreamClientEndpoint, timeout: float) -> Deferred[_T]:
         """
+        Begin to connect.
+
         @param timeout: seconds for all of it.
         """
         self._seconds = timeout
@@ -130,25 +130,18 @@ class _Attempt(Generic[_T]):
     def _refused(self, reason: Failure) -> None:
         if self._timer.active():
             cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
-            error: ConnectError = connect_error(self._place, cause)
-            self._failed(Failure(error))
+            self._failed(Failure(connect_error(self._place, cause)))
 
     def _failed(self, reason: Failure) -> None:
         self._give_up()
         self._result.errback(reason)
 
     def _late(self) -> None:
-        self._failed(Failure(self._timeout()))
-
-    def _timeout(self) -> KombuError:
         phase = "login" if self._protocol.connected else "TCP"
         what = f"connecting to {self._place}"
         if self._protocol.connected and not self._protocol.answered:
             what += f", where nothing answers, as at a port of {self._others},"
-        return OperationTimeout(what, self._seconds, phase)
-
-    def _cancelled(self, _: Deferred[_T]) -> None:
-        self._give_up()
+        self._failed(Failure(OperationTimeout(what, self._seconds, phase)))
 
     def _give_up(self) -> None:
         if self._timer.active():
@@ -159,7 +152,9 @@ class _Attempt(Generic[_T]):
 
 def check_credentials(parameters: Parameters) -> None:
     """
-    @raise AuthenticationFailed: they cannot be told to any broker.
+    Check that a broker can be told user, password and connection name.
+
+    @raise AuthenticationFailed: one of them cannot be sent.
     """
     for name in ("userid", "password"):
         fault = fault_of_credential(getattr(parameters, name))

@@ -1,5 +1,5 @@
 """
-Endpoints to brokers, and what goes wrong on the way to one.
+Endpoints of brokers, and the errors of connecting to one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
 )
 
 from ..exceptions import ConnectError
+from .errors import with_cause
 from .tls import CertificateRefused, tls_for
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ _OPENSSL_HINTS: Final = {
     "alert protocol version": _NO_VERSION,
     "unsupported protocol": _NO_VERSION,
     "version too low": _NO_VERSION,
-    "certificate required": "it wants a certificate of ours: give certfile",
-    "alert handshake failure": "it shares no cipher with us, or wants a certificate "
-    "of ours: give certfile",
+    "certificate required": "it wants a client certificate: give certfile",
+    "alert handshake failure": "it shares no cipher with us, or wants a client "
+    "certificate: give certfile",
     "alert unknown ca": "it does not trust the authority that signed our certificate",
     "alert certificate expired": "it finds that our certificate has expired",
     "alert bad certificate": "it does not accept our certificate, or wants one: give "
@@ -40,11 +41,11 @@ _OPENSSL_HINTS: Final = {
     "alert unsupported certificate": "it does not accept our certificate",
     "alert unrecognized name": "it is not known there by that name: see server_name",
 }
-"""What to do, by what OpenSSL says: the first that is in it."""
+"""What to do, by the words that OpenSSL's error holds; the first that match count."""
 
 
 def place_of(parameters: Parameters, endpoint: IStreamClientEndpoint | None) -> str:
-    """What is connected to, for people."""
+    """Return what is connected to, for errors and logs."""
     if endpoint is not None:
         return repr(endpoint)
     host = parameters.hostname
@@ -59,10 +60,11 @@ def endpoint_for(
     """
     Make the endpoint of a broker, encrypted if the parameters ask for it.
 
-    @param reactor: one that connects by TCP and resolves names.
+    @param reactor: connects by TCP and resolves names.
     @param endpoint: what connects, without TLS, instead of host and port.
     @raise OSError: a file of certificates or keys cannot be read.
-    @raise ValueError: one holds no certificate or key, or cannot be understood.
+    @raise ValueError: such a file holds no certificate or key, or cannot be
+        understood.
     """
     if endpoint is None:
         endpoint = HostnameEndpoint(
@@ -80,36 +82,31 @@ def connect_error(
     place: str, reason: BaseException, answered: bool = True
 ) -> ConnectError:
     """
-    The error for a connection that did not come about, with its cause.
+    Return the error for a failed attempt to connect, with its cause.
 
     @param place: what was connected to.
     @param answered: whether the broker had said anything.
     """
-    told = _describe(place, reason)
-    if not answered and isinstance(reason, ConnectionDone | ConnectionLost):
-        told += (
-            "; it had answered nothing: that may be the port of another protocol, or "
-            "TLS or a certificate of ours may be wanted there"
-        )
-    error = ConnectError(told)
-    error.__cause__ = reason
-    if isinstance(reason, CertificateRefused) and reason.__cause__ is not None:
-        error.__cause__ = reason.__cause__
-    return error
-
-
-def _describe(place: str, reason: BaseException) -> str:
+    cause: BaseException | None = reason
     if isinstance(reason, CertificateRefused):
-        return f"TLS with {place} failed: {reason.why}"
-    if isinstance(reason, SSL.Error):
-        return f"TLS with {place} failed: {_openssl(reason)}"
-    if isinstance(reason, ConnectionDone | ConnectionLost):
-        return f"{place} closed the connection before the login was over"
-    return f"cannot connect to {place}: {str(reason).rstrip('.')}"
+        told = f"TLS with {place} failed: {reason.why}"
+        cause = reason.__cause__ or reason
+    elif isinstance(reason, SSL.Error):
+        told = f"TLS with {place} failed: {_openssl(reason)}"
+    elif isinstance(reason, ConnectionDone | ConnectionLost):
+        told = f"{place} closed the connection before the login was over"
+        if not answered:
+            told += (
+                "; it had answered nothing: this may be the port of another protocol, "
+                "or the broker may want TLS or a client certificate"
+            )
+    else:
+        told = f"cannot connect to {place}: {str(reason).rstrip('.')}"
+    return with_cause(ConnectError(told), cause)
 
 
 def _openssl(reason: SSL.Error) -> str:
-    """What OpenSSL says, and what to do about the usual."""
+    """Return what OpenSSL says, with what to do about the usual errors."""
     entries = reason.args[0] if reason.args else ()
     said = ", ".join(str(entry[-1]) for entry in entries if entry) or repr(reason)
     hints = (hint for words, hint in _OPENSSL_HINTS.items() if words in said)

@@ -1,5 +1,5 @@
 """
-The errors of operations that a channel or a session took with it.
+The errors of operations that end with their channel or session.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _PROTOCOLS: Final = (
     (b"ERROR\r\n", "STOMP"),
     (b"CONNECTED", "STOMP"),
 )
-"""How what speaks another protocol may answer us."""
+"""How answers in other protocols begin."""
 
 _E = TypeVar("_E", bound=Exception)
 
 
 def spoken_in(begin: bytes) -> str:
     """
-    Name the protocol that an answer which is not understood is in.
+    Name the protocol of an answer that is not understood.
 
-    @param begin: the first bytes of it.
-    @return: to end a sentence with; C{""} if it is not known.
+    @param begin: the first bytes of the answer.
+    @return: the end of a sentence; C{""} if the protocol is not known.
     """
     for start, name in _PROTOCOLS:
         if begin.startswith(start):
@@ -41,14 +41,14 @@ def spoken_in(begin: bytes) -> str:
 
 
 def with_cause(error: _E, cause: BaseException | None) -> _E:
-    """Attach what led to an error."""
+    """Set the cause of an error, and return it."""
     error.__cause__ = cause
     return error
 
 
 def copy_error(error: BrokerError, about: str = "") -> BrokerError:
     """
-    The same error, for one more who waits.
+    Return a copy of an error, for another Deferred.
 
     @param about: the name of the object, if the error does not say.
     """
@@ -63,33 +63,33 @@ def copy_error(error: BrokerError, about: str = "") -> BrokerError:
 
 def lost_by(reason: BaseException, note: str = "") -> SessionLost:
     """
-    For a connection that went away by itself.
+    Return the error for a connection that went away by itself.
 
-    @param note: what else is known, to end the sentence with.
+    @param note: what else is known, as the end of a sentence.
     """
     why = str(reason).rstrip(".")
     return with_cause(SessionLost(f"the connection was lost: {why}{note}"), reason)
 
 
 def ended(reason: Exception) -> ChannelClosed | SessionLost:
-    """For an operation that had no reply when its channel ended."""
+    """Return the error for an operation without a reply when its channel ended."""
     if isinstance(reason, SessionLost):
         return with_cause(SessionLost(*reason.args), reason.__cause__)
     return closed(reason)
 
 
 def closed(reason: Exception) -> ChannelClosed:
-    """For an operation that was begun after its channel had ended."""
+    """Return the error for an operation that was begun after its channel ended."""
     return with_cause(ChannelClosed(f"the channel is closed: {reason}"), reason)
 
 
 def not_sent(reason: Exception) -> NotSent:
-    """For a publish after the end."""
+    """Return the error for a publish after its channel ended."""
     return with_cause(NotSent(f"not sent, the channel is closed: {reason}"), reason)
 
 
 def outcome_unknown(reason: Exception) -> OutcomeUnknown:
-    """For a publish that had no verdict at the end."""
+    """Return the error for a publish without a verdict when its channel ended."""
     return with_cause(
         OutcomeUnknown(f"sent, but the channel ended before the verdict: {reason}"),
         reason,

@@ -1,14 +1,13 @@
 """
 Heartbeats (AMQP 0-9-1, 4.2.7; STOMP 1.2, "Heart-beating").
 
-One is sent when half the interval passed without a write; the peer is taken
-for dead after some intervals without a byte.  The clock strikes four times in
-an interval and counts how often nothing was written or heard since; so writing
-never asks for the time.  The wall clock may be set meanwhile: see
-L{txkombu._util.steady_clock}.
+A heartbeat is sent when nothing was written for half the interval; the peer is taken
+for dead when no byte came for some intervals.  A timer ticks four times in an interval
+and counts the ticks without a write and without a byte, so that writing never asks for
+the time.  The wall clock may be set meanwhile: see L{txkombu._util.steady_clock}.
 
-A strike that comes late tells that the reactor did not run.  That is no silence
-of the peer; but to the peer it was one of ours, and it may have given us up.
+A late tick means that the reactor was blocked.  It does not count against the peer, but
+the peer may have taken this side for dead.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .._util.steady_clock import steady, waker
 
-_STRIKES: Final = 4
+_TICKS: Final = 4
 _TOLERANCE: Final = 2.0
 
 
@@ -29,9 +28,8 @@ class Heartbeat:
     """
     Watches one connection.
 
-    @ivar silence: how often the clock struck since a byte came; see L{heard}.
-    @ivar idle: how often it struck since a byte was written; whoever writes
-        sets it to 0.
+    @ivar silence: how many ticks ago the last byte came; see L{heard}.
+    @ivar idle: how many ticks ago the last byte was written.
     """
 
     __slots__ = (
@@ -41,6 +39,7 @@ class Heartbeat:
         "_dead_after",
         "_due",
         "_every",
+        "_has_written",
         "_interval",
         "_send",
         "_send_after",
@@ -56,15 +55,19 @@ class Heartbeat:
         clock: IReactorTime,
         send: Callable[[], object],
         dead: Callable[[], object],
+        has_written: Callable[[], bool] = bool,
     ) -> None:
         """
         @param send: writes a heartbeat.
         @param dead: called once, when the peer is taken for dead.
+        @param has_written: tells whether anything was written since it was last
+            called.
         """
         self._clock = steady(clock)
         self._wake = waker(self._clock)
         self._send = send
         self._dead = dead
+        self._has_written = has_written
         self._every = self._due = 0.0
         self._interval = inf
         self._stall = self._stall_ended = 0.0
@@ -79,22 +82,25 @@ class Heartbeat:
         tolerance: float = _TOLERANCE,
     ) -> None:
         """
-        @param interval: seconds; 0 is no heartbeats at all.
-        @param hears: seconds in which the peer has to say something, if they are
-            others than those for us; 0 if it need not.
-        @param tolerance: the peer is dead after so many of its intervals.
+        Begin to watch.
+
+        @param interval: how often to write something, in seconds; 0 for no
+            heartbeats.
+        @param hears: how often the peer has to write something, in seconds; 0 if it
+            need not.  The same interval by default.
+        @param tolerance: after how many of its intervals the peer is dead.
         """
         if hears is None:
             hears = interval
         if not (interval or hears):
             return
-        every = self._every = min(interval or hears, hears or interval) / _STRIKES
+        every = self._every = min(interval or hears, hears or interval) / _TICKS
         if interval:
             self._interval = interval
             self._send_after = interval / every / 2
         if hears:
             self._dead_after = hears / every * tolerance
-        self._await_strike()
+        self._await_tick()
 
     def stop(self) -> None:
         """Leave no timer behind."""
@@ -110,8 +116,8 @@ class Heartbeat:
 
     def note_of_stall(self) -> str:
         """
-        Say, to end a sentence about a loss with, for how long the reactor had
-        not run: if it was longer than the peer bears, and just now; else C{""}.
+        Return a note for the end of a sentence about a loss, if the reactor was
+        blocked just before for longer than the peer bears; else C{""}.
         """
         now = self._clock.seconds()
         stall = now - self._due
@@ -125,21 +131,19 @@ class Heartbeat:
             "blocked it, or the machine slept"
         )
 
-    def _await_strike(self) -> None:
+    def _await_tick(self) -> None:
         self._due = self._clock.seconds() + self._every
-        self._call = self._clock.callLater(self._every, self._strike)
+        self._call = self._clock.callLater(self._every, self._tick)
 
-    def _note_lateness(self) -> None:
-        """A heartbeat that is overdue for that goes out at once."""
+    def _tick(self) -> None:
+        if self._has_written():
+            self.idle = 0
         now = self._clock.seconds()
         late = now - self._due
         if late > self._interval:
             self._stall, self._stall_ended = late, now
-            self.idle += int(late / self._every)
-
-    def _strike(self) -> None:
-        self._note_lateness()
-        self._await_strike()
+            self.idle += int(late / self._every)  # so that one is sent at once
+        self._await_tick()
         self.idle += 1
         self.silence += 1
         if self.silence > self._dead_after:

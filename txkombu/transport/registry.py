@@ -1,5 +1,5 @@
 """
-Find the transport of a URL scheme, and import it when it first connects.
+Finding the transport of a URL scheme, and importing it when it first connects.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from ..exceptions import TransportNotAvailable
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
 from ..url.schemes import SCHEMES, Scheme, registered_schemes, scheme_named
+from .errors import with_cause
 
 if TYPE_CHECKING:
     from ..url.parameters import Parameters
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 
 def transport_for(name: str) -> IBrokerTransport:
     """
-    Give the transport of a scheme; nothing of it is imported before it
-    connects.
+    Return the transport of a scheme; nothing of it is imported before it connects.
 
+    @param name: the scheme, such as C{"amqp"}.
+    @return: an L{IBrokerTransport}; its C{connect} fails with
+        L{TransportNotAvailable<txkombu.exceptions.TransportNotAvailable>} if it cannot
+        be imported.
     @raise InvalidURL: there is no such scheme.
     """
     return _Deferring(scheme_named(name))
@@ -70,8 +74,5 @@ def _not_available(scheme: Scheme, cause: Exception) -> TransportNotAvailable:
         reason += f"; pip install txkombu[{scheme.extra}]" if scheme.extra else ""
     elif isinstance(cause, ModuleNotFoundError) and scheme.name in SCHEMES:
         reason = "this version of txkombu does not have it"
-    error = TransportNotAvailable(
-        f"the {scheme.name} transport is not available here: {reason}"
-    )
-    error.__cause__ = cause
-    return error
+    text = f"the {scheme.name} transport is not available here: {reason}"
+    return with_cause(TransportNotAvailable(text), cause)

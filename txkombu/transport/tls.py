@@ -1,9 +1,9 @@
 """
 TLS for connections to brokers: whom to trust, and which certificate to show.
 
-A callback of our own checks the broker's name, and refuses whatever it cannot
-check.  Twisted's own, since 26.4, only logs what malformed names make
-service_identity raise, and goes on to the login.
+A callback of our own checks the broker's name, and refuses whatever it cannot check.
+Twisted's callback, since 26.4, only logs what service_identity raises for malformed
+names, and lets the login go on.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ _VERIFY: Final = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
 _CHAIN_ERRORS: Final = {
     9: "is not valid yet: compare the clocks",
     10: "has expired",
-    18: "is signed by nobody but itself; to trust it, give it as cacertfile",
+    18: "is self-signed; to trust it, give it as cacertfile",
     23: "was revoked",
-    24: "is signed with one that is no authority's",
+    24: "is signed with a certificate that is no authority's",
     26: "is not meant for servers",
     66: "has a key that is too short",
     68: "has a signature of a kind that is too weak",
-    79: "is signed with one that is no authority's",
+    79: "is signed with a certificate that is no authority's",
 }
 """What is wrong with a certificate, by OpenSSL's number (X509_V_ERR_*)."""
 _NO_AUTHORITY: Final = (
@@ -72,7 +72,7 @@ class CertificateRefused(SSL.Error):
     """
     The broker's certificate is not accepted.
 
-    @ivar why: what is wrong with it, to go on a sentence with.
+    @ivar why: what is wrong with it, as the end of a sentence.
     """
 
     def __init__(self, why: str) -> None:
@@ -82,13 +82,14 @@ class CertificateRefused(SSL.Error):
 
 def tls_for(tls: TLSOptions, hostname: str) -> IOpenSSLClientConnectionCreator:
     """
-    Make what sets up TLS, as L{endpoint_for} does.
+    Return what sets up TLS.
 
-    @param hostname: the host connected to; checked, and asked for, unless the
-        options name another.
+    @param tls: what to trust, what to check, and which certificate to show.
+    @param hostname: the host connected to.  The broker's certificate has to be for
+        it, and the broker is told it (SNI), unless the options name another.
     @raise OSError: a file of certificates or keys cannot be read.
-    @raise ValueError: one does not hold what it should, the key is that of
-        another certificate, or the name is none.
+    @raise ValueError: such a file does not hold what it should, the key does not
+        belong to the certificate, or no certificate can be for the host.
     """
     name = tls.server_name or hostname
     identity = None if name == _NO_SERVER_NAME else _identity(name)
@@ -113,10 +114,10 @@ def tls_for(tls: TLSOptions, hostname: str) -> IOpenSSLClientConnectionCreator:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _ClientTLS:
-    """Makes connections of a context, and asks for the broker by its name."""
+    """Makes connections of a context, and tells the broker by which name we know it."""
 
     def __init__(self, options: CertificateOptions, identity: _Identity | None) -> None:
-        # Made here, where an error ends the attempt; later it would be logged.
+        # Made here, where an error fails the attempt; later it would only be logged.
         self._context = options.getContext()
         self._identity = identity
 
@@ -134,9 +135,9 @@ class _ClientTLS:
 
 def _identity(name: str) -> _Identity:
     """
-    What a certificate has to be for.
+    Return what a certificate has to be for.
 
-    @raise ValueError: no certificate can be for that.
+    @raise ValueError: no certificate can be for that name.
     """
     if isIPAddress(name) or isIPv6Address(name):
         return IPAddress_ID(name)
@@ -157,9 +158,9 @@ def _verify(
     """
     Check one certificate of the broker's chain (SSL_CTX_set_verify(3)).
 
-    Whatever is raised, OpenSSL is told no, and the handshake fails with it.
+    Whatever it raises makes OpenSSL refuse the certificate, and fails the handshake.
 
-    @param error: what OpenSSL finds wrong, if not C{ok}.
+    @param error: the number of what OpenSSL finds wrong, if not C{ok}.
     @param depth: 0 for the broker's own certificate.
     """
     if not ok:
@@ -179,7 +180,11 @@ def _chain_error(error: int, depth: int) -> str:
 
 
 def _check_name(certificate: crypto.X509, identity: _Identity) -> None:
-    """@raise CertificateRefused: the certificate is not for that name."""
+    """
+    Check that a certificate is for the host.
+
+    @raise CertificateRefused: it is not, or its names are malformed.
+    """
     try:
         hosts = _hosts_of(certificate.to_cryptography())
         verify_service_identity(hosts, [identity], [])
@@ -196,7 +201,11 @@ def _check_name(certificate: crypto.X509, identity: _Identity) -> None:
 
 
 def _hosts_of(certificate: x509.Certificate) -> list[DNSPattern | IPAddressPattern]:
-    """@raise Exception: a name is malformed."""
+    """
+    Return the names and addresses that a certificate is for.
+
+    @raise Exception: a name is malformed.
+    """
     kind = x509.SubjectAlternativeName
     try:
         names = certificate.extensions.get_extension_for_class(kind).value
@@ -225,11 +234,11 @@ def _trust(tls: TLSOptions) -> Any:
     )
 
 
-# --- our own -----------------------------------------------------------------
+# --- this program's certificate ---------------------------------------------
 
 
 def _own_certificate(tls: TLSOptions) -> dict[str, Any]:
-    """What we show of ourselves, as options of C{CertificateOptions}."""
+    """Return the certificate to show, as options of C{CertificateOptions}."""
     if tls.certfile is None:
         return {}
     own, *chain = _certificates(tls.certfile)

@@ -27,12 +27,14 @@ class Quiet(Consumer):
 
 
 class ConnectionLimitTests(TestCase):
-    """Who comes when it is full."""
+    """Connecting while that one connection is open."""
 
     timeout = 120
 
     async def test_waits_for_room(self) -> None:
-        """It is not told as if somebody had to mend it, and comes when others leave."""
+        """
+        The error is no AuthenticationFailed, and attempts succeed once there is room.
+        """
         broker = rabbitmq()
         name = f"small-{uuid4().hex[:8]}"
         for command in (

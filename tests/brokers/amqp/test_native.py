@@ -1,5 +1,5 @@
 """
-The native AMQP transport against RabbitMQ, where the contract says nothing.
+The native AMQP transport against RabbitMQ, beyond the contract's tests.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RabbitMQTests(TestCase):
         return session
 
     async def refused(self, parameters: Parameters) -> ConnectError:
-        """What connecting fails with."""
+        """Connect, and return the error."""
         connecting = AmqpTransport().connect(
             parameters, None, self.reactor, SessionWatcher(self.journal)
         )
@@ -80,7 +80,7 @@ class RabbitMQTests(TestCase):
         self.assertNotIn("wrong-password", str(error))
 
     async def test_unknown_virtual_host(self) -> None:
-        """So is a virtual host that does not exist."""
+        """A virtual host that does not exist is an error of the same kind."""
         parameters = attrs.evolve(self.parameters, virtual_host="nowhere")
         error = await self.refused(parameters)
         self.assertIsInstance(error, AuthenticationFailed)
@@ -115,7 +115,7 @@ class RabbitMQTests(TestCase):
 
     async def test_blocked(self) -> None:
         """
-        A broker that is short of memory says so, and that it has enough again;
+        A broker that is short of memory says so, and says when it has enough again;
         closing ends while it is short.
         """
         session, stuck = (
@@ -136,7 +136,7 @@ class RabbitMQTests(TestCase):
         await publish(channel, DEFAULT, "nowhere")
 
     async def test_closed_by_operator(self) -> None:
-        """A connection that an operator closes is lost, typed."""
+        """A connection that an operator closes is lost with a typed error."""
         session = await self.connect(self.parameters)
         channel = await session.open_channel(ChannelWatcher(self.journal))
         queue = Queue("of-the-operator", exclusive=True)
@@ -149,7 +149,7 @@ class RabbitMQTests(TestCase):
         await session.close()
 
     async def test_long_name_refused(self) -> None:
-        """A refusal whose text is cut still finds the publishes it is about."""
+        """A refusal whose text is cut off still fails the publishes it is about."""
         session = await self.connect(self.parameters)
         channel = await session.open_channel(ChannelWatcher(self.journal))
         missing = Exchange("x" * 255)

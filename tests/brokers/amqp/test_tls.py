@@ -36,7 +36,7 @@ globals().update(conformance_suite.cases(TLS, __name__))
 
 
 class LargeTests(TLS, conformance_suite.Conformance):
-    """Much at once."""
+    """Large bodies."""
 
     @program
     async def test_large_bodies(self) -> None:
@@ -54,7 +54,7 @@ class LargeTests(TLS, conformance_suite.Conformance):
 
 
 class TrustTests(tls_cases.Trust):
-    """Who trusts whom."""
+    """Certificates on both sides."""
 
     def setUp(self) -> None:
         self.broker: RabbitMQ = rabbitmq()
@@ -74,7 +74,7 @@ class TrustTests(tls_cases.Trust):
         return connection
 
     async def test_plain_port(self) -> None:
-        """TLS where RabbitMQ speaks none is an error that says so."""
+        """TLS on a port without TLS is an error that says so."""
         port = self.broker.amqp_port
         url = f"amqps://localhost:{port}"
         connection = BrokerConnection(url, reactor=self.clock)
@@ -83,7 +83,7 @@ class TrustTests(tls_cases.Trust):
         self.assertRegex(str(error), "does not speak TLS there")
 
     async def test_wrong_password(self) -> None:
-        """Under TLS a refused login is still one."""
+        """A refused login is an AuthenticationFailed under TLS as well."""
         connection = BrokerConnection(
             self.broker.tls_url, password="wrong", reactor=self.clock
         )
@@ -93,7 +93,7 @@ class TrustTests(tls_cases.Trust):
         self.assertIsInstance(error.__cause__, AccessRefused)
 
     async def test_client_certificate(self) -> None:
-        """With a certificate of ours we log in without a password."""
+        """With a client certificate we log in without a password."""
         certfile = self.broker.authority.sign("guest")
         url = f"{self.broker.tls_url}&certfile={certfile}&auth_mechanism=external"
         connection = BrokerConnection(
@@ -103,7 +103,7 @@ class TrustTests(tls_cases.Trust):
         await connection.connect()
 
     async def test_key_with_passphrase(self) -> None:
-        """So we do if its key has a passphrase."""
+        """A key with a passphrase serves as well."""
         certfile = self.broker.authority.sign("guest", password="pw", file="locked.pem")
         url = f"{self.broker.tls_url}&certfile={certfile}&password=pw"
         connection = BrokerConnection(
@@ -113,7 +113,7 @@ class TrustTests(tls_cases.Trust):
         await connection.connect()
 
     async def test_endpoint(self) -> None:
-        """An endpoint connects, and TLS with the name of the URL goes through it."""
+        """An endpoint connects; TLS checks the name of the URL."""
         endpoint = TCP4ClientEndpoint(reactor, HOST, self.broker.tls_port)
         tls = TLSOptions(cacertfile=self.broker.authority.cacertfile)
         for host, accepted in (("localhost", True), ("broker.example", False)):
@@ -128,14 +128,14 @@ class TrustTests(tls_cases.Trust):
                 self.assertRegex(str(error), "not for that host")
 
     async def test_no_client_certificate(self) -> None:
-        """Without one that way of logging in is refused, typed."""
+        """Without a certificate that way of logging in is refused, typed."""
         url = f"{self.broker.tls_url}&auth_mechanism=external"
         connection = BrokerConnection(url, reactor=self.clock)
         self.addCleanup(connection.close)
         await self.refused(connection)
 
     async def test_client_of_a_stranger(self) -> None:
-        """A certificate of ours that the broker does not trust is an error."""
+        """A client certificate that the broker does not trust is an error."""
         certfile = self.stranger.sign("guest")
         error = await self.refused(self.connection(certfile=certfile))
         self.assertRegex(str(error), "alert|closed the connection")

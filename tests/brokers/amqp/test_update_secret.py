@@ -29,7 +29,7 @@ class SessionTests(TestCase):
     timeout = 120
 
     async def test_update(self) -> None:
-        """It takes a new secret, and the session goes on."""
+        """The broker takes a new secret, and the session goes on."""
         clock: Any = reactor
         session = await AmqpTransport().connect(
             parse_url(rabbitmq().url), None, clock, SessionWatcher(Journal())
@@ -56,8 +56,8 @@ class ConnectionTests(TestCase):
 
     async def test_changed(self) -> None:
         """
-        A connection that is told in time outlives a change of the password, over
-        each library.
+        A connection that is given the new password in time survives the change, on each
+        transport.
         """
         await self.ctl("add_user", self.user, "old")
         self.addCleanup(self.ctl, "delete_user", self.user)
@@ -71,7 +71,7 @@ class ConnectionTests(TestCase):
         await gatherResults([each.connect() for each in connections])
 
     def connection(self, scheme: str) -> BrokerConnection:
-        """Make a connection of the user."""
+        """Make a connection of that user."""
         url = f"{scheme}://{self.user}:old@{HOST}:{self.broker.amqp_port}"
         clock: Any = reactor
         connection = BrokerConnection(url, reactor=clock)

@@ -46,15 +46,15 @@ class ChannelCase(SynchronousTestCase):
         self.peer.send(1, *methods)
 
     def sent(self) -> list[Any]:
-        """The methods that were sent since the last time."""
+        """Return the methods that were sent since the last time."""
         return [method for _, method in self.peer.taken()]
 
     def names(self) -> list[str]:
-        """Their names, without the class."""
+        """Return their names, without the class."""
         return [method.name.split(".")[1] for method in self.sent()]
 
     def consume(self, tag: str = "tag", inbox: Inbox | None = None) -> None:
-        """Start a consumer, and see it run."""
+        """Start a consumer, and have the broker say that it runs."""
         started = Probe(consume(self.channel, QUEUE, tag, inbox))
         if "Qos" in self.names():
             self.send(Basic.QosOk())
@@ -63,7 +63,7 @@ class ChannelCase(SynchronousTestCase):
 
 
 class ConsumerTests(ChannelCase):
-    """The steps of a consumer."""
+    """Starting and ending consumers."""
 
     def test_one_write(self) -> None:
         """Qos and consume leave in one write."""
@@ -89,8 +89,8 @@ class ConsumerTests(ChannelCase):
 
     def test_channel_limit(self) -> None:
         """
-        The limit of the channel is told again behind another prefetch count, of
-        which RabbitMQ would otherwise think that it takes the limit's place.
+        After another prefetch count the limit of the channel is told again, since
+        RabbitMQ takes that count for the new limit.
         """
         Probe(self.channel.basic_qos(4))
         Probe(consume(self.channel, QUEUE, "tag", prefetch_count=3))
@@ -105,8 +105,8 @@ class ConsumerTests(ChannelCase):
 
     def test_channel_limit_of_others(self) -> None:
         """
-        The limit is not lifted for a moment while consumers run that could take
-        more: the next one gets their prefetch count.
+        A consumer that starts while others could exceed the limit gets their prefetch
+        count, so that the limit is not lifted for a moment.
         """
         Probe(self.channel.basic_qos(4))
         for tag, count in (("a", 9), ("b", 2), ("c", 0)):
@@ -114,7 +114,10 @@ class ConsumerTests(ChannelCase):
         self.assertEqual(self.limits(), [(4, True), (9, False), (4, True)])
 
     def test_channel_limit_beside_small_ones(self) -> None:
-        """Beside consumers that cannot take more, and no_ack, a count is told."""
+        """
+        A consumer gets its own count if the others cannot exceed the limit, or have
+        no_ack.
+        """
         Probe(self.channel.basic_qos(4))
         Probe(consume(self.channel, QUEUE, "a", no_ack=True))
         for tag, count in (("b", 1), ("c", 3), ("d", 1)):
@@ -124,12 +127,14 @@ class ConsumerTests(ChannelCase):
         self.assertEqual(self.limits(), [(4, True), *wanted])
 
     def limits(self) -> list[tuple[int, bool]]:
-        """The counts that were told, and whether for the whole channel."""
+        """
+        Return the counts that were told, and whether each is for the whole channel.
+        """
         asked = [each for each in self.sent() if isinstance(each, Basic.Qos)]
         return [(each.prefetch_count, each.global_) for each in asked]
 
     def test_impossible(self) -> None:
-        """What cannot be asked raises, and leaves no trace."""
+        """A consumer that cannot be raises an error, and leaves no trace."""
         for tag, prefetch_count in (("", 1), ("x" * 256, 1), ("t", 65536), ("t", -1)):
             with self.assertRaises(ValueError):
                 consume(self.channel, QUEUE, tag, prefetch_count=prefetch_count)
@@ -144,7 +149,7 @@ class ConsumerTests(ChannelCase):
         self.assertEqual(self.names(), [])
 
     def test_cancel_waits_for_start(self) -> None:
-        """A consumer that is to end before it runs is told when it does."""
+        """A consumer that is cancelled before it runs is told to end once it runs."""
         started = Probe(consume(self.channel, QUEUE))
         cancelled = [Probe(self.channel.basic_cancel("tag")) for _ in range(2)]
         self.assertEqual(self.names(), ["Qos", "Consume"])
@@ -156,7 +161,7 @@ class ConsumerTests(ChannelCase):
         self.assertEqual([probe.outcome for probe in cancelled], [None, None])
 
     def test_cancelled_once(self) -> None:
-        """A consumer is told to end once, however often that is asked."""
+        """A consumer is told to end once, however often it is cancelled."""
         self.consume()
         probes = [Probe(self.channel.basic_cancel("tag")) for _ in range(3)]
         self.assertEqual(self.names(), ["Cancel"])
@@ -164,7 +169,7 @@ class ConsumerTests(ChannelCase):
         self.assertEqual([probe.outcome for probe in probes], [None] * 3)
 
     def test_same_tag_waits(self) -> None:
-        """A consumer whose tag another has starts when that one is gone."""
+        """A consumer starts when the one that has its tag is gone."""
         old, new = Inbox(), Inbox()
         self.consume(inbox=old)
         self.channel.basic_cancel("tag")
@@ -179,7 +184,9 @@ class ConsumerTests(ChannelCase):
         self.assertEqual((len(old.bodies), len(new.bodies)), (1, 1))
 
     def test_same_tag_cancelled_while_waiting(self) -> None:
-        """One that waits for its tag and is cancelled is never told to start."""
+        """
+        A consumer that is cancelled while it waits for its tag is never told to start.
+        """
         self.consume()
         self.channel.basic_cancel("tag")
         waiting = Probe(consume(self.channel, QUEUE))
@@ -193,7 +200,10 @@ class ConsumerTests(ChannelCase):
         self.assertIsNone(again.outcome)
 
     def test_same_tag_told_to_end_and_cancelled_while_waiting(self) -> None:
-        """Who awaits the end of one that waits for its tag hears when it is gone."""
+        """
+        A cancel of a consumer that waits for its tag fires when that consumer is given
+        up.
+        """
         self.consume()
         Probe(self.channel.basic_cancel("tag"))
         waiting = Probe(consume(self.channel, QUEUE))
@@ -204,7 +214,7 @@ class ConsumerTests(ChannelCase):
         self.assertIsNone(ended.outcome)
 
     def test_same_tag_lost_while_waiting(self) -> None:
-        """One that waits for its tag fails when the channel ends."""
+        """A consumer that waits for its tag fails when the channel ends."""
         self.consume()
         self.channel.basic_cancel("tag")
         waiting = Probe(consume(self.channel, QUEUE))
@@ -214,7 +224,9 @@ class ConsumerTests(ChannelCase):
         self.assertIsNone(cancelled.outcome)
 
     def test_abandoned(self) -> None:
-        """A consumer that is no longer wanted is ended, its messages handed back."""
+        """
+        A consumer whose start was cancelled is ended, and its messages are requeued.
+        """
         inbox = Inbox()
         started = Probe(consume(self.channel, QUEUE, inbox=inbox))
         started.deferred.cancel()
@@ -228,7 +240,7 @@ class ConsumerTests(ChannelCase):
         self.send(Basic.CancelOk("tag"))
 
     def test_abandoned_no_ack(self) -> None:
-        """What comes for one without acks can only be dropped."""
+        """Messages of such a consumer with no_ack can only be dropped."""
         inbox = Inbox()
         started = Probe(consume(self.channel, QUEUE, inbox=inbox, no_ack=True))
         started.deferred.cancel()
@@ -238,13 +250,16 @@ class ConsumerTests(ChannelCase):
         self.assertEqual((self.names(), inbox.bodies), ([], []))
 
     def test_nobody(self) -> None:
-        """A delivery for nobody is handed back."""
+        """A delivery for an unknown consumer is requeued."""
         self.peer.deliver(1, 1, "nobody")
         (nack,) = self.sent()
         self.assertEqual((nack.delivery_tag, nack.requeue), (1, True))
 
     def test_cancelled_by_broker(self) -> None:
-        """The broker's cancel is told once, answered if it wants, and final."""
+        """
+        A cancel by the broker is told once, answered if the broker wants that, and
+        final.
+        """
         inbox = Inbox()
         for nowait, answer in ((True, ["Cancel"]), (False, ["CancelOk", "Cancel"])):
             self.consume(inbox=inbox)
@@ -257,7 +272,7 @@ class ConsumerTests(ChannelCase):
         self.assertIsNone(Probe(self.channel.basic_cancel("tag")).outcome)
 
     def test_tag_after_cancel_by_broker(self) -> None:
-        """The tag of a consumer the broker cancelled is free once we said so too."""
+        """The tag of a consumer that the broker cancelled is free after our cancel."""
         self.consume()
         self.send(Basic.Cancel("tag", True))
         again = Probe(consume(self.channel, QUEUE))
@@ -268,7 +283,7 @@ class ConsumerTests(ChannelCase):
         self.assertIsNone(again.outcome)
 
     def test_cancels_cross(self) -> None:
-        """When cancels cross, nobody is told, and the tag is free."""
+        """When cancels cross, the consumer is not told, and its tag is free."""
         inbox = Inbox()
         self.consume(inbox=inbox)
         cancelled = Probe(self.channel.basic_cancel("tag"))
@@ -283,14 +298,14 @@ class ConsumerTests(ChannelCase):
 
 
 class SettleTests(ChannelCase):
-    """Acks, and what goes out before what."""
+    """Acks, and what they are written before."""
 
     def setUp(self) -> None:
         super().setUp()
         self.consume()
 
     def acks(self) -> list[tuple[int, bool]]:
-        """The acks that were sent."""
+        """Return the acks that were sent."""
         return [(ack.delivery_tag, ack.multiple) for ack in self.sent()]
 
     def test_in_one_turn(self) -> None:
@@ -318,7 +333,9 @@ class SettleTests(ChannelCase):
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def test_lost(self) -> None:
-        """Acks that were not written are stale at the end, and leave no timer."""
+        """
+        Acks that were not written when the session ends are stale, and leave no timer.
+        """
         self.peer.deliver(1, 1)
         self.channel.ack(1, False)
         flushed = Probe(self.channel.when_flushed())
@@ -326,7 +343,7 @@ class SettleTests(ChannelCase):
         self.assertIs(flushed.outcome, STALE)
 
     def test_before_others(self) -> None:
-        """Acks go out before whatever might depend on them."""
+        """Acks are written before whatever may depend on them."""
         dependents: dict[str, Callable[[SessionChannel], object]] = {
             "Nack": lambda channel: channel.nack(2, False, True),
             "Reject": lambda channel: channel.reject(2, True),
@@ -346,7 +363,7 @@ class SettleTests(ChannelCase):
             self.peer.clock.advance(0)
 
     def test_unknown(self) -> None:
-        """What awaits no settlement is stale, and nothing is sent."""
+        """Settling what awaits no settlement is stale, and sends nothing."""
         self.peer.deliver(1, 1)
         self.channel.ack(1, False)
         self.peer.clock.advance(0)
@@ -371,7 +388,7 @@ class SettleTests(ChannelCase):
         self.assertEqual((nack.delivery_tag, nack.multiple), (5, False))
 
     def test_recover(self) -> None:
-        """What comes between a recover and its reply was requeued with the rest."""
+        """Deliveries between a recover and its reply were requeued with the others."""
         inbox = Inbox()
         self.consume("other", inbox)
         self.names()
@@ -392,7 +409,10 @@ class SettleTests(ChannelCase):
         self.assertEqual(self.acks(), [(4, False)])
 
     def test_late_get(self) -> None:
-        """A message got too late is handed back, with no_ack it is not."""
+        """
+        A message that is got after the get was cancelled is requeued, unless it has
+        no_ack.
+        """
         for no_ack, names in ((False, ["Nack"]), (True, [])):
             got = Probe(self.channel.basic_get(QUEUE, no_ack))
             got.deferred.cancel()
@@ -405,7 +425,7 @@ class PublishTests(ChannelCase):
     """Publishing."""
 
     def test_one_write(self) -> None:
-        """A message leaves in one write, confirm.select before the first only."""
+        """A message is sent in one write, with confirm.select before the first only."""
         writes: list[bytes] = []
         self.patch(self.peer.wire, "write", writes.append)
         Probe(publish(self.channel, DEFAULT, "q", b"x" * 300_000))
@@ -421,7 +441,7 @@ class PublishTests(ChannelCase):
         self.assertEqual(self.names(), ["Publish"])
 
     def test_returned_and_confirmed(self) -> None:
-        """What came back fails with its confirm, and not before."""
+        """A message that came back fails with its confirm, and not before."""
         lost = Probe(
             publish(self.channel, Exchange("e"), "key", b"b", True, message_id="m")
         )
@@ -433,14 +453,16 @@ class PublishTests(ChannelCase):
         self.assertEqual(self.peer.journal.entries, [])
 
     def test_refused_alone(self) -> None:
-        """A refusal that names no exchange is about the one publish there is."""
+        """A refusal that names no exchange is about the only publish."""
         text = "PRECONDITION_FAILED - message size 9 is larger than 8"
         one = Probe(publish(self.channel, DEFAULT, "q"))
         self.send(commands.Confirm.SelectOk(), Channel.Close(406, text, 60, 40))
         self.assertIsInstance(one.outcome, PreconditionFailed)
 
     def test_refused_among_others(self) -> None:
-        """Among several it is about any: their outcome is unknown."""
+        """
+        Among several publishes it may be about any: the outcome of all is unknown.
+        """
         text = "PRECONDITION_FAILED - message size 9 is larger than 8"
         probes = [Probe(publish(self.channel, DEFAULT, "q")) for _ in range(2)]
         self.send(commands.Confirm.SelectOk(), Channel.Close(406, text, 60, 40))
@@ -449,7 +471,7 @@ class PublishTests(ChannelCase):
             self.assertIsInstance(probe.outcome.__cause__, PreconditionFailed)
 
     def test_impossible(self) -> None:
-        """What cannot be written raises, and counts as nothing."""
+        """A message that cannot be written raises an error, and takes no number."""
         for arguments in ({"priority": 300}, {"headers": {"a": object()}}):
             with self.assertRaises((TypeError, ValueError)):
                 publish(self.channel, DEFAULT, "q", **arguments)

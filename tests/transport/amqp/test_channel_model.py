@@ -13,9 +13,11 @@ from zope.interface import alsoProvides
 
 from tests.contract.harness import Inbox, Probe, consume, publish
 from tests.support.amqp_peer import Basic, Channel, Connection, Peer
+from txkombu._util.state_machine import IllegalStep
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import AccessRefused, ChannelClosed, ProtocolError, SessionLost
 from txkombu.transport.amqp.channel_numbers import ChannelNumbers
+from txkombu.transport.amqp.channel_state import Event, State
 
 QUEUE = Queue("q")
 
@@ -35,11 +37,45 @@ class Case(SynchronousTestCase):
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def started(self, tag: str = "tag", inbox: Inbox | None = None) -> None:
-        """A consumer that runs."""
+        """Start a consumer, and have the broker say that it runs."""
         Probe(consume(self.channel, QUEUE, tag, inbox))
         if "Basic.Qos" in self.peer.names():
             self.peer.send(1, Basic.QosOk())
         self.peer.send(1, Basic.ConsumeOk(tag))
+
+
+class StateTests(Case):
+    """The state of a channel."""
+
+    def test_illegal(self) -> None:
+        """A step that the table does not have is an error, and is not taken."""
+        with self.assertRaisesRegex(IllegalStep, "that is open cannot have its close"):
+            self.channel._step(Event.CLOSE_OK)
+        self.assertIs(self.channel._state, State.OPEN)
+
+    def test_over_is_final(self) -> None:
+        """From the end no event leads anywhere."""
+        Probe(self.channel.close())
+        self.peer.send(1, Channel.CloseOk())
+        self.assertIs(self.channel._state, State.OVER)
+        for event in Event:
+            with self.assertRaises(IllegalStep):
+                self.channel._step(event)
+
+    def test_lost_while_refusing(self) -> None:
+        """A session that is dropped while a refusal is answered ends its channel."""
+        outstanding = Probe(self.channel.queue_purge(QUEUE))
+        written = self.peer.wire.write
+
+        def write(data: bytes) -> None:
+            written(data)
+            self.peer.session.abort()
+
+        self.patch(self.peer.wire, "write", write)
+        self.peer.send(1, Channel.Close(404, "NOT_FOUND", 50, 30))
+        self.assertIs(self.channel._state, State.OVER)
+        self.assertIsInstance(outstanding.outcome, SessionLost)
+        self.assertEqual(self.peer.journal.entries, [])
 
 
 class SessionTests(Case):
@@ -57,12 +93,12 @@ class SessionTests(Case):
         peer.lose()
 
     def test_abort_tells_nobody(self) -> None:
-        """Who drops the connection need not be told of it."""
+        """Aborting does not tell the owner of a loss."""
         self.peer.session.abort()
         self.assertEqual(self.peer.journal.entries, [])
 
     def test_long_reason(self) -> None:
-        """What is wrong is told the broker as far as a name is long."""
+        """The reason that is told the broker is cut to the length of a name."""
 
         def feed(data: bytes) -> None:
             raise ProtocolError("\u00fc" * 200)
@@ -74,8 +110,8 @@ class SessionTests(Case):
 
     def test_dropped_while_writing(self) -> None:
         """
-        A callback of the transport that drops the connection as the last word is
-        written leaves nothing to wait for.
+        A transport that calls back while connection.close is written, so that the
+        session is dropped, leaves nothing to wait for.
         """
         for act in (
             lambda peer: peer.send(0, Connection.Close(320, "CONNECTION_FORCED", 0, 0)),
@@ -94,7 +130,7 @@ class SessionTests(Case):
             self.assertEqual(peer.clock.getDelayedCalls(), [])
 
     def test_lowest_number(self) -> None:
-        """The lowest number that is free is used first."""
+        """The lowest free number is used first."""
         numbers = ChannelNumbers(9)
         for expected in (1, 2, 3, 4):
             self.assertEqual(numbers.allocate(), expected)
@@ -107,14 +143,14 @@ class ClosingTests(Case):
     """A channel that ends."""
 
     def test_twice(self) -> None:
-        """Whoever closes it as well waits for the same reply."""
+        """A second close waits for the same reply."""
         closing = [Probe(self.channel.close()) for _ in range(2)]
         self.assertEqual(self.peer.names(), ["Channel.Close"])
         self.peer.send(1, Channel.CloseOk())
         self.assertEqual([each.outcome for each in closing], [None, None])
 
     def test_dropped_by_a_callback(self) -> None:
-        """A callback that drops the connection while it closes has the last word."""
+        """A callback that drops the connection during a close ends the close."""
         self.started()
         ending = self.channel.basic_cancel("tag")
         ending.addCallback(lambda _: self.peer.session.abort())
@@ -124,7 +160,7 @@ class ClosingTests(Case):
         self.assertEqual(self.peer.names(), [])
 
     def test_late_start(self) -> None:
-        """A consumer that is told that it runs while all closes is not ended."""
+        """A consumer that starts to run while the channel closes is not told to end."""
         Probe(consume(self.channel, QUEUE)).deferred.cancel()
         Probe(self.channel.close())
         self.peer.taken()
@@ -132,7 +168,9 @@ class ClosingTests(Case):
         self.assertEqual(self.peer.names(), [])
 
     def test_crossing_contents(self) -> None:
-        """What was on its way as both closed at once is nobody's, and no mistake."""
+        """
+        Contents that come after both sides closed the channel at once are ignored.
+        """
         getting = Probe(self.channel.basic_get(QUEUE, False))
         Probe(self.channel.close())
         self.peer.send(1, Channel.Close(404, "NOT_FOUND", 0, 0))
@@ -170,7 +208,7 @@ class ConsumingTests(Case):
         self.assertIsInstance(starting.outcome, SessionLost)
 
     def test_dropped_while_told_to_end(self) -> None:
-        """Nor does it matter when that is while one is told to end."""
+        """A callback may drop the connection while a consumer is told to end."""
         self.started()
 
         def write(data: bytes) -> None:
@@ -180,14 +218,14 @@ class ConsumingTests(Case):
         self.assertIsNone(Probe(self.channel.basic_cancel("tag")).outcome)
 
     def test_largest_prefetch(self) -> None:
-        """A prefetch that does not fit leaves nothing behind."""
+        """A prefetch count that is too large leaves nothing behind."""
         with self.assertRaisesRegex(ValueError, "0 to 65535, not 65536"):
             consume(self.channel, QUEUE, prefetch_count=2**16)
         Probe(consume(self.channel, QUEUE, prefetch_count=2**16 - 1))
         self.assertEqual(self.peer.names(), ["Basic.Qos", "Basic.Consume"])
 
     def test_nothing_is_kept_of_tags(self) -> None:
-        """Of consumers that are gone nothing is kept, though each has another tag."""
+        """Nothing is kept of consumers that are gone, each of which had another tag."""
         for number in range(3):
             tag = f"tag {number}"
             self.started(tag)
@@ -195,10 +233,11 @@ class ConsumingTests(Case):
             self.peer.send(1, Basic.CancelOk(tag))
             self.assertIsNone(ended.outcome)
         self.assertEqual(self.channel._requests._tagged, {})
-        self.assertEqual(self.channel._consumers._by_tag, {})
+        self.assertEqual(self.channel._consumers.receivers, {})
+        self.assertEqual(self.channel._consumers._held, {})
 
     def test_the_refused_one(self) -> None:
-        """Of several consumers that start, a refusal is that of the one it names."""
+        """Of several consumers that start, a refusal fails the one that it names."""
         first = Probe(consume(self.channel, Queue("a"), "one"))
         second = Probe(consume(self.channel, Queue("b"), "two"))
         text = "ACCESS_REFUSED - access to queue 'b' in vhost '/' refused"
@@ -208,7 +247,9 @@ class ConsumingTests(Case):
         self.assertEqual(second.outcome.about, "b")
 
     def test_many_transient_queues(self) -> None:
-        """The names of queues that were warned of are not kept without end."""
+        """
+        The names of queues that a warning was logged about are kept up to a limit.
+        """
         warned = self.peer.session.warned
         warned.update(f"queue {number}" for number in range(1000))
         Probe(self.channel.queue_declare(Queue("one-more", durable=False), False))

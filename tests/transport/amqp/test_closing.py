@@ -26,7 +26,7 @@ from tests.support.broker_process import HOST
 from tests.support.certificates import Authority
 from tests.transport.amqp.test_transport import ServerTLS
 from txkombu.interfaces import ISession, ISessionChannel
-from txkombu.transport import closing as ending
+from txkombu.transport import protocol as ending
 from txkombu.transport.amqp.native import AmqpTransport
 from txkombu.transport.amqp.wire.methods import decode_method
 from txkombu.transport.amqp.wire.parser import AmqpFrameParser
@@ -34,7 +34,7 @@ from txkombu.url import Parameters, TLSOptions
 
 
 class _Server(Protocol):
-    """A broker's end that logs in, and answers what it knows an answer to."""
+    """A broker's end that logs in, and answers what has an answer."""
 
     factory: Any
 
@@ -98,11 +98,11 @@ class ClosingTests(TestCase):
         self.parameters = self.to(port.getHost().port)
 
     def factory(self) -> Any:
-        """What listens."""
+        """Return what makes the servers."""
         return self.servers
 
     def to(self, port: int) -> Parameters:
-        """How to connect there."""
+        """Return how to connect to that port."""
         return Parameters(hostname=HOST, port=port, heartbeat=0)
 
     async def connect(self) -> ISession:
@@ -131,7 +131,7 @@ class ClosingTests(TestCase):
         return channel
 
     async def test_in_order(self) -> None:
-        """The broker is told, and what was published before has left."""
+        """The broker is told, after everything that was published before."""
         session = await self.connect()
         channel = await session.open_channel(ChannelWatcher(Journal()))
         for _ in range(20):
@@ -142,7 +142,7 @@ class ClosingTests(TestCase):
         self.assertEqual(heard[-21:], ["Basic.Publish"] * 20 + ["Connection.Close"])
 
     async def test_producer_paused(self) -> None:
-        """A peer that reads nothing does not keep a close from ending."""
+        """A close ends though the peer reads nothing."""
         session = await self.connect()
         await self.stuffed(session)
         await session.close()
@@ -159,7 +159,9 @@ class ClosingTests(TestCase):
         await self.gone()
 
     async def test_broken_while_full(self) -> None:
-        """A peer that breaks the protocol and reads nothing is left in time."""
+        """
+        A session ends in time with a peer that breaks the protocol and reads nothing.
+        """
         session = await self.connect()
         await self.stuffed(session)
         for each in self.servers.servers:

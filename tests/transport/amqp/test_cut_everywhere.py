@@ -45,13 +45,13 @@ class Conversation:
         self._published = 0
 
     def count(self) -> None:
-        """One more frame passed."""
+        """Count one more frame."""
         if self._left == 0:
             raise Cut
         self._left -= 1
 
     def answer(self) -> None:
-        """Let the broker answer all that was sent, until both are silent."""
+        """Let the broker answer everything that was sent, until both are silent."""
         while sent := self.peer.taken():
             for channel, method in sent:
                 self.count()
@@ -60,7 +60,7 @@ class Conversation:
                     self.count()
 
     def replies(self, method: Any) -> list[Any]:
-        """What the broker says to a method."""
+        """Return the broker's replies to a method."""
         if isinstance(method, Connection.StartOk):
             return [Connection.Tune(2047, 131072, 0)]
         if isinstance(method, Connection.Open):
@@ -108,10 +108,10 @@ class Conversation:
 
 
 class SweepTests(SynchronousTestCase):
-    """Whatever is cut wherever: each Deferred fires once, in that turn."""
+    """Wherever the connection is cut, each Deferred fires once, in that turn."""
 
     def sweep(self, cut: Any) -> int:
-        """Cut after each frame in turn; how many there are."""
+        """Cut after each frame in turn, and return how many there are."""
         for frames in count():
             conversation = Conversation(frames)
             try:
@@ -126,7 +126,7 @@ class SweepTests(SynchronousTestCase):
         return frames
 
     def check(self, conversation: Conversation) -> None:
-        """Everything fired once, and nothing is left to do."""
+        """Check that everything has fired once, and that no timer is left."""
         peer = conversation.peer
         if peer.wire.disconnecting:
             peer.finish()
@@ -165,7 +165,10 @@ class SweepTests(SynchronousTestCase):
         self.assertGreater(self.sweep(lambda peer: peer.send(0, close)), 50)
 
     def test_listeners(self) -> None:
-        """The session's owner hears of a loss before its channels', each once."""
+        """
+        A loss is told to the session's owner before the channels' owners, and once to
+        each.
+        """
         conversation = Conversation(10)
         self.assertRaises(Cut, conversation.run)
         conversation.peer.lose()

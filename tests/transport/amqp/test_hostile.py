@@ -28,7 +28,7 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.transport.amqp.wire.frames import frame
-from txkombu.transport.closing import CLOSE_SECONDS
+from txkombu.transport.protocol import CLOSE_SECONDS
 
 QUEUE = Queue("q")
 BORROWED = [HealthCheck.differing_executors]
@@ -55,10 +55,10 @@ BEFORE_TUNE: dict[str, bytes] = {
 
 
 class LoginTests(SynchronousTestCase):
-    """Before the login is over."""
+    """Bytes that come before the login is over."""
 
     def refused(self, sent: bytes) -> ConnectError:
-        """Send that instead of what is due; the error."""
+        """Send bytes instead of what is due, and return the error."""
         peer = Peer()
         peer.connect()
         peer.session.dataReceived(sent)
@@ -71,7 +71,7 @@ class LoginTests(SynchronousTestCase):
         return error
 
     def test_refused(self) -> None:
-        """Whatever comes that is not due is refused, and says who sent it."""
+        """Whatever is not due is refused; the error says who sent it."""
         for what, sent in BEFORE_TUNE.items():
             with self.subTest(what):
                 self.assertIn("the peer", str(self.refused(sent)))
@@ -79,7 +79,9 @@ class LoginTests(SynchronousTestCase):
     @settings(suppress_health_check=BORROWED)
     @given(st.binary(min_size=1, max_size=60))
     def test_any_bytes(self, sent: bytes) -> None:
-        """Any bytes leave the login open or end it, typed, and raise nothing."""
+        """
+        Any bytes leave the login open or end it with a typed error; they raise nothing.
+        """
         peer = Peer()
         peer.connect()
         peer.session.dataReceived(sent)
@@ -88,19 +90,19 @@ class LoginTests(SynchronousTestCase):
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
     def test_frames_of_a_guest(self) -> None:
-        """Before a size is agreed on, frames are limited all the same."""
+        """Before a size is agreed on, the size of frames is limited all the same."""
         too_large = b"\x01\x00\x00\x00\x02\x00\x00"
         self.assertRegex(str(self.refused(too_large)), "larger than 131072")
 
 
 class Case(SynchronousTestCase):
-    """A session with a channel, a consumer, and much outstanding."""
+    """A session with a channel, a consumer, and many outstanding operations."""
 
     def setUp(self) -> None:
         self.start()
 
     def start(self, clock: IReactorTime | None = None) -> None:
-        """Begin anew."""
+        """Begin with a new session."""
         self.peer = Peer(clock=clock)
         self.peer.log_in(heartbeat=0)
         self.channel = self.peer.channel()
@@ -116,7 +118,10 @@ class Case(SynchronousTestCase):
         ]
 
     def ended(self) -> Exception | None:
-        """The reason of the end, if it has; nothing may be left over then."""
+        """
+        Return the reason of the end, if the session has ended; check that nothing is
+        outstanding then.
+        """
         told = self.peer.journal.all("session_lost")
         self.assertLessEqual(len(told), 1)
         if not told:
@@ -130,7 +135,7 @@ class Case(SynchronousTestCase):
         return reason
 
     def finish(self) -> None:
-        """Whatever came before, a loss leaves nothing over."""
+        """Lose the connection, and check that nothing is outstanding."""
         self.peer.lose()
         for probe in self.waiting:
             self.assertEqual(len(probe.outcomes), 1)
@@ -191,7 +196,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 
 
 class SessionTests(Case):
-    """After the login."""
+    """Bytes that come after the login."""
 
     def test_broken(self) -> None:
         """What breaks the protocol ends the session, and everything fires."""
@@ -208,7 +213,7 @@ class SessionTests(Case):
                     self.finish()
 
     def test_truncated(self) -> None:
-        """A frame that never ends ends with the connection."""
+        """A frame that is never completed ends with the connection."""
         whole = DELIVER + _content(3) + frame(3, 1, b"abc")
         for size in range(1, len(whole)):
             self.start()
@@ -221,7 +226,7 @@ class SessionTests(Case):
     @settings(max_examples=200, suppress_health_check=BORROWED)
     @given(st.data())
     def test_any_damage(self, data: st.DataObject) -> None:
-        """Damaged frames are refused, typed, or are other frames."""
+        """Damaged frames are refused with a typed error, or are other frames."""
         self.start()
         sent = bytearray()
         for _ in range(data.draw(st.integers(1, 4))):
@@ -251,7 +256,7 @@ class SessionTests(Case):
         self.finish()
 
     def test_lengths_allocate_nothing(self) -> None:
-        """A length alone, of a frame or a body, sets no memory aside."""
+        """The length of a frame or a body alone allocates no memory."""
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -280,14 +285,16 @@ class SessionTests(Case):
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
     def test_returns_that_cannot_be_read(self) -> None:
-        """A message that came back with properties that make no sense ends it."""
+        """A returned message whose properties cannot be read ends the session."""
         returned = marshal(Basic.Return(312, "NO_ROUTE", "", "q"), 1)
         self.peer.session.dataReceived(returned + UNREADABLE)
         self.assertIsInstance(self.ended(), ProtocolError)
         self.finish()
 
     def test_delivery_that_cannot_be_read(self) -> None:
-        """One delivery with such properties is its consumer's affair alone."""
+        """
+        A delivery whose properties cannot be read is an error for its consumer only.
+        """
         self.peer.session.dataReceived(DELIVER + UNREADABLE)
         (delivery,) = self.inbox.journal.all("delivery")
         for _ in range(2):
@@ -298,8 +305,8 @@ class SessionTests(Case):
 
     def test_consumer_timeout(self) -> None:
         """
-        A channel that the broker closes since nothing was acked ends with that
-        error, which is about no operation.
+        A channel that the broker closes because nothing was acked ends with that error,
+        which fails no operation in particular.
         """
         text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"
         self.peer.session.dataReceived(DELIVER + _content(0))
@@ -316,7 +323,7 @@ class SizeTests(Case):
     """Bodies of every size."""
 
     def arrive(self, size: int, piece: int, frame_max: int = 131072) -> bytes:
-        """Have one delivered in pieces; its body."""
+        """Deliver a message in pieces, and return its body."""
         content = bytes(range(256)) * (size // 256 + 1)
         content = content[:size]
         stream = [DELIVER, _content(size)]
@@ -333,7 +340,9 @@ class SizeTests(Case):
         return arrived
 
     def test_sizes(self) -> None:
-        """Of no byte, of one, of a full frame, and of one byte more."""
+        """
+        Bodies of no byte, of one, of a full frame and of one byte more arrive whole.
+        """
         for size in (0, 1, 131072 - 8, 131072 - 7, 5 * 2**20):
             for piece in (65536, 2**24):
                 self.start()
@@ -351,7 +360,7 @@ class SizeTests(Case):
         self.finish()
 
     def test_returned(self) -> None:
-        """A message of several frames comes back whole."""
+        """A returned message of several frames arrives whole."""
         content = b"x" * 300_000
         returned = Basic.Return(312, "NO_ROUTE", "", "q")
         parts = [
@@ -374,10 +383,10 @@ def _ignoring(then: Callable[[Case], object], case: Case, _: object) -> None:
 
 
 class ReentranceTests(Case):
-    """Callbacks that end things while bytes are being read."""
+    """Callbacks that end a session or a channel while bytes are read."""
 
     def test_during_delivery(self) -> None:
-        """What a delivery's callback does holds for what came with it."""
+        """What a delivery's callback ends, what came in the same piece finds ended."""
         given: list[tuple[str, Callable[[Case], object], int]] = [
             ("abort", lambda case: case.peer.session.abort(), 1),
             ("close", lambda case: case.peer.session.close(), 1),
@@ -402,7 +411,7 @@ class ReentranceTests(Case):
                 self.peer.lose()
 
     def test_silence_after_abort(self) -> None:
-        """Nothing is said to what came with a message at which all was dropped."""
+        """After an abort in a callback, nothing answers what came in the same piece."""
         self.peer.taken()
         self.inbox._then = lambda _: self.peer.session.abort()
         deliver = marshal(Basic.Deliver("tag", 1, False, "", "q"), 1) + _content(0)
@@ -411,7 +420,7 @@ class ReentranceTests(Case):
         self.peer.lose()
 
     def test_during_verdict(self) -> None:
-        """So it does for a verdict's."""
+        """What a verdict's callback ends, what came in the same piece finds ended."""
         self.waiting[0].deferred.addCallback(lambda _: self.peer.session.abort())
         self.peer.send(1, Basic.Ack(2, True), Basic.GetEmpty())
         self.assertEqual([len(each.outcomes) for each in self.waiting], [1] * 4)

@@ -1,5 +1,5 @@
 """
-What is too large, too many, or not wanted any more by brokers.
+Limits of size and number, and transient queues.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SizeTests(SynchronousTestCase):
         self.peer.taken()
 
     def test_too_large(self) -> None:
-        """They are a ValueError, and nothing of them is sent."""
+        """What is too large for a frame is a ValueError, and nothing of it is sent."""
         channel, queue = self.channel, Queue("q")
         for act in (
             lambda: channel.queue_declare(Queue("q", queue_arguments=LARGE), False),
@@ -59,7 +59,7 @@ class SizeTests(SynchronousTestCase):
         self.assertEqual(self.peer.names(), [])
 
     def test_largest(self) -> None:
-        """What just fits is sent."""
+        """What just fits into a frame is sent."""
         short = {"x": "y" * 4000}
         self.channel.queue_declare(Queue("q", queue_arguments=short), False)
         publish(self.channel, DEFAULT, "q", b"", confirm=False, headers=short)
@@ -67,7 +67,7 @@ class SizeTests(SynchronousTestCase):
             self.assertLessEqual(len(payload) + 8, 4096)
 
     def test_bodies(self) -> None:
-        """A body is cut into frames as large as was agreed on."""
+        """A body is cut into frames of the size that was agreed on."""
         content = bytes(range(250)) * 40
         publish(self.channel, DEFAULT, "q", content, confirm=False)
         pieces = [payload for kind, _, payload in self.peer.frames() if kind == BODY]
@@ -75,7 +75,7 @@ class SizeTests(SynchronousTestCase):
         self.assertEqual(b"".join(pieces), content)
 
     def test_larger_than_agreed(self) -> None:
-        """The broker may send none that is larger, either."""
+        """A frame of the broker that is larger than agreed ends the session."""
         self.peer.session.dataReceived(pack(">BHI", BODY, 1, 4089))
         (reason,) = self.peer.journal.all("session_lost")
         self.assertIsInstance(reason, ProtocolError)
@@ -83,7 +83,7 @@ class SizeTests(SynchronousTestCase):
         self.assertEqual(self.peer.names(), ["Connection.Close"])
 
     def test_channels(self) -> None:
-        """One channel too many is an error before anything is sent."""
+        """A channel too many is an error before anything is sent."""
         peer = Peer()
         peer.log_in(channel_max=2, heartbeat=0)
         peer.channel(), peer.channel()
@@ -106,7 +106,7 @@ class BodyLimitTests(SynchronousTestCase):
         self.begin(1000)
 
     def begin(self, limit: int) -> None:
-        """Start a session with a consumer, and this limit."""
+        """Start a session that has this limit, and a consumer."""
         self.peer = Peer(Parameters(heartbeat=0, max_message_size=limit))
         self.peer.log_in(heartbeat=0)
         self.channel = self.peer.channel()
@@ -121,14 +121,17 @@ class BodyLimitTests(SynchronousTestCase):
         self.peer.send(1, method, head)
 
     def refusal(self) -> str:
-        """What the session ended with, after it told the broker."""
+        """Return why the session ended, after the broker was told."""
         (reason,) = self.peer.journal.all("session_lost")
         self.assertIsInstance(reason, ProtocolError)
         self.assertEqual(self.peer.names(), ["Connection.Close"])
         return str(reason)
 
     def test_refused_at_the_header(self) -> None:
-        """The header that announces one ends the session, whatever it is of."""
+        """
+        A header that announces too large a body ends the session, whatever method it
+        follows.
+        """
         for method in (
             Basic.Deliver("tag", 1, False, "", "q"),
             Basic.GetOk(1, False, "", "q", 0),
@@ -146,14 +149,14 @@ class BodyLimitTests(SynchronousTestCase):
                 self.assertIn(wanted, self.refusal())
 
     def test_whole_in_one_piece(self) -> None:
-        """One that arrives whole is refused, too."""
+        """Too large a body that arrives whole ends the session."""
         method = Basic.Deliver("tag", 1, False, "", "q")
         self.peer.send_content(1, method, b"x" * 1001)
         self.assertIn("a body of 1001 bytes", self.refusal())
         self.assertEqual(self.inbox.bodies, [])
 
     def test_largest(self) -> None:
-        """One of exactly that size is delivered, whole or in pieces."""
+        """A body of exactly that size is delivered, whole or in pieces."""
         self.peer.send_content(1, Basic.Deliver("tag", 1, False, "", "q"), b"x" * 1000)
         self.announce(Basic.Deliver("tag", 2, False, "", "q"), 1000)
         for _ in range(10):
@@ -161,7 +164,7 @@ class BodyLimitTests(SynchronousTestCase):
         self.assertEqual(self.inbox.bodies, [b"x" * 1000, b"y" * 1000])
 
     def test_default(self) -> None:
-        """Without the option it is 128 MiB."""
+        """Without the option the limit is 128 MiB."""
         size = 128 * 1024 * 1024
         self.begin(Parameters().max_message_size)
         self.announce(Basic.Deliver("tag", 1, False, "", "q"), size)
@@ -171,7 +174,10 @@ class BodyLimitTests(SynchronousTestCase):
         self.assertIn(f"larger than {size}", self.refusal())
 
     def test_empty_pieces(self) -> None:
-        """Pieces of a body that hold nothing, or little, take no more memory."""
+        """
+        Pieces of a body that hold nothing, or little, take no more memory than the
+        body.
+        """
         self.announce(Basic.Deliver("tag", 1, False, "", "q"), 1000)
         nothing = frame(BODY, 1, b"") * 10_000
         self.peer.session.dataReceived(nothing)
@@ -194,12 +200,15 @@ class TransientQueueTests(SynchronousTestCase):
         self.peer.log_in(heartbeat=0)
 
     def observe(self, event: Any) -> None:
-        """Note the names that are warned of."""
+        """Note the names in warnings."""
         if "neither durable nor" in (event.get("log_format") or ""):
             self.warnings.append(event["name"])
 
     def test_warned_once(self) -> None:
-        """Each is warned of once, on whatever channel; others are not."""
+        """
+        One warning is logged about each such queue, on whatever channel; none about
+        others.
+        """
         for channel in (self.peer.channel(), self.peer.channel()):
             channel.queue_declare(Queue("transient", durable=False), False)
             channel.queue_declare(Queue("other", durable=False), False)
@@ -209,7 +218,7 @@ class TransientQueueTests(SynchronousTestCase):
         self.assertEqual(self.warnings, ["transient", "other"])
 
     def test_warned_once_over_sessions(self) -> None:
-        """The next session of a transport does not repeat it."""
+        """The next session of a transport does not repeat the warning."""
         transport = AmqpTransport()
         for _ in range(2):
             session = NativeSession(
@@ -226,7 +235,10 @@ class TransientQueueTests(SynchronousTestCase):
         self.assertEqual(self.warnings, ["q"])
 
     def test_denied(self) -> None:
-        """A broker that denies them ends the session with an error that names it."""
+        """
+        A broker that denies such queues ends the session with an error that names the
+        queue.
+        """
         one, two = self.peer.channel(), self.peer.channel()
         other = Probe(two.queue_purge(Queue("other")))
         denied = Probe(one.queue_declare(Queue("mine", durable=False), False))

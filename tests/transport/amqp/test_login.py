@@ -27,13 +27,13 @@ class TuneTests(SynchronousTestCase):
     """What both sides agree on."""
 
     def agreed(self, ours: Parameters, **offer: int) -> tuple[int, int, int]:
-        """Agree with an offer."""
+        """Return what is agreed on, given an offer."""
         made = {"channel_max": 0, "frame_max": 0, "heartbeat": 0, **offer}
         tuning = tune(ours, Connection.Tune(**made))
         return tuning.channel_max, tuning.frame_max, tuning.heartbeat
 
     def test_channel_max(self) -> None:
-        """The smaller limit holds; 0 is none, but for what the wire can carry."""
+        """The smaller limit holds; 0 is no limit but that of the wire."""
         for ours, theirs, agreed in (
             (0, 0, 65535),
             (0, 2047, 2047),
@@ -45,7 +45,7 @@ class TuneTests(SynchronousTestCase):
             self.assertEqual(found[0], agreed)
 
     def test_frame_max(self) -> None:
-        """We ask for 128 KiB, and take less; 0 is no limit of theirs."""
+        """We ask for 128 KiB and take less; an offer of 0 is no limit."""
         for theirs, agreed in ((0, 131072), (2**20, 131072), (8192, 8192)):
             found = self.agreed(Parameters(), frame_max=theirs)
             self.assertEqual(found[1], agreed)
@@ -56,7 +56,7 @@ class TuneTests(SynchronousTestCase):
             self.agreed(Parameters(), frame_max=4095)
 
     def test_heartbeat(self) -> None:
-        """The shorter interval holds; if one is 0 the other."""
+        """The shorter interval holds; if one is 0, the other does."""
         for ours, theirs, agreed in (
             (60.0, 30, 30),
             (10.0, 60, 10),
@@ -70,7 +70,7 @@ class TuneTests(SynchronousTestCase):
 
 
 class LoginTests(SynchronousTestCase):
-    """The conversation."""
+    """The conversation of a login."""
 
     def test_whole(self) -> None:
         """A login takes two answers, and gives a session that knows the broker."""
@@ -119,7 +119,7 @@ class LoginTests(SynchronousTestCase):
         self.assertEqual(peer.session.frame_max, 131072)
 
     def test_byte_by_byte(self) -> None:
-        """The broker's words may come in any pieces."""
+        """The broker's methods may come in any pieces."""
         peer = Peer()
         peer.connect()
         source = Peer()
@@ -138,7 +138,7 @@ class LoginTests(SynchronousTestCase):
         self.assertEqual((start_ok.mechanism, start_ok.response), ("EXTERNAL", b""))
 
     def failure(self, *methods: Any) -> Exception:
-        """Connect and send that; the error, once all is over."""
+        """Connect, send frames, and return the error, once all is over."""
         peer = Peer()
         peer.connect()
         for method in methods:
@@ -152,7 +152,10 @@ class LoginTests(SynchronousTestCase):
         return error
 
     def test_mechanism_not_offered(self) -> None:
-        """A broker that does not offer our mechanism is not tried."""
+        """
+        A broker that does not offer our mechanism is an error, and is sent no
+        credentials.
+        """
         error = self.failure(Connection.Start(mechanisms="CRAM-MD5 AMQPLAIN"))
         self.assertRegex(
             str(error), "the peer does not offer to log in by PLAIN, only by CRAM-MD5"
@@ -168,7 +171,7 @@ class LoginTests(SynchronousTestCase):
         )
 
     def test_no_such_virtual_host(self) -> None:
-        """So is a virtual host that we may not use."""
+        """A virtual host that we may not use is an AuthenticationFailed."""
         error = self.failure(
             START,
             Connection.Tune(0, 0, 0),
@@ -178,7 +181,7 @@ class LoginTests(SynchronousTestCase):
         self.assertIsInstance(error.__cause__, NotAllowed)
 
     def test_refused_otherwise(self) -> None:
-        """A refusal for another reason is no matter of credentials."""
+        """A refusal for another reason is no AuthenticationFailed."""
         error = self.failure(START, Connection.Close(541, "INTERNAL_ERROR", 0, 0))
         self.assertNotIsInstance(error, AuthenticationFailed)
         self.assertIsInstance(error.__cause__, InternalError)
@@ -212,7 +215,7 @@ class LoginTests(SynchronousTestCase):
         self.assertIsInstance(peer.login.outcome, ConnectError)
 
     def test_no_amqp(self) -> None:
-        """A peer that is no AMQP broker is called so, and shown."""
+        """A peer that is no AMQP broker is an error that shows what it said."""
         for sent, text in (
             (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP 0-9-1: .*HTTP/1.1"),
             (b"AMQP\x03\x01\x00\x00", "asks for another version"),
@@ -228,7 +231,7 @@ class LoginTests(SynchronousTestCase):
             self.assertTrue(peer.wire.aborted)
 
     def test_lost(self) -> None:
-        """A connection that is closed in the midst of a login is said so."""
+        """A connection that is closed during the login is an error that says so."""
         for methods in ([], [START], [START, Connection.Tune(0, 0, 0)]):
             peer = Peer()
             peer.connect()
@@ -242,7 +245,7 @@ class LoginTests(SynchronousTestCase):
             self.assertEqual(peer.clock.getDelayedCalls(), [])
 
     def test_aborted(self) -> None:
-        """A login that is aborted fires nothing any more."""
+        """A login that is aborted fires nothing."""
         for act in (Peer.lose, lambda peer: peer.send(0, START)):
             peer = Peer()
             peer.connect()
@@ -252,7 +255,7 @@ class LoginTests(SynchronousTestCase):
             self.assertTrue(peer.wire.aborted)
 
     def test_closed(self) -> None:
-        """Closing in the midst of a login is aborting it."""
+        """Closing during a login aborts it."""
         peer = Peer()
         peer.connect()
         self.assertIsNone(self.successResultOf(peer.session.close()))

@@ -59,7 +59,7 @@ class MixedTests(SynchronousTestCase):
     """One channel with all kinds of deliveries."""
 
     def begin(self) -> None:
-        """A channel with two consumers, and one with no_ack."""
+        """Open a channel with two consumers, and one with no_ack."""
         self.peer = Peer()
         self.peer.log_in(heartbeat=0)
         self.channel = self.peer.channel()
@@ -75,12 +75,12 @@ class MixedTests(SynchronousTestCase):
         self.last = 0
 
     def replies(self, tag: str) -> list[Any]:
-        """The replies to what started a consumer."""
+        """Return the replies to what starts a consumer."""
         found = [Basic.ConsumeOk(tag)]
         return [Basic.QosOk(), *found] if "Basic.Qos" in self.peer.names() else found
 
     def arrive(self, kind: str) -> None:
-        """Have a message arrive."""
+        """Deliver a message."""
         self.last += 1
         no_ack = kind.endswith("no_ack")
         if not no_ack:
@@ -96,7 +96,7 @@ class MixedTests(SynchronousTestCase):
             self.got.append(getting.outcome)
 
     def settle(self, how: str, index: int, multiple: bool) -> None:
-        """Settle one that was handed out, or all up to it."""
+        """Settle a delivery, or all up to it."""
         if not self.got:
             return
         tag = self.got[index % len(self.got)].tag
@@ -124,8 +124,8 @@ class MixedTests(SynchronousTestCase):
     @given(_STEPS)
     def test_any_order(self, steps: list[tuple[str, int, bool]]) -> None:
         """
-        The broker hears of every settlement as it was meant, in the same turn,
-        and never of a tag that awaits none.
+        The broker is told of every settlement as it was meant, in the same turn, and
+        never of a tag that awaits none.
         """
         self.begin()
         for kind, index, multiple in steps:
@@ -141,7 +141,7 @@ class MixedTests(SynchronousTestCase):
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def turn(self) -> None:
-        """A turn of the reactor."""
+        """Let one reactor turn pass."""
         self.peer.clock.advance(0)
         self.read()
         self.assertEqual(self.broker.settled, self.meant)
@@ -150,7 +150,7 @@ class MixedTests(SynchronousTestCase):
         self.flushes.clear()
 
     def test_one_turn(self) -> None:
-        """The acks of what came in one piece leave as one, in one write."""
+        """The acks of what came in one piece are one ack, in one write."""
         self.begin()
         channel = self.channel
         inbox = Inbox(lambda delivery: channel.ack(delivery.tag, False))

@@ -30,8 +30,8 @@ from txkombu.exceptions import (
     ResourceError,
     SessionLost,
 )
-from txkombu.transport.closing import CLOSE_SECONDS
 from txkombu.transport.heartbeat import Heartbeat as Watch
+from txkombu.transport.protocol import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 QUEUE = Queue("q")
@@ -57,12 +57,12 @@ class SessionCase(SynchronousTestCase):
 
 
 class CloseTests(SessionCase):
-    """Orderly and other ends."""
+    """Closing, aborting and losing a session."""
 
     def test_close(self) -> None:
         """
-        Closing writes connection.close, and on its reply unregisters the
-        producer and closes the socket; it is over when that is gone.
+        Closing writes connection.close; its reply makes the session unregister the
+        producer and close the socket; it is over when the socket is gone.
         """
         closing = Probe(self.peer.session.close())
         ((_, close),) = self.peer.taken()
@@ -77,7 +77,7 @@ class CloseTests(SessionCase):
         self.assertEqual(self.told(), [])
 
     def test_no_reply(self) -> None:
-        """A broker that says nothing is waited for some seconds."""
+        """A close waits some seconds for a broker that says nothing."""
         closing = Probe(self.peer.session.close())
         self.peer.clock.advance(CLOSE_SECONDS - 0.1)
         self.assertFalse(closing.fired)
@@ -94,7 +94,7 @@ class CloseTests(SessionCase):
         self.assertTrue(self.peer.wire.aborted)
 
     def test_lost_while_closing(self) -> None:
-        """A connection that goes away while closing is closed."""
+        """A connection that goes away while it closes counts as closed."""
         closing = Probe(self.peer.session.close())
         self.peer.lose()
         self.assertIsNone(closing.outcome)
@@ -108,7 +108,7 @@ class CloseTests(SessionCase):
         self.assertTrue(self.peer.wire.aborted)
 
     def test_crossing(self) -> None:
-        """A close that crosses the broker's own is a close."""
+        """A close that crosses the broker's own close counts as a close."""
         closing = Probe(self.peer.session.close())
         self.peer.taken()
         self.peer.send(0, Connection.Close(320, "CONNECTION_FORCED", 0, 0))
@@ -118,7 +118,7 @@ class CloseTests(SessionCase):
         self.assertEqual(self.told(), [])
 
     def test_replies_while_closing(self) -> None:
-        """Replies still count after closing was begun, deliveries do not."""
+        """While the session closes, replies still count, and deliveries do not."""
         channel = self.peer.channel()
         inbox = Inbox()
         consume(channel, QUEUE, inbox=inbox)
@@ -147,7 +147,7 @@ class CloseTests(SessionCase):
         self.assertEqual(self.peer.names(), ["Basic.Ack", "Connection.Close"])
 
     def test_callback_aborts_while_closing(self) -> None:
-        """A callback that aborts in the midst of closing leaves no timer."""
+        """A callback that aborts during a close leaves no timer."""
         channel = self.peer.channel()
         consume(channel, QUEUE)
         self.peer.send(1, Basic.QosOk(), Basic.ConsumeOk("tag"))
@@ -205,7 +205,10 @@ class EventTests(SessionCase):
         )
 
     def test_write_paused(self) -> None:
-        """The session is a push producer of its transport, and says when it waits."""
+        """
+        The session is a push producer of its transport, and tells its owner when to
+        wait.
+        """
         producer: Any = self.peer.wire.producer
         self.assertTrue(self.peer.wire.streaming)
         producer.pauseProducing()
@@ -214,7 +217,7 @@ class EventTests(SessionCase):
         self.assertEqual(self.told(), ["write_paused", "write_resumed"])
 
     def test_nothing_after_the_end(self) -> None:
-        """Nothing is told after the end."""
+        """The owner is told nothing after the end."""
         producer: Any = self.peer.wire.producer
         self.peer.session.close()
         producer.pauseProducing()
@@ -223,7 +226,7 @@ class EventTests(SessionCase):
         self.assertEqual(self.told(), [])
 
     def test_failing_listener(self) -> None:
-        """A listener that raises costs nothing."""
+        """A listener that raises does no harm."""
 
         def fail(*args: object) -> None:
             raise KeyError("of the test")
@@ -239,7 +242,7 @@ class BrokenTests(SessionCase):
     """Peers that break the protocol."""
 
     def broken(self, channel: int, *frames: Any) -> ProtocolError:
-        """Send that; the reason of the end."""
+        """Send frames, and return the reason of the end."""
         self.peer.taken()
         self.peer.send(channel, *frames)
         self.told_why()
@@ -248,7 +251,9 @@ class BrokenTests(SessionCase):
         return reason
 
     def told_why(self) -> None:
-        """The peer is told, and need not answer for the socket to be closed."""
+        """
+        Check that the peer is told, and that the socket closes without its answer.
+        """
         *_, (number, method) = self.peer.taken()
         self.assertEqual((number, method.name), (0, "Connection.Close"))
         self.assertEqual(method.reply_code, 501)
@@ -281,7 +286,7 @@ class BrokenTests(SessionCase):
         self.assertRegex(str(error), "Queue.PurgeOk answers nothing")
 
     def test_unasked_close_ok(self) -> None:
-        """So does a close-ok, of the connection or of a channel."""
+        """A close-ok that answers nothing ends the session."""
         error = self.broken(0, Connection.CloseOk())
         self.assertRegex(str(error), "answers no connection.close")
 
@@ -324,7 +329,7 @@ class BrokenTests(SessionCase):
         self.assertRegex(str(error), "type 3 for the whole connection")
 
     def test_heartbeat_is_fine(self) -> None:
-        """A heartbeat is taken at any time."""
+        """A heartbeat is accepted at any time."""
         self.peer.send(0, Heartbeat())
         self.assertFalse(self.peer.wire.aborted)
 
@@ -348,7 +353,7 @@ class ChannelNumberTests(SessionCase):
     """Numbers of channels."""
 
     def test_limit(self) -> None:
-        """Beyond the limit a channel is refused before anything is sent."""
+        """A channel beyond the limit is refused before anything is sent."""
         self.peer.lose()
         self.peer = Peer(Parameters(channel_max=2))
         self.peer.log_in(heartbeat=0)
@@ -370,8 +375,8 @@ class ChannelNumberTests(SessionCase):
 
     def test_crossing(self) -> None:
         """
-        When closes cross the number is free after the broker's close-ok, not
-        after its close; all outstanding fires at the latter.
+        When closes of a channel cross, its number is free after the broker's close-ok;
+        everything outstanding fires at the broker's close.
         """
         channel = self.peer.channel()
         purged = Probe(channel.queue_purge(QUEUE))
@@ -388,7 +393,9 @@ class ChannelNumberTests(SessionCase):
         self.assertEqual(self.told(), [])
 
     def test_open_fails(self) -> None:
-        """A channel that cannot be opened fails, and its owner hears no more."""
+        """
+        Opening a channel that is refused fails, and its owner is told nothing more.
+        """
         opening = Probe(
             self.peer.session.open_channel(ChannelWatcher(self.peer.journal))
         )
@@ -404,7 +411,7 @@ class ChannelNumberTests(SessionCase):
         self.assertEqual((flow.name, flow.active), ("Channel.FlowOk", False))
 
     def test_closed_is_closed(self) -> None:
-        """After the broker closed a channel it takes nothing more."""
+        """A channel that the broker closed takes nothing more."""
         channel = self.peer.channel()
         self.peer.send(1, Channel.Close(404, "NOT_FOUND", 60, 40))
         self.assertEqual(self.peer.names(), ["Channel.CloseOk"])
@@ -420,7 +427,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.peer.log_in(heartbeat=40)
 
     def sent(self) -> list[int]:
-        """The types of the frames that were sent."""
+        """Return the types of the frames that were sent."""
         return [kind for kind, _, _ in self.peer.frames()]
 
     def advance(self, seconds: int) -> None:
@@ -438,7 +445,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertEqual(self.sent(), [8])
 
     def test_writes_count(self) -> None:
-        """Whatever is written serves as a heartbeat."""
+        """Any write serves as a heartbeat."""
         for _ in range(10):
             self.advance(9)
             self.peer.session.write(b"")
@@ -446,7 +453,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertEqual(self.sent(), [])
 
     def test_dead(self) -> None:
-        """After two intervals without a byte the peer is dead, typed."""
+        """A peer from which no byte came for two intervals is dead, typed."""
         channel = self.peer.channel()
         purged = Probe(channel.queue_purge(QUEUE))
         self.advance(80)
@@ -458,7 +465,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def test_any_byte_counts(self) -> None:
-        """Any byte shows that the peer lives."""
+        """Any byte shows that the peer is alive."""
         self.advance(75)
         self.peer.session.dataReceived(b"\x08")
         self.advance(75)
@@ -472,21 +479,21 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
     def stall(self, seconds: float) -> None:
-        """Have the reactor not run for so long after it last was to do something."""
+        """Block the reactor for so many seconds after its last call was due."""
         self.peer.clock.advance(10)
         self.sent()
         self.peer.clock.rightNow += 10 + seconds
 
     def reason(self) -> str:
-        """Why the session was lost."""
+        """Return why the session was lost."""
         (reason,) = self.peer.journal.all("session_lost")
         return str(reason)
 
     def test_lost_for_a_stall(self) -> None:
         """
-        A loss says for how long the reactor had not run before, if the heartbeat
-        it owed the broker is overdue, whether the loss is seen before its timers
-        run again or after.
+        The error of a loss says for how long the reactor was blocked before, if a
+        heartbeat to the broker is overdue, whether the loss is seen before or after its
+        timers run again.
         """
         note = (
             "; before that the reactor had not run for 95 s, longer than the "
@@ -501,7 +508,9 @@ class HeartbeatTests(SynchronousTestCase):
             self.assertTrue(self.reason().endswith(note), self.reason())
 
     def test_silent_after_a_stall(self) -> None:
-        """A peer that is silent then is dead after two intervals all the same."""
+        """
+        A peer that is silent after a stall is dead after two intervals all the same.
+        """
         self.stall(95)
         self.peer.clock.advance(0)
         self.advance(60)
@@ -511,7 +520,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertNotIn("reactor", self.reason())
 
     def test_lost_for_other_reasons(self) -> None:
-        """Of a stall that was short, or is long past, nothing is said."""
+        """The error says nothing of a stall that was short, or is long past."""
         for seconds, later in ((40, []), (40, [0, 5]), (95, [0, 41]), (0, [])):
             self.setUp()
             self.stall(seconds)
@@ -520,7 +529,7 @@ class HeartbeatTests(SynchronousTestCase):
             self.assertNotIn("reactor", self.reason())
 
     def test_lost_without_heartbeats(self) -> None:
-        """Without heartbeats a stall is no reason for a loss."""
+        """Without heartbeats the error of a loss says nothing of a stall."""
         self.peer = Peer(Parameters(heartbeat=0))
         self.peer.log_in(heartbeat=0)
         self.stall(1000)
@@ -528,20 +537,20 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertNotIn("reactor", self.reason())
 
     def test_sent_after_a_stall(self) -> None:
-        """A heartbeat that is overdue goes out at once."""
+        """An overdue heartbeat is sent at once."""
         self.stall(95)
         self.peer.clock.advance(0)
         self.assertEqual(self.sent(), [8])
 
     def test_stopped_by_sending(self) -> None:
-        """Sending a heartbeat may end the connection, and with it the watch."""
+        """Sending a heartbeat may end the connection, and then ends the timer too."""
         calls: list[str] = []
 
         def send() -> None:
             calls.append("sent")
             watch.stop()
 
-        watch = Watch(self.peer.clock, send, lambda: None)
+        watch = Watch(self.peer.clock, send, lambda: None, lambda: False)
         watch.start(4)
         self.advance(20)
         self.assertEqual(calls, ["sent"])

@@ -58,7 +58,7 @@ class Endpoint:
         return self.deferred
 
     def succeed(self) -> None:
-        """The connection is there."""
+        """Connect successfully."""
         self.session = self._factory.buildProtocol(None)
         self.session.makeConnection(self.wire)
         if not self.deferred.called:
@@ -103,14 +103,14 @@ class AttemptTests(SynchronousTestCase):
         self.assertIs(probe.outcome.__cause__, refusal)
 
     def test_endpoint_raises(self) -> None:
-        """An endpoint that raises is a failure like any other."""
+        """An endpoint that raises fails the attempt."""
         for endpoint in (_Raising(), _Failing()):
             probe = self.connect(endpoint)
             self.assertIsInstance(probe.outcome, ConnectError)
             self.assertIsInstance(probe.outcome.__cause__, OSError)
 
     def test_timeout(self) -> None:
-        """TCP and login together have so many seconds, and no more."""
+        """TCP and login together take so many seconds at most."""
         for ignores, connected, phase in (
             (False, False, "TCP"),
             (True, False, "TCP"),
@@ -130,7 +130,7 @@ class AttemptTests(SynchronousTestCase):
             self.assertEqual(endpoint.wire.aborted, connected)
 
     def test_cancelled(self) -> None:
-        """A cancelled attempt fails in that turn, and drops what it has."""
+        """A cancelled attempt fails in that turn, and drops its connection."""
         for connected in (False, True):
             endpoint = Endpoint()
             probe = self.connect(endpoint)
@@ -194,7 +194,7 @@ class EndpointTests(SynchronousTestCase):
         self.assertIn("elsewhere", place_of(Parameters(), endpoint))
 
     def connecting(self, tls: TLSOptions) -> ConnectError:
-        """What connecting with these options fails with, at once."""
+        """Connect with these options, and return the error, which comes at once."""
         parameters = Parameters("amqps", tls=tls)
         failed = Probe(
             AmqpTransport().connect(
@@ -281,7 +281,7 @@ class TLSTests(TestCase):
         self.greeters = _Greeters()
 
     def listen(self, options: ServerTLS) -> int:
-        """Listen; the port."""
+        """Listen, and return the port."""
         factory = TLSMemoryBIOFactory(options, False, self.greeters)
         factory.noisy = False
         port = self.reactor.listenTCP(0, factory, interface=HOST)
@@ -290,12 +290,12 @@ class TLSTests(TestCase):
         return number
 
     def server(self, host: str, clients: bool = False) -> ServerTLS:
-        """A server of that name, that may want to see clients' certificates."""
+        """Make a server of that name, which may ask for clients' certificates."""
         cacertfile = self.authority.cacertfile if clients else None
         return ServerTLS(self.authority.sign(host), cacertfile)
 
     async def attempt(self, port: int, **tls: Any) -> ConnectError:
-        """Connect; what it fails with."""
+        """Connect, and return the error."""
         options = TLSOptions(**{"cacertfile": self.authority.cacertfile, **tls})
         parameters = Parameters("amqps", "localhost", port=port, tls=options)
         connecting = AmqpTransport().connect(
@@ -306,13 +306,13 @@ class TLSTests(TestCase):
         return error
 
     async def test_trusted(self) -> None:
-        """A certificate of an authority we trust, for that host, will do."""
+        """A certificate of a trusted authority, for that host, is accepted."""
         error = await self.attempt(self.listen(self.server("localhost")))
         self.assertRegex(str(error), "closed the connection before the login")
         self.assertEqual(self.greeters.heard, [PROTOCOL_HEADER])
 
     async def test_untrusted(self) -> None:
-        """One of an unknown authority is refused, and the error says so."""
+        """A certificate of an unknown authority is refused; the error says so."""
         error = await self.attempt(
             self.listen(self.server("localhost")), cacertfile=None
         )
@@ -321,14 +321,14 @@ class TLSTests(TestCase):
         self.assertEqual(self.greeters.heard, [])
 
     async def test_wrong_host(self) -> None:
-        """One for another host is refused, and the error says so."""
+        """A certificate for another host is refused; the error says so."""
         error = await self.attempt(self.listen(self.server("elsewhere")))
         self.assertIsInstance(error.__cause__, VerificationError)
         self.assertRegex(str(error), "TLS with localhost.*not for that host")
         self.assertEqual(self.greeters.heard, [])
 
     async def test_server_name(self) -> None:
-        """Another name may be asked for and checked."""
+        """Another name may be told the server and checked."""
         port = self.listen(self.server("elsewhere"))
         await self.attempt(port, server_name="elsewhere")
         self.assertEqual(self.greeters.heard, [PROTOCOL_HEADER])
@@ -342,7 +342,7 @@ class TLSTests(TestCase):
         self.assertRegex(str(error), "certificate verify failed")
 
     async def test_not_verified(self) -> None:
-        """Without a check anything will do, and a warning says so."""
+        """Without a check every certificate is accepted, and a warning says so."""
         port = self.listen(self.server("elsewhere"))
         with capturedLogs() as logs:
             await self.attempt(port, verify=False, cacertfile=None)

@@ -1,5 +1,5 @@
 """
-What a channel keeps account of: settlements, confirms, requests, numbers.
+The accounts of a channel: settlements, confirms, requests, numbers.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class LedgerTests(SynchronousTestCase):
     @given(_steps)
     def test_any_order(self, steps: list[tuple[str, int, bool]]) -> None:
         """
-        Whatever is settled in whatever order, the broker hears of exactly that,
-        and never of a tag that awaits nothing.
+        Whatever is settled in whatever order, the broker is told exactly that, and
+        never of a tag that awaits nothing.
         """
         ledger, broker = UnackedTags(), Broker()
         wanted: set[int] = set()
@@ -108,7 +108,7 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual(broker.awaiting, given)
 
     def test_coalesced(self) -> None:
-        """A run of acks goes out as one, those above a hole singly."""
+        """A run of acks is written as one, those above an unsettled tag singly."""
         ledger = UnackedTags()
         for tag in (1, 2, 4, 5, 6, 7, 9):
             ledger.delivered(tag)
@@ -153,7 +153,7 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertIsNone(probes[5].outcome)
 
     def test_unknown_numbers(self) -> None:
-        """Verdicts on what nobody waits for are nobody's."""
+        """Verdicts on publishes that nobody waits for are ignored."""
         self.confirms.count()
         probe = self.publish()
         for number in (1, 3, 99):
@@ -173,7 +173,10 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertIsNone(probe.outcome)
 
     def test_third_of_three(self) -> None:
-        """Of three only the third came back, and one verdict is on all."""
+        """
+        One verdict on three publishes, of which only the third came back, fails only
+        that.
+        """
         probes = [self.publish(f"{number}", True) for number in range(3)]
         self.assertTrue(self.confirms.give_back(_returned("2")))
         self.confirms.settle(3, True, True)
@@ -182,7 +185,7 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertEqual(probes[2].outcome.returned, _returned("2"))
 
     def test_two_alike(self) -> None:
-        """Two that look alike and both came back both fail."""
+        """Two publishes that look alike and both came back both fail."""
         probes = [self.publish("same", True) for _ in range(3)]
         self.assertTrue(self.confirms.give_back(_returned("same")))
         self.assertTrue(self.confirms.give_back(_returned("same")))
@@ -191,7 +194,7 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertEqual(kinds, [Unroutable, Unroutable, type(None)])
 
     def test_strangers(self) -> None:
-        """What came back of those that nobody waits for is not ours."""
+        """Messages that came back and that nobody waits for are not recognized."""
         self.publish("1", True)
         self.publish("2", False)
         self.assertFalse(self.confirms.give_back(_returned("2")))
@@ -225,7 +228,7 @@ class ConfirmsTests(SynchronousTestCase):
                 self.assertIsNone(probe.outcome)
 
     def test_drain(self) -> None:
-        """At the end all that wait fail, cancelled ones not again."""
+        """At the end all that wait fail, and cancelled ones do not fail again."""
         probes = [self.publish() for _ in range(3)]
         probes[1].deferred.cancel()
         self.confirms.drain(lambda exchange, alone: OutcomeUnknown(str(alone)))
@@ -267,7 +270,7 @@ class RequestsTests(SynchronousTestCase):
         self.assertEqual(outcomes, ("one", "two", "purged"))
 
     def test_answers_nothing(self) -> None:
-        """A reply to nothing that was asked breaks the protocol."""
+        """A reply that answers nothing breaks the protocol."""
         self.ask(Queue.Purge)
         self.ask(Basic.Consume, tag="1")
         for reply in (
@@ -291,7 +294,7 @@ class RequestsTests(SynchronousTestCase):
             self.assertIsNone(self.requests.refused_by(error))
 
     def test_refused_consumer(self) -> None:
-        """Of several consumers the error is about the one whose queue it names."""
+        """Of several consumers, the error is about the one whose queue it names."""
         for number in "123":
             self.ask(Basic.Consume, f"q{number}", number)
         for text, about in (("no queue 'q2' in", "q2"), ("something", "q1")):
@@ -301,7 +304,7 @@ class RequestsTests(SynchronousTestCase):
             self.assertEqual(refused.about, about)
 
     def test_drain(self) -> None:
-        """At the end all that wait are given, once."""
+        """At the end all that wait are returned, once."""
         probes = [self.ask(Queue.Purge), self.ask(Basic.Consume, tag="1")]
         for request in self.requests.drain():
             request.fail(ChannelClosed())
@@ -310,7 +313,7 @@ class RequestsTests(SynchronousTestCase):
             self.assertIsInstance(probe.outcome, ChannelClosed)
 
     def test_undo(self) -> None:
-        """The reply to a cancelled request is undone, and no other's."""
+        """The reply to a cancelled request is undone; no other reply is."""
         undone: list[object] = []
         retracted: list[str] = []
         request: Request[object] = Request(
@@ -334,11 +337,11 @@ class RefusalTests(SynchronousTestCase):
     """Which publishes a refusal is about."""
 
     def error(self, text: str) -> BrokerError:
-        """The refusal of a publish."""
+        """Return the refusal of a publish."""
         return NotFound(text, class_id=60, method_id=40)
 
     def test_named(self) -> None:
-        """A refusal is about publishes to the exchange it names."""
+        """A refusal is about publishes to the exchange that it names."""
         error = self.error("NOT_FOUND - no exchange 'a' in vhost '/'")
         self.assertTrue(refuses(error, "a", False))
         for other in ("b", "", "a'", "ab"):
@@ -350,19 +353,19 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(exchange_named_in(error.text), ("it's in vhost 'x'", False))
 
     def test_cut_name(self) -> None:
-        """A name that the text has only the beginning of matches by that."""
+        """A name of which the text has only the beginning matches by its beginning."""
         error = self.error("NOT_FOUND - no exchange 'aaaa...")
         self.assertTrue(refuses(error, "aaaaaaa", False))
         self.assertFalse(refuses(error, "aaba", False))
 
     def test_unnamed(self) -> None:
-        """Without a name it is about a publish only if that is alone."""
+        """A refusal without a name is about a publish only if there is no other."""
         error = self.error("PRECONDITION_FAILED - message size 9 is larger than 8")
         self.assertTrue(refuses(error, "a", True))
         self.assertFalse(refuses(error, "a", False))
 
     def test_other_methods(self) -> None:
-        """An error about something else is about no publish."""
+        """An error about another method is about no publish."""
         error = NotFound("no exchange 'a' in vhost '/'", class_id=50, method_id=20)
         self.assertFalse(refuses(error, "a", True))
 

@@ -1,5 +1,5 @@
 """
-Credentials that cannot be told, and secrets that are renewed.
+Credentials that cannot be sent, and secrets that are renewed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CredentialsTests(SynchronousTestCase):
     """Credentials that no broker can be told."""
 
     def refused(self, **parameters: Any) -> AuthenticationFailed:
-        """Try them; nothing is connected to."""
+        """Try to connect with credentials, and check that nothing is connected to."""
         connecting = Probe(
             AmqpTransport().connect(
                 Parameters(**parameters), None, Clock(), SessionWatcher(Journal())
@@ -36,7 +36,7 @@ class CredentialsTests(SynchronousTestCase):
         return error
 
     def test_no_unicode(self) -> None:
-        """What is no text is named, and nothing of it shown."""
+        """What is no text is named, and not shown."""
         for name in ("userid", "password", "connection_name"):
             error = self.refused(**{name: "hidden\ud800"})
             self.assertEqual(str(error), f"the {name} cannot be written as UTF-8")
@@ -59,7 +59,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.peer.log_in()
 
     def update(self) -> Probe:
-        """Renew it, and see it go out."""
+        """Renew the secret, and check that it is sent."""
         probe = Probe(self.peer.session.update_secret("new", "expires"))
         ((number, sent),) = self.peer.taken()
         self.assertEqual((number, sent.name), (0, "Connection.UpdateSecret"))
@@ -67,7 +67,7 @@ class UpdateSecretTests(SynchronousTestCase):
         return probe
 
     def test_taken(self) -> None:
-        """It fires when the broker has taken it; those begun first first."""
+        """It fires when the broker has taken the secret; earlier ones fire first."""
         first, second = self.update(), self.update()
         self.peer.send(0, Connection.UpdateSecretOk())
         self.assertEqual((first.outcomes, second.outcomes), ([None], []))
@@ -75,7 +75,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.assertEqual(second.outcomes, [None])
 
     def test_refused(self) -> None:
-        """A refusal ends the session, and is what it fails with."""
+        """A refusal ends the session, and is what updating fails with."""
         probe, other = self.update(), self.update()
         self.peer.send(0, Connection.Close(530, "NOT_ALLOWED", 10, 70))
         self.assertIsInstance(probe.outcome, BrokerError)
@@ -83,7 +83,7 @@ class UpdateSecretTests(SynchronousTestCase):
         self.assertIsInstance(other.outcome, SessionLost)
 
     def test_lost(self) -> None:
-        """A loss, or another error, fails it, typed; so does the end before."""
+        """A loss, another error, or an earlier end fails it, typed."""
         probe = self.update()
         self.peer.send(0, Connection.Close(503, "COMMAND_INVALID", 0, 0))
         self.assertIsInstance(probe.outcome, SessionLost)

@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..._util.awaitables import call_logged
 from ..._util.failures import without_frames
-from ...exceptions import BrokerError, ConsumerCancelled
+from ...exceptions import BrokerError, DecodeError, ProtocolError
 from ...interfaces import (
     Delivery,
     ISessionChannel,
@@ -23,28 +24,32 @@ from ...interfaces import (
     Returned,
     Settlement,
 )
-from ..errors import closed, copy_error, ended, not_sent, outcome_unknown
-from .channel_state import OPEN, ChannelState
+from ..errors import closed, copy_error, not_sent, outcome_unknown
+from .channel_state import OPEN, BaseChannel, State
 from .confirms import Confirms
 from .consumers import AmqpConsumer, AmqpConsumers
 from .interfaces import AmqpChannelHost
 from .requests import Request
 from .topology import nothing
 from .unacked import UnackedTags
+from .wire.content import Content, ContentAssembler
+from .wire.delivery_reader import delivery_of
 from .wire.errors import refuses
+from .wire.properties import decode_properties
 
 if TYPE_CHECKING:
     from ...entity import Exchange, Queue
 
 _Basic = commands.Basic
 _Confirm = commands.Confirm
-_WARNINGS: Final = 1000
+_MAX_WARNINGS: Final = 1000
+"""How many queues a warning is logged about."""
 _SENT: Final = Settlement.SENT
 _STALE: Final = Settlement.STALE
 
 
 @implementer(ISessionChannel)
-class AmqpSessionChannel(ChannelState):
+class AmqpSessionChannel(BaseChannel):
     """One channel of one session; see L{ISessionChannel}."""
 
     def __init__(
@@ -53,10 +58,10 @@ class AmqpSessionChannel(ChannelState):
         super().__init__(session, number, listener)
         self._pack_publish = session.publisher(number)
         self._confirms = Confirms()
-        self._ledger = UnackedTags()
-        self._consumers = AmqpConsumers()
-        self._prefetch = 0
-        self._limit = 0
+        self._unacked = UnackedTags()
+        self._consumers = AmqpConsumers(self, self._requests)
+        self._receivers = self._consumers.receivers
+        self._assembler = ContentAssembler(session.decode, session.max_message_size)
         self._recovering = 0
         self._unflushed: list[Deferred[Settlement]] = []
 
@@ -64,20 +69,17 @@ class AmqpSessionChannel(ChannelState):
 
     def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
         declaring = super().queue_declare(queue, passive)
-        if not (passive or queue.durable or queue.exclusive):
-            self._warn_of(queue.name)
+        name, warned = queue.name, self._session.warned
+        plain = not (passive or queue.durable or queue.exclusive)
+        if plain and name not in warned and len(warned) < _MAX_WARNINGS:
+            warned.add(name)
+            self._log.warn(
+                "Queue {name!r} is neither durable nor exclusive: RabbitMQ 4 "
+                "deprecates such queues and may refuse them; make it durable, or "
+                "exclusive",
+                name=name,
+            )
         return declaring
-
-    def _warn_of(self, name: str) -> None:
-        warned = self._session.warned
-        if name in warned or len(warned) >= _WARNINGS:
-            return
-        warned.add(name)
-        self._log.warn(
-            "Queue {name!r} is neither durable nor exclusive: RabbitMQ 4 deprecates "
-            "such queues and may refuse them; make it durable, or exclusive",
-            name=name,
-        )
 
     # --- publishing ----------------------------------------------------------
 
@@ -107,14 +109,14 @@ class AmqpSessionChannel(ChannelState):
         if select is None:
             self._put(packet)
         else:
-            self._session.put_all([select, packet])
+            self._put(select + packet)
         return verdict
 
     def _select(self) -> bytes:
-        """Prepare to tell the broker that it is to confirm what is published."""
-        self._confirms.selected = True
-        self._quietly(_Confirm.Select)
-        return self._pack(_Confirm.Select)
+        """Return what tells the broker to confirm what is published."""
+        self._confirms.select()
+        self.expect_reply(_Confirm.Select)
+        return self.pack(_Confirm.Select)
 
     # --- consuming -----------------------------------------------------------
 
@@ -129,10 +131,8 @@ class AmqpSessionChannel(ChannelState):
         on_delivery: Callable[[Delivery], None],
         on_cancelled: Callable[[Exception], None],
     ) -> Deferred[None]:
-        self._consumers.check(tag)
-        if not 0 <= prefetch_count < 2**16:
-            raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
-        packet = self._pack(
+        self._consumers.check(tag, prefetch_count)
+        packet = self.pack(
             _Basic.Consume,
             queue=queue.name,
             consumer_tag=tag,
@@ -140,94 +140,23 @@ class AmqpSessionChannel(ChannelState):
             exclusive=exclusive,
             arguments=arguments,
         )
-        if not self._open:
+        if self._state is not OPEN:
             return fail(closed(self._reason))
         consumer = AmqpConsumer(
             tag, packet, None if no_ack else prefetch_count, on_delivery, on_cancelled
         )
-        consumer.request = request = Request(
-            _Basic.Consume,
-            queue.name,
-            lambda _: self._started(consumer),
-            retract=lambda: self._abandon(consumer),
-        )
-        deferred = request.deferred
-        assert deferred is not None
-        if self._consumers.add_consumer(consumer):
-            self._start(consumer)
-        return deferred
-
-    def _start(self, consumer: AmqpConsumer) -> None:
-        self._requests.add_request(consumer.request, consumer.tag)
-        self.flush()
-        if not self._open:
-            return
-        count = consumer.prefetch_count
-        packets = [consumer.packet]
-        if count not in (None, self._prefetch):
-            if self._limit and self._consumers.others_exceed(consumer, self._limit):
-                # RabbitMQ forgets the channel's limit when it is told another count,
-                # and would hand out to those others until it is told the limit again.
-                consumer.prefetch_count = self._prefetch
-            else:
-                packets[:0] = self._prefetch_packets(count)
-        self._session.put_all(packets)
-
-    def _prefetch_packets(self, count: int) -> list[bytes]:
-        """Tell the prefetch count of the next consumers, and the limit again."""
-        self._prefetch = count
-        self._quietly(_Basic.Qos)
-        packets = [self._pack(_Basic.Qos, prefetch_count=count)]
-        if self._limit:
-            self._quietly(_Basic.Qos)
-            packets.append(
-                self._pack(_Basic.Qos, prefetch_count=self._limit, global_=True)
-            )
-        return packets
-
-    def _started(self, consumer: AmqpConsumer) -> None:
-        consumer.started = True
-        if consumer.ending and self._open:
-            self._write_cancel(consumer)
-
-    def _abandon(self, consumer: AmqpConsumer) -> None:
-        if self._consumers.discard(consumer):
-            consumer.gone.fire(None)
-            return
-        consumer.abandoned = True
-        self._finish(consumer)
-
-    def _finish(self, consumer: AmqpConsumer) -> None:
-        """Tell a consumer to end, now or once it runs."""
-        told, consumer.ending = consumer.ending, True
-        if consumer.started and not told and self._open:
-            self._write_cancel(consumer)
-
-    def _write_cancel(self, consumer: AmqpConsumer) -> None:
-        self._quietly(_Basic.Cancel, consumer.tag, lambda _: self._gone(consumer))
-        self._write(_Basic.Cancel, consumer_tag=consumer.tag)
-
-    def _gone(self, consumer: AmqpConsumer) -> None:
-        successor = self._consumers.remove(consumer)
-        if successor is not None:
-            self._start(successor)
-        consumer.gone.fire(None)
+        return self._consumers.start(consumer, queue.name)
 
     def basic_cancel(self, tag: str) -> Deferred[None]:
         self.flush()
-        consumer = self._consumers.newest(tag)
-        if consumer is None or not self._open:
-            return succeed(None)
-        gone = consumer.gone.wait().addErrback(nothing)
-        self._finish(consumer)
-        return gone
+        return self._consumers.cancel(tag)
 
     def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
         def read(reply: object) -> Delivery | None:
             if not isinstance(reply, Delivery):
                 return None
-            if not no_ack:
-                self._expect(reply.tag)
+            if not (no_ack or self._recovering):
+                self._unacked.delivered(reply.tag)
             return reply
 
         def undo(delivery: Delivery | None) -> None:
@@ -236,7 +165,7 @@ class AmqpSessionChannel(ChannelState):
 
         request = Request(_Basic.Get, queue.name, read, undo)
         return self._send(
-            request, self._pack(_Basic.Get, queue=queue.name, no_ack=no_ack)
+            request, self.pack(_Basic.Get, queue=queue.name, no_ack=no_ack)
         )
 
     def basic_qos(self, prefetch_count: int) -> Deferred[None]:
@@ -244,24 +173,25 @@ class AmqpSessionChannel(ChannelState):
         limiting = self.request(
             _Basic.Qos, "", nothing, prefetch_count=prefetch_count, global_=True
         )
-        self._limit = prefetch_count
+        self._consumers.limit(prefetch_count)
         return limiting
 
     def basic_recover(self) -> Deferred[None]:
-        packet = self._pack(_Basic.Recover, requeue=True)
+        packet = self.pack(_Basic.Recover, requeue=True)
         self.flush()
-        if self._open:
-            self._ledger.forget()
+        if self._state is OPEN:
+            self._unacked.forget()
             self._recovering += 1
-        return self._send(Request(_Basic.Recover, "", self._recovered), packet)
 
-    def _recovered(self, _: object) -> None:
-        self._recovering -= 1
+        def recovered(_: object) -> None:
+            self._recovering -= 1
+
+        return self._send(Request(_Basic.Recover, "", recovered), packet)
 
     # --- settling ------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
-        if self._state is not OPEN or not self._ledger.ack(tag, multiple):
+        if self._state is not OPEN or not self._unacked.ack(tag, multiple):
             return _STALE
         self._session.flush_soon(self)
         return _SENT
@@ -280,38 +210,38 @@ class AmqpSessionChannel(ChannelState):
         return _SENT
 
     def _take(self, tag: int, multiple: bool) -> list[int]:
-        """The tags to settle otherwise than by ack; acks go out before."""
-        if not self._open:
+        """Write the acks so far; return the tags that a nack or reject settles."""
+        if self._state is not OPEN:
             return []
         self.flush()
-        return self._ledger.settle(tag, multiple)
+        return self._unacked.settle(tag, multiple)
 
     def flush(self) -> None:
         if self._state is not OPEN:
             return
-        acks = self._ledger.flush()
+        acks = self._unacked.flush()
         if acks:
             self._put_acks(acks)
         self._tell_flushed(_SENT)
 
+    # A session may have ways to write these that cost less.
+
     def _put_acks(self, acks: list[tuple[int, bool]]) -> None:
-        self._session.put_all(
-            [
-                self._pack(_Basic.Ack, delivery_tag=tag, multiple=multiple)
-                for tag, multiple in acks
-            ]
-        )
+        for tag, multiple in acks:
+            self.write_method(_Basic.Ack, delivery_tag=tag, multiple=multiple)
 
     def _put_nack(self, tag: int, multiple: bool, requeue: bool) -> None:
-        self._write(_Basic.Nack, delivery_tag=tag, multiple=multiple, requeue=requeue)
+        self.write_method(
+            _Basic.Nack, delivery_tag=tag, multiple=multiple, requeue=requeue
+        )
 
     def _put_reject(self, tag: int, requeue: bool) -> None:
-        self._write(_Basic.Reject, delivery_tag=tag, requeue=requeue)
+        self.write_method(_Basic.Reject, delivery_tag=tag, requeue=requeue)
 
     def when_flushed(self) -> Deferred[Settlement]:
         if self._state is not OPEN:
             return succeed(_STALE)
-        if not self._ledger.pending:
+        if not self._unacked.pending:
             return succeed(_SENT)
         waiter: Deferred[Settlement] = Deferred()
         self._unflushed.append(waiter)
@@ -326,13 +256,48 @@ class AmqpSessionChannel(ChannelState):
 
     # --- what comes ----------------------------------------------------------
 
-    def _deliver(self, delivery: Delivery) -> None:
-        consumer = self._consumers.receiver(delivery.consumer_tag)
-        if consumer is None or consumer.abandoned:
-            if consumer is None or not consumer.no_ack:
-                self._hand_back(delivery.tag)
+    def handle_frame(self, kind: int, payload: Any) -> None:
+        """
+        Take one frame; see L{ContentAssembler.handle_frame}.
+
+        @raise ProtocolError: it was not due.
+        """
+        found = self._assembler.handle_frame(kind, payload)
+        if isinstance(found, Content):
+            self._take_content(found)
+        elif found is not None:
+            self.take_method(found)
+
+    def _take_content(self, content: Content) -> None:
+        method = content.method
+        if isinstance(method, _Basic.Deliver):
+            self.take_delivery(delivery_of(content))
+        elif self._state is State.DRAINING:
             return
-        if not consumer.no_ack and not self._expect(delivery.tag):
+        elif isinstance(method, _Basic.GetOk):
+            self._requests.answer(method, delivery_of(content))
+        else:
+            self._take_returned(content)
+
+    def take_delivery(self, delivery: Delivery) -> None:
+        """
+        Hand a delivery to its consumer.
+
+        @raise ProtocolError: it came in the midst of a content.
+        """
+        if self._assembler.content is not None:
+            raise ProtocolError("a method came in the midst of a content")
+        if self._state is not OPEN:
+            return
+        consumer = self._receivers.get(delivery.consumer_tag)
+        if consumer is None or not consumer.no_ack:
+            if self._recovering:
+                return  # the broker has it back already
+            self._unacked.delivered(delivery.tag)
+            if consumer is None or consumer.abandoned:
+                self.nack(delivery.tag, False, True)
+                return
+        elif consumer.abandoned:
             return
         try:
             consumer.on_delivery(delivery)
@@ -343,25 +308,28 @@ class AmqpSessionChannel(ChannelState):
                 callback=consumer.on_delivery,
             )
 
-    def _hand_back(self, tag: int) -> None:
-        if self._expect(tag):
-            self.nack(tag, False, True)
-
-    def _expect(self, tag: int) -> bool:
+    def _take_returned(self, content: Content) -> None:
         """
-        Await the settlement of a delivery.
+        Find the publish that a message came back from, or tell the owner.
 
-        @return: whether it can be settled: what comes between a recover and
-            its reply has gone back to its queue already.
+        @raise ProtocolError: its properties cannot be understood.
         """
-        if self._recovering:
-            return False
-        self._ledger.delivered(tag)
-        return True
-
-    def _give_back(self, message: Returned) -> None:
+        assert content.listed is not None
+        try:
+            properties = decode_properties(content.listed)
+        except DecodeError as error:
+            raise ProtocolError(str(error)) from error
+        method = content.method
+        message = Returned(
+            method.reply_code,
+            method.reply_text,
+            method.exchange,
+            method.routing_key,
+            content.body,
+            properties,
+        )
         if not self._confirms.give_back(message):
-            self._tell(self._listener.returned, message)
+            call_logged("returned", self._listener.returned, message)
 
     def _take_event(self, method: Any) -> bool:
         if isinstance(method, _Basic.Ack):
@@ -369,45 +337,22 @@ class AmqpSessionChannel(ChannelState):
         elif isinstance(method, _Basic.Nack):
             self._confirms.settle(method.delivery_tag, method.multiple, False)
         elif isinstance(method, _Basic.Cancel):
-            self._cancelled(method)
+            self._consumers.cancelled_by_broker(method)
         else:
             return False
         return True
 
-    def _cancelled(self, method: Any) -> None:
-        tag = method.consumer_tag
-        consumer = self._consumers.receiver(tag)
-        if not method.nowait:
-            self._write(_Basic.CancelOk, consumer_tag=tag)
-        if consumer is None:
-            return
-        if consumer.ending:
-            self._gone(consumer)
-            return
-        # RabbitMQ 4.3 keeps the tag of a consumer that was too slow until told.
-        self._finish(consumer)
-        error = ConsumerCancelled(
-            f"the broker cancelled consumer {tag!r}: its queue is gone, or it was "
-            "too slow to settle its messages"
-        )
-        self._tell(consumer.on_cancelled, error)
-
     # --- the end -------------------------------------------------------------
 
     def _stop(self) -> None:
-        self._ledger.forget()
-        told, held = self._consumers.drain()
+        self._unacked.forget()
         self._tell_flushed(_STALE)
-        for consumer in held:
-            consumer.request.fail(ended(self._reason))
-        for consumer in told + held:
-            consumer.gone.fire(None)
+        self._consumers.end(self._reason)
 
-    def _end(self, reason: Exception) -> None:
-        self._confirms.drain(self._verdict)
+    def _fail_outstanding(self, reason: Exception) -> None:
+        def verdict(exchange: str, alone: bool) -> Exception:
+            if isinstance(reason, BrokerError) and refuses(reason, exchange, alone):
+                return copy_error(reason)
+            return outcome_unknown(reason)
 
-    def _verdict(self, exchange: str, alone: bool) -> Exception:
-        reason = self._reason
-        if isinstance(reason, BrokerError) and refuses(reason, exchange, alone):
-            return copy_error(reason)
-        return outcome_unknown(reason)
+        self._confirms.drain(verdict)

@@ -1,5 +1,5 @@
 """
-The numbers of a connection's channels.
+The numbers of a session's channels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class ChannelNumbers:
     """
     Hands out numbers from 1, the lowest free one first.
 
-    @ivar maximum: the highest one there may be.
+    @ivar maximum: the highest number there may be.
     """
 
     __slots__ = ("_free", "_next", "maximum")
@@ -25,6 +25,8 @@ class ChannelNumbers:
 
     def allocate(self) -> int:
         """
+        Return a free number, which is taken from now on.
+
         @raise ResourceError: all are in use.
         """
         if self._free:
@@ -38,5 +40,5 @@ class ChannelNumbers:
         return self._next - 1
 
     def give_back(self, number: int) -> None:
-        """It is free again."""
+        """Make a number free again."""
         heappush(self._free, number)

@@ -1,10 +1,9 @@
 """
-Publishes that await the broker's verdict (RabbitMQ's "Publisher Confirms").
+Publishes that await their confirm (RabbitMQ's "Publisher Confirms").
 
-From C{confirm.select} on the broker numbers every publish of the channel, and
-answers each number, or all up to one, with C{basic.ack} or C{basic.nack}.  A
-mandatory message that no queue would have comes back by C{basic.return}, which
-carries no number, before its ack.
+From confirm.select on the broker numbers every publish of the channel, and answers each
+number, or all up to one, with basic.ack or basic.nack.  A mandatory message that no
+queue receives comes back by basic.return, which carries no number, before its ack.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from ...exceptions import Nacked, Unroutable
 from ...interfaces import Returned
 
 _Publish = tuple["Deferred[None]", str, str]
-"""What fires with the verdict, the name of the exchange, the routing key."""
+"""The Deferred of the verdict, the name of the exchange, the routing key."""
 
 
 class Confirms:
     """
     The publishes of one channel that await a verdict, by number.
 
-    A Deferred that was cancelled has failed by then and takes one more verdict
-    without a word: that is what Twisted promises for one without a canceller.
+    A Deferred that was cancelled has failed already, and ignores one more verdict:
+    Twisted promises that for a Deferred without a canceller.
 
     @ivar selected: whether the broker was told to confirm.
     """
@@ -40,16 +39,21 @@ class Confirms:
         self._mandatory: dict[int, object] = {}
         self._returned: dict[int, Returned] = {}
 
+    def select(self) -> None:
+        """Note that the broker is told to confirm."""
+        self.selected = True
+
     def count(self) -> None:
-        """One was published whose verdict nobody waits for."""
+        """Note a publish whose verdict nobody waits for."""
         if self.selected:
             self._number += 1
 
     def expect_confirm(self, exchange: str, routing_key: str) -> Deferred[None]:
         """
-        One was published whose verdict somebody waits for.
+        Note a publish whose verdict somebody waits for.
 
-        @return: fires with it.
+        @return: fires with C{None} when the broker has confirmed the message; fails
+            with L{Unroutable} or L{Nacked}.
         """
         verdict: Deferred[None] = Deferred()
         self._number += 1
@@ -57,21 +61,32 @@ class Confirms:
         return verdict
 
     def may_return(self, message_id: object) -> None:
-        """The last one that was added is mandatory."""
+        """Note that the last publish is mandatory."""
         self._mandatory[self._number] = message_id
 
     def settle(self, number: int, multiple: bool, taken: bool) -> None:
-        """Settle one number, or all up to it; 0 is all of them."""
+        """
+        Take a confirm or nack.
+
+        @param number: the publish's; with C{multiple}, 0 is all of them.
+        @param multiple: it is about all publishes up to that number.
+        @param taken: it is a confirm.
+        """
         numbers = _up_to(number, self._waiting) if multiple else [number]
         for publish, returned in [self._pop(each) for each in numbers]:
             if publish is None:
                 continue
+            verdict, exchange, routing_key = publish
             if returned is not None:
-                publish[0].errback(Failure(Unroutable(returned)))
+                verdict.errback(Failure(Unroutable(returned)))
             elif taken:
-                publish[0].callback(None)
+                verdict.callback(None)
             else:
-                publish[0].errback(Failure(_nacked(*publish)))
+                text = (
+                    f"the broker did not take a message to exchange {exchange!r} with "
+                    f"routing key {routing_key!r}"
+                )
+                verdict.errback(Failure(Nacked(text)))
 
     def _pop(self, number: int) -> tuple[_Publish | None, Returned | None]:
         returned = None
@@ -84,7 +99,7 @@ class Confirms:
         """
         Note that a message came back.
 
-        @return: whether its publish is known; if not, nobody waits for it.
+        @return: whether its publish awaits a verdict.
         """
         wanted = (message.exchange, message.routing_key)
         message_id = message.properties.get("message_id")
@@ -97,23 +112,16 @@ class Confirms:
 
     def drain(self, error_of: Callable[[str, bool], Exception]) -> None:
         """
-        The channel is over: fail all, in their order.
+        Fail all, in their order: the channel is over.
 
-        @param error_of: gives the error of a publish, told the exchange it went
-            to, and whether it is alone.
+        @param error_of: returns the error of a publish, given the name of its exchange
+            and whether it is the only one.
         """
         waiting = list(self._waiting.values())
         for kept in (self._waiting, self._mandatory, self._returned):
             kept.clear()
         for verdict, exchange, _ in waiting:
             verdict.errback(Failure(error_of(exchange, len(waiting) == 1)))
-
-
-def _nacked(_: Deferred[None], exchange: str, routing_key: str) -> Nacked:
-    return Nacked(
-        f"the broker did not take a message to exchange {exchange!r} with routing "
-        f"key {routing_key!r}"
-    )
 
 
 def _up_to(number: int, waiting: dict[int, _Publish]) -> list[int]:

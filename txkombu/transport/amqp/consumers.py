@@ -2,35 +2,48 @@
 The consumers of one channel.
 
 A consumer is told to start; the broker says that it runs; it is told to end; the
-broker says that it has.  Each step waits for the one before: RabbitMQ 3.10 breaks
-down over a basic.cancel that overtakes the reply to its basic.consume (measured).
-So one that is to end before it runs ends when it does, and one whose tag another
-still has starts when that one is gone.
+broker says that it has ended.  Each step waits for the one before: RabbitMQ 3.10
+breaks down over a basic.cancel that overtakes the reply to its basic.consume
+(measured).  So a consumer that is cancelled before it runs is told to end as soon as it
+runs, and one whose tag another consumer still has is held until that one is gone.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any, Final
 
+from pamqp import commands
+from twisted.internet.defer import Deferred, succeed
+
+from ..._util.awaitables import call_logged
 from ..._util.waiters import Waiters
+from ...exceptions import ConsumerCancelled
 from ...interfaces import Delivery
-from .requests import Request
+from ..errors import ended
+from .channel_state import BaseChannel
+from .requests import Request, Requests
+from .topology import nothing
+
+_Basic = commands.Basic
+_MAX_PREFETCH: Final = 2**16 - 1
 
 
 class AmqpConsumer:
     """
     One consumer.
 
-    @ivar request: what tells it to start.
-    @ivar packet: how it is told.
-    @ivar prefetch_count: how many unsettled messages it may hold; C{None} if
-        that is without effect.
+    @ivar tag: its consumer tag.
+    @ivar packet: the basic.consume that tells it to start.
+    @ivar prefetch_count: how many unacked messages it may hold; C{None} if that is
+        without effect.
     @ivar no_ack: its messages await no settlement.
+    @ivar request: what awaits that it runs.
     @ivar started: the broker has said that it runs.
     @ivar ending: it was told to end, or will be; its deliveries still go to it.
-    @ivar abandoned: nobody wants it any more; its deliveries are handed back.
-    @ivar gone: fires when it gets no more.
+    @ivar abandoned: its starting was cancelled; its deliveries are requeued.
+    @ivar gone: fires when no more deliveries for it can come.
     """
 
     __slots__ = (
@@ -69,84 +82,186 @@ class AmqpConsumer:
 
 class AmqpConsumers:
     """
-    Who gets the deliveries of which tag: the first of those that want it.
+    Starts and ends consumers.
+
+    @ivar receivers: the consumers that deliveries are for, by their tags.
     """
 
-    __slots__ = ("_by_tag",)
+    __slots__ = ("_channel", "_held", "_limit", "_prefetch", "_requests", "receivers")
 
-    def __init__(self) -> None:
-        self._by_tag: dict[str, deque[AmqpConsumer]] = {}
+    def __init__(self, channel: BaseChannel, requests: Requests) -> None:
+        """
+        @param requests: those of the channel.
+        """
+        self._channel = channel
+        self._requests = requests
+        self.receivers: dict[str, AmqpConsumer] = {}
+        self._held: dict[str, deque[AmqpConsumer]] = {}
+        self._prefetch: int | None = 0
+        self._limit = 0
 
-    def check(self, tag: str) -> None:
+    def check(self, tag: str, prefetch_count: int) -> None:
         """
-        @raise ValueError: no consumer can be given this tag.
+        Check that a new consumer can have this tag and prefetch count.
+
+        @raise ValueError: it cannot.
         """
-        newest = self.newest(tag)
+        newest = self._newest(tag)
         if not tag or (newest is not None and not newest.ending):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
+        if not 0 <= prefetch_count <= _MAX_PREFETCH:
+            raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
 
-    def add_consumer(self, consumer: AmqpConsumer) -> bool:
+    def _newest(self, tag: str) -> AmqpConsumer | None:
+        held = self._held.get(tag)
+        return held[-1] if held else self.receivers.get(tag)
+
+    def limit(self, prefetch_count: int) -> None:
+        """Note how many unacked messages all consumers together may hold."""
+        self._limit = prefetch_count
+
+    # --- starting ------------------------------------------------------------
+
+    def start(self, consumer: AmqpConsumer, queue: str) -> Deferred[None]:
         """
-        @return: whether it may start now.
+        Start a consumer, once its tag is free.
+
+        @param queue: the name of its queue.
+        @return: fires when it runs; cancelling ends it.
         """
-        known = self._by_tag.setdefault(consumer.tag, deque())
-        known.append(consumer)
-        return known[0] is consumer
+        consumer.request = request = Request(
+            _Basic.Consume,
+            queue,
+            lambda _: self._started(consumer),
+            retract=lambda: self._abandon(consumer),
+        )
+        started = request.deferred
+        if consumer.tag in self.receivers:
+            self._held.setdefault(consumer.tag, deque()).append(consumer)
+        else:
+            self._tell_to_start(consumer)
+        return started
 
-    def newest(self, tag: str) -> AmqpConsumer | None:
-        """The one that was added last."""
-        known = self._by_tag.get(tag)
-        return known[-1] if known else None
+    def _tell_to_start(self, consumer: AmqpConsumer) -> None:
+        channel = self._channel
+        self.receivers[consumer.tag] = consumer
+        self._requests.add_request(consumer.request, consumer.tag)
+        channel.flush()
+        if not channel.is_open:
+            return
+        count = consumer.prefetch_count
+        packets = [consumer.packet]
+        if count not in (None, self._prefetch):
+            if self._limit and self._others_exceed_limit(consumer):
+                # RabbitMQ forgets the channel's limit when it is told another count,
+                # and would hand out to those others until it is told the limit again.
+                consumer.prefetch_count = self._prefetch
+            else:
+                self._prefetch = count
+                packets[:0] = self._qos(prefetch_count=count)
+                if self._limit:
+                    packets[1:1] = self._qos(prefetch_count=self._limit, global_=True)
+        channel.write_packets(packets)
 
-    def receiver(self, tag: str) -> AmqpConsumer | None:
-        """The one that a delivery is for."""
-        known = self._by_tag.get(tag)
-        return known[0] if known else None
+    def _qos(self, **arguments: object) -> list[bytes]:
+        self._channel.expect_reply(_Basic.Qos)
+        return [self._channel.pack(_Basic.Qos, **arguments)]
 
-    def others_exceed(self, consumer: AmqpConsumer, limit: int) -> bool:
-        """Whether other consumers may hold more than a limit by their own counts."""
+    def _others_exceed_limit(self, consumer: AmqpConsumer) -> bool:
+        """Tell whether others may hold more than the limit by their own counts."""
         counts = [
-            known[0].prefetch_count or 0
-            for known in self._by_tag.values()
-            if known[0] is not consumer and not known[0].no_ack
+            each.prefetch_count or 0
+            for each in self.receivers.values()
+            if each is not consumer and not each.no_ack
         ]
-        return 0 in counts or sum(counts) > limit
+        return 0 in counts or sum(counts) > self._limit
 
-    def remove(self, consumer: AmqpConsumer) -> AmqpConsumer | None:
-        """
-        It gets no more, if it did.
+    def _started(self, consumer: AmqpConsumer) -> None:
+        consumer.started = True
+        if consumer.ending:
+            self._write_cancel(consumer)
 
-        @return: who may start now.
-        """
-        known = self._by_tag.get(consumer.tag)
-        if known is None or known[0] is not consumer:
-            return None
-        known.popleft()
-        if known:
-            return known[0]
-        del self._by_tag[consumer.tag]
-        return None
+    def _abandon(self, consumer: AmqpConsumer) -> None:
+        """End a consumer whose start was cancelled."""
+        held = self._held.get(consumer.tag)
+        if held and consumer in held:
+            held.remove(consumer)
+            consumer.gone.fire(None)
+        else:
+            consumer.abandoned = True
+            self._finish(consumer)
 
-    def discard(self, consumer: AmqpConsumer) -> bool:
-        """
-        Forget it, if it was not told to start yet.
+    # --- ending --------------------------------------------------------------
 
-        @return: whether it was forgotten.
+    def cancel(self, tag: str) -> Deferred[None]:
         """
-        known = self._by_tag.get(consumer.tag)
-        if not known or consumer not in known or known[0] is consumer:
-            return False
-        known.remove(consumer)
-        return True
+        End the newest consumer with a tag.
 
-    def drain(self) -> tuple[list[AmqpConsumer], list[AmqpConsumer]]:
+        @return: fires when no more deliveries for it can come; never fails.
         """
-        None gets any more.
+        consumer = self._newest(tag)
+        if consumer is None or not self._channel.is_open:
+            return succeed(None)
+        gone = consumer.gone.wait().addErrback(nothing)
+        self._finish(consumer)
+        return gone
 
-        @return: those that were told to start, and those that were not.
+    def cancelled_by_broker(self, method: Any) -> None:
         """
-        known = list(self._by_tag.values())
-        self._by_tag.clear()
-        told = [each[0] for each in known]
-        held = [consumer for each in known for consumer in list(each)[1:]]
-        return told, held
+        End a consumer that the broker has cancelled.
+
+        @param method: basic.cancel.
+        """
+        tag = method.consumer_tag
+        consumer = self.receivers.get(tag)
+        if not method.nowait:
+            self._channel.write_method(_Basic.CancelOk, consumer_tag=tag)
+        if consumer is None:
+            return
+        if consumer.ending:
+            self._gone(consumer)
+            return
+        # RabbitMQ 4.3 keeps the tag of a consumer that was too slow until told.
+        self._finish(consumer)
+        error = ConsumerCancelled(
+            f"the broker cancelled consumer {tag!r}: its queue is gone, or it was "
+            "too slow to settle its messages"
+        )
+        call_logged("on_cancelled", consumer.on_cancelled, error)
+
+    def _finish(self, consumer: AmqpConsumer) -> None:
+        """Tell a consumer to end, now or once it runs."""
+        told, consumer.ending = consumer.ending, True
+        if consumer.started and not told:
+            self._write_cancel(consumer)
+
+    def _write_cancel(self, consumer: AmqpConsumer) -> None:
+        channel = self._channel
+        if channel.is_open:
+            channel.expect_reply(
+                _Basic.Cancel, consumer.tag, lambda _: self._gone(consumer)
+            )
+            channel.write_method(_Basic.Cancel, consumer_tag=consumer.tag)
+
+    def _gone(self, consumer: AmqpConsumer) -> None:
+        """Start the next consumer with this tag, if there is one."""
+        tag = consumer.tag
+        if self.receivers.get(tag) is consumer:
+            del self.receivers[tag]
+            held = self._held.get(tag)
+            if held:
+                self._tell_to_start(held.popleft())
+            else:
+                self._held.pop(tag, None)
+        consumer.gone.fire(None)
+
+    def end(self, reason: Exception) -> None:
+        """End all; fail the start of those that were not told to start."""
+        told = list(self.receivers.values())
+        held = [consumer for each in self._held.values() for consumer in each]
+        self.receivers.clear()
+        self._held.clear()
+        for consumer in held:
+            consumer.request.fail(ended(reason))
+        for consumer in told + held:
+            consumer.gone.fire(None)

@@ -1,14 +1,13 @@
 """
 Requests that await their replies.
 
-A broker works through the methods of one channel in order, and so are its
-replies: the next one belongs to the oldest request.  Except for basic.consume
-and basic.cancel, which RabbitMQ hands on to the queue: their replies come when
-the queue has got to them, after those of later requests (measured on 3.10).
-They are matched by consumer tag.
+A broker works through the methods of one channel in order and replies in that order:
+the next reply belongs to the oldest request.  Replies to basic.consume and
+basic.cancel, which RabbitMQ hands on to the queue, come later, after those of newer
+requests (measured on 3.10).  They are matched by consumer tag.
 
-A request that was cancelled keeps its place, so that no later reply is taken
-for that of another; when its own comes, it is undone.
+A request that was cancelled keeps its place, so that no later reply is taken for that
+of another; when its own reply comes, it is undone.
 """
 
 from __future__ import annotations
@@ -33,11 +32,10 @@ class Request(Generic[_T]):
 
     @ivar kind: the method that was sent.
     @ivar about: the name of what it is about, for errors.
-    @ivar deferred: fires with the reply as C{read} makes it; C{None} once it
-        has fired or was cancelled.
+    @ivar deferred: fires with the reply as C{read} makes it.
     """
 
-    __slots__ = ("_read", "_retract", "_undo", "about", "deferred", "kind")
+    __slots__ = ("_read", "_retract", "_undo", "_waits", "about", "deferred", "kind")
 
     def __init__(
         self,
@@ -48,6 +46,8 @@ class Request(Generic[_T]):
         retract: Callable[[], object] | None = None,
     ) -> None:
         """
+        @param kind: the class of the method that is sent.
+        @param about: the name of what it is about, for errors.
         @param read: makes the result of the reply.
         @param undo: called with that result if the request was cancelled.
         @param retract: called at once when the request is cancelled.
@@ -57,27 +57,28 @@ class Request(Generic[_T]):
         self._read = read
         self._undo = undo
         self._retract = retract
-        self.deferred: Deferred[_T] | None = Deferred(self._cancelled)
+        self._waits = True
+        self.deferred: Deferred[_T] = Deferred(self._cancelled)
 
     def _cancelled(self, _: Deferred[_T]) -> None:
-        self.deferred = None
+        self._waits = False
         if self._retract is not None:
             self._retract()
 
     def answer(self, reply: object) -> None:
         """Fire with a reply, or undo it."""
         result = self._read(reply)
-        deferred, self.deferred = self.deferred, None
-        if deferred is not None:
-            deferred.callback(result)
+        waits, self._waits = self._waits, False
+        if waits:
+            self.deferred.callback(result)
         elif self._undo is not None:
             self._undo(result)
 
     def fail(self, error: Exception) -> None:
         """Fail it, unless it was cancelled."""
-        deferred, self.deferred = self.deferred, None
-        if deferred is not None:
-            deferred.errback(Failure(error))
+        waits, self._waits = self._waits, False
+        if waits:
+            self.deferred.errback(Failure(error))
 
 
 _TAGGED: Final = {
@@ -96,17 +97,19 @@ class Requests:
         self._waiting: deque[Request[Any]] = deque()
         self._tagged: dict[tuple[int, str], deque[Request[Any]]] = {}
 
-    def add_request(self, request: Request[Any], tag: str = "") -> None:
+    def add_request(self, request: Request[_T], tag: str = "") -> Deferred[_T]:
         """
-        One more was sent.
+        Note a request that is sent.
 
-        @param tag: of the consumer that its reply will name.
+        @param tag: of the consumer that its reply names.
+        @return: the request's Deferred.
         """
         if tag:
             key = request.kind.index, tag
             self._tagged.setdefault(key, deque()).append(request)
         else:
             self._waiting.append(request)
+        return request.deferred
 
     def answer(self, method: Any, reply: object) -> None:
         """
@@ -129,7 +132,7 @@ class Requests:
         request.answer(reply)
 
     def refused_by(self, error: BrokerError) -> Request[Any] | None:
-        """The request that an error of the broker is about, as far as is known."""
+        """Return the request that an error of the broker seems to be about."""
         kind = error.class_id << 16 | error.method_id
         if self._waiting and self._waiting[0].kind.index == kind:
             return self._waiting[0]
@@ -143,7 +146,7 @@ class Requests:
         return next(iter(named or asked), None)
 
     def drain(self) -> list[Request[Any]]:
-        """Give all, and forget them."""
+        """Forget all, and return them."""
         waiting = list(self._waiting)
         for tagged in self._tagged.values():
             waiting += tagged

@@ -23,21 +23,21 @@ _Queue = commands.Queue
 
 
 def nothing(_: object) -> None:
-    """The result of a reply that says no more than that it was done."""
+    """Read a reply that says no more than that it was done."""
 
 
 def message_count(reply: Any) -> int:
-    """How many messages are gone."""
+    """Read how many messages are gone."""
     return int(reply.message_count)
 
 
 def declared(reply: Any) -> QueueDeclareOk:
-    """A queue's name and counts."""
+    """Read a queue's name and counts."""
     return QueueDeclareOk(reply.queue, reply.message_count, reply.consumer_count)
 
 
 class TopologyOperations:
-    """For a channel, which provides L{request}; see L{ISessionChannel}."""
+    """What a channel does by L{request}, which it provides; see L{ISessionChannel}."""
 
     @abstractmethod
     def request(
@@ -50,6 +50,7 @@ class TopologyOperations:
         """
         Send a method that has a reply.
 
+        @param kind: the class of the method.
         @param about: the name of what it is about, for errors.
         @param read: makes the result of the reply.
         @param arguments: those of the method; others are zero or empty.
@@ -84,15 +85,7 @@ class TopologyOperations:
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        return self.request(
-            _Exchange.Bind,
-            destination.name,
-            nothing,
-            destination=destination.name,
-            source=source.name,
-            routing_key=routing_key,
-            arguments=arguments,
-        )
+        return self._bind(_Exchange.Bind, destination, source, routing_key, arguments)
 
     def exchange_unbind(
         self,
@@ -101,15 +94,7 @@ class TopologyOperations:
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        return self.request(
-            _Exchange.Unbind,
-            destination.name,
-            nothing,
-            destination=destination.name,
-            source=source.name,
-            routing_key=routing_key,
-            arguments=arguments,
-        )
+        return self._bind(_Exchange.Unbind, destination, source, routing_key, arguments)
 
     def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
         return self.request(
@@ -131,15 +116,7 @@ class TopologyOperations:
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
-        return self.request(
-            _Queue.Bind,
-            queue.name,
-            nothing,
-            queue=queue.name,
-            exchange=exchange.name,
-            routing_key=routing_key,
-            arguments=arguments,
-        )
+        return self._bind(_Queue.Bind, queue, exchange, routing_key, arguments)
 
     def queue_unbind(
         self,
@@ -148,14 +125,26 @@ class TopologyOperations:
         routing_key: str,
         arguments: Mapping[str, object],
     ) -> Deferred[None]:
+        return self._bind(_Queue.Unbind, queue, exchange, routing_key, arguments)
+
+    def _bind(
+        self,
+        kind: type[Method],
+        bound: Exchange | Queue,
+        source: Exchange,
+        routing_key: str,
+        arguments: Mapping[str, object],
+    ) -> Deferred[None]:
+        """Bind or unbind an exchange or queue; each kind names the two in its way."""
+        of_queue = kind in (_Queue.Bind, _Queue.Unbind)
+        names = ("queue", "exchange") if of_queue else ("destination", "source")
         return self.request(
-            _Queue.Unbind,
-            queue.name,
+            kind,
+            bound.name,
             nothing,
-            queue=queue.name,
-            exchange=exchange.name,
             routing_key=routing_key,
             arguments=arguments,
+            **dict(zip(names, (bound.name, source.name), strict=True)),
         )
 
     def queue_purge(self, queue: Queue) -> Deferred[int]:

@@ -1,5 +1,5 @@
 """
-Connecting to brokers that speak AMQP 0-9-1, whatever reads and writes the bytes.
+Connecting to brokers that speak AMQP 0-9-1, for the native transport and the adapters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AmqpTransportBase:
     """
     Connects; see L{IBrokerTransport}.
 
-    @cvar session: the kind of its sessions.
+    @cvar session: the class of its sessions.
     """
 
     session: type[AmqpSession]

@@ -1,11 +1,11 @@
 """
-The deliveries of one channel that await settlement.
+The delivery tags of one channel that await settlement.
 
-Measured on RabbitMQ: a multiple ack that names a tag which awaits nothing
-closes the channel; a hole inside the run it covers does no harm; tags from
-before a recover are unknown afterwards.  So only tags that await settlement are
-ever named, and a multiple ack covers the run of acked tags below the first
-unsettled one.  Acks above that one go out singly, and are not held back.
+Measured on RabbitMQ: a multiple ack that names a tag which is settled already closes
+the channel; settled tags inside the run that it covers do no harm; tags from before a
+recover are unknown afterwards.  So only tags that await settlement are ever named, and
+a multiple ack covers the run of acked tags below the first unsettled one.  Acks above
+that one go out singly, and are not held back.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ class UnackedTags:
 
     @property
     def pending(self) -> bool:
-        """Whether there are acks to be written."""
+        """Whether there are acks to write."""
         return bool(self._acked)
 
     def delivered(self, tag: int) -> None:
-        """One more awaits settlement."""
+        """Note that one more tag awaits settlement."""
         self._awaiting[tag] = None
 
     def ack(self, tag: int, multiple: bool) -> bool:
         """
-        Note an ack, to be written by the next flush.
+        Note an ack, which the next flush writes.
 
-        @param multiple: and all before it; 0 is all.
-        @return: whether anything awaited it.
+        @param multiple: also of all tags before it; 0 is all.
+        @return: whether any of them awaited settlement.
         """
         acked = self._acked
         if not multiple:
@@ -47,7 +47,7 @@ class UnackedTags:
         return bool(tags)
 
     def settle(self, tag: int, multiple: bool) -> list[int]:
-        """The tags that a nack or reject settles; they are forgotten."""
+        """Forget the tags that a nack or reject settles, and return them."""
         tags = self._unsettled(tag, multiple)
         for each in tags:
             del self._awaiting[each]
@@ -65,10 +65,16 @@ class UnackedTags:
 
     def flush(self) -> list[tuple[int, bool]]:
         """
+        Forget all acked tags.
+
         @return: the acks to write now, as (tag, multiple).
         """
-        if len(self._acked) == len(self._awaiting):
-            return self._flush_all()
+        if len(self._acked) == len(self._awaiting):  # none is unsettled: one ack does
+            if not self._awaiting:
+                return []
+            acks = [(next(reversed(self._awaiting)), len(self._awaiting) > 1)]
+            self.forget()
+            return acks
         run = []
         for tag in self._awaiting:
             if tag not in self._acked:
@@ -81,15 +87,7 @@ class UnackedTags:
         acks = [(run[-1], len(run) > 1)] if run else []
         return acks + [(tag, False) for tag in above]
 
-    def _flush_all(self) -> list[tuple[int, bool]]:
-        """None is unsettled: one ack covers them."""
-        if not self._awaiting:
-            return []
-        acks = [(next(reversed(self._awaiting)), len(self._awaiting) > 1)]
-        self.forget()
-        return acks
-
     def forget(self) -> None:
-        """All went back to their queues: what comes for them is stale."""
+        """Forget all tags: their messages were requeued, and settling them is stale."""
         self._awaiting.clear()
         self._acked.clear()

@@ -1,6 +1,5 @@
 """
-What the transports that adapt another library do with RabbitMQ, where the common
-suites say nothing.
+What the adapters do with RabbitMQ, beyond the common suites.
 """
 
 from __future__ import annotations
@@ -73,16 +72,16 @@ class OverTCP:
 
 
 class ProgramTests(OverTCP, Conformance):
-    """What programs do."""
+    """Programs in this process."""
 
     def see(self, message: Message) -> None:
-        """Ack and note the message itself."""
+        """Ack the message, and note it."""
         message.ack()
         self.note(message)
 
     @program
     async def test_binary(self) -> None:
-        """A body of 1 MiB of all bytes there are comes back as it was."""
+        """A body of 1 MiB of all bytes comes back as it was."""
         queue = self.queue()
         await queue(self.connection).declare()
         await Producer(self.connection).publish(MEBIBYTE, queue.name)
@@ -92,7 +91,9 @@ class ProgramTests(OverTCP, Conformance):
 
     @program
     async def test_binary_and_small(self) -> None:
-        """Large bodies on one channel do not hold up, nor break, small on others."""
+        """
+        Large bodies on one channel neither hold up nor break small ones on others.
+        """
         large, small = self.queue(), self.queue()
         sizes: list[int] = []
 
@@ -117,7 +118,7 @@ class ProgramTests(OverTCP, Conformance):
 
     @program
     async def test_x_death(self) -> None:
-        """The headers of a dead letter, which RabbitMQ makes, can be read."""
+        """The headers of a dead letter, which RabbitMQ makes, are read."""
         dlx = self.exchange("fanout")
         dead = self.queue(dlx)
         await dead(self.connection).declare()
@@ -154,7 +155,9 @@ class ProgramTests(OverTCP, Conformance):
 
     @program
     async def test_endpoint(self) -> None:
-        """It connects to the endpoint it is given, not to the URL's host and port."""
+        """
+        It connects to the endpoint that it is given, not to the URL's host and port.
+        """
         endpoint = TCP4ClientEndpoint(self.clock, HOST, rabbitmq().amqp_port)
         connection = BrokerConnection(
             self.adapter.through("amqp://guest:guest@nowhere.invalid:1/"),
@@ -169,7 +172,7 @@ class ProgramTests(OverTCP, Conformance):
 
 
 class TLSTests(Conformance):
-    """Encrypted."""
+    """Programs over TLS."""
 
     adapter: ClassVar[Adapter]
 
@@ -192,10 +195,10 @@ class TLSTests(Conformance):
 
 
 class ProcessTests(OverTCP, SynchronousTestCase):
-    """Programs in processes of their own, every warning an error."""
+    """Programs in processes of their own, with every warning an error."""
 
     def test_without_the_native_protocol(self) -> None:
-        """No line of the native protocol is used."""
+        """No session or channel of the native transport is used."""
         done = run_python("-W", "error", "-c", NO_NATIVE, self.url, cwd="/")
         self.assertEqual((done.stderr, done.stdout), ("", "[{'n': 1.5}]\n"))
 

@@ -1,5 +1,5 @@
 """
-What programs do over pika and RabbitMQ, and how its sessions keep alive.
+Programs and heartbeats over pika and RabbitMQ.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SessionTests(Harness):
         self.clock = IReactorTime(reactor)
 
     async def test_silent_peer(self) -> None:
-        """A peer that says nothing is waited for no longer than agreed."""
+        """An attempt to connect to a silent peer ends in time."""
         proxy = FaultProxy(reactor, self.broker.amqp_port)
         self.addCleanup(proxy.stop)
         proxy.to_client.frozen = True
@@ -52,8 +52,8 @@ class SessionTests(Harness):
 
     async def test_frozen(self) -> None:
         """
-        A broker of which nothing is heard for two heartbeats is given up, with
-        its socket, whatever is still to be written to it.
+        A broker that is silent for two heartbeats is given up, with its socket,
+        whatever is still to be written.
         """
         proxy = FaultProxy(reactor, self.broker.amqp_port)
         self.addCleanup(proxy.stop)
@@ -70,7 +70,7 @@ class SessionTests(Harness):
         proxy.thaw()
 
     async def test_heartbeats(self) -> None:
-        """A session on which nothing happens lives on."""
+        """A session on which nothing happens stays open."""
         self.parameters = attrs.evolve(self.parameters, heartbeat=1)
         journal = Journal()
         channel = await self.channel(await self.connect(journal))

@@ -1,5 +1,5 @@
 """
-What the native transport has to pass, pika has to pass, too, on RabbitMQ.
+The tests of the native transport on RabbitMQ, on pika.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What programs do with txAMQP's client and RabbitMQ.
+Programs over txAMQP's client and RabbitMQ.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The cases of the native transport that the adapters have to pass, too.
+The tests of the native transport that the adapters have to pass as well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-The transports that adapt another library, beside the native one: whatever is asked
-of them, and whatever a broker does, they do the same, byte for byte.
+The adapters beside the native transport: whatever is asked of them, and whatever a
+broker does, they do the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Life:
         )
 
     def begin(self, act: Callable[[], Deferred[Any]]) -> None:
-        """Begin an operation, unless it is a mistake."""
+        """Begin an operation, and note the error if it raises one."""
         try:
             self.watch(act())
         except ValueError as error:
@@ -101,7 +101,7 @@ class Life:
     # --- what is asked -------------------------------------------------------
 
     def ask(self, at: int, number: int, flag: bool) -> None:
-        """Any operation."""
+        """Begin any operation."""
         operation = list(OPERATIONS.values())[number % len(OPERATIONS)]
         self.begin(lambda: operation(self.channels[at], QUEUE, EXCHANGE))
 
@@ -173,7 +173,7 @@ class Life:
             self.come(marshal(reply, channel))
 
     def next_tag(self, at: int) -> int:
-        """The tag of one more delivery."""
+        """Return the tag of one more delivery."""
         self.delivered[at] += 1
         return self.delivered[at]
 
@@ -213,7 +213,7 @@ class Life:
 
 
 def _shown(what: object) -> object:
-    """Something that can be compared."""
+    """Return something that can be compared."""
     if isinstance(what, Exception):
         return type(what), str(what)
     if isinstance(what, Delivery):
@@ -234,10 +234,12 @@ steps = st.tuples(
 
 
 class AlikeTests(SynchronousTestCase):
-    """The same script for each."""
+    """The same script for each transport."""
 
     def lived(self, peer: Peer, script: list[Step]) -> list[object]:
-        """Play it; everything has fired then, and nothing is left to do."""
+        """
+        Play a script; check that everything has fired then, and that no timer is left.
+        """
         life = Life(peer)
         life.play(script)
         for probe in life.probes:

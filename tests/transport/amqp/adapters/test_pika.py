@@ -1,5 +1,5 @@
 """
-The pika transport, against a peer by hand: what pika does wrong is cured.
+The pika transport, against a scripted peer: pika's faults are cured.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tests.support.pika_peer import PIKA
 from tests.support.processes import run_python
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import NotSent, ProtocolError, Unroutable
-from txkombu.transport.amqp.wire.adapter_codec import encode_properties
 from txkombu.transport.amqp.wire.frames import frame
+from txkombu.transport.amqp.wire.properties import encode_properties
 from txkombu.url import Parameters
 
 QUEUE = Queue("q")
@@ -30,7 +30,7 @@ Peer = PIKA.peer
 
 
 class FaultTests(SynchronousTestCase):
-    """What pika does wrong, and what it does not hold here."""
+    """Faults of pika that are cured here."""
 
     def setUp(self) -> None:
         self.peer = Peer()
@@ -63,8 +63,8 @@ class FaultTests(SynchronousTestCase):
 
     def test_several_returns_before_one_confirm(self) -> None:
         """
-        Each message that came back fails, and is shown, when one confirm for
-        all follows; the one that was routed does not.
+        When one confirm follows several returns, each message that came back fails and
+        is shown, and the one that was routed does not fail.
         """
         probes = self.publish("a", "b", "here", "a")
         self.peer.send(1, commands.Confirm.SelectOk())
@@ -80,7 +80,10 @@ class FaultTests(SynchronousTestCase):
             self.assertEqual(error.returned.properties, {"message_id": f"m{number}"})
 
     def test_ack_and_then_a_multiple_one(self) -> None:
-        """A multiple confirm counts, though its own number was confirmed before."""
+        """
+        A multiple confirm counts for the others, though its own number was confirmed
+        before.
+        """
         probes = self.publish("a", "b", "c")
         self.peer.send(1, commands.Confirm.SelectOk(), Basic.Ack(3, False))
         self.assertEqual([probe.fired for probe in probes], [False, False, True])
@@ -88,7 +91,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual([probe.outcome for probe in probes], [None, None, None])
 
     def test_publishing_on_a_closed_channel(self) -> None:
-        """Nothing raises: that it was not sent is a failure, as is any use."""
+        """Publishing on a closed channel fails with NotSent; it does not raise."""
         closing = Probe(self.channel.close())
         (late,) = self.publish("while closing")
         self.assertIsInstance(late.outcome, NotSent)
@@ -101,7 +104,7 @@ class FaultTests(SynchronousTestCase):
         self.assertIsInstance(late.outcome, NotSent)
 
     def test_floats_are_sent(self) -> None:
-        """Headers hold floats, fractions and all, and all else that AMQP has."""
+        """Headers hold floats with their fractions, and all other types of AMQP."""
         headers = {"f": 0.1, "nested": {"list": [1.5, -2.25, Decimal("1.10")]}}
         publish(self.channel, DEFAULT, "q", confirm=False, headers=headers)
         (content,) = [each[2] for each in self.peer.frames() if each[0] == 2]
@@ -110,7 +113,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(read.properties.headers, headers)
 
     def received(self, listed: bytes) -> Any:
-        """Have a message delivered with these properties; its headers."""
+        """Deliver a message with these properties, and return its headers."""
         inbox = Inbox()
         started = Probe(consume(self.channel, QUEUE, inbox=inbox))
         self.peer.send(1, Basic.QosOk(), Basic.ConsumeOk("tag"))
@@ -122,13 +125,13 @@ class FaultTests(SynchronousTestCase):
         return delivery.properties["headers"]
 
     def test_doubles_keep_their_fraction(self) -> None:
-        """Floats that come are as they were sent, whatever they are."""
+        """Floats of double precision arrive as they were sent."""
         headers = {"a": 0.1, "nested": [{"b": -1.75}]}
         got = self.received(encode_properties({"headers": headers}))
         self.assertEqual(got, headers)
 
     def test_singles_keep_their_fraction(self) -> None:
-        """So are those of single precision."""
+        """Floats of single precision arrive as they were sent."""
         self.assertEqual(self.received(_one_header(b"f", 0.75)), {"x": 0.75})
 
     def test_infinity(self) -> None:
@@ -136,7 +139,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(self.received(_one_header(b"d", math.inf)), {"x": math.inf})
 
     def test_no_number(self) -> None:
-        """What is no number is read as such; it would end pika's connection."""
+        """NaN is read as such; it would end pika's connection."""
         got = self.received(_one_header(b"d", math.nan))
         self.assertTrue(math.isnan(got["x"]))
 
@@ -148,13 +151,15 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(bind.arguments, arguments)
 
     def test_content_that_only_clients_send(self) -> None:
-        """A broker that publishes to us breaks the protocol, and nothing else."""
+        """
+        A broker that publishes to us breaks the protocol, and that ends the session.
+        """
         self.peer.send_content(1, Basic.Publish(routing_key="q"), b"x")
         (reason,) = self.peer.journal.all("session_lost")
         self.assertIsInstance(reason, ProtocolError)
 
     def test_methods_that_only_clients_send(self) -> None:
-        """So does one that asks us for what only brokers do."""
+        """A broker that sends a client's method breaks the protocol."""
         for asked in (Basic.Qos(), Basic.Consume(), commands.Exchange.Declare()):
             peer = Peer()
             peer.log_in(heartbeat=0)
@@ -165,7 +170,9 @@ class FaultTests(SynchronousTestCase):
             peer.lose()
 
     def test_publishes_do_not_overtake_requests(self) -> None:
-        """What was asked for is sent in that order, without waiting for replies."""
+        """
+        Requests and publishes are sent in their order, without waiting for replies.
+        """
         Probe(self.channel.queue_declare(QUEUE, False))
         Probe(self.channel.queue_purge(QUEUE))
         Probe(publish(self.channel, DEFAULT, "q", confirm=False))
@@ -181,7 +188,7 @@ class ConnectionTests(SynchronousTestCase):
     """Which code the bytes pass through."""
 
     def test_bytes_pass_through_pika(self) -> None:
-        """What comes and goes does so through pika's own protocol and frames."""
+        """What comes and goes passes through pika's own protocol and frames."""
         peer = Peer()
         peer.log_in(heartbeat=0)
         channel = peer.channel()
@@ -235,7 +242,7 @@ class ImportTests(SynchronousTestCase):
     """What is imported when."""
 
     def run_lines(self, *lines: str) -> list[str]:
-        """Run these lines in a process of their own; what they printed."""
+        """Run these lines in a process of their own, and return what they printed."""
         done = run_python("-W", "error", "-c", "\n".join(lines), cwd=TREE)
         self.assertEqual(done.stderr, "")
         return done.stdout.splitlines()
@@ -277,6 +284,6 @@ class ImportTests(SynchronousTestCase):
 
 
 def _one_header(kind: bytes, value: float) -> bytes:
-    """Properties with the header C{x}, a float of that type."""
+    """Return properties with the header C{x}, a float of that type."""
     table = b"\x01x" + kind + pack(f">{kind.decode()}", value)
     return b"\x20\x00" + pack(">I", len(table)) + table

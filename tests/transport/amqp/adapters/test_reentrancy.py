@@ -1,5 +1,5 @@
 """
-Callbacks that go on asking, in the midst of whatever it is.
+Callbacks that begin further operations, whenever they are called.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _interruptions = st.lists(
 
 class Interrupted(Life):
     """
-    One session whose owner takes another step whenever it is called back: by what
-    it waits for, and by the transport that takes what is written.
+    One session whose owner takes another step whenever it is called back: by what it
+    waits for, and by the transport that takes what is written.
     """
 
     def __init__(self, peer: Peer, steps: list[Step | None]) -> None:
@@ -75,7 +75,7 @@ class ReentranceTests(SynchronousTestCase):
     def test_all_fires(
         self, script: list[Step], interruptions: list[Step | None]
     ) -> None:
-        """When the session is over nothing is outstanding, and nothing left to do."""
+        """When the session is over, nothing is outstanding, and no timer is left."""
         for kind in (Peer, TXAMQP.peer, PIKA.peer):
             life = Interrupted(kind(), list(interruptions))
             life.play(script)

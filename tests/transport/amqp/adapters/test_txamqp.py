@@ -1,5 +1,5 @@
 """
-The transport on txAMQP's client: what is wrong with txAMQP and pamqp is cured.
+The txAMQP transport, against a scripted peer: faults of txAMQP and pamqp are cured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txamqp.protocol import AMQChannel, AMQClient
 
 from tests.contract.harness import DEFAULT, Inbox, Probe, consume, publish
-from tests.support.amqp_peer import START, Basic, Channel, Connection
+from tests.support.amqp_peer import START, Basic, Channel, Connection, content_header
 from tests.support.paths import TREE
 from tests.support.processes import run_python
 from tests.support.txamqp_peer import TXAMQP
@@ -29,11 +29,10 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import Delivery
 from txkombu.transport.amqp.adapters.txamqp_spec import load, method_name
-from txkombu.transport.amqp.wire.content import header as content_header
 from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD, frame
 from txkombu.transport.amqp.wire.methods import decode_method
 from txkombu.transport.amqp.wire.properties import decode_properties, encode_properties
-from txkombu.transport.closing import CLOSE_SECONDS
+from txkombu.transport.protocol import CLOSE_SECONDS
 from txkombu.url import Parameters
 
 QUEUE = Queue("q")
@@ -95,7 +94,7 @@ class Case(SynchronousTestCase):
         self.peer.taken()
 
     def delivered(self, listed: bytes, *pieces: bytes) -> Delivery:
-        """Have a message delivered in these pieces; give it."""
+        """Deliver a message in these pieces, and return it."""
         self.consume()
         self.peer.send(1, Basic.Deliver("tag", 1, False, "", "q"))
         size = sum(map(len, pieces))
@@ -108,12 +107,12 @@ class Case(SynchronousTestCase):
 
 
 class FaultsOfTxAMQPTests(Case):
-    """One for each."""
+    """Faults of txAMQP, a test for each."""
 
     def test_no_specification(self) -> None:
         """
-        The specification that its wheel lacks is there, with what RabbitMQ has
-        beyond AMQP.
+        The specification that txAMQP's wheel lacks is there, with RabbitMQ's
+        extensions.
         """
         session_channel = self.peer.session._client.channels[1]
         for kind in (
@@ -141,7 +140,7 @@ class FaultsOfTxAMQPTests(Case):
         self.assertEqual(self.peer.journal.entries, told)
 
     def test_lengths_count_bytes(self) -> None:
-        """The length of a string is that of its UTF-8, wherever it stands."""
+        """The length of a string is that of its UTF-8, wherever the string stands."""
         Probe(self.channel.queue_bind(QUEUE, Exchange(NAME), NAME, {NAME: NAME}))
         publish(self.channel, Exchange(NAME), NAME, confirm=False, message_id=NAME)
         frames = self.peer.frames()
@@ -154,7 +153,7 @@ class FaultsOfTxAMQPTests(Case):
         self.assertEqual((published.exchange, published.routing_key), (NAME, NAME))
 
     def test_tables_are_written(self) -> None:
-        """Every type of value goes out in arguments and headers."""
+        """Every type of value is sent in arguments and headers."""
         Probe(self.channel.queue_bind(QUEUE, Exchange("e"), "k", TABLE))
         publish(self.channel, DEFAULT, "q", confirm=False, headers=TABLE)
         frames = self.peer.frames()
@@ -163,12 +162,12 @@ class FaultsOfTxAMQPTests(Case):
         self.assertIn(listed[6:], frames[0][2])
 
     def test_tables_are_read(self) -> None:
-        """Every type of value that a peer of RabbitMQ may send is understood."""
+        """Every type of value that we send is read."""
         written = encode_properties({"headers": TABLE})
         self.assertEqual(self.delivered(written).properties["headers"], TABLE)
 
     def test_rare_types_are_read(self) -> None:
-        """So are those that we never send."""
+        """Types that only others send are read."""
         for raw, value in READ_ONLY:
             table = b"\x01k" + raw
             listed = b"\x20\x00" + pack(">I", len(table)) + table
@@ -180,7 +179,7 @@ class FaultsOfTxAMQPTests(Case):
             self.setUp()
 
     def test_rare_types_in_arrays_and_tables(self) -> None:
-        """Nor does it matter how deep in a table they are."""
+        """These types are read in arrays and nested tables as well."""
         raw = b"".join(raw for raw, _ in READ_ONLY)
         array = b"A" + pack(">I", len(raw)) + raw
         inner = b"\x01a" + array
@@ -198,20 +197,22 @@ class FaultsOfTxAMQPTests(Case):
         self.assertEqual(self.peer.journal.entries, [])
 
     def test_bodies_stay_bytes(self) -> None:
-        """A body that is UTF-8 by chance is bytes, and so is none at all."""
+        """A body that happens to be UTF-8 stays bytes, and so does any other."""
         self.assertEqual(self.delivered(b"\0\0", NAME.encode()).body, NAME.encode())
 
     def test_no_body(self) -> None:
-        """An empty body is bytes, too."""
+        """An empty body is bytes."""
         self.assertEqual(self.delivered(b"\0\0").body, b"")
 
     def test_body_of_several_frames(self) -> None:
-        """Pieces of which only some are UTF-8 are put together as they are."""
+        """
+        A body of several frames, of which some are UTF-8, is put together as bytes.
+        """
         pieces = (b"text", b"\xff\xfe", NAME.encode()[:1], NAME.encode()[1:])
         self.assertEqual(self.delivered(b"\0\0", *pieces).body, b"".join(pieces))
 
     def test_several_frames_are_sent(self) -> None:
-        """A large body is cut at bytes, into frames as large as agreed on."""
+        """A large body is cut into frames of the size agreed on."""
         content = NAME.encode() * 20_000
         publish(self.channel, DEFAULT, "q", content, confirm=False)
         pieces = [payload for kind, _, payload in self.peer.frames() if kind == BODY]
@@ -219,7 +220,7 @@ class FaultsOfTxAMQPTests(Case):
         self.assertEqual({len(piece) for piece in pieces[:-1]}, {131072 - 8})
 
     def test_heartbeat(self) -> None:
-        """The broker's heartbeat counts when it is shorter, and is kept to."""
+        """The broker's heartbeat counts when it is shorter, and is sent."""
         peer = TXAMQP.peer(Parameters(heartbeat=60))
         peer.connect()
         peer.send(0, START, Connection.Tune(0, 131072, 10))
@@ -234,7 +235,7 @@ class FaultsOfTxAMQPTests(Case):
         peer.lose()
 
     def test_no_deprecated_calls(self) -> None:
-        """Nothing that is deprecated is called on the way there and back."""
+        """No deprecated function is called on the way there and back."""
         with catch_warnings():
             simplefilter("error")
             self.assertEqual(self.delivered(b"\0\0", b"body").body, b"body")
@@ -246,7 +247,9 @@ class FaultsOfTxAMQPTests(Case):
         self.assertIsNone(closing.outcome)
 
     def test_replies_out_of_turn(self) -> None:
-        """RabbitMQ answers consume and cancel late: others' replies are theirs."""
+        """
+        Late replies to consume and cancel are not taken for replies to other requests.
+        """
         started = Probe(consume(self.channel, QUEUE, "tag", self.inbox))
         purged = Probe(self.channel.queue_purge(QUEUE))
         self.peer.send(1, Basic.QosOk(), commands.Queue.PurgeOk(3))
@@ -255,7 +258,7 @@ class FaultsOfTxAMQPTests(Case):
         self.assertIsNone(started.outcome)
 
     def test_content_among_replies(self) -> None:
-        """What is got is not mixed up with the reply to what was asked after."""
+        """A message that is got is not taken for the reply to a later request."""
         got = Probe(self.channel.basic_get(QUEUE, True))
         purged = Probe(self.channel.queue_purge(QUEUE))
         self.peer.send_content(1, Basic.GetOk(7, False, "", "q", 0), b"body")
@@ -264,8 +267,7 @@ class FaultsOfTxAMQPTests(Case):
 
     def test_content_holds_up_no_channel(self) -> None:
         """
-        While a large content comes on one channel, thousands of others pass on
-        another, and none is too many.
+        While a large content comes on one channel, thousands of others pass on another.
         """
         self.consume()
         other = self.peer.channel()
@@ -282,7 +284,10 @@ class FaultsOfTxAMQPTests(Case):
         self.assertEqual(self.inbox.bodies, [b"late"])
 
     def test_unsendable(self) -> None:
-        """What cannot be sent raises, is not sent, and stops no writing after it."""
+        """
+        What cannot be sent raises an error, is not sent, and does not stop later
+        writes.
+        """
         for arguments in ({"k": object()}, {"k" * 256: 1}, {"k": 2**64}):
             with self.assertRaises((TypeError, ValueError)):
                 self.channel.queue_bind(QUEUE, Exchange("e"), "k", arguments)
@@ -293,7 +298,7 @@ class FaultsOfTxAMQPTests(Case):
         self.assertEqual(self.peer.names(), ["Queue.Purge"])
 
     def test_frames_of_a_closed_channel(self) -> None:
-        """What comes for a channel that has ended is refused from its first frame."""
+        """Frames for a channel that has ended are refused from the first one."""
         closing = Probe(self.channel.close())
         self.peer.send(1, Channel.CloseOk())
         self.assertIsNone(closing.outcome)
@@ -302,7 +307,7 @@ class FaultsOfTxAMQPTests(Case):
         self.assertRegex(str(reason), "channel 1, which is not open")
 
     def test_too_large(self) -> None:
-        """A frame that is larger than agreed ends the session, typed."""
+        """A frame that is larger than agreed ends the session with a typed error."""
         self.peer.session.dataReceived(pack(">BHI", BODY, 1, 131072))
         (reason,) = self.peer.journal.all("session_lost")
         self.assertIsInstance(reason, ProtocolError)
@@ -310,7 +315,7 @@ class FaultsOfTxAMQPTests(Case):
         self.peer.clock.advance(CLOSE_SECONDS)
 
     def test_garbage(self) -> None:
-        """What is no frame ends the session at once, typed, wherever it begins."""
+        """What is no frame ends the session at once with a typed error."""
         self.consume()
         outstanding = Probe(self.channel.queue_purge(QUEUE))
         good = frame(METHOD, 1, b"\x00\x3c\x00\x50" + bytes(9))
@@ -333,7 +338,10 @@ class FaultsOfPamqpTests(Case):
             self.assertEqual(declare.queue, name)
 
     def test_types_are_kept(self) -> None:
-        """Numbers go out as py-amqp sends them: headers exchanges compare types."""
+        """
+        Numbers have the types that py-amqp sends, since headers exchanges compare
+        types.
+        """
         table = {"i": 1, "l": 2**40, "d": 0.1, "s": b"\xff"}
         publish(self.channel, DEFAULT, "q", confirm=False, headers=table)
         (payload,) = [each[2] for each in self.peer.frames() if each[0] == HEADER]
@@ -341,25 +349,25 @@ class FaultsOfPamqpTests(Case):
             self.assertIn(value, payload)
 
     def test_long_keys(self) -> None:
-        """Keys are not cut off."""
+        """Long keys are not cut off."""
         headers = {"k" * 255: 1}
         publish(self.channel, DEFAULT, "q", confirm=False, headers=headers)
         (payload,) = [each[2] for each in self.peer.frames() if each[0] == HEADER]
         self.assertEqual(decode_properties(payload[12:])["headers"], headers)
 
     def test_late_times(self) -> None:
-        """A time beyond 2106 is no number of milliseconds."""
+        """A time beyond 2106 is not taken for milliseconds."""
         late = datetime(2500, 1, 1, tzinfo=timezone.utc)
         delivery = self.delivered(encode_properties({"timestamp": late}))
         self.assertEqual(delivery.properties, {"timestamp": late})
 
     def test_never_times(self) -> None:
-        """One that no datetime can be stays a number."""
+        """A time that is too late for a datetime stays a number."""
         delivery = self.delivered(b"\x00\x40" + b"\xff" * 8)
         self.assertEqual(delivery.properties, {"timestamp": 2**64 - 1})
 
     def test_cut_short(self) -> None:
-        """A string that is shorter than it says is not taken for whole."""
+        """A string that is shorter than its length is an error."""
         self.peer.session.dataReceived(
             frame(METHOD, 1, pack(">I", Channel.Close.index) + b"\x00\xc8\x09short")
         )
@@ -372,7 +380,7 @@ class ClientTests(Case):
     """Which code the bytes pass through."""
 
     def test_bytes_pass_through_txamqp(self) -> None:
-        """What comes and goes does so through txAMQP's own client and channels."""
+        """What comes and goes passes through txAMQP's own client and channels."""
         came: list[bytes] = []
         sent: list[bytes] = []
         client = self.peer.session._client
@@ -399,7 +407,9 @@ class ClientTests(Case):
         self.assertIsInstance(client.channels[1], AMQChannel)
 
     def test_refusal(self) -> None:
-        """What the broker refuses ends its channel, typed; its number is free."""
+        """
+        A refusal by the broker ends the channel with a typed error; its number is free.
+        """
         refused = Probe(self.channel.queue_declare(QUEUE, True))
         self.peer.send(1, Channel.Close(404, "NOT_FOUND - no queue 'q'", 50, 10))
         self.assertIsInstance(refused.outcome, NotFound)

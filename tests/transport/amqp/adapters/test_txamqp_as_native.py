@@ -1,5 +1,5 @@
 """
-What the native transport has to pass, txAMQP's client has to pass, too.
+The tests of the native transport, on txAMQP's client.
 """
 
 from __future__ import annotations

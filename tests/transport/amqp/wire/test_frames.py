@@ -16,8 +16,11 @@ from txkombu.transport.amqp.wire.frames import (
     BODY,
     HEARTBEAT_FRAME,
     METHOD,
-    body_frames,
+    OVERHEAD,
+    body_pieces,
     frame,
+    frame_size,
+    split_frame,
 )
 from txkombu.transport.amqp.wire.parser import AmqpFrameParser
 
@@ -26,6 +29,11 @@ _frames = st.lists(
         st.sampled_from([1, 2, 3, 8]), st.integers(0, 65535), st.binary(max_size=50)
     )
 )
+
+
+def _body(body: bytes) -> bytes:
+    """A body's frames."""
+    return b"".join(frame(BODY, 1, piece) for piece in body_pieces(body, 131072))
 
 
 class FrameParserTests(SynchronousTestCase):
@@ -50,14 +58,14 @@ class FrameParserTests(SynchronousTestCase):
         """A megabyte that comes byte by byte is not copied again and again."""
         parser = AmqpFrameParser()
         found: list[tuple[int, int, bytes]] = []
-        for byte in b"".join(body_frames(1, b"x" * 2**20, 131072)):
+        for byte in _body(b"x" * 2**20):
             found += parser.feed(bytes([byte]))
         self.assertEqual(sum(len(payload) for _, _, payload in found), 2**20)
 
     def test_large_stream(self) -> None:
         """64 MiB in pieces of 64 KiB come out whole."""
         piece = b"x" * 65536
-        stream = b"".join(body_frames(1, piece * 16, 131072))
+        stream = _body(piece * 16)
         parser = AmqpFrameParser()
         size = 0
         for _ in range(64):
@@ -67,9 +75,11 @@ class FrameParserTests(SynchronousTestCase):
         self.assertEqual(size, 64 * 2**20)
 
     def test_size(self) -> None:
-        """A frame of the size agreed on is taken, a larger one refused at once."""
+        """
+        A frame of the size agreed on is accepted, a larger one is refused at once.
+        """
         parser = AmqpFrameParser()
-        parser.frame_max = 4096
+        parser.limit_frames(4096)
         largest = frame(BODY, 1, b"x" * 4088)
         self.assertEqual(len(list(parser.feed(largest))), 1)
         with self.assertRaisesRegex(ProtocolError, "4097 bytes is larger than 4096"):
@@ -78,16 +88,16 @@ class FrameParserTests(SynchronousTestCase):
     def test_no_limit(self) -> None:
         """Without a limit a frame may be of any size."""
         parser = AmqpFrameParser()
-        parser.frame_max = 0
+        parser.limit_frames(0)
         ((_, _, payload),) = parser.feed(frame(BODY, 1, b"x" * 1_000_000))
         self.assertEqual(len(payload), 1_000_000)
 
     def test_limit_from_now_on(self) -> None:
-        """A new limit holds for the next frame, of the same piece too."""
+        """A new limit holds for the next frame, even one of the same piece."""
         parser = AmqpFrameParser()
         stream = parser.feed(frame(METHOD, 0, b"") + frame(BODY, 1, b"x" * 5000))
         next(stream)
-        parser.frame_max = 4096
+        parser.limit_frames(4096)
         with self.assertRaises(ProtocolError):
             next(stream)
 
@@ -108,14 +118,50 @@ class FrameParserTests(SynchronousTestCase):
                 list(AmqpFrameParser().feed(sent))
 
     def test_length_allocates_nothing(self) -> None:
-        """A length alone sets no memory aside."""
+        """A length alone allocates no memory."""
         parser = AmqpFrameParser()
-        parser.frame_max = 0
+        parser.limit_frames(0)
         self.assertEqual(list(parser.feed(b"\x03\x00\x01\xff\xff\xff\xf0abc")), [])
         self.assertLess(len(parser._kept), 100)
 
 
-class BodyFramesTests(SynchronousTestCase):
+class FrameTests(SynchronousTestCase):
+    """Frames one by one."""
+
+    @given(st.integers(0, 65535), st.binary(min_size=1))
+    def test_split(self, number: int, payload: bytes) -> None:
+        """A frame is taken apart into what it was made of."""
+        self.assertEqual(
+            split_frame(frame(BODY, number, payload)), (3, number, payload)
+        )
+
+    def test_no_end(self) -> None:
+        """A frame that does not end with its mark is refused."""
+        with self.assertRaisesRegex(ProtocolError, "1 bytes lacks its end"):
+            split_frame(frame(BODY, 1, b"x")[:-1] + b"\0")
+
+    def test_size(self) -> None:
+        """The size of a frame is known once seven bytes of it are there."""
+        whole = frame(METHOD, 1, bytes(20))
+        for end in range(1, len(whole)):
+            expected = len(whole) if end >= 7 else 0
+            self.assertEqual(frame_size(whole[:end], 4096), expected)
+        self.assertEqual(frame_size(whole * 2, 4096), len(whole))
+
+    def test_too_large(self) -> None:
+        """The largest frame is as large as was agreed on, with all that is in it."""
+        self.assertEqual(frame_size(frame(BODY, 1, bytes(4088)), 4096), 4096)
+        with self.assertRaisesRegex(ProtocolError, "4097 bytes is larger than 4096"):
+            frame_size(frame(BODY, 1, bytes(4089))[:7], 4096)
+
+    def test_no_frame(self) -> None:
+        """What begins otherwise is no frame, from the first byte on."""
+        for begin in (b"\x00", b"\x04", b"HTTP/1.1 400"):
+            with self.assertRaisesRegex(ProtocolError, "begins with"):
+                frame_size(begin, 4096)
+
+
+class BodyPiecesTests(SynchronousTestCase):
     """Bodies in pieces."""
 
     def test_sizes(self) -> None:
@@ -128,12 +174,18 @@ class BodyFramesTests(SynchronousTestCase):
             (8176, 2),
             (8177, 3),
         ):
-            made = body_frames(1, b"x" * size, 4096)
-            self.assertEqual(len(made), frames, size)
-            self.assertTrue(all(len(each) <= 4096 for each in made))
-            found = list(AmqpFrameParser().feed(b"".join(made)))
-            self.assertEqual(sum(len(payload) for _, _, payload in found), size)
+            self.assertEqual(len(body_pieces(b"x" * size, 4096)), frames, size)
+
+    @given(st.binary(max_size=50), st.integers(OVERHEAD + 1, 30))
+    def test_whole(self, content: bytes, frame_max: int) -> None:
+        """The pieces fill their frames, but for the last, and miss no byte."""
+        cut = body_pieces(content, frame_max)
+        self.assertEqual(b"".join(cut), content)
+        for piece in cut[:-1]:
+            self.assertEqual(len(frame(BODY, 1, piece)), frame_max)
+        for piece in cut[-1:]:
+            self.assertTrue(0 < len(piece) <= frame_max - OVERHEAD)
 
     def test_no_limit(self) -> None:
         """Without a limit a body is one frame."""
-        self.assertEqual(len(body_frames(1, b"x" * 1_000_000, 0)), 1)
+        self.assertEqual(len(body_pieces(b"x" * 1_000_000, 0)), 1)

@@ -14,13 +14,16 @@ class LimitTests(SynchronousTestCase):
     """What RabbitMQ closes a connection with before it is open."""
 
     def kind(self, text: str) -> tuple[bool, str]:
-        """Whether it counts as a refusal that somebody has to mend, and its text."""
+        """Return whether it is an AuthenticationFailed, and its text."""
         method = commands.Connection.Close(530, f"NOT_ALLOWED - {text}", 10, 40)
         error = refused(method, parse_url("amqp://me@host"), "host:5672")
         return isinstance(error, AuthenticationFailed), str(error)
 
     def test_limits(self) -> None:
-        """A limit that is reached passes by itself; the error shows it."""
+        """
+        A limit that is reached is no AuthenticationFailed: it passes; the error shows
+        it.
+        """
         for text in (
             "access to vhost 'v' refused for user 'a': connection limit (2) is reached",
             "connection refused for user 'me': user connection limit (0) is reached",
@@ -31,7 +34,7 @@ class LimitTests(SynchronousTestCase):
             self.assertIn(text, told)
 
     def test_refusals(self) -> None:
-        """No other refusal does, whatever the names in it."""
+        """Every other refusal is one, whatever names it has."""
         for text in (
             "access to vhost 'v' refused for user 'me'",
             "vhost connection limit (1) is reached not found",

@@ -5,8 +5,8 @@ Methods and properties of AMQP 0-9-1, compared with pamqp's own codec.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any, ClassVar, cast
 
 from hypothesis import given
@@ -16,8 +16,8 @@ from pamqp.frame import marshal, unmarshal
 from pamqp.header import ContentHeader
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.transport.amqp.wire.test_tables import nested, tables
 from txkombu.exceptions import DecodeError, ProtocolError
-from txkombu.transport.amqp.wire.content import read_header
 from txkombu.transport.amqp.wire.methods import Method, decode_method, encode_method
 from txkombu.transport.amqp.wire.parser import AmqpFrameParser
 from txkombu.transport.amqp.wire.properties import (
@@ -36,6 +36,17 @@ _SAMPLES: dict[str, tuple[Any, ...]] = {
     "longstr": ("", "text"),
     "table": ({}, {"a": 1}),
 }
+_ARGUMENTS = {
+    "bit": st.booleans(),
+    "octet": st.integers(0, 255),
+    "short": st.integers(0, 2**16 - 1),
+    "long": st.integers(0, 2**32 - 1),
+    "longlong": st.integers(0, 2**63 - 1),
+    "shortstr": st.text(max_size=60),
+    "longstr": st.text(max_size=60),
+    "table": tables,
+}
+KINDS = cast("list[type[Method]]", list(commands.INDEX_MAPPING.values()))
 _FIXED = {"ticket", "out_of_band", "cluster_id", "insist", "capabilities", "immediate"}
 """Arguments that pamqp wants at their defaults."""
 
@@ -51,8 +62,7 @@ class MethodTests(SynchronousTestCase):
 
     def test_every_method(self) -> None:
         """Every method is written so that pamqp reads it, and is read again."""
-        kinds = cast("Iterable[type[Method]]", commands.INDEX_MAPPING.values())
-        for kind in kinds:
+        for kind in KINDS:
             for choice in (0, 1):
                 given = {
                     name: _SAMPLES[kind.amqp_type(name)][choice]
@@ -70,6 +80,33 @@ class MethodTests(SynchronousTestCase):
                     if kind.amqp_type(name) == "longstr":
                         read = read.decode()
                     self.assertEqual(read, value, f"{kind.name}.{name}")
+
+    @given(st.sampled_from(KINDS), st.data())
+    def test_any_arguments(self, kind: type[Method], data: st.DataObject) -> None:
+        """Whatever its arguments, a method comes back as it was."""
+        arguments = {
+            name: data.draw(_ARGUMENTS[kind.amqp_type(name)])
+            for name in kind.attributes()
+        }
+        decoded: Any = decode_method(_payload(encode_method(1, kind, **arguments)))
+        self.assertIs(type(decoded), kind)
+        for name, value in arguments.items():
+            if kind.amqp_type(name) == "longstr":
+                value = str(value).encode()
+            self.assertEqual(getattr(decoded, name), value)
+
+    def test_not_given(self) -> None:
+        """Arguments that are not given are zero, empty or false."""
+        for kind in KINDS:
+            given = {
+                name: _SAMPLES[kind.amqp_type(name)][0] for name in kind.attributes()
+            }
+            for name in given:
+                if kind.amqp_type(name) == "bit":
+                    given[name] = False
+            self.assertEqual(
+                encode_method(1, kind), encode_method(1, kind, **given), kind
+            )
 
     def test_as_pamqp(self) -> None:
         """Bits are packed as pamqp packs them."""
@@ -102,13 +139,19 @@ class MethodTests(SynchronousTestCase):
             ({"ticket": 70000}, ValueError, "Queue.Declare.ticket: "),
             ({"ticket": "1"}, ValueError, "Queue.Declare.ticket: "),
             ({"arguments": {"a": object()}}, TypeError, "arguments: 'a': a object"),
+            ({"arguments": {"a": 2**63}}, ValueError, "'a': .* 64 bits"),
+            ({"arguments": {7: 1}}, TypeError, "a str, not 7"),
+            ({"arguments": {"a": [float("inf")]}}, ValueError, "'a': .*not take inf"),
+            ({"arguments": {"a": nested(100)}}, ValueError, "'a': more than 100 table"),
+            ({"arguments": {"a": Decimal("1e11")}}, ValueError, "cannot be expressed"),
+            ({"arguments": 7}, TypeError, "Queue.Declare.arguments: "),
             ({"nonsense": 1}, TypeError, "Queue.Declare has no nonsense"),
         ):
             with self.assertRaisesRegex(kind, text):
                 encode_method(1, commands.Queue.Declare, **arguments)
 
     def test_unknown(self) -> None:
-        """A method that nobody knows is an error that names it."""
+        """An unknown method is an error that names it."""
         with self.assertRaisesRegex(ProtocolError, "unknown method 60.999"):
             decode_method(b"\x00\x3c\x03\xe7")
 
@@ -175,7 +218,7 @@ class PropertiesTests(SynchronousTestCase):
             message_type="kind",
         )
         payload = _payload(marshal(ContentHeader(0, 2**40, theirs), 5))
-        self.assertEqual(read_header(payload), (2**40, encode_properties(properties)))
+        self.assertEqual(payload[12:], encode_properties(properties))
 
     def test_none_is_absent(self) -> None:
         """A property that is None is left out; an empty one is not."""
@@ -229,19 +272,49 @@ class PropertiesTests(SynchronousTestCase):
             self.assertEqual(decode_properties(listed), properties)
         self.assertLessEqual(len(_common), 500)
 
+    @given(tables)
+    def test_headers(self, headers: dict[str, object]) -> None:
+        """Whatever the headers are, they come back."""
+        properties = {"headers": headers, "priority": 3, "type": "kind"}
+        self.assertEqual(decode_properties(encode_properties(properties)), properties)
+
+    def test_numbers_for_times(self) -> None:
+        """A timestamp may be a number, but lies after 1969."""
+        listed = encode_properties({"timestamp": 1.5})
+        self.assertEqual(listed, encode_properties({"timestamp": 1}))
+        with self.assertRaisesRegex(ValueError, "property timestamp: .* before 1970"):
+            encode_properties({"timestamp": -1})
+
     def test_unreadable(self) -> None:
         """Properties that cannot be understood are a DecodeError."""
-        listed = encode_properties({"headers": {"k": True}})
-        for bad in (listed[:-1], listed.replace(b"t\x01", b"Z\x01")):
+        listed = encode_properties({"headers": {"k": [True, {"l": "s"}]}})
+        for end in range(2, len(listed)):
             with self.assertRaises(DecodeError):
-                decode_properties(bad)
+                decode_properties(listed[:end])
+        with self.assertRaisesRegex(DecodeError, "unknown type b'Z'"):
+            decode_properties(listed.replace(b"t\x01", b"Z\x01"))
         with self.assertRaisesRegex(DecodeError, "does not know"):
             decode_properties(b"\x20\x01" + listed[2:])
 
-    def test_no_header(self) -> None:
-        """A header that is cut short, or of another class, is refused."""
-        payload = _payload(marshal(ContentHeader(0, 0, commands.Basic.Properties()), 1))
-        with self.assertRaisesRegex(ProtocolError, "cut short"):
-            read_header(payload[:-1])
-        with self.assertRaisesRegex(ProtocolError, "unknown class 61"):
-            read_header(b"\x00\x3d" + payload[2:])
+    @given(st.integers(0, 2**15 - 1), st.binary(max_size=60))
+    def test_any_bytes(self, flags: int, tail: bytes) -> None:
+        """Any bytes are properties or a DecodeError."""
+        with contextlib.suppress(DecodeError):
+            decode_properties((flags * 2).to_bytes(2, "big") + tail)
+
+    def test_nested_too_deeply(self) -> None:
+        """Arrays in arrays without end cost their message, and nothing else."""
+        table = b""
+        for _ in range(20_000):
+            table = b"A" + len(table).to_bytes(4, "big") + table
+        table = b"\x01k" + table
+        with self.assertRaises(DecodeError):
+            decode_properties(b"\x20\x00" + len(table).to_bytes(4, "big") + table)
+
+    def test_many_values(self) -> None:
+        """Very many small values are read as they are, of each size."""
+        values: tuple[object, ...] = (None, True, 2**40, 0.5, "", "text", {})
+        for value in values:
+            headers = {"k": [value] * 5_000} | {f"{n}": value for n in range(5_000)}
+            listed = encode_properties({"headers": headers})
+            self.assertEqual(decode_properties(listed), {"headers": headers})

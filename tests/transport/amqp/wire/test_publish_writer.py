@@ -89,7 +89,7 @@ class PublishWriterTests(SynchronousTestCase):
             writer = PublishWriter(1, 4096)
             frames = writer.frames(b"x" * size, COMMON, "e", "k", False)
             parser = AmqpFrameParser()
-            parser.frame_max = 4096
+            parser.limit_frames(4096)
             bodies = [
                 payload for kind, _, payload in parser.feed(frames) if kind == BODY
             ]
@@ -99,7 +99,7 @@ class PublishWriterTests(SynchronousTestCase):
         """Without a limit a body is one frame."""
         frames = PublishWriter(1, 0).frames(b"x" * 10**6, COMMON, "", "k", False)
         parser = AmqpFrameParser()
-        parser.frame_max = 0
+        parser.limit_frames(0)
         self.assertEqual(len(list(parser.feed(frames))), 3)
 
     def test_impossible(self) -> None:

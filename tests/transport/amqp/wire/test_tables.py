@@ -40,13 +40,15 @@ _values = st.recursive(
     ),
 )
 
+tables = st.dictionaries(_keys, _values, max_size=5)
+
 
 def _read(data: bytes) -> dict[str, object]:
     return Reader(data).table()
 
 
 def nested(depth: int) -> object:
-    """Lists in each other, and tables."""
+    """Return lists in tables in lists, so many deep."""
     value: object = None
     for number in range(depth):
         value = {"k": value} if number % 2 else [value]
@@ -54,7 +56,7 @@ def nested(depth: int) -> object:
 
 
 def _table(entry: bytes) -> bytes:
-    """A table with one entry of that type and value, named C{k}."""
+    """Return a table with one entry of that type and value, named C{k}."""
     body = b"\x01k" + entry
     return len(body).to_bytes(4, "big") + body
 
@@ -62,7 +64,7 @@ def _table(entry: bytes) -> bytes:
 class TableTests(SynchronousTestCase):
     """Tables to bytes and back."""
 
-    @given(st.dictionaries(_keys, _values, max_size=5))
+    @given(tables)
     def test_round_trip(self, table: dict[str, object]) -> None:
         """Every value comes back as it was, nested too."""
         found = _read(encode_table(table))
@@ -126,7 +128,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(found, table)
 
     def test_unknown_type(self) -> None:
-        """A type that nobody knows is an error that names it."""
+        """An unknown type is an error that names it."""
         with self.assertRaisesRegex(ProtocolError, r"unknown type b'Z'"):
             _read(_table(b"Z\x00"))
 

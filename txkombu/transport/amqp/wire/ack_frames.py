@@ -21,16 +21,16 @@ _END: Final = 0xCE
 
 
 def ack_frame(number: int, tag: int, multiple: bool) -> bytes:
-    """Settle a delivery, or all up to it, as handled."""
+    """Return what settles a delivery, or all up to it, as handled."""
     return _LAYOUT.pack(METHOD, number, _SIZE, _ACK, tag, multiple, _END)
 
 
 def nack_frame(number: int, tag: int, multiple: bool, requeue: bool) -> bytes:
-    """Settle a delivery, or all up to it, as not attempted."""
+    """Return what settles a delivery, or all up to it, as not attempted."""
     bits = multiple | requeue << 1
     return _LAYOUT.pack(METHOD, number, _SIZE, _NACK, tag, bits, _END)
 
 
 def reject_frame(number: int, tag: int, requeue: bool) -> bytes:
-    """Settle a delivery as failed."""
+    """Return what settles a delivery as failed."""
     return _LAYOUT.pack(METHOD, number, _SIZE, _REJECT, tag, requeue, _END)

@@ -1,85 +1,49 @@
 """
 Deliveries that arrived whole: a method, a header and a body, read in one go.
 
-That is how nearly all of them arrive.  One that did not, or that is not as it
-should be, is left to those who read frame by frame, and say what is wrong.
+Nearly all arrive so.  One that does not, or that is not as it should be, is read frame
+by frame by L{ContentAssembler}, which says what is wrong.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from struct import Struct
 from typing import Final
 
 from pamqp import commands
 
 from ....exceptions import ProtocolError
-from ....interfaces import Delivery, Properties
+from ....interfaces import Delivery
 from ....url.parameters import MAX_MESSAGE_SIZE
 from .content import Content
-from .frames import BODY, HEADER
+from .frames import BODY, END, HEAD, HEADER
 from .properties import decode_properties
 from .tables import Reader
 
 _TAG: Final = Struct(">QB")
 _HEADER: Final = Struct(">BHIHHQ")
-_BODY: Final = Struct(">BHI")
 _CLASS: Final = commands.Basic.frame_id
-_END: Final = 0xCE
 _SIZES: Final = 12
 """Bytes in a header before the properties: class, weight, the body's size."""
-_MIN: Final = _SIZES + 2
+_MIN_SIZE: Final = _SIZES + 2
 """Bytes in a header without properties: their flags are always there."""
 CACHE_SIZE: Final = 500
 _Kept = dict[bytes, tuple[str, ...]]
 
 
-class AmqpDelivery(Delivery):
-    """A delivery whose properties are decoded when they are asked for."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        tag: int,
-        consumer_tag: str,
-        redelivered: bool,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        listed: bytes,
-    ) -> None:
-        """
-        @param listed: the properties as in a header, from their flags on.
-        """
-        self.tag = tag
-        self.consumer_tag = consumer_tag
-        self.redelivered = redelivered
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.body = body
-        self._properties = listed  # type: ignore[assignment]  # until asked for
-
-    @property
-    def properties(self) -> Properties:
-        """See L{Delivery.properties}."""
-        known: object = self._properties
-        if isinstance(known, bytes):
-            self._properties = known = decode_properties(known)
-        return known  # type: ignore[return-value]  # decoded by now
-
-
-def delivery_of(content: Content) -> AmqpDelivery:
-    """The message of a complete content that was handed out."""
+def delivery_of(content: Content) -> Delivery:
+    """Return the message of a complete content that was delivered or got."""
     method = content.method
     assert content.listed is not None
-    return AmqpDelivery(
+    return Delivery(
         method.delivery_tag,
         getattr(method, "consumer_tag", ""),
         method.redelivered,
         method.exchange,
         method.routing_key,
         content.body,
-        content.listed,
+        partial(decode_properties, content.listed),
     )
 
 
@@ -87,14 +51,14 @@ class DeliveryReader:
     """
     Reads the deliveries of one connection.
 
-    The names in them are few: their strings are kept.
+    Consumer tags, exchanges and routing keys are few: their strings are kept.
     """
 
     __slots__ = ("_max_body", "_names", "_tags")
 
     def __init__(self, max_body: int = MAX_MESSAGE_SIZE) -> None:
         """
-        @param max_body: the most bytes of a body that is read here.
+        @param max_body: the maximum size of a body that is read here, in bytes.
         """
         self._max_body = max_body
         self._tags: _Kept = {}
@@ -102,16 +66,17 @@ class DeliveryReader:
 
     def read(
         self, data: bytes, number: int, start: int, stop: int, maximum: int
-    ) -> tuple[AmqpDelivery, int] | None:
+    ) -> tuple[Delivery, int] | None:
         """
         Read a delivery from a stream.
 
+        @param data: the stream, from any point on.
         @param number: the channel it is for.
         @param start: where the arguments of its method begin.
         @param stop: where the frame of its method ends.
         @param maximum: the size of a frame's payload at most.
-        @return: it, and where the next frame begins; C{None} if it is not all
-            there, or not as it should be.
+        @return: the delivery, and where the next frame begins; C{None} if it is not
+            all there, or not as it should be.
         """
         names = start + 10 + data[start]
         listed = stop + 1 + _HEADER.size
@@ -124,22 +89,22 @@ class DeliveryReader:
             kind != HEADER
             or channel != number
             or class_id != _CLASS
-            or not _MIN <= size <= maximum
+            or not _MIN_SIZE <= size <= maximum
             or header_stop >= end
-            or data[header_stop] != _END
+            or data[header_stop] != END
         ):
             return None
         body = b""
         after = header_stop + 1
         if length:
-            begin = after + _BODY.size
+            begin = after + HEAD.size
             after = begin + length + 1
             if (
                 after > end
                 or length > maximum
                 or length > self._max_body
-                or _BODY.unpack_from(data, header_stop + 1) != (BODY, number, length)
-                or data[after - 1] != _END
+                or HEAD.unpack_from(data, header_stop + 1) != (BODY, number, length)
+                or data[after - 1] != END
             ):
                 return None
             body = data[begin : after - 1]
@@ -151,14 +116,14 @@ class DeliveryReader:
             return None
         tag, redelivered = _TAG.unpack_from(data, names - _TAG.size)
         exchange, routing_key = more
-        delivery = AmqpDelivery(
+        delivery = Delivery(
             tag,
             texts[0],
             bool(redelivered & 1),
             exchange,
             routing_key,
             body,
-            data[listed:header_stop],
+            partial(decode_properties, data[listed:header_stop]),
         )
         return delivery, after
 

@@ -1,5 +1,5 @@
 """
-Errors read from a peer's bytes, and what a refusal says of the publish it is about.
+The broker's errors, and which publish a refusal is about.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXCHANGE: Final = re.compile(r"exchange '(.*?)(' in vhost |\.\.\.$|$)", re.DOTA
 
 def error_of(method: Any, about: str = "") -> BrokerError:
     """
-    The error that a broker closes a channel or connection with.
+    Return the error with which a broker closes a channel or connection.
 
     @param method: channel.close or connection.close.
     @param about: the name of the object the operation was about.
@@ -41,16 +41,17 @@ def error_of(method: Any, about: str = "") -> BrokerError:
 
 
 def is_about_publish(error: BrokerError) -> bool:
-    """Whether it was a publish that the broker refused."""
+    """Tell whether it was a publish that the broker refused."""
     return error.class_id << 16 | error.method_id == _PUBLISH
 
 
 def exchange_named_in(text: str) -> tuple[str, bool] | None:
     """
-    The exchange that a refusal is about.
+    Find the exchange that a refusal is about.
 
-    @return: its name, and whether that is only the beginning of it: the text
-        of a reply has at most 255 bytes.
+    @param text: the broker's words.
+    @return: its name, and whether that is only the beginning of it, as the text has at
+        most 255 bytes; C{None} if no exchange is named.
     """
     found = _EXCHANGE.search(text)
     if found is None:
@@ -60,7 +61,7 @@ def exchange_named_in(text: str) -> tuple[str, bool] | None:
 
 def refuses(error: BrokerError, exchange: str, alone: bool) -> bool:
     """
-    Whether a refused publish was one to this exchange.
+    Tell whether a refused publish was one to this exchange.
 
     @param alone: no other publish can have been meant.
     """
@@ -74,14 +75,14 @@ def refuses(error: BrokerError, exchange: str, alone: bool) -> bool:
 
 
 def exchange_of(method: Any) -> str:
-    """The exchange that a refused publish went to, as far as its error says."""
+    """Return the exchange of a refused publish; C{""} if the error does not say."""
     error = error_of(method)
     named = exchange_named_in(error.text) if is_about_publish(error) else None
     return named[0] if named else ""
 
 
 def no_frame(data: bytes) -> ProtocolError:
-    """For what came where a frame of AMQP 0-9-1 was due, and is none."""
+    """Return the error for bytes that begin no frame of AMQP 0-9-1."""
     head = data[:_SHOWN]
     text = f"no frame of AMQP 0-9-1 begins with {head!r}"
     if head.startswith(b"AMQP"):

@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 _Connection = commands.Connection
 
 FRAME_MAX: Final = 131072
-"""What we ask for, and the limit until a limit is agreed on, in bytes."""
+"""The largest frame that we ask for, and take until a size is agreed on, in bytes."""
 
-_FRAME_LEAST: Final = 4096
-_CHANNELS_MOST: Final = 65535
+_MIN_FRAME: Final = 4096
+_MAX_CHANNELS: Final = 65535
 _REFUSALS: Final = frozenset((402, 403, 530))
-"""Wrong credentials, no such virtual host, no right to it."""
+"""Codes of wrong credentials, of no such virtual host, and of no right to it."""
 
 _LIMIT: Final = pattern(r"connection limit \(\d+\) is reached$")
-"""Of a user, virtual host or node: it has room again when others leave."""
+"""Such a limit of a user, virtual host or node has room again when others leave."""
 
 _CAPABILITIES: Final = (
     "publisher_confirms",
@@ -63,13 +63,13 @@ class Tuning:
     @ivar heartbeat: seconds; 0 is none.
     """
 
-    channel_max: int = _CHANNELS_MOST
+    channel_max: int = _MAX_CHANNELS
     frame_max: int = FRAME_MAX
     heartbeat: int = 0
 
 
 def _smaller(ours: int, theirs: int) -> int:
-    """The smaller of two limits, of which 0 is none."""
+    """Return the smaller of two limits; 0 is no limit."""
     return min(ours, theirs) if ours and theirs else ours or theirs
 
 
@@ -79,26 +79,26 @@ Answers = list[tuple[type[Method], dict[str, object]]]
 
 def tune(parameters: Parameters, offer: _Connection.Tune) -> Tuning:
     """
-    Agree with a broker's offer.
+    Return what is agreed on, given a broker's offer.
 
     @raise ProtocolError: its frames are smaller than AMQP allows.
     """
     wanted = max(1, round(parameters.heartbeat)) if parameters.heartbeat else 0
     tuning = Tuning(
-        _smaller(parameters.channel_max, offer.channel_max) or _CHANNELS_MOST,
+        _smaller(parameters.channel_max, offer.channel_max) or _MAX_CHANNELS,
         _smaller(FRAME_MAX, offer.frame_max),
         min(_smaller(wanted, offer.heartbeat), 65535),
     )
-    if tuning.frame_max < _FRAME_LEAST:
+    if tuning.frame_max < _MIN_FRAME:
         raise ProtocolError(
             f"the broker offers frames of {offer.frame_max} bytes, "
-            f"at least {_FRAME_LEAST} are needed"
+            f"at least {_MIN_FRAME} are needed"
         )
     return tuning
 
 
 def client_properties(parameters: Parameters) -> dict[str, object]:
-    """What a broker is told about us."""
+    """Return what a broker is told about this program."""
     told: dict[str, object] = {
         "product": "txkombu",
         "version": __version__,
@@ -112,9 +112,10 @@ def client_properties(parameters: Parameters) -> dict[str, object]:
 
 def refused(method: Any, parameters: Parameters, place: str) -> ConnectError:
     """
-    The error for a broker that closes the connection instead of letting us in.
+    Return the error for a login that the broker refuses by closing the connection.
 
     @param method: its connection.close.
+    @param place: what is connected to.
     """
     cause = error_of(method)
     if cause.code in _REFUSALS and not _LIMIT.search(cause.text):
@@ -134,7 +135,7 @@ class AmqpLogin:
     @ivar done: whether it has succeeded.
     @ivar product: the broker's name, once known.
     @ivar version: its version, once known.
-    @ivar tuning: what was agreed on, once it was.
+    @ivar tuning: what was agreed on; before that, the limits that hold until then.
     """
 
     def __init__(self, parameters: Parameters, place: str) -> None:
@@ -158,9 +159,9 @@ class AmqpLogin:
         Take the broker's next method.
 
         @return: what to write, in this order.
-        @raise AuthenticationFailed: it does not let us in.
-        @raise ConnectError: it will not do.
-        @raise ProtocolError: it broke the protocol.
+        @raise AuthenticationFailed: the broker refuses the login.
+        @raise ConnectError: the broker refuses the connection, or lacks what is needed.
+        @raise ProtocolError: another method was due.
         """
         if isinstance(method, _Connection.Close):
             raise refused(method, self._parameters, self._place)
@@ -183,28 +184,21 @@ class AmqpLogin:
         self.product = _text(told.get("product", ""))
         self.version = _text(told.get("version", ""))
         self._due = _Connection.Tune
-        mechanism = self._mechanism(_text(method.mechanisms).split())
+        mechanism = self._parameters.auth_mechanism or "PLAIN"
+        offered = _text(method.mechanisms).split()
+        if mechanism not in offered:
+            raise ConnectError(
+                f"{self._place} does not offer to log in by {mechanism}, only by "
+                f"{', '.join(offered) or 'nothing'}"
+            )
+        response = f"\0{self._parameters.userid}\0{self._parameters.password}"
         answer: dict[str, object] = {
             "client_properties": client_properties(self._parameters),
             "mechanism": mechanism,
-            "response": self._response(mechanism),
+            "response": "" if mechanism == "EXTERNAL" else response,
             "locale": "en_US",
         }
         return [(_Connection.StartOk, answer)]
-
-    def _mechanism(self, offered: list[str]) -> str:
-        wanted = self._parameters.auth_mechanism or "PLAIN"
-        if wanted not in offered:
-            raise ConnectError(
-                f"{self._place} does not offer to log in by {wanted}, only by "
-                f"{', '.join(offered) or 'nothing'}"
-            )
-        return wanted
-
-    def _response(self, mechanism: str) -> str:
-        if mechanism == "EXTERNAL":
-            return ""
-        return f"\0{self._parameters.userid}\0{self._parameters.password}"
 
     def _tune(self, method: _Connection.Tune) -> Answers:
         self.tuning = tune(self._parameters, method)

@@ -1,9 +1,9 @@
 """
 Methods to frames and back (AMQP 0-9-1, 4.2.4), by pamqp's definitions.
 
-pamqp says which methods there are and of what their arguments are made.  Its
-own encoder is not used for them: it refuses names that RabbitMQ takes, which
-are any UTF-8 of up to 255 bytes.
+pamqp's commands name the methods and the types of their arguments.  Its encoder and
+decoder are not used: they refuse names that RabbitMQ takes, which are any UTF-8 of up
+to 255 bytes, change the types of numbers, and overlook what is cut short.
 """
 
 from __future__ import annotations
@@ -78,13 +78,26 @@ _PLANS: Final = {
 
 def encode_method(channel: int, kind: type[Method], **arguments: object) -> bytes:
     """
-    The frame of a method; arguments not given are zero, empty or false.
+    Return the frame of a method.
 
+    @param kind: the class of the method.
+    @param arguments: those of the method; others are zero, empty or false.
     @raise TypeError: an argument cannot be expressed.
     @raise ValueError: an argument is too long or out of range.
     """
+    return frame(
+        METHOD, channel, _INDEX.pack(kind.index) + encode_arguments(kind, arguments)
+    )
+
+
+def encode_arguments(kind: type[Method], arguments: dict[str, object]) -> bytes:
+    """
+    Return a method's arguments as they stand in its frame; see L{encode_method}.
+
+    @param arguments: emptied.
+    """
     owner = f"{kind.name}."
-    parts = [_INDEX.pack(kind.index)]
+    parts: list[bytes] = []
     bits: list[bool] = []
     for name, type_name in _PLANS[kind.index]:
         value = arguments.pop(name, _DEFAULTS[type_name])
@@ -95,12 +108,12 @@ def encode_method(channel: int, kind: type[Method], **arguments: object) -> byte
     parts.append(_flags(bits))
     if arguments:
         raise TypeError(f"{kind.name} has no {', '.join(arguments)}")
-    return frame(METHOD, channel, b"".join(parts))
+    return b"".join(parts)
 
 
 def encode_value(owner: str, name: str, type_name: str, value: object) -> bytes:
     """
-    One argument or property.
+    Return the bytes of one argument or property.
 
     @param owner: what begins its name in an error.
     @raise TypeError: it is of the wrong type.
@@ -113,7 +126,7 @@ def encode_value(owner: str, name: str, type_name: str, value: object) -> bytes:
 
 
 def _flags(bits: list[bool]) -> bytes:
-    """The octet of the bits gathered so far, if any; none has more than eight."""
+    """Return the octet of the bits gathered so far; no method has more than eight."""
     if not bits:
         return b""
     octet = sum(bit << place for place, bit in enumerate(bits))
@@ -123,7 +136,7 @@ def _flags(bits: list[bool]) -> bytes:
 
 def decode_method(payload: bytes) -> Method:
     """
-    The method of a frame's payload, with its arguments as attributes.
+    Return the method of a frame's payload, with its arguments as attributes.
 
     @raise ProtocolError: it is not known, or cut short.
     """

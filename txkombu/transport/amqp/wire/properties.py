@@ -32,16 +32,16 @@ _NAMES: Final = frozenset(name for name, _, _ in _PLAN)
 _COMMON: Final = frozenset(
     ("content_type", "content_encoding", "headers", "delivery_mode", "priority")
 )
-"""What nearly every message has, and no more."""
+"""The properties of nearly every message, which has no others."""
 CACHE_SIZE: Final = 500
 _common: Final[dict[bytes, Properties]] = {}
-"""What messages with these and with empty headers decode to; only kept to save
-time, as nearly all messages share a few of them."""
+"""The properties of messages with C{_COMMON} and empty headers, by their bytes.  Kept
+to save time, as nearly all messages share a few of them."""
 
 
 def encode_properties(properties: Properties) -> bytes:
     """
-    The flags and properties of a header; those that are C{None} are left out.
+    Return the flags and properties of a header; those that are C{None} are left out.
 
     @raise TypeError: a property is not known, or cannot be expressed.
     @raise ValueError: a property is too long or out of range.
@@ -62,8 +62,9 @@ def encode_properties(properties: Properties) -> bytes:
 
 def decode_properties(listed: bytes) -> Properties:
     """
-    The properties, from their flags on.
+    Return the properties of a header.
 
+    @param listed: the properties, from their flags on.
     @raise DecodeError: they cannot be understood.
     """
     known = _common.get(listed)

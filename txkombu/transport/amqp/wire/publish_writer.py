@@ -1,11 +1,10 @@
 """
 The frames of a publish: a method, a header and a body, in one piece.
 
-Most publishes of a channel differ from the one before in nothing but their
-bodies.  So what was written for an exchange and routing key is kept, and what
-was written for the properties that nearly every message has and no other; only
-the two lengths and the body are put between.  What is not kept is written
-directly, not by pamqp's definitions.
+Most publishes of a channel differ from the one before in nothing but their bodies.  So
+the bytes of a method are kept for its exchange and routing key, and those of a header
+for the properties that nearly every message has and no other; only the two lengths and
+the body are put between.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Final, TypeVar
 from pamqp import commands
 
 from ....interfaces import Properties
-from .frames import BODY, HEADER, METHOD, OVERHEAD, body_frames
+from .frames import BODY, HEADER, METHOD, OVERHEAD, body_pieces, frame
 from .methods import encode_value
 from .properties import encode_properties
 
@@ -33,9 +32,9 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 _SIZES: Final = 12
-"""Bytes in a header before the properties: class, weight, the body's size."""
+"""Bytes in a header before the properties: class, weight, size of the body."""
 CACHE_SIZE: Final = 500
-"""How many of each are kept."""
+"""How many methods and how many headers are kept."""
 _COMMON: Final = 5
 """Messages have content_type, content_encoding, headers, delivery_mode, priority."""
 
@@ -52,14 +51,14 @@ class PublishWriter:
     @param frame_max: the size of a whole frame at most, in bytes; 0 is no limit.
     """
 
-    __slots__ = ("_frame_max", "_headers", "_methods", "_most", "_number")
+    __slots__ = ("_frame_max", "_headers", "_max_payload", "_methods", "_number")
 
     def __init__(self, number: int, frame_max: int) -> None:
         self._number = number
         self._frame_max = frame_max
         self._methods: dict[tuple[str, str, bool], bytes] = {}
         self._headers: dict[tuple[object, ...], _Header] = {}
-        self._most = frame_max - OVERHEAD if frame_max else 2**32 - 1
+        self._max_payload = frame_max - OVERHEAD if frame_max else 2**32 - 1
 
     def frames(
         self,
@@ -70,7 +69,7 @@ class PublishWriter:
         mandatory: bool,
     ) -> bytes:
         """
-        The frames of one publish.
+        Return the frames of one publish.
 
         @raise TypeError: a property is not known, or cannot be expressed.
         @raise ValueError: something is too long or out of range.
@@ -81,11 +80,14 @@ class PublishWriter:
         before, after, body_head = self._header(properties)
         size = len(body)
         length = _LONGLONG.pack(size)
-        if 0 < size <= self._most:
+        if 0 < size <= self._max_payload:
             return b"".join(
                 (method, before, length, body_head, _LONG.pack(size), body, _END)
             )
-        bodies = body_frames(self._number, body, self._frame_max)
+        bodies = [
+            frame(BODY, self._number, piece)
+            for piece in body_pieces(body, self._frame_max)
+        ]
         return b"".join((method, before, length, after, *bodies))
 
     def _method(self, exchange: str, routing_key: str, mandatory: bool) -> bytes:
@@ -131,7 +133,7 @@ class PublishWriter:
 
 
 def _keep(kept: dict[_K, _V], key: _K, value: _V) -> _V:
-    """Keep one more, but not for ever: names may all differ."""
+    """Keep one more, but a limited number: names may all differ."""
     if len(kept) >= CACHE_SIZE:
         kept.clear()
     kept[key] = value

@@ -1,9 +1,9 @@
 """
 Field tables (AMQP 0-9-1, 4.2.5.5, with RabbitMQ's errata).
 
-Written as py-amqp does, since a headers exchange compares types too: C{S} for
-str and bytes, C{I} or C{l} for int, C{t}, C{d}, C{D}, C{T}, C{A}, C{F}, C{V}.
-Every type that RabbitMQ knows is read.
+They are written as by py-amqp, since a headers exchange compares types too: C{S} for
+str and bytes, C{I} or C{l} for int, C{t}, C{d}, C{D}, C{T}, C{A}, C{F}, C{V}.  Every
+type that RabbitMQ knows is read.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ _DECIMAL: Final = Struct(">Bi")
 
 
 def unsendable(what: str, problem: Exception) -> TypeError | ValueError:
-    """The error that says which value could not be written, and why."""
+    """Return the error that says which value cannot be written, and why."""
     kind = ValueError if isinstance(problem, ValueError | error) else TypeError
     return kind(f"{what}: {problem}")
 
 
 def short_string(value: str) -> bytes:
     """
+    Return text preceded by the octet of its length.
+
     @raise ValueError: it has more than 255 bytes of UTF-8.
     """
     encoded = value.encode("utf-8")
@@ -56,14 +58,14 @@ def short_string(value: str) -> bytes:
 
 
 def long_string(value: str | bytes) -> bytes:
-    """Text or bytes, preceded by their length."""
+    """Return text or bytes preceded by the four bytes of their length."""
     encoded = value.encode("utf-8") if isinstance(value, str) else value
     return _LONG.pack(len(encoded)) + encoded
 
 
 def encode_table(table: Mapping[str, object], depth: int = 1) -> bytes:
     """
-    A table with its length.
+    Return a table preceded by its length.
 
     @param depth: how many tables and arrays it is in, itself included.
     @raise TypeError: a value of it cannot be expressed; its key is named.
@@ -91,18 +93,14 @@ def _encode_value(value: object, depth: int) -> bytes:
     if isinstance(value, bool):
         return b"t\x01" if value else b"t\x00"
     if isinstance(value, int):
-        return _encode_int(value)
+        if fits_int32(value):
+            return b"I" + _INT32.pack(value)
+        return b"l" + _INT64.pack(value)
     if isinstance(value, float):
         return b"d" + _DOUBLE.pack(check_finite(value))
     if value is None:
         return b"V"
     return _encode_compound(value, depth + 1)
-
-
-def _encode_int(value: int) -> bytes:
-    if fits_int32(value):
-        return b"I" + _INT32.pack(value)
-    return b"l" + _INT64.pack(value)
 
 
 def _encode_compound(value: object, depth: int) -> bytes:
@@ -120,7 +118,7 @@ def _encode_compound(value: object, depth: int) -> bytes:
 
 
 def encode_timestamp(value: datetime | int | float) -> bytes:
-    """Whole seconds since 1970; a datetime without a zone is taken for UTC."""
+    """Return whole seconds since 1970; a datetime without a zone is taken for UTC."""
     return _UINT64.pack(timestamp_seconds(value))
 
 
@@ -129,7 +127,8 @@ def encode_timestamp(value: datetime | int | float) -> bytes:
 
 class Reader:
     """
-    Reads values one after the other, and checks that they are all there.
+    Reads values one after the other.  What is cut short, or cannot be understood, is a
+    L{ProtocolError}.
 
     @ivar at: where the next value begins.
     """
@@ -143,11 +142,11 @@ class Reader:
         self._depth = 0
 
     def number(self, layout: Struct) -> int:
-        """An integer."""
+        """Read an integer."""
         return int(self.unpack(layout))
 
     def unpack(self, layout: Struct) -> Any:
-        """The one value that a layout describes."""
+        """Read the one value that a layout describes."""
         at = self.at
         try:
             (value,) = layout.unpack_from(self.data, at)
@@ -157,7 +156,7 @@ class Reader:
         return value
 
     def read_bytes(self, size: int) -> bytes:
-        """So many bytes."""
+        """Read so many bytes."""
         at = self.at
         if size > self._end - at:
             raise ProtocolError("a value is cut short")
@@ -165,21 +164,19 @@ class Reader:
         return self.data[at : at + size]
 
     def short_string(self) -> str:
-        """Up to 255 bytes of UTF-8."""
-        return self._text(self.read_bytes(self.number(_OCTET)))
-
-    def _text(self, raw: bytes) -> str:
+        """Read up to 255 bytes of UTF-8."""
+        raw = self.read_bytes(self.number(_OCTET))
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
             raise ProtocolError(f"{raw[:40]!r} is not UTF-8") from None
 
     def long_string(self) -> bytes:
-        """Any number of bytes."""
+        """Read any number of bytes."""
         return self.read_bytes(self.number(_LONG))
 
     def text(self) -> str | bytes:
-        """The C{S} of a table: str where it is UTF-8, else bytes."""
+        """Read the C{S} of a table: str where it is UTF-8, else bytes."""
         raw = self.long_string()
         try:
             return raw.decode("utf-8")
@@ -187,11 +184,11 @@ class Reader:
             return raw
 
     def timestamp(self) -> datetime | int:
-        """UTC; the bare seconds where no datetime can be so late."""
+        """Read a time in UTC; the bare seconds where no datetime can be so late."""
         return read_timestamp(self.number(_UINT64))
 
     def table(self) -> dict[str, object]:
-        """A table."""
+        """Read a table."""
         end = self._enter()
         found: dict[str, object] = {}
         while self.at < end:
@@ -203,7 +200,7 @@ class Reader:
         return found
 
     def array(self) -> list[object]:
-        """An array."""
+        """Read an array."""
         end = self._enter()
         found = []
         while self.at < end:
@@ -230,7 +227,8 @@ class Reader:
             raise ProtocolError(f"a table has a value of the unknown type {tag!r}")
         return read(self)
 
-    def _decimal(self) -> Decimal:
+    def decimal(self) -> Decimal:
+        """Read a decimal number."""
         places = self.number(_OCTET)
         return join_decimal(places, self.number(_INT32))
 
@@ -252,7 +250,7 @@ _READERS: Final[dict[bytes, Callable[[Reader], object]]] = {
     b"L": _plain(">q"),
     b"f": _plain(">f"),
     b"d": _plain(">d"),
-    b"D": Reader._decimal,
+    b"D": Reader.decimal,
     b"S": Reader.text,
     b"A": Reader.array,
     b"T": Reader.timestamp,
