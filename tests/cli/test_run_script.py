@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 
+import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import run_lanes, run_trial
@@ -112,6 +113,18 @@ class ScriptTests(SynchronousTestCase):
         self.tool("python9", "echo python9 was asked >&2; exit 1")
         done = self.run_script("demo", PYTHON="python9")
         self.assertIn("python9 was asked", done.stderr)
+
+
+class HooksTests(SynchronousTestCase):
+    """C{.pre-commit-config.yaml}"""
+
+    def test_local(self) -> None:
+        """Each hook runs a tool of this checkout, so that its version is ours."""
+        text = CHECKOUT.joinpath(".pre-commit-config.yaml").read_text(encoding="utf-8")
+        repositories = yaml.safe_load(text)["repos"]
+        self.assertEqual([each["repo"] for each in repositories], ["local"])
+        programs = {hook["entry"].split()[0] for hook in repositories[0]["hooks"]}
+        self.assertEqual(programs, {".venv/bin/ruff", "./run"})
 
 
 BROKER_FOLDERS = ("brokers", "further_brokers")
