@@ -136,9 +136,14 @@ class ContentTests(SynchronousTestCase):
         with tarfile.open(only("*.tar.gz")) as archive:
             names = {each.partition("/")[2] for each in archive.getnames()}
         for wanted in (
+            ".pre-commit-config.yaml",
             "CHANGELOG.rst",
+            "CONTRIBUTING.rst",
             "LICENSE",
             "README.rst",
+            "SECURITY.rst",
+            "docs/adr/index.rst",
+            "newsfragments/.gitignore",
             "pyproject.toml",
             "run",
             "setup.py",
