@@ -7,6 +7,9 @@ accepts, such as C{tests.core.test_reconnector}; such tests run in one process.
 
 Each lane writes to its own file, which is printed when the lane has ended.  The last
 line has the counts of all lanes.
+
+If C{TXKOMBU_TEST_COVERAGE} is the path of a configuration file for coverage.py, the
+lanes record which lines they reach.
 """
 
 from __future__ import annotations
@@ -114,7 +117,7 @@ class Lane:
         number = list(LANES).index(self.name)
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "tests.run_trial", *tests],
+                [sys.executable, "-u", *measured(), "-m", "tests.run_trial", *tests],
                 env={
                     **os.environ,
                     "TXKOMBU_TEST_FOLDER": str(self.folder / "trial"),
@@ -152,6 +155,14 @@ class Lane:
         if self.is_running:
             self._process.kill()
             self._process.wait()
+
+
+def measured() -> list[str]:
+    """Return the arguments that make Python record which lines run, if wanted."""
+    configuration = os.environ.get("TXKOMBU_TEST_COVERAGE")
+    if not configuration:
+        return []
+    return ["-m", "coverage", "run", f"--rcfile={configuration}"]
 
 
 def run_lanes(names: Sequence[str], folder: Path) -> Report:

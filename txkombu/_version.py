@@ -1,3 +1,3 @@
-"""The version; C{setup.py} reads this line without importing anything."""
+"""The version; the build reads it without importing anything."""
 
 __version__ = "0.1.0"

@@ -211,7 +211,7 @@ def undo_content_coding(
     compressed (RFC 9110, 8.4.1).
 
     @param encoding: such as C{"gzip"}, or C{"gzip:utf-8"} as Spring writes it.
-    @param limit: as of L{decompress}, which also raises the same.
+    @param limit: as of C{decompress}, which also raises the same.
     @return: the body, and the rest of the content encoding.
     """
     parts = encoding[:_ENCODING_SIZE].replace(":", ",").split(",")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 
+import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import run_lanes, run_trial
@@ -70,6 +71,7 @@ class ScriptTests(SynchronousTestCase):
             "test",
             "test-latest",
             "bench",
+            "coverage",
             "docs",
             "pins",
         ):
@@ -111,6 +113,18 @@ class ScriptTests(SynchronousTestCase):
         self.tool("python9", "echo python9 was asked >&2; exit 1")
         done = self.run_script("demo", PYTHON="python9")
         self.assertIn("python9 was asked", done.stderr)
+
+
+class HooksTests(SynchronousTestCase):
+    """C{.pre-commit-config.yaml}"""
+
+    def test_local(self) -> None:
+        """Each hook runs a tool of this checkout, so that its version is ours."""
+        text = CHECKOUT.joinpath(".pre-commit-config.yaml").read_text(encoding="utf-8")
+        repositories = yaml.safe_load(text)["repos"]
+        self.assertEqual([each["repo"] for each in repositories], ["local"])
+        programs = {hook["entry"].split()[0] for hook in repositories[0]["hooks"]}
+        self.assertEqual(programs, {".venv/bin/ruff", "./run"})
 
 
 BROKER_FOLDERS = ("brokers", "further_brokers")
@@ -275,7 +289,9 @@ class LanesTests(SynchronousTestCase):
             if asks.search(path.read_text()) and folder not in BROKER_FOLDERS:
                 self.assertEqual(path.name, "test_rabbitmq.py")  # of the fixture
 
-    def run_lanes(self, lanes: Mapping[str, tuple[str, ...]], name: str) -> list[str]:
+    def run_lanes(
+        self, lanes: Mapping[str, tuple[str, ...]], name: str, **environment: str
+    ) -> list[str]:
         """Run these lanes; give the lines that were printed."""
         home = Path(self.mktemp()).absolute()
         home.mkdir(parents=True)
@@ -290,7 +306,7 @@ class LanesTests(SynchronousTestCase):
         own = {key: each for key, each in os.environ.items() if "TXKOMBU" not in key}
         done = subprocess.run(
             [sys.executable, "lanes.py"],
-            env={**own, "PYTHONPATH": path, "CI": ""},
+            env={**own, "PYTHONPATH": path, "CI": "", **environment},
             cwd=home,
             capture_output=True,
             text=True,
@@ -317,3 +333,15 @@ class LanesTests(SynchronousTestCase):
         lines = self.run_lanes({"a": ("samples.Good",), "b": ("samples.Dying",)}, "x")
         self.assertEqual(lines[-2:], ["2 passed, 1 failed, 0 skipped", "1"])
         self.assertIn("lane b: the process ended with 3, without a report", lines[-3])
+
+    def test_measured(self) -> None:
+        """A lane leaves a file of what it reached, if a configuration is named."""
+        data = Path(self.mktemp()).absolute()
+        lines = self.run_lanes(
+            {"a": ("tests.test_message",)},
+            "x",
+            TXKOMBU_TEST_COVERAGE=str(CHECKOUT / "pyproject.toml"),
+            COVERAGE_FILE=str(data),
+        )
+        self.assertEqual(lines[-1], "0")
+        self.assertEqual(len(list(data.parent.glob(f"{data.name}.*"))), 1)

@@ -33,7 +33,7 @@ def _rows(first: str, abilities: Iterable[Ability], reasons: dict[str, int]) -> 
     lines = [[first, *(column.title for column in TABLE)]]
     for each in abilities:
         lines.append([each.value, *(_cell(each, column, reasons) for column in TABLE)])
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def _cell(ability: Ability, column: Abilities, reasons: dict[str, int]) -> str:
@@ -43,7 +43,8 @@ def _cell(ability: Ability, column: Abilities, reasons: dict[str, int]) -> str:
     return f"no [{reasons.setdefault(why, len(reasons) + 1)}]_"
 
 
-def _aligned(lines: list[list[str]]) -> str:
+def aligned(lines: list[list[str]]) -> str:
+    """Return a simple table; the first line is its head."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = "  ".join("=" * width for width in widths)
     texts = [

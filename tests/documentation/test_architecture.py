@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.documentation import tower
+from tests.documentation import states, tower
 from tests.support.paths import CHECKOUT
 
 LIBRARY = CHECKOUT / "txkombu"
@@ -42,6 +42,14 @@ class ArchitectureTests(SynchronousTestCase):
         """The drawing is what the import rules say."""
         drawn = tower.DRAWING.read_text(encoding="utf-8")
         self.assertEqual(drawn, tower.draw(), "python -m tests.documentation.tower")
+
+    def test_states(self) -> None:
+        """The state tables are those of the code."""
+        shown = f".. begin states\n\n{states.text()}\n\n.. end states\n"
+        wrong = "python -m tests.documentation.states writes them"
+        self.assertIn(shown, text_of("architecture.rst"), wrong)
+        paths = [path for path, _ in states.state_tables()]
+        self.assertIn("core/lifecycle.py", paths)
 
     def test_layers(self) -> None:
         """Each module and package at the top of the library is in one layer."""

@@ -136,9 +136,14 @@ class ContentTests(SynchronousTestCase):
         with tarfile.open(only("*.tar.gz")) as archive:
             names = {each.partition("/")[2] for each in archive.getnames()}
         for wanted in (
+            ".pre-commit-config.yaml",
             "CHANGELOG.rst",
+            "CONTRIBUTING.rst",
             "LICENSE",
             "README.rst",
+            "SECURITY.rst",
+            "docs/adr/index.rst",
+            "newsfragments/.gitignore",
             "pyproject.toml",
             "run",
             "setup.py",
@@ -149,15 +154,18 @@ class ContentTests(SynchronousTestCase):
         self.assertEqual([each for each in names if each.endswith(".cache")], [])
 
     def test_metadata(self) -> None:
-        """Name, version, requirements and extras stand in the metadata."""
+        """Name, version, licence, requirements and extras stand in the metadata."""
         archive = zipfile.ZipFile(only("*.whl"))
         (name,) = [each for each in archive.namelist() if each.endswith("/METADATA")]
         found = Parser().parsestr(archive.read(name).decode("utf-8"))
         self.assertEqual(found["Name"], "txkombu")
         self.assertEqual(found["Version"], txkombu._version.__version__)
         self.assertEqual(found["Requires-Python"], ">=3.10")
+        self.assertEqual(found["License-Expression"], "BSD-3-Clause")
+        self.assertEqual(found["Author"], "The txkombu authors")
+        self.assertEqual(found["Description-Content-Type"], "text/x-rst")
         extras = set(found.get_all("Provides-Extra", []))
-        wanted = {"pika", "metrics", "zstd", "brotli", "all", "bench", "dev", "docs"}
+        wanted = {"pika", "zstd", "brotli", "all", "bench", "dev", "docs"}
         self.assertEqual(extras, wanted)
         required = {
             re.split("[^A-Za-z0-9._-]", each)[0].lower()

@@ -1,30 +1,30 @@
 """
-Print the oldest version of each requirement that setup.py allows, as constraints.
+Print the oldest version of each requirement that pyproject.toml allows, as constraints.
 
-C{python tests/support/oldest.py setup.py}; C{./run test-oldest} installs these.
+C{python tests/support/oldest.py pyproject.toml}; C{./run test-oldest} installs these.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
-def requirements(setup: Path) -> list[Requirement]:
-    """Return what a setup.py requires, without the extras."""
-    with TemporaryDirectory() as folder:
-        subprocess.run(
-            [sys.executable, setup.name, "-q", "egg_info", "--egg-base", folder],
-            cwd=setup.parent,
-            check=True,
-        )
-        (found,) = Path(folder).glob("*.egg-info/requires.txt")
-        lines = found.read_text().partition("\n[")[0].split("\n")
-    return [Requirement(line) for line in lines if line]
+
+def requirements(metadata: Path) -> list[Requirement]:
+    """
+    Return what the project requires, without its extras.
+
+    @param metadata: its C{pyproject.toml}.
+    """
+    project = tomllib.loads(metadata.read_text(encoding="utf-8"))["project"]
+    return [Requirement(line) for line in project["dependencies"]]
 
 
 def oldest(requirement: Requirement) -> str:
@@ -40,5 +40,5 @@ def oldest(requirement: Requirement) -> str:
 
 
 if __name__ == "__main__":
-    for each in requirements(Path(sys.argv[1]).absolute()):
+    for each in requirements(Path(sys.argv[1])):
         print(oldest(each))

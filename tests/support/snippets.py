@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from inspect import isawaitable
 from io import StringIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from docutils import nodes
@@ -74,6 +75,34 @@ def parse(text: str) -> nodes.document:
     @raise docutils.utils.SystemMessage: it is not well-formed.
     """
     return publish_doctree(text, settings_overrides=_SETTINGS)
+
+
+def links_of(page: Path) -> Iterator[str]:
+    """
+    Give the targets of a page's links, but for those that lead to other sites.
+
+    @param page: its file.
+    """
+    for node in parse(page.read_text(encoding="utf-8")).findall(nodes.reference):
+        target = str(node.get("refuri") or f"#{node.get('refid')}")
+        if ":" not in target:
+            yield target
+
+
+def broken_link(page: Path, target: str) -> str:
+    """
+    Return what is wrong with a link of a page, or an empty text.
+
+    @param page: the file that has the link.
+    @param target: a file, relative to the page, a section of it, or both.
+    """
+    name, _, section = target.partition("#")
+    path = page.parent / name if name else page
+    if not path.exists():
+        return f"{page.name} links to {name}, which is not there"
+    if section and section not in parse(path.read_text(encoding="utf-8")).ids:
+        return f"{page.name} links to section {section} of {path.name}, which has none"
+    return ""
 
 
 def snippets_of(text: str) -> list[Snippet]:

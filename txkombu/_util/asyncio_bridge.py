@@ -38,7 +38,7 @@ def deferred_of_future(future: Future[Any]) -> Deferred[Any]:
     """
     Wait for a future or task of asyncio; cancelling cancels it.
 
-    @return: fails with L{TypeError} if the future is not done, and its loop does not
+    @return: fails with C{TypeError} if the future is not done, and its loop does not
         run in this thread.
     """
     if not future.done() and future.get_loop() is not running_loop():

@@ -72,7 +72,7 @@ def work_of(result: Any, what: object) -> Deferred[Any] | None:
     @param result: the result of the function.
     @param what: the function, for the error.
     @return: fires when its work is done, with a result that may itself be work; fails
-        with L{TypeError} for a generator, which nobody can wait for.  C{None} for a
+        with C{TypeError} for a generator, which nobody can wait for.  C{None} for a
         plain value.
     """
     if result.__class__ is CoroutineType or isawaitable(result):
@@ -108,7 +108,7 @@ def call_and_wait(function: Callable[..., object], *arguments: object) -> Deferr
     """
     Call a user's function, and wait for its work.
 
-    @return: fires with its value; fails with an L{Exception}, whatever it raised.
+    @return: fires with its value; fails with an C{Exception}, whatever it raised.
     """
     try:
         result = function(*arguments)

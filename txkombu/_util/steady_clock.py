@@ -42,7 +42,7 @@ class SteadyClock:
     """
     The time and the delayed calls of one reactor, by the monotonic clock.
 
-    @ivar seconds: returns the monotonic time; see L{IReactorTime.seconds}.
+    @ivar seconds: returns the monotonic time; see C{IReactorTime.seconds}.
     """
 
     _log = Logger()
@@ -58,7 +58,7 @@ class SteadyClock:
     def callLater(
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
-        """See L{IReactorTime.callLater}."""
+        """See C{IReactorTime.callLater}."""
         call = _Call(
             self.seconds() + delay,
             callable,
@@ -74,7 +74,7 @@ class SteadyClock:
         return call
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
-        """See L{IReactorTime.getDelayedCalls}."""
+        """See C{IReactorTime.getDelayedCalls}."""
         return [call for call in self._heap if call.active()]
 
     def wake(self) -> None:

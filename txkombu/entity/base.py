@@ -24,7 +24,14 @@ class Entity:
     fields: ClassVar[tuple[str, ...]] = ()
     _channel: EntityChannel | None = None
 
-    name: str
+    def __init__(self, name: str, channel: ChannelSource | None) -> None:
+        """
+        @param name: the name at the broker.
+        @param channel: the channel to bind it to, or a connection, if any.
+        """
+        self.name = name
+        if channel is not None:
+            self._channel = channel_of(channel)
 
     def __call__(self: _E, channel: ChannelSource) -> _E:
         """Return a copy bound to a channel; the same as L{bind}."""

@@ -15,7 +15,7 @@ from .._util.validation import (
     check_delivery_mode,
     check_short_string,
 )
-from .base import Entity, channel_of
+from .base import Entity
 
 if TYPE_CHECKING:
     from .interfaces import ChannelSource
@@ -69,7 +69,7 @@ class Exchange(Entity):
         passive: bool = False,
         no_declare: bool = False,
     ) -> None:
-        self.name = check_short_string("exchange name", name)
+        name = check_short_string("exchange name", name)
         self.type = check_short_string("exchange type", type) or "direct"
         self.durable = check_bool("durable", durable)
         self.auto_delete = check_bool("auto_delete", auto_delete)
@@ -77,8 +77,7 @@ class Exchange(Entity):
         self.arguments = check_arguments("arguments", arguments)
         self.passive = check_bool("passive", passive)
         self.no_declare = check_bool("no_declare", no_declare)
-        if channel is not None:
-            self._channel = channel_of(channel)
+        super().__init__(name, channel)
 
     @property
     def is_predeclared(self) -> bool:

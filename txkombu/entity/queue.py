@@ -68,6 +68,8 @@ class Queue(Entity):
     @param queue_type: C{"classic"}, C{"quorum"} or C{"stream"} (RabbitMQ).
     """
 
+    name: str  # which the broker may give
+
     fields = (
         "name",
         "exchange",
@@ -120,7 +122,7 @@ class Queue(Entity):
                 f"key={key!r} and routing_key={routing_key!r} are the same thing; "
                 "give one of them"
             )
-        self.name = check_short_string("queue name", name)
+        name = check_short_string("queue name", name)
         self.exchange, self.bindings = _exchange_and_bindings(exchange, bindings)
         self._routing_key = check_short_string("routing key", routing_key or key)
         self.on_declared = on_declared
@@ -144,8 +146,8 @@ class Queue(Entity):
             raise ValueError("queue_type must not be empty")
         self.queue_type = queue_type
         self.arguments = self._all_arguments()
+        super().__init__(name, channel)
         if channel is not None:
-            self._channel = channel_of(channel)
             self.exchange = self.exchange.bind(channel)
 
     @property
