@@ -119,20 +119,17 @@ class BrokerConnection:
             connection_name=name,
             max_message_size=max_message_size,
         )
-        self._begin(
-            Settings(
-                alternates,
-                given_transport,
-                endpoint,
-                reactor,
-                operation_timeout,
-                reconnect,
-            )
+        settings = Settings(
+            alternates,
+            given_transport,
+            endpoint,
+            reactor,
+            operation_timeout,
+            reconnect,
         )
-
-    def _begin(self, settings: Settings) -> None:
         self.core = ConnectionCore(settings)
-        self._default_channel: Channel | None = None
+
+    _default_channel: Channel | None = None
 
     connection_errors: tuple[type[Exception], ...] = (
         ConnectError,
@@ -295,7 +292,7 @@ class BrokerConnection:
     def clone(self) -> BrokerConnection:
         """Make another connection with the same settings."""
         twin = BrokerConnection.__new__(BrokerConnection)
-        twin._begin(self.core.settings.copy())
+        twin.core = ConnectionCore(self.core.settings.copy())
         return twin
 
     def heartbeat_check(self, rate: int = 2) -> None:

@@ -94,9 +94,9 @@ class PikaSession(AmqpSession):
         adapter: Any = import_module(_ADAPTER)
         settings = _settings(self._pika, parameters)
         self._protocol = adapter.TwistedProtocolConnection(settings, clock)
-        self._connection = self._protocol._impl
+        self._connection = self._protocol._impl  # noqa: SLF001 - pika has no public way
         hooks = vars(self._connection)
-        self._take_by_pika = self._connection._process_frame
+        self._take_by_pika = self._connection._process_frame  # noqa: SLF001 - pika has no public way
         hooks["_process_frame"] = self._take_frame
         hooks["_read_frame"] = self._read_frame
         hooks["_create_heartbeat_checker"] = lambda: None
@@ -143,7 +143,7 @@ class PikaSession(AmqpSession):
 
     def write(self, data: bytes) -> None:
         self.note_write()
-        self._connection._output_marshaled_frames([data])
+        self._connection._output_marshaled_frames([data])  # noqa: SLF001 - pika has no public way
 
     def _beat(self) -> None:
         self.write(self._pika.frame.Heartbeat().marshal())
@@ -161,7 +161,7 @@ class PikaSession(AmqpSession):
             all there.
         @raise ProtocolError: the bytes are no frame.
         """
-        data: bytes = self._connection._frame_buffer
+        data: bytes = self._connection._frame_buffer  # noqa: SLF001 - pika has no public way
         if self.over:
             return 0, None
         size = self.frame_size(data)
