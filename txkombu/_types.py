@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
+import attrs
+
 Properties = Mapping[str, object]
 """
 The properties of a message by their AMQP names: content_type,
@@ -68,6 +70,7 @@ class QueueDeclareOk(NamedTuple):
     """The number of consumers; C{None} if the broker does not tell."""
 
 
+@attrs.define(eq=False, repr=False)
 class Delivery:
     """
     One message that the broker delivered.
@@ -81,33 +84,13 @@ class Delivery:
     @param properties: its properties, or a function that decodes them.
     """
 
-    __slots__ = (
-        "_properties",
-        "body",
-        "consumer_tag",
-        "exchange",
-        "redelivered",
-        "routing_key",
-        "tag",
-    )
-
-    def __init__(
-        self,
-        tag: int,
-        consumer_tag: str,
-        redelivered: bool,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        properties: Properties | Callable[[], Properties],
-    ) -> None:
-        self.tag = tag
-        self.consumer_tag = consumer_tag
-        self.redelivered = redelivered
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.body = body
-        self._properties = properties
+    tag: int
+    consumer_tag: str
+    redelivered: bool
+    exchange: str
+    routing_key: str
+    body: bytes
+    _properties: Properties | Callable[[], Properties]
 
     @property
     def properties(self) -> Properties:

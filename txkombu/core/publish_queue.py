@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
@@ -50,64 +51,38 @@ so more of them would come near Python's limit of recursion.
 """
 
 
+@attrs.define(eq=False, repr=False)
 class PublishRequest:
     """
     One message on its way to the broker.
 
-    @param body: the bytes.
-    @param properties: by their AMQP names.
-    @param exchange: where it is published to.
-    @param routing_key: with which key.
-    @param mandatory: whether it comes back if no queue takes it.
-    @param confirm: whether the broker is to confirm it.
-    @param timeout: seconds from the publish to the broker's verdict.
-    @param held: whether something has to be declared first; it keeps its place.
-    @param reply_to: the queue whose name it tells.  The name is read when the message
+    @ivar body: the bytes.
+    @ivar properties: by their AMQP names.
+    @ivar exchange: where it is published to.
+    @ivar routing_key: with which key.
+    @ivar mandatory: whether it comes back if no queue takes it.
+    @ivar confirm: whether the broker is to confirm it.
+    @ivar timeout: seconds from the publish to the broker's verdict.
+    @ivar held: whether something has to be declared first; it keeps its place.
+    @ivar reply_to: the queue whose name it tells.  The name is read when the message
         is sent, since the broker may rename the queue before.
     @ivar done: what the publish returned, if the message had to wait.
     @ivar inner: fires with the verdict, once the message was sent.
     @ivar expired: whether its deadline has passed.
     """
 
-    __slots__ = (
-        "body",
-        "confirm",
-        "done",
-        "exchange",
-        "expired",
-        "held",
-        "inner",
-        "mandatory",
-        "properties",
-        "reply_to",
-        "routing_key",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        body: bytes,
-        properties: dict[str, object],
-        exchange: Exchange,
-        routing_key: str,
-        mandatory: bool,
-        confirm: bool,
-        timeout: float,
-        held: bool = False,
-        reply_to: Queue | None = None,
-    ) -> None:
-        self.body = body
-        self.properties = properties
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.mandatory = mandatory
-        self.confirm = confirm
-        self.timeout = timeout
-        self.done: Deferred[None] | None = None
-        self.inner: Deferred[None] | None = None
-        self.expired = False
-        self.held = held
-        self.reply_to = reply_to
+    body: bytes
+    properties: dict[str, object]
+    exchange: Exchange
+    routing_key: str
+    mandatory: bool
+    confirm: bool
+    timeout: float
+    held: bool = False
+    reply_to: Queue | None = None
+    done: Deferred[None] | None = None
+    inner: Deferred[None] | None = None
+    expired: bool = False
 
 
 class PublishQueue:
@@ -119,28 +94,6 @@ class PublishQueue:
     @param refused: called with each message whose publish failed after it was sent,
         and with the error.
     """
-
-    __slots__ = (
-        "_channel",
-        "_clock",
-        "_closed",
-        "_deadlines",
-        "_doomed",
-        "_flowing",
-        "_idle",
-        "_next_turn",
-        "_pending",
-        "_pending_bytes",
-        "_phase",
-        "_ready",
-        "_refused",
-        "_resuming",
-        "_sent",
-        "_turn",
-        "_turn_bytes",
-        "_unconfirmed",
-        "_unconfirmed_bytes",
-    )
 
     def __init__(
         self,

@@ -46,26 +46,6 @@ class Dispatcher:
         how many are handled or wait.
     """
 
-    __slots__ = (
-        "_budget",
-        "_closed",
-        "_halted",
-        "_handing_on",
-        "_idle",
-        "_late",
-        "_limit",
-        "_memory",
-        "_now",
-        "_on_failure",
-        "_on_handled",
-        "_on_unsettled",
-        "_taken_at",
-        "_takers",
-        "_waiting",
-        "handler",
-        "running",
-    )
-
     _log = Logger()
 
     def __init__(

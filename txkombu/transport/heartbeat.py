@@ -32,24 +32,6 @@ class Heartbeat:
     @ivar idle: how many ticks ago the last byte was written.
     """
 
-    __slots__ = (
-        "_call",
-        "_clock",
-        "_dead",
-        "_dead_after",
-        "_due",
-        "_every",
-        "_has_written",
-        "_interval",
-        "_send",
-        "_send_after",
-        "_stall",
-        "_stall_ended",
-        "_wake",
-        "idle",
-        "silence",
-    )
-
     def __init__(
         self,
         clock: IReactorTime,

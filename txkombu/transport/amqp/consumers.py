@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import attrs
 from pamqp import commands
 from twisted.internet.defer import Deferred, succeed
 
@@ -30,6 +31,7 @@ _Basic = commands.Basic
 _MAX_PREFETCH: Final = 2**16 - 1
 
 
+@attrs.define(eq=False, repr=False)
 class AmqpConsumer:
     """
     One consumer.
@@ -46,38 +48,20 @@ class AmqpConsumer:
     @ivar gone: fires when no more deliveries for it can come.
     """
 
-    __slots__ = (
-        "abandoned",
-        "ending",
-        "gone",
-        "no_ack",
-        "on_cancelled",
-        "on_delivery",
-        "packet",
-        "prefetch_count",
-        "request",
-        "started",
-        "tag",
-    )
+    tag: str
+    packet: bytes
+    prefetch_count: int | None
+    on_delivery: Callable[[Delivery], None]
+    on_cancelled: Callable[[Exception], None]
+    request: Request[None] = attrs.field(init=False)
+    no_ack: bool = attrs.field(init=False)
+    started: bool = False
+    ending: bool = False
+    abandoned: bool = False
+    gone: Waiters[None] = attrs.Factory(Waiters)
 
-    request: Request[None]
-
-    def __init__(
-        self,
-        tag: str,
-        packet: bytes,
-        prefetch_count: int | None,
-        on_delivery: Callable[[Delivery], None],
-        on_cancelled: Callable[[Exception], None],
-    ) -> None:
-        self.tag = tag
-        self.packet = packet
-        self.prefetch_count = prefetch_count
-        self.no_ack = prefetch_count is None
-        self.on_delivery = on_delivery
-        self.on_cancelled = on_cancelled
-        self.started = self.ending = self.abandoned = False
-        self.gone: Waiters[None] = Waiters()
+    def __attrs_post_init__(self) -> None:
+        self.no_ack = self.prefetch_count is None
 
 
 class AmqpConsumers:
