@@ -1,6 +1,4 @@
-"""
-txkombu: Kombu's messaging model, native to Twisted.
-"""
+"""txkombu: Kombu's messaging model, native to Twisted."""
 
 from ._version import __version__
 from .connection import BrokerConnection

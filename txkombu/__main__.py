@@ -1,6 +1,4 @@
-"""
-C{python -m txkombu}: commands that need no plugin.
-"""
+"""C{python -m txkombu}: commands that need no plugin."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The values that cross the contract; import them from L{txkombu.interfaces}.
-"""
+"""The values that cross the contract; import them from L{txkombu.interfaces}."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-BrokerConnection: what programs begin with.
-"""
+"""BrokerConnection: what programs begin with."""
 
 from __future__ import annotations
 

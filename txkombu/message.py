@@ -1,6 +1,4 @@
-"""
-Received messages: decoded once, settled once.
-"""
+"""Received messages: decoded once, settled once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Policies: how long to wait before a retry, what becomes of a failed message.
-"""
+"""Policies: how long to wait before a retry, what becomes of a failed message."""
 
 from __future__ import annotations
 

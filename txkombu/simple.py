@@ -1,6 +1,4 @@
-"""
-SimpleQueue: one queue, seen as Python's C{queue.Queue}, with Deferreds.
-"""
+"""SimpleQueue: one queue, seen as Python's C{queue.Queue}, with Deferreds."""
 
 from __future__ import annotations
 

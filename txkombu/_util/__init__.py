@@ -1,3 +1,1 @@
-"""
-Helpers without messaging: timeouts, waiters, deadlines, validation.
-"""
+"""Helpers without messaging: timeouts, waiters, deadlines, validation."""

@@ -1,6 +1,4 @@
-"""
-Results of users' functions: plain values, Deferreds, coroutines, futures.
-"""
+"""Results of users' functions: plain values, Deferreds, coroutines, futures."""
 
 from __future__ import annotations
 

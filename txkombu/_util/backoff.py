@@ -1,6 +1,4 @@
-"""
-Growing waits between attempts.
-"""
+"""Growing waits between attempts."""
 
 from __future__ import annotations
 

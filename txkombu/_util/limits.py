@@ -1,6 +1,4 @@
-"""
-Limits on the size of received bodies and their values.
-"""
+"""Limits on the size of received bodies and their values."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Repeated log lines: a few of them, and the number of the others.
-"""
+"""Repeated log lines: a few of them, and the number of the others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Texts of others in errors and log lines: shortened, and escaped.
-"""
+"""Texts of others in errors and log lines: shortened, and escaped."""
 
 from __future__ import annotations
 

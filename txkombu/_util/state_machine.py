@@ -1,6 +1,4 @@
-"""
-State machines: a table says which event leads from which state to which.
-"""
+"""State machines: a table says which event leads from which state to which."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Suggestions for unknown names: "did you mean ...?".
-"""
+"""Suggestions for unknown names: "did you mean ...?"."""
 
 from __future__ import annotations
 

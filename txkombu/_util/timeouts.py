@@ -1,6 +1,4 @@
-"""
-Timeouts of Deferreds.
-"""
+"""Timeouts of Deferreds."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Checks of users' arguments; each error names the argument at fault.
-"""
+"""Checks of users' arguments; each error names the argument at fault."""
 
 from __future__ import annotations
 

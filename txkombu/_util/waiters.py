@@ -1,6 +1,4 @@
-"""
-Deferreds of several callers that wait for one event.
-"""
+"""Deferreds of several callers that wait for one event."""
 
 from __future__ import annotations
 

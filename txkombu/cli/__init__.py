@@ -1,3 +1,1 @@
-"""
-The command line: C{twistd kombu}, C{twist kombu} and C{python -m txkombu}.
-"""
+"""The command line: C{twistd kombu}, C{twist kombu} and C{python -m txkombu}."""

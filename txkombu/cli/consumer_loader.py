@@ -1,6 +1,4 @@
-"""
-Consumers named on the command line: C{package.module:Name}.
-"""
+"""Consumers named on the command line: C{package.module:Name}."""
 
 from __future__ import annotations
 

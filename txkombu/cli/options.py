@@ -1,6 +1,4 @@
-"""
-The base of the options of all commands.
-"""
+"""The base of the options of all commands."""
 
 from __future__ import annotations
 

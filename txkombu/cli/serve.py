@@ -1,6 +1,4 @@
-"""
-C{python -m txkombu serve}: a service in a process of its own.
-"""
+"""C{python -m txkombu serve}: a service in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-C{python -m txkombu shell}: a Python prompt with C{await}, while the reactor runs.
-"""
+"""C{python -m txkombu shell}: a Python prompt with C{await}, while the reactor runs."""
 
 from __future__ import annotations
 

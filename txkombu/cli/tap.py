@@ -1,6 +1,4 @@
-"""
-C{twistd kombu} and C{twist kombu}: their options and service.
-"""
+"""C{twistd kombu} and C{twist kombu}: their options and service."""
 
 from __future__ import annotations
 

@@ -1,3 +1,1 @@
-"""
-What survives a loss: channels, consumers, declarations and waiting publishes.
-"""
+"""What survives a loss: channels, consumers, declarations and waiting publishes."""

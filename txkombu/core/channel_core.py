@@ -1,6 +1,4 @@
-"""
-The parts of one channel: what opens it, its consumers, and what it publishes.
-"""
+"""The parts of one channel: what opens it, its consumers, and what it publishes."""
 
 from __future__ import annotations
 

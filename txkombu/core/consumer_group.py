@@ -1,6 +1,4 @@
-"""
-The consumers that share one session channel, and are started again on the next.
-"""
+"""The consumers that share one session channel, and are started again on the next."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Wait for one message, as C{drain_events} does.
-"""
+"""Wait for one message, as C{drain_events} does."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Declare, bind, purge and delete exchanges and queues, and record it.
-"""
+"""Declare, bind, purge and delete exchanges and queues, and record it."""
 
 from __future__ import annotations
 

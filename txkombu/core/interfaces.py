@@ -1,6 +1,4 @@
-"""
-What the objects of this package ask of those that own or use them.
-"""
+"""What the objects of this package ask of those that own or use them."""
 
 from __future__ import annotations
 

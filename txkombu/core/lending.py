@@ -1,6 +1,4 @@
-"""
-Find the channel that a producer or consumer works on.
-"""
+"""Find the channel that a producer or consumer works on."""
 
 from __future__ import annotations
 

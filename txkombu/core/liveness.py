@@ -1,6 +1,4 @@
-"""
-Find out whether a broker answers at all.
-"""
+"""Find out whether a broker answers at all."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The settings of a connection: brokers, credentials, timeouts.
-"""
+"""The settings of a connection: brokers, credentials, timeouts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-One consumer of a channel, as it is recorded and started again.
-"""
+"""One consumer of a channel, as it is recorded and started again."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The messages of one session channel that await settlement.
-"""
+"""The messages of one session channel that await settlement."""
 
 from __future__ import annotations
 

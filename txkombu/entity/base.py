@@ -1,6 +1,4 @@
-"""
-The base of exchanges and queues: a channel they may be bound to, and equality.
-"""
+"""The base of exchanges and queues: a channel they may be bound to, and equality."""
 
 from __future__ import annotations
 

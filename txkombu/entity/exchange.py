@@ -1,6 +1,4 @@
-"""
-Exchanges and bindings.
-"""
+"""Exchanges and bindings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Queues made from dicts: the result of C{Queue.as_dict}, or Kombu's flat options.
-"""
+"""Queues made from dicts: the result of C{Queue.as_dict}, or Kombu's flat options."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What bound entities ask of a channel.
-"""
+"""What bound entities ask of a channel."""
 
 from __future__ import annotations
 

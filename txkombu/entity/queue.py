@@ -1,6 +1,4 @@
-"""
-Queues, with the bindings that fill them.
-"""
+"""Queues, with the bindings that fill them."""
 
 from __future__ import annotations
 

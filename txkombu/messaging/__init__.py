@@ -1,6 +1,4 @@
-"""
-The classes that messages go through, under the name Kombu has them.
-"""
+"""The classes that messages go through, under the name Kombu has them."""
 
 from ..entity import Exchange, Queue
 from .consumer import Consumer

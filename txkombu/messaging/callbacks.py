@@ -1,6 +1,4 @@
-"""
-Run the callbacks of a consumer in order, each awaited.
-"""
+"""Run the callbacks of a consumer in order, each awaited."""
 
 from __future__ import annotations
 

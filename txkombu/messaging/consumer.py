@@ -1,6 +1,4 @@
-"""
-Consumer: receives messages from queues.
-"""
+"""Consumer: receives messages from queues."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Pause the sockets of the program while messages cannot be sent.
-"""
+"""Pause the sockets of the program while messages cannot be sent."""
 
 from __future__ import annotations
 

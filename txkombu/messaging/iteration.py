@@ -1,6 +1,4 @@
-"""
-Take messages one by one: what C{async for message in consumer} runs on.
-"""
+"""Take messages one by one: what C{async for message in consumer} runs on."""
 
 from __future__ import annotations
 

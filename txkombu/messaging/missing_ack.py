@@ -1,6 +1,4 @@
-"""
-Warn when a consumer gets no more messages because its handlers settle none.
-"""
+"""Warn when a consumer gets no more messages because its handlers settle none."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Producer: publishes messages.
-"""
+"""Producer: publishes messages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The properties of a message, as AMQP 0-9-1 lists them (section 1.8, basic).
-"""
+"""The properties of a message, as AMQP 0-9-1 lists them (section 1.8, basic)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Count many publishes as one.
-"""
+"""Count many publishes as one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Declare the queues of a consumer, and start and cancel a broker consumer for each.
-"""
+"""Declare the queues of a consumer, and start and cancel a broker consumer for each."""
 
 from __future__ import annotations
 

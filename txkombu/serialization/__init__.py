@@ -1,6 +1,4 @@
-"""
-Serializers: they turn values into bodies, and bodies into values.
-"""
+"""Serializers: they turn values into bodies, and bodies into values."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Errors of serializers: which part of a value is at fault.
-"""
+"""Errors of serializers: which part of a value is at fault."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Consumers hosted by a Twisted service.
-"""
+"""Consumers hosted by a Twisted service."""
 
 from .consumer_service import ConsumerService
 from .hosted_consumer import ConsumerFactory

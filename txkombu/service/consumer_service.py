@@ -1,6 +1,4 @@
-"""
-ConsumerService: the Twisted service that hosts consumers.
-"""
+"""ConsumerService: the Twisted service that hosts consumers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-One consumer that a service hosts.
-"""
+"""One consumer that a service hosts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Retries without end, with a log line for each failure.
-"""
+"""Retries without end, with a log line for each failure."""
 
 from __future__ import annotations
 

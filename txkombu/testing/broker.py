@@ -1,6 +1,4 @@
-"""
-A memory broker that records what is published to it, and fails on request.
-"""
+"""A memory broker that records what is published to it, and fails on request."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ class RecordingBroker:
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        """
-        @param clock: a C{Clock} to share; without one, the broker makes its own.
-        """
+        """@param clock: a C{Clock} to share; without one, the broker makes its own."""
         self.clock = Clock() if clock is None else clock
         self.memory = MemoryBroker(self.clock)
         self.published: list[Published] = []

@@ -1,6 +1,4 @@
-"""
-Test cases with a broker of their own.
-"""
+"""Test cases with a broker of their own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Sessions and channels of the memory broker that can be made to fail.
-"""
+"""Sessions and channels of the memory broker that can be made to fail."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A published message, as a test sees it.
-"""
+"""A published message, as a test sees it."""
 
 from __future__ import annotations
 

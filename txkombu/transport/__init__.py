@@ -1,6 +1,4 @@
-"""
-Transports: one for each URL scheme; see L{txkombu.url.schemes}.
-"""
+"""Transports: one for each URL scheme; see L{txkombu.url.schemes}."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-One attempt to connect: TCP, TLS and login, in bounded time.
-"""
+"""One attempt to connect: TCP, TLS and login, in bounded time."""
 
 from __future__ import annotations
 
@@ -99,9 +97,7 @@ class _Attempt(Generic[_T]):
     def __init__(
         self, protocol: LogsIn[_T], place: str, clock: IReactorTime, others: str
     ) -> None:
-        """
-        @param others: the protocols that may be spoken there instead.
-        """
+        """@param others: the protocols that may be spoken there instead."""
         self._protocol = protocol
         self._place = place
         self._others = others

@@ -1,6 +1,4 @@
-"""
-Endpoints of brokers, and the errors of connecting to one.
-"""
+"""Endpoints of brokers, and the errors of connecting to one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The errors of operations that end with their channel or session.
-"""
+"""The errors of operations that end with their channel or session."""
 
 from __future__ import annotations
 

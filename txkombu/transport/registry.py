@@ -1,6 +1,4 @@
-"""
-Finding the transport of a URL scheme, and importing it when it first connects.
-"""
+"""Finding the transport of a URL scheme, and importing it when it first connects."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Broker URLs: schemes, parameters, parser.
-"""
+"""Broker URLs: schemes, parameters, parser."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The parameters of a connection: checks, and the way back to a URL.
-"""
+"""The parameters of a connection: checks, and the way back to a URL."""
 
 from __future__ import annotations
 

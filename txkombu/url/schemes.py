@@ -1,6 +1,4 @@
-"""
-The URL schemes: the transport of each, and the defaults of its URLs.
-"""
+"""The URL schemes: the transport of each, and the defaults of its URLs."""
 
 from __future__ import annotations
 

@@ -1,3 +1,1 @@
-"""
-AMQP 0-9-1: native, by txAMQP, by pika.
-"""
+"""AMQP 0-9-1: native, by txAMQP, by pika."""

@@ -1,6 +1,4 @@
-"""
-A session channel on AMQP 0-9-1: publishing, consuming and settling.
-"""
+"""A session channel on AMQP 0-9-1: publishing, consuming and settling."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The numbers of a session's channels.
-"""
+"""The numbers of a session's channels."""
 
 from __future__ import annotations
 

@@ -81,9 +81,7 @@ class BaseChannel(TopologyOperations):
     def __init__(
         self, session: AmqpChannelHost, number: int, listener: ISessionChannelListener
     ) -> None:
-        """
-        @param listener: is told when the channel is lost.
-        """
+        """@param listener: is told when the channel is lost."""
         self.number = number
         self._session = session
         self._put = session.write

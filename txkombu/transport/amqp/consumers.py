@@ -74,9 +74,7 @@ class AmqpConsumers:
     __slots__ = ("_channel", "_held", "_limit", "_prefetch", "_requests", "receivers")
 
     def __init__(self, channel: BaseChannel, requests: Requests) -> None:
-        """
-        @param requests: those of the channel.
-        """
+        """@param requests: those of the channel."""
         self._channel = channel
         self._requests = requests
         self.receivers: dict[str, AmqpConsumer] = {}

@@ -1,6 +1,4 @@
-"""
-What a channel asks of its session.
-"""
+"""What a channel asks of its session."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The native transport: sessions on AMQP 0-9-1 that read and write bytes themselves.
-"""
+"""The native transport: sessions on AMQP 0-9-1 that read and write bytes themselves."""
 
 from __future__ import annotations
 

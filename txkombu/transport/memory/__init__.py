@@ -1,6 +1,4 @@
-"""
-The reference broker, in this process.
-"""
+"""The reference broker, in this process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The arguments of a queue, checked as RabbitMQ checks them.
-"""
+"""The arguments of a queue, checked as RabbitMQ checks them."""
 
 from __future__ import annotations
 

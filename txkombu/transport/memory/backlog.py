@@ -1,6 +1,4 @@
-"""
-The messages of a queue that wait for a consumer or a get, in order.
-"""
+"""The messages of a queue that wait for a consumer or a get, in order."""
 
 from __future__ import annotations
 

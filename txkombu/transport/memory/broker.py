@@ -1,6 +1,4 @@
-"""
-The memory broker: AMQP's semantics, as RabbitMQ has them, in one object.
-"""
+"""The memory broker: AMQP's semantics, as RabbitMQ has them, in one object."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Session channels of the memory broker.
-"""
+"""Session channels of the memory broker."""
 
 from __future__ import annotations
 

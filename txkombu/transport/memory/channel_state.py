@@ -1,6 +1,4 @@
-"""
-How a channel of the memory broker lives and ends.
-"""
+"""How a channel of the memory broker lives and ends."""
 
 from __future__ import annotations
 

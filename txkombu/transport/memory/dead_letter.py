@@ -1,6 +1,4 @@
-"""
-What becomes of messages that a queue drops (RabbitMQ, "Dead Letter Exchanges").
-"""
+"""What becomes of messages that a queue drops (RabbitMQ, "Dead Letter Exchanges")."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-When queues have to be looked at again, with one delayed call for all of them.
-"""
+"""When queues have to be looked at again, with one delayed call for all of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-How the broker refuses, in RabbitMQ's words.
-"""
+"""How the broker refuses, in RabbitMQ's words."""
 
 from __future__ import annotations
 

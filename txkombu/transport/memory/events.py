@@ -146,9 +146,7 @@ class Notification(Generic[T]):
 
 
 class EventStream:
-    """
-    The events of one channel, or of a session outside of its channels.
-    """
+    """The events of one channel, or of a session outside of its channels."""
 
     __slots__ = ("_closed", "_events", "_incoming", "_listed", "_pump", "_unanswered")
 

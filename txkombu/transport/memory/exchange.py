@@ -1,6 +1,4 @@
-"""
-Exchanges and their bindings.
-"""
+"""Exchanges and their bindings."""
 
 from __future__ import annotations
 

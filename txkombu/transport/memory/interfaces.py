@@ -1,6 +1,4 @@
-"""
-What the parts of the memory broker ask of those that they belong to.
-"""
+"""What the parts of the memory broker ask of those that they belong to."""
 
 from __future__ import annotations
 

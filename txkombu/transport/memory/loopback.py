@@ -1,6 +1,4 @@
-"""
-The wire between a session and the memory broker.
-"""
+"""The wire between a session and the memory broker."""
 
 from __future__ import annotations
 

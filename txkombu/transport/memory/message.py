@@ -1,6 +1,4 @@
-"""
-A message as a queue holds it.
-"""
+"""A message as a queue holds it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Class and method numbers (AMQP 0-9-1, "protocol constants").
-"""
+"""Class and method numbers (AMQP 0-9-1, "protocol constants")."""
 
 from __future__ import annotations
 

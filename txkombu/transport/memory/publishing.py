@@ -1,6 +1,4 @@
-"""
-Publishing on a channel of the memory broker.
-"""
+"""Publishing on a channel of the memory broker."""
 
 from __future__ import annotations
 

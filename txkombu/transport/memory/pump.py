@@ -1,6 +1,4 @@
-"""
-The pump: what drives a memory broker, once per turn of the reactor.
-"""
+"""The pump: what drives a memory broker, once per turn of the reactor."""
 
 from __future__ import annotations
 

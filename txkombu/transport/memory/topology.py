@@ -1,6 +1,4 @@
-"""
-The operations of a channel that declare, bind and delete.
-"""
+"""The operations of a channel that declare, bind and delete."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-C{memory://name}: the brokers of this process, by name.
-"""
+"""C{memory://name}: the brokers of this process, by name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Virtual hosts: the exchanges and queues that know each other.
-"""
+"""Virtual hosts: the exchanges and queues that know each other."""
 
 from __future__ import annotations
 

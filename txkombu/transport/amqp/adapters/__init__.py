@@ -1,3 +1,1 @@
-"""
-AMQP 0-9-1 by other libraries' clients: txAMQP and pika.
-"""
+"""AMQP 0-9-1 by other libraries' clients: txAMQP and pika."""

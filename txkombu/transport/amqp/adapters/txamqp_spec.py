@@ -25,9 +25,7 @@ class SpecifiedMethod(Method):  # type: ignore[misc]  # it has no types
     """
 
     def __init__(self, owner: Any, name: str, command: Any) -> None:
-        """
-        @param owner: its L{Class}.
-        """
+        """@param owner: its L{Class}."""
         content = command in (commands.Basic.Publish, *CARRIERS)
         super().__init__(
             owner, name, command.frame_id, content, [], command.synchronous, name, []

@@ -41,9 +41,7 @@ class Content:
     __slots__ = ("_body", "_max_body", "_missing", "listed", "method")
 
     def __init__(self, method: Any, max_body: int = MAX_MESSAGE_SIZE) -> None:
-        """
-        @param max_body: the maximum size of its body, in bytes.
-        """
+        """@param max_body: the maximum size of its body, in bytes."""
         self.method = method
         self.listed: bytes | None = None
         self._max_body = max_body

@@ -57,9 +57,7 @@ class DeliveryReader:
     __slots__ = ("_max_body", "_names", "_tags")
 
     def __init__(self, max_body: int = MAX_MESSAGE_SIZE) -> None:
-        """
-        @param max_body: the maximum size of a body that is read here, in bytes.
-        """
+        """@param max_body: the maximum size of a body that is read here, in bytes."""
         self._max_body = max_body
         self._tags: _Kept = {}
         self._names: _Kept = {}

@@ -1,6 +1,4 @@
-"""
-The broker's errors, and which publish a refusal is about.
-"""
+"""The broker's errors, and which publish a refusal is about."""
 
 from __future__ import annotations
 

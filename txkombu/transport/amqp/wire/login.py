@@ -139,9 +139,7 @@ class AmqpLogin:
     """
 
     def __init__(self, parameters: Parameters, place: str) -> None:
-        """
-        @param place: what is connected to, for errors.
-        """
+        """@param place: what is connected to, for errors."""
         self.done = False
         self.product = self.version = ""
         self.tuning = Tuning()

@@ -1,6 +1,4 @@
-"""
-Bytes to frames, without any I/O (AMQP 0-9-1, 4.2.3).
-"""
+"""Bytes to frames, without any I/O (AMQP 0-9-1, 4.2.3)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The properties in the header of a content (AMQP 0-9-1, 4.2.6.1).
-"""
+"""The properties in the header of a content (AMQP 0-9-1, 4.2.6.1)."""
 
 from __future__ import annotations
 
