@@ -22,33 +22,16 @@ class SessionChannelOwner(Protocol):
         """Whether it has to be open though no operation waits for that."""
 
     def channel_up(self, opened: ISessionChannel) -> Deferred[None]:
-        """
-        Begin to work on a session channel.
-
-        @param opened: the session channel.
-        @return: fires when all that was recorded is started; never fails.
-        """
+        """Begin to work on a session channel; fires when all is started; never fails."""
 
     def channel_lost(self, error: Exception) -> None:
-        """
-        Note that the session channel is gone; the opener may open another.
-
-        @param error: why.
-        """
+        """Note why the session channel is gone; the opener may open another."""
 
     def cannot_open(self, error: Exception) -> None:
-        """
-        Fail what waits for a session channel.
-
-        @param error: why none can be opened now.
-        """
+        """Fail what waits for a session channel, since none can be opened now."""
 
     def returned(self, message: Returned) -> None:
-        """
-        Take a mandatory message that came back.
-
-        @param message: with the broker's reason.
-        """
+        """Take a mandatory message that came back."""
 
 
 class ConnectionChannel(Protocol):
@@ -59,41 +42,19 @@ class ConnectionChannel(Protocol):
         """Whether every consumer that was started runs at the broker."""
 
     def consumes_from(self, queue: str) -> bool:
-        """
-        Return whether one of its consumers reads a queue.
-
-        @param queue: the queue's name.
-        """
+        """Return whether one of its consumers reads the queue of this name."""
 
     def queue_renamed(self, old: str, new: str) -> None:
-        """
-        Rename a queue that the broker names.
-
-        @param old: its name in the lost session.
-        @param new: its name now.
-        """
+        """Rename a queue that the broker names."""
 
     def flow(self, allowed: bool) -> None:
-        """
-        Pause or resume publishing.
-
-        @param allowed: whether broker and socket take messages.
-        """
+        """Pause or resume publishing, as broker and socket allow."""
 
     def session_dropped(self, error: Exception) -> None:
-        """
-        Note that this program has aborted the session.
-
-        @param error: what operations fail with.
-        """
+        """Fail operations with this error: the program has aborted the session."""
 
     def close_because(self, error: KombuError) -> Deferred[None]:
-        """
-        Close it.
-
-        @param error: what later operations fail with.
-        @return: fires when it is closed; never fails.
-        """
+        """Close it, so that later operations fail with this error; never fails."""
 
     def unfinished_work(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
@@ -103,11 +64,7 @@ class DrainedConsumer(Protocol):
     """A consumer that C{drain_events} starts and waits for."""
 
     def is_on(self, channel: Any) -> bool:
-        """
-        Return whether it works on a channel.
-
-        @param channel: the core of a channel.
-        """
+        """Return whether it works on the channel with this core."""
 
     def start_if_untouched(self) -> Deferred[None]:
         """Start it if nothing was called yet and it can handle messages."""
