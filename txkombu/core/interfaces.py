@@ -22,7 +22,7 @@ class SessionChannelOwner(Protocol):
         """Whether it has to be open though no operation waits for that."""
 
     def channel_up(self, opened: ISessionChannel) -> Deferred[None]:
-        """Begin to work on a session channel; fires when all is started; never fails."""
+        """Work on a session channel; fires when all is started, and never fails."""
 
     def channel_lost(self, error: Exception) -> None:
         """Note why the session channel is gone; the opener may open another."""
