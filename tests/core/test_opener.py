@@ -1,0 +1,142 @@
+"""Opening session channels for a channel, one after the other."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.fakes import FakeSession, FakeTransport
+from txkombu import BrokerConnection, Channel, Producer, Queue
+from txkombu._util.state_machine import IllegalStep, StateMachine
+from txkombu.core.opener import TABLE, ChannelEvent, ChannelState
+from txkombu.exceptions import ChannelClosed, ChannelError, SessionLost
+
+
+class TableTests(SynchronousTestCase):
+    """The states of a channel."""
+
+    def at(self, state: ChannelState) -> StateMachine[ChannelState, ChannelEvent]:
+        """Return a machine that is in a state."""
+        return StateMachine("a channel", TABLE, state)
+
+    def test_no_other_steps(self) -> None:
+        """A step that is not in the table raises an error that names it."""
+        for state, event in product(ChannelState, ChannelEvent):
+            if (state, event) not in TABLE:
+                machine = self.at(state)
+                with self.assertRaisesRegex(IllegalStep, event.value):
+                    machine.step(event)
+                self.assertIs(machine.state, state)
+
+    def test_close_wins(self) -> None:
+        """A close leads from every state to closing, and only the end leads on."""
+        for state in ChannelState:
+            if state not in (ChannelState.CLOSING, ChannelState.CLOSED):
+                machine = self.at(state)
+                machine.step(ChannelEvent.CLOSE)
+                machine.step(ChannelEvent.LOST)
+                self.assertIs(machine.state, ChannelState.CLOSING)
+                machine.step(ChannelEvent.GONE)
+                self.assertIs(machine.state, ChannelState.CLOSED)
+
+
+class OpenerTests(SynchronousTestCase):
+    """A channel of a connection with a fake transport."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = FakeTransport()
+        self.connection = BrokerConnection(
+            transport=self.transport, reactor=self.clock, operation_timeout=5
+        )
+        self.connection.connect()
+        self.session = FakeSession()
+        self.transport.attempts[-1].succeed(self.session)
+        self.channel = Channel(self.connection)
+        self.opener = self.channel.core.opener
+
+    def tearDown(self) -> None:
+        self.session.answers.pop("open_channel", None)
+        self.successResultOf(self.connection.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_idle(self) -> None:
+        """Nothing is opened before it is needed."""
+        self.assertIs(self.opener.state, ChannelState.IDLE)
+        self.assertEqual(self.session.channels, [])
+
+    def test_opened(self) -> None:
+        """The first operation opens a session channel, the next uses it."""
+        for _ in range(2):
+            self.successResultOf(self.channel.basic_qos(1))
+        self.assertIs(self.opener.state, ChannelState.OPEN)
+        self.assertEqual(len(self.session.channels), 1)
+
+    def test_waits_for_consumers(self) -> None:
+        """It is open when its consumers are started on the next session channel."""
+        self.successResultOf(self.channel.consume(Queue("q"), print))
+        self.session.prompt = False
+        self.session.channels[0].die(ChannelError("gone"))
+        self.assertIs(self.opener.state, ChannelState.STARTING)
+        self.session.channels[1].prompt()
+        self.session.channels[1].called("basic_consume")[0].succeed()
+        self.assertIs(self.opener.state, ChannelState.OPEN)
+
+    def test_lost_while_starting(self) -> None:
+        """A loss while consumers are started opens another session channel."""
+        self.successResultOf(self.channel.consume(Queue("q"), print))
+        self.session.prompt = False
+        self.session.channels[0].die(ChannelError("gone"))
+        self.session.prompt = True
+        self.session.channels[1].die(ChannelClosed("by another refusal"))
+        self.clock.pump([1] * 3)
+        self.assertIs(self.opener.state, ChannelState.OPEN)
+        self.assertTrue(self.channel.is_consuming)
+        self.assertEqual(len(self.session.channels), 3)
+
+    def test_not_needed(self) -> None:
+        """After a loss it is opened again only when it is needed."""
+        self.successResultOf(self.channel.basic_qos(1))
+        self.session.channels[0].die(ChannelError("gone"))
+        self.assertIs(self.opener.state, ChannelState.IDLE)
+        self.successResultOf(self.channel.basic_qos(1))
+        self.assertEqual(len(self.session.channels), 2)
+
+    def test_lost_twice(self) -> None:
+        """A second report of one loss changes nothing."""
+        self.successResultOf(self.channel.basic_qos(1))
+        self.session.channels[0].die(ChannelError("gone"))
+        self.opener.channel_lost(SessionLost("late"))
+        self.assertIs(self.opener.state, ChannelState.IDLE)
+
+    def test_closed(self) -> None:
+        """A closed channel opens nothing any more."""
+        self.successResultOf(self.channel.basic_qos(1))
+        self.successResultOf(self.channel.close())
+        self.assertIs(self.opener.state, ChannelState.CLOSED)
+        self.failureResultOf(self.channel.basic_qos(1), ChannelClosed)
+        self.opener.ensure_open()
+        self.assertEqual(len(self.session.channels), 1)
+
+    def test_closed_while_opening(self) -> None:
+        """A close ends the attempt to open a session channel."""
+        opening: Deferred[Any] = Deferred()
+        self.session.open_channel = lambda listener: opening  # type: ignore[method-assign]  # no answer
+        waiting = self.channel.basic_qos(1)
+        self.assertIs(self.opener.state, ChannelState.OPENING)
+        self.successResultOf(self.channel.close())
+        self.failureResultOf(waiting, ChannelClosed)
+        self.assertIs(self.opener.state, ChannelState.CLOSED)
+
+    def test_published_while_closing(self) -> None:
+        """What was published is sent before a close is done."""
+        publishing = Producer(self.channel, auto_declare=False).publish("a", "q")
+        closing = self.channel.close()
+        [channel] = self.session.channels
+        channel.called("basic_publish")[0].succeed()
+        self.successResultOf(publishing)
+        self.successResultOf(closing)
