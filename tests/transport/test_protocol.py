@@ -51,6 +51,18 @@ class StateTests(SynchronousTestCase):
         session.stopProducing()
         self.assertEqual(self.peer.journal.entries, [])
 
+    def test_full(self) -> None:
+        """The owner hears once that the socket is full, and once that it has room."""
+        self.peer.log_in()
+        session, journal = self.peer.session, self.peer.journal
+        for _ in range(3):
+            session.pauseProducing()
+        for _ in range(2):
+            session.resumeProducing()
+        session.pauseProducing()
+        told = [name for name, _ in journal.entries if name.startswith("write_")]
+        self.assertEqual(told, ["write_paused", "write_resumed", "write_paused"])
+
     def test_owner_that_raises(self) -> None:
         """What the owner raises is logged, and changes nothing here."""
         self.peer.log_in()

@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from OpenSSL import SSL
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
 )
+from zope.interface import implementer
 
 from ..exceptions import ConnectError
 from .errors import with_cause
@@ -110,3 +120,28 @@ def _openssl(reason: SSL.Error) -> str:
     hints = (hint for words, hint in _OPENSSL_HINTS.items() if words in said)
     hint = next(hints, "")
     return f"{said}; {hint}" if hint else said
+
+
+@implementer(IStreamClientEndpoint)
+class PeerEndpoint:
+    """
+    One address, which is not looked up.
+
+    TLS comes on top, as with an endpoint of the user's: the certificate has to be for
+    the host's name all the same.
+    """
+
+    def __init__(
+        self, parameters: Parameters, peer: IPv4Address | IPv6Address, clock: Any
+    ) -> None:
+        is_ipv6 = isinstance(peer, IPv6Address)
+        kind: Any = TCP6ClientEndpoint if is_ipv6 else TCP4ClientEndpoint
+        self._endpoint = kind(clock, peer.host, peer.port, parameters.connect_timeout)
+        self._shown = f"{place_of(parameters, None)} ({peer.host})"
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting
+
+    def __repr__(self) -> str:
+        return self._shown

@@ -121,6 +121,7 @@ class BrokerProtocol(TwistedProtocol):
         self._state = State.LOGIN
         self._heartbeat = Heartbeat(clock, self._beat, self._silent, self._has_written)
         self._wrote = False
+        self._is_full = False
         self._gone = False
         self._close_call: IDelayedCall | None = None
         self._closed: Waiters[None] = Waiters()
@@ -212,13 +213,15 @@ class BrokerProtocol(TwistedProtocol):
         self._vanish()
 
     def pauseProducing(self) -> None:
-        """Tell the owner that the socket's buffer is full."""
-        if self._state is OPEN:
+        """Tell the owner, once, that the socket's buffer is full."""
+        if self._state is OPEN and not self._is_full:
+            self._is_full = True
             call_logged("write_paused", self._owner.write_paused)
 
     def resumeProducing(self) -> None:
         """Tell the owner that the socket has room again."""
-        if self._state is OPEN:
+        if self._state is OPEN and self._is_full:
+            self._is_full = False
             call_logged("write_resumed", self._owner.write_resumed)
 
     def stopProducing(self) -> None:
