@@ -595,7 +595,7 @@ class Consuming(Conformance):
         await message.ack()
         self.assertIsNone(await consumer.get())
 
-    @needs(Can.EXCLUSIVE_QUEUE)
+    @needs(Can.EXCLUSIVE_QUEUE, Nature.SHARED_EXCLUSIVE)
     @program
     async def test_get_exclusive(self) -> None:
         """
@@ -618,7 +618,7 @@ class Consuming(Conformance):
             await producer.publish_all(bodies, routing_key=queue.name)
             self.assertEqual(await self.drained(queue), bodies)
 
-    @needs(Can.EXCLUSIVE_QUEUE)
+    @needs(Can.EXCLUSIVE_QUEUE, Nature.SHARED_EXCLUSIVE)
     @program
     async def test_held_by_a_cancelled_consumer(self) -> None:
         """
@@ -859,7 +859,9 @@ class Refusals(Conformance):
             self.assertIn(queue.name, str(error))
         transient = Queue(queue.name, exclusive=True, durable=False)
         await transient(self.connection).queue_declare()
-        self.assertEqual(await self.drained(queue), ["a", "b"])
+        await Consumer(self.connection, queue, callbacks=[self.take]).consume()
+        await self.when_got(2)
+        self.assertEqual(self.got, ["a", "b"])
 
     @needs(Can.CONSUMER_EXCLUSIVE)
     @program

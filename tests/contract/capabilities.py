@@ -29,6 +29,7 @@ class Nature(Enum):
     QUEUE_CHECKED = "refusing a queue that exists with other properties"
     EXCHANGE_CHECKED = "refusing an exchange that exists with another type"
     AUTO_DELETE = "auto-delete queues that are not exclusive"
+    SHARED_EXCLUSIVE = "several consumers, get and purge of an exclusive queue"
     REJECT_PUBLISH = "full queues that refuse messages"
     ANY_BINDING = "a # that is not last, and bindings that overlap"
     LONG_NAMES = "names of up to 255 bytes of any UTF-8"
@@ -141,6 +142,7 @@ _STOMP: dict[Ability, str] = {
     _C.CHANNEL_PREFETCH: _NO_SHARED_LIMIT,
     _N.EXCHANGE_CHECKED: _NO_EXCHANGES,
     _N.AUTO_DELETE: "queues go with the socket that declared them, or stay",
+    _N.SHARED_EXCLUSIVE: "an exclusive queue goes with the socket of its consumer",
     _N.REJECT_PUBLISH: "the broker says nothing and closes the socket",
     _N.LONG_NAMES: (
         "the name of an exchange becomes part of a key or of a topic's name"

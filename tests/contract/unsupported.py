@@ -80,6 +80,10 @@ REFUSED: dict[Ability, list[Begin]] = {
     _C.CHANNEL_PREFETCH: [lambda c, q, e: c.basic_qos(3)],
     _C.RECOVER: [lambda c, q, e: c.basic_recover()],
     Nature.AUTO_DELETE: [_declares(auto_delete=True)],
+    Nature.SHARED_EXCLUSIVE: [
+        lambda c, q, e: c.basic_get(Queue(f"{q.name} 2", exclusive=True), False),
+        lambda c, q, e: c.queue_purge(Queue(f"{q.name} 2", exclusive=True)),
+    ],
     Nature.REJECT_PUBLISH: [
         _declares(max_length=1, queue_arguments={"x-overflow": "reject-publish"})
     ],

@@ -331,7 +331,8 @@ class TableTests(SynchronousTestCase):
     def test_url_options(self) -> None:
         """Every option of a URL is listed."""
         rows = first_columns("connections.rst", "urls")
-        self.assertEqual(words_in(rows), {*_OPTIONS, *_TLS_OPTIONS})
+        own = [name for each in SCHEMES.values() for name in each.own_options()]
+        self.assertEqual(words_in(rows), {*_OPTIONS, *_TLS_OPTIONS, *own})
 
     def test_arguments(self) -> None:
         """Every argument of a connection is listed, in order."""

@@ -1,11 +1,11 @@
 """
-A STOMP session without a network: sockets that a test drives, and a dialect that is
-easy to read.
+A STOMP session without a network: sockets that do what a test says, and a dialect
+that is easy to read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, fail
@@ -17,9 +17,11 @@ from tests.contract.harness import ChannelWatcher, Journal, Probe, SessionWatche
 from txkombu._util.waiters import Waiters
 from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import ConnectError, SessionLost
-from txkombu.interfaces import Capability, Delivery, Properties, QueueDeclareOk
+from txkombu.interfaces import Capability, Delivery, Properties
+from txkombu.transport.stomp.connections import ConnectionPool, SilentOwner
+from txkombu.transport.stomp.declarations import Declarations
 from txkombu.transport.stomp.dialect import (
-    Connections,
+    BoundQueue,
     ConsumeOptions,
     Dialect,
     GetResult,
@@ -27,23 +29,23 @@ from txkombu.transport.stomp.dialect import (
     StompBinding,
 )
 from txkombu.transport.stomp.session import StompSession
-from txkombu.transport.stomp.wire.frames import Frame
+from txkombu.transport.stomp.wire.frames import encode_frame
+from txkombu.transport.stomp.wire.parser import Frame
 
 
 class FakeSocket:
     """
-    A fake socket; the test is its broker.
+    A socket whose broker is the test.
 
-    @ivar frames: the written frames, decoded, each as its command and headers.
-    @ivar left: whether C{disconnect} was called.
-    @ivar dropped: whether C{abort} was called.
+    @ivar frames: what was written, decoded, each as its command and headers.
+    @ivar left: C{close} was called.
+    @ivar dropped: C{abort} was called.
     """
 
     def __init__(self, owner: Any, prompt: bool) -> None:
         self.owner = owner
         self.prompt = prompt
         self.name = f"fake{id(self)}"
-        self.errors_are_fatal = True
         self.server = "Toy/1.0"
         self.alive = True
         self.frames: list[str] = []
@@ -52,7 +54,7 @@ class FakeSocket:
         self.subscribed = {}
         self._receipts: dict[str, Deferred[None]] = {}
         self._waiters: dict[str, Callable[[Exception | None], object]] = {}
-        self._number = 0
+        self._number = self._subscriptions = 0
         self._gone: Waiters[None] = Waiters()
 
     # --- what the session calls ----------------------------------------------
@@ -79,6 +81,15 @@ class FakeSocket:
         self._waiters[str(self._number)] = waiter
         return str(self._number)
 
+    def request(
+        self, command: str, *headers: tuple[str, str], before: bytes = b""
+    ) -> Deferred[None]:
+        number, handled = self.receipt()
+        if number:
+            frame = encode_frame(command, (*headers, ("receipt", number)))
+            self.write(before + frame)
+        return handled
+
     def subscribe(
         self,
         id: str,
@@ -87,10 +98,24 @@ class FakeSocket:
     ) -> None:
         self.subscribed[id] = on_message, on_cancelled
 
+    def consume(
+        self,
+        destination: str,
+        *headers: tuple[str, str],
+        on_message: Callable[[Frame], object] = lambda _: None,
+        on_cancelled: Callable[[Exception], object] = lambda _: None,
+        before: bytes = b"",
+    ) -> tuple[str, Deferred[None]]:
+        self._subscriptions += 1
+        id = f"s{self._subscriptions}"
+        self.subscribe(id, on_message, on_cancelled)
+        about = (("destination", destination), ("id", id))
+        return id, self.request("SUBSCRIBE", *about, *headers, before=before)
+
     def unsubscribe(self, id: str) -> None:
         self.subscribed.pop(id, None)
 
-    def disconnect(self) -> Deferred[None]:
+    def close(self) -> Deferred[None]:
         gone = self._gone.wait()
         self.left = True
         if self.prompt or not self.alive:
@@ -105,7 +130,7 @@ class FakeSocket:
     # --- what the test calls -------------------------------------------------
 
     def answer(self, receipt: str) -> None:
-        """Send a receipt."""
+        """Give a receipt."""
         waiting = self._receipts.pop(receipt, None)
         if waiting is not None and not waiting.called:
             waiting.callback(None)
@@ -114,7 +139,7 @@ class FakeSocket:
             waiter(None)
 
     def answer_all(self) -> None:
-        """Send all receipts that are asked for."""
+        """Give all receipts that are asked for."""
         for receipt in [*self._receipts, *self._waiters]:
             self.answer(receipt)
 
@@ -131,14 +156,14 @@ class FakeSocket:
             self.subscribed[id][0](Frame("MESSAGE", {"ack": "1", **headers}, body))
 
     def lose(self, reason: Exception | None = None) -> None:
-        """Lose the connection, though its owner did not close it."""
+        """End it, by no wish of its owner."""
         self.alive = False
         reason = reason or SessionLost("lost")
         self.owner.socket_lost(reason)
         self._die(reason)
 
     def go(self) -> None:
-        """End the connection, as its owner asked."""
+        """Have it gone, as was wished."""
         self._die(SessionLost("closed"))
 
     def _die(self, reason: Exception) -> None:
@@ -152,17 +177,18 @@ class FakeSocket:
         self._gone.fire(None)
 
     def commands(self) -> list[str]:
-        """The commands of the written frames, in order."""
+        """The commands of what was written, in order."""
         return [frame.partition("\n")[0] for frame in self.frames]
 
 
 class FakeConnector:
     """
-    Opens fake sockets when the test says so.
+    Opens such sockets when the test says so.
 
-    @ivar prompt: whether sockets open and answer at once.
-    @ivar connections: the open sockets, in order.
-    @ivar opening: the sockets that are not open yet, with their owners.
+    @ivar prompt: whether they are open at once, and answer at once.
+    @ivar connections: those that are open, in order.
+    @ivar opening: those that are not, with their owners.
+    @ivar rules: those of the dialect.
     """
 
     place = "toy"
@@ -172,6 +198,9 @@ class FakeConnector:
         self.prompt = prompt
         self.connections: list[FakeSocket] = []
         self.opening: list[tuple[Deferred[FakeSocket], Any]] = []
+
+    def follow(self, errors_are_fatal: bool, length_is_last: bool) -> None:
+        self.rules = errors_are_fatal, length_is_last
 
     def open(self, owner: Any) -> Deferred[FakeSocket]:
         def cancelled(_: Deferred[FakeSocket]) -> None:
@@ -184,7 +213,7 @@ class FakeConnector:
         return opening
 
     def accept(self) -> FakeSocket:
-        """Open the oldest socket that waits."""
+        """Open the oldest."""
         opening, owner = self.opening.pop(0)
         socket = FakeSocket(owner, self.prompt)
         self.connections.append(socket)
@@ -192,18 +221,19 @@ class FakeConnector:
         return socket
 
     def refuse(self, error: Exception | None = None) -> None:
-        """Refuse the oldest socket that waits."""
+        """Refuse the oldest."""
         opening, _ = self.opening.pop(0)
         opening.errback(Failure(error or ConnectError("no")))
 
 
 class ToyDialect(Dialect):
     """
-    A dialect in which a queue is a destination with its name; operations that need no
-    frame are done at once.
+    A queue is a destination of its name; what is not asked of the wire is done at
+    once.
 
-    @ivar recipes: the recipes that were asked for, in order.
+    @ivar recipes: what was asked for, in order.
     @ivar waits: whether recipes wait until the test fires L{next}.
+    @ivar bound: the queues that were bound, as they were described.
     """
 
     name: ClassVar[str] = "toy"
@@ -218,7 +248,7 @@ class ToyDialect(Dialect):
 
     def __init__(self) -> None:
         super().__init__("1.0")
-        self.rejecting: list[Deferred[None]] = []
+        self.bound: list[Queue] = []
         self.recipes: list[str] = []
         self.waits = False
         self.next: list[Deferred[None]] = []
@@ -254,24 +284,6 @@ class ToyDialect(Dialect):
     def nack(self, frame: Frame, requeue: bool) -> bytes:
         return b"NACK %b %d\0" % (frame.body, requeue)
 
-    def reject(self, frame: Frame, requeue: bool) -> bytes:
-        return b"REJECT %b %d\0" % (frame.body, requeue)
-
-    def keep(self, frame: Frame) -> bytes:
-        return b"KEEP %b\0" % frame.body
-
-    def ack_kept(self, frame: Frame) -> bytes:
-        return b"ACK KEPT %b\0" % frame.body
-
-    def give_back_kept(self, frame: Frame) -> bytes:
-        return b"GIVE BACK %b\0" % frame.body
-
-    async def reject_kept(self, frame: Frame, socket: Any, clock: Any) -> None:
-        socket.write(b"REJECT KEPT %b\0" % frame.body)
-        over: Deferred[None] = Deferred()
-        self.rejecting.append(over)
-        await over
-
     def check_exchange(self, exchange: Exchange) -> None:
         if exchange.type == "headers":
             raise self.unsupported("headers exchange")
@@ -283,80 +295,57 @@ class ToyDialect(Dialect):
     def warning_of(self, queue: Queue) -> str:
         return "" if queue.durable else "it is not durable"
 
-    def check_binding(
-        self, queue: Queue, bound: StompBinding, others: Sequence[StompBinding]
-    ) -> None:
+    def check_binding(self, bound: StompBinding, to: BoundQueue) -> None:
+        self.check_exchange(bound.exchange)
         if bound.routing_key == "overlapping":
             raise self.unsupported("overlapping bindings")
 
-    def sources(
-        self, queue: Queue, bindings: Sequence[StompBinding], consuming: ConsumeOptions
-    ) -> list[Source]:
-        if queue.name == "impossible":
+    def sources(self, bound: BoundQueue, options: ConsumeOptions) -> list[Source]:
+        if bound.queue.name == "impossible":
             raise self.unsupported("this consumer")
-        headers = (("prefetch", str(consuming.prefetch_count)),)
-        names = [queue.name, *(each.routing_key for each in bindings)]
+        headers = (("prefetch", str(options.prefetch_count)),)
+        names = [bound.queue.name, *(each.routing_key for each in bound.bindings)]
         return [Source(name, headers) for name in names]
 
-    def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
-        return b"STOP %b\0" % id.encode() if self.stops or no_ack else None
+    def stop_frames(self, id: str) -> bytes | None:
+        return b"STOP %b\0" % id.encode() if self.stops else None
 
-    async def probe_binding(
-        self, queue: Queue, bound: StompBinding, connections: Connections
-    ) -> None:
-        await self._recipe(f"probe {bound.routing_key}")
-
-    def binding_source(self, queue: Queue, bound: StompBinding) -> Source:
-        return Source(f"{bound.exchange.name}/{bound.routing_key}", ())
-
-    async def catch_up(self, queue: Queue, socket: Any) -> None:
-        await self._recipe(f"catch up with {queue.name}")
-
-    async def declare_exchange(
-        self, exchange: Exchange, passive: bool, connections: Connections
-    ) -> None:
+    async def declare_exchange(self, exchange: Exchange, pool: ConnectionPool) -> None:
         await self._recipe(f"exchange {exchange.name} {exchange.type}")
 
     async def declare_queue(
-        self, queue: Queue, passive: bool, connections: Connections
-    ) -> QueueDeclareOk:
-        async with connections.of(queue):
+        self, queue: Queue, passive: bool, pool: ConnectionPool
+    ) -> None:
+        async with pool.of(queue):
             await self._recipe(f"queue {queue.name}")
-        return QueueDeclareOk(queue.name, None, None)
 
     async def bind_queue(
-        self, queue: Queue, bound: StompBinding, connections: Connections
+        self, queue: Queue, bound: StompBinding, pool: ConnectionPool
     ) -> None:
+        self.bound.append(queue)
         await self._recipe(f"bind {queue.name} {bound.routing_key}")
 
-    async def delete_queue(self, queue: Queue, connections: Connections) -> int | None:
+    async def delete_queue(self, queue: Queue, pool: ConnectionPool) -> None:
         await self._recipe(f"delete {queue.name}")
-        return None
 
-    async def purge_queue(
-        self, queue: Queue, bindings: Sequence[StompBinding], connections: Connections
-    ) -> int:
-        await self._recipe(f"purge {queue.name}")
+    async def purge_queue(self, bound: BoundQueue, pool: ConnectionPool) -> int:
+        await self._recipe(f"purge {bound.queue.name}")
         return 3
 
     async def get(
-        self,
-        queue: Queue,
-        bindings: Sequence[StompBinding],
-        no_ack: bool,
-        connections: Connections,
+        self, bound: BoundQueue, no_ack: bool, pool: ConnectionPool
     ) -> GetResult | None:
-        await self._recipe(f"get {queue.name}")
+        await self._recipe(f"get {bound.queue.name}")
         if self.frame is None:
             return None
-        return GetResult(self.frame, await connections.open())
+        return GetResult(self.frame, await pool.open())
 
 
 class StompTestCase(SynchronousTestCase):
     """
-    Has a session with a channel.
+    A session with a channel.
 
-    @cvar prompt: whether sockets open and answer at once in the beginning.
+    @cvar prompt: whether sockets open and answer at once, to begin with.
     """
 
     prompt = True
@@ -368,10 +357,16 @@ class StompTestCase(SynchronousTestCase):
         self.dialect = ToyDialect()
         self.warned: set[str] = set()
         connector: Any = self.connector
-        session = StompSession(connector, SessionWatcher(self.journal), self.warned)
-        main: Any = self.successResultOf(self.connector.open(session))
+        owner = SilentOwner()
+        main: Any = self.successResultOf(self.connector.open(owner))
         self.main: FakeSocket = main
-        self.session = session.opened(main, self.dialect)
+        declarations = Declarations(self.warned)
+        self.dialect.exchange_named = declarations.exchange_named
+        listener = SessionWatcher(self.journal)
+        self.session = StompSession(
+            connector, main, self.dialect, listener, declarations
+        )
+        owner.when_lost(self.session.lost)
         self.channel: Any = self.open_channel()
         self.connector.prompt = self.prompt
         for socket in self.connector.connections:
@@ -379,7 +374,7 @@ class StompTestCase(SynchronousTestCase):
         self.addCleanup(self.clean_up)
 
     def clean_up(self) -> None:
-        """Check that nothing is left after an abort, whatever the test did."""
+        """Whatever happened, nothing is left after an abort."""
         self.session.abort()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         alive = [socket for socket in self.connector.connections if socket.alive]
@@ -391,10 +386,8 @@ class StompTestCase(SynchronousTestCase):
         return self.successResultOf(opening)
 
     @property
-    def declare_exclusive(self) -> FakeSocket:
-        """
-        Declare an exclusive queue; return the socket on which the channel publishes.
-        """
+    def publishing(self) -> FakeSocket:
+        """The socket that the channel publishes on."""
         return self.connector.connections[1]
 
     @property
@@ -403,7 +396,7 @@ class StompTestCase(SynchronousTestCase):
         return self.connector.connections[-1]
 
     def names(self) -> list[str]:
-        """Return what the listeners were told."""
+        """What the listeners were told."""
         return [name for name, _ in self.journal.entries]
 
     def turn(self) -> None:
@@ -411,5 +404,5 @@ class StompTestCase(SynchronousTestCase):
         self.clock.advance(0)
 
     def assertDone(self, probe: Probe, result: object = None) -> None:
-        """Check that a Deferred has fired with that result."""
+        """It has fired with that."""
         self.assertEqual(probe.outcome, result)

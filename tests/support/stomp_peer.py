@@ -14,10 +14,10 @@ from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from zope.interface import alsoProvides, implementer
+from zope.interface import alsoProvides
 
 from tests.contract.harness import Journal, Probe
-from txkombu.transport.stomp.protocol import IProtocolOwner, StompProtocol
+from txkombu.transport.stomp.protocol import StompProtocol
 from txkombu.transport.stomp.wire.stompest_core import StompParser
 from txkombu.url import Parameters
 
@@ -78,7 +78,6 @@ class Wire(StringTransport):
         self.disconnected = True
 
 
-@implementer(IProtocolOwner)
 class Owner:
     """
     Records what a socket tells its owner.

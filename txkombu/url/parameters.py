@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from ipaddress import IPv6Address
 from re import compile as pattern
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
@@ -85,6 +87,12 @@ class TLSOptions:
         check_utf8("password", self.password or "")
 
 
+def _read_only(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(options, Mapping):
+        raise TypeError(f"options must be a mapping, not {kind_of(options)}")
+    return MappingProxyType(dict(options))
+
+
 @attrs.frozen(repr=False)
 class Parameters:
     """
@@ -103,12 +111,10 @@ class Parameters:
     @ivar auth_mechanism: C{"PLAIN"} or C{"EXTERNAL"}; by default any but EXTERNAL.
     @ivar connection_name: the name in the broker's list of connections.
     @ivar tls: C{None} for a connection that is not encrypted.
-    @ivar dialect: over STOMP, which broker to expect, C{"rabbitmq"} or
-        C{"activemq"}, for one that does not tell; by default it is asked.
-    @ivar heartbeat_tolerance: over STOMP, after how many of its intervals without
-        a byte the broker is taken for dead; more than 1, by default 2.5.
     @ivar max_message_size: the maximum bytes of a received body; a larger one ends
         the session.
+    @ivar options: options that only this transport takes, by name, such as
+        C{dialect} of STOMP.
     """
 
     transport: str = attrs.field(default="amqp")
@@ -123,9 +129,10 @@ class Parameters:
     auth_mechanism: str | None = None
     connection_name: str | None = None
     tls: TLSOptions | None = None
-    dialect: str | None = None
-    heartbeat_tolerance: float | None = None
     max_message_size: int = MAX_MESSAGE_SIZE
+    options: Mapping[str, str] = attrs.field(
+        factory=dict, converter=_read_only, hash=False
+    )
 
     @hostname.default
     def _default_hostname(self) -> str:
@@ -149,8 +156,7 @@ class Parameters:
         self._settle("auth_mechanism", _mechanism(self.auth_mechanism))
         _optional_str("connection_name", self.connection_name)
         self._settle("tls", _check_tls(self.tls, scheme))
-        _check_dialect(self.dialect, scheme)
-        _check_tolerance(self.heartbeat_tolerance, scheme)
+        _check_options(self.options, scheme)
 
     def _settle(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
@@ -240,25 +246,12 @@ def _check_tls(tls: object, scheme: Scheme) -> TLSOptions | None:
     return tls
 
 
-def _check_dialect(dialect: object, scheme: Scheme) -> None:
-    if _optional_str("dialect", dialect) is None:
-        return
-    if not scheme.dialects:
-        raise ValueError(f"the {scheme.name} transport has no dialects")
-    if dialect not in scheme.dialects:
-        known = " or ".join(scheme.dialects)
-        raise ValueError(f"dialect must be {known}, not {shown_or_kind(dialect)}")
-
-
-def _check_tolerance(value: object, scheme: Scheme) -> None:
-    if value is None:
-        return
-    if not scheme.tolerance:
-        raise ValueError(f"the {scheme.name} transport has no heartbeat_tolerance")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"heartbeat_tolerance must be a number, not {kind_of(value)}")
-    if not 1 < value < float("inf"):
-        raise ValueError(f"heartbeat_tolerance must be more than 1, not {value}")
+def _check_options(options: Mapping[str, object], scheme: Scheme) -> None:
+    known = scheme.own_options() if options else {}
+    for name, value in options.items():
+        if name not in known:
+            raise ValueError(f"the {scheme.name} transport has no option {name!r}")
+        known[name](value)
 
 
 def secure_hint(scheme: Scheme) -> str:
@@ -273,10 +266,9 @@ def _quote(text: str, safe: str = "") -> str:
 
 
 def _query(of: Parameters, include_password: bool) -> str:
-    tolerance, body = of.heartbeat_tolerance, of.max_message_size
+    body = of.max_message_size
     options = {
         "heartbeat": None if of.heartbeat == 60 else _decimal(of.heartbeat),
-        "heartbeat_tolerance": None if tolerance is None else _decimal(tolerance),
         "connection_timeout": (
             None if of.connect_timeout == 10 else _decimal(of.connect_timeout, 1000)
         ),
@@ -284,7 +276,7 @@ def _query(of: Parameters, include_password: bool) -> str:
         "max_message_size": None if body == MAX_MESSAGE_SIZE else str(body),
         "auth_mechanism": of.auth_mechanism,
         "name": of.connection_name,
-        "dialect": of.dialect,
+        **of.options,
         **({} if of.tls is None else _tls_options(of.tls, include_password)),
     }
     text = "&".join(

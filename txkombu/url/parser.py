@@ -39,12 +39,10 @@ _TLS_OPTIONS = {
 }
 _OPTIONS = {
     "heartbeat": "heartbeat",
-    "heartbeat_tolerance": "heartbeat_tolerance",
     "connection_timeout": "connect_timeout",
     "channel_max": "channel_max",
     "auth_mechanism": "auth_mechanism",
     "name": "connection_name",
-    "dialect": "dialect",
     "max_message_size": "max_message_size",
 }
 _SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -156,18 +154,23 @@ def _read_port(text: str) -> int:
 def _read_query(query: str, scheme: Scheme) -> dict[str, Any]:
     given: dict[str, Any] = {}
     tls: dict[str, Any] = {}
-    for option, value in _options(query).items():
+    options = _options(query)
+    others = options.keys() - _OPTIONS.keys() - _TLS_OPTIONS.keys()
+    own = scheme.own_options() if others else {}
+    for option, value in options.items():
         if option in _TLS_OPTIONS:
             tls[_TLS_OPTIONS[option]] = _read_option(option, value)
         elif option in _OPTIONS:
             given[_OPTIONS[option]] = _read_option(option, value)
+        elif option in own:
+            given.setdefault("options", {})[option] = _read_option(option, value)
         else:
             shown = f" {option!r}" if _WORD.fullmatch(option) else ""
-            known = known_names(option, [*_OPTIONS, *_TLS_OPTIONS])
+            known = known_names(option, [*_OPTIONS, *own, *_TLS_OPTIONS])
             raise InvalidURL(f"unknown option{shown}: {known}")
     if tls:
         if scheme.tls is False:
-            asked = [each for each in _options(query) if each in _TLS_OPTIONS]
+            asked = [each for each in options if each in _TLS_OPTIONS]
             raise InvalidURL(
                 f"{', '.join(asked)} cannot be used: the {scheme.name} transport is "
                 f"not encrypted{secure_hint(scheme)}"
@@ -198,7 +201,7 @@ def _named(option: str) -> str:
 def _read_option(option: str, value: str) -> object:
     if not value:
         raise InvalidURL(f"the option {option!r} has no value")
-    if option in ("heartbeat", "heartbeat_tolerance"):
+    if option == "heartbeat":
         return float(_number(option, value))
     if option == "connection_timeout":
         return float(_number(option, value) / 1000)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from re import compile as pattern
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -28,8 +30,8 @@ class Scheme:
         if the transport decides.
     @ivar local: whether its URLs need no host, user and password.
     @ivar extra: the extra of txkombu that installs its library, or C{""}.
-    @ivar dialects: the kinds of brokers that it can be told to expect.
-    @ivar tolerance: whether it can be told how many heartbeats may be missing.
+    @ivar options: where the transport keeps the checks of options that only it takes,
+        as C{"module:attribute"}, or C{""}.
     """
 
     name: str
@@ -38,8 +40,18 @@ class Scheme:
     tls: bool | None = None
     local: bool = False
     extra: str = ""
-    dialects: tuple[str, ...] = ()
-    tolerance: bool = False
+    options: str = ""
+
+    def own_options(self) -> Mapping[str, Callable[[object], None]]:
+        """
+        Load the options that only this transport takes.
+
+        @return: for each name the check of a value, which raises TypeError or
+            ValueError.
+        """
+        module, _, attribute = self.options.partition(":")
+        found = getattr(import_module(module), attribute) if module else {}
+        return cast("Mapping[str, Callable[[object], None]]", found)
 
 
 _PACKAGE = "txkombu.transport"
@@ -47,7 +59,7 @@ _AMQP = f"{_PACKAGE}.amqp.native:AmqpTransport"
 _TXAMQP = f"{_PACKAGE}.amqp.adapters.txamqp:TxAMQPTransport"
 _PIKA = f"{_PACKAGE}.amqp.adapters.pika:PikaTransport"
 _STOMP = f"{_PACKAGE}.stomp:StompTransport"
-_DIALECTS = ("rabbitmq", "activemq")
+_STOMP_OPTIONS = f"{_PACKAGE}.stomp.session:OPTIONS"
 _MEMORY = f"{_PACKAGE}.memory.transport:MemoryTransport"
 
 SCHEMES: Final = {
@@ -59,8 +71,8 @@ SCHEMES: Final = {
         Scheme("txamqps", _TXAMQP, 5671, tls=True),
         Scheme("pika", _PIKA, 5672, tls=False, extra="pika"),
         Scheme("pikas", _PIKA, 5671, tls=True, extra="pika"),
-        Scheme("stomp", _STOMP, 61613, False, dialects=_DIALECTS, tolerance=True),
-        Scheme("stomp+ssl", _STOMP, 61614, True, dialects=_DIALECTS, tolerance=True),
+        Scheme("stomp", _STOMP, 61613, tls=False, options=_STOMP_OPTIONS),
+        Scheme("stomp+ssl", _STOMP, 61614, tls=True, options=_STOMP_OPTIONS),
         Scheme("memory", _MEMORY, tls=False, local=True),
     )
 }

@@ -131,6 +131,11 @@ class StompOnActiveMQ(Stomp):
     async def ready(self, channel: ISessionChannel, queue: Queue) -> int:
         return len(self._given(channel, queue))
 
+    async def check_cancelled(
+        self, channel: ISessionChannel, queue: Queue, number: int
+    ) -> None:
+        """What it holds keeps its subscription, and what comes by that meanwhile."""
+
     async def consumers(self, channel: ISessionChannel, queue: Queue) -> int:
         """None, if another client is given all of some messages."""
         markers = [b"marker %d" % number for number in range(5)]
@@ -150,9 +155,7 @@ class StompOnActiveMQ(Stomp):
         self, channel: Any, queue: Queue, taken: Container[bytes] = ()
     ) -> list[bytes]:
         """The messages ready in a queue; some are acked, the others go back."""
-        sources = channel._dialect.sources(
-            queue, channel._bindings_of(queue), ConsumeOptions(1000)
-        )
+        sources = channel._dialect.sources(channel._bound(queue), ConsumeOptions(1000))
         with Raw(activemq().stomp_port) as raw:
             for number, source in enumerate(sources):
                 prefetch = {"activemq.prefetchSize": 1000}

@@ -28,9 +28,10 @@ from txkombu.exceptions import (
     NotFound,
     SessionLost,
 )
-from txkombu.transport.stomp.connector import Connector
+from txkombu.transport.stomp.connections import Connector
 from txkombu.transport.stomp.protocol import StompProtocol
-from txkombu.transport.stomp.wire.frames import Frame, encode_frame
+from txkombu.transport.stomp.wire.frames import encode_frame
+from txkombu.transport.stomp.wire.parser import Frame
 from txkombu.url import Parameters, TLSOptions, parse_url
 
 SECRET = "s3cr3t"
@@ -74,7 +75,7 @@ class Live(TestCase):
         """Open a socket."""
         connector = Connector(parameters or self.parameters, None, self.reactor)
         socket = await connector.open(self.owner)
-        self.addCleanup(socket.disconnect)
+        self.addCleanup(socket.close)
         return socket
 
     async def refused(self, **changed: Any) -> KombuError:
@@ -120,7 +121,7 @@ class Shared:
         """A socket opens, says what the broker is, and closes in order."""
         socket = await self.open()
         self.assertTrue(socket.server.startswith(self.server), socket.server)
-        await socket.disconnect()
+        await socket.close()
         self.assertFalse(socket.alive)
         self.assertEqual(self.owner.names, [])
 
@@ -208,7 +209,7 @@ class Shared:
         """One connector opens several sockets, each with its own login."""
         connector = Connector(self.parameters, None, self.reactor)
         connections = await gatherResults([connector.open(Owner()) for _ in range(3)])
-        await gatherResults([each.disconnect() for each in connections])
+        await gatherResults([each.close() for each in connections])
 
 
 class RabbitMQTests(Shared, Live):
@@ -266,7 +267,7 @@ class RabbitMQTests(Shared, Live):
             self.assertIs(type(error), kind)
             self.assertIn(text, str(error))
             self.assertIs(type(await self.owner.lost), kind)
-            await socket.disconnect()
+            await socket.close()
 
     async def test_error_behind_others(self) -> None:
         """The reason is told although frames behind the one refused failed first."""
@@ -303,7 +304,7 @@ class ActiveMQTests(Shared, Live):
     async def test_errors(self) -> None:
         """An error that names a receipt leaves the others alone."""
         socket = await self.open()
-        socket.errors_are_fatal = False
+        socket.follow(errors_are_fatal=False, length_is_last=False)
         for command, headers, text in (
             ("ACK", {"id": "x"}, "Unexpected ACK"),
             ("COMMIT", {"transaction": "x"}, "Invalid transaction id: x"),
@@ -321,7 +322,7 @@ class ActiveMQTests(Shared, Live):
         """What a user may not do is refused, typed."""
         parameters = attrs.evolve(self.parameters, userid=STRANGER, password=STRANGER)
         socket = await self.open(parameters)
-        socket.errors_are_fatal = False
+        socket.follow(errors_are_fatal=False, length_is_last=False)
         asking: Deferred[Any] = Deferred.fromCoroutine(
             self.ask(socket, "SEND", destination="/queue/wire.errors")
         )
@@ -331,7 +332,7 @@ class ActiveMQTests(Shared, Live):
     async def test_fatal_error(self) -> None:
         """One that names no receipt ends the socket."""
         socket = await self.open()
-        socket.errors_are_fatal = False
+        socket.follow(errors_are_fatal=False, length_is_last=False)
         socket.write(b"WHAT\n\n\0")
         self.assertIn("Unknown STOMP action: WHAT", str(await self.owner.lost))
 
@@ -339,7 +340,7 @@ class ActiveMQTests(Shared, Live):
         """Sockets are encrypted, and certificates checked."""
         socket = await self.open(parse_url(self.broker.tls_url))
         await self.ask(socket, "SEND", b"x", destination="/queue/wire.tls")
-        await socket.disconnect()
+        await socket.close()
         trusting = attrs.evolve(parse_url(self.broker.tls_url), tls=TLSOptions())
         opening = Connector(trusting, None, self.reactor).open(self.owner)
         error = await self.assertFailure(opening, ConnectError)

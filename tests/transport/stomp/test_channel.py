@@ -20,7 +20,7 @@ from txkombu.exceptions import (
 )
 from txkombu.interfaces import Capability, ISessionChannel, Settlement
 from txkombu.transport.stomp.connections import SPARE_SECONDS
-from txkombu.transport.stomp.wire.frames import Frame
+from txkombu.transport.stomp.wire.parser import Frame
 
 FEED = Exchange("feed", "topic")
 VIDEO = Queue("video")
@@ -148,7 +148,7 @@ class OperationTests(ChannelTestCase):
         self.assertEqual(self.names(), [])
 
     def test_spare_sockets(self) -> None:
-        """What is declared at the same time has sockets of its own."""
+        """What is declared at the same time has sockets of its own; one is kept."""
         other = self.open_channel()
         first = Probe(self.channel.queue_declare(VIDEO, False))
         second = Probe(other.queue_declare(Queue("audio"), False))
@@ -157,6 +157,7 @@ class OperationTests(ChannelTestCase):
         self.go_on()
         self.assertTrue(first.fired and second.fired)
         spare = self.connector.connections[3:]
+        self.assertEqual([each.left for each in spare], [True, False])
         self.successResultOf(self.session.close())
         self.assertEqual([each.left for each in spare], [True, True])
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -308,7 +309,7 @@ class GetTests(ChannelTestCase):
         tag, socket = self.got()
         self.channel.reject(tag, False)
         self.turn()
-        self.assertEqual((socket.frames, socket.left), (["REJECT 1 0"], True))
+        self.assertEqual((socket.frames, socket.left), (["NACK 1 0"], True))
 
     def test_no_ack(self) -> None:
         """With no_ack the socket is left at once."""
@@ -361,7 +362,7 @@ class SettleTests(ChannelTestCase):
         self.channel.ack(4, False)
         self.assertEqual(writes, [])
         self.turn()
-        self.assertEqual(writes, [b"ACK 2\0REJECT 1 1\0ACK 4\0"])
+        self.assertEqual(writes, [b"ACK 2\0NACK 1 1\0ACK 4\0"])
         self.turn()
         self.assertEqual(len(writes), 1)
 
@@ -416,7 +417,7 @@ class SettleTests(ChannelTestCase):
         """At a loss what was not written is stale."""
         self.channel.ack(1, False)
         flushed = Probe(self.channel.when_flushed())
-        self.declare_exclusive.lose()
+        self.publishing.lose()
         self.assertDone(flushed, STALE)
         self.assertEqual(self.socket.frames, [])
         self.assertTrue(self.socket.dropped)
@@ -449,7 +450,7 @@ class EndTests(ChannelTestCase):
         for name, probe in begun.items():
             probe.deferred.addBoth(partial(self.note, name))
         reason = SessionLost("cut")
-        self.declare_exclusive.lose(reason)
+        self.publishing.lose(reason)
         self.assertEqual(self.names()[0], "channel_lost")
         self.assertEqual(sorted(self.names()[1:]), sorted(begun))
         self.assertIsInstance(begun["held"].outcome, NotSent)
@@ -459,7 +460,7 @@ class EndTests(ChannelTestCase):
         """After a refused publish operations fail with C{ChannelClosed}."""
         begun = self.outstanding()
         error = NotFound("no exchange")
-        self.declare_exclusive.lose(error)
+        self.publishing.lose(error)
         self.assertIs(self.journal.all("channel_lost")[0], error)
         for name in ("declared", "consume", "get"):
             self.assertIsInstance(begun[name].outcome, ChannelClosed)
@@ -468,7 +469,7 @@ class EndTests(ChannelTestCase):
     def test_others_live(self) -> None:
         """Other channels go on."""
         other = self.open_channel()
-        self.declare_exclusive.lose(NotFound("no exchange"))
+        self.publishing.lose(NotFound("no exchange"))
         self.successResultOf(publish(other, DEFAULT, "q"))
         self.assertEqual(self.names(), ["channel_lost"])
 
@@ -476,16 +477,16 @@ class EndTests(ChannelTestCase):
         """Closing lets what was begun come to its end, and tells nobody."""
         begun = self.outstanding()
         closing = Probe(self.channel.close())
-        self.declare_exclusive.answer_all()
+        self.publishing.answer_all()
         self.dialect.next.pop(0).callback(None)
-        self.declare_exclusive.answer_all()
+        self.publishing.answer_all()
         for name in ("sent", "declared", "held", "consume"):
             self.assertDone(begun[name])
         self.dialect.next.pop(0).callback(None)
         self.assertDone(begun["get"])
-        self.assertTrue(self.declare_exclusive.left)
+        self.assertTrue(self.publishing.left)
         self.assertFalse(closing.fired)
-        self.declare_exclusive.go()
+        self.publishing.go()
         self.assertDone(closing)
         self.assertEqual(self.names(), [])
 
@@ -497,15 +498,15 @@ class EndTests(ChannelTestCase):
         self.clock.advance(5)
         for probe in (*begun.values(), closing, again):
             self.assertTrue(probe.fired)
-        self.assertTrue(self.declare_exclusive.dropped)
+        self.assertTrue(self.publishing.dropped)
         self.assertEqual(self.names(), [])
 
     def test_lost_while_closing(self) -> None:
         """A refusal that crosses the close is told to whom it is about."""
-        self.declare_exclusive.prompt = False
+        self.publishing.prompt = False
         sent = Probe(publish(self.channel, FEED, "a"))
         closing = Probe(self.channel.close())
-        self.declare_exclusive.lose(NotFound("no exchange"))
+        self.publishing.lose(NotFound("no exchange"))
         self.assertIsInstance(sent.outcome, NotFound)
         self.assertDone(closing)
         self.assertEqual(self.names(), [])
@@ -546,6 +547,6 @@ class EndTests(ChannelTestCase):
 
         sent = self.outstanding()["sent"]
         self.channel._listener.channel_lost = fail
-        self.declare_exclusive.lose()
+        self.publishing.lose()
         self.assertTrue(sent.fired)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

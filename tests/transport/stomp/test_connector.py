@@ -26,7 +26,7 @@ from txkombu.exceptions import (
     ConnectError,
     OperationTimeout,
 )
-from txkombu.transport.stomp.connector import Connector
+from txkombu.transport.stomp.connections import Connector
 from txkombu.transport.stomp.protocol import StompProtocol
 from txkombu.url import Parameters
 
@@ -197,7 +197,7 @@ class OneBrokerTests(SynchronousTestCase):
         """The next session may be at another address."""
         connector = self.connector(*self.PEERS)
         self.open(connector)
-        again = Connector(connector.parameters, None, self.network)
+        again = Connector(connector._parameters, None, self.network)
         self.open(again)
         self.open(again)
         self.assertEqual(self.hosts(), ["10.0.0.2", "10.0.0.3", "10.0.0.3"])

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError
 
 from tests.contract.harness import Inbox, Probe, consume
 from tests.support.stomp_fakes import FakeSocket, StompTestCase
+from txkombu._util.state_machine import IllegalStep
 from txkombu.entity import Exchange, Queue, binding
 from txkombu.exceptions import (
     AccessRefused,
@@ -19,6 +20,8 @@ from txkombu.exceptions import (
     SessionLost,
 )
 from txkombu.interfaces import Delivery, Settlement
+from txkombu.transport.protocol import Event
+from txkombu.transport.stomp.consumer import _Event
 
 FEED = Exchange("feed", "topic")
 SENT, STALE = Settlement.SENT, Settlement.STALE
@@ -67,12 +70,12 @@ class StartTests(ConsumerTestCase):
         socket = self.connector.accept()
         self.assertEqual(
             socket.frames,
-            ["SUBSCRIBE\ndestination:q\nid:s1\nreceipt:1\nprefetch:7\n\n"],
+            ["SUBSCRIBE\ndestination:q\nid:s1\nprefetch:7\nreceipt:1\n\n"],
         )
         self.assertFalse(started.fired)
         socket.answer("1")
         self.assertDone(started)
-        self.assertEqual(self.declare_exclusive.frames, [])
+        self.assertEqual(self.publishing.frames, [])
 
     def test_all_sources(self) -> None:
         """It subscribes to all sources of its queue, and waits for each."""
@@ -228,7 +231,7 @@ class DeliveryTests(ConsumerTestCase):
         bound = Probe(self.channel.queue_bind(Queue("q"), FEED, "late", {}))
         self.assertEqual(
             socket.frames,
-            ["SUBSCRIBE\ndestination:late\nid:s2\nreceipt:2\nprefetch:100\n\n"],
+            ["SUBSCRIBE\ndestination:late\nid:s2\nprefetch:100\nreceipt:2\n\n"],
         )
         self.assertFalse(bound.fired)
         socket.answer_all()
@@ -351,96 +354,6 @@ class CancelTests(ConsumerTestCase):
         self.assertTrue(socket.left)
         self.assertEqual(self.inbox.bodies, [b"1"])
 
-    def kept(self, *bodies: bytes) -> FakeSocket:
-        """One that was cancelled with messages, which are kept."""
-        self.dialect.keeps = True  # type: ignore[misc]  # for this test, on the instance
-        socket = self.start()
-        for body in bodies:
-            socket.deliver("s1", body)
-        self.assertDone(self.cancel())
-        kept = [f"KEEP {body.decode()}" for body in bodies]
-        self.assertEqual(socket.frames, [*kept, "UNSUBSCRIBE\nid:s1\n\n"])
-        socket.frames.clear()
-        return socket
-
-    def test_kept(self) -> None:
-        """
-        Where what it holds can be kept, it is, and its subscriptions end; it stays
-        until all is settled.
-        """
-        socket = self.kept(b"1", b"2", b"3")
-        socket.deliver("s1", b"4")
-        self.assertIs(self.channel.ack(1, False), SENT)
-        self.assertIs(self.channel.nack(2, False, True), SENT)
-        self.turn()
-        self.assertEqual(socket.frames, ["ACK KEPT 1", "GIVE BACK 2"])
-        self.assertFalse(socket.left)
-        self.assertIs(self.channel.reject(3, True), SENT)
-        self.turn()
-        self.assertEqual(socket.frames[-1], "GIVE BACK 3")
-        self.assertTrue(socket.left)
-        self.assertEqual(self.inbox.bodies, [b"1", b"2", b"3"])
-
-    def test_kept_and_rejected(self) -> None:
-        """A rejection takes its time, and the socket stays until it is over."""
-        socket = self.kept(b"1", b"2")
-        self.channel.reject(1, False)
-        self.channel.ack(2, False)
-        self.turn()
-        self.assertEqual(socket.frames, ["REJECT KEPT 1", "ACK KEPT 2"])
-        self.assertFalse(socket.left)
-        self.dialect.rejecting[0].callback(None)
-        self.assertTrue(socket.left)
-
-    def test_kept_and_rejected_first(self) -> None:
-        """It is not left as long as something else is held."""
-        socket = self.kept(b"1", b"2")
-        self.channel.reject(1, False)
-        self.dialect.rejecting[0].callback(None)
-        self.turn()
-        self.assertFalse(socket.left)
-        self.channel.ack(2, False)
-        self.turn()
-        self.assertTrue(socket.left)
-
-    def test_kept_and_rejected_in_line(self) -> None:
-        """What is rejected is so one by one; what waits can be given up, too."""
-        socket = self.kept(b"1", b"2", b"3")
-        for tag in (1, 2, 3):
-            self.channel.reject(tag, False)
-        self.turn()
-        self.assertEqual(socket.frames, ["REJECT KEPT 1"])
-        self.dialect.rejecting[0].callback(None)
-        self.assertEqual(socket.frames[1:], ["REJECT KEPT 2"])
-        self.declare_exclusive.lose()
-        self.assertTrue(self.dialect.rejecting[1].called)
-        self.assertEqual(socket.frames[2:], [])
-        self.assertTrue(socket.left)
-
-    def test_channel_closed_while_rejecting(self) -> None:
-        """A channel that closes waits for it."""
-        self.kept(b"1")
-        self.channel.reject(1, False)
-        self.connector.prompt = True
-        for socket in self.connector.connections:
-            socket.prompt = True
-        closing = Probe(self.channel.close())
-        self.assertFalse(closing.fired)
-        self.dialect.rejecting[0].callback(None)
-        self.assertDone(closing)
-
-    def test_lost_while_rejecting(self) -> None:
-        """A rejection is given up when the socket is lost, or the channel ends."""
-        socket = self.kept(b"1")
-        self.channel.reject(1, False)
-        socket.lose()
-        self.assertTrue(self.dialect.rejecting[0].called)
-        socket = self.kept(b"2")
-        self.channel.reject(2, False)
-        self.declare_exclusive.lose()
-        self.assertTrue(self.dialect.rejecting[1].called)
-        self.assertTrue(socket.left)
-
     def test_settled_last(self) -> None:
         """What was settled in the turn that ends it is not forgotten."""
         self.dialect.stops = True
@@ -464,6 +377,7 @@ class CancelTests(ConsumerTestCase):
 
     def test_no_ack(self) -> None:
         """What is under way to one that settles nothing is handed out."""
+        self.dialect.stops = True
         socket = self.start(no_ack=True)
         cancelling = self.cancel()
         socket.deliver("s1", b"1")
@@ -496,6 +410,7 @@ class CancelTests(ConsumerTestCase):
 
     def test_lost_meanwhile(self) -> None:
         """The end of its socket ends it, too."""
+        self.dialect.stops = True
         socket = self.start(no_ack=True)
         cancelling = self.cancel()
         socket.lose()
@@ -535,6 +450,44 @@ class CancelTests(ConsumerTestCase):
         self.dialect.next[0].callback(None)
         self.assertDone(started)
         self.assertEqual(self.connector.opening, [])
+
+
+class StateTests(ConsumerTestCase):
+    """The states of a consumer, of a channel and of a session."""
+
+    def test_over_is_over(self) -> None:
+        """A consumer that is over does nothing but end, however often."""
+        self.start()
+        consumer = self.channel._consumers["t"]
+        self.cancel_and_go()
+        for event in _Event:
+            if event is _Event.END:
+                consumer._step(event)
+                continue
+            with self.assertRaisesRegex(IllegalStep, "a consumer that is over cannot"):
+                consumer._step(event)
+
+    def cancel_and_go(self) -> None:
+        """Cancel the consumer."""
+        Probe(self.channel.basic_cancel("t"))
+        self.last.go()
+
+    def test_started_twice(self) -> None:
+        """Nor is a running one started."""
+        self.start()
+        consumer = self.channel._consumers["t"]
+        for event in (_Event.START, _Event.STARTED):
+            with self.assertRaisesRegex(IllegalStep, "a consumer that is running"):
+                consumer._step(event)
+
+    def test_channel(self) -> None:
+        """A channel is opened once, and ends once."""
+        with self.assertRaisesRegex(IllegalStep, "a channel that is open cannot log"):
+            self.channel.opened(self.publishing)
+        self.session.abort()
+        for event in Event:
+            with self.assertRaisesRegex(IllegalStep, "a channel that is over"):
+                self.channel._step(event)
 
 
 class EndTests(ConsumerTestCase):

@@ -20,9 +20,9 @@ from txkombu.exceptions import BrokerError, ConnectError, NotSupported
 from txkombu.interfaces import IBrokerTransport
 from txkombu.transport.stomp import StompTransport
 from txkombu.transport.stomp.activemq import ActiveMQDialect
-from txkombu.transport.stomp.dialect import Dialect, StompBinding
+from txkombu.transport.stomp.dialect import Dialect
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
-from txkombu.transport.stomp.transport import dialect_of
+from txkombu.transport.stomp.session import dialect_of
 from txkombu.url import parse_url
 
 URL = "stomp://me:secret@somewhere"
@@ -33,7 +33,8 @@ class DetectionTests(SynchronousTestCase):
 
     def detect(self, server: str, option: str | None = None) -> Dialect:
         """Which dialect that is."""
-        parameters = attrs.evolve(parse_url(URL), dialect=option)
+        options = {} if option is None else {"dialect": option}
+        parameters = attrs.evolve(parse_url(URL), options=options)
         return dialect_of(server, parameters, "somewhere:61613")
 
     def test_known(self) -> None:
@@ -149,18 +150,13 @@ class BaseTests(StompTestCase):
         self.assertEqual(Dialect.publish_headers(toy, feed, "key"), b"")
         self.assertFalse(Dialect.refuses(toy, BrokerError("no"), "feed"))
         self.assertEqual(Dialect.warning_of(toy, queue), "")
-        for no_ack in (False, True):
-            self.assertIsNone(Dialect.stop_frames(toy, "s1", no_ack))
+        self.assertIsNone(Dialect.stop_frames(toy, "s1"))
         self.assertIsNone(toy.exchange_named("feed"))
-        bound = StompBinding(feed, "key", {})
-        with self.assertRaises(NotSupported):
-            Dialect.binding_source(toy, queue, bound)
 
-    def test_probe(self) -> None:
-        """Exclusive queues are something a dialect has to know of."""
-        bound = StompBinding(Exchange("feed"), "key", {})
-        probe = Dialect.probe_binding(
-            self.dialect, Queue("q"), bound, self.session.connections
+    def test_delete(self) -> None:
+        """Deleting queues is something a dialect has to know of."""
+        deleting = Dialect.delete_queue(
+            self.dialect, Queue("q"), self.session.connections
         )
         with self.assertRaises(NotSupported):
-            probe.send(None)
+            deleting.send(None)

@@ -19,10 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.contract.harness import Probe
 from tests.support.stomp_peer import Peer, frame, message, receipt
 from txkombu.exceptions import BrokerError, KombuError, ProtocolError, SessionLost
-from txkombu.transport.closing import CLOSE_SECONDS
-from txkombu.transport.stomp.wire.frames import Frame, encode_frame, encode_header
+from txkombu.transport.protocol import CLOSE_SECONDS
+from txkombu.transport.stomp.wire.frames import encode_frame, encode_header
 from txkombu.transport.stomp.wire.login import login_frame
-from txkombu.transport.stomp.wire.parser import StompFrameParser
+from txkombu.transport.stomp.wire.parser import Frame, StompFrameParser
 from txkombu.transport.stomp.wire.stompest_core import StompError, StompParser
 from txkombu.url import Parameters
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.contract.harness import Probe
-from tests.support.stomp_peer import SERVER, Owner, Peer, frame, message, receipt
+from tests.support.stomp_peer import SERVER, Peer, frame, message, receipt
 from txkombu.exceptions import (
     AuthenticationFailed,
     BrokerError,
@@ -25,9 +25,10 @@ from txkombu.exceptions import (
     ProtocolError,
     SessionLost,
 )
-from txkombu.transport.closing import CLOSE_SECONDS
-from txkombu.transport.stomp.protocol import TOLERANCE, IProtocolOwner
-from txkombu.transport.stomp.wire.frames import Frame, encode_frame
+from txkombu.transport.protocol import CLOSE_SECONDS
+from txkombu.transport.stomp.protocol import TOLERANCE
+from txkombu.transport.stomp.wire.frames import encode_frame
+from txkombu.transport.stomp.wire.parser import Frame
 from txkombu.url import Parameters
 
 NOT_FOUND = frame("ERROR", b"NOT_FOUND - no queue 'q'", message="not_found")
@@ -96,7 +97,6 @@ class LoginTests(SynchronousTestCase):
         """It is a Twisted protocol, and the producer of its transport."""
         verifyObject(IProtocol, self.peer.socket)
         verifyObject(IPushProducer, self.peer.socket)
-        verifyObject(IProtocolOwner, Owner())
 
     def test_open(self) -> None:
         """CONNECTED opens it; small frames leave at once, and it has a producer."""
@@ -109,7 +109,6 @@ class LoginTests(SynchronousTestCase):
         self.assertEqual(self.peer.socket.server, SERVER)
         self.assertTrue(self.peer.wire.no_delay)
         self.assertIs(self.peer.wire.producer, self.peer.socket)
-        self.assertTrue(self.peer.socket.errors_are_fatal)
 
     def test_frames_behind(self) -> None:
         """What comes with CONNECTED is taken, too."""
@@ -173,7 +172,7 @@ class LoginTests(SynchronousTestCase):
     def test_disconnected(self) -> None:
         """To disconnect before the login is over drops it."""
         self.peer.connect()
-        self.successResultOf(self.peer.socket.disconnect())
+        self.successResultOf(self.peer.socket.close())
         self.assertTrue(self.peer.wire.aborted)
         self.assertFalse(self.peer.login.fired)
 
@@ -315,7 +314,7 @@ class ErrorTests(Case):
 
     def test_named(self) -> None:
         """Where they are not, it fails that receipt alone."""
-        self.socket.errors_are_fatal = False
+        self.socket.follow(errors_are_fatal=False, length_is_last=False)
         number, waiting = self.wait()
         other, untouched = self.wait()
         calls: list[Any] = []
@@ -330,7 +329,7 @@ class ErrorTests(Case):
 
     def test_unnamed(self) -> None:
         """One that names no receipt is fatal everywhere."""
-        self.socket.errors_are_fatal = False
+        self.socket.follow(errors_are_fatal=False, length_is_last=False)
         _, waiting = self.wait()
         self.peer.send(frame("ERROR", message="Already connected."))
         self.assertEqual(str(self.lost_with()), "Already connected.")
@@ -403,7 +402,7 @@ class ProvisionalErrorTests(Case):
 
     def test_disconnected(self) -> None:
         """Whoever disconnects meanwhile waits for no receipt that is false."""
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         self.peer.clock.advance(1)
         self.assertTrue(self.wire.disconnecting)
         self.assertIn("Processing error", str(self.waiting.outcome))
@@ -521,7 +520,7 @@ class WriteTests(Case):
 
     def test_room_after_the_end(self) -> None:
         """After the end it hears of no room."""
-        self.socket.disconnect()
+        self.socket.close()
         self.socket.pauseProducing()
         self.socket.resumeProducing()
         self.socket.stopProducing()
@@ -546,7 +545,7 @@ class EndTests(Case):
     def test_disconnect(self) -> None:
         """DISCONNECT, its receipt, and the socket is closed once all is out."""
         _, waiting = self.wait()
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         (goodbye,) = self.peer.frames()
         self.assertEqual(goodbye.command, "DISCONNECT")
         self.assertFalse(self.wire.disconnecting)
@@ -565,7 +564,7 @@ class EndTests(Case):
         number, waiting = self.wait()
         calls: list[Any] = []
         expected = self.socket.expect(calls.append)
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         self.peer.frames()
         self.assertFalse(self.socket.alive)
         self.socket.write(b"x")
@@ -578,17 +577,17 @@ class EndTests(Case):
 
     def test_twice(self) -> None:
         """Disconnecting again waits for the same end, and afterwards is done."""
-        first, second = Probe(self.socket.disconnect()), self.socket.disconnect()
+        first, second = Probe(self.socket.close()), self.socket.close()
         second.cancel()
         self.assertEqual(len(self.peer.frames()), 1)
         self.failureResultOf(second, CancelledError)
         self.peer.lose()
         self.assertIsNone(first.outcome)
-        self.successResultOf(self.socket.disconnect())
+        self.successResultOf(self.socket.close())
 
     def test_no_receipt(self) -> None:
         """A broker that does not answer is left after some seconds."""
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         self.peer.clock.advance(CLOSE_SECONDS)
         self.assertTrue(self.wire.aborted)
         self.assertIsNone(closing.outcome)
@@ -596,7 +595,7 @@ class EndTests(Case):
 
     def test_not_closing(self) -> None:
         """Nor may the socket take for ever to close."""
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         (goodbye,) = self.peer.frames()
         self.peer.clock.advance(CLOSE_SECONDS - 1)
         self.peer.send(receipt(goodbye.headers["receipt"]))
@@ -609,7 +608,7 @@ class EndTests(Case):
     def test_error_while_disconnecting(self) -> None:
         """An ERROR then fails what waits, and no owner hears of it."""
         _, waiting = self.wait()
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         self.peer.send(NOT_FOUND)
         self.assertIsInstance(waiting.outcome, NotFound)
         self.peer.lose()
@@ -618,15 +617,15 @@ class EndTests(Case):
 
     def test_error_for_the_goodbye(self) -> None:
         """An ERROR that names the DISCONNECT is as good as its receipt."""
-        self.socket.errors_are_fatal = False
-        self.socket.disconnect()
+        self.socket.follow(errors_are_fatal=False, length_is_last=False)
+        self.socket.close()
         (goodbye,) = self.peer.frames()
         self.peer.send(refusal(goodbye.headers["receipt"]))
         self.assertTrue(self.wire.disconnecting)
 
     def test_broken_while_disconnecting(self) -> None:
         """So does what is no STOMP."""
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         self.peer.send(b"what?\n")
         self.assertTrue(self.wire.disconnecting)
         self.peer.lose()
@@ -635,7 +634,7 @@ class EndTests(Case):
     def test_disconnect_after_error(self) -> None:
         """After an ERROR disconnecting waits for the socket alone."""
         self.peer.send(NOT_FOUND)
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         self.assertFalse(closing.fired)
         self.peer.lose()
         self.assertIsNone(closing.outcome)
@@ -644,7 +643,7 @@ class EndTests(Case):
     def test_abort(self) -> None:
         """Everything fires in that call, and the owner is not told."""
         _, waiting = self.wait()
-        closing = Probe(self.socket.disconnect())
+        closing = Probe(self.socket.close())
         self.socket.abort()
         self.assertTrue(self.wire.aborted)
         self.assertIsInstance(waiting.outcome, SessionLost)
@@ -678,9 +677,9 @@ class EndTests(Case):
 class HeartbeatTests(SynchronousTestCase):
     """Heart-beats, by direction."""
 
-    def log_in(self, theirs: str, ours: float, tolerance: float | None = None) -> Peer:
+    def log_in(self, theirs: str, ours: float) -> Peer:
         """Agree on heart-beats."""
-        peer = Peer(Parameters("stomp", heartbeat=ours, heartbeat_tolerance=tolerance))
+        peer = Peer(Parameters("stomp", heartbeat=ours))
         peer.log_in(heart_beat=theirs)
         self.addCleanup(self.finish, peer)
         return peer
@@ -738,15 +737,6 @@ class HeartbeatTests(SynchronousTestCase):
             (reason,) = peer.owner.journal.all("socket_lost")
             self.assertEqual("had not run for" in str(reason), told, str(reason))
 
-    def test_tolerance(self) -> None:
-        """After how many intervals it is dead can be told."""
-        for tolerance in (1.25, 1.5, 4):
-            peer = self.log_in("4000,0", 4, tolerance)
-            self.beats(peer, 4 * tolerance)
-            self.assertTrue(peer.socket.alive, tolerance)
-            self.beats(peer, 1)
-            self.assertFalse(peer.socket.alive, tolerance)
-
     def test_two_intervals_are_fine(self) -> None:
         """ActiveMQ may say nothing for two of its intervals."""
         self.assertGreater(TOLERANCE, 2)
@@ -779,6 +769,6 @@ class HeartbeatTests(SynchronousTestCase):
     def test_while_disconnecting(self) -> None:
         """None is sent behind a DISCONNECT."""
         peer = self.log_in("0,1000", 1)
-        peer.socket.disconnect()
+        peer.socket.close()
         peer.wire.writes.clear()
         self.assertEqual(self.beats(peer, CLOSE_SECONDS - 1), [])

@@ -30,7 +30,7 @@ class WriteTests(StompTestCase):
         """A message is one frame, with what it takes to read it."""
         Probe(publish(self.channel, FEED, "a:b", b"hello", priority=1))
         self.assertEqual(
-            self.declare_exclusive.frames,
+            self.publishing.frames,
             [
                 "SEND\ndestination:feed/a\\cb\npriority:x\nreceipt:1\n"
                 "content-length:5\n\nhello"
@@ -42,44 +42,44 @@ class WriteTests(StompTestCase):
         sent = Probe(publish(self.channel, FEED, "a", b"hello", confirm=False))
         self.assertDone(sent)
         self.assertEqual(
-            self.declare_exclusive.frames,
+            self.publishing.frames,
             ["SEND\ndestination:feed/a\ncontent-length:5\n\nhello"],
         )
 
     def test_receipts(self) -> None:
         """Each fires with its own receipt, in whatever order those come."""
         sent = [Probe(publish(self.channel, FEED, "a")) for _ in range(3)]
-        self.declare_exclusive.answer("2")
+        self.publishing.answer("2")
         self.assertEqual([each.fired for each in sent], [False, True, False])
-        self.declare_exclusive.answer("3")
-        self.declare_exclusive.answer("1")
+        self.publishing.answer("3")
+        self.publishing.answer("1")
         self.assertEqual([each.outcome for each in sent], [None, None, None])
 
     def test_impossible(self) -> None:
         """What the broker cannot be told raises, and nothing is written."""
         with self.assertRaises(ValueError):
             publish(self.channel, FEED, "impossible")
-        self.assertEqual(self.declare_exclusive.frames, [])
+        self.assertEqual(self.publishing.frames, [])
 
     def test_too_large(self) -> None:
         """What is larger than the broker takes fails, and nothing is written."""
         sent = Probe(publish(self.channel, FEED, "a", _Huge()))
         self.assertIsInstance(sent.outcome, ContentTooLarge)
         self.assertIn("a body may have", str(sent.outcome))
-        self.assertEqual(self.declare_exclusive.frames, [])
+        self.assertEqual(self.publishing.frames, [])
 
     def test_not_supported(self) -> None:
         """What the broker cannot do fails, and nothing is written."""
         for exchange, mandatory in ((Exchange("h", "headers"), False), (FEED, True)):
             sent = Probe(publish(self.channel, exchange, "a", mandatory=mandatory))
             self.assertIsInstance(sent.outcome, NotSupported)
-        self.assertEqual(self.declare_exclusive.frames, [])
+        self.assertEqual(self.publishing.frames, [])
 
     def test_many_destinations(self) -> None:
         """Not every destination there ever was is kept."""
         for number in range(1200):
             publish(self.channel, FEED, str(number), confirm=False)
-        self.assertIn("destination:feed/1199\n", self.declare_exclusive.frames[-1])
+        self.assertIn("destination:feed/1199\n", self.publishing.frames[-1])
         self.assertLess(len(self.channel._publishing._destinations), 600)
 
     def test_same_name(self) -> None:
@@ -97,7 +97,7 @@ class WriteTests(StompTestCase):
         ):
             publish(self.channel, exchange, "a", confirm=False)
         self.assertEqual(
-            [frame.split("\n")[1] for frame in self.declare_exclusive.frames],
+            [frame.split("\n")[1] for frame in self.publishing.frames],
             ["destination:feed/a", "destination:=feed/a", "destination:=feed/a"],
         )
 
@@ -151,21 +151,21 @@ class OrderTests(StompTestCase):
         again = Probe(self.channel.exchange_declare(Exchange("other"), False))
         last = Probe(publish(self.channel, FEED, "last", confirm=False))
         self.assertDone(last)
-        self.assertEqual(len(self.declare_exclusive.frames), 1)
+        self.assertEqual(len(self.publishing.frames), 1)
         self.go_on()
         self.assertDone(declared)
-        self.assertEqual(len(self.declare_exclusive.frames), 2)
-        self.assertIn("behind", self.declare_exclusive.frames[1])
+        self.assertEqual(len(self.publishing.frames), 2)
+        self.assertIn("behind", self.publishing.frames[1])
         self.assertFalse(again.fired)
         self.go_on()
-        self.assertIn("last", self.declare_exclusive.frames[2])
-        self.declare_exclusive.answer_all()
+        self.assertIn("last", self.publishing.frames[2])
+        self.publishing.answer_all()
         self.assertDone(before)
         self.assertDone(behind)
 
     def keys(self) -> list[str]:
         """The routing keys of what was sent, in order."""
-        frames = self.declare_exclusive.frames
+        frames = self.publishing.frames
         sent = [each for each in frames if each.startswith("SEND")]
         return [each.split("destination:feed/")[1].split("\n")[0] for each in sent]
 
@@ -215,21 +215,21 @@ class OrderTests(StompTestCase):
         """It does not wait for what declares nothing."""
         getting = Probe(self.channel.basic_get(Queue("q"), False))
         Probe(publish(self.channel, FEED, "a"))
-        self.assertEqual(self.declare_exclusive.commands(), ["SEND"])
+        self.assertEqual(self.publishing.commands(), ["SEND"])
         self.assertFalse(getting.fired)
 
     def test_fence(self) -> None:
         """What is asked of a queue waits until the broker has seen what was sent."""
         publish(self.channel, DEFAULT, "q", confirm=False)
         getting = Probe(self.channel.basic_get(Queue("q"), False))
-        self.assertEqual(self.declare_exclusive.commands(), ["SEND", "BEGIN", "ABORT"])
+        self.assertEqual(self.publishing.commands(), ["SEND", "BEGIN", "ABORT"])
         self.assertEqual(self.dialect.recipes, [])
-        self.declare_exclusive.answer_all()
+        self.publishing.answer_all()
         self.assertEqual(self.dialect.recipes, ["get q"])
         self.go_on()
         self.assertDone(getting)
         Probe(self.channel.basic_get(Queue("q"), False))
-        self.assertEqual(len(self.declare_exclusive.frames), 3)
+        self.assertEqual(len(self.publishing.frames), 3)
 
     def test_cancelled(self) -> None:
         """One that waits is not sent when it was cancelled."""
@@ -238,7 +238,7 @@ class OrderTests(StompTestCase):
         sent.deferred.cancel()
         self.assertIsInstance(sent.outcome, CancelledError)
         self.go_on()
-        self.assertEqual(self.declare_exclusive.frames, [])
+        self.assertEqual(self.publishing.frames, [])
 
     def test_cancelled_when_sent(self) -> None:
         """One that had waited and was sent may be cancelled as any other."""
@@ -254,7 +254,7 @@ class OrderTests(StompTestCase):
         Probe(self.channel.exchange_declare(FEED, False))
         sent = Probe(publish(self.channel, FEED, "a"))
         publish(self.channel, FEED, "b", confirm=False)
-        self.declare_exclusive.lose()
+        self.publishing.lose()
         self.assertIsInstance(sent.outcome, NotSent)
 
 
@@ -267,10 +267,10 @@ class RefusedTests(StompTestCase):
         """An error that names a message's receipt is its own; others go on."""
         refused = Probe(publish(self.channel, FEED, "a"))
         other = Probe(publish(self.channel, FEED, "b"))
-        self.declare_exclusive.refuse("1", AccessRefused("no"))
+        self.publishing.refuse("1", AccessRefused("no"))
         self.assertIsInstance(refused.outcome, AccessRefused)
         self.assertEqual(refused.outcome.about, "feed")
-        self.declare_exclusive.answer("2")
+        self.publishing.answer("2")
         self.assertDone(other)
         self.assertEqual(self.names(), [])
 
@@ -281,7 +281,7 @@ class RefusedTests(StompTestCase):
         """
         refused = Probe(publish(self.channel, FEED, "a"))
         other = Probe(publish(self.channel, FEED, "b"))
-        self.declare_exclusive.lose(NotFound("no feed/a"))
+        self.publishing.lose(NotFound("no feed/a"))
         self.assertIsInstance(refused.outcome, NotFound)
         self.assertEqual(refused.outcome.about, "feed")
         self.assertIsInstance(other.outcome, OutcomeUnknown)
@@ -291,14 +291,14 @@ class RefusedTests(StompTestCase):
     def test_only_one(self) -> None:
         """If there was only one under way, the error is about that."""
         refused = Probe(publish(self.channel, FEED, "a"))
-        self.declare_exclusive.lose(NotFound("something"))
+        self.publishing.lose(NotFound("something"))
         self.assertIsInstance(refused.outcome, NotFound)
 
     def test_not_the_only_one(self) -> None:
         """It may be about one without confirm, too."""
         publish(self.channel, FEED, "b", confirm=False)
         sent = Probe(publish(self.channel, FEED, "a"))
-        self.declare_exclusive.lose(NotFound("something"))
+        self.publishing.lose(NotFound("something"))
         self.assertIsInstance(sent.outcome, OutcomeUnknown)
 
     def test_seen(self) -> None:
@@ -319,12 +319,12 @@ class RefusedTests(StompTestCase):
     def test_lost(self) -> None:
         """At a loss nothing is known."""
         sent = Probe(publish(self.channel, FEED, "a"))
-        self.declare_exclusive.lose()
+        self.publishing.lose()
         self.assertIsInstance(sent.outcome, OutcomeUnknown)
         self.assertIsInstance(sent.outcome.__cause__, SessionLost)
         late = Probe(publish(self.channel, FEED, "a"))
         self.assertIsInstance(late.outcome, NotSent)
-        self.assertEqual(len(self.declare_exclusive.frames), 1)
+        self.assertEqual(len(self.publishing.frames), 1)
 
     def test_callback_publishes(self) -> None:
         """A verdict's callback may publish; that is not lost."""
@@ -333,8 +333,8 @@ class RefusedTests(StompTestCase):
         sent.addCallback(
             lambda _: again.append(Probe(publish(self.channel, FEED, "b")))
         )
-        self.declare_exclusive.answer("1")
-        self.declare_exclusive.answer("2")
+        self.publishing.answer("1")
+        self.publishing.answer("2")
         self.assertDone(again[0])
 
 

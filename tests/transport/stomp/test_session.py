@@ -14,14 +14,13 @@ from txkombu.exceptions import (
     ConnectError,
     ConsumerCancelled,
     NotFound,
+    NotSupported,
     PreconditionFailed,
     ResourceError,
     ResourceLocked,
     SessionLost,
 )
-from txkombu.interfaces import ISession
-from txkombu.transport.stomp.dialect import Source, StompBinding
-from txkombu.transport.stomp.protocol import IProtocolOwner
+from txkombu.interfaces import ISession, Settlement
 
 FEED = Exchange("feed", "topic")
 
@@ -38,10 +37,9 @@ class SessionTests(StompTestCase):
     def test_provides(self) -> None:
         """It provides what it says, and says what the dialect knows."""
         verifyObject(ISession, self.session)
-        verifyObject(IProtocolOwner, self.session)
         self.assertEqual((self.session.product, self.session.version), ("Toy", "1.0"))
         self.assertIs(self.session.capabilities, self.dialect.capabilities)
-        self.assertTrue(self.main.errors_are_fatal)
+        self.assertEqual(self.connector.rules, (True, False))
 
     def test_channels(self) -> None:
         """Each channel has a socket to publish on."""
@@ -92,7 +90,7 @@ class SessionTests(StompTestCase):
         self.assertIs(self.journal.all("session_lost")[0], reason)
         self.assertTrue(sent.fired)
         self.assertIsInstance(opening.outcome, SessionLost)
-        self.assertTrue(other.dropped and self.declare_exclusive.dropped)
+        self.assertTrue(other.dropped and self.publishing.dropped)
 
     def open(self, number: int) -> FakeSocket:
         """Open one more channel; give its socket."""
@@ -114,7 +112,7 @@ class SessionTests(StompTestCase):
         self.session.abort()
         self.assertIsInstance(opening.outcome, SessionLost)
         self.assertEqual(self.names(), [])
-        self.assertTrue(self.main.dropped and self.declare_exclusive.dropped)
+        self.assertTrue(self.main.dropped and self.publishing.dropped)
         self.assertIsInstance(self.opening().outcome, SessionLost)
         self.assertTrue(Probe(self.session.close()).fired)
 
@@ -122,9 +120,9 @@ class SessionTests(StompTestCase):
         """Closing ends the channels first, then what is left, its own socket last."""
         closing = Probe(self.session.close())
         again = Probe(self.session.close())
-        self.assertTrue(self.declare_exclusive.left)
+        self.assertTrue(self.publishing.left)
         self.assertFalse(self.main.left)
-        self.declare_exclusive.go()
+        self.publishing.go()
         self.assertTrue(self.main.left)
         self.assertFalse(closing.fired)
         self.main.go()
@@ -135,7 +133,7 @@ class SessionTests(StompTestCase):
         """A channel whose broker does not answer is given some seconds."""
         closing = Probe(self.session.close())
         self.clock.advance(5)
-        self.assertTrue(self.declare_exclusive.dropped)
+        self.assertTrue(self.publishing.dropped)
         self.main.go()
         self.assertTrue(closing.fired)
 
@@ -190,29 +188,21 @@ class SessionTests(StompTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
-class OwnerTests(StompTestCase):
+class ExclusiveQueueTests(StompTestCase):
     """Exclusive queues: a socket that each lives on."""
 
     def setUp(self) -> None:
         super().setUp()
+        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
         self.queue = Queue("q", exclusive=True)
         self.inbox = Inbox()
         self.successResultOf(self.channel.queue_declare(self.queue, False))
         self.owner = self.last
 
-    def consume(self, tag: str = "t", **options: object) -> None:
+    def consume(self, queue: Queue | None = None, tag: str = "t") -> None:
         """Start a consumer."""
-        options.setdefault("inbox", self.inbox)
-        started = consume(self.channel, self.queue, tag, **options)  # type: ignore[arg-type]  # options of several types
-        self.successResultOf(started)
-
-    def subscriptions(self) -> list[str]:
-        """The destinations that the owner is subscribed to."""
-        return [
-            frame.split("destination:")[1].split("\n")[0]
-            for frame in self.owner.frames
-            if frame.startswith("SUBSCRIBE")
-        ]
+        queue = queue or self.queue
+        self.successResultOf(consume(self.channel, queue, tag, self.inbox))
 
     def test_declared(self) -> None:
         """It is declared on a socket that stays, once."""
@@ -264,22 +254,14 @@ class OwnerTests(StompTestCase):
                 self.assertIn("'q' of this session was declared with", str(error))
                 self.assertEqual(error.about, "q")
         self.assertEqual((self.owner.frames, self.dialect.recipes), (before, []))
-        self.owner.deliver("o1", b"1")
+        self.owner.deliver("s1", b"1")
         self.assertEqual(self.inbox.bodies, [b"1"])
 
     def test_bound_otherwise(self) -> None:
         """It is bound as it was declared, whatever the binding says it is."""
-        seen: list[Queue] = []
-        source = self.dialect.binding_source
-
-        def binding_source(queue: Queue, bound: StompBinding) -> Source:
-            seen.append(queue)
-            return source(queue, bound)
-
-        self.dialect.binding_source = binding_source  # type: ignore[method-assign]  # for this test, on the instance
         bound = self.channel.queue_bind(Queue("q", expires=9), FEED, "a", {})
         self.successResultOf(bound)
-        self.assertEqual(seen, [self.queue])
+        self.assertEqual(self.dialect.bound, [self.queue])
 
     def test_deleted_while_declared(self) -> None:
         """Deleting one that another channel declares waits for that."""
@@ -294,7 +276,7 @@ class OwnerTests(StompTestCase):
         self.assertEqual(declared.outcome.queue, "r")
         self.assertIsNone(deleted.outcome)
         self.assertTrue(socket.left)
-        self.assertEqual(list(self.session.connections.owners), ["q"])
+        self.assertEqual(list(self.session.connections.own), ["q"])
 
     def test_given_up(self) -> None:
         """Giving up its declaration leaves no socket, and the name is free again."""
@@ -334,69 +316,51 @@ class OwnerTests(StompTestCase):
         self.assertEqual((len(names), nameless.name), (2, ""))
 
     def test_bound(self) -> None:
-        """It is bound there, after a probe, and what comes is kept for who asks."""
-        self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
-        self.assertEqual(self.dialect.recipes[-1], "probe a")
-        self.assertEqual(self.subscriptions(), ["feed/a"])
-        self.owner.deliver("o1", b"1")
-        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
-        got = self.successResultOf(self.channel.basic_get(self.queue, False))
-        self.assertEqual(got.body, b"1")
-        self.channel.ack(got.tag, False)
-        self.turn()
-        self.assertIn("ACK 1", self.owner.frames)
+        """It is bound before and after it is consumed from."""
+        for key in ("a", "b"):
+            self.successResultOf(self.channel.queue_bind(self.queue, FEED, key, {}))
+            self.assertEqual(self.dialect.recipes[-1], f"bind q {key}")
+            if key == "a":
+                self.consume()
         self.assertFalse(self.owner.left)
 
-    def test_get(self) -> None:
-        """A get subscribes once, and finds nothing if nothing comes."""
-        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
-        for _ in range(2):
-            got = self.channel.basic_get(self.queue, False)
-            self.assertIsNone(self.successResultOf(got))
-        self.assertEqual(self.subscriptions(), ["q"])
-        self.owner.deliver("o1", b"1")
-        got = self.successResultOf(self.channel.basic_get(self.queue, True))
-        self.assertEqual(got.body, b"1")
-        self.assertEqual(self.owner.frames[-1], "ACK 1")
-
-    def test_consumed(self) -> None:
-        """Its consumers share the socket, each up to its limit, in turn."""
-        other = Inbox()
-        self.consume(prefetch_count=1)
-        self.consume("other", inbox=other, prefetch_count=2)
-        for number in range(4):
-            self.owner.deliver("o1", b"%d" % number)
-        self.assertEqual(self.inbox.bodies, [b"0"])
-        self.assertEqual(other.bodies, [b"1", b"2"])
-        self.channel.ack(1, False)
-        self.turn()
-        self.assertEqual(self.inbox.bodies, [b"0", b"3"])
-
-    def test_no_ack(self) -> None:
-        """What needs no ack is settled when it is handed out."""
-        self.consume(no_ack=True)
-        self.owner.deliver("o1", b"1")
-        self.assertEqual(self.owner.frames[-1], "ACK 1")
+    def test_not_supported(self) -> None:
+        """Only its consumer can read from it, and it can have only one."""
+        self.dialect.recipes.clear()
+        for queue in (self.queue, Queue("q"), Queue("other", exclusive=True)):
+            for begun in (
+                self.channel.basic_get(queue, False),
+                self.channel.queue_purge(queue),
+            ):
+                error = self.failureResultOf(begun, NotSupported).value
+                self.assertIn("an exclusive queue", str(error))
+        self.consume()
+        second = consume(self.channel, self.queue, "second")
+        error = self.failureResultOf(second, NotSupported).value
+        self.assertIn("a second consumer of an exclusive queue", str(error))
+        self.assertEqual(self.dialect.recipes, [])
+        self.owner.deliver("s1", b"1")
         self.assertEqual(self.inbox.bodies, [b"1"])
 
-    def test_cancelled(self) -> None:
-        """
-        One that ends leaves its subscription to the next, once what it holds is
-        settled, which it can be.
-        """
-        self.consume("first", prefetch_count=1)
-        self.owner.deliver("o1", b"1")
-        self.consume("second", prefetch_count=1)
-        self.successResultOf(self.channel.basic_cancel("first"))
-        self.consume("third", prefetch_count=1)
-        self.assertEqual(self.subscriptions(), ["q", "q", "q"])
-        self.channel.nack(1, False, True)
+    def test_consumed(self) -> None:
+        """Its consumer takes its socket over, and settles on it."""
+        self.consume()
+        self.assertIs(self.last, self.owner)
+        self.owner.deliver("s1", b"1")
+        self.channel.ack(1, False)
         self.turn()
-        self.assertIn("NACK 1 1", self.owner.frames)
-        self.successResultOf(self.channel.basic_cancel("third"))
-        for tag in ("fourth", "fifth"):
-            self.consume(tag, prefetch_count=1)
-        self.assertEqual(self.subscriptions(), ["q", "q", "q"])
+        self.assertIn("ACK 1", self.owner.frames)
+
+    def test_start_refused(self) -> None:
+        """A consumer that the broker refuses costs the queue."""
+        self.owner.prompt = False
+        started = Probe(consume(self.channel, self.queue, "t", self.inbox))
+        self.owner.lose(NotFound("gone"))
+        self.assertIsInstance(started.outcome, NotFound)
+        self.assertEqual(self.names(), [])
+        self.successResultOf(self.channel.queue_declare(self.queue, False))
+        self.assertIsNot(self.last, self.owner)
+        self.consume()
 
     def test_last_cancelled(self) -> None:
         """With the last one the queue goes."""
@@ -410,19 +374,34 @@ class OwnerTests(StompTestCase):
         """One of the same name waits until the old one has gone."""
         self.consume()
         self.owner.prompt = False
-        self.successResultOf(self.channel.basic_cancel("t"))
+        cancelled = Probe(self.channel.basic_cancel("t"))
         declared = Probe(self.channel.queue_declare(self.queue, False))
-        self.assertFalse(declared.fired)
+        self.assertFalse(cancelled.fired or declared.fired)
         self.owner.go()
-        self.assertTrue(declared.fired)
+        self.assertTrue(cancelled.fired and declared.fired)
+
+    def test_declared_while_held(self) -> None:
+        """
+        A consumer that has ended holds the old queue no longer when that is declared
+        again: what it holds is stale.
+        """
+        self.dialect.stops = True
+        self.consume()
+        self.owner.deliver("s1", b"1")
+        self.successResultOf(self.channel.basic_cancel("t"))
+        self.assertFalse(self.owner.left)
+        self.successResultOf(self.channel.queue_declare(self.queue, False))
+        self.assertTrue(self.owner.left)
+        self.assertIs(self.channel.ack(1, False), Settlement.STALE)
+        self.assertEqual(self.inbox.journal.all("cancelled"), [])
 
     def test_channel_closed(self) -> None:
-        """What a channel holds goes back when it closes."""
+        """It goes with the channel of its consumer."""
         self.consume()
         self.open_channel()
-        self.owner.deliver("o1", b"1")
+        self.owner.deliver("s1", b"1")
         self.successResultOf(self.channel.close())
-        self.assertIn("NACK 1 1", self.owner.frames)
+        self.assertTrue(self.owner.left)
 
     def test_deleted(self) -> None:
         """Deleting it is to give up its socket; its consumers are told."""
@@ -435,52 +414,25 @@ class OwnerTests(StompTestCase):
 
     def test_deleted_by_the_broker(self) -> None:
         """
-        If the broker deletes it its consumers are told once, and it is declared
-        and consumed again on another socket.
+        If the broker deletes it, its consumer is told once, and it is declared and
+        consumed again on another socket, whatever is still held.
         """
-        self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
+        for is_held in (False, True):
+            self.consume()
+            owner, self.inbox.journal.entries[:] = self.last, []
+            if is_held:
+                owner.deliver("s1", b"1")
+            self.inbox.journal.entries.clear()
+            error = ConsumerCancelled("deleted")
+            owner.subscribed["s1"][1](error)
+            self.assertEqual(self.inbox.journal.all("cancelled"), [error])
+            self.assertEqual(self.names(), [])
+            self.successResultOf(self.channel.queue_declare(self.queue, False))
+            self.assertTrue(owner.left)
+            self.assertIsNot(self.last, owner)
         self.consume()
-        error = ConsumerCancelled("deleted")
-        for _, on_cancelled in list(self.owner.subscribed.values()):
-            on_cancelled(error)
-        self.assertEqual(self.inbox.journal.all("cancelled"), [error])
-        self.assertEqual(self.names(), [])
-        self.assertTrue(self.owner.left)
-        self.successResultOf(self.channel.queue_declare(self.queue, False))
-        self.consume()
-        self.assertIsNot(self.last, self.owner)
-        self.last.deliver("o1", b"1")
-        self.assertEqual(self.inbox.bodies, [b"1"])
-
-    def test_deleted_by_the_broker_unread(self) -> None:
-        """If nobody consumes it then, whoever gets from it next hears of it."""
-        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
-        got = self.channel.basic_get(self.queue, False)
-        self.assertIsNone(self.successResultOf(got))
-        [(_, on_cancelled)] = self.owner.subscribed.values()
-        on_cancelled(ConsumerCancelled("deleted"))
-        self.assertTrue(self.owner.left)
-        self.dialect.recipes.clear()
-        self.channel.basic_get(self.queue, False)
-        self.assertEqual(self.dialect.recipes, ["get q"])
-
-    def test_purged(self) -> None:
-        """What is kept is thrown away, too."""
-        self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
-        self.owner.deliver("o1", b"1")
-        self.assertEqual(self.successResultOf(self.channel.queue_purge(self.queue)), 4)
-        self.assertIn("ACK 1", self.owner.frames)
-
-    def test_purged_to_the_end(self) -> None:
-        """What comes because something was thrown away is thrown away with it."""
-        self.successResultOf(self.channel.queue_bind(self.queue, FEED, "a", {}))
-        self.owner.deliver("o1", b"1")
-        self.dialect.waits = True
-        purged = self.channel.queue_purge(self.queue)
-        self.owner.deliver("o1", b"2")
-        self.dialect.next.pop(0).callback(None)
-        self.assertEqual(self.successResultOf(purged), 5)
-        self.assertEqual(self.owner.frames[-1], "ACK 2")
+        self.last.deliver("s1", b"2")
+        self.assertEqual(self.inbox.bodies, [b"2"])
 
     def test_lost(self) -> None:
         """When its socket is lost all is, as with a connection of AMQP."""
@@ -500,7 +452,6 @@ class OwnerTests(StompTestCase):
     def test_gone_before(self) -> None:
         """A consumer of one that is gone is as any other."""
         self.owner.lose(NotFound("gone"))
-        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
         self.consume()
         self.last.deliver("s1", b"1")
         self.assertEqual(self.inbox.bodies, [b"1"])

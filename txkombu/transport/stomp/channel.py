@@ -1,54 +1,46 @@
 """
 A session channel on STOMP.
 
-It has a socket to publish on, whose end is its own: RabbitMQ ends a socket at a
-refused publish, and no other channel should suffer.  Its consumers have sockets
-of their own, and so have messages got, until they are settled.  An operation
-that a broker refuses fails alone, as it has its own socket, too.
-
-It ends once::
-
-    state     event                            then      what happens
-    OPEN      close()                          CLOSING   what was begun goes on
-    OPEN      the publishing socket is lost    OVER      its owner is told
-    CLOSING   all that was begun is over,      OVER      its sockets are left
-              or that takes too long
-    any       the session ends                 OVER
+It has a connection of its own to publish on, and the states of that (see
+L{txkombu.transport.protocol}): RabbitMQ ends a connection when it refuses a publish,
+and no other channel should suffer.  Each consumer has a connection, and so has each
+message that was got, until it is settled.  An operation that the broker refuses fails
+alone, as it has a connection of its own, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from uuid import uuid4
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..._util.failures import without_frames
+from ..._util.awaitables import call_logged
+from ..._util.operation_queue import OperationQueue, Work
+from ..._util.state_machine import next_state
 from ..._util.waiters import Waiters
-from ...exceptions import ChannelClosed, ContentTooLarge, NotSupported
+from ...exceptions import BrokerError, ChannelClosed, ContentTooLarge, NotSupported
 from ...interfaces import (
     Capability,
     Delivery,
     ISessionChannel,
     ISessionChannelListener,
     Properties,
+    QueueDeclareOk,
     Settlement,
 )
-from ..closing import CLOSE_SECONDS
-from ..errors import closed, ended, not_sent
-from .connections import ConnectionPool, all_of, fence
+from ..errors import closed, copy_error, ended, not_sent
+from ..protocol import CLOSE_SECONDS, OPEN, OVER, TABLE, Event, State
+from .connections import ConnectionPool, all_of
 from .consumer import StompConsumer
 from .declarations import Declarations
-from .dialect import ConsumeOptions, Dialect, GetResult
-from .exclusive_queue import ExclusiveConsumer, ExclusiveGetter, ExclusiveQueue
-from .operation_queue import Operation, OperationQueue, Work
-from .protocol import IProtocolOwner, StompProtocol
+from .dialect import BoundQueue, ConsumeOptions, Dialect, GetResult, StompBinding
+from .exclusive_queue import ExclusiveQueue, ExclusiveQueues
+from .protocol import StompProtocol, fence
 from .publisher import StompPublisher
-from .topology import StompTopologyChannel
 from .unacked import MessageHolder, UnackedFrames
 
 if TYPE_CHECKING:
@@ -56,15 +48,17 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-
-class _ChannelState(Enum):
-    OPEN = "open"
-    CLOSING = "closing"
-    OVER = "over"
+_WARNINGS: Final = 1000
+"""Of how many queues users are warned at most."""
 
 
-_OPEN: Final = _ChannelState.OPEN
-_STALE: Final = Settlement.STALE
+def _unsupported(operation: str) -> Callable[..., Deferred[Any]]:
+    """Return a method that fails: no broker can do that over STOMP."""
+
+    def method(self: StompChannel, *arguments: object) -> Deferred[Any]:
+        return fail(self._dialect.unsupported(operation))
+
+    return method
 
 
 class StompChannelHost(Protocol):
@@ -72,56 +66,51 @@ class StompChannelHost(Protocol):
 
     dialect: Dialect
     connections: ConnectionPool
-    known: Declarations
+    declarations: Declarations
+    exclusive_queues: ExclusiveQueues
 
-    async def declare_exclusive(self, queue: Queue) -> None:
-        """Declare an exclusive queue on a socket that it lives on."""
-
-    def release_exclusive(self, name: str) -> Deferred[None]:
-        """Let go of an exclusive queue."""
-
-    async def bound(self, queue: Any) -> None:
-        """Have all consumers of a queue receive what was bound to it."""
-
-    def release(self, channel: Any) -> None:
-        """A channel is over."""
-
-    def write_paused_by(self, channel: Any) -> None:
-        """A channel's socket is full."""
-
-    def write_resumed_by(self, channel: Any) -> None:
-        """A channel's socket has room again, or is gone."""
+    async def bound(self, queue: Queue) -> None: ...
+    def release(self, channel: Any) -> None: ...
+    def write_paused_by(self, channel: Any) -> None: ...
+    def write_resumed_by(self, channel: Any) -> None: ...
 
 
-@implementer(ISessionChannel, IProtocolOwner)
-class StompChannel(StompTopologyChannel):
+@implementer(ISessionChannel)
+class StompChannel:
     """One channel of one session; see L{ISessionChannel}."""
 
     _log = Logger()
+    _socket: StompProtocol
+    _publishing: StompPublisher
 
     def __init__(
         self, session: StompChannelHost, listener: ISessionChannelListener
     ) -> None:
         self._session = session
-        self._listener = listener
         self._dialect = session.dialect
-        self._connections = session.connections
-        self._declarations = session.known
-        self._state = _ChannelState.CLOSING
+        self._pool = session.connections
+        self._declarations = session.declarations
+        self._exclusive_queues = session.exclusive_queues
+        self._listener = listener
+        self._state = State.LOGIN
         self._reason: Exception = ChannelClosed("this program closed it")
         self._operations = OperationQueue()
-        self._unacked = UnackedFrames(self._dialect, self._connections)
+        self._unacked = UnackedFrames(self._dialect, self._pool)
+        self.ack, self.nack = self._unacked.ack, self._unacked.nack
+        self.flush, self.when_flushed = self._unacked.flush, self._unacked.when_flushed
         self._consumers: dict[str, StompConsumer] = {}
         self._closed: Waiters[None] = Waiters()
 
     def opened(self, socket: StompProtocol) -> StompChannel:
-        """It may be used, and publishes on this socket."""
-        self._state = _ChannelState.OPEN
+        """Begin to work; publish on this connection."""
+        self._step(Event.LOGGED_IN)
         self._socket = socket
-        self._publishing = StompPublisher(
-            self._dialect, socket, self._connections.clock.seconds
-        )
+        seconds = self._pool.clock.seconds
+        self._publishing = StompPublisher(self._dialect, socket, seconds)
         return self
+
+    def _step(self, event: Event) -> None:
+        self._state = next_state("a channel", TABLE, self._state, event)
 
     # --- operations ----------------------------------------------------------
 
@@ -129,31 +118,168 @@ class StompChannel(StompTopologyChannel):
         self,
         work: Work[_T],
         about: str,
-        declares: bool = False,
-        undo: Callable[[_T], object] | None = None,
-        at_once: bool = False,
+        declares: bool = True,
+        undo: Callable[[Any], object] = lambda _: None,
+        retracted: Callable[[], object] = lambda: None,
+        waits: bool = True,
     ) -> Deferred[_T]:
-        async def in_order() -> _T:
-            if not at_once:
-                await self._seen()
-            return await work()
+        """
+        Begin an operation when its turn comes: each has connections of its own, and a
+        broker takes what comes by several connections in any order.
 
-        return self._begin(Operation(in_order, about, undo, declares))
-
-    def _begin(self, operation: Operation[_T]) -> Deferred[_T]:
-        if self._state is not _OPEN:
+        @param waits: whether the broker has to see first what was published.
+        """
+        if self._state is not OPEN:
             return fail(closed(self._reason))
-        return self._operations.run_in_turn(operation)
+
+        async def named() -> _T:
+            try:
+                if waits:
+                    await self._seen()
+                return await work()
+            except BrokerError as error:
+                raise copy_error(error, about) from error.__cause__
+
+        return self._operations.run_in_turn(named, declares, undo, retracted)
 
     async def _seen(self) -> None:
-        """Wait until the broker has seen what was published and settled so far."""
+        """Wait until the broker has handled what was published and settled so far."""
         await self._unacked.given_back()
-        if self._publishing.is_unanswered:
-            unconfirmed = self._publishing.unconfirmed
+        unconfirmed = self._publishing.unconfirmed
+        if unconfirmed or self._publishing.waiting:
             await fence(self._socket)
             self._publishing.fenced(unconfirmed)
 
-    # --- publishing ----------------------------------------------------------
+    def _need(self, capability: Capability, operation: str) -> None:
+        """@raise NotSupported: the broker cannot do it."""
+        if capability not in self._dialect.capabilities:
+            raise self._dialect.unsupported(operation)
+
+    def _refuse_exclusive(self, queue: Queue, operation: str) -> None:
+        """@raise NotSupported: only its consumer can read from an exclusive queue."""
+        if queue.exclusive or self._own(queue) is not None:
+            raise self._dialect.unsupported(f"{operation} an exclusive queue")
+
+    def _own(self, queue: Queue) -> ExclusiveQueue | None:
+        """Return the exclusive queue of this session that has that name."""
+        if queue.name not in self._pool.own:
+            return None
+        return self._exclusive_queues.find(queue.name)
+
+    def _bound(self, queue: Queue) -> BoundQueue:
+        """Return a queue with what its consumer has to know."""
+        if not self._dialect.reads_bindings:
+            return BoundQueue(queue)
+        return BoundQueue(queue, self._declarations.bindings(queue))
+
+    # --- entities ------------------------------------------------------------
+
+    def exchange_declare(self, exchange: Exchange, passive: bool) -> Deferred[None]:
+        exchange = self._declarations.exchange(exchange)
+        try:
+            if passive:
+                what = "a passive exchange declaration"
+                self._need(Capability.EXCHANGE_PASSIVE, what)
+            self._dialect.check_exchange(exchange)
+        except NotSupported as error:
+            return fail(error)
+        self._declarations.declared(exchange)
+
+        declare = self._dialect.declare_exchange
+        return self._operate(
+            lambda: declare(exchange, self._pool), exchange.name, waits=False
+        )
+
+    exchange_delete = _unsupported("deleting exchanges")
+    exchange_bind = _unsupported("binding an exchange to an exchange")
+    exchange_unbind = _unsupported("unbinding an exchange")
+
+    def queue_declare(self, queue: Queue, passive: bool) -> Deferred[QueueDeclareOk]:
+        try:
+            if passive:
+                self._need(Capability.QUEUE_PASSIVE, "a passive queue declaration")
+            if not queue.name:
+                self._need(Capability.SERVER_NAMED_QUEUE, "a queue without a name")
+                # RabbitMQ refuses names that begin with "amq.".
+                queue = queue.renamed(f"txkombu.gen-{uuid4().hex}")
+            self._dialect.check_queue(queue)
+        except NotSupported as error:
+            return fail(error)
+        warning = "" if passive else self._dialect.warning_of(queue)
+        warned = self._declarations.warned
+        if warning and queue.name not in warned and len(warned) < _WARNINGS:
+            warned.add(queue.name)
+            self._log.warn("Queue {name!r}: {why}", name=queue.name, why=warning)
+
+        async def declare() -> QueueDeclareOk:
+            own = self._own(queue)
+            if not passive and (own is not None or queue.exclusive):
+                await self._exclusive_queues.declare(queue)
+            elif own is None:
+                await self._dialect.declare_queue(queue, passive, self._pool)
+            return QueueDeclareOk(queue.name, None, None)
+
+        return self._operate(declare, queue.name)
+
+    def queue_bind(
+        self,
+        queue: Queue,
+        exchange: Exchange,
+        routing_key: str,
+        arguments: Mapping[str, object],
+    ) -> Deferred[None]:
+        exchange = self._declarations.exchange(exchange)
+        bound = StompBinding(exchange, routing_key, arguments)
+        try:
+            self._dialect.check_queue(queue)
+            self._dialect.check_binding(bound, self._bound(queue))
+        except NotSupported as error:
+            return fail(error)
+        is_new = self._declarations.bound(queue.name, bound)
+
+        async def bind() -> None:
+            own = self._own(queue)
+            # As it was declared: to bind it with other properties would delete it.
+            declared = queue if own is None else own.queue
+            try:
+                await self._dialect.bind_queue(declared, bound, self._pool)
+            except BaseException:
+                if is_new:
+                    self._declarations.unbound(queue.name, bound)
+                raise
+            await self._session.bound(queue)
+
+        return self._operate(bind, queue.name)
+
+    queue_unbind = _unsupported("removing a binding")
+
+    def queue_purge(self, queue: Queue) -> Deferred[int]:
+        try:
+            self._need(Capability.QUEUE_PURGE, "purging queues")
+            self._refuse_exclusive(queue, "purging")
+        except NotSupported as error:
+            return fail(error)
+        bound, purge = self._bound(queue), self._dialect.purge_queue
+        return self._operate(lambda: purge(bound, self._pool), queue.name)
+
+    def queue_delete(
+        self, queue: Queue, if_unused: bool, if_empty: bool
+    ) -> Deferred[int | None]:
+        try:
+            self._need(Capability.QUEUE_DELETE, "deleting queues")
+            if if_unused or if_empty:
+                wanted = "deleting a queue only if unused or empty"
+                self._need(Capability.QUEUE_DELETE_CONDITIONAL, wanted)
+        except NotSupported as error:
+            return fail(error)
+
+        async def delete() -> int | None:
+            self._declarations.deleted(queue.name)
+            if not await self._exclusive_queues.delete(queue.name):
+                await self._dialect.delete_queue(queue, self._pool)
+            return None
+
+        return self._operate(delete, queue.name)
 
     def basic_publish(
         self,
@@ -164,7 +290,7 @@ class StompChannel(StompTopologyChannel):
         mandatory: bool,
         confirm: bool,
     ) -> Deferred[None]:
-        if self._state is not _OPEN:
+        if self._state is not OPEN:
             return fail(not_sent(self._reason))
         if exchange.by_name:
             exchange = self._declarations.exchange(exchange)
@@ -197,79 +323,53 @@ class StompChannel(StompTopologyChannel):
             raise ValueError(f"a consumer needs a tag of its own, not {tag!r}")
         if not 0 <= prefetch_count < 2**16:
             raise ValueError(f"prefetch_count must be 0 to 65535, not {prefetch_count}")
-        consuming = ConsumeOptions(
-            0 if no_ack else prefetch_count, no_ack, exclusive, arguments
-        )
-        consumer = self._make_consumer(tag, queue, consuming, on_delivery, on_cancelled)
-        if self._state is not _OPEN:
+        if self._state is not OPEN:
             return fail(closed(self._reason))
+        options = ConsumeOptions(0 if no_ack else prefetch_count, no_ack)
         try:
-            self._check_consuming(consuming)
-            consumer.sources(self._bindings_of(queue))
+            if exclusive:
+                self._need(Capability.CONSUMER_EXCLUSIVE, "an exclusive consumer")
+            if arguments:
+                self._need(Capability.CONSUMER_ARGUMENTS, "arguments of a consumer")
+            self._dialect.sources(self._bound(queue), options)
         except NotSupported as error:
             return fail(error)
-        return self._start(consumer)
-
-    def _make_consumer(
-        self,
-        tag: str,
-        queue: Queue,
-        consuming: ConsumeOptions,
-        on_delivery: Callable[[Delivery], None],
-        on_cancelled: Callable[[Exception], None],
-    ) -> StompConsumer:
-        owned = queue.exclusive or queue.name in self._connections.owners
-        return (ExclusiveConsumer if owned else StompConsumer)(
-            tag,
-            queue,
-            consuming,
-            on_delivery,
-            on_cancelled,
+        consumer = self._consumers[tag] = StompConsumer(
+            tag=tag,
+            queue=queue,
+            options=options,
+            on_delivery=on_delivery,
+            on_cancelled=on_cancelled,
             dialect=self._dialect,
-            connections=self._connections,
-            holdings=self._unacked,
+            pool=self._pool,
+            unacked=self._unacked,
+            connect=self._connect,
             released=self._release,
         )
 
-    def _check_consuming(self, consuming: ConsumeOptions) -> None:
-        if consuming.exclusive:
-            self._need(Capability.CONSUMER_EXCLUSIVE, "an exclusive consumer")
-        if consuming.arguments:
-            self._need(Capability.CONSUMER_ARGUMENTS, "arguments of a consumer")
+        def abandon(_: object = None) -> None:
+            self._release(consumer)
+            consumer.cancel()
 
-    def _start(self, consumer: StompConsumer) -> Deferred[None]:
-        """Start a consumer when its turn comes."""
-        self._consumers[consumer.tag] = consumer
-        return self._begin(
-            Operation(
-                lambda: consumer.start(self._bindings_of(consumer.queue)),
-                consumer.queue.name,
-                lambda _: self._abandon(consumer),
-                retracted=lambda: self._abandon(consumer),
-            )
-        )
+        async def start() -> None:
+            await consumer.start(self._bound(queue))
 
-    def _abandon(self, consumer: StompConsumer) -> None:
-        self._release(consumer)
-        consumer.cancel()
+        return self._operate(start, queue.name, False, abandon, abandon, waits=False)
+
+    async def _connect(self, consumer: StompConsumer) -> StompProtocol:
+        own = self._own(consumer.queue)
+        if own is None:
+            return await self._pool.open(consumer)
+        return own.take(consumer, self._dialect)
 
     def _release(self, consumer: StompConsumer) -> None:
         if self._consumers.get(consumer.tag) is consumer:
             del self._consumers[consumer.tag]
 
-    async def _declare_exclusive(self, queue: Queue) -> None:
-        await self._session.declare_exclusive(queue)
-
-    def _release_exclusive(self, queue: Queue) -> Deferred[None]:
-        return self._session.release_exclusive(queue.name)
-
-    async def _bound(self, queue: Queue) -> None:
-        await self._session.bound(queue)
-
     async def add_sources(self, queue: Queue) -> None:
         """Have the consumers of a queue receive what was bound to it."""
         adding = [
-            each.add_sources(self._bindings_of(each.queue))
+            each.add_sources(self._bound(each.queue))
             for each in self._consumers.values()
             if each.queue.name == queue.name
         ]
@@ -283,91 +383,50 @@ class StompChannel(StompTopologyChannel):
     def basic_get(self, queue: Queue, no_ack: bool) -> Deferred[Delivery | None]:
         try:
             self._need(Capability.GET, "getting single messages")
+            self._refuse_exclusive(queue, "getting from")
         except NotSupported as error:
             return fail(error)
-        bindings = self._bindings_of(queue)
+        bound = self._bound(queue)
 
         async def get() -> Delivery | None:
-            owner = self._connections.owners.get(queue.name)
-            if owner is not None:
-                return await self._get_from(owner, queue, no_ack)
-            got = await self._dialect.get(queue, bindings, no_ack, self._connections)
+            got = await self._dialect.get(bound, no_ack, self._pool)
             return None if got is None else self._got(got, no_ack)
 
         def undo(delivery: Delivery | None) -> None:
             if delivery is not None and not no_ack:
                 self.nack(delivery.tag, False, True)
 
-        return self._operate(get, queue.name, undo=undo)
-
-    async def _get_from(
-        self, owner: ExclusiveQueue, queue: Queue, no_ack: bool
-    ) -> Delivery | None:
-        """Take what is kept on the socket of an exclusive queue."""
-        frame = await owner.get(queue, self._dialect)
-        if frame is None:
-            return None
-        if no_ack:
-            owner.socket.write(self._dialect.ack(frame))
-            owner.free()
-            number = self._unacked.next_tag()
-        else:
-            number = self._unacked.expect(
-                ExclusiveGetter(self._connections, owner), frame
-            )
-        return self._dialect.delivery(frame, number, "")
+        return self._operate(get, queue.name, declares=False, undo=undo)
 
     def _got(self, got: GetResult, no_ack: bool) -> Delivery:
-        """Keep the socket until the message is settled."""
-        holder = MessageHolder(self._connections)
-        holder.socket = got.socket
-        holder.ending = holder.lingers = True
+        """Keep the connection of a message until that is settled."""
+        holder = MessageHolder(self._pool, got.socket)
+        holder.take_no_more(lingers=True)
         if no_ack:
             number = self._unacked.next_tag()
             self._unacked.leave(holder)
         else:
             number = self._unacked.expect(holder, got.frame)
-            self._connections.when_lost(got.socket, lambda _: self._lost(holder))
+            self._pool.when_lost(got.socket, lambda _: self._unacked.lose(holder))
         return self._dialect.delivery(got.frame, number, "")
 
-    def _lost(self, holder: MessageHolder) -> None:
-        """The socket of a message is gone: the broker has it again."""
-        holder.drop()
-        self._unacked.forget(holder)
-
-    def basic_qos(self, prefetch_count: int) -> Deferred[None]:
-        return fail(self._dialect.unsupported("prefetch shared by a channel"))
+    basic_qos = _unsupported("prefetch shared by a channel")
 
     def basic_recover(self) -> Deferred[None]:
-        if self._state is _OPEN:
-            self._unacked.recover()
+        if self._state is OPEN:
+            self._unacked.nack(0, True, True)
 
         async def recovered() -> None:
             """All has been given back by now."""
 
-        return self._operate(recovered, "")
-
-    # --- settling ------------------------------------------------------------
-
-    def ack(self, tag: int, multiple: bool) -> Settlement:
-        return self._unacked.ack(tag, multiple)
-
-    def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
-        return self._unacked.nack(tag, multiple, requeue)
+        return self._operate(recovered, "", declares=False)
 
     def reject(self, tag: int, requeue: bool) -> Settlement:
-        return self._unacked.reject(tag, requeue)
+        return self._unacked.nack(tag, False, requeue)
 
-    def flush(self) -> None:
-        self._unacked.flush()
-
-    def when_flushed(self) -> Deferred[Settlement]:
-        return self._unacked.when_flushed()
-
-    # --- ISocketOwner --------------------------------------------------------
+    # --- ProtocolOwner ------------------------------------------------------
 
     def socket_lost(self, reason: Exception) -> None:
-        """The socket it publishes on is gone."""
         self.end(reason)
 
     def write_paused(self) -> None:
@@ -379,59 +438,52 @@ class StompChannel(StompTopologyChannel):
     # --- the end -------------------------------------------------------------
 
     def close(self) -> Deferred[None]:
-        if self._state is _ChannelState.OVER:
+        if self._state is OVER:
             return succeed(None)
         closed = self._closed.wait()
-        self.shut()
-        return closed
-
-    def shut(self) -> None:
-        """Take no more operations; let what was begun come to its end."""
-        if self._state is not _OPEN:
-            return
-        self._state = _ChannelState.CLOSING
+        if self._state is not OPEN:
+            return closed
+        self._step(Event.CLOSE)
         self.flush()
-        self._begin_closing()
-
-    def _begin_closing(self) -> None:
-        if self._state is not _ChannelState.CLOSING:
-            return  # a callback has ended it
-        self._leave_all()
-        closing = Deferred.fromCoroutine(self._close_in_order())
-        closing.addTimeout(CLOSE_SECONDS, self._connections.clock)
-        closing.addBoth(lambda _: self.end(self._reason, wanted=True))
-
-    def _leave_all(self) -> None:
+        if self._state is OVER:  # a callback has ended it
+            return closed
         for holder in self._unacked.end():
             if holder.ending:
                 self._unacked.leave(holder)
         for consumer in list(self._consumers.values()):
             consumer.shut()
+        closing = Deferred.fromCoroutine(self._close_in_order())
+        closing.addTimeout(CLOSE_SECONDS, self._pool.clock)
+        closing.addBoth(lambda _: self.end(self._reason, wanted=True))
+        return closed
 
     async def _close_in_order(self) -> None:
         await self._operations.when_idle()
         await self._publishing.when_answered()
-        await DeferredList([self._connections.leave(self._socket)])
+        await DeferredList([self._pool.leave(self._socket)])
         await self._unacked.when_left()
 
     def end(self, reason: Exception, wanted: bool = False) -> None:
-        """It is over: tell the owner, and fire everything outstanding."""
+        """
+        End: tell the listener, and fire everything outstanding.
+
+        @param wanted: this program ended it, or the listener hears of it otherwise.
+        """
         if self.die(reason, wanted):
             self.fire(reason)
 
     def die(self, reason: Exception, wanted: bool) -> bool:
         """
-        Take nothing more, and tell the owner.
-
-        @return: whether L{fire} has to follow; it ended before otherwise.
+        Take nothing more, and tell the listener; return whether L{fire} has to follow.
         """
         before = self._state
-        if before is _ChannelState.OVER:
+        if before is OVER:
             return False
-        self._state, self._reason = _ChannelState.OVER, reason
+        self._step(Event.END)
+        self._reason = reason
         self._session.release(self)
-        if before is _OPEN and not wanted:
-            self._tell(self._listener.channel_lost, reason)
+        if before is OPEN and not wanted:
+            call_logged("channel_lost", self._listener.channel_lost, reason)
         return True
 
     def fire(self, reason: Exception) -> None:
@@ -443,16 +495,6 @@ class StompChannel(StompTopologyChannel):
         for consumer in list(self._consumers.values()):
             consumer.end()
         self._consumers.clear()
-        self._unacked.give_up()
-        self._connections.drop(self._socket)
+        self._pool.drop(self._socket)
         self._publishing.drain(reason)
         self._closed.fire(None)
-
-    def _tell(self, callback: Callable[[Exception], object], what: Exception) -> None:
-        """Call someone else's code, whose errors are not ours."""
-        try:
-            callback(what)
-        except Exception:
-            self._log.failure(
-                "{callback} failed", without_frames(Failure()), callback=callback
-            )

@@ -1,13 +1,19 @@
 """
-The sockets of one session: one stands for it, the others come and go.
+The connections of one session: one stands for it, the others come and go.
+
+A host's name may stand for several brokers, and each look-up may lead to another one.
+What is published by one connection would then never come by another; so all go to the
+address of the first one.  Behind a load balancer an address stands for several brokers,
+too: a connection to a broker that calls itself otherwise is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
@@ -16,79 +22,123 @@ from twisted.internet.defer import (
     fail,
     gatherResults,
 )
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from ..._util.waiters import Waiters
-from ...exceptions import AuthenticationFailed, ResourceError, SessionLost
-from ..closing import CLOSE_SECONDS
+from ...exceptions import AuthenticationFailed, ConnectError, ResourceError, SessionLost
+from ..connect import check_credentials, connect
+from ..endpoints import PeerEndpoint, place_of
 from ..errors import with_cause
-from .protocol import IProtocolOwner, StompProtocol
-from .wire.frames import encode_frame
+from ..protocol import CLOSE_SECONDS
+from .protocol import ProtocolOwner, StompProtocol, fence
 
 if TYPE_CHECKING:
     from ...entity import Queue
-    from .connector import Connector
+    from ...url.parameters import Parameters
 
 SPARE_SECONDS: Final = 0.2
-"""
-How long a socket waits for the next declaration: to open one takes as long as to
-declare something.
-"""
-
-_FENCE: Final = encode_frame("BEGIN", [("transaction", "fence")])
-
-
-def fence(socket: StompProtocol) -> Deferred[None]:
-    """
-    @return: fires when the broker has seen all that was written to a socket.
-    """
-    receipt, seen = socket.receipt()
-    headers = [("transaction", "fence"), ("receipt", receipt)]
-    socket.write(_FENCE + encode_frame("ABORT", headers))
-    return seen
+"""How long to keep a connection for the next declaration: opening one takes time."""
 
 
 async def all_of(waiting: Sequence[Deferred[None]]) -> None:
-    """
-    Wait until all have fired.
-
-    @raise Exception: what the first that failed did fail with.
-    """
+    """Wait until all have fired; raise the error of the first that failed."""
     try:
         await gatherResults(waiting, consumeErrors=True)
     except FirstError as error:
         error.subFailure.raiseException()
 
 
-@implementer(IProtocolOwner)
-class SilentOwner:
-    """
-    For a socket whose end is told by what awaits a receipt on it.
+class Connector:
+    """Opens connections, all to the same broker; C{place} names it for people."""
 
-    @ivar lost: called with the reason if it is lost.
-    """
+    def __init__(
+        self,
+        parameters: Parameters,
+        endpoint: IStreamClientEndpoint | None,
+        clock: IReactorTime,
+    ) -> None:
+        self.place = place_of(parameters, endpoint)
+        self.clock = clock
+        self._parameters = parameters
+        self._endpoint = endpoint
+        self._first: StompProtocol | None = None
+        self._rules = True, False
+
+    def follow(self, errors_are_fatal: bool, length_is_last: bool) -> None:
+        """Have all connections follow a dialect's rules, the first one included."""
+        self._rules = errors_are_fatal, length_is_last
+        if self._first is not None:
+            self._first.follow(*self._rules)
+
+    def open(self, owner: ProtocolOwner) -> Deferred[StompProtocol]:
+        """Connect once more, and log in; fails as L{IBrokerTransport.connect}."""
+        if self._first is None:
+            try:
+                check_credentials(self._parameters)
+            except ConnectError as error:
+                return fail(error)
+            if self._parameters.auth_mechanism == "EXTERNAL":
+                text = "STOMP logs in by user and password, not by EXTERNAL"
+                return fail(AuthenticationFailed(text))
+        socket = StompProtocol(
+            self._parameters, self.place, self.clock, owner, self._rules
+        )
+        opening = connect(socket, self._parameters, self._endpoint, self.clock)
+        return opening.addCallback(self._opened)
+
+    def _opened(self, socket: StompProtocol) -> StompProtocol:
+        first = self._first
+        if first is None:
+            self._first = socket
+            peer = socket.transport.getPeer()
+            if self._endpoint is None and isinstance(peer, IPv4Address | IPv6Address):
+                self._endpoint = PeerEndpoint(self._parameters, peer, self.clock)
+        elif (socket.server, socket.process) != (first.server, first.process):
+            socket.abort()
+            raise ConnectError(
+                f"{self.place} leads to another broker, {_shown(socket)}, than that of "
+                f"this session, {_shown(first)}: give it a name or an address that "
+                "leads to one broker; several can be given, with ';' between"
+            )
+        return socket
+
+
+def _shown(socket: StompProtocol) -> str:
+    """Return what a broker calls itself."""
+    names = [repr(each) for each in (socket.server, socket.process) if each]
+    return " ".join(names) or "which has no name"
+
+
+class SilentOwner:
+    """The owner of a connection on which little is written."""
 
     def __init__(self) -> None:
-        self.lost: Callable[[Exception], object] = lambda reason: None
+        self._lost: Callable[[Exception], object] = lambda reason: None
+
+    def when_lost(self, lost: Callable[[Exception], object]) -> None:
+        """Have a function called with the reason if the connection is lost."""
+        self._lost = lost
 
     def socket_lost(self, reason: Exception) -> None:
-        self.lost(reason)
+        self._lost(reason)
 
     def write_paused(self) -> None:
-        pass
+        """Ignore that."""
 
     def write_resumed(self) -> None:
-        pass
+        """Ignore that."""
 
 
 class ConnectionPool:
     """
-    Opens the sockets of one session, and ends them with it; what recipes get
-    as L{Connections}.
+    Opens the connections of one session, and ends them with it.
 
-    @ivar clock: the reactor.
+    @ivar own: the connections of exclusive queues, by the names of these.
     """
 
     def __init__(
@@ -97,11 +147,8 @@ class ConnectionPool:
         main: StompProtocol,
         lost: Callable[[Exception], object],
     ) -> None:
-        """
-        @param main: the one that stands for the session.
-        @param lost: called if it turns out that the broker does not answer.
-        """
         self.clock: IReactorTime = connector.clock
+        self.own: dict[str, StompProtocol] = {}
         self._connector = connector
         self._main = main
         self._lost = lost
@@ -109,19 +156,12 @@ class ConnectionPool:
         self._open: dict[StompProtocol, Any] = {}
         self._checking: Waiters[bool] = Waiters()
         self._over = False
-        self._spare: dict[StompProtocol, set[str]] = {}
+        self._spare: StompProtocol | None = None
+        self._declared: set[str] = set()
         self._call: IDelayedCall | None = None
-        self.owners: dict[str, Any] = {}
-
-    # --- opening -------------------------------------------------------------
 
     def open(self, owner: Any = None) -> Deferred[StompProtocol]:
-        """
-        Open one more, which whoever asks for it ends by L{leave} or L{drop}.
-
-        @return: fails with L{ResourceError} if the broker takes no more, with
-            L{SessionLost} if it is not there any more.
-        """
+        """Open one more connection; the caller has to L{leave} or L{drop} it."""
         if self._over:
             return fail(SessionLost("the session is closed"))
         owner = SilentOwner() if owner is None else owner
@@ -129,22 +169,9 @@ class ConnectionPool:
         self._opening[opening] = None
         return opening.addBoth(self._opened, opening, owner)
 
-    def when_lost(
-        self, socket: StompProtocol, lost: Callable[[Exception], object]
-    ) -> None:
-        """Have something called if a socket of no owner is lost."""
-        self._open[socket].lost = lost
-
-    def _opened(
-        self,
-        result: StompProtocol | Failure,
-        opening: Deferred[StompProtocol],
-        owner: Any,
-    ) -> Any:
+    def _opened(self, result: StompProtocol | Failure, opening: Any, owner: Any) -> Any:
         self._opening.pop(opening, None)
         if not isinstance(result, Failure):
-            result.errors_are_fatal = self._main.errors_are_fatal
-            result.length_is_last = self._main.length_is_last
             self._open[result] = owner
             return result
         if self._over:
@@ -152,105 +179,95 @@ class ConnectionPool:
         if result.check(CancelledError, AuthenticationFailed):
             return result
         cause = result.value
-        return self.check().addCallback(lambda alive: _refused(alive, cause))
+
+        def checked(alive: bool) -> None:
+            if not alive:
+                raise with_cause(SessionLost("the session was lost"), cause)
+            text = f"cannot open one more connection: {cause}"
+            raise with_cause(ResourceError(text), cause)
+
+        return self.check().addCallback(checked)
+
+    def when_lost(
+        self, socket: StompProtocol, lost: Callable[[Exception], object]
+    ) -> None:
+        """Have a function called if a connection without an owner is lost."""
+        self._open[socket].when_lost(lost)
 
     def check(self) -> Deferred[bool]:
-        """
-        Ask whether the broker is still there; if it does not answer in time the
-        session is lost.
+        """Ask the broker whether it is there; the session is lost if it is silent."""
 
-        @return: fires with whether it is.
-        """
+        def silent(reason: Failure) -> None:
+            if not self._over:
+                lost = SessionLost("the broker does not answer")
+                self._lost(with_cause(lost, reason.value))
+
         checked = self._checking.wait()
         if self._over:
             self._checking.fire(False)
         elif len(self._checking.waiting) == 1:
             seen = fence(self._main).addTimeout(CLOSE_SECONDS, self.clock)
-            seen.addCallbacks(lambda _: self._checking.fire(True), self._silent)
+            seen.addCallbacks(lambda _: self._checking.fire(True), silent)
         return checked
-
-    def _silent(self, reason: Failure) -> None:
-        if not self._over:
-            self._lost(
-                with_cause(SessionLost("the broker does not answer"), reason.value)
-            )
-
-    @asynccontextmanager
-    async def short(self) -> AsyncIterator[StompProtocol]:
-        """See L{Connections}."""
-        socket = await self.open()
-        async with self._ended_by_errors(socket):
-            yield socket
-        await self.leave(socket)
 
     @asynccontextmanager
     async def declaring(self, name: str = "") -> AsyncIterator[StompProtocol]:
-        """See L{Connections}."""
-        socket, declared = await self._spare_or_new(name)
-        async with self._ended_by_errors(socket):
-            yield socket
-        self._keep(socket, {*declared, name})
+        """
+        Open a connection, or take the one that was kept after a declaration.
 
-    @asynccontextmanager
-    async def _ended_by_errors(self, socket: StompProtocol) -> AsyncIterator[None]:
+        No trace may be left on it that others would notice.  An error in the context
+        disconnects it, and a cancellation drops it.
+
+        @param name: something that may be declared only once on a connection.
+        """
+        socket, self._spare = self._spare, None
+        declared = self._declared
+        if socket is None or not socket.alive or name in declared:
+            if socket is not None:
+                self.leave(socket)
+            socket, declared = await self.open(), set()
         try:
-            yield
+            yield socket
         except (CancelledError, GeneratorExit):
             self.drop(socket)
             raise
         except BaseException:
             await self.leave(socket)
             raise
-
-    async def _spare_or_new(self, name: str) -> tuple[StompProtocol, set[str]]:
-        while self._spare:
-            socket, declared = self._spare.popitem()
-            if socket.alive and not (name and name in declared):
-                return socket, declared
-            self.leave(socket)
-        return await self.open(), set()
-
-    def _keep(self, socket: StompProtocol, declared: set[str]) -> None:
         if self._over or not socket.alive:
             self.drop(socket)
             return
-        self._spare[socket] = declared
-        if self._call is None:
-            self._call = self.clock.callLater(SPARE_SECONDS, self._leave_spare)
-        else:
-            self._call.reset(SPARE_SECONDS)
+        self._leave_spare()
+        self._spare = socket
+        self._declared = declared | ({name} if name else set())
+        self._call = self.clock.callLater(SPARE_SECONDS, self._leave_spare)
 
     def _leave_spare(self) -> None:
-        for socket in self._forget_spare():
-            self.leave(socket)
-
-    def _forget_spare(self) -> list[StompProtocol]:
-        """Keep none for further declarations."""
+        """Keep no connection for further declarations."""
+        socket, self._spare = self._spare, None
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
-        spare, self._spare = list(self._spare), {}
-        return spare
+        if socket is not None:
+            self.leave(socket)
 
-    def of(self, queue: Queue) -> AbstractAsyncContextManager[StompProtocol]:
-        """See L{Connections}."""
-        owner = self.owners.get(queue.name)
-        return self.declaring(queue.name) if owner is None else owner.borrowed()
-
-    # --- ending --------------------------------------------------------------
+    @asynccontextmanager
+    async def of(self, queue: Queue) -> AsyncIterator[StompProtocol]:
+        """Give an exclusive queue's own connection, or one as L{declaring}."""
+        if queue.name in self.own:
+            yield self.own[queue.name]
+        else:
+            async with self.declaring(queue.name) as socket:
+                yield socket
 
     def leave(self, socket: StompProtocol) -> Deferred[None]:
-        """
-        Disconnect one.
-
-        @return: fires when it is gone; never fails.  Cancelling drops it.
-        """
+        """Disconnect one; never fails.  Cancelling drops it."""
 
         def gone(_: object) -> None:
             self._open.pop(socket, None)
 
         left: Deferred[None] = Deferred(lambda _: self.drop(socket))
-        socket.disconnect().addCallback(gone).chainDeferred(left)
+        socket.close().addCallback(gone).chainDeferred(left)
         return left
 
     def drop(self, socket: StompProtocol) -> None:
@@ -261,7 +278,7 @@ class ConnectionPool:
     def end(self) -> None:
         """Drop all, and open none any more."""
         self._over = True
-        self._forget_spare()
+        self._leave_spare()
         self.stop_opening()
         for socket in list(self._open):
             self.drop(socket)
@@ -274,11 +291,5 @@ class ConnectionPool:
 
     def end_in_order(self) -> Deferred[Any]:
         """Disconnect all."""
-        self._forget_spare()
+        self._leave_spare()
         return DeferredList([self.leave(socket) for socket in list(self._open)])
-
-
-def _refused(alive: bool, cause: BaseException | None) -> NoReturn:
-    if not alive:
-        raise with_cause(SessionLost("the session was lost"), cause)
-    raise with_cause(ResourceError(f"cannot open one more connection: {cause}"), cause)

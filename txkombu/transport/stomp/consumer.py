@@ -1,190 +1,162 @@
 """
-One consumer, on a socket of its own.
+One consumer, on a connection of its own.
 
-A consumer that was cancelled keeps its socket until the messages it holds are
-settled.  The end of a subscription would make them impossible to settle on
-RabbitMQ, where it is replaced by another; on ActiveMQ it would hand them to others,
-so they are kept by transactions that are open until then.  A consumer lives once::
-
-    state      event                              then
-    WAITING    its turn comes                     STARTING
-    STARTING   all its sources are subscribed     RUNNING
-    STARTING   one is refused, the socket lost    OVER     starting fails
-    RUNNING    it is cancelled                    ENDING   if subscriptions can be
-                                                           stopped alone, or
-                                                  OVER
-    RUNNING    its queue goes                     OVER     what it holds can be
-    ENDING     all that was under way has come    OVER     settled
-    RUNNING    its socket is lost                 LOST     what it held is stale
-    LOST       the broker is still there          OVER     its owner is told
-    any        the channel ends                   OVER
+A cancelled consumer keeps its connection until the messages that it holds are settled.
+On RabbitMQ its subscription is replaced by an empty one, so that all other messages go
+back at once; on ActiveMQ the subscription stays, and its messages wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
-from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from ..._util.awaitables import call_logged
 from ..._util.failures import without_frames
+from ..._util.state_machine import next_state
 from ..._util.waiters import Waiters
 from ...exceptions import SessionLost
 from ...interfaces import Delivery
-from ..closing import CLOSE_SECONDS
-from .connections import ConnectionPool, all_of, fence
-from .dialect import ConsumeOptions, Dialect, Source, StompBinding
-from .protocol import IProtocolOwner, StompProtocol
+from ..protocol import CLOSE_SECONDS
+from .connections import all_of
+from .dialect import BoundQueue, ConsumeOptions, Dialect
+from .protocol import StompProtocol, fence
 from .unacked import MessageHolder, UnackedFrames
-from .wire.frames import Frame, encode_frame
+from .wire.parser import Frame
 
 if TYPE_CHECKING:
     from ...entity import Queue
 
 
-class ConsumerState(Enum):
-    WAITING = "waiting"
+class _State(Enum):
+    WAITING = "waiting for its turn"
     STARTING = "starting"
     RUNNING = "running"
     ENDING = "ending"
+    """Its subscriptions are stopped, and messages may still be under way."""
     LOST = "lost"
+    """Its connection is gone; the broker is asked whether it is still there."""
     OVER = "over"
 
 
-_TAKES: Final = (ConsumerState.RUNNING, ConsumerState.STARTING, ConsumerState.ENDING)
+class _Event(Enum):
+    START = "start"
+    STARTED = "have started"
+    STOP = "stop"
+    LOSE = "lose its connection"
+    END = "end"
 
 
-@implementer(IProtocolOwner)
+_TABLE: Final = {
+    (_State.WAITING, _Event.START): _State.STARTING,
+    (_State.STARTING, _Event.STARTED): _State.RUNNING,
+    (_State.RUNNING, _Event.STOP): _State.ENDING,
+    (_State.RUNNING, _Event.LOSE): _State.LOST,
+    **{(state, _Event.END): _State.OVER for state in _State},
+}
+_WAITING: Final[Any] = _State.WAITING  # Any: calls change a state unseen by mypy
+_RUNNING: Final[Any] = _State.RUNNING
+
+
+@attrs.define(eq=False, repr=False, slots=False, kw_only=True)
 class StompConsumer(MessageHolder):
     """
-    Hands out what comes from all sources of a queue.
+    Hands out the messages of all sources of a queue.
 
-    @ivar tag: the channel's name for it.
-    @ivar queue: what it consumes from.
-    @ivar gone: fires when it hands out no more.
+    @ivar _released: called with it when it ends without being cancelled.
     """
 
     _log = Logger()
 
-    def __init__(
-        self,
-        tag: str,
-        queue: Queue,
-        consuming: ConsumeOptions,
-        on_delivery: Callable[[Delivery], None],
-        on_cancelled: Callable[[Exception], None],
-        *,
-        dialect: Dialect,
-        connections: ConnectionPool,
-        holdings: UnackedFrames,
-        released: Callable[[StompConsumer], object],
-    ) -> None:
-        """
-        @param released: called with it when it is over by no wish of ours.
-        """
-        super().__init__(connections)
-        self.tag = tag
-        self.queue = queue
-        self._consuming = consuming
-        self._on_delivery = on_delivery
-        self._on_cancelled = on_cancelled
-        self._dialect = dialect
-        self._unacked = holdings
-        self._released = released
-        self._state = ConsumerState.WAITING
-        self._unwanted = False
-        self._ended_by: Exception | None = None
-        self._subscribed: dict[str, str] = {}
-        self._bound_meanwhile: Sequence[StompBinding] | None = None
-        self._ids = count(1)
-        self._limit = 0
-        self.gone: Waiters[None] = Waiters()
+    tag: str
+    queue: Queue
+    _options: ConsumeOptions
+    _on_delivery: Callable[[Delivery], None]
+    _on_cancelled: Callable[[Exception], None]
+    _dialect: Dialect
+    _unacked: UnackedFrames
+    _connect: Callable[[StompConsumer], Awaitable[StompProtocol]]
+    _released: Callable[[StompConsumer], object]
+    _state: _State = attrs.field(default=_State.WAITING, init=False)
+    _unwanted: bool = attrs.field(default=False, init=False)
+    _ended_by: Exception | None = attrs.field(default=None, init=False)
+    _subscribed: dict[str, str] = attrs.field(factory=dict, init=False)
+    _bound_meanwhile: BoundQueue | None = attrs.field(default=None, init=False)
+    _limit: int = attrs.field(default=0, init=False)
+    _gone: Waiters[None] = attrs.field(factory=Waiters, init=False)
 
-    # --- starting ------------------------------------------------------------
+    @property
+    def is_over(self) -> bool:
+        """Whether it hands out no more messages."""
+        return self._state is _State.OVER
 
-    def sources(self, bindings: Sequence[StompBinding]) -> list[Source]:
-        """
-        @raise NotSupported: there can be no such consumer.
-        @raise ValueError: an argument cannot be expressed.
-        """
-        return self._dialect.sources(self.queue, bindings, self._consuming)
+    def _step(self, event: _Event) -> None:
+        self._state = next_state("a consumer", _TABLE, self._state, event)
 
-    async def start(self, bindings: Sequence[StompBinding]) -> None:
+    async def start(self, bound: BoundQueue) -> None:
         """Subscribe to all sources, unless it was cancelled by now."""
-        if self._state is not ConsumerState.WAITING:
+        if self._state is not _WAITING:
             return
-        self._state = ConsumerState.STARTING
+        self._step(_Event.START)
         try:
-            self.socket = await self._connections.open(self)
-            await self._subscribe(self.sources(bindings))
+            self.attach(await self._connect(self))
+            await self._subscribe(bound)
             while self._bound_meanwhile is not None:
-                bindings, self._bound_meanwhile = self._bound_meanwhile, None
-                await self._subscribe(self.sources(bindings))
+                bound, self._bound_meanwhile = self._bound_meanwhile, None
+                await self._subscribe(bound)
         except BaseException:
             self.end()
             self._released(self)
             raise
-        if self._state is ConsumerState.STARTING:
-            self._started()
-
-    def _started(self) -> None:
-        self._state = ConsumerState.RUNNING
+        if self._state is not _State.STARTING:
+            return
+        self._step(_Event.STARTED)
         if self._unwanted:
             self._stop()
         elif self._ended_by is not None:
             self._cancelled(self._ended_by)
 
-    async def add_sources(self, bindings: Sequence[StompBinding]) -> None:
+    async def add_sources(self, bound: BoundQueue) -> None:
         """Subscribe to what was bound to the queue meanwhile."""
-        if self._state is ConsumerState.STARTING:
-            self._bound_meanwhile = bindings
-        elif self._state is ConsumerState.RUNNING:
-            # Its owner hears of a lost socket, and starts it with all bindings.
+        if self._state is _State.STARTING:
+            self._bound_meanwhile = bound
+        elif self._state is _RUNNING:
+            # A lost connection is told to its owner, who starts it with all bindings.
             with suppress(SessionLost):
-                await self._subscribe(self.sources(bindings))
+                await self._subscribe(bound)
 
-    async def _subscribe(self, sources: Sequence[Source]) -> None:
+    async def _subscribe(self, bound: BoundQueue) -> None:
+        sources = self._dialect.sources(bound, self._options)
         known = self._subscribed.values()
         fresh = [each for each in sources if each.destination not in known]
-        waiting = [self._subscribe_to(source) for source in fresh]
+        assert self.socket is not None
+        waiting = []
+        for destination, headers in fresh:
+            id, subscribed = self.socket.consume(
+                destination,
+                *headers,
+                on_message=self._on_message,
+                on_cancelled=self._cancelled,
+            )
+            self._subscribed[id] = destination
+            waiting.append(subscribed.addErrback(self._refused, id))
         if len(self._subscribed) > 1:
-            self._limit = self._consuming.prefetch_count
+            self._limit = self._options.prefetch_count
         await all_of(waiting)
 
-    def _subscribe_to(self, source: Source) -> Deferred[None]:
-        socket = self.socket
-        assert socket is not None
-        id = f"s{next(self._ids)}"
-        self._subscribed[id] = source.destination
-        socket.subscribe(id, self._on_message, self._cancelled)
-        receipt, subscribed = socket.receipt()
-        socket.write(
-            encode_frame(
-                "SUBSCRIBE",
-                [
-                    ("destination", source.destination),
-                    ("id", id),
-                    ("receipt", receipt),
-                    *source.headers,
-                ],
-            )
-        )
-        return subscribed.addErrback(self._refused, id)
-
     def _refused(self, failure: Failure, id: str) -> Failure:
-        """A subscription did not come about: it may be tried again."""
+        """Forget a subscription that was refused, so that it may be tried again."""
         self._subscribed.pop(id, None)
         if self.socket is not None:
             self.socket.unsubscribe(id)
         return failure
-
-    # --- what comes ----------------------------------------------------------
 
     def _on_message(self, frame: Frame) -> None:
         limit = self._limit
@@ -194,177 +166,141 @@ class StompConsumer(MessageHolder):
             self._hand_out(frame)
 
     def _hand_out(self, frame: Frame) -> None:
-        if self._state is not ConsumerState.RUNNING and not self._takes(frame):
+        if self._state is not _RUNNING and not self._takes(frame):
             return
-        if not self._consuming.no_ack:
+        if not self._options.no_ack:
             number = self._unacked.expect(self, frame)
-        elif self._dialect.settles_by_itself:
-            number = self._unacked.next_tag()
         else:
-            number = self._unacked.settle(self, frame)
+            number = self._unacked.next_tag()
+            if not self._dialect.settles_by_itself:
+                self._unacked.write_ack(self, frame)
         try:
             self._on_delivery(self._dialect.delivery(frame, number, self.tag))
         except Exception:
-            self._log.failure(
-                "{callback} failed",
-                without_frames(Failure()),
-                callback=self._on_delivery,
-            )
+            self._log.failure("on_delivery failed", without_frames(Failure()))
 
     @property
     def _may_give_back(self) -> bool:
-        """Whether the broker has back what it did not settle."""
-        return not (self._consuming.no_ack and self._dialect.settles_by_itself)
+        """Whether the broker has back what this consumer did not settle."""
+        return not (self._options.no_ack and self._dialect.settles_by_itself)
 
     def _takes(self, frame: Frame) -> bool:
-        """Whether it hands out a message that comes before or after it runs."""
-        if self._state is ConsumerState.ENDING and self._may_give_back:
-            assert self.socket is not None
+        """Decide on a message that comes before or after the consumer runs."""
+        if self._state is _State.ENDING and self._may_give_back and self.socket:
             self.socket.write(self._dialect.nack(frame, True))
             return False
-        return self._state in _TAKES and not self._unwanted
+        return self._state in (_State.STARTING, _State.ENDING) and not self._unwanted
 
     def refill(self) -> None:
         backlog = self.backlog
         while backlog and self.unsettled < self._limit:
             self._hand_out(backlog.popleft())
 
-    # --- ending --------------------------------------------------------------
-
     def cancel(self) -> Deferred[None]:
-        """
-        Hand out no more.
-
-        @return: fires when it hands out no more; never fails.
-        """
-        if self._state is ConsumerState.STARTING:
+        """Hand out no more messages; fires when that is so, and never fails."""
+        if self._state is _State.STARTING:
             self._unwanted = True
-        elif self._state is ConsumerState.RUNNING:
-            gone = self.gone.wait()
+            return self._gone.wait()
+        if self._state is _RUNNING:
+            gone = self._gone.wait()
             self._stop()
             return gone
-        else:
-            self._state = ConsumerState.OVER
-            return succeed(None)
-        return self.gone.wait()
+        self._step(_Event.END)
+        return succeed(None)
 
     def shut(self) -> None:
-        """The channel closes: hand out nothing more, and leave."""
-        if self._state is ConsumerState.STARTING:
+        """Hand out no more messages, and leave: the channel closes."""
+        if self._state is _State.STARTING:
             self._unwanted = True
-        elif self._state in (ConsumerState.RUNNING, ConsumerState.ENDING):
+        elif self._state in (_RUNNING, _State.ENDING):
             self._give_up_subscriptions()
             self._leave()
         else:
-            self._state = ConsumerState.OVER
+            self._step(_Event.END)
 
     def _stop(self) -> None:
-        no_ack = not self._may_give_back
-        frames = [self._dialect.stop_frames(id, no_ack) for id in self._subscribed]
-        if None not in frames and (no_ack or self.unsettled):
-            self._stop_by(b"".join(frame for frame in frames if frame))
+        if self._may_give_back and not self.unsettled:
+            self._stopped(None)
             return
-        self._keep()
-        self._stopped(None)
-
-    def _keep(self) -> None:
-        """End its subscriptions, and keep what it holds."""
-        if not (self._dialect.keeps and self.unsettled):
-            self.lingers = True
+        frames = [self._dialect.stop_frames(id) for id in self._subscribed]
+        if None in frames:
+            self._stopped(None, lingers=True)
             return
         assert self.socket is not None
-        self.keeps = True
-        frames = [self._dialect.keep(each) for each in self._unacked.held_by(self)]
-        ends = [encode_frame("UNSUBSCRIBE", [("id", id)]) for id in self._subscribed]
-        self.socket.write(b"".join(frames + ends))
+        self._step(_Event.STOP)
+        self.socket.write(b"".join(frame for frame in frames if frame))
+        # RabbitMQ handles all frames of one read before it looks at messages, so the
+        # second fence has to come in another read.
+        come = fence(self.socket).addCallback(lambda _, of: fence(of), self.socket)
+        come.addTimeout(CLOSE_SECONDS, self._pool.clock).addBoth(self._stopped)
 
-    def _stop_by(self, frames: bytes) -> None:
-        """Stop its subscriptions, and take what is under way."""
-        socket = self.socket
-        assert socket is not None
-        self._state = ConsumerState.ENDING
-        socket.write(frames)
-        come = Deferred.fromCoroutine(_all_come(socket))
-        come.addTimeout(CLOSE_SECONDS, self._connections.clock).addBoth(self._stopped)
-
-    def _stopped(self, _: object) -> None:
-        self._give_up_subscriptions()
+    def _stopped(self, _: object, lingers: bool = False) -> None:
+        self._give_up_subscriptions(lingers)
         if self.unsettled:
-            self.gone.fire(None)
+            self._gone.fire(None)
         else:
             self._leave()
 
-    def _give_up_subscriptions(self) -> None:
-        self._state = ConsumerState.OVER
-        self.ending = True
-        self.backlog.clear()
+    def _give_up_subscriptions(self, lingers: bool = False) -> None:
+        self._step(_Event.END)
+        self.take_no_more(lingers)
         if self.socket is not None:
             for id in self._subscribed:
                 self.socket.unsubscribe(id)
 
     def _leave(self) -> None:
-        self._unacked.leave(self).addCallback(self.gone.fire)
+        self._unacked.leave(self).addCallback(self._gone.fire)
 
     def _cancelled(self, error: Exception) -> None:
-        """The broker ended one of its subscriptions."""
+        """End: the broker ended one of its subscriptions."""
         self._ended_by = error
-        if self._state is not ConsumerState.RUNNING:
+        if self._state is not _RUNNING:
             return
         self._give_up_subscriptions()
         if not self.unsettled:
             self._leave()
         self._over_by(error)
 
+    def queue_gone(self, error: Exception) -> None:
+        """End: its exclusive queue was deleted, and what it holds with the queue."""
+        was_running = self._state is _RUNNING
+        self.attach(None)
+        self._unacked.forget(self)
+        self.end()
+        if was_running:
+            self._over_by(error)
+
     def _over_by(self, error: Exception) -> None:
-        self._state = ConsumerState.OVER
+        self._step(_Event.END)
         self._released(self)
-        try:
-            self._on_cancelled(error)
-        except Exception:
-            self._log.failure(
-                "{callback} failed",
-                without_frames(Failure()),
-                callback=self._on_cancelled,
-            )
+        call_logged("on_cancelled", self._on_cancelled, error)
 
     def end(self) -> None:
-        """The channel is over."""
-        self._state = ConsumerState.OVER
-        self.ending = True
-        self.backlog.clear()
+        """End at once: the channel is over."""
+        self._step(_Event.END)
+        self.take_no_more()
         self.drop()
-        self.gone.fire(None)
-
-    # --- ISocketOwner --------------------------------------------------------
+        self._gone.fire(None)
 
     def socket_lost(self, reason: Exception) -> None:
-        """What it held is stale; somebody has to start it again."""
-        self.drop()
-        self._unacked.forget(self)
-        if self._state is not ConsumerState.RUNNING:
+        """End: what it held is stale, and somebody has to start it again."""
+
+        def lost(alive: bool) -> None:
+            if alive and self._state is _State.LOST:
+                self._over_by(reason)
+
+        self._unacked.lose(self)
+        if self._state is not _RUNNING:
             return
-        self._state = ConsumerState.LOST
         if isinstance(reason, SessionLost):
-            # The other sockets may be about to be lost with it.
-            self._connections.check().addCallback(self._lost_alone, reason)
+            # The session's other connections may be about to be lost, too.
+            self._step(_Event.LOSE)
+            self._pool.check().addCallback(lost)
         else:
             self._over_by(reason)
 
-    def _lost_alone(self, alive: bool, reason: Exception) -> None:
-        if alive and self._state is ConsumerState.LOST:
-            self._over_by(reason)
-
     def write_paused(self) -> None:
-        """What it writes is bounded by what it may hold."""
+        """Ignore that: what it writes is bounded by what it may hold."""
 
     def write_resumed(self) -> None:
-        """See L{write_paused}."""
-
-
-async def _all_come(socket: StompProtocol) -> None:
-    """
-    Wait for what is under way.  RabbitMQ works through all frames of one read
-    before it looks at messages, so that the second fence must come in another.
-    """
-    await fence(socket)
-    await fence(socket)
+        """Ignore that."""

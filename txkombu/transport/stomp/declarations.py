@@ -1,5 +1,5 @@
 """
-What one session knows of exchanges and bindings, as STOMP brokers do not tell.
+The exchanges and bindings that one session knows, as STOMP brokers do not tell.
 """
 
 from __future__ import annotations
@@ -21,34 +21,23 @@ _PREDECLARED: Final = {
 
 
 class Declarations:
-    """
-    What was declared in one session.
-
-    @ivar warned: the queues that their owner was warned of.
-    """
+    """What was declared in one session, and the queues that users were warned of."""
 
     def __init__(self, warned: set[str]) -> None:
-        """
-        @param warned: shared with the sessions before and after.
-        """
         self.warned = warned
         self._exchanges: dict[str, Exchange] = {}
         self._bindings: dict[str, list[StompBinding]] = {}
 
     def declared(self, exchange: Exchange) -> None:
-        """An exchange was described, so that its name is enough from now on."""
+        """Note an exchange, so that its name is enough from now on."""
         self._exchanges[exchange.name] = exchange
 
     def exchange_named(self, name: str) -> Exchange | None:
-        """The exchange of that name, if it is known."""
+        """Return the exchange of a name, if it is known."""
         return self._exchanges.get(name)
 
     def exchange(self, exchange: Exchange) -> Exchange:
-        """
-        The exchange with its type, if only its name was given.
-
-        @raise ValueError: the type is not known.
-        """
+        """Return an exchange with its type, also if only its name is given."""
         if not exchange.by_name or not exchange.name:
             return exchange
         known = self._exchanges.get(exchange.name)
@@ -63,44 +52,29 @@ class Declarations:
         return type(exchange)(exchange.name, kind)
 
     def bound(self, queue: str, bound: StompBinding) -> bool:
-        """
-        A queue is bound.
-
-        @return: whether that is news.
-        """
+        """Note a binding and its exchange; return whether the binding was not known."""
+        self.declared(bound.exchange)
         bindings = self._bindings.setdefault(queue, [])
-        if any(_same(bound, each) for each in bindings):
+        if any(map(bound.is_same, bindings)):
             return False
         bindings.append(bound)
         return True
 
-    def refused(self, queue: str, bound: StompBinding) -> None:
-        """A queue is not bound after all."""
+    def unbound(self, queue: str, bound: StompBinding) -> None:
+        """Forget a binding."""
         bindings = self._bindings.get(queue, [])
-        bindings[:] = [each for each in bindings if not _same(bound, each)]
+        bindings[:] = [each for each in bindings if not each.is_same(bound)]
 
     def bindings(self, queue: Queue) -> list[StompBinding]:
-        """
-        All bindings of a queue, those that it carries among them.
-
-        @raise ValueError: an exchange's type is not known.
-        """
+        """Return all bindings of a queue, those that it carries included."""
         found = list(self._bindings.get(queue.name, ()))
         for each in queue.all_bindings():
             exchange = self.exchange(each.exchange)
             carried = StompBinding(exchange, each.routing_key, each.arguments)
-            if not any(_same(carried, other) for other in found):
+            if not any(map(carried.is_same, found)):
                 found.append(carried)
         return found
 
     def deleted(self, queue: str) -> None:
-        """A queue is gone, and its bindings with it."""
+        """Forget the bindings of a queue."""
         self._bindings.pop(queue, None)
-
-
-def _same(one: StompBinding, other: StompBinding) -> bool:
-    return (one.exchange.name, one.routing_key, dict(one.arguments)) == (
-        other.exchange.name,
-        other.routing_key,
-        dict(other.arguments),
-    )

@@ -1,257 +1,171 @@
 """
-One TCP connection to a broker that speaks STOMP 1.2: the Twisted protocol.
+One connection to a broker that speaks STOMP 1.2: the Twisted protocol.
 
-::
-
-    state     event                           then      what happens
-    LOGIN     CONNECTED                       OPEN      C{login} fires
-    LOGIN     ERROR, loss, broken protocol    OVER      C{login} fails
-    OPEN      disconnect()                    CLOSING   DISCONNECT is written
-    OPEN      ERROR that is fatal, loss,      OVER
-              broken protocol, silence
-    CLOSING   RECEIPT for the DISCONNECT,     OVER
-              ERROR that is fatal, loss
-    CLOSING   nothing for some seconds        OVER      the socket is dropped
-    any       abort()                         OVER      the socket is dropped
-
-All that is outstanding fires on reaching OVER.  The socket may live on a while:
-it is asked to close once what was written is out, and dropped after some seconds.
+L{txkombu.transport.protocol} has its states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import uuid4
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IPushProducer,
-    IReactorTime,
-    ITCPTransport,
-)
-from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from ..._util.awaitables import call_logged
 from ..._util.failures import without_frames
-from ...exceptions import (
-    BrokerError,
-    ConnectError,
-    KombuError,
-    ProtocolError,
-    SessionLost,
-)
-from ..closing import ClosingProtocol
-from ..endpoints import connect_error
-from ..errors import copy_error, ended, lost_by, with_cause
-from ..heartbeat import Heartbeat
-from .interfaces import IProtocolOwner
-from .receipts import Receipts, Waiter
+from ...exceptions import BrokerError, KombuError, SessionLost
+from ..errors import copy_error, ended, with_cause
+from ..protocol import OPEN, OVER, BrokerProtocol, State, WriteWatcher
 from .wire.errors import cancellation_of, error_of, is_provisional
-from .wire.frames import END, HEARTBEAT, Frame, encode_frame
-from .wire.login import Agreed, StompLogin, login_frame
-from .wire.parser import ERROR, MESSAGE, RECEIPT, StompFrameParser
+from .wire.frames import END, HEARTBEAT, encode_frame
+from .wire.login import agree, login_frame
+from .wire.parser import HEAD_MOST, MESSAGE, RECEIPT, Frame, StompFrameParser
 
 if TYPE_CHECKING:
     from ...url.parameters import Parameters
 
-__all__ = ["TOLERANCE", "IProtocolOwner", "StompProtocol"]
-
 TOLERANCE: Final = 2.5
 """
-The broker is dead after so many of its intervals without a byte, unless the
-parameters say otherwise.  ActiveMQ looks once an interval whether it wrote since it
-last looked, and so may say nothing for two of them, which it does right after a
-login.
+The broker is taken for dead after so many of its intervals without a byte.  ActiveMQ
+checks once an interval whether it has written since its last check, and so may be
+silent for two intervals, which it is right after a login.
 """
 
 _DOUBT_SECONDS: Final = 1.0
 """How long to wait for a better error; see L{is_provisional}."""
 
 _JOINED_MOST: Final = 16 * 1024
-"""Bytes of a body that are copied rather than written by themselves."""
+"""The most bytes of a body that are copied rather than written by themselves."""
+
+Waiter = Callable[["Exception | None"], object]
 
 
-class _ProtocolState(Enum):
-    LOGIN = "login"
-    OPEN = "open"
-    CLOSING = "closing"
-    OVER = "over"
+class ProtocolOwner(WriteWatcher, Protocol):
+    """What a connection tells its owner, from the reactor, once it has logged in."""
+
+    def socket_lost(self, reason: Exception) -> object:
+        """
+        Learn that the connection has ended, by no wish of the owner.  Called once, and
+        before anything outstanding fires.
+
+        @param reason: the broker's error if it told one, else L{SessionLost}.
+        """
 
 
-_OPEN: Final = _ProtocolState.OPEN
-_OVER: Final[Any] = (
-    _ProtocolState.OVER
-)  # mypy does not see that callbacks change the state
-
-
-@implementer(IPushProducer)
-class StompProtocol(ClosingProtocol):
+class StompProtocol(BrokerProtocol):
     """
     One connection to one broker.
 
-    @ivar login: fires with the socket once it is open, or fails with why not;
-        does not fire if it is aborted before.
-    @ivar name: one that no other has.
-    @ivar server: what the broker says it is, as C{"RabbitMQ/3.10.8"}; C{""} if
-        it hides that.
-    @ivar process: what tells the broker's process from others; C{""} if it does
-        not say.
-    @ivar errors_are_fatal: whether every ERROR ends the socket; else one that
-        names a receipt fails only that.
+    @ivar name: no other connection has it.
+    @ivar server: what the broker calls itself, as C{"RabbitMQ/3.10.8"}; C{""} if it
+        hides that.
+    @ivar process: what identifies the broker's process; C{""} if it does not say.
     """
 
-    _log = Logger()
-
-    server = ""
-    process = ""
+    speaks = "STOMP 1.2"
+    silence = "its heart-beat"
+    server = process = ""
+    login: Deferred[StompProtocol]
 
     def __init__(
         self,
         parameters: Parameters,
         place: str,
         clock: IReactorTime,
-        owner: IProtocolOwner,
+        owner: ProtocolOwner,
+        rules: tuple[bool, bool] = (True, False),
     ) -> None:
         """
-        @param place: what is connected to, for errors.
+        @param rules: see L{follow}.
         """
-        super().__init__(clock)
-        self.login: Deferred[StompProtocol] = Deferred()
+        super().__init__(place, clock, owner, owner.socket_lost)
         self.name = uuid4().hex
-        self.errors_are_fatal = True
         self._parameters = parameters
-        self._place = place
-        self._owner = owner
-        self._state = _ProtocolState.LOGIN
-        self._handshake = StompLogin(parameters, place)
-        self._parser = StompFrameParser(max_body=parameters.max_message_size)
-        self._heartbeat = Heartbeat(clock, self._beat, self._silent)
-        self._receipts = Receipts()
+        self._errors_are_fatal, length_is_last = rules
+        self._parser = StompFrameParser(
+            HEAD_MOST, parameters.max_message_size, True, length_is_last
+        )
+        self._answered = self._has_sent = False
         self._doubt: BrokerError | None = None
         self._doubt_call: IDelayedCall | None = None
+        self._receipts: dict[str, Deferred[None] | Waiter] = {}
+        self._receipt_count = self._subscription_count = 0
         self._subscriptions: dict[
             str, tuple[Callable[[Frame], object], Callable[[Exception], object]]
         ] = {}
 
     @property
     def answered(self) -> bool:
-        """See L{LogsIn.answered}."""
-        return self._handshake.answered
-
-    # --- what Twisted calls --------------------------------------------------
-
-    def connectionMade(self) -> None:
-        if self._state is _OVER:
-            self.transport.abortConnection()
-            return
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-        try:
-            self.transport.write(login_frame(self._parameters))
-        except ConnectError as error:
-            self._refused(error)
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._state is _OVER:
-            return
-        self._heartbeat.heard()
-        try:
-            if self._state is _ProtocolState.LOGIN:
-                data = self._log_in(data)
-            self._take(data)
-        except ConnectError as error:
-            self._refused(error)
-        except ProtocolError as error:
-            if self._state is not _OVER:
-                self._broken(error)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._gone:
-            return
-        cause: BaseException = reason.value  # type: ignore[assignment]  # Twisted says Exception or None
-        if self._state is _ProtocolState.LOGIN:
-            self._end(connect_error(self._place, cause, self.answered))
-        else:
-            note = self._heartbeat.note_of_stall()
-            self._end(self._doubt or lost_by(cause, note))
-        self._vanish()
-
-    def pauseProducing(self) -> None:
-        """The transport has enough for now."""
-        if self._state is _OPEN:
-            self._tell(self._owner.write_paused)
-
-    def resumeProducing(self) -> None:
-        """The transport has room again."""
-        if self._state is _OPEN:
-            self._tell(self._owner.write_resumed)
-
-    def stopProducing(self) -> None:
-        """The transport is lost; C{connectionLost} follows."""
-
-    # --- what the owner calls ------------------------------------------------
-
-    @property
-    def length_is_last(self) -> bool:
-        """See L{StompFrameParser}."""
-        return self._parser.length_is_last
-
-    @length_is_last.setter
-    def length_is_last(self, value: bool) -> None:
-        self._parser.length_is_last = value
+        """Whether the broker has said anything."""
+        return self._answered
 
     @property
     def alive(self) -> bool:
         """Whether it is logged in, and neither lost nor closing."""
-        return self._state is _OPEN
+        return self._state is OPEN
 
-    def write(self, frames: bytes) -> None:
-        """Write whole frames; nothing unless the socket is alive."""
-        if self._state is _OPEN:
-            self._heartbeat.idle = 0
-            self.transport.write(frames)
+    def follow(self, errors_are_fatal: bool, length_is_last: bool) -> None:
+        """
+        Adopt the rules of a dialect.  Unless errors are fatal, one that names a receipt
+        fails only what waits for that.
+        """
+        self._errors_are_fatal = errors_are_fatal
+        self._parser.expect_length_last(length_is_last)
+
+    def write(self, data: bytes) -> None:
+        """Write whole frames; nothing unless the connection is alive."""
+        if self._state is OPEN:
+            self._has_sent = True
+            self.transport.write(data)
 
     def write_message(self, head: bytes, body: bytes) -> None:
-        """
-        Write one frame.
-
-        @param head: its command and headers, with the blank line.
-        @param body: not copied if it is large; C{content-length} is in the head.
-        """
+        """Write one frame; the head has the blank line.  A large body is not copied."""
         if len(body) <= _JOINED_MOST:
             self.write(b"%b%b\0" % (head, body))
-        elif self._state is _OPEN:
-            self._heartbeat.idle = 0
+        elif self._state is OPEN:
+            self._has_sent = True
             self.transport.writeSequence((head, body, END))
 
     def receipt(self) -> tuple[str, Deferred[None]]:
         """
-        Ask for a receipt.
-
-        @return: what to write as C{receipt} of the next frame, and a Deferred
-            that fires when the broker has handled that, and fails with the
-            broker's error, or with L{txkombu.exceptions.SessionLost}.
-            Cancelling it stops only the waiting.
+        Return the value for the header C{receipt} of a frame, and a Deferred that fires
+        when the broker has handled the frame, or fails with the broker's error or
+        L{SessionLost}.  Cancelling it ends only the waiting.
         """
-        if self._state is not _OPEN:
+        if self._state is not OPEN:
             return "", fail(SessionLost("the connection is closed"))
-        return self._receipts.wait()
+        waiting: Deferred[None] = Deferred()
+        return self.expect(waiting), waiting
 
-    def expect(self, waiter: Waiter) -> str:
+    def expect(self, waiter: Deferred[None] | Waiter) -> str:
         """
-        Ask for a receipt, in a cheaper way.
+        Ask for a receipt, and return the value for the header C{receipt}.
 
-        @param waiter: called with C{None} when the broker has handled the frame,
-            with the error if an ERROR names its receipt; B{not} when the socket
-            ends: C{socket_lost} says that.
-        @return: what to write as C{receipt}.
+        @param waiter: called with C{None} when the broker has handled the frame, or
+            with the error if an ERROR names its receipt; B{not} when the connection
+            ends, which C{socket_lost} tells.
         """
-        return self._receipts.expect(waiter)
+        self._receipt_count += 1
+        number = str(self._receipt_count)
+        self._receipts[number] = waiter
+        return number
+
+    def request(
+        self, command: str, *headers: tuple[str, str], before: bytes = b""
+    ) -> Deferred[None]:
+        """
+        Write a frame, and wait until the broker has handled it, as L{receipt}.
+
+        @param before: frames to write in front of it, in the same write.
+        """
+        number, handled = self.receipt()
+        if number:
+            frame = encode_frame(command, (*headers, ("receipt", number)))
+            self.write(before + frame)
+        return handled
 
     def subscribe(
         self,
@@ -260,182 +174,132 @@ class StompProtocol(ClosingProtocol):
         on_cancelled: Callable[[Exception], object],
     ) -> None:
         """
-        Have the messages of a subscription handed to somebody.  Writes nothing.
+        Hand the messages of a subscription to a callback.  Writes nothing.
 
-        @param on_cancelled: called with L{ConsumerCancelled}, once, if the broker
-            ends the subscription and the socket lives on.
+        @param on_cancelled: called, once, if the broker ends only the subscription.
         """
         self._subscriptions[id] = on_message, on_cancelled
+
+    def consume(
+        self,
+        destination: str,
+        *headers: tuple[str, str],
+        on_message: Callable[[Frame], object] = lambda _: None,
+        on_cancelled: Callable[[Exception], object] = lambda _: None,
+        before: bytes = b"",
+    ) -> tuple[str, Deferred[None]]:
+        """Write a SUBSCRIBE; return its id, and a Deferred as that of L{request}."""
+        self._subscription_count += 1
+        id = f"s{self._subscription_count}"
+        self.subscribe(id, on_message, on_cancelled)
+        about = (("destination", destination), ("id", id))
+        return id, self.request("SUBSCRIBE", *about, *headers, before=before)
 
     def unsubscribe(self, id: str) -> None:
         """Drop what still comes for a subscription.  Writes nothing."""
         self._subscriptions.pop(id, None)
 
-    def disconnect(self) -> Deferred[None]:
-        """
-        Close in order: DISCONNECT, its receipt, TCP; each wait bounded, then
-        abort.  Messages that still come are dropped.
+    def _begin(self) -> None:
+        self.transport.write(login_frame(self._parameters))
 
-        @return: fires when the connection is gone; never fails, and fires also
-            if it was lost or closed before.  C{socket_lost} is not called.
-        """
-        if self._gone:
-            return succeed(None)
-        if self._state is _ProtocolState.LOGIN:
-            self.abort()
-            return succeed(None)
-        closed = self._closed.wait()
-        if self._state is _OPEN:
-            self._say_goodbye()
-        return closed
-
-    def abort(self) -> None:
-        """
-        Drop the connection now.  Everything outstanding fires in this call;
-        C{socket_lost} is not called.
-        """
-        if self._gone:
-            return
-        self._end(SessionLost("this program dropped the connection"), wanted=True)
-        self._drop()
-
-    # --- what comes ----------------------------------------------------------
-
-    def _log_in(self, data: bytes) -> bytes:
-        """
-        @return: what came after the login.
-        """
-        answer = self._handshake.feed(data)
-        if answer is None:
-            return b""
-        agreed, rest = answer
-        self._open(agreed)
-        return rest
-
-    def _open(self, agreed: Agreed) -> None:
-        self.server = agreed.server
-        self.process = agreed.process
-        tolerance = self._parameters.heartbeat_tolerance or TOLERANCE
-        self._heartbeat.start(agreed.sends, agreed.hears, tolerance)
-        self._state = _OPEN
-        self.transport.registerProducer(self, True)
-        self.login.callback(self)
-
-    def _take(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
+        self._answered = True
         for frame in self._parser.feed(data):
-            if self._state is _OVER:
+            state, command = self._state, frame.command
+            if state is OVER:
                 return
-            if self._doubt is not None and frame.command != ERROR:
-                continue
-            if frame.command == MESSAGE:
-                if self._state is _OPEN:
-                    self._take_message(frame)
-            elif frame.command == RECEIPT:
-                self._receipts.answer(frame.headers.get("receipt-id", ""))
+            if command == RECEIPT:
+                if self._doubt is None:
+                    self._take_receipt(frame.headers.get("receipt-id", ""))
+            elif command == MESSAGE:
+                id = frame.headers.get("subscription", "")
+                if state is OPEN and self._doubt is None and id in self._subscriptions:
+                    on_message, _ = self._subscriptions[id]
+                    try:
+                        on_message(frame)
+                    except Exception:
+                        text = "handing a message out failed"
+                        self._log.failure(text, without_frames(Failure()))
+            elif state is State.LOGIN:
+                agreed = agree(frame, self._parameters, self._place)
+                self._parser.logged_in()
+                self.server, self.process = agreed.server, agreed.process
+                self._heartbeat.start(agreed.sends, agreed.hears, TOLERANCE)
+                self._logged_in()
             else:
                 self._take_error(frame)
 
-    def _take_message(self, frame: Frame) -> None:
-        subscription = self._subscriptions.get(frame.headers.get("subscription", ""))
-        if subscription is not None:
+    def _take_receipt(self, number: str, error: Exception | None = None) -> None:
+        # RabbitMQ sends one also after the ERROR for a frame, so it may be unexpected.
+        waiter = self._receipts.pop(number, None)
+        if isinstance(waiter, Deferred):
+            if error is None:
+                waiter.callback(None)
+            else:
+                waiter.errback(Failure(error))
+        elif waiter is not None:
             try:
-                subscription[0](frame)
+                waiter(error)
             except Exception:
                 self._log.failure(
-                    "handing a message out failed", without_frames(Failure())
+                    "{waiter} failed", without_frames(Failure()), waiter=waiter
                 )
 
     def _take_error(self, frame: Frame) -> None:
         cancellation = cancellation_of(frame)
         number = frame.headers.get("receipt-id")
         if cancellation is not None:
-            self._cancelled(*cancellation)
-        elif number is not None and not self.errors_are_fatal:
-            self._receipts.answer(number, error_of(frame))
-        elif self._state is _OPEN and is_provisional(frame):
-            self._wait_for_better(error_of(frame))
-        else:
-            self._ended_by(error_of(frame))
-
-    def _wait_for_better(self, error: BrokerError) -> None:
-        """What comes meanwhile may be about frames that failed: it is dropped."""
-        if self._doubt is None:
-            self._doubt = error
-            self._doubt_call = self._clock.callLater(
-                _DOUBT_SECONDS, self._ended_by, error
-            )
-
-    def _ended_by(self, error: KombuError) -> None:
-        self._leave()
-        self._end(error)
-
-    def _cancelled(self, id: str, error: Exception) -> None:
-        subscription = self._subscriptions.pop(id, None)
-        if subscription is not None:
-            self._tell(subscription[1], error)
+            id, reason = cancellation
+            if id in self._subscriptions:
+                _, on_cancelled = self._subscriptions.pop(id)
+                call_logged("on_cancelled", on_cancelled, reason)
+        elif number is not None and not self._errors_are_fatal:
+            self._take_receipt(number, error_of(frame))
+        elif not (self._state is OPEN and is_provisional(frame)):
+            self._finish(error_of(frame))
+        elif self._doubt is None:
+            # Wait for the ERROR that names the cause, and drop other frames until then.
+            self._doubt = error = error_of(frame)
+            call_later = self._clock.callLater
+            self._doubt_call = call_later(_DOUBT_SECONDS, self._finish, error)
 
     def _say_goodbye(self) -> None:
-        receipt = self._receipts.expect(self._goodbye_said)
-        self.write(encode_frame("DISCONNECT", [("receipt", receipt)]))
-        self._state = _ProtocolState.CLOSING
-        self._limit_close()
-
-    def _goodbye_said(self, _: Exception | None) -> None:
-        self._leave()
-        self._end(SessionLost("this program closed the connection"), wanted=True)
-
-    def _refused(self, error: ConnectError) -> None:
-        """RabbitMQ leaves the socket of a failed login open."""
-        self._end(error)
-        self._drop()
-
-    def _broken(self, error: ProtocolError) -> None:
-        if self._state is _ProtocolState.LOGIN:
-            text = f"{self._place} does not speak STOMP 1.2: {error}"
-            self._refused(with_cause(ConnectError(text), error))
-            return
-        self._ended_by(error)
+        receipt = self.expect(lambda _: self._closed_by_us())
+        frame = encode_frame("DISCONNECT", [("receipt", receipt)])
+        self.transport.write(frame)
 
     def _beat(self) -> None:
         self.write(HEARTBEAT)
 
-    def _silent(self) -> None:
-        note = self._heartbeat.note_of_stall()
-        self._end(SessionLost(f"nothing came from the broker for its heart-beat{note}"))
-        self._drop()
+    def _has_written(self) -> bool:
+        has_sent, self._has_sent = self._has_sent, False
+        return has_sent
 
-    def _tell(self, callback: Callable[..., object], *what: object) -> None:
-        """Call the owner's code, whose errors are not ours."""
-        try:
-            callback(*what)
-        except Exception:
-            self._log.failure(
-                "{callback} failed", without_frames(Failure()), callback=callback
-            )
+    def _reason_of_loss(self, cause: BaseException) -> KombuError:
+        return self._doubt or super()._reason_of_loss(cause)
 
-    # --- the end -------------------------------------------------------------
-
-    def _end(self, reason: KombuError, wanted: bool = False) -> None:
-        """Tell the owner, and fire everything outstanding."""
-        before, self._state = self._state, _ProtocolState.OVER
-        if before is _ProtocolState.OVER:
-            return
-        self._heartbeat.stop()
+    def _fail_outstanding(self, reason: KombuError, wanted: bool) -> None:
         call, self._doubt_call = self._doubt_call, None
         if call is not None and call.active():
             call.cancel()
-        if before is _OPEN and not wanted:
-            self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
-            self._tell(self._owner.socket_lost, reason)
-        self._receipts.drain(lambda: _outstanding(reason))
-        if before is _ProtocolState.LOGIN and not wanted:
-            self.login.errback(Failure(reason))
+        receipts = list(self._receipts.values())
+        self._receipts.clear()
+        for waiter in receipts:
+            if not isinstance(waiter, Deferred):
+                continue
+            if isinstance(reason, BrokerError):
+                error: Exception = copy_error(reason)
+            elif isinstance(reason, SessionLost):
+                error = ended(reason)
+            else:
+                text = f"the connection ended: {reason}"
+                error = with_cause(SessionLost(text), reason)
+            waiter.errback(Failure(error))
 
 
-def _outstanding(reason: KombuError) -> KombuError:
-    """The error of one who waited when a socket ended."""
-    if isinstance(reason, BrokerError):
-        return copy_error(reason)
-    if isinstance(reason, SessionLost):
-        return ended(reason)
-    return with_cause(SessionLost(f"the connection ended: {reason}"), reason)
+_FENCE: Final = encode_frame("BEGIN", [("transaction", "fence")])
+
+
+def fence(socket: StompProtocol) -> Deferred[None]:
+    """Wait until the broker has handled all that was written to a connection."""
+    return socket.request("ABORT", ("transaction", "fence"), before=_FENCE)

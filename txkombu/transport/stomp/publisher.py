@@ -1,8 +1,8 @@
 """
 Publishing: SEND frames, and the receipts that are their confirms.
 
-Receipts come in any order.  A broker that refuses a message may say which, or
-end the socket with its error (RabbitMQ does), or without a word.
+Receipts come in any order.  A broker that refuses a message may say which one, or end
+the connection with its error, as RabbitMQ does, or without a word.
 """
 
 from __future__ import annotations
@@ -25,18 +25,11 @@ if TYPE_CHECKING:
     from .protocol import StompProtocol
 
 CACHE_SIZE: Final = 500
-"""How many destinations are kept."""
-
-_Destination = tuple[str, bytes]
-"""A destination, and the head of a frame as far as it."""
+"""How many destinations are cached."""
 
 
 class _Publish:
-    """
-    One message that awaits its turn, or its receipt.
-
-    @ivar head: the frame's, as far as the properties.
-    """
+    """One message that awaits its turn, or its receipt."""
 
     __slots__ = ("_of", "destination", "exchange", "head", "verdict")
 
@@ -50,14 +43,15 @@ class _Publish:
         self.verdict: Deferred[None] = Deferred()
 
     def settle(self, error: Exception | None) -> None:
-        """Its receipt came, or an error that names it."""
-        waiting = self._of.waiting
-        del waiting[self]
+        """Fire the verdict: the receipt has come, or an error that names it."""
+        del self._of.waiting[self]
         if error is None:
             self.verdict.callback(None)
+        elif isinstance(error, BrokerError):
+            self.verdict.errback(Failure(copy_error(error, self.exchange)))
         else:
-            self.verdict.errback(Failure(_naming(error, self.exchange)))
-        if not waiting:
+            self.verdict.errback(Failure(error))
+        if not self._of.waiting:
             self._of.answered()
 
 
@@ -65,54 +59,26 @@ class StompPublisher:
     """
     Writes the publishes of one channel.
 
-    A Deferred that was cancelled has failed by then and takes one more verdict
-    without a word.
-
-    @ivar waiting: those that await their receipts, in order.
-    @ivar unconfirmed: how many were written without one, as far as the broker is
-        not known to have seen them.
+    @ivar waiting: messages that await their receipts, in order.
+    @ivar unconfirmed: how many were written without a receipt since the last fence.
     """
-
-    __slots__ = (
-        "_destinations",
-        "_dialect",
-        "_held",
-        "_idle",
-        "_seconds",
-        "_socket",
-        "unconfirmed",
-        "waiting",
-    )
 
     def __init__(
         self, dialect: Dialect, socket: StompProtocol, seconds: Callable[[], float]
     ) -> None:
-        """
-        @param seconds: tells the time, in seconds since the epoch.
-        """
         self._dialect = dialect
         self._socket = socket
         self._seconds = seconds
-        self._destinations: dict[tuple[str, str, bool, str], _Destination] = {}
+        self._destinations: dict[tuple[str, str, bool, str], tuple[str, bytes]] = {}
         self._held: dict[_Publish, None] = {}
-        self.unconfirmed = 0
         self._idle: Waiters[None] = Waiters()
+        self.unconfirmed = 0
         self.waiting: dict[_Publish, None] = {}
 
     def prepare(
-        self,
-        body: bytes,
-        properties: Properties,
-        exchange: Exchange,
-        routing_key: str,
+        self, body: bytes, properties: Properties, exchange: Exchange, routing_key: str
     ) -> _Publish:
-        """
-        @return: a message to be sent or held.
-        @raise TypeError: a property is not known, or cannot be expressed.
-        @raise ValueError: something is too long or out of range.
-        @raise ContentTooLarge: the broker takes no such body.
-        @raise NotSupported: the broker does not take it.
-        """
+        """Make a message, to be sent or held; raise for what cannot be expressed."""
         maximum = self._dialect.max_body
         if len(body) > maximum:
             text = f"a body may have {maximum} bytes, not {len(body)}"
@@ -121,23 +87,19 @@ class StompPublisher:
         key = (exchange.name, exchange.type, ready, routing_key)
         known = self._destinations.get(key)
         if known is None:
-            known = self._destination(exchange, routing_key)
             if len(self._destinations) >= CACHE_SIZE:
                 self._destinations.clear()
-            self._destinations[key] = known
+            destination = self._dialect.destination(exchange, routing_key)
+            head = b"SEND\n" + encode_header("destination", destination)
+            head += self._dialect.publish_headers(exchange, routing_key)
+            known = self._destinations[key] = destination, head
         destination, head = known
         head += self._dialect.properties(properties, self._seconds())
         return _Publish(self, exchange.name, destination, head)
 
-    def _destination(self, exchange: Exchange, routing_key: str) -> _Destination:
-        destination = self._dialect.destination(exchange, routing_key)
-        head = b"SEND\n" + encode_header("destination", destination)
-        return destination, head + self._dialect.publish_headers(exchange, routing_key)
-
     def send(self, publish: _Publish, body: bytes, confirm: bool) -> Deferred[None]:
         """Write one, now."""
-        head = publish.head
-        publish.head = b""
+        head, publish.head = publish.head, b""
         if not confirm:
             self.unconfirmed += 1
             self._socket.write_message(
@@ -160,20 +122,11 @@ class StompPublisher:
         confirm: bool,
         later: Callable[[Callable[[], object]], object],
     ) -> Deferred[None]:
-        """
-        Send one when its turn comes.
-
-        @param later: has something called then.
-        """
+        """Send one when its turn comes; C{later} has a function called then."""
 
         def cancelled(_: Deferred[None]) -> None:
             self._held.pop(publish, None)
             publish.verdict = Deferred()  # for nobody
-            publish.verdict.addErrback(lambda _: None)
-
-        self._held[publish] = None
-        publish.verdict = Deferred(cancelled)
-        if not confirm:
             publish.verdict.addErrback(lambda _: None)
 
         def release() -> None:
@@ -181,51 +134,39 @@ class StompPublisher:
                 del self._held[publish]
                 self.send(publish, body, confirm)
 
+        self._held[publish] = None
+        publish.verdict = Deferred(cancelled)
+        if not confirm:
+            publish.verdict.addErrback(lambda _: None)
         later(release)
         return publish.verdict if confirm else succeed(None)
 
-    @property
-    def is_unanswered(self) -> bool:
-        """Whether the broker may not have seen all that was written."""
-        return bool(self.unconfirmed or self.waiting)
-
     def fenced(self, unconfirmed: int) -> None:
-        """The broker has seen so many more that it does not confirm."""
+        """Note that the broker has handled so many more without a receipt."""
         self.unconfirmed -= unconfirmed
 
     def answered(self) -> None:
-        """Nothing awaits its receipt now."""
+        """Note that no message awaits its receipt."""
         if self._idle:
             self._idle.fire(None)
 
     def when_answered(self) -> Deferred[None]:
-        """@return: fires when nothing awaits its receipt; never fails."""
+        """Wait until no message awaits its receipt; never fails."""
         return self._idle.wait() if self.waiting else succeed(None)
 
     def drain(self, reason: Exception) -> None:
-        """
-        The channel is over: fail all, in their order.
-
-        @param reason: why.
-        """
+        """Fail all messages, in their order: the channel is over."""
         waiting, held = list(self.waiting), list(self._held)
         self.waiting.clear()
         self._held.clear()
         alone = len(waiting) == 1 and not self.unconfirmed
         for publish in waiting:
-            publish.verdict.errback(Failure(self._error_of(publish, reason, alone)))
+            error: Exception = outcome_unknown(reason)
+            if isinstance(reason, BrokerError) and (
+                alone or self._dialect.refuses(reason, publish.destination)
+            ):
+                error = copy_error(reason, publish.exchange)
+            publish.verdict.errback(Failure(error))
         for publish in held:
             publish.verdict.errback(Failure(not_sent(reason)))
         self._idle.fire(None)
-
-    def _error_of(self, publish: _Publish, reason: Exception, alone: bool) -> Exception:
-        if isinstance(reason, BrokerError) and (
-            alone or self._dialect.refuses(reason, publish.destination)
-        ):
-            return copy_error(reason, publish.exchange)
-        return outcome_unknown(reason)
-
-
-def _naming(error: Exception, exchange: str) -> Exception:
-    """The same error, saying which exchange it is about."""
-    return copy_error(error, exchange) if isinstance(error, BrokerError) else error

@@ -28,7 +28,7 @@ from txkombu.exceptions import (
     OutcomeUnknown,
 )
 from txkombu.interfaces import Capability, ISessionChannel
-from txkombu.transport.stomp.activemq import recipes
+from txkombu.transport.stomp.activemq import dialect
 from txkombu.url import parse_url
 
 DEAD_LETTERS = Queue("ActiveMQ.DLQ")
@@ -305,33 +305,18 @@ class GettingTests(RecipesCase):
         again = await self.take(await self.channel(), queue)
         self.assertIs(again.redelivered, True)
 
-    async def test_get_of_nothing(self) -> None:
-        """That a queue is empty is seen without waiting for what may come."""
-        self.patch(recipes, "IDLE_SECONDS", 3600)
-        channel, queue, _ = await self.filled(0, 0, 0)
-        self.assertIsNone(await channel.basic_get(queue, False))
-
     async def test_get_what_others_hold(self) -> None:
         """What others hold is not there."""
-        self.patch(recipes, "IDLE_SECONDS", 0.2)
+        self.patch(dialect, "IDLE_SECONDS", 0.2)
         channel, queue, _ = await self.filled(1, 0)
         await self.take(channel, queue)
         self.assertIsNone(await channel.basic_get(queue, False))
-
-    async def test_get_odd_header(self) -> None:
-        """A header that means something to browsers means nothing in a message."""
-        channel, queue, _ = await self.filled(0)
-        for _ in range(5):
-            await publish(channel, DEFAULT, queue.name, headers={"browser": "end"})
-            delivery = await channel.basic_get(queue, True)
-            assert delivery is not None
-            self.assertEqual(delivery.properties["headers"], {"browser": "end"})
 
     async def test_get_later(self) -> None:
         """What comes while it is waited for is got."""
         channel, queue, exchange = await self.filled(1, 0)
         await self.take(channel, queue)
-        self.patch(recipes, "IDLE_SECONDS", 20)
+        self.patch(dialect, "IDLE_SECONDS", 20)
         got = channel.basic_get(queue, False)
         await self.later(0.1)
         await publish(await self.channel(), exchange, "k0", b"late")

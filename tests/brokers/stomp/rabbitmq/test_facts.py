@@ -21,11 +21,11 @@ from txkombu.entity import Exchange, Queue
 from txkombu.exceptions import BrokerError, KombuError, NotFound, SessionLost
 from txkombu.interfaces import ISessionChannel
 from txkombu.transport.amqp.native import AmqpTransport
-from txkombu.transport.stomp.connections import SilentOwner, fence
-from txkombu.transport.stomp.connector import Connector
-from txkombu.transport.stomp.protocol import StompProtocol
+from txkombu.transport.stomp.connections import Connector, SilentOwner
+from txkombu.transport.stomp.protocol import StompProtocol, fence
 from txkombu.transport.stomp.rabbitmq.mapping import destination_of, origin_of, route
-from txkombu.transport.stomp.wire.frames import Frame, encode_frame
+from txkombu.transport.stomp.wire.frames import encode_frame
+from txkombu.transport.stomp.wire.parser import Frame
 from txkombu.url import parse_url
 
 _names = count(1)
@@ -79,7 +79,7 @@ class Case(TestCase):
     async def connect(self) -> StompProtocol:
         """One more socket."""
         socket = await self.connector.open(SilentOwner())
-        self.addCleanup(socket.disconnect)
+        self.addCleanup(socket.close)
         return socket
 
     async def told(
@@ -122,7 +122,7 @@ class Case(TestCase):
         frames = await self.subscribe(socket, "t", self.to, *ack)
         while not frames:
             await self.pause()
-        await socket.disconnect()
+        await socket.close()
         return frames[0]
 
     async def pause(self) -> None:
@@ -444,7 +444,7 @@ class ExclusiveTests(Case):
         )
         socket.write(encode_frame("ACK", [("id", bound[0][0].headers["ack"])]))
         await fence(socket)
-        await socket.disconnect()
+        await socket.close()
         while await self.exists(name):
             await self.pause()
 

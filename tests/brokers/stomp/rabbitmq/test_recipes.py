@@ -36,13 +36,18 @@ from txkombu.exceptions import (
     ResourceLocked,
     Unroutable,
 )
-from txkombu.interfaces import ISessionChannel, QueueDeclareOk
+from txkombu.interfaces import ISessionChannel
 from txkombu.transport.amqp.native import AmqpTransport
-from txkombu.transport.stomp.connections import ConnectionPool, SilentOwner, fence
-from txkombu.transport.stomp.connector import Connector
-from txkombu.transport.stomp.dialect import GetResult, StompBinding
+from txkombu.transport.stomp.connections import (
+    ConnectionPool,
+    Connector,
+    SilentOwner,
+)
+from txkombu.transport.stomp.dialect import BoundQueue, GetResult, StompBinding
+from txkombu.transport.stomp.protocol import fence
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
-from txkombu.transport.stomp.wire.frames import Frame, encode_frame
+from txkombu.transport.stomp.wire.frames import encode_frame
+from txkombu.transport.stomp.wire.parser import Frame
 from txkombu.url import Parameters, parse_url
 
 _names = count(1)
@@ -90,11 +95,12 @@ class Case(TestCase):
         """The sockets of one more session."""
         connector = Connector(parameters, None, self.reactor)
         main = await connector.open(SilentOwner())
+        connector.follow(errors_are_fatal=True, length_is_last=True)
         connections = ConnectionPool(connector, main, lambda reason: None)
 
         async def end() -> None:
             await connections.end_in_order()
-            await main.disconnect()
+            await main.close()
 
         self.addCleanup(lambda: Deferred.fromCoroutine(end()))
         return connections
@@ -162,10 +168,10 @@ class Case(TestCase):
             self.assertEqual(delivery.body, body)
         self.assertIsNone(await self.amqp.basic_get(queue, True))
 
-    async def declare(self, queue: Queue, passive: bool = False) -> QueueDeclareOk:
+    async def declare(self, queue: Queue, passive: bool = False) -> None:
         """Declare a queue."""
         self.dialect.check_queue(queue)
-        return await self.dialect.declare_queue(queue, passive, self.connections)
+        await self.dialect.declare_queue(queue, passive, self.connections)
 
     async def bind(
         self,
@@ -176,12 +182,20 @@ class Case(TestCase):
     ) -> None:
         """Bind a queue."""
         bound = StompBinding(exchange, key, {})
-        self.dialect.check_binding(queue, bound, [])
+        self.dialect.check_binding(bound, BoundQueue(queue))
         await self.dialect.bind_queue(queue, bound, connections or self.connections)
 
     async def get(self, queue: Queue, no_ack: bool = False) -> GetResult | None:
         """Get a message."""
-        return await self.dialect.get(queue, [], no_ack, self.connections)
+        return await self.dialect.get(BoundQueue(queue), no_ack, self.connections)
+
+    async def purge(
+        self, queue: Queue, connections: ConnectionPool | None = None
+    ) -> int:
+        """Purge a queue."""
+        return await self.dialect.purge_queue(
+            BoundQueue(queue), connections or self.connections
+        )
 
     async def refusal(self, kind: type[_E], doing: Awaitable[object]) -> _E:
         """What something fails with; no socket is left."""
@@ -195,7 +209,7 @@ class Case(TestCase):
     @property
     def left(self) -> int:
         """How many sockets recipes have left open, and not for further ones."""
-        return len(self.connections._open) - len(self.connections._spare)
+        return len(self.connections._open) - (self.connections._spare is not None)
 
     async def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl."""
@@ -249,7 +263,7 @@ class DeclareTests(Case):
     async def test_durable(self) -> None:
         """A durable queue is there as AMQP would declare it."""
         queue = self.queue(expires=600, max_priority=5, message_ttl=60)
-        self.assertEqual(await self.declare(queue), (queue.name, None, None))
+        await self.declare(queue)
         self.assertEqual(
             await self.amqp.queue_declare(queue, False), (queue.name, 0, 0)
         )
@@ -329,8 +343,7 @@ class DeclareTests(Case):
     async def test_passive(self) -> None:
         """One that is there is found, and keeps what it has."""
         queue = await self.full()
-        found = await self.declare(queue, passive=True)
-        self.assertEqual(found, (queue.name, None, None))
+        await self.declare(queue, passive=True)
         await self.has(queue, 3)
 
     async def test_declared_again(self) -> None:
@@ -381,7 +394,7 @@ class DeclareTests(Case):
         await self.declare(queue, passive=True)
         await self.bind(queue, DIRECT, "key")
         await self.declare_exchange(Exchange("amq.topic", passive=True))
-        await self.dialect.purge_queue(queue, [], self.connections)
+        await self.purge(queue)
         self.assertIsNone(await self.get(queue))
 
         async def helpers() -> list[str]:
@@ -394,9 +407,7 @@ class DeclareTests(Case):
     async def declare_exchange(self, exchange: Exchange) -> None:
         """Make sure of an exchange."""
         self.dialect.check_exchange(exchange)
-        await self.dialect.declare_exchange(
-            exchange, exchange.passive, self.connections
-        )
+        await self.dialect.declare_exchange(exchange, self.connections)
 
     async def test_exchange_there(self) -> None:
         """An exchange that the broker has is found, and one that is mapped always."""
@@ -596,7 +607,7 @@ class BindTests(Case):
         self, queue: Queue, exchange: str, connections: ConnectionPool, key: str = "key"
     ) -> None:
         """The bind without a trial does delete it, so that the trial is needed."""
-        async with connections.short() as socket:
+        async with connections.declaring() as socket:
             receipt, done = socket.receipt()
             headers = {
                 "destination": f"/exchange/{exchange}/{key}",
@@ -716,7 +727,7 @@ class DeadLetterTests(Case):
             queue = await self.full(b"to die", queue_arguments=arguments)
             got = await self.get(queue)
             assert got is not None
-            got.socket.write(self.dialect.reject(got.frame, False))
+            got.socket.write(self.dialect.nack(got.frame, False))
             await self.connections.leave(got.socket)
             await self.has(dead, 1)
             got = await self.get(dead)
@@ -740,8 +751,8 @@ class EmptyTests(Case):
         queue = await self.full(b"held", b"2", b"3")
         held = await self.amqp.basic_get(queue, False)
         assert held is not None
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 2)
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 0)
+        self.assertEqual(await self.purge(queue), 2)
+        self.assertEqual(await self.purge(queue), 0)
         self.amqp.nack(held.tag, False, True)
         await self.has(queue, 1)
         self.assertEqual(self.left, 0)
@@ -754,15 +765,13 @@ class EmptyTests(Case):
             for _ in range(1500)
         ]
         await gatherResults(verdicts)
-        self.assertEqual(
-            await self.dialect.purge_queue(queue, [], self.connections), 1503
-        )
+        self.assertEqual(await self.purge(queue), 1503)
         await self.has(queue, 0)
 
     async def test_purge_quorum(self) -> None:
         """A quorum queue, which hands out late, is emptied, too."""
         queue = await self.full(queue_type="quorum")
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 3)
+        self.assertEqual(await self.purge(queue), 3)
         await self.until(lambda: self.messages(queue), 0)
 
     async def messages(self, queue: Queue) -> int:
@@ -772,9 +781,7 @@ class EmptyTests(Case):
     async def test_purge_missing(self) -> None:
         """A queue that is not there is told."""
         queue = self.queue()
-        await self.refusal(
-            NotFound, self.dialect.purge_queue(queue, [], self.connections)
-        )
+        await self.refusal(NotFound, self.purge(queue))
 
     async def test_get(self) -> None:
         """Messages are got in order, each settled on the socket it came by."""
@@ -796,7 +803,7 @@ class EmptyTests(Case):
         """Who may only read can get, purge, and settle behind a stopped consumer."""
         connections = await self.limited(configure="^$", write="^$")
         queue = await self.full(b"1", b"2", b"3", b"4")
-        got = await self.dialect.get(queue, [], False, connections)
+        got = await self.dialect.get(BoundQueue(queue), False, connections)
         assert got is not None
         got.socket.write(self.dialect.ack(got.frame))
         await connections.leave(got.socket)
@@ -805,15 +812,14 @@ class EmptyTests(Case):
         socket.subscribe("s", held.append, self.fail)
         headers = [("destination", f"/amq/queue/{queue.name}"), ("id", "s")]
         headers += [("ack", "client-individual"), ("prefetch-count", "2")]
-        stop = self.dialect.stop_frames("s", False)
-        assert stop is not None
+        stop = self.dialect.stop_frames("s")
         socket.write(encode_frame("SUBSCRIBE", headers) + stop)
         await fence(socket)
         await fence(socket)
         self.assertEqual([frame.body for frame in held], [b"2", b"3"])
         socket.write(b"".join(self.dialect.ack(frame) for frame in held))
         await connections.leave(socket)
-        self.assertEqual(await self.dialect.purge_queue(queue, [], connections), 1)
+        self.assertEqual(await self.purge(queue, connections), 1)
 
     async def test_get_empty(self) -> None:
         """From an empty queue nothing is got, and one message never missed."""
@@ -879,7 +885,7 @@ class EmptyTests(Case):
         self.assertEqual(got.frame.body, b"2")
         await self.connections.leave(got.socket)
         await self.until(lambda: self.messages(queue), 2)
-        self.assertEqual(await self.dialect.purge_queue(queue, [], self.connections), 2)
+        self.assertEqual(await self.purge(queue), 2)
         self.assertEqual(inbox.bodies, [b"1"])
 
 
@@ -892,9 +898,7 @@ class DeleteTests(Case):
         for options in ({}, transient, {"max_priority": 3}):
             queue = await self.full(**options)
             for _ in range(2):
-                self.assertIsNone(
-                    await self.dialect.delete_queue(queue, self.connections)
-                )
+                await self.dialect.delete_queue(queue, self.connections)
                 await self.refusal(NotFound, self.declare(queue, passive=True))
 
     async def test_other_properties(self) -> None:
@@ -918,7 +922,7 @@ class CancelTests(Case):
             lambda: self.dialect.declare_queue(queue, False, self.connections),
             lambda: self.dialect.declare_queue(queue, True, self.connections),
             lambda: self.dialect.bind_queue(queue, bound, self.connections),
-            lambda: self.dialect.get(queue, [], False, self.connections),
+            lambda: self.get(queue),
         ):
             for delay in (0, 0.002, 0.005, 0.01, 0.02):
                 running: Deferred[Any] = Deferred.fromCoroutine(begin())
@@ -941,9 +945,7 @@ class CancelTests(Case):
     async def test_cancelled_while_idle(self) -> None:
         """A purge that waits whether more comes can be given up."""
         queue = await self.full()
-        running: Deferred[Any] = Deferred.fromCoroutine(
-            self.dialect.purge_queue(queue, [], self.connections)
-        )
+        running: Deferred[Any] = Deferred.fromCoroutine(self.purge(queue))
         await self.until(lambda: self.messages(queue), 0)
         running.cancel()
         await self.assertFailure(running, CancelledError)

@@ -24,7 +24,12 @@ from txkombu.transport.stomp.activemq.mapping import (
     queue_of,
     source_destinations,
 )
-from txkombu.transport.stomp.dialect import ConsumeOptions, Source, StompBinding
+from txkombu.transport.stomp.dialect import (
+    BoundQueue,
+    ConsumeOptions,
+    Source,
+    StompBinding,
+)
 
 DEFAULT = Exchange("")
 DIRECT = Exchange("d", "direct")
@@ -234,7 +239,7 @@ class BindingTests(SynchronousTestCase):
             bound(DEFAULT, "q"),
         ]
         self.assertEqual(
-            source_destinations("q", bindings),
+            source_destinations(Queue("q"), bindings),
             [
                 "/queue/q",
                 "/queue/Consumer.q.VirtualTopic.f",
@@ -274,7 +279,8 @@ class OverlapTests(SynchronousTestCase):
 
     def check(self, key: str, exchange: Exchange, *others: StompBinding) -> None:
         """Check a binding beside others."""
-        ActiveMQDialect().check_binding(Queue("q"), bound(exchange, key), others)
+        to = BoundQueue(Queue("q"), others)
+        ActiveMQDialect().check_binding(bound(exchange, key), to)
 
     def test_refused(self) -> None:
         """Overlapping bindings are refused, by a text that names both and says why."""
@@ -338,7 +344,7 @@ class DialectTests(SynchronousTestCase):
         """The sources of a queue with two bindings."""
         bindings = [bound(FANOUT), bound(DIRECT, "a")]
         consuming = ConsumeOptions(prefetch, no_ack)
-        return self.dialect.sources(Queue("q"), bindings, consuming)
+        return self.dialect.sources(BoundQueue(Queue("q"), bindings), consuming)
 
     def test_prefetch(self) -> None:
         """Each source has its share of the prefetch, and at least one."""

@@ -17,11 +17,16 @@ from txkombu.exceptions import (
     PreconditionFailed,
 )
 from txkombu.interfaces import Capability
-from txkombu.transport.stomp.dialect import ConsumeOptions, Source, StompBinding
+from txkombu.transport.stomp.dialect import (
+    BoundQueue,
+    ConsumeOptions,
+    Source,
+    StompBinding,
+)
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
-from txkombu.transport.stomp.rabbitmq.arguments import argument_headers
-from txkombu.transport.stomp.rabbitmq.recipes import helper_name
-from txkombu.transport.stomp.wire.frames import Frame
+from txkombu.transport.stomp.rabbitmq.dialect import helper_name
+from txkombu.transport.stomp.rabbitmq.headers import argument_headers
+from txkombu.transport.stomp.wire.parser import Frame
 
 EXCHANGES = {
     "dlx": Exchange("dlx", "direct"),
@@ -292,7 +297,7 @@ class BindingTests(Case):
 
     def check(self, queue: Queue, exchange: Exchange, key: str, **more: object) -> None:
         """Check one."""
-        self.dialect.check_binding(queue, StompBinding(exchange, key, more), [])
+        self.dialect.check_binding(StompBinding(exchange, key, more), BoundQueue(queue))
 
     def test_good(self) -> None:
         """Any pattern is good."""
@@ -321,28 +326,6 @@ class BindingTests(Case):
         """So may quorum queues be bound, from which it takes nothing."""
         self.check(Queue("q", queue_type="quorum"), Exchange("e"), "k")
 
-    def test_source(self) -> None:
-        """A binding of an exclusive queue takes no message, and has no flag."""
-        queue = Queue("q", exclusive=True, expires=1)
-        source = self.dialect.binding_source(
-            queue, StompBinding(Exchange("e", "fanout"), "ignored", {})
-        )
-        self.assertEqual(
-            source,
-            Source(
-                "/exchange/amq.topic/txkombu.e.#",
-                (
-                    ("ack", "client-individual"),
-                    ("prefetch-count", "-1"),
-                    ("x-queue-name", "q"),
-                    ("durable", "true"),
-                    ("auto-delete", "false"),
-                    ("exclusive", "true"),
-                    ("x-expires", "1000"),
-                ),
-            ),
-        )
-
 
 class ConsumerTests(Case):
     """Consumers."""
@@ -355,17 +338,9 @@ class ConsumerTests(Case):
             (ConsumeOptions(5, no_ack=True), "auto", "5"),
         ):
             self.assertEqual(
-                self.dialect.sources(Queue("a/b"), [], consuming),
+                self.dialect.sources(BoundQueue(Queue("a/b")), consuming),
                 [Source("/amq/queue/a%2Fb", (("ack", ack), ("prefetch-count", count)))],
             )
-
-    def test_refused(self) -> None:
-        """What a SUBSCRIBE cannot say is not supported."""
-        for operation, consuming in (
-            ("an exclusive consumer", ConsumeOptions(exclusive=True)),
-            ("arguments of a consumer", ConsumeOptions(arguments={"x-priority": 1})),
-        ):
-            self.refusal(operation, self.dialect.sources, Queue("q"), [], consuming)
 
 
 class MessageTests(Case):
@@ -432,12 +407,11 @@ class MessageTests(Case):
         """Settling names the delivery, and says where it goes."""
         frame = message(**{"message-id": "T_1@@s@@2"})
         self.assertEqual(self.dialect.ack(frame), b"ACK\nid:T_1@@s@@2\n\n\0")
-        for settle in (self.dialect.nack, self.dialect.reject):
-            for requeue, word in ((True, b"true"), (False, b"false")):
-                self.assertEqual(
-                    settle(frame, requeue),
-                    b"NACK\nid:T_1@@s@@2\nrequeue:" + word + b"\n\n\0",
-                )
+        for requeue, word in ((True, b"true"), (False, b"false")):
+            self.assertEqual(
+                self.dialect.nack(frame, requeue),
+                b"NACK\nid:T_1@@s@@2\nrequeue:" + word + b"\n\n\0",
+            )
 
     def test_properties(self) -> None:
         """RabbitMQ has its own words and limits for some properties."""

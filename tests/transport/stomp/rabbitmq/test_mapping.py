@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from txkombu.entity import Exchange
 from txkombu.transport.stomp.rabbitmq.mapping import (
     Route,
-    binding_route,
     decode_word,
     destination_of,
     encode_word,
@@ -97,11 +96,11 @@ class RouteTests(SynchronousTestCase):
 
     def test_fanout_is_bound_to_all(self) -> None:
         """A queue bound to a fanout exchange gets what has any key."""
-        bound = binding_route(Exchange("e", "fanout"), "ignored")
+        bound = route(Exchange("e", "fanout"), "ignored", binds=True)
         self.assertEqual(bound, Route("amq.topic", "txkombu.e.#"))
         native = Exchange("e", "fanout", passive=True)
-        self.assertEqual(binding_route(native, "k"), Route("e", "k"))
-        topic = binding_route(Exchange("e", "topic"), "a.*")
+        self.assertEqual(route(native, "k", binds=True), Route("e", "k"))
+        topic = route(Exchange("e", "topic"), "a.*", binds=True)
         self.assertEqual(topic, Route("amq.topic", "txkombu.e.a.*"))
 
     def test_native(self) -> None:
@@ -119,9 +118,9 @@ class RouteTests(SynchronousTestCase):
     def test_no_foreign_keys(self) -> None:
         """Keys of mapped exchanges cannot be used with those they go through."""
         for name in ("amq.direct", "amq.topic"):
-            for how in (route, binding_route):
+            for binds in (False, True):
                 error = self.assertRaises(
-                    ValueError, how, Exchange(name), "txkombu.e.k"
+                    ValueError, route, Exchange(name), "txkombu.e.k", binds
                 )
                 self.assertIn("'txkombu.e.k' cannot be used with " + name, str(error))
         self.assertEqual(

@@ -26,7 +26,7 @@ from txkombu.transport.stomp.wire.errors import (
     is_provisional,
     login_error,
 )
-from txkombu.transport.stomp.wire.frames import Frame
+from txkombu.transport.stomp.wire.parser import Frame
 from txkombu.url import Parameters
 
 TRACE = (

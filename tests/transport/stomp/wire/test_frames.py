@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.transport.stomp.wire.frames import Frame, encode_frame, encode_header
+from txkombu.transport.stomp.wire.frames import encode_frame, encode_header
+from txkombu.transport.stomp.wire.parser import Frame
 from txkombu.transport.stomp.wire.stompest_core import StompParser
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)

@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.stomp_peer import SERVER, frame
 from txkombu.exceptions import AuthenticationFailed, ConnectError, ProtocolError
 from txkombu.transport.stomp.wire import stompest_core
-from txkombu.transport.stomp.wire.login import Agreed, StompLogin, login_frame
+from txkombu.transport.stomp.wire.login import Agreed, agree, login_frame
+from txkombu.transport.stomp.wire.parser import Frame, StompFrameParser
 from txkombu.url import Parameters
 
 SECRET = "s3cr3t:\\\n\r"
@@ -71,16 +72,20 @@ class AnswerTests(SynchronousTestCase):
 
     def answer(
         self, stream: bytes, heartbeat: float = 0, size: int = 0
-    ) -> tuple[Agreed, bytes] | None:
-        """What a login makes of it, in pieces."""
-        login = StompLogin(attrs.evolve(PARAMETERS, heartbeat=heartbeat), "the broker")
+    ) -> tuple[Agreed, list[Frame]] | None:
+        """What is made of it, in pieces, and the frames behind it."""
+        parameters = attrs.evolve(PARAMETERS, heartbeat=heartbeat)
+        parser = StompFrameParser(login=True)
+        agreed, behind = None, []
         size = size or len(stream)
         for start in range(0, len(stream), size):
-            found = login.feed(stream[start : start + size])
-            if found is not None:
-                agreed, rest = found
-                return agreed, rest + stream[start + size :]
-        return None
+            for each in parser.feed(stream[start : start + size]):
+                if agreed is None:
+                    agreed = agree(each, parameters, "the broker")
+                    parser.logged_in()
+                else:
+                    behind.append(each)
+        return None if agreed is None else (agreed, behind)
 
     def refused(self, stream: bytes) -> ConnectError:
         """Why it is refused."""
@@ -93,11 +98,14 @@ class AnswerTests(SynchronousTestCase):
             self.answer(stream, 0, size)
 
     def test_any_cut(self) -> None:
-        """The answer may come in any pieces; what follows it is handed on."""
+        """The answer may come in any pieces; what follows it is read as usual."""
         stream = connected(server=SERVER) + b"RECEIPT\nreceipt-id:1\n\n\0"
-        wanted = Agreed(SERVER, 0, 0), stream[stream.index(b"\0") + 1 :]
         for size in range(1, len(stream) + 1):
-            self.assertEqual(self.answer(stream, size=size), wanted)
+            answer = self.answer(stream, size=size)
+            assert answer is not None
+            agreed, (behind,) = answer
+            self.assertEqual(agreed, Agreed(SERVER, 0, 0))
+            self.assertEqual(behind.pairs, [("receipt-id", "1")])
 
     def test_more_must_come(self) -> None:
         """Until it is whole, nothing is known."""
@@ -129,11 +137,11 @@ class AnswerTests(SynchronousTestCase):
             (0.25, "250,250", 0.25, 0.25),
         ):
             answer = self.answer(connected(heart_beat=theirs), ours)
-            self.assertEqual(answer, (Agreed("", sends, hears), b"\n"))
+            self.assertEqual(answer, (Agreed("", sends, hears), []))
 
     def test_no_heartbeat(self) -> None:
         """A broker that says nothing of heart-beats has none."""
-        self.assertEqual(self.answer(connected(), 10), (Agreed("", 0, 0), b"\n"))
+        self.assertEqual(self.answer(connected(), 10), (Agreed("", 0, 0), []))
 
     def test_process(self) -> None:
         """ActiveMQ's session begins with what its process is called; others' do not."""
@@ -197,7 +205,7 @@ class AnswerTests(SynchronousTestCase):
             b"CONNECTED\ncontent-length:1\n\nabc\0",
             b"CONNECTED\rversion:1.2\n\n\0",
         ):
-            self.broken(stream, "cannot be read|begins with")
+            self.broken(stream, "no colon|content-length|begins with")
 
     def test_limit(self) -> None:
         """An answer has a limit, wherever it is cut."""

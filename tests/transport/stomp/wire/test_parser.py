@@ -13,8 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.stomp_peer import message, receipt
 from txkombu.exceptions import ProtocolError
-from txkombu.transport.stomp.wire.frames import Frame, encode_frame
-from txkombu.transport.stomp.wire.parser import BODY_MOST, HEAD_MOST, StompFrameParser
+from txkombu.transport.stomp.wire.frames import encode_frame
+from txkombu.transport.stomp.wire.parser import (
+    BODY_MOST,
+    HEAD_MOST,
+    Frame,
+    StompFrameParser,
+)
 from txkombu.transport.stomp.wire.stompest_core import StompParser
 
 Read = tuple[str, list[tuple[str, str]], bytes]
@@ -254,7 +259,7 @@ class BodyTests(Case):
     def test_length_elsewhere(self) -> None:
         """Where lengths come last, one that does not is a header as any other."""
         parser = StompFrameParser()
-        parser.length_is_last = True
+        parser.expect_length_last(True)
         for headers, body in (
             (b"content-length:9\na:1", b""),
             (b"content-length:9\na:1\na:2", b""),

@@ -10,7 +10,7 @@ from decimal import Decimal
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import DecodeError
-from txkombu.transport.stomp.wire.frames import Frame
+from txkombu.transport.stomp.wire.parser import Frame
 from txkombu.transport.stomp.wire.properties import (
     COMMON_FIELDS,
     FRAME_HEADERS,

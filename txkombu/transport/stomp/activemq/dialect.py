@@ -1,45 +1,84 @@
 """
 The dialect of ActiveMQ Classic.
+
+ActiveMQ has an ACK, and a NACK that makes a dead letter of the message at once: a
+persistent one goes to C{ActiveMQ.DLQ}.  Nothing puts a message back.  So a transaction
+sends a copy to the queue that the message came from, at its end, and acknowledges the
+message.  If the copy is refused or the connection lost, the broker takes back both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import DeferredQueue, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from ...._util.validation import check_short_string
 from ....exceptions import BrokerError
-from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
+from ....interfaces import Capability, Delivery, Properties
+from ..connections import ConnectionPool, all_of
 from ..dialect import (
-    Connections,
+    BoundQueue,
     ConsumeOptions,
     Dialect,
     GetResult,
     Source,
     StompBinding,
 )
-from ..wire.frames import Frame, encode_header
-from ..wire.properties import ROUTING_KEY
-from . import acks as settling
-from . import mapping, recipes
-from .properties import ORIGINAL, decode_properties, encode_properties, is_redelivered
+from ..protocol import StompProtocol
+from ..wire.frames import END, HEARTBEAT, encode_frame, encode_header, escape
+from ..wire.parser import Frame
+from ..wire.properties import FRAME_HEADERS, ROUTING_KEY
+from . import mapping
+from .properties import (
+    ORIGINAL,
+    REDELIVERED,
+    decode_properties,
+    encode_properties,
+    is_redelivered,
+)
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
-    from ..protocol import StompProtocol
+
+IDLE_SECONDS: Final = 0.5
+"""
+When nothing has come for so long, nothing is there for us.  ActiveMQ does not tell
+whether other consumers hold the rest.
+"""
+
+_NEXT_SECONDS: Final = 0.1
+"""When nothing has come from one source for so long, the next one is tried."""
+
+_AGAIN_SECONDS: Final = 2.0
+"""A message that was given back to ourselves comes at once, or not at all."""
 
 _NO_LIMIT: Final = 2**31 - 1
+_AUTO_PREFETCH: Final = 1000
+"""How many messages may be under way to a consumer with no_ack; ActiveMQ's default."""
+
+_PREFETCH: Final = "activemq.prefetchSize"
+_BY_THE_CLIENT: Final = ("ack", "client-individual")
+_BY_ITSELF: Final = ("ack", "auto")
+
+
+# One name will do: each transaction is over before the next one begins.
+_TRANSACTION: Final = b"transaction:requeue\n"
+_BEGIN: Final = b"BEGIN\n%b\n\0" % _TRANSACTION
+_COMMIT: Final = b"COMMIT\n%b\n\0" % _TRANSACTION
+
+_OF_THE_DELIVERY: Final = FRAME_HEADERS | {"amq-msg-type", REDELIVERED}
+"""Headers that a copy does not take from the message."""
 
 
 class ActiveMQDialect(Dialect):
     """
     How ActiveMQ Classic wants it: exchanges are virtual topics, see L{mapping}.
 
-    A queue is known by its name and its bindings: who knows only some of these
-    never sees what came by the others, and what comes by a binding that nobody
-    knows any more piles up.
+    A program that knows only some bindings of a queue never sees what came by the
+    others; the messages of a binding that no program knows any more pile up.
     """
 
     name = "activemq"
@@ -47,8 +86,7 @@ class ActiveMQDialect(Dialect):
     errors_are_fatal = False
     reads_bindings = True
     settles_by_itself = False
-    keeps = True
-    # What is beyond it would be read as frames.
+    # The rest of a larger one would be read as frames.
     max_body = 100 * 1024 * 1024
     capabilities = frozenset(
         {
@@ -60,8 +98,6 @@ class ActiveMQDialect(Dialect):
             Capability.RECOVER,
         }
     )
-
-    # --- publishing and settling ---------------------------------------------
 
     def destination(self, exchange: Exchange, routing_key: str) -> str:
         return mapping.publish_destination(exchange, routing_key)
@@ -96,29 +132,13 @@ class ActiveMQDialect(Dialect):
         )
 
     def ack(self, frame: Frame) -> bytes:
-        return settling.ack(frame)
+        return b"ACK\n%b\n\0" % _ack_id(frame)
 
     def nack(self, frame: Frame, requeue: bool) -> bytes:
-        return settling.requeue(frame) if requeue else settling.dead_letter(frame)
-
-    def reject(self, frame: Frame, requeue: bool) -> bytes:
-        return self.nack(frame, requeue)
-
-    def keep(self, frame: Frame) -> bytes:
-        return settling.keep(frame)
-
-    def ack_kept(self, frame: Frame) -> bytes:
-        return settling.ack_kept(frame)
-
-    def give_back_kept(self, frame: Frame) -> bytes:
-        return settling.give_back_kept(frame)
-
-    async def reject_kept(
-        self, frame: Frame, socket: StompProtocol, clock: IReactorTime
-    ) -> None:
-        await recipes.dead_letter_kept(frame, socket, clock)
-
-    # --- checking ------------------------------------------------------------
+        if not requeue:
+            return b"NACK\n%b\n\0" % _ack_id(frame)
+        ack = b"ACK\n%b%b\n\0" % (_ack_id(frame), _TRANSACTION)
+        return b"".join((_BEGIN, _copy(frame), ack, _COMMIT))
 
     def check_exchange(self, exchange: Exchange) -> None:
         mapping.check_type(exchange)
@@ -138,71 +158,193 @@ class ActiveMQDialect(Dialect):
                 "whoever runs the broker sets such things by policies",
             )
 
-    def check_binding(
-        self, queue: Queue, bound: StompBinding, others: Sequence[StompBinding]
-    ) -> None:
-        mapping.check_overlap(queue.name, bound, others)
+    def check_binding(self, bound: StompBinding, to: BoundQueue) -> None:
+        self.check_exchange(bound.exchange)
+        mapping.check_overlap(to.queue.name, bound, to.bindings)
 
-    # --- consuming -----------------------------------------------------------
-
-    def sources(
-        self, queue: Queue, bindings: Sequence[StompBinding], consuming: ConsumeOptions
-    ) -> list[Source]:
+    def sources(self, bound: BoundQueue, options: ConsumeOptions) -> list[Source]:
         """
-        One for each binding, and the queue of that very name.
+        Return the queue of that very name, and one source for each binding.
 
-        Each has its share of the prefetch, and at least 1, since with 0 nothing is
-        ever delivered.
+        Each has its share of the prefetch, and at least 1: with 0 nothing comes.
         """
-        destinations = mapping.source_destinations(queue.name, bindings)
-        if consuming.no_ack:
-            ack, prefetch = recipes.BY_THE_CLIENT, recipes.AUTO_PREFETCH
-        else:
-            ack, prefetch = recipes.BY_THE_CLIENT, _NO_LIMIT
-            if consuming.prefetch_count:
-                prefetch = max(1, consuming.prefetch_count // len(destinations))
-        headers = (ack, (recipes.PREFETCH, str(prefetch)))
+        destinations = mapping.source_destinations(*bound)
+        prefetch = _NO_LIMIT
+        if options.no_ack:
+            prefetch = _AUTO_PREFETCH
+        elif options.prefetch_count:
+            prefetch = max(1, options.prefetch_count // len(destinations))
+        headers = (_BY_THE_CLIENT, (_PREFETCH, str(prefetch)))
         return [Source(destination, headers) for destination in destinations]
 
-    # --- recipes -------------------------------------------------------------
-
-    async def declare_exchange(
-        self, exchange: Exchange, passive: bool, connections: Connections
-    ) -> None:
-        """A virtual topic needs no declaration."""
+    async def declare_exchange(self, exchange: Exchange, pool: ConnectionPool) -> None:
+        """Do nothing: a virtual topic needs no declaration."""
 
     async def declare_queue(
-        self, queue: Queue, passive: bool, connections: Connections
-    ) -> QueueDeclareOk:
-        await recipes.declare(mapping.queue_destination(queue.name), connections)
-        return QueueDeclareOk(queue.name, None, None)
+        self, queue: Queue, passive: bool, pool: ConnectionPool
+    ) -> None:
+        await _declare(mapping.queue_destination(queue.name), pool)
 
     async def bind_queue(
-        self, queue: Queue, bound: StompBinding, connections: Connections
+        self, queue: Queue, bound: StompBinding, pool: ConnectionPool
     ) -> None:
-        await recipes.declare(
-            mapping.binding_destination(queue.name, bound), connections
-        )
+        await _declare(mapping.binding_destination(queue.name, bound), pool)
 
-    async def delete_queue(self, queue: Queue, connections: Connections) -> int | None:
-        raise self.unsupported("deleting queues")
-
-    async def purge_queue(
-        self, queue: Queue, bindings: Sequence[StompBinding], connections: Connections
-    ) -> int:
-        destinations = mapping.source_destinations(queue.name, bindings)
-        return await recipes.purge(destinations, connections)
+    async def purge_queue(self, bound: BoundQueue, pool: ConnectionPool) -> int:
+        destinations = mapping.source_destinations(*bound)
+        async with pool.declaring() as socket:
+            arrivals = _Arrivals(socket, pool.clock)
+            await arrivals.subscribe(destinations, _AUTO_PREFETCH, _BY_ITSELF)
+            number = 0
+            while await arrivals.next(IDLE_SECONDS) is not None:
+                number += 1
+            arrivals.end()
+            return number
 
     async def get(
-        self,
-        queue: Queue,
-        bindings: Sequence[StompBinding],
-        no_ack: bool,
-        connections: Connections,
+        self, bound: BoundQueue, no_ack: bool, pool: ConnectionPool
     ) -> GetResult | None:
-        destinations = mapping.source_destinations(queue.name, bindings)
-        return await recipes.get(destinations, no_ack, connections)
+        destinations = mapping.source_destinations(*bound)
+        frame = None
+        while frame is None:
+            socket = await pool.open()
+            try:
+                first = await _first_of(destinations, socket, pool.clock)
+                if first is not None:
+                    frame = await _keep_alone(first, socket, pool.clock)
+            except BaseException:
+                pool.drop(socket)
+                raise
+            if frame is None:
+                await pool.leave(socket)
+            if first is None:
+                return None
+        if no_ack:
+            socket.write(self.ack(frame))
+        return GetResult(frame, socket)
+
+
+def _ack_id(frame: Frame) -> bytes:
+    return _line("id", frame.headers.get("ack", ""))
+
+
+def _copy(frame: Frame) -> bytes:
+    """Return a SEND of the same message, which expires with it and tells its origin."""
+    headers = frame.headers
+    lines = [
+        b"SEND\n",
+        _line("destination", headers.get("destination", "")),
+        _TRANSACTION,
+        _line(REDELIVERED, "true"),
+    ]
+    for name, value in headers.items():
+        if name not in _OF_THE_DELIVERY:
+            lines.append(_line(name, value))
+    if "content-length" in headers:
+        lines.append(b"content-length:%d\n" % len(frame.body))
+    return b"".join((*lines, b"\n", frame.body, END))
+
+
+def _line(name: str, value: str) -> bytes:
+    """Return a header as it came, even if it is not valid."""
+    return f"{escape(name)}:{escape(value)}\n".encode("utf-8", "surrogateescape")
 
 
 def _names(entity: Exchange | Queue) -> str:
     return ", ".join(sorted(map(repr, entity.arguments)))
+
+
+async def _declare(destination: str, pool: ConnectionPool) -> None:
+    """Make sure of a physical queue: a subscription makes it, and it stays."""
+    async with pool.declaring() as socket:
+        id, done = socket.consume(destination, _BY_THE_CLIENT, (_PREFETCH, "0"))
+        await done
+        socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
+
+
+async def _first_of(
+    destinations: Sequence[str], socket: StompProtocol, clock: IReactorTime
+) -> Frame | None:
+    """
+    Take one message, or C{None}, from one source after the other: a second message that
+    comes beside it would be given back, and be marked as redelivered.
+    """
+    arrivals = _Arrivals(socket, clock)
+    for number, destination in enumerate(destinations, 1):
+        await arrivals.subscribe([destination], 1, _BY_THE_CLIENT)
+        is_last = number == len(destinations)
+        frame = await arrivals.next(IDLE_SECONDS if is_last else _NEXT_SECONDS)
+        if frame is not None:
+            break
+    arrivals.end(keep=frame)
+    return frame
+
+
+async def _keep_alone(
+    frame: Frame, socket: StompProtocol, clock: IReactorTime
+) -> Frame | None:
+    """
+    Take a message once more, by a subscription that nothing else can come by; return
+    C{None} if it went elsewhere.  To settle it by its first one would make room for the
+    next message there, which would have to be given back, and be marked.
+
+    It is given back to ourselves, as the consumer that comes before all others.  The
+    broker hands out by lists of consumers that may be a moment old, so the subscription
+    has to be answered before.
+    """
+    name = frame.headers.get("message-id", "").replace("'", "''")
+    only = ("selector", f"JMSMessageID='{name}'")
+    first = ("activemq.priority", "127")
+    arrivals = _Arrivals(socket, clock)
+    source = frame.headers.get("destination", "")
+    await arrivals.subscribe([source], 1, _BY_THE_CLIENT, only, first)
+    ended = ("id", frame.headers["subscription"])
+    socket.write(encode_frame("UNSUBSCRIBE", [ended]))
+    again = await arrivals.next(_AGAIN_SECONDS)
+    arrivals.end(keep=again)
+    if again is not None and "redelivered" not in frame.headers:
+        again.headers.pop("redelivered", None)
+    return again
+
+
+class _Arrivals:
+    """The messages that come by several subscriptions of one connection."""
+
+    def __init__(self, socket: StompProtocol, clock: IReactorTime) -> None:
+        self._socket = socket
+        self._clock = clock
+        self._ids: list[str] = []
+        self._come: DeferredQueue[Any] = DeferredQueue()
+        # A receipt that nothing asks for: it fails when the connection ends.
+        _, self._end = socket.receipt()
+        self._end.addErrback(self._come.put)
+
+    async def subscribe(
+        self, to: Sequence[str], prefetch: int, *headers: tuple[str, str]
+    ) -> None:
+        """Subscribe; so many messages of each may be under way."""
+        limit, put = (_PREFETCH, str(prefetch)), self._come.put
+        consume = self._socket.consume
+        begun = [consume(each, limit, *headers, on_message=put) for each in to]
+        self._ids += [id for id, _ in begun]
+        await all_of([done for _, done in begun])
+        # ActiveMQ holds back what follows until its system has an acknowledgement,
+        # which a system sends at once only along with something that is written.
+        self._socket.write(HEARTBEAT)
+
+    async def next(self, seconds: float) -> Frame | None:
+        """Return the next message, or C{None} if none comes in so many seconds."""
+        try:
+            frame: Frame = await self._come.get().addTimeout(seconds, self._clock)
+        except TimeoutError:
+            return None
+        return frame
+
+    def end(self, keep: Frame | None = None) -> None:
+        """Wait for no more, and end all subscriptions but that of a message."""
+        self._end.cancel()
+        kept = "" if keep is None else keep.headers["subscription"]
+        for id in self._ids:
+            self._socket.unsubscribe(id)
+            if id != kept:
+                self._socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))

@@ -1,9 +1,9 @@
 """
-What exchanges, queues and bindings are on ActiveMQ Classic.
+Exchanges, queues and bindings as destinations of ActiveMQ Classic.
 
-An exchange is a I{virtual topic}: what is sent to C{/topic/VirtualTopic.x} is
-copied into every queue called C{Consumer.y.VirtualTopic.x}.  So a queue has one
-physical queue for each of its bindings, beside the one of its own name::
+An exchange is a I{virtual topic}: what is sent to C{/topic/VirtualTopic.x} is copied
+into every queue called C{Consumer.y.VirtualTopic.x}.  So a queue has one physical queue
+for each of its bindings, beside the one of its own name::
 
     publish   direct     /topic/VirtualTopic.<exchange>.<key>
               fanout     /topic/VirtualTopic.<exchange>
@@ -12,10 +12,10 @@ physical queue for each of its bindings, beside the one of its own name::
     consume              /queue/<queue>
               a binding  /queue/Consumer.<queue>.VirtualTopic.<exchange>[.…]
 
-In a topic pattern C{*} is C{*}, and C{#} at the end is C{>}.  Each part of these
-names is percent-encoded, for commas, question marks, dots and wildcards mean
-something to ActiveMQ in every name, also in the destination of a SEND.  Queues of
-their own names keep their dots: these are the queues that others use, too.
+In a topic pattern C{*} is C{*}, and C{#} at the end is C{>}.  Each part of these names
+is percent-encoded: commas, question marks, dots and wildcards mean something to
+ActiveMQ in every name, also in the destination of a SEND.  Queues of their own names
+keep their dots, since other programs use these queues, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ...._util.validation import check_short_string
 from ....exceptions import NotSupported
 
 if TYPE_CHECKING:
-    from ....entity import Exchange
+    from ....entity import Exchange, Queue
     from ..dialect import StompBinding
 
 PRODUCT: Final = "ActiveMQ"
@@ -51,7 +51,7 @@ Words = tuple[str, ...]
 
 
 def unsupported(operation: str, hint: str) -> NotSupported:
-    """The error for what ActiveMQ cannot do."""
+    """Return the error for an operation that ActiveMQ cannot do."""
     return NotSupported(operation, "stomp", f"not with {PRODUCT}; {hint}")
 
 
@@ -60,12 +60,12 @@ def _percent(found: Match[str]) -> str:
 
 
 def encode_word(text: str) -> str:
-    """A name or a word as one part of a destination; C{""} is C{%}."""
+    """Return a name or a word as one part of a destination; C{""} is C{%}."""
     return _ODD_IN_WORD.sub(_percent, text) or "%"
 
 
 def encode_queue(name: str) -> str:
-    """The name of a queue as it is after C{/queue/}."""
+    """Return the name of a queue as it is after C{/queue/}."""
     return _ODD_IN_QUEUE.sub(_percent, name) or "%"
 
 
@@ -74,19 +74,13 @@ def decode(text: str) -> str:
     return "" if text == "%" else unquote(text)
 
 
-# --- publishing --------------------------------------------------------------
-
-
 def is_reply(name: str) -> bool:
-    """
-    Whether it is where another client awaits its replies: no name of a queue,
-    but a destination that only the broker makes.
-    """
+    """Tell whether another client awaits its replies there, in a temporary queue."""
     return _REPLY.fullmatch(name) is not None
 
 
 def queue_destination(name: str) -> str:
-    """Where a queue of that name is sent to, and consumed from."""
+    """Return where a queue of that name is sent to, and consumed from."""
     return name if is_reply(name) else _QUEUE + encode_queue(name)
 
 
@@ -98,12 +92,7 @@ def queue_of(destination: str) -> str:
 
 
 def publish_destination(exchange: Exchange, routing_key: str) -> str:
-    """
-    Where a message for an exchange is sent to.
-
-    @raise NotSupported: there can be no such exchange.
-    @raise ValueError: the routing key is too long, or no UTF-8.
-    """
+    """Return where a message for an exchange is sent to."""
     check_short_string("routing key", routing_key)
     if not exchange.name:
         return queue_destination(routing_key)
@@ -135,12 +124,8 @@ def check_type(exchange: Exchange) -> None:
 @lru_cache(maxsize=1000)
 def published_to(destination: str, original: str) -> tuple[str, str]:
     """
-    What a message was published to.
-
-    @param destination: of the MESSAGE.
-    @param original: its C{original-destination}, which it has from a virtual
-        topic.
-    @return: exchange and routing key; the key is C{""} for a fanout exchange.
+    Return the exchange and routing key that a message was published with; the key is
+    C{""} for a fanout exchange.
     """
     if not original.startswith(_TOPIC):
         return "", queue_of(destination)
@@ -148,16 +133,8 @@ def published_to(destination: str, original: str) -> tuple[str, str]:
     return decode(exchange), ".".join(map(decode, words))
 
 
-# --- binding and consuming ---------------------------------------------------
-
-
 def binding_words(bound: StompBinding) -> Words:
-    """
-    The virtual topics that a binding stands for.
-
-    @raise NotSupported: the pattern cannot be expressed, or the exchange.
-    @raise ValueError: the routing key is too long, or no UTF-8.
-    """
+    """Return the virtual topics of a binding."""
     check_short_string("routing key", bound.routing_key)
     if bound.exchange.type != "topic":
         return _key_words(bound.exchange, bound.routing_key)
@@ -167,17 +144,13 @@ def binding_words(bound: StompBinding) -> Words:
             f"the pattern {bound.routing_key!r}",
             "'#' can only be the last word of a pattern there",
         )
-    return encode_word(bound.exchange.name), *map(_pattern_word, words)
-
-
-def _pattern_word(word: str) -> str:
-    if word == "#":
-        return _ANY_WORDS
-    return word if word == "*" else encode_word(word)
+    wild = {"#": _ANY_WORDS, "*": _ANY_WORD}
+    encoded = [wild.get(word) or encode_word(word) for word in words]
+    return encode_word(bound.exchange.name), *encoded
 
 
 def overlap(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether there is a virtual topic that both stand for."""
+    """Tell whether both stand for a common virtual topic."""
     for first, second in zip(one, other, strict=False):
         if _ANY_WORDS in (first, second):
             return True
@@ -192,9 +165,7 @@ def overlap(one: Sequence[str], other: Sequence[str]) -> bool:
 def check_overlap(
     queue: str, bound: StompBinding, others: Iterable[StompBinding]
 ) -> None:
-    """
-    @raise NotSupported: the queue would have two copies of some messages.
-    """
+    """@raise NotSupported: the queue would have two copies of some messages."""
     words = binding_words(bound)
     for each in others:
         known = binding_words(each)
@@ -208,14 +179,14 @@ def check_overlap(
 
 
 def binding_destination(queue: str, bound: StompBinding) -> str:
-    """The physical queue that a binding fills."""
+    """Return the physical queue that a binding fills."""
     words = ("Consumer", encode_word(queue), "VirtualTopic", *binding_words(bound))
     return _QUEUE + ".".join(words)
 
 
-def source_destinations(queue: str, bindings: Iterable[StompBinding]) -> list[str]:
-    """All that a consumer of a queue reads from, each once."""
+def source_destinations(queue: Queue, bindings: Iterable[StompBinding]) -> list[str]:
+    """Return all that a consumer of a queue reads from, each once."""
     bound = (each for each in bindings if each.exchange.name)
-    found = [queue_destination(queue)]
-    found += [binding_destination(queue, each) for each in bound]
+    found = [queue_destination(queue.name)]
+    found += [binding_destination(queue.name, each) for each in bound]
     return list(dict.fromkeys(found))

@@ -1,73 +1,121 @@
 """
-RabbitMQ's STOMP plugin.
+The dialect of RabbitMQ's STOMP plugin, which has no command for most of what it is used
+for here.
+
+What the plugin does, found by experiment, and why the recipes are as they are:
+
+ - A SEND declares its queue, also within a transaction that is aborted, but each queue
+   only once on a connection.  A refusal comes late; even the receipt of a DISCONNECT
+   may come before it, but not that of a SUBSCRIBE behind the SEND.
+
+ - B{A SUBSCRIBE that binds a queue and is refused deletes the queue, with all
+   messages}, whoever declared it: if the exchange is missing, if the user may not read
+   the exchange or this key of it, may not write or read the queue, or if a consumer has
+   the queue exclusively.  So all of that is tried before: the queue is read, and a
+   helper queue is bound.
+
+ - Such a SUBSCRIBE takes messages from the queue, as does one that only looks for a
+   queue.  They go back, but as redelivered, and a quorum queue counts that.  With a
+   C{prefetch-count} below 0 it takes none: the plugin passes the number on, and a
+   consumer without positive credit gets nothing; 0 itself is no limit.  That holds for
+   3.10, 4.0 and 4.3, and for quorum queues.
+
+ - Ending a subscription while messages are under way is an error for each of them.  So
+   it is replaced, in one write, by one of the same id where nothing comes.  A message
+   has the same id in C{ack} and in C{message-id}, if it has both.
+
+The name of a helper queue begins with the queue's, so that permissions by its beginning
+cover both.  Helper queues are exclusive, keep no message, and go with their connection:
+to make one takes longer than all the rest.  RabbitMQ 4.3 nacks what is on its way to a
+queue that goes, whatever other queues have it, and the plugin then ends the publisher's
+connection; so a helper is bound by a key of its own where that is possible, and else it
+goes at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from ...._util.validation import SHORT_STRING_BYTES
 from ....exceptions import AccessRefused, BrokerError, NotFound
-from ....interfaces import Capability, Delivery, Properties, QueueDeclareOk
+from ....interfaces import Capability, Delivery, Properties
+from ..connections import ConnectionPool, all_of
 from ..dialect import (
-    Connections,
+    BoundQueue,
     ConsumeOptions,
     Dialect,
     GetResult,
     Source,
     StompBinding,
 )
-from . import recipes
-from .arguments import (
+from ..protocol import StompProtocol, fence
+from ..wire.frames import encode_frame, encode_header
+from ..wire.parser import Frame
+from .headers import (
     KNOWN,
+    ROUTING_HEADERS,
     argument_headers,
     check_headers,
     lacks_dead_letter_key,
     queue_type,
+    vocabulary,
 )
 from .mapping import (
+    MAPPABLE,
     Route,
-    binding_route,
     destination_of,
-    is_mappable,
     is_native,
     origin_of,
     queue_destination,
     refused_by,
     route,
 )
-from .properties import ROUTING_HEADERS, vocabulary
 
 if TYPE_CHECKING:
     from ....entity import Exchange, Queue
-    from ..protocol import StompProtocol
-    from ..wire.frames import Frame
 
-_QUORUM: Final = "quorum"
+_Headers = Iterable[tuple[str, str]]
+
 CACHE_SIZE: Final = 1000
+IDLE_SECONDS: Final = 0.2
+"""
+A queue from which nothing has come for so long is empty.  Classic queues need no such
+wait; quorum queues hand out later than they answer.
+"""
 
 _AS_A_WHOLE: Final = "declare it by AMQP, or with the broker's own tools"
+_CONSUMED_ALONE: Final = " in exclusive use"
+_MARK: Final = ".txkombu-"
+_KEYS_ALIKE: Final = "amq.direct"
+"""Who may bind to it may bind by any key; topic exchanges have permissions by key."""
+_REPLIES: Final = queue_destination("amq.rabbitmq.reply-to")
+"""Replies to requests that nobody made.  To consume from it needs no permission."""
+
+_INDIVIDUAL: Final = ("ack", "client-individual")
+_AUTO: Final = ("ack", "auto")
+_NONE: Final = ("prefetch-count", "-1")
+_FLEETING: Final = (
+    ("durable", "false"),
+    ("auto-delete", "true"),
+    ("exclusive", "true"),
+    ("x-max-length", "0"),
+)
 
 
 class RabbitMQDialect(Dialect):
-    """
-    How RabbitMQ wants it.  What is missing, and why:
+    """How RabbitMQ wants it; docs/transports.rst tells why the rest is missing."""
 
-     - exchanges are not declared or deleted, bound to each other, or of other types
-       than direct, fanout and topic: STOMP has no commands for them, and C{amq.*}
-       are the only ones that are there (see L{mapping});
-     - no binding has arguments, or is removed: a SUBSCRIBE binds by key, for good;
-     - no counts, no deleting if unused or empty: what a queue has is not told;
-     - nothing is mandatory: a message without a queue has its receipt as others;
-     - no exclusive consumers, no arguments of consumers, no prefetch for several
-       consumers: a SUBSCRIBE has no header for any of them.
-    """
-
-    name: ClassVar[str] = "rabbitmq"
-    product: ClassVar[str] = "RabbitMQ"
-    errors_are_fatal: ClassVar[bool] = True
-    length_is_last: ClassVar[bool] = True
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+    name = "rabbitmq"
+    product = "RabbitMQ"
+    errors_are_fatal = True
+    length_is_last = True
+    capabilities = frozenset(
         {
             Capability.EXCHANGE_PASSIVE,
             Capability.QUEUE_PASSIVE,
@@ -93,8 +141,6 @@ class RabbitMQDialect(Dialect):
         super().__init__(version, userid, exchange_named)
         self._vocabulary = vocabulary(userid)
         self._origins: dict[str, Route] = {}
-
-    # --- publishing and settling ---------------------------------------------
 
     def destination(self, exchange: Exchange, routing_key: str) -> str:
         if not exchange.name:
@@ -123,7 +169,9 @@ class RabbitMQDialect(Dialect):
         destination = headers.get("destination", "")
         origin = self._origins.get(destination)
         if origin is None:
-            origin = self._learn(destination)
+            if len(self._origins) >= CACHE_SIZE:
+                self._origins.clear()
+            origin = self._origins[destination] = origin_of(destination)
         return Delivery(
             tag,
             consumer_tag,
@@ -134,37 +182,26 @@ class RabbitMQDialect(Dialect):
             lambda: self._vocabulary.decode(frame),
         )
 
-    def _learn(self, destination: str) -> Route:
-        if len(self._origins) >= CACHE_SIZE:
-            self._origins.clear()
-        origin = self._origins[destination] = origin_of(destination)
-        return origin
-
     def ack(self, frame: Frame) -> bytes:
-        return recipes.ack_frame(frame)
+        return b"ACK\n%b\n\0" % encode_header("id", _ack_id(frame))
 
     def nack(self, frame: Frame, requeue: bool) -> bytes:
-        return recipes.nack_frame(frame, requeue)
-
-    def reject(self, frame: Frame, requeue: bool) -> bytes:
-        return recipes.nack_frame(frame, requeue)
-
-    # --- checking ------------------------------------------------------------
+        return encode_frame(
+            "NACK", [("id", _ack_id(frame)), ("requeue", _flag(requeue))]
+        )
 
     def check_exchange(self, exchange: Exchange) -> None:
         if not exchange.name:
             return
-        if is_native(exchange):
-            destination_of(Route(exchange.name, ""))
-            return
-        if not is_mappable(exchange):
+        is_mappable = exchange.type in MAPPABLE
+        if not ((is_mappable and not exchange.arguments) or is_native(exchange)):
+            if is_mappable:
+                raise self.unsupported("an exchange with arguments", _AS_A_WHOLE)
             raise self.unsupported(
                 f"an exchange of type {exchange.type}",
                 "one that the broker has can be used: Exchange(..., passive=True)",
             )
-        if exchange.arguments:
-            raise self.unsupported("an exchange with arguments", _AS_A_WHOLE)
-        route(exchange, "")
+        destination_of(route(exchange, ""))
 
     def check_queue(self, queue: Queue) -> None:
         if queue.auto_delete and not queue.exclusive:
@@ -172,6 +209,10 @@ class RabbitMQDialect(Dialect):
                 "an auto-delete queue",
                 "make it exclusive, or let it go by itself with expires=",
             )
+        if queue.name:
+            queue_destination(queue.name)
+        if not queue.arguments:
+            return
         unknown = sorted(queue.arguments.keys() - KNOWN)
         if unknown:
             raise self.unsupported(
@@ -186,8 +227,6 @@ class RabbitMQDialect(Dialect):
                 "messages would keep the keys they have there, which are not those "
                 "they were published with; give a key, or use a fanout exchange",
             )
-        if queue.name:
-            queue_destination(queue.name)
         argument_headers(queue, self.exchange_named)
 
     def warning_of(self, queue: Queue) -> str:
@@ -198,108 +237,227 @@ class RabbitMQDialect(Dialect):
             "and may refuse them; make it durable, or exclusive"
         )
 
-    def check_binding(
-        self, queue: Queue, bound: StompBinding, others: Sequence[StompBinding]
-    ) -> None:
+    def check_binding(self, bound: StompBinding, to: BoundQueue) -> None:
         if bound.arguments:
             raise self.unsupported("a binding with arguments")
         self.check_exchange(bound.exchange)
-        destination_of(binding_route(bound.exchange, bound.routing_key))
+        destination_of(route(bound.exchange, bound.routing_key, binds=True))
 
-    # --- consuming -----------------------------------------------------------
+    def sources(self, bound: BoundQueue, options: ConsumeOptions) -> list[Source]:
+        # Without a prefetch that of the SUBSCRIBE before would be used.
+        prefetch = ("prefetch-count", str(options.prefetch_count))
+        ack = _AUTO if options.no_ack else _INDIVIDUAL
+        return [Source(queue_destination(bound.queue.name), (ack, prefetch))]
 
-    def sources(
-        self, queue: Queue, bindings: Sequence[StompBinding], consuming: ConsumeOptions
-    ) -> list[Source]:
-        if consuming.exclusive:
-            raise self.unsupported("an exclusive consumer")
-        if consuming.arguments:
-            raise self.unsupported("arguments of a consumer")
-        return [
-            Source(
-                queue_destination(queue.name),
-                (
-                    recipes.AUTO if consuming.no_ack else recipes.INDIVIDUAL,
-                    # Without it the one of the SUBSCRIBE before would be used.
-                    ("prefetch-count", str(consuming.prefetch_count)),
-                ),
-            )
-        ]
+    def stop_frames(self, id: str) -> bytes:
+        headers = [("destination", _REPLIES), ("id", id), _AUTO]
+        return _unsubscribe(id) + encode_frame("SUBSCRIBE", headers)
 
-    def stop_frames(self, id: str, no_ack: bool) -> bytes | None:
-        return recipes.replace_frames(id)
-
-    def binding_source(self, queue: Queue, bound: StompBinding) -> Source:
-        to = binding_route(bound.exchange, bound.routing_key)
-        headers = recipes.binding_headers(queue.name, self._described(queue))
-        return Source(destination_of(to), tuple(headers))
-
-    async def catch_up(self, queue: Queue, socket: StompProtocol) -> None:
-        await recipes.look_up(queue.name, socket)
-
-    # --- recipes -------------------------------------------------------------
+    # --- declaring -----------------------------------------------------------
 
     def _described(self, queue: Queue) -> list[tuple[str, str]]:
-        """
-        Flags and arguments, which a queue is declared, bound and deleted with.
-
-        An exclusive one ends with its socket, and not before: to the plugin each
-        binding is a consumer, and an auto-delete queue goes with its last.
-        """
-        return [
+        """Return the flags and arguments to declare, bind and delete a queue with."""
+        # An exclusive one ends with its connection, and not with its last consumer: to
+        # the plugin each binding is one.
+        flags = [
             ("durable", _flag(queue.durable)),
             ("auto-delete", "false"),
             ("exclusive", _flag(queue.exclusive)),
-            *argument_headers(queue, self.exchange_named),
         ]
+        if queue.arguments:
+            flags += argument_headers(queue, self.exchange_named)
+        return flags
 
-    async def declare_exchange(
-        self, exchange: Exchange, passive: bool, connections: Connections
-    ) -> None:
-        # What is mapped is always there, and the default exchange, too.
-        if exchange.name and is_native(exchange):
-            await recipes.look_for_exchange(exchange.name, connections)
+    async def declare_exchange(self, exchange: Exchange, pool: ConnectionPool) -> None:
+        # What is mapped is always there, and so is the default exchange.
+        if not exchange.name or not is_native(exchange):
+            return
+        async with pool.declaring() as socket:
+            # No queue's name may begin with "amq.".
+            helper = helper_name(exchange.name.removeprefix("amq."))
+            id, done = _bind(socket, Route(exchange.name, helper), helper, _FLEETING)
+            with _explained(helper):
+                await done
+            await socket.request("UNSUBSCRIBE", ("id", id))
 
     async def declare_queue(
-        self, queue: Queue, passive: bool, connections: Connections
-    ) -> QueueDeclareOk:
-        if passive:
-            await recipes.look_for_queue(queue.name, connections)
-        else:
-            await recipes.declare(queue, self._described(queue), connections)
-        return QueueDeclareOk(queue.name, None, None)
-
-    async def probe_binding(
-        self, queue: Queue, bound: StompBinding, connections: Connections
+        self, queue: Queue, passive: bool, pool: ConnectionPool
     ) -> None:
-        to = binding_route(bound.exchange, bound.routing_key)
-        await recipes.probe_binding(queue, to, connections)
+        if passive:
+            await self._look_for(queue.name, pool)
+            return
+        within = ("transaction", "declare")
+        to = ("destination", queue_destination(queue.name, declaring=True))
+        declaration = (
+            encode_frame("BEGIN", [within])
+            + encode_frame("SEND", [to, within, *self._described(queue)])
+            + encode_frame("ABORT", [within])
+        )
+        async with pool.of(queue) as socket:
+            id, done = socket.consume(_REPLIES, _AUTO, before=declaration)
+            await done
+            socket.write(_unsubscribe(id))
+
+    async def _look_for(self, name: str, pool: ConnectionPool) -> None:
+        try:
+            async with pool.declaring() as socket:
+                id, done = socket.consume(queue_destination(name), _INDIVIDUAL, _NONE)
+                await done
+                await socket.request("UNSUBSCRIBE", ("id", id))
+        except AccessRefused as error:
+            # A refusal for an exclusive consumer proves that the queue exists.
+            if not error.text.endswith(_CONSUMED_ALONE):
+                raise
 
     async def bind_queue(
-        self, queue: Queue, bound: StompBinding, connections: Connections
+        self, queue: Queue, bound: StompBinding, pool: ConnectionPool
     ) -> None:
-        to = binding_route(bound.exchange, bound.routing_key)
-        await recipes.bind(queue, to, self._described(queue), connections)
+        to = route(bound.exchange, bound.routing_key, binds=True)
+        async with pool.declaring() as socket:
+            to_end = await self._try_to_bind(queue, to, socket)
+            at = pool.own.get(queue.name, socket)
+            id, done = _bind(at, to, queue.name, self._described(queue))
+            await done
+            # Only now: if the binding is refused this is, too, and may be told first.
+            ends = [at.request("UNSUBSCRIBE", ("id", id))]
+            ends += [socket.request("UNSUBSCRIBE", ("id", each)) for each in to_end]
+            await all_of(ends)
 
-    async def delete_queue(self, queue: Queue, connections: Connections) -> int | None:
-        await recipes.delete(queue, self._described(queue), connections)
-        return None
+    async def _try_to_bind(
+        self, queue: Queue, to: Route, socket: StompProtocol
+    ) -> list[str]:
+        """
+        Try all that may be refused when a queue is bound.
 
-    async def purge_queue(
-        self, queue: Queue, bindings: Sequence[StompBinding], connections: Connections
-    ) -> int:
-        return await recipes.purge(queue, connections)
+        @return: the subscriptions that have to end before the connection serves others;
+            until then they keep others from consuming the queue exclusively.
+        """
+        to_end, waiting = [], []
+        if not queue.exclusive:
+            source = queue_destination(queue.name)
+            id, done = socket.consume(source, _INDIVIDUAL, _NONE)
+            to_end.append(id)
+            waiting.append(done)
+        if to.exchange == _KEYS_ALIKE:
+            helper = helper_name(queue.name, socket.name)
+            _, done = _bind(socket, Route(_KEYS_ALIKE, helper), helper, _FLEETING)
+        else:
+            helper = helper_name(queue.name)
+            id, done = _bind(socket, to, helper, _FLEETING)
+            to_end.append(id)
+        with _explained(helper):
+            await all_of([*waiting, done])
+        return to_end
+
+    # --- deleting, emptying, getting -----------------------------------------
+
+    async def delete_queue(self, queue: Queue, pool: ConnectionPool) -> None:
+        # The plugin deletes the queue of a durable subscription to a topic with that.
+        async with pool.declaring() as socket:
+            headers = _binding_headers(queue.name, self._described(queue))
+            id, done = socket.consume(f"/topic/{uuid4().hex}", *headers)
+            await done
+            before = _unsubscribe(id, ("durable", "true"), ("x-queue-name", queue.name))
+            dead_end = queue_destination(helper_name(queue.name), declaring=True)
+            about = (("destination", dead_end), ("id", id), _INDIVIDUAL, _NONE)
+            await socket.request("SUBSCRIBE", *about, *_FLEETING, before=before)
+            await socket.request("UNSUBSCRIBE", ("id", id))
+
+    async def purge_queue(self, bound: BoundQueue, pool: ConnectionPool) -> int:
+        taken: list[None] = []
+        async with pool.declaring() as socket:
+            id, done = socket.consume(
+                queue_destination(bound.queue.name),
+                _AUTO,
+                ("prefetch-count", "0"),
+                on_message=lambda _: taken.append(None),
+            )
+            await done
+            seen = -1
+            while seen != len(taken):
+                seen = len(taken)
+                await fence(socket)
+                if seen == len(taken):
+                    await deferLater(pool.clock, IDLE_SECONDS)
+            await self._replace(socket, id)
+            socket.unsubscribe(id)
+            socket.write(_unsubscribe(id))
+        return len(taken)
 
     async def get(
-        self,
-        queue: Queue,
-        bindings: Sequence[StompBinding],
-        no_ack: bool,
-        connections: Connections,
+        self, bound: BoundQueue, no_ack: bool, pool: ConnectionPool
     ) -> GetResult | None:
-        late = queue_type(queue) == _QUORUM
-        return await recipes.get(queue, no_ack, late, connections)
+        queue = bound.queue
+        found: list[Frame] = []
+        socket = await pool.open()
+        try:
+            id, done = socket.consume(
+                queue_destination(queue.name),
+                _INDIVIDUAL,
+                ("prefetch-count", "1"),
+                on_message=found.append,
+            )
+            await done
+            if queue_type(queue) == "quorum" and not found:
+                await deferLater(pool.clock, IDLE_SECONDS)
+            await self._replace(socket, id)
+        except BaseException:
+            pool.drop(socket)
+            raise
+        if not found:
+            await pool.leave(socket)
+            return None
+        if no_ack:
+            socket.write(self.ack(found[0]))
+        return GetResult(found[0], socket)
+
+    async def _replace(self, socket: StompProtocol, id: str) -> None:
+        """End a subscription; all that was under way has come then."""
+        about = (("destination", _REPLIES), ("id", id), _AUTO)
+        await socket.request("SUBSCRIBE", *about, before=_unsubscribe(id))
+        await fence(socket)
 
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
+
+
+def _ack_id(frame: Frame) -> str:
+    # A message that came late, by a replaced subscription, has no "ack".
+    return frame.headers.get("message-id", "")
+
+
+def helper_name(queue: str, unique: str = "") -> str:
+    """Return the name of a helper queue, which begins as the queue's does."""
+    tail = f"{_MARK}{unique or uuid4().hex}"
+    head = queue.encode()[: SHORT_STRING_BYTES - len(tail)]
+    return head.decode("utf-8", "ignore") + tail
+
+
+def _unsubscribe(id: str, *headers: tuple[str, str]) -> bytes:
+    return encode_frame("UNSUBSCRIBE", [("id", id), *headers])
+
+
+def _bind(
+    socket: StompProtocol, to: Route, name: str, described: _Headers
+) -> tuple[str, Deferred[None]]:
+    """Bind a queue, and declare it, by a subscription that takes no messages."""
+    return socket.consume(destination_of(to), *_binding_headers(name, described))
+
+
+def _binding_headers(name: str, described: _Headers) -> list[tuple[str, str]]:
+    return [_INDIVIDUAL, _NONE, ("x-queue-name", name), *described]
+
+
+@contextmanager
+def _explained(helper: str) -> Iterator[None]:
+    """Say what a helper queue is for, if that is what the broker refuses."""
+    try:
+        yield
+    except AccessRefused as error:
+        if helper not in error.text:
+            raise
+        raise AccessRefused(
+            f"{error.text} (it was to try a binding, since the plugin deletes a queue "
+            "when binding it fails: permissions have to cover it)"
+        ) from error

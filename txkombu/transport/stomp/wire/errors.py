@@ -1,10 +1,9 @@
 """
-ERROR frames as errors of ours.
+ERROR frames as exceptions.
 
-RabbitMQ names the reply code of AMQP in the C{message} header, and the body says
-more.  ActiveMQ has the text in the header, and mostly a stack trace of Java in the
-body, of which only the name of the exception is of use, and that only to tell what
-kind of error it is.
+RabbitMQ names the reply code of AMQP in the C{message} header and says more in the
+body.  ActiveMQ has the text in the header, and in the body mostly a stack trace of
+Java, of which only the name of the exception tells something: the kind of error.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ....exceptions import (
     broker_error,
 )
 from ...errors import with_cause
-from .frames import Frame
+from .parser import Frame
 
 if TYPE_CHECKING:
     from ....url.parameters import Parameters
@@ -73,40 +72,32 @@ _TEXT_MOST: Final = 500
 
 
 def error_of(frame: Frame, about: str = "") -> BrokerError:
-    """
-    The error that an ERROR tells.
-
-    @param about: the name of the object the operation was about.
-    """
+    """Return the exception for an ERROR; C{about} names the object of the operation."""
     message = _shown(frame.headers.get("message", ""))
     body = frame.body[: 4 * _TEXT_MOST].decode("utf-8", "replace")
     java = _JAVA.match(body)
-    if java is not None:
-        code = _JAVA_CODES.get(java[1]) or _code_of(message)
-        return broker_error_of(code, message or java[1], about)
     died = _CHANNEL_DIED.search(" ".join(body.split()))
-    if died is not None:
-        return broker_error_of(int(died[1]), _erlang(died[2]), about)
     text = _shown(body)
-    if message in _CODES:
-        return broker_error_of(_CODES[message], text or message, about)
-    if text and text != message:
-        text = f"{message}: {text}" if message else text
-    return broker_error_of(_code_of(message), text or message or "no reason", about)
-
-
-def broker_error_of(code: int, text: str, about: str) -> BrokerError:
-    """
-    The error of a reply code.
-
-    @param code: 0 if it is not known: what it ends is not known then either.
-    """
+    if java is not None:
+        code, text = _JAVA_CODES.get(java[1]) or _code_of(message), message or java[1]
+    elif died is not None:
+        code, literals = int(died[1]), "".join(_ERLANG_TEXT.findall(died[2]))
+        text = _shown(literals.replace("\\n", " ").replace('\\"', '"'))
+    elif message in _CODES:
+        code, text = _CODES[message], text or message
+    else:
+        code = _code_of(message)
+        if text and text != message:
+            text = f"{message}: {text}" if message else text
+    text = text or message or "no reason"
     if not code:
+        # What it ends is not known either.
         return BrokerError(text, about=about)
     return broker_error(code, text, about=about)
 
 
 def _code_of(message: str) -> int:
+    """Return the reply code that a text stands for; 0 if that is not known."""
     if message == _ACTIVEMQ_TOO_LARGE:
         return ContentTooLarge.default_code
     refused = (
@@ -117,24 +108,14 @@ def _code_of(message: str) -> int:
     return AccessRefused.default_code if refused else 0
 
 
-def _erlang(literals: str) -> str:
-    """The text of literals that stand side by side."""
-    text = "".join(_ERLANG_TEXT.findall(literals))
-    return _shown(text.replace("\\n", " ").replace('\\"', '"'))
-
-
 def _shown(text: str) -> str:
-    """In one line, and not too long."""
+    """Put a text in one line, and cut it."""
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= _TEXT_MOST else f"{line[:_TEXT_MOST]}..."
 
 
 def login_error(frame: Frame, parameters: Parameters, place: str) -> ConnectError:
-    """
-    The error of a login that was answered with an ERROR.
-
-    @param place: what is connected to.
-    """
+    """Return the exception for a login that was answered with an ERROR."""
     cause = error_of(frame)
     if isinstance(cause, AccessRefused):
         error: ConnectError = AuthenticationFailed(
@@ -148,9 +129,7 @@ def login_error(frame: Frame, parameters: Parameters, place: str) -> ConnectErro
 
 def cancellation_of(frame: Frame) -> tuple[str, ConsumerCancelled] | None:
     """
-    The subscription that an ERROR ends, and why; C{None} if it ends none.
-
-    It is the one ERROR of RabbitMQ after which all goes on.
+    Return the id of the subscription that an ERROR ends, and why, if it ends only that.
     """
     if frame.headers.get("message") != _CANCELLED:
         return None
@@ -161,10 +140,9 @@ def cancellation_of(frame: Frame) -> tuple[str, ConsumerCancelled] | None:
 
 def is_provisional(frame: Frame) -> bool:
     """
-    Whether an ERROR may be followed by one that says why.
+    Tell whether another ERROR may follow that names the cause.
 
-    RabbitMQ answers what comes behind a frame that fails in this way, each time,
-    and only then tells the reason of the failure and closes.  For some headers
-    it says no more than this, and leaves the connection open.
+    RabbitMQ answers so each frame behind one that failed, then tells why that failed,
+    and closes.  For some headers it says no more, and leaves the connection open.
     """
     return frame.headers.get("message") == _PROVISIONAL

@@ -1,10 +1,10 @@
 """
-The headers that carry a message's properties, where both dialects agree.
+The headers of a message's properties, as far as both dialects agree.
 
-A SEND has text, and nothing but text.  What a user's headers hold beside text is
-written once more, in one header of our own: between two that use this library
-every value comes back as it was; others see text and whole numbers under their
-own names, and the rest in that header, as JSON.
+The headers of a SEND are text.  Users' headers that are not text are written once
+more, in one header of this library, as JSON: between two programs with this library
+every value comes back as it was.  Other programs see text and whole numbers under
+their own names.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ...._util.validation import check_count, check_short_string
 from ....exceptions import DecodeError
 from ....interfaces import Properties
-from ....serialization import json_codec as jsoncodec
-from .frames import Frame, encode_header
+from ....serialization import json_codec
+from .frames import encode_header
+from .parser import Frame
 
 OURS: Final = "x-txk-"
-"""What the names of our own headers begin with; users never see these."""
+"""How the names of this library's own headers begin; users never see these."""
 TYPED: Final = "x-txk-headers"
-"""A JSON object: the headers that are no text, or that could not have a line."""
+"""A JSON object: the headers that are not text, or that cannot have a line."""
 ROUTING_KEY: Final = "x-txk-routing-key"
-"""The key of a publish to a fanout exchange, where the destination has none."""
+"""The routing key of a publish to a fanout exchange; the destination has none."""
 
 FRAME_HEADERS: Final = frozenset(
     {
@@ -39,123 +40,98 @@ FRAME_HEADERS: Final = frozenset(
         "transaction",
     }
 )
-"""Headers of frames: what comes by these names is nothing a user has written."""
+"""Headers of the frame itself: a user has not written them."""
 
 MOST_BYTES: Final = 128 * 1024
-"""
-What the headers of one message may take.  Receivers have a limit, and a message
-beyond it would be delivered again for ever.
-"""
+"""The most bytes of a message's headers: a receiver refuses more, again and again."""
 
+CACHE_SIZE: Final = 500
+_USUAL: Final = ("content_type", "content_encoding", "delivery_mode", "priority")
+"""What most messages have, beside empty headers; few combinations occur."""
 _PERSISTENT: Final = {1: None, 2: "true"}
 _LAST_SECOND: Final = 253_402_300_799
-_USUAL: Final = 5
-"""How many properties a message mostly has: content type and encoding, delivery
-mode, priority, and headers without any."""
-CACHE_SIZE: Final = 500
 
 
 class Field(NamedTuple):
     """
-    How a property is written.
+    How a property is written to its header, and read; either may raise ValueError.
 
-    @ivar header: its header.
-    @ivar write: makes its text, or C{None} if it needs none; called with the
-        value and the seconds since the epoch; raises TypeError or ValueError.
-    @ivar read: makes the value of a text; raises ValueError.
+    @ivar write: returns the text, or C{None} for no header, for a value and the seconds
+        since the epoch.
     """
 
     header: str
-    write: Callable[[object, float], str | None]
+    write: Callable[[Any, float], str | None]
     read: Callable[[str], object] = str
 
 
 def short_string(name: str, header: str) -> Field:
-    """A property that AMQP has as a short string: at most 255 bytes."""
+    """Return the field of a property that has at most 255 bytes, as in AMQP."""
     return Field(header, lambda value, _: check_short_string(f"property {name}", value))
 
 
 def number(name: str, header: str, maximum: int) -> Field:
-    """A property that is a whole number from 0."""
-    return Field(
-        header,
-        lambda value, _: str(check_number(f"property {name}", value, maximum)),
-        int,
-    )
+    """Return the field of a property that is a whole number from 0."""
+
+    def write(value: object, _: float) -> str:
+        return str(check_count(f"property {name}", value, 0, maximum))
+
+    return Field(header, write, int)
 
 
-def check_number(what: str, value: object, maximum: int) -> int:
-    """
-    @raise TypeError: it is no int.
-    @raise ValueError: it is negative, or more than C{maximum}.
-    """
-    if value is None:
-        raise TypeError(f"{what} must be an int, not None")
-    return check_count(what, value, 0, maximum) or 0
+def milliseconds(header: str, maximum: int) -> Field:
+    """Return the field of C{expiration}: whole milliseconds, as text."""
 
+    def write(value: object, _: float) -> str:
+        text = check_short_string("property expiration", value)
+        if not (text.isascii() and text.isdigit()):
+            raise ValueError(
+                f"property expiration must be whole milliseconds, not {value!r}"
+            )
+        check_count("property expiration", int(text), 0, maximum)
+        return text
 
-def check_digits(what: str, value: object, maximum: int) -> str:
-    """
-    @raise TypeError: it is no str.
-    @raise ValueError: it is no whole number, or more than C{maximum}.
-    """
-    text = check_short_string(what, value)
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{what} must be whole milliseconds, not {value!r}")
-    check_number(what, int(text), maximum)
-    return text
+    return Field(header, write)
 
 
 def seconds_of(value: object) -> int:
-    """
-    A timestamp as seconds since the epoch.
-
-    @raise TypeError: it is neither a datetime nor an int.
-    @raise ValueError: it is before 1970, or beyond what can be read back.
-    """
+    """Return a timestamp, a datetime or an int, as seconds since the epoch."""
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
         value = int(aware.timestamp())
-    return check_number("property timestamp", value, _LAST_SECOND)
+    return check_count("property timestamp", value, 0, _LAST_SECOND) or 0
 
 
 def time_of(text: str) -> datetime:
-    """
-    The timestamp that some seconds stand for.
-
-    @raise ValueError: it is none.
-    """
+    """Return the timestamp for seconds since the epoch."""
     return datetime.fromtimestamp(int(text), timezone.utc)
 
 
 def _write_mode(value: object, _: float) -> str | None:
-    if check_number("property delivery_mode", value, 2) not in _PERSISTENT:
+    check_count("property delivery_mode", value, 0, 2)
+    if value not in _PERSISTENT:
         raise ValueError(f"property delivery_mode must be 1 or 2, not {value!r}")
-    return _PERSISTENT[value]  # type: ignore[index]  # an int
-
-
-def _read_mode(text: str) -> int:
-    # RabbitMQ makes "1" of the 1 of an AMQP producer.
-    return 2 if text == "true" else 1
+    return _PERSISTENT[value]
 
 
 COMMON_FIELDS: Final[Mapping[str, Field]] = {
     "content_type": short_string("content_type", "content-type"),
     "content_encoding": short_string("content_encoding", "content-encoding"),
-    "delivery_mode": Field("persistent", _write_mode, _read_mode),
+    # RabbitMQ makes "1" of the 1 of an AMQP producer.
+    "delivery_mode": Field(
+        "persistent", _write_mode, lambda text: 1 + (text == "true")
+    ),
     "correlation_id": short_string("correlation_id", "correlation-id"),
     "message_id": short_string("message_id", "amqp-message-id"),
     "type": short_string("type", "type"),
     "app_id": short_string("app_id", "app-id"),
     "cluster_id": short_string("cluster_id", "cluster-id"),
 }
-"""The properties that every broker has in the same way."""
+"""The properties that are the same on every broker."""
 
 
 class Vocabulary:
-    """
-    The properties of messages as one dialect writes them.
-    """
+    """The properties of messages as one dialect writes them."""
 
     def __init__(
         self,
@@ -165,12 +141,10 @@ class Vocabulary:
         hidden: Iterable[str] = (),
     ) -> None:
         """
-        @param fields: by the names of the properties.
-        @param reserved: further names that users' headers cannot have on the
-            wire; such a header is known to receivers that use this library.
-        @param longest: the bytes one line may have.
-        @param hidden: further reserved names, which the broker writes: what
-            comes by these is not shown.
+        @param reserved: further names that users' headers cannot have on the wire;
+            only receivers with this library see such a header.
+        @param longest: the most bytes of one line.
+        @param hidden: as C{reserved}; users see no header of these names.
         """
         self._fields = fields
         # What a header means: a property, or nothing to a user ("").
@@ -178,18 +152,10 @@ class Vocabulary:
         self._meanings.update({each.header: name for name, each in fields.items()})
         self._taken = self._meanings.keys() | frozenset(reserved)
         self._longest = longest
-        self._kept: dict[tuple[object, ...], bytes] = {}
-
-    # --- writing -------------------------------------------------------------
+        self._cache: dict[tuple[object, ...], bytes] = {}
 
     def encode(self, properties: Properties, now: float) -> bytes:
-        """
-        The lines of properties that are set, each with its end.
-
-        @param now: seconds since the epoch.
-        @raise TypeError: one is not known, or of a type that cannot be written.
-        @raise ValueError: one is out of range, or all together are too long.
-        """
+        """Return the header lines of the properties that are set, as L{Dialect}."""
         headers = properties.get("headers")
         try:
             lines = [self._usual(properties)]
@@ -202,37 +168,33 @@ class Vocabulary:
         return self._join(lines)
 
     def _usual(self, properties: Properties) -> bytes:
-        """
-        The lines of what nearly all messages have, who share a few of them.
-
-        @raise KeyError: this message has others.
-        """
-        if len(properties) != _USUAL or "headers" not in properties:
+        """@raise KeyError: the message has others than the usual properties."""
+        if len(properties) != len(_USUAL) + 1 or "headers" not in properties:
             raise KeyError
-        key = (
-            properties["content_type"],
-            properties["content_encoding"],
-            properties["delivery_mode"],
-            properties["priority"],
-        )
-        known = self._kept.get(key)
+        key = tuple([properties[name] for name in _USUAL])
+        known = self._cache.get(key)
         if known is None:
             known = self._join(self._listed(properties, 0))
-            if len(self._kept) >= CACHE_SIZE:
-                self._kept.clear()
-            self._kept[key] = known
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.clear()
+            self._cache[key] = known
         return known
 
     def _listed(self, properties: Properties, now: float) -> list[bytes]:
-        """The lines of all but the headers."""
+        """Return the lines of all properties but the headers."""
         lines: list[bytes] = []
         for name, value in properties.items():
-            if name != "headers" and value is not None:
-                lines += self._property(name, value, now)
+            if name == "headers" or value is None:
+                continue
+            if name not in self._fields:
+                raise TypeError(f"messages have no property {name}")
+            header, write, _ = self._fields[name]
+            text = write(value, now)
+            if text is not None:
+                lines.append(encode_header(header, text))
         return lines
 
     def _join(self, lines: list[bytes]) -> bytes:
-        """@raise ValueError: one is too long, or all together."""
         for line in lines:
             if len(line) > self._longest:
                 raise ValueError(
@@ -247,40 +209,27 @@ class Vocabulary:
             )
         return encoded
 
-    def _property(self, name: str, value: object, now: float) -> list[bytes]:
-        field = self._fields.get(name)
-        if field is None:
-            raise TypeError(f"messages have no property {name}")
-        text = field.write(value, now)
-        return [] if text is None else [encode_header(field.header, text)]
-
     def _headers(self, headers: object) -> list[bytes]:
         if not isinstance(headers, Mapping):
             raise TypeError(f"property headers must be a mapping, not {headers!r}")
-        lines = []
-        typed = {}
+        lines, typed = [], []
         for name, value in headers.items():
-            check_name(name)
+            _check_name(name)
             text = _as_text(value)
             if text is not None and name not in self._taken:
                 lines.append(encode_header(name, text))
             if not isinstance(value, str) or name in self._taken:
-                typed[name] = value
+                typed.append(f"{json_codec.dumps(name)}:{_as_json(name, value)}")
         if typed:
-            lines.append(encode_header(TYPED, _dump(typed)))
+            lines.append(encode_header(TYPED, f"{{{','.join(typed)}}}"))
         return lines
-
-    # --- reading -------------------------------------------------------------
 
     def decode(self, frame: Frame) -> dict[str, object]:
         """
-        The properties of a MESSAGE.
+        Return the properties of a MESSAGE; raise DecodeError if it cannot be read.
 
-        A header of an AMQP message may be called as a property is.  It comes
-        before that, and often is no value that the property could have.
-
-        @raise DecodeError: a value has bytes that are no UTF-8, or our own header
-            cannot be understood.
+        A header of an AMQP message may have the name of a property's header.  It
+        comes before that one, and often has no value that the property could have.
         """
         texts: dict[str, str] = {}
         headers: dict[str, object] = {}
@@ -289,7 +238,9 @@ class Vocabulary:
             known = meanings.get(name)
             if known is None:
                 if not (name.isascii() and value.isascii()):
-                    name = _readable(name)
+                    # One odd name must not hide all other headers.
+                    raw = name.encode("utf-8", "surrogateescape")
+                    name = raw.decode("utf-8", "backslashreplace")
                     _check_utf8(name, value)
                 if not name.startswith(OURS):
                     headers.setdefault(name, value)
@@ -300,24 +251,20 @@ class Vocabulary:
                 texts[known] = value
         properties: dict[str, object] = {"delivery_mode": 1}
         for known, text in texts.items():
-            field = self._fields[known]
+            header, _, read = self._fields[known]
             if not text.isascii():
-                _check_utf8(field.header, text)
+                _check_utf8(header, text)
             try:
-                properties[known] = text if field.read is str else field.read(text)
+                properties[known] = text if read is str else read(text)
             except (ValueError, OverflowError, OSError):
-                headers.setdefault(field.header, text)
+                headers.setdefault(header, text)
         if TYPED in frame.headers:
             _restore(headers, frame.headers[TYPED])
         properties["headers"] = headers
         return properties
 
 
-def check_name(name: object) -> None:
-    """
-    @raise TypeError: the name of a user's header is no str.
-    @raise ValueError: it is empty, too long, or one of ours.
-    """
+def _check_name(name: object) -> None:
     text = check_short_string("name of a header", name)
     if not text:
         raise ValueError("a header needs a name")
@@ -331,7 +278,7 @@ def check_name(name: object) -> None:
 
 
 def _as_text(value: object) -> str | None:
-    """What others are to see under a header's own name."""
+    """Return what other programs see under a header's own name."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -339,31 +286,12 @@ def _as_text(value: object) -> str | None:
     return None
 
 
-def _dump(headers: Mapping[str, object]) -> str:
+def _as_json(name: str, value: object) -> str:
     try:
-        text = jsoncodec.dumps(headers)
-        _check_numbers(text)
+        text = json_codec.dumps(value)
+        if "NaN" in text or "Infinity" in text:
+            json.loads(text, parse_constant=_refuse_number)
         return text
-    except (TypeError, ValueError):
-        for name, value in headers.items():
-            _dump_one(name, value)
-        raise
-
-
-def _check_numbers(text: str) -> None:
-    """@raise ValueError: there is a number in some JSON that JSON does not have."""
-    if "NaN" in text or "Infinity" in text:
-        json.loads(text, parse_constant=_refuse_number)
-
-
-def _refuse_number(name: str) -> None:
-    raise ValueError(f"{name} is no number that other programs could read")
-
-
-def _dump_one(name: str, value: object) -> None:
-    """@raise TypeError: it is this one that cannot be written, or ValueError."""
-    try:
-        _check_numbers(jsoncodec.dumps(value))
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"the header {name!r} cannot be sent, it is a {type(value).__name__}: "
@@ -371,10 +299,14 @@ def _dump_one(name: str, value: object) -> None:
         ) from error
 
 
+def _refuse_number(name: str) -> None:
+    raise ValueError(f"{name} is no number that other programs could read")
+
+
 def _restore(headers: dict[str, object], text: str) -> None:
-    """Put values that are no text back, unless someone has changed them since."""
+    """Put back values that are not text, unless another program changed them."""
     try:
-        typed = jsoncodec.loads(text)
+        typed = json_codec.loads(text)
     except Exception as error:
         raise DecodeError(f"a message's header {TYPED} is no JSON: {error}") from error
     if not isinstance(typed, dict):
@@ -382,12 +314,6 @@ def _restore(headers: dict[str, object], text: str) -> None:
     for name, value in typed.items():
         if name not in headers or headers[name] == _as_text(value):
             headers[name] = value
-
-
-def _readable(name: str) -> str:
-    """Escape bytes that are no UTF-8: one odd name must not hide all the others."""
-    raw = name.encode("utf-8", "surrogateescape")
-    return raw.decode("utf-8", "backslashreplace")
 
 
 def _check_utf8(name: str, value: str) -> None:

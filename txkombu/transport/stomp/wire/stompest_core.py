@@ -1,9 +1,11 @@
 """
-What we take from stompest: its parser, for the login, and its reading of that.
+What is used of stompest: its tables of the specification, and its check of a login.
 
-A package of Python 3.12 and later warns of stompest's source when it compiles it,
-which fails the import where warnings are errors.  Nothing of that is ours to mend,
-and no user of ours can do anything about it.
+docs/adr/0002-own-stomp-parser.rst tells why its parser is not used here; the tests
+compare with it.
+
+Since Python 3.12 the compiler warns of stompest's source, which fails the import where
+warnings are errors.  Nobody who uses this library can do anything about that.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ with warnings.catch_warnings():
     for _category in (SyntaxWarning, DeprecationWarning):
         warnings.simplefilter("ignore", _category)
     from stompest.error import StompError
-    from stompest.protocol import StompParser
+    from stompest.protocol import StompFrame, StompParser, StompSpec
     from stompest.protocol.commands import connected, negotiateHeartBeat
 
-__all__ = ["StompError", "StompParser", "connected", "negotiateHeartBeat"]
+__all__ = [
+    "StompError",
+    "StompFrame",
+    "StompParser",
+    "StompSpec",
+    "connected",
+    "negotiateHeartBeat",
+]
