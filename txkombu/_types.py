@@ -79,7 +79,7 @@ class Delivery:
     @ivar exchange: the exchange it was published to.
     @ivar routing_key: the routing key it was published with.
     @ivar body: its bytes as received.
-    @param properties: its properties, or a function that decodes them.
+    @ivar properties: its properties, decoded on first use.
     """
 
     tag: int

@@ -25,6 +25,10 @@ OPTIONS: Final = (
 )
 
 
+_UNHIDDEN: Final = ("__init__", "__main__")
+"""The package itself, and what pydoctor shows as private whatever it is told."""
+
+
 def hidden(package: Path, name: str = "") -> Iterator[str]:
     """
     Name the modules that are not public, but for those inside a package that is not.
@@ -38,7 +42,7 @@ def hidden(package: Path, name: str = "") -> Iterator[str]:
         if found in PUBLIC:
             if is_package:
                 yield from hidden(path, found)
-        elif is_package or (path.suffix == ".py" and path.stem != "__init__"):
+        elif is_package or (path.suffix == ".py" and path.stem not in _UNHIDDEN):
             yield found
 
 

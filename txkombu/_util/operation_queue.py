@@ -1,6 +1,4 @@
-"""
-Asynchronous operations, one after the other.
-"""
+"""Asynchronous operations, one after the other."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-STOMP 1.2: RabbitMQ and ActiveMQ Classic.
-"""
+"""STOMP 1.2: RabbitMQ and ActiveMQ Classic."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The exchanges and bindings that one session knows, as STOMP brokers do not tell.
-"""
+"""The exchanges and bindings that one session knows, as STOMP brokers do not tell."""
 
 from __future__ import annotations
 

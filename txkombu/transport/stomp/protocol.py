@@ -78,9 +78,7 @@ class StompProtocol(BrokerProtocol):
         owner: ProtocolOwner,
         rules: tuple[bool, bool] = (True, False),
     ) -> None:
-        """
-        @param rules: see L{follow}.
-        """
+        """@param rules: see L{follow}."""
         super().__init__(place, clock, owner, owner.socket_lost)
         self.name = uuid4().hex
         self._parameters = parameters

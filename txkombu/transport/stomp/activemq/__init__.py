@@ -1,6 +1,4 @@
-"""
-STOMP as ActiveMQ Classic speaks it.
-"""
+"""STOMP as ActiveMQ Classic speaks it."""
 
 from .dialect import ActiveMQDialect
 

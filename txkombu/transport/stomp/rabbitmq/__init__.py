@@ -1,6 +1,4 @@
-"""
-RabbitMQ's STOMP plugin.
-"""
+"""RabbitMQ's STOMP plugin."""
 
 from __future__ import annotations
 

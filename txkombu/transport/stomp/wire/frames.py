@@ -1,6 +1,4 @@
-"""
-Frames of STOMP 1.2, and how their headers are written.
-"""
+"""Frames of STOMP 1.2, and how their headers are written."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The login at a broker (STOMP 1.2, "Connecting"), without any I/O.
-"""
+"""The login at a broker (STOMP 1.2, "Connecting"), without any I/O."""
 
 from __future__ import annotations
 

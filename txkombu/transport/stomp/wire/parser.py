@@ -65,9 +65,7 @@ class Frame:
         body: bytes = b"",
         repeated: list[tuple[str, str]] | None = None,
     ) -> None:
-        """
-        @param repeated: all headers in their order, if a name is repeated.
-        """
+        """@param repeated: all headers in their order, if a name is repeated."""
         self.command = command
         self.headers = headers
         self.body = body
