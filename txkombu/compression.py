@@ -21,13 +21,14 @@ from .exceptions import DecodeError, EncodeError, SerializerNotInstalled
 __all__ = ["Compressors", "compress", "decompress", "register_compression"]
 
 _RATIO: Final = 1000
-"""How many times larger a body may become, if that is more than any body may."""
+"""A body may become this many times larger."""
 _ANY_RATIO: Final = 1024 * 1024
+"""Every body may become this many bytes, however small it is."""
 _ANY_RATIO_SHARE: Final = 8
-"""Any body may become 1 MiB, and this part of the limit."""
+"""Every body may also become the limit divided by this, however small it is."""
 
 _GZIP_MEMBERS: Final = 100
-"""How many streams in a row are read; some tools write several."""
+"""How many gzip streams in a row make one body; some tools write several."""
 
 _LOOKED_AT: Final = 64 * 1024
 """How many bytes are decompressed to find out whether a body is compressed."""
@@ -46,9 +47,10 @@ Decompress = Callable[[bytes, int], bytes]
 
 class Undone(str):
     """
-    The header C{compression} of a message whose body was decompressed.
+    The header C{compression} of a received message.
 
-    If body and headers are published again, it does not describe that body.
+    If a program publishes the body of that message with its headers, the body is no
+    longer compressed.  So this header is then left out.
     """
 
     __slots__ = ()
@@ -88,9 +90,9 @@ class Compressors:
         Add a compression method, or replace one.
 
         @param encoder: takes and returns bytes.
-        @param decoder: the inverse; raises any error for a corrupt body.  Only the
-            built-in methods stop at the limit; the result of this one is measured
-            afterwards.
+        @param decoder: the inverse; it may raise any error if a body is corrupt.  It
+            is not told the limit, and so cannot stop there, as the built-in methods
+            do; its result is measured afterwards.
         @param content_type: the value of the header C{compression}.
         @param aliases: further names of the method.
         """
@@ -123,9 +125,9 @@ class Compressors:
 
         @param body: the compressed bytes.
         @param header: the value of its header C{compression}.
-        @param limit: the maximum bytes of the result.  A small body may become no
-            more than a thousand times its size; or 1 MiB, or an eighth of the limit,
-            if that is more.
+        @param limit: the maximum size of the result, in bytes.  The result may also
+            be no larger than the largest of these three: a thousand times the size of
+            the body, 1 MiB, an eighth of the limit.
         @raise SerializerNotInstalled: the method is unknown, or its library
             is missing.
         @raise DecodeError: the body is corrupt, cut short, goes on after its end, or
@@ -139,9 +141,10 @@ class Compressors:
 
     def may_be_true(self, header: object, body: bytes) -> bool:
         """
-        Tell whether a header C{compression} can describe a body to be published.
+        Tell whether a body to be published can be compressed as the header
+        C{compression} says.
 
-        @param header: the value, which may be that of a received message.
+        @param header: the value of the header, perhaps from a received message.
         @param body: the bytes to publish.
         @return: C{True} also for a method that is not known here.
         """
@@ -167,7 +170,8 @@ class Compressors:
 
 def is_beyond_ratio(compressed: int, plain: int) -> bool:
     """
-    Tell whether consumers refuse a body, by default, for its ratio.
+    Tell whether consumers with the default limit refuse a body because it would
+    become too many times larger.
 
     @param compressed: bytes of the compressed body.
     @param plain: bytes that it becomes.
@@ -176,13 +180,14 @@ def is_beyond_ratio(compressed: int, plain: int) -> bool:
 
 
 def _maximum_by_ratio(size: int, limit: int) -> int:
+    """Return how many bytes a body of this size may become, if the limit allows it."""
     return max(size * _RATIO, _ANY_RATIO, limit // _ANY_RATIO_SHARE)
 
 
 def _too_large(size: int, maximum: int, limit: int) -> str:
     text = f"is larger than {maximum} bytes when decompressed"
     if maximum < limit:
-        text = f"of {size} bytes {text}, a thousand times its size and more"
+        text = f"of {size} bytes {text}, more than a thousand times its size"
     return f"{text}: raise max_body_size ({limit}) to take it"
 
 
@@ -207,12 +212,14 @@ def undo_content_coding(
     body: bytes, encoding: str, limit: int
 ) -> tuple[bytes, str | None]:
     """
-    Decompress a body that its content encoding, like that of HTTP, says to be
-    compressed (RFC 9110, 8.4.1).
+    Decompress a body whose content encoding says that it is compressed, as HTTP's does
+    (RFC 9110, 8.4.1).
 
     @param encoding: such as C{"gzip"}, or C{"gzip:utf-8"} as Spring writes it.
-    @param limit: as of C{decompress}, which also raises the same.
-    @return: the body, and the rest of the content encoding.
+    @param limit: as for C{decompress}; so are the errors.
+    @return: the body, and what is left of the content encoding, C{None} if nothing is.
+        If several compressions are named, or several other encodings, both are
+        returned as they came.
     """
     parts = encoding[:_ENCODING_SIZE].replace(":", ",").split(",")
     names = [each.strip() for each in parts]
@@ -226,15 +233,15 @@ def undo_content_coding(
 
 
 class _Bad(Exception):
-    """A fault of a body; the text continues a sentence about the body."""
+    """A fault of a body; its text goes after the words "a body compressed as ..."."""
 
 
 def _inflate(stream: Any, body: bytes, limit: int) -> bytes:
     """
     Decompress with one of the standard library's decompressor objects.
 
-    One byte more than the limit is asked for, so that the end of a stream of exactly
-    that size is read.
+    It is asked for one byte more than the limit: otherwise it could stop before the end
+    of a stream whose content is exactly as large as the limit.
     """
     plain: bytes = stream.decompress(body, limit + 1)
     _check_end(len(plain) > limit or stream.eof, stream.unused_data)
@@ -262,7 +269,7 @@ def _compressor(library: str, extra: str = "", **options: int) -> Compress:
 
 
 def _unzlib(body: bytes, limit: int) -> bytes:
-    """Decompress a zlib stream (RFC 1950), or one or more of gzip (RFC 1952)."""
+    """Decompress a zlib stream (RFC 1950), or gzip streams in a row (RFC 1952)."""
     zlib = _library("zlib")
     if not body.startswith(_GZIP_MAGIC):
         return _inflate(zlib.decompressobj(), body, limit)
@@ -280,8 +287,10 @@ def _unzlib(body: bytes, limit: int) -> bytes:
 
 def _undeflate(body: bytes, limit: int) -> bytes:
     """
-    Decompress HTTP's deflate: a zlib stream (RFC 9110, 8.4.1.2), or only the data of
-    one, which many programs send instead.
+    Decompress what HTTP calls deflate: a zlib stream (RFC 9110, 8.4.1.2).
+
+    Many programs send only the data, without zlib's header and checksum; that is
+    accepted, too.
     """
     zlib = _library("zlib")
     try:
@@ -303,7 +312,7 @@ _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    # the library limits its window, whose size the sender chooses, to 128 MiB
+    # the sender chooses the size of the window; the library allows 128 MiB
     return _inflate(_library(_ZSTD, "zstd").ZstdDecompressor(), body, limit)
 
 
@@ -313,7 +322,7 @@ def _unbrotli(body: bytes, limit: int) -> bytes:
         raise SerializerNotInstalled(
             "a brotli older than 1.2 cannot be limited: pip install txkombu[brotli]"
         )
-    # it stops soon after the limit, and itself refuses bytes after the end
+    # brotli stops soon after the limit, and raises if bytes follow the end
     plain: bytes = stream.process(body, output_buffer_limit=limit + 1)
     _check_end(len(plain) > limit or stream.is_finished(), b"")
     return plain
@@ -323,7 +332,7 @@ def _unbrotli(body: bytes, limit: int) -> bytes:
 _brotli: Final = _compressor("brotli", "brotli", quality=5)
 
 _BUILT_IN: Final = (
-    # Kombu writes zlib's stream, whatever the content type says
+    # Kombu writes a zlib stream, though the content type says gzip
     _Method("application/x-gzip", ("gzip", "zlib"), _compressor("zlib"), _unzlib),
     _Method("application/x-bz2", ("bzip2", "bzip"), _compressor("bz2"), _unbz2),
     _Method("application/x-lzma", ("lzma", "xz"), _compressor("lzma"), _unlzma),

@@ -1,4 +1,7 @@
-"""What the objects of this package ask of those that own or use them."""
+"""
+Protocols of the objects that C{txkombu.core} calls: the owner of session channels, a
+channel of a connection, and a consumer that C{drain_events} starts.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ from ..interfaces import ISessionChannel, Returned
 
 
 class SessionChannelOwner(Protocol):
-    """What works on the session channels that an opener opens."""
+    """What uses the session channels that a C{ChannelOpener} opens for it."""
 
     @property
     def has_consumers(self) -> bool:
-        """Whether consumers are to run on it, as soon as it can be opened."""
+        """Whether there are consumers, which need a session channel to run on."""
 
     @property
     def needs_channel(self) -> bool:
-        """Whether it has to be open though no operation waits for that."""
+        """Whether a session channel is needed, even if no operation waits for one."""
 
     def channel_up(self, opened: ISessionChannel) -> Deferred[None]:
-        """Work on a session channel; fires when all is started, and never fails."""
+        """Start work on a new session channel; fires when it is begun, never fails."""
 
     def channel_lost(self, error: Exception) -> None:
         """Note why the session channel is gone; the opener may open another."""
@@ -31,7 +34,7 @@ class SessionChannelOwner(Protocol):
         """Fail what waits for a session channel, since none can be opened now."""
 
     def returned(self, message: Returned) -> None:
-        """Take a mandatory message that came back."""
+        """Take a mandatory message, published without C{confirm}, that came back."""
 
 
 class ConnectionChannel(Protocol):
@@ -45,13 +48,16 @@ class ConnectionChannel(Protocol):
         """Return whether one of its consumers reads the queue of this name."""
 
     def queue_renamed(self, old: str, new: str) -> None:
-        """Rename a queue that the broker names."""
+        """Note the new name of a queue that the broker names."""
 
     def flow(self, allowed: bool) -> None:
         """Pause or resume publishing, as broker and socket allow."""
 
     def session_dropped(self, error: Exception) -> None:
-        """Fail operations with this error: the program has aborted the session."""
+        """
+        Take its session channels as lost with this error: the program has aborted the
+        session.
+        """
 
     def close_because(self, error: KombuError) -> Deferred[None]:
         """Close it, so that later operations fail with this error; never fails."""
@@ -64,13 +70,16 @@ class DrainedConsumer(Protocol):
     """A consumer that C{drain_events} starts and waits for."""
 
     def is_on(self, channel: Any) -> bool:
-        """Return whether it works on the channel with this core."""
+        """Return whether it works on the channel whose C{ChannelCore} this is."""
 
     def start_if_untouched(self) -> Deferred[None]:
-        """Start it if nothing was called yet and it can handle messages."""
+        """
+        Start it if it can handle messages, and C{consume}, C{cancel} and C{get} were
+        not called yet.
+        """
 
     def stop_handling(self) -> None:
-        """Begin with no further message."""
+        """Begin to handle no further message, and requeue those that wait."""
 
     def channel_closed(self) -> None:
         """Fail what waits for a message: the channel was closed."""

@@ -54,7 +54,8 @@ class Producer:
     Subclasses may set C{exchange}, C{routing_key}, C{serializer},
     C{compression}, C{auto_declare} and C{on_return} as class attributes.
 
-    @param channel: a channel, or a connection, on which it opens its own.
+    @param channel: a channel to publish on, or a connection, on which the producer
+        opens a channel of its own.
     @param exchange: an L{Exchange} or its name; the default one if not given.
     @param routing_key: the default for L{publish}.
     @param serializer: the default for L{publish}; C{None} sends str and bytes
@@ -140,37 +141,38 @@ class Producer:
         @param routing_key: default is the producer's.
         @param delivery_mode: 2 or C{"persistent"}, 1 or C{"transient"};
             default is the exchange's.
-        @param mandatory: have it returned if it is routed to no queue.
-        @param immediate: not supported; brokers do not have it any more.
+        @param mandatory: have the broker return the message if no queue gets it.
+        @param immediate: not supported, since brokers have dropped it.
         @param priority: 0 to 255; for queues with C{max_priority}.
         @param content_type: the MIME type of a body that is str or bytes, and is sent
             as it is.
         @param content_encoding: the encoding of such a body.
         @param serializer: default is the producer's.
-        @param headers: the application's own.  The header C{compression}, which those
-            of a received message may have, is left out if the body is not compressed
-            that way.
+        @param headers: the application's own.  A header C{compression}, perhaps copied
+            from a received message, is left out if the body is not compressed that
+            way.
         @param compression: such as C{"gzip"}; default is the producer's.
-        @param exchange: replaces the producer's, and is not declared.
+        @param exchange: publish to this one instead of the producer's; it is not
+            declared.
         @param retry: not supported yet.
         @param retry_policy: not supported yet.
-        @param declare: exchanges and queues to declare before.
+        @param declare: exchanges and queues to declare first.
         @param expiration: seconds after which a queue may drop it.
         @param timeout: seconds from this call to the broker's verdict; default 30.
         @param confirm: whether to wait for the broker's verdict; otherwise the
             Deferred fires when the message was handed to the socket.
-        @param properties: further ones of AMQP 0-9-1: correlation_id,
-            reply_to, message_id, timestamp, type, user_id, app_id, cluster_id.
+        @param properties: further properties of AMQP 0-9-1: correlation_id, reply_to,
+            message_id, timestamp, type, user_id, app_id, cluster_id.
         @return: fires when the broker has confirmed the message.  Fails with
             L{txkombu.exceptions.Unroutable}, L{txkombu.exceptions.Nacked} or
             the broker's refusal; with L{txkombu.exceptions.NotSent} or
             L{txkombu.exceptions.OutcomeUnknown} if the session is lost; with
-            L{txkombu.exceptions.OperationTimeout} at the deadline, whose text says
-            whether the message was sent before (it is not sent later); with
+            L{txkombu.exceptions.OperationTimeout} after C{timeout} seconds, whose text
+            says whether the message was sent (if not, it never will be); with
             L{txkombu.exceptions.BackpressureError} if too many messages wait; with
             L{txkombu.exceptions.EncodeError} if the body cannot be serialized.
-        @raise TypeError: a property is not known, or of a wrong type.
-        @raise ValueError: something is out of range.
+        @raise TypeError: a property is unknown, or an argument has a wrong type.
+        @raise ValueError: an argument is out of range or too long.
         """
         if immediate or retry:
             what = "immediate" if immediate else "retry=True"
@@ -259,7 +261,11 @@ class Producer:
         return self.publish(body, *args, **options)
 
     def _target(self, exchange: Exchange | str) -> Exchange:
-        """Return the exchange; one given by name has the producer's delivery mode."""
+        """
+        Return the exchange to publish to.
+
+        If only a name is given, the delivery mode is that of the producer's exchange.
+        """
         if not isinstance(exchange, str):
             return as_exchange(exchange)
         if exchange == self._exchange.name:
@@ -298,7 +304,11 @@ class Producer:
                 yield entity.declare(channel=self.channel)
 
     def _is_present(self) -> bool:
-        """Return whether the exchange need not be declared; ask again after a lapse."""
+        """
+        Return whether the exchange need not be declared.
+
+        If so, L{publish} asks again only when C{topology.lapses} has grown.
+        """
         exchange, topology = self._exchange, self._topology
         if self.auto_declare == "passive" or exchange.passive or exchange.by_name:
             present = topology.is_present(exchange)
@@ -354,8 +364,8 @@ class Producer:
 
     def registerProducer(self, socket: Pausable) -> None:
         """
-        Pause a socket of the program while messages cannot be sent: TCP slows its
-        peer down, and memory does not fill up.
+        Stop reading from a socket of the program while messages cannot be sent.  TCP
+        then slows down the peer of that socket, and memory does not fill up.
 
         @param socket: a transport, or anything with C{pauseProducing} and
             C{resumeProducing}; several may be registered.
@@ -379,9 +389,9 @@ class Producer:
 
         @param bodies: what to publish; taken one by one when there is room.
         @param options: as for L{publish}, the same for all.
-        @return: fires with their number when all are confirmed.  After the first
-            failure it takes no more bodies, waits for the messages on their way, and
-            fails with that failure.
+        @return: fires with the number of messages when all are confirmed.  After the
+            first failure no more bodies are taken; when the messages on their way have
+            their verdicts, it fails with that failure.
         """
         batch = PublishBatch()
         filling = self._fill(batch, each_body(bodies), options)
@@ -411,8 +421,8 @@ class Producer:
 
     def close(self) -> Deferred[None]:
         """
-        Release the channel.  If it is the producer's own, close it after the verdicts
-        on what was published.
+        Call C{on_return} no more for messages published without C{confirm}.  A channel
+        that the producer opened is closed, after the verdicts on what was published.
 
         @return: fires when this is done; never fails.
         """
@@ -440,8 +450,8 @@ def _compressed(body: bytes, method: str) -> tuple[bytes, str | None]:
     """
     Return the body as it is sent, and the header that names the compression.
 
-    A body that compresses extremely well is sent as it is, since consumers refuse what
-    becomes so much larger.
+    A body that compresses extremely well is sent uncompressed: consumers would refuse
+    it, since it becomes so much larger when they decompress it.
     """
     packed, header = compress(body, method)
     if is_beyond_ratio(len(packed), len(body)):
@@ -451,9 +461,9 @@ def _compressed(body: bytes, method: str) -> tuple[bytes, str | None]:
 
 def _checked_entities(declare: object) -> list[Exchange | Queue]:
     """
-    Return the exchanges and queues.
+    Return the exchanges and queues to declare, as a list.
 
-    @raise TypeError: it is no collection of such.
+    @raise TypeError: something else was given, or is among them.
     """
     entities: list[Any] = list(declare) if isinstance(declare, Iterable) else [None]
     if not all(isinstance(each, Exchange | Queue) for each in entities):

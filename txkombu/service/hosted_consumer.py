@@ -1,4 +1,4 @@
-"""One consumer that a service hosts."""
+"""One of the consumers that a C{ConsumerService} starts, watches and closes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ ConsumerFactory = Callable[[Channel], Consumer]
 
 def check_factory(what: str, factory: object) -> ConsumerFactory:
     """
-    Return what makes consumers.
+    Return a factory of consumers, if it is one.
 
-    @param what: its name for the error.
-    @raise TypeError: it makes no consumers.
+    @param what: the name of the factory, for the error.
+    @raise TypeError: it is neither a subclass of L{Consumer} nor a function that can be
+        called with one argument.
     """
     if isinstance(factory, type):
         fine = issubclass(factory, Consumer)
@@ -60,10 +61,11 @@ def _takes_one(function: Callable[..., object]) -> bool:
 
 class HostedConsumer:
     """
-    A consumer on a channel of its own, which is started until that succeeds.
+    A consumer on a channel of its own; L{start} tries again until it succeeds.
 
     @ivar consumer: the consumer that the factory made.
-    @ivar last_error: why it was not started; None once it was.
+    @ivar last_error: why the last attempt to start it failed; None before the first
+        failure and after a success.
     @raise TypeError: the factory made something else.
     @raise ValueError: the consumer has no queues, or cannot handle messages.
     """
@@ -86,7 +88,11 @@ class HostedConsumer:
         self.last_error: Exception | None = None
 
     def start(self, is_wanted: Callable[[], bool]) -> Deferred[None]:
-        """Start to consume; see L{retry_until_done}."""
+        """
+        Start to consume, again after each failure; see L{retry_until_done}.
+
+        @param is_wanted: returns whether to go on after a cancellation.
+        """
         what = f"consuming with {safe_repr(self.consumer)}"
         starting = retry_until_done(
             self._connection, what, self.consumer.consume, self._failed, is_wanted
@@ -116,7 +122,11 @@ class HostedConsumer:
         return told or ChannelClosed(f"{safe_repr(self.consumer)} does not consume")
 
     def when_closed(self) -> Deferred[Exception]:
-        """Wait until the program has closed it; fire with the error that says so."""
+        """
+        Wait until the program closes the consumer, its channel or the connection.
+
+        @return: fires with an error that says what was closed.
+        """
 
         def closed(_: object) -> Exception:
             what = f"{safe_repr(self.consumer)} was closed by this program"
@@ -125,13 +135,17 @@ class HostedConsumer:
         return self.consumer.when_closed().addCallback(closed)
 
     def close(self) -> Deferred[None]:
-        """Cancel it, hand back messages whose handlers did not begin; never fail."""
+        """
+        Close the consumer; messages whose handlers have not begun are requeued.
+
+        @return: fires when no more messages come; never fails.
+        """
         closing = call_and_wait(self.consumer.close)
         return closing.addCallbacks(lambda _: None, self._not_closed)
 
     def _not_closed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
-            return  # after a timeout
+            return  # whoever waited for it gave up, after a timeout
         self._log.failure(
             "Closing {consumer!r} failed", failure, consumer=self.consumer
         )

@@ -1,18 +1,23 @@
 """
-The delivery tags of one channel that await settlement.
+The unsettled delivery tags of one channel, and the acks that wait to be written.
 
-Measured on RabbitMQ: a multiple ack that names a tag which is settled already closes
-the channel; settled tags inside the run that it covers do no harm; tags from before a
-recover are unknown afterwards.  So only tags that await settlement are ever named, and
-a multiple ack covers the run of acked tags below the first unsettled one.  Acks above
-that one go out singly, and are not held back.
+RabbitMQ was measured to behave so:
+
+  - if an ack with the flag C{multiple} names a tag that is settled already, the broker
+    closes the channel;
+  - if that ack only covers such tags, and names another, they do no harm;
+  - after a basic.recover the broker does not know the tags from before it.
+
+So an ack never names a tag that the broker has as settled.  One ack with C{multiple} is
+written for the acked tags up to the first unsettled one.  Acked tags beyond that are
+written one by one; they do not wait for it.
 """
 
 from __future__ import annotations
 
 
 class UnackedTags:
-    """Tags that await settlement, in the order of delivery."""
+    """The tags that the broker has as unsettled, in the order of delivery."""
 
     __slots__ = ("_acked", "_awaiting")
 
@@ -26,15 +31,16 @@ class UnackedTags:
         return bool(self._acked)
 
     def delivered(self, tag: int) -> None:
-        """Note that one more tag awaits settlement."""
+        """Note that one more tag is unsettled."""
         self._awaiting[tag] = None
 
     def ack(self, tag: int, multiple: bool) -> bool:
         """
         Note an ack, which the next flush writes.
 
-        @param multiple: also of all tags before it; 0 is all.
-        @return: whether any of them awaited settlement.
+        @param tag: the tag; with C{multiple}, 0 stands for all.
+        @param multiple: whether all tags before it are acked, too.
+        @return: whether any of them was unsettled.
         """
         acked = self._acked
         if not multiple:
@@ -64,12 +70,8 @@ class UnackedTags:
         ]
 
     def flush(self) -> list[tuple[int, bool]]:
-        """
-        Forget all acked tags.
-
-        @return: the acks to write now, as (tag, multiple).
-        """
-        if len(self._acked) == len(self._awaiting):  # none is unsettled: one ack does
+        """Return the acks to write now, as (tag, multiple), and forget their tags."""
+        if len(self._acked) == len(self._awaiting):  # all are acked: one ack is enough
             if not self._awaiting:
                 return []
             acks = [(next(reversed(self._awaiting)), len(self._awaiting) > 1)]
@@ -88,6 +90,6 @@ class UnackedTags:
         return acks + [(tag, False) for tag in above]
 
     def forget(self) -> None:
-        """Forget all tags: their messages were requeued, and settling them is stale."""
+        """Forget all tags: their messages were requeued; settling them is stale."""
         self._awaiting.clear()
         self._acked.clear()

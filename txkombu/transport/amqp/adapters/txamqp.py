@@ -1,19 +1,22 @@
 """
-C{txamqp://} and C{txamqps://}: txAMQP's client behind the contract.
+The transport of C{txamqp://} and C{txamqps://}, which uses the library txAMQP.
 
 txAMQP's C{AMQClient} takes the bytes that come and cuts them into frames.  What is
-sent goes through the methods of its channels, its client's queue and its writer.  What
-txAMQP would do on the way, and must not, is done by L{txkombu.transport.amqp}:
+sent goes through the methods of txAMQP's channels, and the queue and the writer of its
+client.  Everything else is done by L{txkombu.transport.amqp}, because txAMQP has faults
+there:
 
-  - it packs and unpacks wrongly: the length of a string is that of its characters,
-    tables know two types, bodies become text where they are UTF-8;
-  - every channel waits for the content of one, after which the others' go through as
-    deep a recursion as there are frames;
-  - replies are matched to requests by their order, in which those to basic.consume and
-    basic.cancel do not come, and a header is taken for the next reply;
-  - it asks for AMQP 0-9, not 0-9-1, and does not know frames that are too large.
+  - it packs and unpacks wrongly: it counts the characters of a string as its bytes,
+    knows two types of values in tables, and turns bodies that are UTF-8 into text;
+  - while the content of one message is not complete, the messages of all channels
+    wait; then they are handled in a recursion that goes deeper with each of them;
+  - it matches replies to requests by their order, but the replies to basic.consume and
+    basic.cancel do not keep it; and it takes the header of a content for the next
+    reply;
+  - it asks for AMQP 0-9, not 0-9-1, and cannot refuse a frame that is too large.
 
-Connecting imports Twisted's reactor: txAMQP's queues do, for timeouts not used here.
+Connecting imports Twisted's reactor: the queues of txAMQP import it, for timeouts that
+are not used here.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from .txamqp_spec import load, method_name
 
 
 class TxAMQPChannel(AMQChannel):  # type: ignore[misc]  # it has no types
-    """Packs what its methods are called with, and queues nothing."""
+    """A channel whose methods return their frames, instead of queueing them."""
 
     def __init__(self, number: int, outgoing: Any, client: TxAMQPClient) -> None:
         super().__init__(number, outgoing, client)
@@ -47,11 +50,10 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]  # it has no types
 
     def invoke(self, method: Any, args: Any, content: Any = None) -> Any:
         """
-        Return what one of its methods was called with as frames, instead of queueing
-        it.
+        Return the frames of a method; called by the method of that name.
 
-        @raise TypeError: something cannot be expressed.
-        @raise ValueError: something is too long or out of range.
+        @raise TypeError: an argument cannot be expressed.
+        @raise ValueError: an argument is too long or out of range.
         """
         kind = method.command
         arguments = dict(zip(kind.attributes(), args, strict=True))
@@ -69,13 +71,13 @@ class TxAMQPChannel(AMQChannel):  # type: ignore[misc]  # it has no types
 
 class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
     """
-    Cuts what comes into frames; writes what is packed.
+    Cuts the bytes that come into frames for its session, and writes its frames.
 
-    @ivar session: whom it works for.
+    @ivar session: the session that uses this client.
     """
 
     channelClass = TxAMQPChannel
-    MAX_LENGTH = inf  # the session refuses a frame that is too large when it begins
+    MAX_LENGTH = inf  # the session refuses a frame that is too large, at its beginning
 
     def __init__(self, session: TxAMQPSession, clock: IReactorTime) -> None:
         super().__init__(TwistedDelegate(), "", load(), clock=clock)
@@ -83,7 +85,7 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
         self.add_channel(0)
 
     def add_channel(self, number: int) -> None:
-        """Make the channel of that number, instead of one before it."""
+        """Make the channel of that number; it replaces an earlier one."""
         self.channels[number] = self.channelFactory(number, self.outgoing, self)
 
     def send_init_string(self) -> None:
@@ -91,7 +93,7 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
         self.transport.write(PROTOCOL_HEADER)
 
     def send_frame(self, packed: bytes) -> None:
-        """Write frames."""
+        """Write frames, which are packed already; called by txAMQP's writer."""
         self.session.write_out(packed)
 
     def dataReceived(self, data: bytes) -> None:
@@ -101,7 +103,7 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
         @raise ProtocolError: they are no frames, nor the beginning of one.
         """
         super().dataReceived(data)
-        rest = self._FrameReceiver__buffer
+        rest = self._FrameReceiver__buffer  # the beginning of the next frame
         if rest and not self.session.over:
             self.session.frame_size(rest)
 
@@ -113,8 +115,8 @@ class TxAMQPClient(AMQClient):  # type: ignore[misc]  # it has no types
         """
         Hand on one frame.
 
-        @return: whether to go no further.
-        @raise ProtocolError: it was not due.
+        @return: whether to stop, as the session is over.
+        @raise ProtocolError: no such frame may come now.
         """
         kind, number, payload = frame
         self.session.take_frame(number, kind, payload)
