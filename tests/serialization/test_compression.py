@@ -117,6 +117,15 @@ class RoundTripTests(CompressorsTestCase):
         ):
             self.assertIs(self.methods.may_be_true(method, body), believed, method)
 
+    def test_may_be_true_of_others(self) -> None:
+        """So is one whose library is not installed here: its header is kept."""
+
+        def missing(body: bytes) -> bytes:
+            raise SerializerNotInstalled("no library")
+
+        self.methods.register(bytes, missing, "x/missing")
+        self.assertTrue(self.methods.may_be_true("x/missing", BODY))
+
     @settings(max_examples=50, deadline=None)
     @given(some.binary(max_size=2000), some.sampled_from(METHODS))
     def test_any_body(self, body: bytes, name: str) -> None:
