@@ -13,8 +13,11 @@ from txkombu.exceptions import (
     BrokerError,
     KombuError,
     NotFound,
+    NotSentInTime,
     NotSupported,
     OperationTimeout,
+    OutcomeUnknownInTime,
+    RemoteError,
     Unroutable,
     broker_error,
 )
@@ -23,7 +26,10 @@ from txkombu.interfaces import Returned
 RETURNED = Returned(312, "NO_ROUTE", "media", "video", b"body", {"message_id": "7"})
 ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {
     NotSupported: ("headers exchange", "stomp", "use a topic"),
+    NotSentInTime: ("publish", 2.5, "waiting for room"),
     OperationTimeout: ("connect", 2.5, "handshake"),
+    OutcomeUnknownInTime: ("publish", 2.5, "waiting for the verdict"),
+    RemoteError: ("ValueError", "no such feed"),
     Unroutable: (RETURNED,),
 }
 """What the errors are made with that take more than a text."""
@@ -43,7 +49,7 @@ def every_error() -> list[KombuError]:
     errors = [
         kind(*ARGUMENTS.get(kind, ("what was wrong",)))
         for kind in kinds
-        if isinstance(kind, type)
+        if isinstance(kind, type) and issubclass(kind, KombuError)
     ]
     return [
         *errors,

@@ -43,6 +43,7 @@ class Capability(Enum):
     CONSUMER_PREFETCH = "prefetch per consumer"
     CHANNEL_PREFETCH = "prefetch shared by a channel"
     RECOVER = "recovering a channel's unsettled messages"
+    DIRECT_REPLY_TO = "direct reply-to"
 
 
 class Settlement(Enum):

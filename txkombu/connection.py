@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +16,7 @@ from ._util.timeouts import with_timeout
 from ._util.validation import check_hidden_string, kind_of
 from .core.channel import Channel
 from .core.connection_core import ConnectionCore, connection_closed
+from .core.credentials import PasswordSource
 from .core.lifecycle import State
 from .core.settings import Settings
 from .entity import Queue
@@ -52,11 +53,16 @@ class BrokerConnection:
     the session is lost, it connects again with growing waits, declares what
     was declared through it, and starts its consumers again.
 
+    When the reactor shuts down, it closes itself in order, so that verdicts and acks
+    on their way are not lost.
+
     @param hostname: a host, C{host:port}, a URL, several of them with C{;}
         between, or a list of URLs: alternates, tried in turn.  Default is
         C{"localhost"}, which None or an empty one does not mean.
     @param userid: default C{"guest"}.
-    @param password: default C{"guest"}; never shown.
+    @param password: default C{"guest"}; never shown.  A callable is called for each
+        login, and returns it, or a Deferred or coroutine of it; a Deferred gives it
+        once.
     @param virtual_host: default C{"/"}.
     @param port: default is the transport's.
     @param transport: a URL scheme, such as C{"amqp"} (the default) or
@@ -77,6 +83,10 @@ class BrokerConnection:
     @param reconnect: how long to wait between attempts, for its channels and
         consumers, too, and for a service that it is given to; see
         L{txkombu.policy.ReconnectPolicy}.
+    @param wait_for_broker: whether a first attempt that fails is made again, with
+        growing waits, as after a loss: operations wait until their timeout.  By
+        default what waits for the first attempt fails with it.
+    @param on_state: called with each new L{State<txkombu.core.lifecycle.State>}.
     @ivar core: the parts of the connection, for its channels.
     @raise TypeError: an argument is not known, or of a wrong type.
     @raise ValueError: one is out of range, or contradicts another.
@@ -87,7 +97,7 @@ class BrokerConnection:
         self,
         hostname: str | Sequence[str] = (),
         userid: str | None = None,
-        password: str | None = None,
+        password: str | PasswordSource | None = None,
         virtual_host: str | None = None,
         port: int | None = None,
         *,
@@ -101,12 +111,17 @@ class BrokerConnection:
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
         reconnect: ReconnectPolicy | None = None,
+        wait_for_broker: bool = False,
+        on_state: Callable[[State], object] | None = None,
     ) -> None:
+        is_known = password is None or isinstance(password, str)
+        if not (is_known or callable(password) or isinstance(password, Deferred)):
+            raise TypeError("password must be a str, a callable or a Deferred of it")
         scheme, given_transport = _transport(transport)
         alternates = parameters_for(
             host_given(hostname, scheme, endpoint is not None),
             userid,
-            password,
+            password if isinstance(password, str) else None,
             virtual_host,
             port,
             scheme,
@@ -124,6 +139,9 @@ class BrokerConnection:
             reactor,
             operation_timeout,
             reconnect,
+            None if isinstance(password, str) else password,
+            wait_for_broker,
+            on_state,
         )
         self.core = ConnectionCore(settings)
 
@@ -268,6 +286,23 @@ class BrokerConnection:
             else waits for.
         """
         return self.core.when_up().addCallback(lambda _: self)
+
+    def when_connected(self) -> Deferred[BrokerConnection]:
+        """
+        Wait until there is a session, with everything declared again, without
+        connecting.
+
+        @return: fires with this connection; fails with
+            L{txkombu.exceptions.ConnectionClosed} once it is closed.
+        """
+        return self.core.when_connected().addCallback(lambda _: self)
+
+    def when_closed(self) -> Deferred[None]:
+        """
+        Wait until the connection is closed: by L{close}, or since the reactor shuts
+        down.  A program that only consumes can wait for this at its end.
+        """
+        return self.core.when_closed()
 
     def close(self) -> Deferred[None]:
         """

@@ -9,6 +9,7 @@ the name of the exchange or queue at fault.
 from __future__ import annotations
 
 import copyreg
+from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -46,12 +47,16 @@ __all__ = [
     "NotFound",
     "NotImplementedByBroker",
     "NotSent",
+    "NotSentInTime",
     "NotSupported",
     "OperationTimeout",
+    "Outcome",
     "OutcomeUnknown",
+    "OutcomeUnknownInTime",
     "PreconditionFailed",
     "ProtocolError",
     "PublishError",
+    "RemoteError",
     "ResourceError",
     "ResourceLocked",
     "SerializerNotInstalled",
@@ -63,13 +68,34 @@ __all__ = [
 ]
 
 
+class Outcome(Enum):
+    """What the broker has of a message whose publish failed."""
+
+    NOT_SENT = "not sent"
+    """Nothing: the message was never written."""
+    REFUSED = "refused"
+    """Nothing: it has refused or returned the message."""
+    UNKNOWN = "unknown"
+    """The message or not: the verdict did not come."""
+
+
 class KombuError(Exception):
     """
     The base of all errors of this library.
 
     Control characters in its text are shown escaped, as parts may come from a broker
     or a sender.  It can be pickled and copied, whatever its arguments.
+
+    @cvar outcome: what the broker has of the message whose publish failed with this;
+        C{None} for errors that no publish fails with.
     """
+
+    outcome: ClassVar[Outcome | None] = None
+
+    @property
+    def is_safe_to_repeat(self) -> bool:
+        """Whether the same publish can be made again without doubling the message."""
+        return self.outcome in (Outcome.NOT_SENT, Outcome.REFUSED)
 
     def __str__(self) -> str:
         return printable(super().__str__())
@@ -107,6 +133,8 @@ class NotSupported(KombuError):
     @param hint: what to do instead.
     """
 
+    outcome = Outcome.NOT_SENT
+
     def __init__(self, operation: str, transport: str, hint: str = "") -> None:
         text = f"{operation} is not supported by the {transport} transport"
         super().__init__(f"{text}: {hint}" if hint else text)
@@ -120,6 +148,8 @@ class SerializerNotInstalled(KombuError, LookupError):
 
 class EncodeError(KombuError):
     """A body cannot be serialized or compressed."""
+
+    outcome = Outcome.NOT_SENT
 
 
 class DecodeError(KombuError):
@@ -142,6 +172,8 @@ class OperationTimeout(KombuError, TimeoutError):
     @ivar phase: how far the operation was; C{""} if that is not known.
     """
 
+    outcome = Outcome.UNKNOWN
+
     def __init__(self, operation: str, timeout: float, phase: str = "") -> None:
         where = f" ({phase})" if phase else ""
         super().__init__(f"{operation} was not over within {timeout:g} s{where}")
@@ -158,9 +190,13 @@ class BackpressureError(KombuError):
     again, or use C{producer.publish_all()}.
     """
 
+    outcome = Outcome.NOT_SENT
+
 
 class ConnectError(KombuError):
     """No session with the broker could be made; C{__cause__} says why."""
+
+    outcome = Outcome.NOT_SENT
 
 
 class AuthenticationFailed(ConnectError):
@@ -174,13 +210,19 @@ class TransportNotAvailable(ConnectError):
 class SessionLost(KombuError):
     """The session with the broker ended during an operation."""
 
+    outcome = Outcome.UNKNOWN
+
 
 class ConnectionClosed(KombuError):
     """This program closed the connection; C{clone()} makes another."""
 
+    outcome = Outcome.NOT_SENT
+
 
 class ChannelClosed(KombuError):
     """The channel was closed, by this program or for the error in C{__cause__}."""
+
+    outcome = Outcome.NOT_SENT
 
 
 class ConsumerCancelled(KombuError):
@@ -202,6 +244,8 @@ class Unroutable(PublishError):
     @ivar returned: the message as the broker returned it.
     """
 
+    outcome = Outcome.REFUSED
+
     def __init__(self, returned: Returned) -> None:
         super().__init__(
             f"{returned.reply_code} {returned.reply_text}: exchange "
@@ -213,9 +257,13 @@ class Unroutable(PublishError):
 class Nacked(PublishError):
     """The broker did not take the message, for example because a queue is full."""
 
+    outcome = Outcome.REFUSED
+
 
 class NotSent(PublishError):
     """The message was never sent; publishing it again is safe."""
+
+    outcome = Outcome.NOT_SENT
 
 
 class OutcomeUnknown(PublishError):
@@ -224,6 +272,36 @@ class OutcomeUnknown(PublishError):
 
     The broker may have it or not: publishing it again may duplicate it.
     """
+
+    outcome = Outcome.UNKNOWN
+
+
+class NotSentInTime(OperationTimeout, NotSent):
+    """The deadline of a publish passed before the message was written."""
+
+    outcome = Outcome.NOT_SENT
+
+
+class OutcomeUnknownInTime(OperationTimeout, OutcomeUnknown):
+    """The deadline of a publish passed before the broker's verdict."""
+
+    outcome = Outcome.UNKNOWN
+
+
+class RemoteError(KombuError):
+    """
+    The server of a remote call answered with an error; see L{txkombu.rpc}.
+
+    A server's handler may raise it, to choose what its caller gets.
+
+    @ivar kind: the name of the error's type at the server, such as C{"ValueError"}.
+    @ivar text: the text of the error.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}" if text else kind)
+        self.kind = kind
+        self.text = text
 
 
 class BrokerError(KombuError):
@@ -237,6 +315,8 @@ class BrokerError(KombuError):
     @ivar method_id: the method that failed, 0 if not known.
     @ivar about: the name of the exchange or queue at fault, or C{""}.
     """
+
+    outcome = Outcome.REFUSED
 
     default_code: ClassVar[int] = 0
 

@@ -140,6 +140,7 @@ _STOMP: dict[Ability, str] = {
     _C.CONSUMER_EXCLUSIVE: "STOMP has no subscription that keeps others out",
     _C.CONSUMER_ARGUMENTS: "a broker ignores what it does not know of a subscription",
     _C.CHANNEL_PREFETCH: _NO_SHARED_LIMIT,
+    _C.DIRECT_REPLY_TO: "replies to STOMP go to a queue",
     _N.EXCHANGE_CHECKED: _NO_EXCHANGES,
     _N.AUTO_DELETE: "queues go with the socket that declared them, or stay",
     _N.SHARED_EXCLUSIVE: "an exclusive queue goes with the socket of its consumer",

@@ -89,7 +89,8 @@ class TableTests(SynchronousTestCase):
 
     def test_shown(self) -> None:
         """Every operation that a transport lacks can be shown to be refused."""
-        shown = {*REFUSED, Capability.QUEUE_COUNTS}
+        no_operations = {Capability.QUEUE_COUNTS, Capability.DIRECT_REPLY_TO}
+        shown = {*REFUSED, *no_operations}
         for abilities in TABLE:
             lacked = {each for each in abilities.lacks if isinstance(each, Capability)}
             self.assertLessEqual(lacked, shown, abilities.title)

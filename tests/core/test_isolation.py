@@ -30,12 +30,6 @@ class ApartTestCase(BrokerTestCase):
         for queue in (WORK, TAKEN):
             self.result_of(queue(self.declared).declare())
 
-    def wait(self, seconds: int) -> None:
-        """Let time pass."""
-        for _ in range(seconds):
-            self.clock.advance(1)
-            self.flush()
-
     def consuming(self, queue: Queue, channel: Channel | None = None) -> Consumer:
         """Return a running consumer, which settles nothing."""
         consumer = Consumer(
@@ -56,7 +50,7 @@ class ApartTestCase(BrokerTestCase):
         self.connection.drop()
         self.flush()
         other = self.take_away()
-        self.wait(5)
+        self.advance(5)
         return other
 
     def open_channels(self) -> int:
@@ -93,7 +87,7 @@ class RefusedTests(ApartTestCase):
         self.lose_it_to_another()
         self.publish("once")
         self.assertFalse(self.channel.is_consuming)
-        self.wait(120)
+        self.advance(120)
         [message] = self.got
         self.assertEqual(self.result_of(message.ack()), Settlement.SENT)
 
@@ -103,7 +97,7 @@ class RefusedTests(ApartTestCase):
         taken = self.consuming(TAKEN)
         other = self.lose_it_to_another()
         self.result_of(other.close())
-        self.wait(31)
+        self.advance(31)
         self.assertTrue(self.channel.is_consuming)
         self.publish("a", TAKEN)
         self.publish("b")
@@ -121,9 +115,9 @@ class RefusedTests(ApartTestCase):
         self.consuming(TAKEN)
         other = self.lose_it_to_another()
         self.result_of(other.close())
-        self.wait(31)
+        self.advance(31)
         self.connection.drop()
-        self.wait(5)
+        self.advance(5)
         self.assertTrue(self.channel.is_consuming)
         self.publish("again", TAKEN)
         self.assertEqual(self.received(), ["again"])
@@ -136,9 +130,9 @@ class RefusedTests(ApartTestCase):
         self.consuming(TAKEN)
         self.lose_it_to_another()
         self.connection.drop()
-        self.wait(2)
+        self.advance(2)
         self.publish("once")
-        self.wait(60)
+        self.advance(60)
         self.assertEqual(self.received(), ["once"])
 
     def test_no_channels_are_left(self) -> None:
@@ -148,11 +142,11 @@ class RefusedTests(ApartTestCase):
         self.consuming(WORK)
         self.consuming(TAKEN)
         self.lose_it_to_another()
-        self.wait(100)
+        self.advance(100)
         self.assertEqual(self.open_channels(), 2)
         self.result_of(self.channel.close())
         self.assertEqual(self.open_channels(), 0)
-        self.wait(100)
+        self.advance(100)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancelled_while_refused(self) -> None:
@@ -175,7 +169,7 @@ class RefusedTests(ApartTestCase):
         taken = self.consuming(TAKEN)
         other = self.lose_it_to_another()
         self.result_of(other.close())
-        self.wait(31)
+        self.advance(31)
         self.publish("held", TAKEN)
         return taken
 
@@ -212,7 +206,7 @@ class StartingTests(ApartTestCase):
         consumer = Consumer(self.channel, TAKEN, on_message=self.got.append)
         for _ in range(3):
             self.failureResultOf(self.started(consumer), AccessRefused)
-            self.wait(31)
+            self.advance(31)
         self.assertEqual([each.redelivered for each in self.got], [False, True])
         self.assertEqual(self.open_channels(), 1)
         self.got.pop(0)
@@ -236,7 +230,7 @@ class StartingTests(ApartTestCase):
         self.publish("b")
         self.assertEqual(self.received(), ["a", "b"])
         self.connection.drop()
-        self.wait(5)
+        self.advance(5)
         self.publish("c", TAKEN)
         self.assertEqual(self.received(), ["c"])
         self.result_of(consumer.close())
@@ -261,7 +255,7 @@ class StartingTests(ApartTestCase):
         consumer = Consumer(self.channel, other, on_message=self.got.append)
         for _ in range(3):
             self.failureResultOf(self.started(consumer), PreconditionFailed)
-            self.wait(31)
+            self.advance(31)
         self.assertEqual([each.redelivered for each in self.got], [False, True])
         self.got.pop(0)
         self.received()

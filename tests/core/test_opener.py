@@ -13,7 +13,12 @@ from tests.support.fakes import FakeSession, FakeTransport
 from txkombu import BrokerConnection, Channel, Producer, Queue
 from txkombu._util.state_machine import IllegalStep, StateMachine
 from txkombu.core.opener import TABLE, ChannelEvent, ChannelState
-from txkombu.exceptions import ChannelClosed, ChannelError, SessionLost
+from txkombu.exceptions import (
+    ChannelClosed,
+    ChannelError,
+    OperationTimeout,
+    SessionLost,
+)
 
 
 class TableTests(SynchronousTestCase):
@@ -140,3 +145,24 @@ class OpenerTests(SynchronousTestCase):
         channel.called("basic_publish")[0].succeed()
         self.successResultOf(publishing)
         self.successResultOf(closing)
+
+    def test_no_answer(self) -> None:
+        """
+        Messages wait while no session channel can be opened in time, and are sent when
+        one can.
+        """
+        self.session.open_channel, answering = (  # type: ignore[method-assign]  # no answer
+            lambda listener: Deferred(),
+            self.session.open_channel,
+        )
+        producer = Producer(self.channel, auto_declare=False)
+        publishing = producer.publish("a", "q", timeout=60)
+        waiting = self.channel.basic_qos(1)
+        self.clock.pump([1] * 5)
+        self.failureResultOf(waiting, OperationTimeout)
+        self.assertNoResult(publishing)
+        self.session.open_channel = answering  # type: ignore[method-assign]  # as it was
+        self.clock.pump([1] * 10)
+        [channel] = self.session.channels
+        channel.called("basic_publish")[0].succeed()
+        self.successResultOf(publishing)

@@ -25,16 +25,22 @@ from txkombu.core.publish_queue import (
     PublishRequest,
 )
 from txkombu.exceptions import (
+    AuthenticationFailed,
     BackpressureError,
     ChannelClosed,
     Nacked,
+    NotFound,
     NotSent,
+    NotSentInTime,
     OperationTimeout,
+    Outcome,
     OutcomeUnknown,
+    OutcomeUnknownInTime,
     SessionLost,
 )
 
 EXCHANGE = Exchange("media")
+NOT_SENT, UNKNOWN = Outcome.NOT_SENT, Outcome.UNKNOWN
 MIB = 1024 * 1024
 
 
@@ -45,10 +51,18 @@ class PublisherTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.phase = "waiting for the connection"
         self.refused: list[tuple[PublishRequest, Exception]] = []
+        self.needed = 0
         self.publisher = PublishQueue(
-            self.clock, lambda: self.phase, lambda *told: self.refused.append(told)
+            self.clock,
+            lambda: self.phase,
+            lambda *told: self.refused.append(told),
+            self.note_needed,
         )
         self.channel = FakeChannel()
+
+    def note_needed(self) -> None:
+        """Count how often another channel was asked for."""
+        self.needed += 1
 
     def up(self) -> None:
         """Give the queue its channel."""
@@ -57,7 +71,7 @@ class PublisherTestCase(SynchronousTestCase):
     def lose(self, error: Exception | None = None) -> None:
         """Lose the channel: the queue is told first, then the written messages fail."""
         lost = SessionLost("cut") if error is None else error
-        self.publisher.channel_down(lost)
+        self.publisher.channel_down()
         self.channel.die(lost)
 
     def message(
@@ -670,14 +684,12 @@ class CancelTests(PublisherTestCase):
 
     def test_by_another_that_failed(self) -> None:
         """
-        A callback of one message that a loss failed may cancel others that are about to
-        fail.
+        A callback of one message that a close failed may cancel others that are about
+        to fail.
         """
-        self.up()
-        self.publisher.flow(False)
         first, second = self.publish(b"1"), self.publish(b"2")
         first.addErrback(lambda _: second.cancel())
-        self.publisher.channel_down(SessionLost("cut"))
+        self.publisher.give_up(ChannelClosed("closed"))
         self.successResultOf(first)
         self.failureResultOf(second, CancelledError)
         self.assertNoResult(self.publish(b"x" * MAX_PENDING_BYTES))
@@ -870,46 +882,67 @@ class TurnTests(PublisherTestCase):
 class ChannelTests(PublisherTestCase):
     """Channels that open and end."""
 
+    def reopen(self) -> None:
+        """Give the queue another channel."""
+        self.channel = FakeChannel()
+        self.up()
+
     def test_lost(self) -> None:
-        """Written messages have an unknown outcome; waiting ones were not sent."""
+        """
+        Written messages have an unknown outcome; those that wait are sent on the next
+        channel, in order.
+        """
         self.up()
-        written = self.publish()
+        written = self.publish(b"written")
         self.publisher.flow(False)
-        waiting = [self.publish(), self.publish(confirm=False)]
-        error = SessionLost("cut")
-        self.lose(error)
+        waiting = [self.publish(b"1"), self.publish(b"2", confirm=False)]
+        self.lose()
         self.failureResultOf(written, OutcomeUnknown)
+        self.publisher.flow(True)
+        self.assertEqual(self.sent, [b"written"])
+        self.reopen()
+        self.assertEqual(self.sent, [b"1", b"2"])
+        self.verdicts[0].succeed()
         for each in waiting:
-            failure = self.failureResultOf(each, NotSent)
-            self.assertIs(failure.value.__cause__, error)
-            self.assertIn("cut", str(failure.value))
+            self.successResultOf(each)
 
-    def test_lost_and_handled_slowly(self) -> None:
-        """
-        Waiting messages fail in time, however long callbacks of written messages take.
-        """
+    def test_not_written(self) -> None:
+        """A message that the transport did not write takes its old place."""
         self.up()
-        written = self.publish()
-        written.addErrback(lambda _: Deferred())
-        self.publisher.flow(False)
-        waiting = self.publish(timeout=60)
-        idle = self.publisher.when_idle()
-        self.lose()
-        self.clock.advance(0)
-        self.failureResultOf(waiting, NotSent)
-        self.successResultOf(idle)
+        publishing = [self.publish(b"%d" % number) for number in range(3)]
+        calls = self.verdicts
+        self.publisher.channel_down()
+        publishing += [self.publish(b"3")]
+        for call in (calls[1], calls[0], calls[2]):
+            call.fail(NotSent("cut"))
+        self.assertEqual(self.publisher.waiting, 4)
+        self.reopen()
+        self.assertEqual(self.sent, [b"0", b"1", b"2", b"3"])
+        for call in self.verdicts:
+            call.succeed()
+        for each in publishing:
+            self.successResultOf(each)
 
-    def test_lost_in_order(self) -> None:
-        """At a loss written messages fail before waiting ones, all in one turn."""
+    def test_refused_without_a_loss(self) -> None:
+        """NotSent from a channel that is up is no reason to send it there again."""
         self.up()
-        told: list[bytes] = []
-        for body in (b"0", b"1"):
-            self.publish(body).addErrback(self.note(told, body))
+        publishing = self.publish()
+        self.verdicts[0].fail(NotSent("for a reason of its own"))
+        self.failureResultOf(publishing, NotSent)
+        self.assertEqual(len(self.sent), 1)
+
+    def test_deadline_while_lost(self) -> None:
+        """A message that waits for the next channel fails as not sent in time."""
+        self.up()
         self.publisher.flow(False)
-        for body in (b"2", b"3"):
-            self.publish(body).addErrback(self.note(told, body))
+        publishing = self.publish(timeout=5)
         self.lose()
-        self.assertEqual(told, [b"0", b"1", b"2", b"3"])
+        self.clock.advance(5)
+        error = self.failureResultOf(publishing, NotSentInTime).value
+        assert isinstance(error, NotSent)
+        self.assertEqual((error.outcome, error.is_safe_to_repeat), (NOT_SENT, True))
+        self.reopen()
+        self.assertEqual(self.sent, [])
 
     def test_next_channel(self) -> None:
         """Messages published after a loss are sent on the next channel, in order."""
@@ -923,72 +956,21 @@ class ChannelTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"0", b"1", b"2"])
 
     def test_told_twice(self) -> None:
-        """A second report of the loss does not fail messages published since."""
+        """A second report of the loss changes nothing."""
         self.up()
-        self.publisher.channel_down(SessionLost("cut"))
+        self.publisher.channel_down()
         publishing = self.publish()
-        self.publisher.channel_down(SessionLost("cut"))
+        self.publisher.channel_down()
         self.assertNoResult(publishing)
-
-    def test_before_the_first(self) -> None:
-        """A channel that could not be opened fails no message that waits for one."""
-        publishing = self.publish()
-        self.publisher.channel_down(SessionLost("cut"))
-        self.assertNoResult(publishing)
-
-    def test_published_again_when_told(self) -> None:
-        """
-        A message that a callback publishes again at the loss waits for the next
-        channel.
-        """
-        self.up()
-        self.publisher.flow(False)
-        again: list[Deferred[None]] = []
-        for _ in range(3):
-            self.publish().addErrback(lambda _: again.append(self.publish(b"again")))
-        self.publisher.flow(True)
-        written = list(again)
-        self.assertEqual(written, [])
-        self.lose()
-        self.assertEqual(len(again), 3)
-        for each in again:
-            self.assertNoResult(each)
-        self.channel = FakeChannel()
-        self.up()
-        self.assertEqual(self.sent, [b"again"] * 3)
-
-    def test_others_waiting(self) -> None:
-        """
-        Messages that waited for room on the lost channel were not sent; they fail in
-        order.
-        """
-        self.up()
-        self.quietly(*self.fill())
-        told: list[bytes] = []
-        for body in (b"a", b"b", b"c"):
-            self.publish(body).addErrback(self.note(told, body))
-        self.lose()
-        self.assertEqual(told, [b"a", b"b", b"c"])
-
-    def note(self, told: list[bytes], body: bytes) -> Any:
-        """Return an errback that records the body of its message."""
-
-        def note(failure: Failure) -> None:
-            failure.trap(NotSent, OutcomeUnknown)
-            told.append(body)
-
-        return note
 
     def test_endless_tries(self) -> None:
-        """
-        A program that publishes again after each NotSent does so once for each loss.
-        """
+        """A program that publishes again after each failure does so once a loss."""
         for waiting in (0, 1, 5):
             self.setUp()
             self.up()
             self.fill_and_retry(waiting)
             self.lose()
-            self.assertLessEqual(self.tries, 2 * (WINDOW + waiting))
+            self.assertEqual(self.tries, WINDOW)
             self.channel = FakeChannel()
             self.channel.answers["basic_publish"] = None
             self.up()
@@ -999,7 +981,7 @@ class ChannelTests(PublisherTestCase):
         self.tries = 0
 
         def again(failure: Failure) -> None:
-            failure.trap(NotSent, OutcomeUnknown)
+            failure.trap(OutcomeUnknown)
             self.tries += 1
             self.publish(b"again").addErrback(again)
 
@@ -1012,6 +994,136 @@ class ChannelTests(PublisherTestCase):
         error = SessionLost("no such host")
         self.publisher.fail_pending(error)
         self.assertIs(self.failureResultOf(publishing, NotSent).value.__cause__, error)
+
+    def test_permanent(self) -> None:
+        """A reason that does not pass with time is what the publish fails with."""
+        for error in (AuthenticationFailed("no"), NotFound("no such vhost")):
+            publishing = self.publish()
+            self.publisher.give_up(error)
+            self.assertIs(self.failureResultOf(publishing).value, error)
+
+
+class RetryTests(PublisherTestCase):
+    """Messages that are sent again after a loss."""
+
+    def retried(
+        self, body: bytes, retries: float = 10, **options: Any
+    ) -> Deferred[None]:
+        """Publish a message that may be sent again."""
+        message = self.message(body, **options)
+        message.retries = retries
+        return self.publisher.publish(message)
+
+    def reopen(self) -> None:
+        """Give the queue another channel."""
+        self.channel = FakeChannel()
+        self.up()
+
+    def test_in_order(self) -> None:
+        """They are sent again in their order, before newer messages."""
+        self.up()
+        old = [self.retried(b"%d" % number) for number in range(3)]
+        self.verdicts[1].succeed()
+        self.successResultOf(old[1])
+        self.lose()
+        newer = self.publish(b"newer")
+        self.reopen()
+        self.assertEqual(self.sent, [b"0", b"2", b"newer"])
+        self.lose()
+        self.failureResultOf(newer, OutcomeUnknown)
+        self.reopen()
+        self.assertEqual(self.sent, [b"0", b"2"])
+        for call in self.verdicts:
+            call.succeed()
+        self.successResultOf(old[0])
+        self.successResultOf(old[2])
+
+    def test_lost_while_sent_again(self) -> None:
+        """Those sent again keep their places before those not yet sent again."""
+        self.up()
+        old = [self.retried(b"%d" % number) for number in range(WINDOW)]
+        self.lose()
+        self.publisher.flow(False)
+        self.reopen()
+        self.assertEqual(self.sent, [])
+        self.lose()
+        self.publisher.flow(True)
+        self.reopen()
+        self.assertEqual(self.sent, [b"%d" % number for number in range(WINDOW)])
+        self.quietly(*old)
+
+    def test_same_message(self) -> None:
+        """It is sent again with the properties of the first time."""
+        self.up()
+        self.quietly(self.retried(b"a"))
+        first = self.verdicts[0].arguments
+        self.lose()
+        self.assertEqual(self.needed, 1)
+        self.reopen()
+        self.assertEqual(self.verdicts[0].arguments, first)
+
+    def test_limit(self) -> None:
+        """It is sent again so often, and no more."""
+        self.up()
+        publishing = self.retried(b"a", retries=2)
+        for _ in range(2):
+            self.lose()
+            self.assertNoResult(publishing)
+            self.reopen()
+        self.lose()
+        self.failureResultOf(publishing, OutcomeUnknown)
+
+    def test_one_deadline(self) -> None:
+        """The deadline counts from the publish, and its outcome is then unknown."""
+        self.up()
+        publishing = self.retried(b"a", timeout=5)
+        self.clock.advance(3)
+        self.lose()
+        self.reopen()
+        self.clock.advance(2)
+        error = self.failureResultOf(publishing, OutcomeUnknownInTime).value
+        assert isinstance(error, OutcomeUnknown)
+        self.assertEqual((error.outcome, error.is_safe_to_repeat), (UNKNOWN, False))
+        self.lose()
+        self.reopen()
+        self.assertEqual(self.sent, [])
+
+    def test_deadline_while_lost(self) -> None:
+        """So it is while it waits to be sent again."""
+        self.up()
+        publishing = self.retried(b"a", timeout=5)
+        self.lose()
+        self.clock.advance(5)
+        self.failureResultOf(publishing, OutcomeUnknownInTime)
+
+    def test_closed_while_lost(self) -> None:
+        """After a close its outcome stays unknown."""
+        self.up()
+        publishing = self.retried(b"a")
+        self.lose()
+        idle = self.publisher.when_idle()
+        self.assertNoResult(idle)
+        self.publisher.close(ChannelClosed("closed"))
+        self.failureResultOf(publishing, OutcomeUnknown)
+        self.successResultOf(idle)
+
+    def test_cancelled(self) -> None:
+        """One that is cancelled while it waits is not sent again."""
+        self.up()
+        publishing = [self.retried(b"a"), self.retried(b"b")]
+        self.lose()
+        publishing[0].cancel()
+        self.failureResultOf(publishing[0], CancelledError)
+        self.reopen()
+        self.assertEqual(self.sent, [b"b"])
+        self.quietly(publishing[1])
+
+    def test_refused(self) -> None:
+        """A refusal is a verdict, after which it is not sent again."""
+        self.up()
+        publishing = self.retried(b"a")
+        self.verdicts[0].fail(Nacked("full"))
+        self.failureResultOf(publishing, Nacked)
 
 
 class HeldTests(PublisherTestCase):
@@ -1061,14 +1173,16 @@ class HeldTests(PublisherTestCase):
         publishing = [self.publisher.publish(each) for each in (bad, good)]
         behind = self.publish(b"behind")
         self.lose()
-        self.failureResultOf(behind, NotSent)
+        self.assertTrue(self.publisher.is_held(bad))
         self.publisher.refuse(bad, Failure(SessionLost("cut")))
         self.failureResultOf(publishing[0], NotSent)
+        self.assertFalse(self.publisher.is_held(bad))
         self.channel = FakeChannel()
         self.up()
         self.assertEqual(self.sent, [])
         self.publisher.release(good)
-        self.assertEqual(self.sent, [b"good"])
+        self.assertEqual(self.sent, [b"good", b"behind"])
+        self.quietly(behind)
         self.publisher.flow(False)
         self.assertNoResult(self.publish(b"x" * MAX_PENDING_BYTES))
 
@@ -1128,12 +1242,17 @@ class IdleTests(PublisherTestCase):
         self.successResultOf(idle)
 
     def test_loss(self) -> None:
-        """After a loss nothing is in flight."""
+        """After a loss only what waits is still to be sent."""
         self.up()
-        publishing = self.fill(WINDOW + 5)
+        publishing = self.fill(WINDOW + 1)
         idle = self.publisher.when_idle()
         self.lose()
-        self.quietly(*publishing)
+        self.quietly(*publishing[:-1])
+        self.assertNoResult(idle)
+        self.channel = FakeChannel()
+        self.channel.answers["basic_publish"] = None
+        self.up()
+        self.successResultOf(publishing[-1])
         self.successResultOf(idle)
 
 
@@ -1188,7 +1307,7 @@ class CloseTests(PublisherTestCase):
         """A channel that is lost afterwards does no harm."""
         self.up()
         self.close()
-        self.publisher.channel_down(SessionLost("cut"))
+        self.publisher.channel_down()
         self.publisher.flow(False)
         self.publisher.flow(True)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -1287,7 +1406,7 @@ class ReentrancyTests(PublisherTestCase):
         self.publish(b"0").addCallback(lose)
         behind = self.publish(b"1")
         self.up()
-        self.failureResultOf(behind, NotSent)
+        self.assertNoResult(behind)
         self.assertEqual(self.sent, [b"0"])
 
     def test_cancels_the_next(self) -> None:

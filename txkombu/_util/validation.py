@@ -105,6 +105,25 @@ def check_count(
     return value
 
 
+def check_number(
+    what: str, value: object, minimum: float, maximum: float = float("inf")
+) -> float:
+    """
+    Check a finite number.
+
+    @raise TypeError: it is not a number.
+    @raise ValueError: it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be a number, not {kind_of(value)}")
+    if not minimum <= value <= maximum or value == float("inf"):
+        limits = f"{minimum:g} to {maximum:g}"
+        if maximum == float("inf"):
+            limits = f"at least {minimum:g}"
+        raise ValueError(f"{what} must be {limits}, not {value}")
+    return value
+
+
 def check_seconds(what: str, value: object) -> float:
     """
     Check a number of seconds.

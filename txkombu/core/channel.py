@@ -8,7 +8,7 @@ again.  Operations wait for that, up to their timeout.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +22,13 @@ from ..message import Message
 from .channel_core import ChannelCore
 from .connection_core import ConnectionCore
 from .consumers import PREFETCH
+
+
+class ReplyProducer(Protocol):
+    """What publishes replies: a L{txkombu.Producer}."""
+
+    def publish(self, body: object, **options: Any) -> Deferred[None]:
+        """Publish one message."""
 
 
 class ChannelConnection(Protocol):
@@ -41,6 +48,9 @@ class ChannelConnection(Protocol):
 
     def close(self) -> Deferred[None]:
         """Close the connection."""
+
+    def Producer(self, channel: Any) -> ReplyProducer:
+        """Make a producer that publishes on a channel."""
 
 
 class Channel:
@@ -65,6 +75,7 @@ class Channel:
     def __init__(self, connection: ChannelConnection) -> None:
         self.connection = connection
         self.core = ChannelCore(connection.core)
+        self._replies: ReplyProducer | None = None
 
     # --- its state ----------------------------------------------------------
 
@@ -373,6 +384,30 @@ class Channel:
         @return: fires when they were handed to the socket.
         """
         return self.core.consumers.flush()
+
+    # --- replying -----------------------------------------------------------
+
+    def respond(self, message: Message, body: object, **options: Any) -> Deferred[None]:
+        """
+        Publish a reply to a message; see L{Message.respond}.
+
+        @param message: the message, which has a C{reply_to}.
+        @param body: the reply.
+        @param options: as for L{txkombu.Producer.publish}.
+        @return: as of L{txkombu.Producer.publish}.
+        @raise ValueError: the message has no C{reply_to}.
+        """
+        if not message.reply_to:
+            raise ValueError(f"{message!r} has no reply_to: nobody awaits a reply")
+        if self._replies is None:
+            self._replies = self.connection.Producer(self)
+        return self._replies.publish(
+            body,
+            exchange="",
+            routing_key=message.reply_to,
+            correlation_id=message.correlation_id,
+            **options,
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open" if self.is_open else "not open"

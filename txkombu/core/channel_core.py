@@ -43,11 +43,15 @@ class ChannelCore:
         self.consumers = ChannelConsumers(connection, self.opener, self.memory)
         self.entities = EntityOperations(self.opener, connection.topology)
         self.publisher = PublishQueue(
-            connection.clock, self._waits_for, self._publish_failed
+            connection.clock,
+            self._waits_for,
+            self._publish_failed,
+            self.opener.ensure_open,
         )
         self.publisher.flow(connection.may_publish)
         self._end = SharedClose(self._close)
         self._on_return: dict[object, Callable[[Returned], None]] = {}
+        self._on_lost: dict[object, Callable[[Exception], None]] = {}
         connection.add_channel(self)
 
     # --- its state ----------------------------------------------------------
@@ -107,9 +111,11 @@ class ChannelCore:
             self.publisher.channel_up(opened)
 
     def channel_lost(self, error: Exception) -> None:
-        """Tell consumers and publisher."""
+        """Tell consumers, publisher, and who else asked for it."""
         self.consumers.channel_lost(error)
-        self.publisher.channel_down(error)
+        self.publisher.channel_down()
+        for tell in list(self._on_lost.values()):
+            tell(error)
 
     def cannot_open(self, error: Exception) -> None:
         """Fail the messages that wait to be published."""
@@ -163,6 +169,23 @@ class ChannelCore:
             self.opener.ensure_open()
         return sending
 
+    @property
+    def unconfirmed(self) -> int:
+        """The number of messages that were published and have no verdict."""
+        return self.publisher.outstanding
+
+    def refuse_publishes(self, error: KombuError) -> None:
+        """Fail further publishes with this error."""
+        self.publisher.refuse_more(error)
+
+    def when_published(self) -> Deferred[None]:
+        """Wait until each message that was published has its verdict; never fails."""
+        return self.publisher.when_idle()
+
+    def give_up_publishes(self, error: KombuError) -> None:
+        """Fail the messages that wait to be sent."""
+        self.publisher.fail_pending(error)
+
     def when_ready(self) -> Deferred[None]:
         """Wait until a message would be sent at once."""
         return self.opener.when_open().addCallback(
@@ -182,6 +205,14 @@ class ChannelCore:
     def remove_on_return(self, who: object) -> None:
         """Undo L{add_on_return}."""
         self._on_return.pop(who, None)
+
+    def add_on_lost(self, who: object, tell: Callable[[Exception], None]) -> None:
+        """Have C{tell} called with the reason of each loss of the session channel."""
+        self._on_lost[who] = tell
+
+    def remove_on_lost(self, who: object) -> None:
+        """Undo L{add_on_lost}."""
+        self._on_lost.pop(who, None)
 
     def _waits_for(self) -> str:
         """Say what a message that cannot be sent waits for."""

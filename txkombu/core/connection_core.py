@@ -5,15 +5,16 @@ The parts of one connection: its settings, its session, what was declared, its c
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorCore, IReactorTime
 
 from .._util.backoff import ReconnectPolicy
 from .._util.timeouts import with_timeout
-from .._util.waiters import SharedClose
+from .._util.waiters import SharedClose, Waiters
 from ..exceptions import ConnectionClosed, NotSupported
 from ..interfaces import IRenewableSession, ISession
 from .drain_events import DrainEvents
@@ -47,7 +48,13 @@ class ConnectionCore:
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
         self._reconnector: Reconnector | None = None
         self._turn_budget: TurnBudget | None = None
+        self._is_held = False
+        self._draining: ConnectionClosed | None = None
         self._end = SharedClose(self._close)
+        self._closed: Waiters[None] = Waiters()
+        self._shutdown: object = None
+        self._follows_shutdown = False
+        self._leaves_shutdown = False
 
     # --- its settings -------------------------------------------------------
 
@@ -88,7 +95,12 @@ class ConnectionCore:
                 restoration.lost,
                 self._flow,
                 self.reconnect,
+                settings.login_at,
+                settings.wait_for_broker,
+                settings.on_state,
             )
+            if self._is_held:
+                self._reconnector.hold()
         return self._reconnector
 
     @property
@@ -162,9 +174,48 @@ class ConnectionCore:
 
     # --- its session --------------------------------------------------------
 
+    def hold(self) -> None:
+        """Do not connect before L{release}, and wait for the broker then."""
+        self._is_held = True
+        if self._reconnector is not None:
+            self._reconnector.hold()
+
+    def release(self) -> None:
+        """Connect as soon as something needs a session."""
+        self.reconnector.release()
+        self._is_held = False
+
     def when_up(self) -> Deferred[ISession]:
         """Connect if need be; fires with the session."""
+        self._await_shutdown()
         return self.reconnector.when_up()
+
+    def when_connected(self) -> Deferred[ISession]:
+        """Wait for the session, without connecting."""
+        return self.reconnector.when_connected()
+
+    def leave_shutdown(self) -> None:
+        """Do not close when the reactor shuts down: the owner does, in its order."""
+        self._leaves_shutdown = True
+        self._forget_shutdown()
+
+    def _await_shutdown(self) -> None:
+        """Close in order when the reactor shuts down; a C{Clock} does not."""
+        if self._follows_shutdown or self._leaves_shutdown or self._end.begun:
+            return
+        self._follows_shutdown = True
+        if IReactorCore.providedBy(self.clock):
+            reactor = IReactorCore(self.clock)
+            self._shutdown = reactor.addSystemEventTrigger(
+                "before", "shutdown", self.close
+            )
+
+    def _forget_shutdown(self) -> None:
+        shutdown, self._shutdown = self._shutdown, None
+        if shutdown is not None:
+            # While triggers run, this one is not there any more.
+            with suppress(ValueError, KeyError):
+                IReactorCore(self.clock).removeSystemEventTrigger(shutdown)
 
     def answers(self) -> Deferred[bool]:
         """Ask whether the broker answers at all; never fails."""
@@ -213,6 +264,8 @@ class ConnectionCore:
         self.channels.append(channel)
         if self._end.begun:
             channel.close_because(connection_closed())
+        elif self._draining is not None:
+            channel.refuse_publishes(self._draining)
 
     def channel_closing(self, channel: ConnectionChannel) -> None:
         """Have no handler begin with a message of a channel that is closing."""
@@ -226,6 +279,30 @@ class ConnectionCore:
 
     # --- closing ------------------------------------------------------------
 
+    @property
+    def unconfirmed(self) -> int:
+        """The number of messages that were published and have no verdict."""
+        return sum(channel.unconfirmed for channel in self.channels)
+
+    def drain(self, error: ConnectionClosed) -> Deferred[Any]:
+        """
+        Publish no further messages.
+
+        @param error: what further publishes fail with.
+        @return: fires when each message that was published has its verdict; never
+            fails.
+        """
+        self._draining = error
+        for channel in self.channels:
+            channel.refuse_publishes(error)
+        verdicts = [channel.when_published() for channel in self.channels]
+        return DeferredList(verdicts, consumeErrors=True)
+
+    def give_up_publishes(self, error: ConnectionClosed) -> None:
+        """Fail the messages that wait to be sent."""
+        for channel in list(self.channels):
+            channel.give_up_publishes(error)
+
     def close(self) -> Deferred[None]:
         """Close all channels and the session; fires when nothing is left."""
         return self._end.wait()
@@ -238,6 +315,12 @@ class ConnectionCore:
         )
         yield self.reconnector.close()
         self.drain_events.close(connection_closed())
+        self._forget_shutdown()
+        self._closed.fire(None)
+
+    def when_closed(self) -> Deferred[None]:
+        """Wait until the connection is closed."""
+        return succeed(None) if self._end.over else self._closed.wait()
 
 
 def connection_closed() -> ConnectionClosed:

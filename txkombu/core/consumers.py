@@ -26,6 +26,7 @@ from .connection_core import ConnectionCore
 from .consumer_group import ConsumerGroup
 from .decoded_memory import DecodedMemory
 from .opener import ChannelOpener
+from .stream_position import StreamPosition, is_stream
 from .subscription import Subscription
 
 T = TypeVar("T")
@@ -111,6 +112,7 @@ class ChannelConsumers:
         accept: Iterable[str] | None = None,
         max_body_size: int = MAX_BODY_SIZE,
         on_cancel: Callable[[str, Exception], object] | None = None,
+        position: StreamPosition | None = None,
     ) -> Deferred[str]:
         """Start a consumer; see L{txkombu.Channel.consume}."""
         if not consumer_tag:
@@ -129,6 +131,9 @@ class ChannelConsumers:
             return fail()
         isolates = self.share_channel and self.was_refused(queue)
         group = self._new_group() if isolates else shared
+        arguments = {**queue.consumer_arguments, **(arguments or {})}
+        if position is None and is_stream(queue, arguments):
+            position = StreamPosition()
         subscription = Subscription(
             group.opener,
             self._isolate,
@@ -137,11 +142,12 @@ class ChannelConsumers:
             tag=tag,
             no_ack=no_ack,
             exclusive=exclusive,
-            arguments={**queue.consumer_arguments, **(arguments or {})},
+            arguments=arguments,
             prefetch_count=(prefetch_count or PREFETCH) if no_ack else prefetch_count,
             accept=accepted,
             max_body_size=max_body_size,
             on_cancel=on_cancel,
+            position=position,
         )
 
         def started(_: object) -> str:

@@ -59,6 +59,19 @@ class ConnectionChannel(Protocol):
         session.
         """
 
+    @property
+    def unconfirmed(self) -> int:
+        """The number of messages that were published and have no verdict."""
+
+    def refuse_publishes(self, error: KombuError) -> None:
+        """Fail further publishes with this error."""
+
+    def when_published(self) -> Deferred[None]:
+        """Wait until each message that was published has its verdict; never fails."""
+
+    def give_up_publishes(self, error: KombuError) -> None:
+        """Fail the messages that wait to be sent."""
+
     def close_because(self, error: KombuError) -> Deferred[None]:
         """Close it, so that later operations fail with this error; never fails."""
 

@@ -24,7 +24,13 @@ from .._util.state_machine import StateMachine
 from .._util.steady_clock import steady
 from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
 from .._util.waiters import Waiters
-from ..exceptions import ConnectionClosed, KombuError, NotFound, SessionLost
+from ..exceptions import (
+    ConnectionClosed,
+    KombuError,
+    NotFound,
+    OperationTimeout,
+    SessionLost,
+)
 from ..interfaces import ISessionChannel, ISessionChannelListener, Returned
 from .connection_core import ConnectionCore
 from .decoded_memory import DecodedMemory
@@ -120,6 +126,7 @@ class ChannelOpener:
         self._attempt: Deferred[None] = succeed(None)
         self._backoff = Backoff(eager=True, policy=connection.reconnect)
         self._up_since = 0.0
+        self._has_failed = self._is_unanswered = False
         self.session_channel: ISessionChannel | None = None
         self.unacked: UnackedMessages | None = None
         self.closed: KombuError | None = None
@@ -196,11 +203,13 @@ class ChannelOpener:
     @inlineCallbacks
     def _open(self) -> Generator[Deferred[Any], Any, None]:
         """Open a session channel and start the consumers; again if it is lost."""
-        delay = self._backoff.delay() if self._owner.has_consumers else 0.0
+        waits = self._owner.has_consumers or self._has_failed
+        delay = self._backoff.delay() if waits else 0.0
         if delay:
             yield sleep(self.connection.clock, delay)
         opened = yield self._open_session_channel()
         self._machine.step(ChannelEvent.OPENED)
+        self._has_failed = False
         self.session_channel = opened
         self.unacked = UnackedMessages(opened, self._memory)
         self._up_since = steady(self.connection.clock).seconds()
@@ -229,6 +238,9 @@ class ChannelOpener:
                 return opened
             except SessionLost:
                 continue
+            except OperationTimeout:
+                self._is_unanswered = True
+                raise
 
     def _failed(self, failure: Failure) -> None:
         if self.closed is not None:
@@ -236,9 +248,12 @@ class ChannelOpener:
         self._machine.step(ChannelEvent.FAILED)
         error = failure.value
         assert isinstance(error, Exception)
+        self._has_failed = True
         self._waiters.fail(error)
-        self._owner.cannot_open(error)
-        if self._owner.has_consumers and not isinstance(error, ConnectionClosed):
+        unanswered, self._is_unanswered = self._is_unanswered, False
+        if not unanswered:
+            self._owner.cannot_open(error)
+        if self._owner.needs_channel and not isinstance(error, ConnectionClosed):
             self._log_failed(failure)
             self.ensure_open()
 

@@ -3,9 +3,12 @@ Send the messages of one channel: the window, the deadlines, the verdicts.
 
 A message is sent at once if there is a session channel, broker and socket take it, and
 the window of unconfirmed messages has room.  Otherwise it waits here in its turn, up to
-C{MAX_PENDING}; it is not sent after its deadline.  When the session channel is lost,
-the publish of what waits here fails with NotSent; a message that comes while there is
-no session channel waits for the next one.
+C{MAX_PENDING}; it is not sent after its deadline.
+
+A lost session channel changes nothing for what waits: it is sent on the next one.  So
+is a message that was not written before the loss.  One that was written and has no
+verdict is sent again if its publish asked for that, in its old place; its publish fails
+with OutcomeUnknown otherwise.
 """
 
 from __future__ import annotations
@@ -22,12 +25,24 @@ from .._util.deadlines import Deadlines
 from .._util.waiters import Waiters
 from ..entity import Exchange, Queue
 from ..exceptions import (
+    AccessRefused,
+    AuthenticationFailed,
     BackpressureError,
     ChannelClosed,
+    ContentTooLarge,
+    InternalError,
     KombuError,
+    NotAllowed,
+    NotFound,
+    NotImplementedByBroker,
     NotSent,
+    NotSentInTime,
     OperationTimeout,
+    OutcomeUnknown,
+    OutcomeUnknownInTime,
+    PreconditionFailed,
     SessionLost,
+    TransportNotAvailable,
 )
 from ..interfaces import ISessionChannel
 
@@ -43,6 +58,18 @@ TURN = 200
 """How many messages without confirm are sent in one turn of the reactor."""
 TURN_BYTES = 64 * 1024
 """How many bytes their bodies may have."""
+PERMANENT = (
+    AuthenticationFailed,
+    TransportNotAvailable,
+    AccessRefused,
+    ContentTooLarge,
+    InternalError,
+    NotAllowed,
+    NotFound,
+    NotImplementedByBroker,
+    PreconditionFailed,
+)
+"""What the next attempt would meet as well, so that it fails a publish as it is."""
 AT_ONCE = 50
 """
 How many messages without confirm fire their Deferreds at once in one turn of the
@@ -64,11 +91,14 @@ class PublishRequest:
     @ivar confirm: whether the broker is to confirm it.
     @ivar timeout: seconds from the publish to the broker's verdict.
     @ivar held: whether something has to be declared first; it keeps its place.
+    @ivar retries: how often it may be sent again after a loss without a verdict.
     @ivar reply_to: the queue whose name it tells.  The name is read when the message
         is sent, since the broker may rename the queue before.
     @ivar done: what the publish returned, if the message had to wait.
     @ivar inner: fires with the verdict, once the message was sent.
     @ivar expired: whether its deadline has passed.
+    @ivar number: its place among the messages that were sent; 0 before.
+    @ivar is_written: whether it was sent once, with no verdict.
     """
 
     body: bytes
@@ -80,6 +110,9 @@ class PublishRequest:
     timeout: float
     held: bool = False
     reply_to: Queue | None = None
+    retries: float = 0
+    number: int = 0
+    is_written: bool = False
     done: Deferred[None] | None = None
     inner: Deferred[None] | None = None
     expired: bool = False
@@ -93,6 +126,7 @@ class PublishQueue:
     @param phase: says what a message that waits here waits for.
     @param refused: called with each message whose publish failed after it was sent,
         and with the error.
+    @param reopen: has another session channel opened, unless this is under way.
     """
 
     def __init__(
@@ -100,15 +134,18 @@ class PublishQueue:
         clock: IReactorTime,
         phase: Callable[[], str],
         refused: Callable[[PublishRequest, Exception], None],
+        reopen: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._phase = phase
         self._refused = refused
+        self._reopen = reopen
         self._flowing = True
         self._resuming = False
         self._channel: ISessionChannel | None = None
         self._pending: deque[PublishRequest] = deque()
-        self._doomed: list[tuple[PublishRequest, Exception]] = []
+        self._lost: list[PublishRequest] = []
+        self._sent_count = 0
         self._pending_bytes = 0
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
@@ -120,6 +157,7 @@ class PublishQueue:
         self._idle: Waiters[None] = Waiters()
         self._sent: list[tuple[Deferred[None], Deferred[None]]] = []
         self._closed: Exception | None = None
+        self._refusal: Exception | None = None
 
     # --- publishing ---------------------------------------------------------
 
@@ -134,8 +172,9 @@ class PublishQueue:
             C{ValueError} if the transport cannot carry a property; or as
             C{ISessionChannel.basic_publish} does.
         """
-        if self._closed is not None:
-            return fail(self._closed)
+        refusal = self._closed or self._refusal
+        if refusal is not None:
+            return fail(refusal)
         if not self._pending and self._has_room(message):
             return self._try_to_send(message)
         return self._wait_here(message)
@@ -169,15 +208,20 @@ class PublishQueue:
     @property
     def waiting(self) -> int:
         """The number of messages that wait here."""
-        return len(self._pending)
+        return len(self._pending) + len(self._lost)
+
+    @property
+    def outstanding(self) -> int:
+        """The number of messages that wait here, or were sent and have no verdict."""
+        return self.waiting + self._unconfirmed
 
     @property
     def is_waiting(self) -> bool:
         """Whether a message waits here, or a caller of L{when_ready}."""
-        return bool(self._pending or self._ready)
+        return bool(self._pending or self._lost or self._ready)
 
     def _is_busy(self) -> bool:
-        return bool(self._pending or self._unconfirmed or self._doomed)
+        return bool(self._pending or self._unconfirmed or self._lost)
 
     def _has_space(self, divisor: int) -> bool:
         return (
@@ -213,6 +257,8 @@ class PublishQueue:
             message.confirm,
         )
         if message.confirm:
+            self._sent_count += 1
+            message.number = message.number or self._sent_count
             self._unconfirmed += 1
             self._unconfirmed_bytes += len(message.body)
             if message.done is None:
@@ -235,23 +281,20 @@ class PublishQueue:
 
     def _confirmed(
         self, result: Failure | None, message: PublishRequest
-    ) -> Failure | None:
+    ) -> Failure | Deferred[None] | None:
         self._unconfirmed -= 1
         self._unconfirmed_bytes -= len(message.body)
+        if isinstance(result, Failure):
+            if self._is_sent_again(message, result.value):
+                return self._wait_again(message)
+            if isinstance(result.value, Exception):
+                self._refused(message, result.value)
         self._deadlines.discard(message, message.timeout)
-        if isinstance(result, Failure) and isinstance(result.value, Exception):
-            self._refused(message, result.value)
-        if self._doomed and not self._unconfirmed:
-            # After the callbacks of this verdict, at the latest in the next turn.
-            assert message.inner is not None
-            message.inner.addBoth(self._fail_doomed)
-            self._await_turn()
         pending = self._pending and self._flowing
         if pending or self._ready.waiting or self._idle.waiting:
             self.resume()
         if message.expired and isinstance(result, Failure):
-            phase = "waiting for the broker's word on it; its outcome is unknown"
-            raise OperationTimeout("publish", message.timeout, phase) from None
+            raise _not_in_time(message, "waiting for the broker's word on it") from None
         return result
 
     def _await_turn(self) -> None:
@@ -262,9 +305,29 @@ class PublishQueue:
         self._next_turn = None
         self._turn = self._turn_bytes = 0
         self._tell_sent()
-        if self._doomed and not self._unconfirmed:
-            self._fail_doomed(None)
         self.resume()
+
+    # --- after a loss -------------------------------------------------------
+
+    def _is_sent_again(self, message: PublishRequest, error: object) -> bool:
+        """Return whether a message that a loss has failed is sent again."""
+        if self._channel is not None or self._closed is not None or message.expired:
+            return False
+        if isinstance(error, OutcomeUnknown) and message.retries:
+            message.retries -= 1
+            message.is_written = True
+            return True
+        return isinstance(error, NotSent)
+
+    def _wait_again(self, message: PublishRequest) -> Deferred[None]:
+        """Keep a message for the next session channel, in its old place."""
+        message.inner = None
+        done: Deferred[None] = Deferred(lambda _: self._cancel(message))
+        message.done = done
+        self._lost.append(message)
+        self._pending_bytes += len(message.body)
+        self._reopen()
+        return done
 
     # --- waiting ------------------------------------------------------------
 
@@ -327,19 +390,24 @@ class PublishQueue:
         message.held = False
         self.resume()
 
+    def is_held(self, message: PublishRequest) -> bool:
+        """Return whether a message still waits for what has to be declared."""
+        return message.held and message in self._pending
+
     def refuse(self, message: PublishRequest, failure: Failure) -> None:
         """Fail a held message: what it needs cannot be declared."""
         if message in self._pending:
             self._deadlines.discard(message, message.timeout)
             if failure.check(SessionLost, ChannelClosed):
-                failure = Failure(_not_sent(failure.value))
+                failure = Failure(_not_sent(message, failure.value))
             self._drop(message, failure)
 
     def _drop(self, message: PublishRequest, failure: Failure | None = None) -> None:
         """Take a message out, and send those behind it if there is room."""
-        if message in self._pending:
-            self._pending.remove(message)
-            self._pending_bytes -= len(message.body)
+        for waiting in (self._pending, self._lost):
+            if message in waiting:
+                waiting.remove(message)
+                self._pending_bytes -= len(message.body)
         if failure is not None:
             assert message.done is not None
             message.done.errback(failure)
@@ -360,54 +428,36 @@ class PublishQueue:
         phase = self._phase()
         if message.held and self._channel is not None:
             phase = "waiting for what has to be declared before"
-        error = OperationTimeout(
-            "publish", message.timeout, f"{phase}; it was not sent"
-        )
-        self._drop(message, Failure(error))
+        self._drop(message, Failure(_not_in_time(message, phase)))
 
     # --- the channel's life -------------------------------------------------
 
     def channel_up(self, channel: ISessionChannel) -> None:
-        """Send on this channel from now on."""
+        """Send on this channel from now on, first what was sent before the loss."""
         self._channel = channel
+        lost, self._lost = self._lost, []
+        lost.sort(key=lambda message: message.number)
+        self._pending.extendleft(reversed(lost))
         self.resume()
 
-    def channel_down(self, error: Exception) -> None:
-        """
-        Send nothing until L{channel_up}, and fail what waits: it was not sent.
-
-        Messages that were sent before fail first, with their own verdicts.  A message
-        that waits for a declaration fails when that fails.
-        """
-        if self._channel is None:
-            return
+    def channel_down(self) -> None:
+        """Send nothing until L{channel_up}."""
         self._channel = None
-        held = [each for each in self._pending if each.held]
-        waiting = [each for each in self._take_pending() if not each.held]
-        self._doomed += [(each, error) for each in waiting]
-        for message in held:
-            self._await_room(message)
-        if not self._unconfirmed:
-            self._fail_doomed(None)
-
-    def _fail_doomed(self, result: Failure | None) -> Failure | None:
-        doomed, self._doomed = self._doomed, []
-        for message, cause in doomed:
-            self._refuse(message, cause)
-        self._tell_idle()
-        return result
 
     def close(self, error: KombuError) -> None:
         """Send nothing any more, and fail what waits."""
         self._closed = error
         self._channel = None
         self._tell_sent()
-        self._fail_doomed(None)
         self.give_up(error)
         self._deadlines.stop()
         if self._next_turn is not None and self._next_turn.active():
             self._next_turn.cancel()
         self._next_turn = None
+
+    def refuse_more(self, error: Exception) -> None:
+        """Fail further publishes with this error; those before go on."""
+        self._refusal = error
 
     def give_up(self, cause: Exception) -> None:
         """Fail what waits, for there will be no session channel."""
@@ -415,29 +465,37 @@ class PublishQueue:
         self._ready.fail(cause)
 
     def fail_pending(self, cause: Exception) -> None:
-        """Fail all messages that wait here with NotSent."""
-        for message in self._take_pending():
-            self._refuse(message, cause)
-        self._tell_idle()
-
-    def _take_pending(self) -> list[PublishRequest]:
-        pending = list(self._pending)
+        """Fail all messages that wait here."""
+        pending = [*self._lost, *self._pending]
+        self._lost.clear()
         self._pending.clear()
         self._pending_bytes = 0
-        return pending
-
-    def _refuse(self, message: PublishRequest, cause: Exception) -> None:
-        """Fail a message with NotSent."""
-        self._deadlines.discard(message, message.timeout)
-        assert message.done is not None
-        if not message.done.called:
-            message.done.errback(Failure(_not_sent(cause)))
+        for message in pending:
+            self._deadlines.discard(message, message.timeout)
+            assert message.done is not None
+            if not message.done.called:
+                message.done.errback(Failure(_not_sent(message, cause)))
+        self._tell_idle()
 
 
-def _not_sent(cause: BaseException | None) -> NotSent:
-    error = NotSent(f"not sent: {cause}")
+def _not_sent(message: PublishRequest, cause: BaseException | None) -> Exception:
+    """Return what a message fails with that is not sent, or not sent again."""
+    if message.is_written:
+        error: Exception = OutcomeUnknown(f"sent, but not confirmed: {cause}")
+    elif isinstance(cause, PERMANENT):
+        return cause
+    else:
+        error = NotSent(f"not sent: {cause}")
     error.__cause__ = cause
     return error
+
+
+def _not_in_time(message: PublishRequest, phase: str) -> OperationTimeout:
+    """Return what a message fails with at its deadline."""
+    if message.inner is None and not message.is_written:
+        return NotSentInTime("publish", message.timeout, f"{phase}; it was not sent")
+    phase = f"{phase}; its outcome is unknown"
+    return OutcomeUnknownInTime("publish", message.timeout, phase)
 
 
 def _pass_on(result: Failure | None, done: Deferred[None]) -> None:

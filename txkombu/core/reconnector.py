@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .._util.awaitables import call_logged
 from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
 from .._util.shown import printable
 from .._util.steady_clock import steady
@@ -56,6 +57,9 @@ class Reconnector:
     @param flow: called with C{False} when publishing has to pause, and with
         C{True} when it may go on.
     @param policy: how long to wait between attempts.
+    @param login_at: returns a Deferred of an alternate with its password.
+    @param wait_for_broker: whether a first attempt that fails is made again.
+    @param on_state: called with each new state.
 
     @ivar session: the session while it is up, else C{None}.
     @ivar blocked_reason: why the broker takes no messages now, or C{""}.
@@ -74,7 +78,13 @@ class Reconnector:
         forget: Callable[[], None],
         flow: Callable[[bool], None],
         policy: ReconnectPolicy = DEFAULT,
+        login_at: Callable[[Parameters], Deferred[Parameters]] = succeed,
+        wait_for_broker: bool = False,
+        on_state: Callable[[State], object] | None = None,
     ) -> None:
+        self._login_at = login_at
+        self._waits_for_broker = wait_for_broker
+        self._on_state = on_state
         self._alternates = alternates
         self._place = alternates[0]
         self._first = self._tried = 0
@@ -90,13 +100,14 @@ class Reconnector:
         self._lifecycle = new_lifecycle()
         self._backoff = Backoff(policy=policy)
         self._up: Waiters[ISession] = Waiters()
+        self._watchers: Waiters[ISession] = Waiters()
         self._closed: Waiters[None] = Waiters()
         self._attempt: Deferred[Any] | None = None
         self._timer: IDelayedCall | None = None
         self._live: ISession | None = None
         self._up_since = 0.0
         self._lost_at: float | None = None
-        self._write_paused = False
+        self._write_paused = self._was_up = self._is_held = False
         self.session: ISession | None = None
         self.blocked_reason = ""
         self.last_error: Exception | None = None
@@ -116,6 +127,25 @@ class Reconnector:
         """Whether broker and socket take messages now."""
         return not self.blocked_reason and not self._write_paused
 
+    def _step(self, event: Event) -> None:
+        self._lifecycle.step(event)
+        if self._on_state is not None:
+            # Later: a callback that closes must not find a step half done.
+            self._clock.callLater(
+                0, call_logged, "on_state", self._on_state, self.state
+            )
+
+    def hold(self) -> None:
+        """
+        Begin no attempt before L{release}, and then wait for the broker: what needs a
+        session waits, and fails only if the transport cannot be used.
+        """
+        self._is_held = self._waits_for_broker = True
+
+    def release(self) -> None:
+        """Allow attempts; the next L{when_up} begins one."""
+        self._is_held = False
+
     # --- for users ----------------------------------------------------------
 
     def when_up(self) -> Deferred[ISession]:
@@ -131,16 +161,30 @@ class Reconnector:
             return succeed(self.session)
         waiter = self._up.wait()
         if self.state in (State.CLOSING, State.CLOSED):
-            self._up.fail(ConnectionClosed("the connection was closed; make a new one"))
-        elif self.state is State.IDLE:
+            self._up.fail(_closed())
+        elif self.state is State.IDLE and not self._is_held:
             self._connect()
         return waiter.addErrback(self._cancelled)
+
+    def when_connected(self) -> Deferred[ISession]:
+        """
+        Wait for the session, without connecting.
+
+        @return: fires with the restored session; fails with L{ConnectionClosed} once
+            closed.
+        """
+        if self.session is not None:
+            return succeed(self.session)
+        waiter = self._watchers.wait()
+        if self.state in (State.CLOSING, State.CLOSED):
+            self._watchers.fail(_closed())
+        return waiter
 
     def _cancelled(self, failure: Failure) -> Failure:
         """End a first attempt when all that waited for it have cancelled."""
         nobody = failure.check(CancelledError) and not self._up
         if nobody and self.state is State.CONNECTING and self._lost_at is None:
-            self._lifecycle.step(Event.REFUSED)
+            self._step(Event.REFUSED)
             self._stop_trying()
             self._note_speed()
             # Begin with the next alternate, so that callers who cancel early reach all.
@@ -160,11 +204,12 @@ class Reconnector:
         if self.state is State.CLOSING:
             yield self._closed.wait()
             return
-        self._lifecycle.step(Event.CLOSE)
+        self._step(Event.CLOSE)
         live, self._live, self.session = self._live, None, None
         self._forget()
         self._stop_trying()
-        self._up.fail(ConnectionClosed("the connection was closed"))
+        self._up.fail(_closed())
+        self._watchers.fail(_closed())
         try:
             if live is not None:
                 yield live.close()
@@ -173,7 +218,7 @@ class Reconnector:
             live.abort()
             raise
         finally:
-            self._lifecycle.step(Event.GONE)
+            self._step(Event.GONE)
             self._closed.fire(None)
 
     def drop(self, tell_channels: Callable[[Exception], None]) -> None:
@@ -194,7 +239,7 @@ class Reconnector:
 
     def _connect(self) -> None:
         self._timer = None
-        self._lifecycle.step(Event.CONNECT)
+        self._step(Event.CONNECT)
         self._attempt = attempt = self._try_alternates()
         attempt.addCallbacks(
             self._session_up,
@@ -212,9 +257,10 @@ class Reconnector:
             self._place = parameters
             self._tried_at = self._steady.seconds()
             try:
+                login = yield self._login_at(parameters)
                 transport = self._transport_for(parameters)
                 session = yield transport.connect(
-                    parameters, self._endpoint, self._clock, self
+                    login, self._endpoint, self._clock, self
                 )
                 break
             except Exception as error:
@@ -227,7 +273,7 @@ class Reconnector:
         else:
             raise self._error_to_report(failed)
         self._live = session
-        self._lifecycle.step(Event.SESSION)
+        self._step(Event.SESSION)
         yield self._restore(session)
         return session
 
@@ -269,19 +315,22 @@ class Reconnector:
             return
         self._attempt = None
         self._slow.discard(self._tried)
-        self._lifecycle.step(Event.RESTORED)
+        self._step(Event.RESTORED)
         self.session = session
         self.last_error = None
         self._up_since = self._steady.seconds()
         self._flow(self.may_publish)
         if self._lost_at is not None:
+            what = "reconnected" if self._was_up else "connected"
             self._log.info(
-                "reconnected in {seconds:.2f} s to {url}",
+                what + " in {seconds:.2f} s to {url}",
                 seconds=self._up_since - self._lost_at,
                 url=self._place.as_uri(),
             )
             self._lost_at = None
+        self._was_up = True
         self._up.fire(session)
+        self._watchers.fire(session)
 
     def _attempt_failed(self, failure: Failure, attempt: Deferred[Any]) -> None:
         if self._attempt is not attempt:
@@ -296,15 +345,17 @@ class Reconnector:
         error = failure.value
         assert isinstance(error, Exception)
         self.last_error = error
-        if self._lost_at is None and self.state is State.CONNECTING:
-            self._lifecycle.step(Event.REFUSED)
+        first = self._lost_at is None and self.state is State.CONNECTING
+        hopeless = isinstance(error, TransportNotAvailable)
+        if first and (hopeless or not self._waits_for_broker):
+            self._step(Event.REFUSED)
             self._up.fail(error)
         else:
             self._wait(error)
 
     def _wait(self, error: Exception) -> None:
         """Try again after a wait, which is the longest for a refused login."""
-        self._lifecycle.step(Event.LOST)
+        self._step(Event.LOST)
         if self._lost_at is None:
             self._lost_at = self._steady.seconds()
         delay = self._backoff.delay()
@@ -381,3 +432,7 @@ class Reconnector:
         """Publish again: the socket has room."""
         self._write_paused = False
         self._flow(self.may_publish)
+
+
+def _closed() -> ConnectionClosed:
+    return ConnectionClosed("the connection was closed; make a new one")

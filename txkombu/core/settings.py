@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from .._util import backoff
 from .._util.backoff import ReconnectPolicy
-from .._util.validation import check_seconds
+from .._util.validation import check_bool, check_callable, check_seconds
 from ..interfaces import IBrokerTransport
 from ..transport.registry import transport_for
 from ..url.parameters import Parameters
+from .credentials import AskedPassword, PasswordSource
+from .lifecycle import State
 
 _EXCHANGE_TYPES = frozenset({"direct", "fanout", "topic", "headers"})
 
@@ -25,6 +28,8 @@ class Settings:
     @ivar endpoint: where to connect instead of their hosts and ports.
     @ivar operation_timeout: seconds for one operation.
     @ivar reconnect: how long to wait between attempts.
+    @ivar wait_for_broker: whether a first attempt that fails is made again.
+    @ivar on_state: called with each new state of the connection.
     """
 
     def __init__(
@@ -35,12 +40,21 @@ class Settings:
         reactor: IReactorTime | None,
         operation_timeout: float,
         reconnect: ReconnectPolicy | None,
+        password: PasswordSource | None = None,
+        wait_for_broker: bool = False,
+        on_state: Callable[[State], object] | None = None,
     ) -> None:
         self.alternates = list(alternates)
         self._given_transport = transport
         self.endpoint = endpoint
         self._reactor = reactor
         self.set_operation_timeout(operation_timeout)
+        self._password = password
+        self._asked = None if password is None else AskedPassword(password)
+        self.wait_for_broker = check_bool("wait_for_broker", wait_for_broker)
+        self.on_state = on_state
+        if on_state is not None:
+            check_callable("on_state", on_state, 1)
         self.reconnect = backoff.DEFAULT if reconnect is None else reconnect
         if not isinstance(self.reconnect, ReconnectPolicy):
             raise TypeError(
@@ -70,7 +84,17 @@ class Settings:
             self._reactor,
             self.operation_timeout,
             self.reconnect,
+            self._password,
+            self.wait_for_broker,
+            self.on_state,
         )
+
+    def login_at(self, parameters: Parameters) -> Deferred[Parameters]:
+        """Return a Deferred of the parameters with the password of this attempt."""
+        if self._asked is None:
+            return succeed(parameters)
+        asked: Deferred[Parameters] = self._asked.login_at(parameters)
+        return asked
 
     def transport_of(self, parameters: Parameters) -> IBrokerTransport:
         """Return the transport of one of the alternates."""
@@ -78,6 +102,7 @@ class Settings:
 
     def set_password(self, password: str) -> None:
         """Use another password from now on, at each of the alternates."""
+        self._password = self._asked = None
         self.alternates[:] = [
             attrs.evolve(each, password=password) for each in self.alternates
         ]

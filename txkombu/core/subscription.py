@@ -18,8 +18,9 @@ from .._util.timeouts import sleep, with_timeout
 from ..entity import Queue
 from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, SessionLost
 from ..interfaces import Delivery, ISessionChannel
-from ..message import Message
+from ..message import Message, Settler
 from .opener import ChannelOpener
+from .stream_position import StreamPosition, StreamSettler
 from .unacked import UnackedMessages
 
 _DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
@@ -33,6 +34,7 @@ class Subscription:
     @param opener: opens the session channels.
     @param isolate: called with this when the broker's refusal of it has ended the
         session channel; gives the opener to use from now on.
+    @param position: where it is, if it reads a stream.
     @ivar opener: opens the session channels it is started on.
     @ivar running: whether the broker has it now.
     @ivar last_error: why the broker ended or refused it, until it runs again.
@@ -55,6 +57,7 @@ class Subscription:
         accept: frozenset[str] | None,
         on_cancel: Callable[[str, Exception], object] | None,
         max_body_size: int = MAX_BODY_SIZE,
+        position: StreamPosition | None = None,
     ) -> None:
         self.opener = opener
         self._isolate = isolate
@@ -69,6 +72,7 @@ class Subscription:
         self._accept = accept
         self._max_body_size = max_body_size
         self._on_cancel = on_cancel
+        self._position = position
         self._backoff = Backoff(policy=opener.connection.reconnect)
         self._since = 0.0
         self._restarting: Deferred[None] | None = None
@@ -89,19 +93,34 @@ class Subscription:
         self._ended = False
         unacked = self.opener.unacked
         assert unacked is not None
-        handle = self._handler(unacked)
+        handle, arguments = self._handler(unacked), self._arguments
+        if self._position is not None:
+            handle = self._stream_handler(unacked, self._position)
+            arguments = self._position.arguments(arguments)
         return session_channel.basic_consume(
             self.queue,
             self.tag,
             self._takes_all,
             self._exclusive,
-            self._arguments,
+            arguments,
             self._prefetch_count,
             handle,
             self._cancelled,
         ).addCallback(self._started)
 
-    def _handler(self, unacked: UnackedMessages) -> Callable[[Delivery], None]:
+    def _stream_handler(
+        self, unacked: UnackedMessages, position: StreamPosition
+    ) -> Callable[[Delivery], None]:
+        settler = StreamSettler(unacked, position)
+        handle = self._handler(settler)
+
+        def handle_new(delivery: Delivery) -> None:
+            if settler.take(delivery):
+                handle(delivery)
+
+        return handle_new
+
+    def _handler(self, unacked: Settler) -> Callable[[Delivery], None]:
         """Make what is called for each delivery: the hot path, so a closure."""
         callback, queue, accept = self._callback, self.queue, self._accept
         max_body_size = self._max_body_size
@@ -134,6 +153,8 @@ class Subscription:
         self.running = not self._ended
         if self.running:
             self.last_error = None
+            if self._position is not None:
+                self._position.begin()
         self._since = steady(self._connection.clock).seconds()
 
     def channel_lost(self) -> None:
@@ -141,6 +162,8 @@ class Subscription:
         if self.running:
             self._backoff.reset_if_stable(self._connection.clock, self._since)
         self.running = False
+        if self._position is not None:
+            self._position.lost()
 
     def queue_renamed(self, old: str, new: str) -> None:
         """Rename its queue, if that is the one that the broker has renamed."""
@@ -202,6 +225,8 @@ class Subscription:
         self.running = False
         self._ended = True
         self.last_error = error
+        if self._position is not None:
+            self._position.lost()
         unacked = self.opener.unacked
         if isinstance(error, ConsumerCancelled):
             self._connection.topology.not_found(self.queue.name)

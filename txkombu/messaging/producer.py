@@ -22,6 +22,7 @@ from .._util.awaitables import call_logged
 from .._util.validation import (
     check_arguments,
     check_auto_declare,
+    check_bool,
     check_count,
     check_delivery_mode,
     check_seconds,
@@ -33,13 +34,23 @@ from ..compression import compress, is_beyond_ratio, may_be_true
 from ..core.lending import ChannelLender, lent_channel
 from ..core.publish_queue import PublishRequest
 from ..entity import Exchange, Queue, as_exchange
-from ..exceptions import KombuError, NotSupported, Unroutable
+from ..exceptions import (
+    ChannelClosed,
+    KombuError,
+    NotSupported,
+    SessionLost,
+    Unroutable,
+)
 from ..interfaces import Returned
+from ..message import Message
 from ..serialization.serializers import encode
 from .flow_control import FlowControl, Pausable
 from .properties import check_properties
 from .publish_batch import END, PublishBatch, each_body
+from .publish_retry import max_retries
 
+_DEATHS = ("x-death", "x-first-death-", "x-last-death-")
+"""The headers in which a broker tells why it dead-lettered a message."""
 PUBLISH_TIMEOUT = 30.0
 """Seconds from the call to the broker's verdict, by default."""
 
@@ -52,7 +63,7 @@ class Producer:
     Publish messages to an exchange.
 
     Subclasses may set C{exchange}, C{routing_key}, C{serializer},
-    C{compression}, C{auto_declare} and C{on_return} as class attributes.
+    C{compression}, C{auto_declare}, C{on_return} and C{mandatory} as class attributes.
 
     @param channel: a channel to publish on, or a connection, on which the producer
         opens a channel of its own.
@@ -65,6 +76,7 @@ class Producer:
     @param compression: the default for L{publish}.
     @param on_return: called with (error, exchange, routing_key, message) for
         each mandatory message that was routed to no queue.
+    @param mandatory: the default for L{publish}.
     """
 
     exchange: Exchange | str | None = None
@@ -73,6 +85,7 @@ class Producer:
     compression: str | None = None
     auto_declare: bool | str = True
     on_return: OnReturn | None = None
+    mandatory: bool = False
 
     def __init__(
         self,
@@ -83,6 +96,7 @@ class Producer:
         auto_declare: bool | str | None = None,
         compression: str | None = None,
         on_return: OnReturn | None = None,
+        mandatory: bool | None = None,
     ) -> None:
         self.channel, self._owned = lent_channel(channel)
         given = self.exchange if exchange is None else exchange
@@ -93,6 +107,8 @@ class Producer:
         self.serializer = serializer or self.serializer
         self.compression = compression or self.compression
         self.on_return = on_return or self.on_return
+        if mandatory is not None:
+            self.mandatory = check_bool("mandatory", mandatory)
         if auto_declare is not None:
             self.auto_declare = auto_declare
         check_auto_declare(self.auto_declare)
@@ -116,7 +132,7 @@ class Producer:
         body: object,
         routing_key: str | None = None,
         delivery_mode: int | str | None = None,
-        mandatory: bool = False,
+        mandatory: bool | None = None,
         immediate: bool = False,
         priority: int = 0,
         content_type: str | None = None,
@@ -128,7 +144,7 @@ class Producer:
         retry: bool = False,
         retry_policy: Mapping[str, object] | None = None,
         declare: Iterable[Exchange | Queue] | None = None,
-        expiration: float | None = None,
+        expiration: float | str | None = None,
         timeout: float | None = None,
         confirm: bool = True,
         **properties: object,
@@ -141,7 +157,8 @@ class Producer:
         @param routing_key: default is the producer's.
         @param delivery_mode: 2 or C{"persistent"}, 1 or C{"transient"};
             default is the exchange's.
-        @param mandatory: have the broker return the message if no queue gets it.
+        @param mandatory: have the broker return the message if no queue gets it;
+            default is the producer's.
         @param immediate: not supported, since brokers have dropped it.
         @param priority: 0 to 255; for queues with C{max_priority}.
         @param content_type: the MIME type of a body that is str or bytes, and is sent
@@ -154,10 +171,14 @@ class Producer:
         @param compression: such as C{"gzip"}; default is the producer's.
         @param exchange: publish to this one instead of the producer's; it is not
             declared.
-        @param retry: not supported yet.
-        @param retry_policy: not supported yet.
+        @param retry: whether to send the message again if the session is lost before
+            the broker's verdict: with the same message_id, in its old place, until the
+            C{timeout}.  The broker may have it twice then.
+        @param retry_policy: Kombu's dict; its C{max_retries} says how often to send
+            the message again.  The waits are those of the connection's C{reconnect}.
         @param declare: exchanges and queues to declare first.
-        @param expiration: seconds after which a queue may drop it.
+        @param expiration: seconds after which a queue may drop it; as a str, as
+            received messages have it, milliseconds.
         @param timeout: seconds from this call to the broker's verdict; default 30.
         @param confirm: whether to wait for the broker's verdict; otherwise the
             Deferred fires when the message was handed to the socket.
@@ -174,13 +195,22 @@ class Producer:
         @raise TypeError: a property is unknown, or an argument has a wrong type.
         @raise ValueError: an argument is out of range or too long.
         """
-        if immediate or retry:
-            what = "immediate" if immediate else "retry=True"
+        if immediate:
             name = self._core.connection.settings.transport_name
-            return fail(NotSupported(what, name))
+            return fail(NotSupported("immediate", name))
+        if mandatory is None:
+            mandatory = self.mandatory
+        retries = 0.0
+        if retry or retry_policy is not None:
+            retries = max_retries(retry_policy)
         if expiration is not None:
-            properties["expiration"] = str(milliseconds("expiration", expiration))
-        if mandatory and properties.get("message_id") is None:
+            as_received = isinstance(expiration, str) and expiration.isdecimal()
+            properties["expiration"] = (
+                expiration
+                if as_received
+                else str(milliseconds("expiration", expiration))
+            )
+        if (mandatory or retries) and properties.get("message_id") is None:
             properties["message_id"] = next(self._message_ids)
         reply_to = None
         if properties:
@@ -196,6 +226,11 @@ class Producer:
             check_short_string("content_type", content_type)
             check_short_string("content_encoding", content_encoding or "")
         target = self._exchange if exchange is None else self._target(exchange)
+        if not (target.name or routing_key):
+            raise ValueError(
+                "the default exchange puts a message into the queue that the routing "
+                "key names: give a routing_key, or an exchange"
+            )
         mode = target.delivery_mode
         if delivery_mode is not None:
             mode = check_delivery_mode(delivery_mode) or mode
@@ -242,13 +277,78 @@ class Producer:
             limit,
             held,
             reply_to if isinstance(reply_to, Queue) else None,
+            retries,
         )
+        return self._send(message, entities)
+
+    def _send(
+        self, message: PublishRequest, entities: list[Exchange | Queue]
+    ) -> Deferred[None]:
         done = self._core.publish(message)
-        if held and not done.called:
+        if message.held and not done.called:
             self._declare_for(message, entities)
         if self._flow_control:
             self._flow_control.check()
-        return done.addErrback(self._told_on_return) if mandatory else done
+        return done.addErrback(self._told_on_return) if message.mandatory else done
+
+    def forward(
+        self,
+        message: Message,
+        exchange: Exchange | str | None = None,
+        routing_key: str | None = None,
+        headers: Mapping[str, object] | None = None,
+        *,
+        with_deaths: bool = True,
+        with_expiration: bool = True,
+        mandatory: bool = False,
+        timeout: float | None = None,
+    ) -> Deferred[None]:
+        """
+        Publish a received message as it is: its body undecoded, its content type and
+        encoding, headers and other properties, C{expiration} included.
+
+        The property C{user_id} is left out, since the broker compares it with the user
+        who publishes.
+
+        @param message: the message.
+        @param exchange: where to publish it; default is the producer's.
+        @param routing_key: default is the one the message came with.
+        @param headers: further headers, or others in the place of its own; C{None}
+            leaves one out.
+        @param with_deaths: whether to keep the headers in which a broker tells why it
+            dead-lettered the message.
+        @param with_expiration: whether the message may still expire.
+        @param mandatory: have it returned if it is routed to no queue.
+        @param timeout: seconds from this call to the broker's verdict; default 30.
+        @return: as of L{publish}.
+        """
+        properties = dict(message.properties)
+        properties.pop("user_id", None)
+        if not with_expiration:
+            properties.pop("expiration", None)
+        own = properties.get("headers")
+        kept = dict(own) if isinstance(own, Mapping) else {}
+        if not with_deaths:
+            kept = {key: kept[key] for key in kept if not key.startswith(_DEATHS)}
+        given = check_arguments("headers", headers)
+        kept.update(given)
+        for key in [key for key in given if given[key] is None]:
+            del kept[key]
+        properties["headers"] = kept
+        if mandatory and properties.get("message_id") is None:
+            properties["message_id"] = next(self._message_ids)
+        key = message.routing_key if routing_key is None else routing_key
+        check_short_string("routing_key", key)
+        limit = (
+            PUBLISH_TIMEOUT if timeout is None else check_seconds("timeout", timeout)
+        )
+        target = self._exchange if exchange is None else self._target(exchange)
+        held = exchange is None and self._declares and not self._is_present()
+        body = message.raw_body
+        request = PublishRequest(
+            body, properties, target, key, mandatory, True, limit, held
+        )
+        return self._send(request, [])
 
     def send(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
         """
@@ -285,10 +385,18 @@ class Producer:
     def _declare_for(
         self, message: PublishRequest, entities: list[Exchange | Queue]
     ) -> None:
-        publisher = self._core.publisher
+        """Declare what a message needs; a loss meanwhile begins it anew."""
+        core = self._core
+
+        def failed(failure: Failure) -> None:
+            lost = failure.check(SessionLost, ChannelClosed) and not core.closed
+            if lost and core.publisher.is_held(message):
+                self._declare_for(message, entities)
+            else:
+                core.publisher.refuse(message, failure)
+
         self._declare_all(entities).addCallbacks(
-            lambda _: publisher.release(message),
-            lambda failure: publisher.refuse(message, failure),
+            lambda _: core.publisher.release(message), failed
         )
 
     @inlineCallbacks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ from twisted.internet.defer import (
 from twisted.python.failure import Failure
 
 from ..core.channel import Channel
+from ..core.stream_position import StreamPosition, is_stream
 from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed, ChannelError, SessionLost
 from ..message import Message
@@ -35,6 +37,7 @@ class SubscriptionSettings:
     accept: frozenset[str] | None
     max_body_size: int
     on_cancel: Callable[[str, Exception], object] | None
+    on_offset: Callable[[str, int], object] | None
 
 
 def checked_queues(queues: object) -> Iterable[Queue]:
@@ -86,6 +89,7 @@ class QueueSubscriptions:
         self._topology = channel.core.connection.topology
         self._consumers = channel.core.consumers
         self._tags: dict[str, tuple[Queue, bool]] = {}
+        self._positions: dict[int, StreamPosition] = {}
         self._lock = DeferredLock()
         self._cancels = 0
         self.queues: list[Queue] = []
@@ -195,23 +199,35 @@ class QueueSubscriptions:
             return
         settings = self._settings
         priority = settings.priority
+        arguments = {} if priority is None else {"x-priority": priority}
         tag: str = yield self._consumers.consume(
             queue,
             self._dispatcher.deliver,
             tag_prefix=settings.tag_prefix,
             no_ack=no_ack,
             exclusive=settings.exclusive,
-            arguments={} if priority is None else {"x-priority": priority},
+            arguments=arguments,
             prefetch_count=settings.prefetch_count,
             accept=settings.accept,
             max_body_size=settings.max_body_size,
             on_cancel=settings.on_cancel,
+            position=self._position_in(queue),
         )
         if self._wants(queue, cancels):
             self._tags[tag] = queue, no_ack
             return
         yield self._end([tag])
         self._check_wanted(cancels)
+
+    def _position_in(self, queue: Queue) -> StreamPosition | None:
+        """Return where the consumer is in a stream; kept while it is started again."""
+        if not is_stream(queue, queue.consumer_arguments):
+            return None
+        on_offset = self._settings.on_offset
+        if id(queue) not in self._positions:
+            tell = None if on_offset is None else partial(on_offset, queue.name)
+            self._positions[id(queue)] = StreamPosition(tell)
+        return self._positions[id(queue)]
 
     def _wants(self, queue: Queue, cancels: int) -> bool:
         dropped = all(each is not queue for each in self.queues)

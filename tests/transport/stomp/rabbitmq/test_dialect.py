@@ -77,6 +77,7 @@ class AbilityTests(Case):
                 Capability.CONSUMER_EXCLUSIVE,
                 Capability.CONSUMER_ARGUMENTS,
                 Capability.CHANNEL_PREFETCH,
+                Capability.DIRECT_REPLY_TO,
             },
         )
 

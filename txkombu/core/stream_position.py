@@ -1,0 +1,159 @@
+"""
+Where a consumer of a stream is, so that it resumes there.
+
+A stream keeps its messages, and a consumer says at which offset it begins.  After a
+loss it begins behind the last message that was handled.  Messages behind that which
+were handled out of order, or are being handled, are not handed out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from time import time
+
+from twisted.internet.defer import Deferred
+
+from .._util.awaitables import call_logged
+from ..entity import Queue
+from ..interfaces import Delivery, Settlement
+from ..message import Message
+from .unacked import UnackedMessages
+
+_OFFSET = "x-stream-offset"
+
+
+def is_stream(queue: Queue, arguments: Mapping[str, object]) -> bool:
+    """Return whether a consumer of a queue with these arguments reads a stream."""
+    return queue.arguments.get("x-queue-type") == "stream" or _OFFSET in arguments
+
+
+class StreamPosition:
+    """
+    Count the messages of a stream that were handled.
+
+    @param on_offset: called with the next offset each time that it has grown.
+    """
+
+    def __init__(self, on_offset: Callable[[int], object] | None = None) -> None:
+        self._on_offset = on_offset
+        self._next: int | None = None
+        self._begun_at: int | None = None
+        self._order: dict[int, bool] = {}
+        self._ahead: set[int] = set()
+
+    def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
+        """Return the arguments to consume with, to go on where this is."""
+        arguments = dict(given)
+        if self._next is not None:
+            arguments[_OFFSET] = self._next
+        elif self._begun_at is not None and given.get(_OFFSET, "next") == "next":
+            # Nothing came yet, so what was published since then is new.
+            arguments[_OFFSET] = datetime.fromtimestamp(self._begun_at, timezone.utc)
+        return arguments
+
+    def begin(self) -> None:
+        """Note that the consumer runs."""
+        if self._begun_at is None:
+            self._begun_at = int(time())
+
+    def lost(self) -> None:
+        """Note that the messages in hand come again, and those handled behind them."""
+        self._ahead |= {offset for offset, done in self._order.items() if done}
+        self._order.clear()
+
+    def takes(self, offset: int) -> bool:
+        """Return whether a message that is delivered is to be handled."""
+        if self._next is None:
+            self._next = offset
+        if offset < self._next or offset in self._order:
+            return False
+        is_handled = offset in self._ahead
+        self._ahead.discard(offset)
+        self._order[offset] = is_handled
+        if is_handled:
+            self._advance()
+        return not is_handled
+
+    def handled(self, offset: int) -> None:
+        """Note that a message was settled."""
+        if offset in self._order:
+            self._order[offset] = True
+            self._advance()
+
+    def _advance(self) -> None:
+        """Move behind the messages that were handled without a gap."""
+        before = self._next
+        while self._order:
+            offset, done = next(iter(self._order.items()))
+            if not done:
+                break
+            del self._order[offset]
+            self._next = offset + 1
+        if self._on_offset is not None and self._next != before:
+            assert self._next is not None
+            call_logged("on_offset", self._on_offset, self._next)
+
+
+class StreamSettler:
+    """
+    Settle the messages of a stream, and note that they were handled.
+
+    @param unacked: settles them.
+    @param position: what they are noted in.
+    """
+
+    def __init__(self, unacked: UnackedMessages, position: StreamPosition) -> None:
+        self._unacked = unacked
+        self._position = position
+        self._offsets: dict[int, int] = {}
+        self.unsettled: dict[int, Message] = unacked.unsettled
+        self.memory = unacked.memory
+
+    @property
+    def gone(self) -> bool:
+        """Whether the session channel is gone."""
+        return self._unacked.gone
+
+    def take(self, delivery: Delivery) -> bool:
+        """Return whether a delivery is to be handled; settle one that was handled."""
+        headers = delivery.properties.get("headers")
+        offset = headers.get(_OFFSET) if isinstance(headers, Mapping) else None
+        if not isinstance(offset, int):
+            return True
+        if not self._position.takes(offset):
+            self._unacked.release(delivery.tag)
+            return False
+        self._offsets[delivery.tag] = offset
+        return True
+
+    def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
+        """Acknowledge a message."""
+        self._note(tag, multiple)
+        return self._unacked.ack(tag, multiple)
+
+    def release(self, tag: int) -> None:
+        """Acknowledge a message, without telling when this was written."""
+        self._note(tag, False)
+        self._unacked.release(tag)
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
+        """Hand a message back; a stream does not deliver it again in this session."""
+        if not requeue:
+            self._note(tag, multiple)
+        return self._unacked.nack(tag, multiple, requeue)
+
+    def reject(self, tag: int, requeue: bool) -> Deferred[Settlement]:
+        """Reject a message."""
+        if not requeue:
+            self._note(tag, False)
+        return self._unacked.reject(tag, requeue)
+
+    def _note(self, tag: int, multiple: bool) -> None:
+        if self._unacked.gone:
+            return  # it comes again
+        tags = [each for each in self._offsets if each <= tag] if multiple else [tag]
+        for each in tags:
+            offset = self._offsets.pop(each, None)
+            if offset is not None:
+                self._position.handled(offset)
