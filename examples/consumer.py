@@ -27,8 +27,8 @@ class FeedConsumer(Consumer):
 
     def receive(self, message_data: Any, message: Message) -> object:
         """
-        Handle one message; if this raises, the message is rejected and the next one
-        follows.
+        Handle one message; if this raises, the message is tried again later, and the
+        next one follows.
         """
         if message_data["action"] == "import_feed":
             print(f"Got feed import message for: {message_data['feed_url']}")

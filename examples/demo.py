@@ -34,7 +34,7 @@ from zope.interface import provider
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 from txkombu.core.channel import Channel
 from txkombu.exceptions import KombuError, NotSupported
-from txkombu.policy import requeue_once
+from txkombu.policy import reject, retry
 from txkombu.service import ConsumerService
 
 PAUSE = 0.05
@@ -147,12 +147,11 @@ class Tally:
         self.check()
 
     def failed(self, message: Message, failure: Failure) -> None:
-        """Apply the default policy, and count the messages that it rejects."""
-        requeue_once(message, failure)
-        if message.redelivered:
-            self.rejected += 1
-            print(f"Rejected a message: {failure.getErrorMessage()}")
-            self.check()
+        """Reject a message that failed twice, and count it."""
+        reject(message, failure)
+        self.rejected += 1
+        print(f"Rejected a message: {failure.getErrorMessage()}")
+        self.check()
 
     def check(self) -> None:
         """Fire C{done} if all is done."""
@@ -173,7 +172,8 @@ class CountedConsumer(FeedConsumer):
     """The consumer of this example, with a tally."""
 
     def __init__(self, channel: Channel, queue: Queue, tally: Tally) -> None:
-        super().__init__(channel, queue, on_failure=tally.failed)
+        policy = retry(attempts=2, delay=PAUSE, then=tally.failed)
+        super().__init__(channel, queue, on_failure=policy)
         self.tally = tally
 
     def receive(self, message_data: Any, message: Message) -> object:

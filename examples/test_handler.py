@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from txkombu import Consumer, Exchange, Message, Producer, Queue
+from txkombu.policy import park, retry
 from txkombu.testing import BrokerTestCase
 
 SHOP = Exchange("shop", type="topic")
@@ -20,6 +21,7 @@ class OrderConsumer(Consumer):
     """The code under test: it bills each order."""
 
     queues = ORDERS
+    on_failure = retry(attempts=3, delay=1, then=park("refused-orders"))
 
     def __init__(self, channel: Any, invoices: Producer) -> None:
         super().__init__(channel)
@@ -53,10 +55,14 @@ class OrderConsumerTests(BrokerTestCase):
         self.assertEqual(self.broker.waiting_in("orders"), 0)
 
     def test_refused(self) -> None:
-        """An order that cannot be billed is tried twice, and each failure is logged."""
+        """
+        An order that cannot be billed is tried three times and parked; failures are
+        logged.
+        """
         self.shop.publish({"id": 8, "quantity": 0, "price": 20})
-        self.flush()
+        self.advance(3)
         self.assertEqual(self.broker.published_to("shop", "invoice"), [])
+        self.assertEqual(self.broker.waiting_in("refused-orders"), 1)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_lost_connection(self) -> None:
@@ -67,7 +73,6 @@ class OrderConsumerTests(BrokerTestCase):
         self.shop.publish({"id": 9, "quantity": 1, "price": 5})
         self.flush()
         self.assertEqual(self.broker.published_to("shop", "invoice"), [])
-        self.clock.advance(1)
-        self.flush()
+        self.advance(1)
         [invoice] = self.broker.published_to("shop", "invoice")
         self.assertEqual(invoice.payload, {"order": 9, "total": 5})

@@ -8,10 +8,15 @@ from typing import Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred, succeed
 
 from ._types import Delivery, Settlement
+from ._util.failure_record import FailureRecord
 from ._util.limits import MAX_BODY_SIZE, value_limit
-from ._util.log_limit import LogLimit
 from .compression import Undone, decompress, undo_content_coding
-from .exceptions import DecodeError, MessageStateError, SerializerNotInstalled
+from .exceptions import (
+    DecodeError,
+    MessageStateError,
+    NotBoundError,
+    SerializerNotInstalled,
+)
 from .serialization import serializers as serialization
 
 T = TypeVar("T")
@@ -27,10 +32,21 @@ _NOT_COMPRESSED = frozenset({None, "binary"})
 """Content encodings that need no look; nearly all messages have one, or utf-8."""
 
 
+class Responder(Protocol):
+    """The channel of a queue, which publishes replies."""
+
+    def respond(self, message: Message, body: object, **options: Any) -> Deferred[None]:
+        """Publish a reply to a message."""
+
+
 class SourceQueue(Protocol):
     """The queue that a message came from."""
 
     name: str
+
+    @property
+    def channel(self) -> Responder:
+        """The channel it is bound to; raises NotBoundError if there is none."""
 
     @property
     def arguments(self) -> Mapping[str, object]:
@@ -51,12 +67,14 @@ class Settler(Protocol):
     """
     Settles messages on the session channel they came by.
 
-    @ivar gone: whether that channel is closed.
     @ivar unsettled: the messages that are not settled, by delivery tag.
     """
 
-    gone: bool
     unsettled: dict[int, Message]
+
+    @property
+    def gone(self) -> bool:
+        """Whether that channel is closed."""
 
     @property
     def memory(self) -> Memory:
@@ -92,16 +110,17 @@ class Message:
     @ivar redelivered: whether it may have been delivered before.
     @ivar acks_at_begin: whether L{begin} acknowledges it, as its consumer asked for
         no_ack.
-    @ivar log_limit: limits how often it is logged that messages of its consumer
-        cannot be decoded; not set unless handling this one failed.
+    @ivar failure_record: what is remembered of the failures of its consumer; not set
+        unless handling this one failed.
     """
 
-    log_limit: LogLimit | None
+    failure_record: FailureRecord | None
 
     __slots__ = (
         "_accept",
         "_body",
         "_delivery",
+        "_failures",
         "_held",
         "_max_body_size",
         "_memory",
@@ -111,7 +130,7 @@ class Message:
         "_unacked",
         "acks_at_begin",
         "delivery_tag",
-        "log_limit",
+        "failure_record",
         "redelivered",
     )
 
@@ -135,6 +154,7 @@ class Message:
         self._body: bytes | None = None
         self._payload: object = _UNDECODED
         self._state = ""
+        self._failures = 0
         self.delivery_tag = delivery.tag
         self.redelivered = delivery.redelivered
         if unacked is not None:
@@ -217,6 +237,16 @@ class Message:
             self._memory.let_go(held)
 
     @property
+    def raw_body(self) -> bytes:
+        """The bytes of the body as they came, compressed or not."""
+        return self._delivery.body
+
+    @property
+    def routing_key(self) -> str:
+        """The routing key it was published with."""
+        return self._delivery.routing_key
+
+    @property
     def properties(self) -> Mapping[str, object]:
         """
         The properties by their AMQP names, without those that are not set.
@@ -243,6 +273,16 @@ class Message:
         """The encoding of the body, if the sender gave one."""
         return self._text("content_encoding")
 
+    @property
+    def reply_to(self) -> str | None:
+        """The queue that the sender wants a reply in, if it wants one."""
+        return self._text("reply_to")
+
+    @property
+    def correlation_id(self) -> str | None:
+        """What tells the sender to which request a reply belongs, if it gave that."""
+        return self._text("correlation_id")
+
     def _text(self, name: str) -> str | None:
         value = self._delivery.properties.get(name)
         return None if value is None else str(value)
@@ -257,6 +297,14 @@ class Message:
         if isinstance(method, str):
             return {**headers, "compression": Undone(method)}
         return headers
+
+    @property
+    def headers_or_empty(self) -> Mapping[str, object]:
+        """The headers; for decisions on failures, so empty if they are unreadable."""
+        try:
+            return self.headers
+        except DecodeError:
+            return {}
 
     @property
     def delivery_info(self) -> dict[str, object]:
@@ -298,6 +346,62 @@ class Message:
         return int(self.redelivered)
 
     @property
+    def attempts(self) -> int:
+        """
+        How often its handling failed: in this process, and before, as far as the
+        broker counts (C{x-delivery-count}, C{x-acquired-count}, C{x-death}).
+        """
+        return self._failures + max(self._counted_returns(), self._counted_deaths())
+
+    def _counted_returns(self) -> int:
+        headers = self.headers_or_empty
+        counted = headers.get("x-acquired-count", None)
+        if counted is None:
+            counted = headers.get("x-delivery-count", None)
+        return counted if isinstance(counted, int) else 0
+
+    def _counted_deaths(self) -> int:
+        """Count how often it was rejected from its queue, and came back."""
+        deaths = self.headers_or_empty.get("x-death")
+        if not isinstance(deaths, list):
+            return 0
+        counts = (
+            death.get("count")
+            for death in deaths
+            if isinstance(death, Mapping)
+            and death.get("queue") == self.queue_name
+            and death.get("reason") in ("rejected", "delivery_limit")
+        )
+        return sum(count for count in counts if isinstance(count, int))
+
+    def note_failure(self) -> None:
+        """Count one more failed attempt to handle it."""
+        self._failures += 1
+
+    @property
+    def is_lost_by_requeues(self) -> bool:
+        """
+        Whether requeueing it may lose it, as far as is known: a quorum queue drops
+        what was returned too often, and a stream does not deliver it again.
+        """
+        signs = ("x-delivery-count", "x-acquired-count", "x-stream-offset")
+        if any(header in self.headers_or_empty for header in signs):
+            return True
+        if self._queue is None:
+            return False
+        return self._queue.arguments.get("x-queue-type") in ("quorum", "stream")
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells it from other messages, also when it is delivered again."""
+        properties = self.properties_or_empty
+        message_id = properties.get("message_id")
+        if message_id is not None:
+            return self.queue_name, message_id
+        delivery = self._delivery
+        return self.queue_name, delivery.routing_key, hash(delivery.body)
+
+    @property
     def queue_name(self) -> str:
         """The name of the queue it came from; C{""} if that is not known."""
         return self._queue.name if self._queue is not None else ""
@@ -309,6 +413,26 @@ class Message:
             return None
         name = self._queue.arguments.get("x-dead-letter-exchange")
         return None if name is None else str(name)
+
+    # --- replying ---
+
+    def respond(self, body: object, **options: Any) -> Deferred[None]:
+        """
+        Publish a reply to the queue that the sender named in C{reply_to}, with the
+        C{correlation_id} of this message, over the channel that it came by.
+
+        A queue that is gone by now is no error.  The message itself is settled as any
+        other.
+
+        @param body: the reply.
+        @param options: as for L{txkombu.Producer.publish}.
+        @return: as of L{txkombu.Producer.publish}.
+        @raise ValueError: the message has no C{reply_to}.
+        @raise NotBoundError: the queue it came from is bound to no channel.
+        """
+        if self._queue is None:
+            raise NotBoundError("the queue of this message is not known")
+        return self._queue.channel.respond(self, body, **options)
 
     # --- settling ---
 
@@ -403,13 +527,13 @@ class Message:
         """
         self._unacked = unacked
 
-    def limit_logging(self, limit: LogLimit) -> None:
+    def use_failure_record(self, record: FailureRecord) -> None:
         """
-        Limit how often it is logged that such messages cannot be decoded.
+        Note the failure record of its consumer.
 
-        @param limit: that of its consumer.
+        @param record: the record.
         """
-        self.log_limit = limit
+        self.failure_record = record
 
     def settled_by_other(self, state: str) -> None:
         """

@@ -22,7 +22,7 @@ from txkombu.cli.consumer_loader import (
 )
 from txkombu.cli.tap import Options, makeService
 from txkombu.service import ConsumerService
-from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
+from txkombu.service.broker_service import SHUTDOWN_TIMEOUT
 
 MODULE = """
 import os, threading, time
@@ -612,6 +612,29 @@ class ServeTests(ProcessCase):
         running = self.start(*self.serve, consumer="broken")
         self.assertEqual(running.wait(), 1)
         self.assertIn("RuntimeError: it is broken", running.output)
+
+    def test_halt_verdict(self) -> None:
+        """A handler chooses the exit code with Halt; its message is not lost."""
+        self.write(
+            "halts",
+            f"""
+            from {self.module} import Slow, publish, reactor
+            from txkombu.policy import Halt
+
+            class Halts(Slow):
+                def receive(self, number, message):
+                    raise Halt(42)
+
+            def halts(channel):
+                reactor.callWhenRunning(publish)
+                return Halts(channel)
+            """,
+        )
+        self.module = "halts"
+        running = self.start(*self.serve, consumer="halts")
+        self.assertEqual(running.wait(), 42)
+        self.assertIn("it is requeued, and its consumer ends", running.output)
+        self.assertIn("ConsumerService#critical] The service halts", running.output)
 
     def test_library_is_missing(self) -> None:
         """A transport whose library is not installed gives exit code 1, at once."""

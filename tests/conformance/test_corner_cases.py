@@ -50,12 +50,6 @@ class CornerTestCase(BrokerTestCase):
         self.got.append(payload)
         message.ack()
 
-    def wait(self, seconds: int) -> None:
-        """Let time pass."""
-        for _ in range(seconds):
-            self.clock.advance(1)
-            self.flush()
-
     def producer(self) -> Producer:
         """Return a producer whose exchange is declared."""
         producer = Producer(self.connection, EXCHANGE, "importer")
@@ -84,7 +78,7 @@ class PublishingTests(CornerTestCase):
         self.broker.drop()
         self.assertIsInstance(publishes[0].outcome, OutcomeUnknown)
         self.assertNoResult(waiting)
-        self.wait(1)
+        self.advance(1)
         self.successResultOf(waiting)
         self.broker.release_confirms()
 
@@ -95,7 +89,7 @@ class PublishingTests(CornerTestCase):
         publishing = producer.publish_all(range(3000))
         self.flush()
         self.broker.drop()
-        self.wait(1)
+        self.advance(1)
         self.failureResultOf(publishing, OutcomeUnknown)
         self.broker.release_confirms()
 
@@ -109,7 +103,7 @@ class PublishingTests(CornerTestCase):
             publishes.append(Probe(Producer(channel).publish("x", "q")))
 
         channel.core.opener.when_open().addCallback(opened)
-        self.wait(2)
+        self.advance(2)
         self.assertEqual([each.outcomes for each in publishes], [[None]])
 
 
@@ -140,7 +134,7 @@ class DeclaringTests(CornerTestCase):
             self.result_of(bound.declare())
             first = bound.name
             self.broker.drop()
-            self.wait(2)
+            self.advance(2)
             self.assertEqual(told, [(first, 0, 0), (bound.name, 0, 0)])
             self.assertEqual(first == bound.name, bool(name))
             self.broker.memory.queue(bound.name)
@@ -160,7 +154,7 @@ class DeclaringTests(CornerTestCase):
         self.result_of(Producer(self.connection).publish("x", "mine"))
         self.result_of(queue.declare())
         self.broker.drop()
-        self.wait(2)
+        self.advance(2)
         self.assertTrue(self.connection.connected)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
@@ -290,7 +284,7 @@ class ConsumerTests(CornerTestCase):
             self.publish(number)
         for _ in range(3):
             self.broker.drop()
-            self.wait(20)
+            self.advance(20)
         self.assertEqual(consumer.running, 1)
         self.finish(at_work)
         self.assertEqual(self.got, [0, 0, 1, 2, 3, 4])
@@ -301,7 +295,7 @@ class ConsumerTests(CornerTestCase):
         for number in range(3):
             self.publish(number)
         self.broker.drop()
-        self.wait(2)
+        self.advance(2)
         for number in range(3):
             message = self.result_of(consumer.take())
             self.assertEqual((message.payload, message.redelivered), (number, True))
@@ -342,7 +336,7 @@ class ConsumerTests(CornerTestCase):
             self.publish(number)
         self.publish("n", "needless")
         self.broker.drop()
-        self.wait(2)
+        self.advance(2)
         self.finish(at_work)
         self.assertEqual(
             sorted(map(str, self.got)), ["0", "0", "1", "2", "3", "4", "n"]
@@ -363,7 +357,7 @@ class ConsumerTests(CornerTestCase):
             self.publish("again", "brief")
             self.assertEqual(self.got, ["again"])
             self.broker.drop()
-            self.wait(8)
+            self.advance(8)
             self.publish("restored", "brief")
             self.assertEqual(self.got, ["again", "restored"])
             self.result_of(consumer.close())
@@ -479,7 +473,7 @@ class ConsumerTests(CornerTestCase):
             while consumer.consuming_from("feed"):
                 self.clock.advance(0)
             lose(channel)
-            self.wait(9)
+            self.advance(9)
             self.assertIsNone(changing.outcome)
             [running] = self.broker.memory.queue("feed").consumers
             self.assertEqual(running.limit, 7)
@@ -515,7 +509,7 @@ class ConsumerTests(CornerTestCase):
             self.publish(number)
         self.assertEqual(self.broker.waiting_in("feed"), 6)
         self.broker.drop()
-        self.wait(2)
+        self.advance(2)
         self.assertEqual(self.broker.waiting_in("feed"), 6)
         while at_work:
             at_work.pop(0).callback(None)
@@ -700,7 +694,7 @@ class ChannelErrorTests(CornerTestCase):
     def test_now_and_then(self) -> None:
         """A channel that lasted for a while is opened again at once, each time."""
         for number in range(6):
-            self.wait(6)
+            self.advance(6)
             self.lose()
             self.assertTrue(self.channel.is_consuming, number)
 
@@ -714,7 +708,7 @@ class ChannelErrorTests(CornerTestCase):
             self.lose()
             waited = 0
             while not self.channel.is_consuming:
-                self.wait(1)
+                self.advance(1)
                 waited += 1
             waits.append(waited)
         self.assertEqual(waits, [1, 2, 4])
@@ -793,7 +787,9 @@ class PublisherTests(SynchronousTestCase):
 
     def test_give_up(self) -> None:
         """The Deferred of when_ready fails with the reason."""
-        publisher = PublishQueue(Clock(), lambda: "waiting", lambda *told: None)
+        publisher = PublishQueue(
+            Clock(), lambda: "waiting", lambda *told: None, lambda: None
+        )
         waiting: Deferred[None] = publisher.when_ready()
         publisher.give_up(SessionLost("no more"))
         self.failureResultOf(waiting, SessionLost)

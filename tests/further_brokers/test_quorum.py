@@ -13,7 +13,7 @@ from txkombu import Consumer, Message, Producer, Queue
 from txkombu._util import backoff
 from txkombu.exceptions import ConsumerCancelled, InternalError
 from txkombu.interfaces import Settlement
-from txkombu.policy import ReconnectPolicy
+from txkombu.policy import ReconnectPolicy, hosting, retry
 
 LIMIT = 3
 TRIES = 8
@@ -46,12 +46,17 @@ class FourTests(Conformance):
         await Producer(self.connection).publish("x", queue.name)
         found: list[Message] = []
         while len(found) < TRIES:
-            message = await self.next_of(queue, dead)
+            channel = await self.connection.channel()
+            message = await self.next_of(queue(channel), dead)
             if message is None:
                 break
             found.append(message)
             if how == "lost":
                 self.connection.drop()
+            elif how == "closed":
+                await channel.close()
+            elif how == "recovered":
+                await channel.basic_recover(True)
             elif how == "nack":
                 await message.nack(requeue=True)
             else:
@@ -61,7 +66,7 @@ class FourTests(Conformance):
     async def next_of(self, queue: Queue, dead: Queue) -> Message | None:
         """Return the queue's next message, or C{None} when it was dead-lettered."""
         while True:
-            message = await queue(self.connection).get()
+            message = await queue.get()
             if message is not None:
                 return message
             letter = await dead(self.connection).get(no_ack=True)
@@ -90,6 +95,55 @@ class FourTests(Conformance):
     async def test_loss_counts(self) -> None:
         """A message whose consumers were lost too often is dead-lettered."""
         await self.counted("lost")
+
+    @program
+    async def test_close_counts(self) -> None:
+        """A message whose channels were closed too often is dead-lettered."""
+        await self.counted("closed")
+
+    async def rejected(self, times: int, **arguments: object) -> Queue:
+        """Return a quorum queue whose message was rejected so often."""
+        queue = self.queue(queue_type="quorum", queue_arguments=arguments)
+        await queue(self.connection).declare()
+        await Producer(self.connection).publish("x", queue.name)
+        for _ in range(times):
+            message = None
+            while message is None:
+                message = await queue(self.connection).get()
+            await message.reject(requeue=True)
+        return queue
+
+    @program
+    async def test_limit_by_default(self) -> None:
+        """A message that was rejected 21 times is dropped, unless the limit is -1."""
+        queue = await self.rejected(20)
+        self.assertEqual(await self.returned(queue, 1), ["x"])
+        queue = await self.rejected(21)
+        await self.pause(1)
+        self.assertEqual(await self.drained(queue), [])
+        queue = await self.rejected(30, **{"x-delivery-limit": -1})
+        self.assertEqual(await self.returned(queue, 1), ["x"])
+
+    @program
+    async def test_default_policy(self) -> None:
+        """The default failure policy does not lose a message that fails 50 times."""
+        self.patch(hosting, "LONGEST_HOLD", 0.02)
+        queue = self.queue(queue_type="quorum")
+
+        def fails(payload: Any, message: Message) -> None:
+            self.note(message.delivery_count)
+            raise RuntimeError("no database")
+
+        consumer = Consumer(
+            self.connection, queue, callbacks=[fails], on_failure=retry(2, delay=0.02)
+        )
+        await consumer.consume()
+        await Producer(self.connect()).publish("x", queue.name)
+        await self.when_got(50)
+        await consumer.close()
+        self.assertEqual(set(self.got), {0})
+        self.assertEqual(await self.returned(queue, 1), ["x"])
+        self.flushLoggedErrors(RuntimeError)
 
     @program
     async def test_denied_queue(self) -> None:
@@ -152,6 +206,11 @@ class TrixieTests(FourTests):
         await self.counted("nack")
 
     @program
+    async def test_recover_counts(self) -> None:
+        """So do those that a channel recovered."""
+        await self.counted("recovered")
+
+    @program
     async def test_too_slow(self) -> None:
         """A consumer that is too slow loses its channel, and is restored."""
         self.assertEqual(await self.too_slow(), [])
@@ -165,7 +224,16 @@ class SidTests(FourTests):
     @program
     async def test_nack_does_not_count(self) -> None:
         """Messages can be nacked as often as a program likes."""
-        found = await self.handed_out("nack")
+        await self.not_counted("nack")
+
+    @program
+    async def test_recover_does_not_count(self) -> None:
+        """So can they be recovered."""
+        await self.not_counted("recovered")
+
+    async def not_counted(self, how: str) -> None:
+        """Check that giving back in that way does not count towards the limit."""
+        found = await self.handed_out(how)
         self.assertEqual(len(found), TRIES)
         self.assertEqual([each.delivery_count for each in found], list(range(TRIES)))
 

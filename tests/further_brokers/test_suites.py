@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from tests.conformance import failure_policies
 from tests.conformance import suite as conformance_suite
 from tests.conformance.suite import Conformance, program
 from tests.contract import suite as contract_suite
@@ -82,13 +83,16 @@ class Version(Conforming, Conformance):
         self.assertEqual(session.version, roots.version(self.suite))
 
 
+_CASES = (*conformance_suite.CASES, failure_policies.FailurePolicies)
+
 for suite in roots.SUITES:
     told = {"suite": suite, "__module__": __name__}
     name = suite.title()
-    globals().update(conformance_suite.cases(type(name, (Conforming,), told), __name__))
+    setup = type(name, (Conforming,), told)
+    globals().update(conformance_suite.cases(setup, __name__, _CASES))
     cases = contract_suite.cases(type(name, (Contracting,), told), __name__)
     globals().update(cases)
     globals()[f"{name}VersionTests"] = type(f"{name}VersionTests", (Version,), told)
 broadened: Any = cases["SidConsumeTests"]
 broadened.test_qos_of_channel = limit_of_each
-del Version, Conformance, broadened, cases
+del Version, Conformance, broadened, cases, setup

@@ -15,6 +15,7 @@ asyncioreactor.install()
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater, react
 from txkombu import BrokerConnection, Consumer, Producer, Queue
+from txkombu.rpc import RPCClient, RPCServer
 
 
 async def works(body, message):
@@ -46,6 +47,12 @@ async def first(body, message):
     print("first")
 
 
+async def replies(body, message):
+    await asyncio.sleep(0.01)
+    await deferLater(reactor, 0.01)
+    return body
+
+
 async def tell(message, failure):
     await asyncio.sleep(0.01)
     print("failed:", repr(failure.value))
@@ -66,6 +73,8 @@ async def main(given):
             await Producer(connection).publish("job", routing_key=queue.name)
             await connection.drain_events(timeout=5)
             print("running", consumer.running)
+        async with RPCServer(connection, Queue("rpc"), replies):
+            print(await RPCClient(connection).call("rpc", "called"))
 
 react(main)
 """
@@ -82,6 +91,7 @@ running 0
 first
 worked Settlement.SENT
 running 0
+called
 """
 
 

@@ -29,8 +29,9 @@ from txkombu.exceptions import (
     PreconditionFailed,
     ResourceLocked,
     SerializerNotInstalled,
+    Unroutable,
 )
-from txkombu.policy import reject
+from txkombu.policy import Drop, Halt, Park, Reject, Requeue, park, reject, retry
 from txkombu.testing import BrokerTestCase
 
 EXCHANGE = Exchange("feed", type="direct")
@@ -273,7 +274,8 @@ class BeginnersTests(ConsumerTestCase):
 
     def observe(self, event: Any) -> None:
         """Record warnings."""
-        if event.get("log_level") is LogLevel.warn:
+        text = "has no dead letter exchange"  # told of each queue here
+        if event.get("log_level") is LogLevel.warn and text not in formatEvent(event):
             self.warned.append(formatEvent(event))
 
     def test_forgotten_ack(self) -> None:
@@ -343,16 +345,148 @@ class FailureTests(ConsumerTestCase):
         self.got.append((payload, message.redelivered))
         raise RuntimeError("unknown action")
 
-    def test_failure_requeues_once_then_rejects(self) -> None:
+    def test_default(self) -> None:
         """
-        The default policy requeues a message once; when it fails again it is rejected,
-        and the log says that no dead letter exchange keeps it.
+        The default policy tries five times, then requeues the message after a wait
+        that grows, and so on: it is never lost, and never comes at full speed.
         """
-        self.consumer(self.fails)
+        consumer = self.consumer(self.fails)
         self.send("bad")
+        self.assertEqual((len(self.got), consumer.retrying), (1, 1))
+        for seconds, count in ((1, 2), (2, 3), (4, 4), (8, 5), (29, 5)):
+            self.advance(seconds)
+            self.assertEqual(self.got, [("bad", False)] * count)
+        self.advance(1)
+        self.assertEqual(self.got[5:], [("bad", True)])
+        self.advance(15 + 59)
+        self.assertEqual(len(self.got), 10)
+        self.advance(1)
+        self.assertEqual(len(self.got), 11)
+        self.flushLoggedErrors(RuntimeError)
+        self.result_of(consumer.close())
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+        self.result_of(QUEUE(self.connection).purge())
+
+    def test_for_a_while(self) -> None:
+        """Nothing is lost while what the handlers need is away for a while."""
+        away = True
+
+        def handle(payload: Any, message: Message) -> None:
+            if away:
+                raise RuntimeError("no database")
+            self.take(payload, message)
+
+        consumer = self.consumer(handle, prefetch_count=10)
+        self.send(*range(50))
+        self.assertEqual((consumer.retrying, consumer.is_stuck), (10, True))
+        self.advance(60)
+        away = False
+        self.advance(150)
+        self.assertEqual(sorted(self.got), list(range(50)))
+        self.assertFalse(consumer.is_stuck)
+        self.flushLoggedErrors(RuntimeError)
+
+    def test_lost_and_closed(self) -> None:
+        """A held message comes again after a loss, and after a close."""
+        consumer = self.consumer(self.fails)
+        self.send("bad")
+        self.connection.drop()
+        self.advance(1)
         self.assertEqual(self.got, [("bad", False), ("bad", True)])
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.result_of(consumer.cancel())
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+        self.result_of(QUEUE(self.connection).purge())
+        self.flushLoggedErrors(RuntimeError)
+
+    def test_verdicts(self) -> None:
+        """A handler may raise what is to become of its message."""
+        parked = Queue("parked")
+        self.result_of(parked(self.connection).declare())
+        verdicts = {"reject": Reject(), "drop": Drop(), "park": Park("parked")}
+
+        def handle(payload: Any, message: Message) -> None:
+            self.got.append(payload)
+            raise verdicts[payload]
+
+        self.consumer(handle)
+        self.send(*verdicts)
+        self.assertEqual(self.got, ["reject", "drop", "park"])
         self.assertEqual(self.broker.waiting_in("feed"), 0)
+        message = self.result_of(parked(self.connection).get())
+        assert message is not None
+        self.assertEqual(message.payload, "park")
+        message.ack()
+
+    def test_requeue_verdict(self) -> None:
+        """Requeue puts it back, after a wait."""
+
+        def handle(payload: Any, message: Message) -> None:
+            self.got.append(message.redelivered)
+            if not message.redelivered:
+                raise Requeue
+            message.ack()
+
+        self.consumer(handle)
+        self.send("again")
+        self.assertEqual(self.got, [False])
+        self.advance(30)
+        self.assertEqual(self.got, [False, True])
+
+    def test_halt(self) -> None:
+        """Halt requeues the message and closes the consumer."""
+
+        def handle(payload: Any, message: Message) -> None:
+            raise Halt(7)
+
+        consumer = self.consumer(handle)
+        self.send("a", "b")
+        self.assertIsInstance(consumer.halted, Halt)
+        self.successResultOf(consumer.when_closed())
+        self.assertEqual(self.broker.waiting_in("feed"), 2)
+        self.result_of(QUEUE(self.connection).purge())
+
+    def test_park(self) -> None:
+        """A parking queue is declared, and gets what failed, as it was."""
+        consumer = self.consumer(self.fails, on_failure=retry(2, then=park("parked")))
+        self.send({"a": 1}, compression="gzip", headers={"h": "x"}, message_id="m")
+        self.advance(1)
+        self.assertEqual(len(self.got), 2)
+        self.flushLoggedErrors(RuntimeError)
+        message = self.result_of(Queue("parked")(self.connection).get())
+        assert message is not None
+        self.assertEqual(message.payload, {"a": 1})
+        self.assertEqual(message.headers["h"], "x")
+        self.assertEqual(message.headers["x-exception"], "unknown action")
+        self.assertEqual(message.properties["message_id"], "m")
+        message.ack()
+        self.assertEqual(consumer.retrying, 0)
+
+    def test_cannot_park(self) -> None:
+        """Without its parking queue a message is held, and parked later."""
+        self.consumer(self.fails, on_failure=park("parked"))
+        self.result_of(Queue("parked")(self.connection).delete())
+        self.send("bad")
+        self.assertEqual(len(self.got), 1)
+        self.result_of(Queue("parked")(self.connection).declare())
+        self.advance(30)
+        self.assertEqual(len(self.got), 2)
+        self.assertEqual(self.broker.waiting_in("parked"), 1)
+        self.flushLoggedErrors(RuntimeError)
+        self.flushLoggedErrors(Unroutable)
+
+    def test_warning(self) -> None:
+        """At start one warning names each queue whose messages cannot get away."""
+        dead = Queue("dead", queue_arguments={"x-dead-letter-exchange": "dlx"})
+        with capturedLogs() as events:
+            consumer = Consumer(self.connection, [QUEUE, dead], callbacks=[self.take])
+            self.result_of(consumer.consume())
+            self.result_of(consumer.cancel())
+            self.result_of(consumer.consume())
+            parking = Consumer(self.connection, QUEUE, on_failure=park("parked"))
+            self.result_of(parking.consume())
+        [line] = [formatEvent(each) for each in events if "queue" in each]
+        self.assertIn("'feed' has no dead letter exchange", line)
+        self.assertIn("queue_arguments={'x-dead-letter-exchange'", line)
 
     def test_one_bad_message_touches_no_other(self) -> None:
         """The next message is handled as usual."""
@@ -362,7 +496,7 @@ class FailureTests(ConsumerTestCase):
                 raise RuntimeError(payload)
             self.take(payload, message)
 
-        self.consumer(picky)
+        self.consumer(picky, on_failure=reject)
         self.send("bad", "good")
         self.assertEqual(self.got, ["good"])
         self.flushLoggedErrors(RuntimeError)
@@ -400,6 +534,8 @@ class FailureTests(ConsumerTestCase):
         consumer = Consumer(self.connection, queue, callbacks=[self.fails])
         self.result_of(consumer.consume())
         self.send("bad", routing_key="work")
+        self.advance(15)
+        self.assertEqual(len(self.got), 5)
         self.flushLoggedErrors(RuntimeError)
         message = self.result_of(dead(self.connection).get())
         assert message is not None
@@ -437,7 +573,7 @@ class FailureTests(ConsumerTestCase):
         Of many messages that cannot be decoded one is logged in ten seconds, for each
         consumer.
         """
-        self.consumer(self.take)
+        self.consumer(self.take, on_failure=reject)
         with capturedLogs() as events:
             self.send(*[b"{"] * 20, content_type="application/json")
             self.clock.advance(10)

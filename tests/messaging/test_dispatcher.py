@@ -27,6 +27,7 @@ from txkombu.core.turn_budget import TurnBudget
 from txkombu.core.unacked import UnackedMessages
 from txkombu.message import Message
 from txkombu.messaging.dispatcher import Dispatcher
+from txkombu.policy import Hold
 
 
 class Refused(Exception):
@@ -43,8 +44,14 @@ class DispatcherTestCase(SynchronousTestCase):
         self.pending: list[Deferred[None]] = []
         self.failed: list[tuple[int, Failure]] = []
         self.handled = 0
+        self.timers = Clock()
         self.dispatcher = Dispatcher(
-            0, TurnBudget(Clock()), DecodedMemory(), self.on_failure, self.on_handled
+            0,
+            Clock(),
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            self.on_failure,
+            self.on_handled,
         )
 
     def on_failure(self, message: Message, failure: Failure) -> None:
@@ -383,7 +390,12 @@ class ConcurrencyTests(DispatcherTestCase):
                 self.deliver(late.pop())
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), DecodedMemory(), self.on_failure, on_handled
+            1,
+            Clock(),
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            self.on_failure,
+            on_handled,
         )
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2, 3)
@@ -473,19 +485,24 @@ class FailureTests(DispatcherTestCase):
         self.assertRegex(str(told), "Handling <Message .* failed after it was settled")
 
     def test_on_failure_raises(self) -> None:
-        """If on_failure raises, the message is rejected and the error is logged."""
+        """If on_failure raises, this is logged, and the message is requeued later."""
 
         def on_failure(message: Message, failure: Failure) -> None:
             raise Refused("policy")
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), DecodedMemory(), on_failure, self.on_handled
+            1,
+            self.timers,
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            on_failure,
+            self.on_handled,
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1, 2)
-        self.assertEqual(
-            self.channel.settled, [("reject", 1, False), ("reject", 2, False)]
-        )
+        self.assertEqual(self.channel.settled, [])
+        self.timers.advance(30)
+        self.assertEqual(self.handed_back(), [1, 2])
         self.assertEqual(self.errors(), ["policy", "policy"])
         self.assertEqual((self.handled, self.dispatcher.running), (2, 0))
 
@@ -499,7 +516,12 @@ class FailureTests(DispatcherTestCase):
             raise Refused("policy")
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), DecodedMemory(), on_failure, self.on_handled
+            1,
+            Clock(),
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            on_failure,
+            self.on_handled,
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -513,6 +535,7 @@ class FailureTests(DispatcherTestCase):
         deciding: Deferred[None] = Deferred()
         self.dispatcher = Dispatcher(
             1,
+            Clock(),
             TurnBudget(Clock()),
             DecodedMemory(),
             lambda *_: deciding,
@@ -526,10 +549,11 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.channel.settled, [])
 
     def test_on_failure_fails_later(self) -> None:
-        """If the Deferred of on_failure fails, the message is rejected."""
+        """If the Deferred of on_failure fails, the message is requeued later."""
         deciding: Deferred[None] = Deferred()
         self.dispatcher = Dispatcher(
             1,
+            self.timers,
             TurnBudget(Clock()),
             DecodedMemory(),
             lambda *_: deciding,
@@ -538,8 +562,9 @@ class FailureTests(DispatcherTestCase):
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
         deciding.errback(Failure(Refused("late")))
-        self.assertEqual(self.channel.settled, [("reject", 1, False)])
         self.assertEqual(self.errors(), ["late"])
+        self.timers.advance(30)
+        self.assertEqual(self.handed_back(), [1])
         self.assertEqual((self.handled, self.dispatcher.running), (1, 0))
 
     def test_on_failure_is_a_coroutine(self) -> None:
@@ -549,7 +574,12 @@ class FailureTests(DispatcherTestCase):
             message.nack()
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), DecodedMemory(), on_failure, self.on_handled
+            1,
+            Clock(),
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            on_failure,
+            self.on_handled,
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -576,7 +606,7 @@ class FailureTests(DispatcherTestCase):
                 raise Refused("fault")
 
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), DecodedMemory(), self.on_failure, broken
+            1, Clock(), TurnBudget(Clock()), DecodedMemory(), self.on_failure, broken
         )
         self.dispatcher.set_handler(self.slow)
         self.deliver(1, 2)
@@ -595,7 +625,12 @@ class FailureTests(DispatcherTestCase):
 
         deciding: Deferred[None] = Deferred()
         self.dispatcher = Dispatcher(
-            1, TurnBudget(Clock()), DecodedMemory(), lambda *_: deciding, broken
+            1,
+            Clock(),
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            lambda *_: deciding,
+            broken,
         )
         self.dispatcher.set_handler(lambda message: fail(ValueError()))
         self.deliver(1)
@@ -727,6 +762,150 @@ class GiveBackTests(DispatcherTestCase):
         self.assertEqual((self.began, self.handed_back()), ([1, 2], [3, 4]))
 
 
+class HoldTests(DispatcherTestCase):
+    """Messages that are held after a failure."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hold = Hold(5)
+        self.limited(0)
+
+    def limited(self, limit: int) -> None:
+        """Make a dispatcher that handles so many at the same time."""
+        self.dispatcher = Dispatcher(
+            limit,
+            self.timers,
+            TurnBudget(Clock()),
+            DecodedMemory(),
+            lambda message, failure: self.hold,
+            self.on_handled,
+        )
+        self.dispatcher.set_handler(self.fail_first)
+
+    def fail_first(self, message: Message) -> None:
+        """Fail the first attempt at the first message."""
+        self.began.append(message.delivery_tag)
+        if self.began == [1]:
+            raise Refused("for now")
+        message.ack()
+
+    def test_handled_again(self) -> None:
+        """It is handled again after the delay; the others go on meanwhile."""
+        self.deliver(1, 2)
+        self.assertEqual((self.began, self.dispatcher.held), ([1, 2], 1))
+        self.assertEqual((self.dispatcher.running, self.dispatcher.load), (0, 1))
+        self.timers.advance(4.9)
+        self.assertEqual(self.began, [1, 2])
+        self.timers.advance(0.1)
+        self.assertEqual(self.began, [1, 2, 1])
+        self.assertEqual(self.channel.settled, [("ack", 2, False), ("ack", 1, False)])
+        self.assertEqual((self.dispatcher.held, self.dispatcher.load), (0, 0))
+
+    def test_in_order(self) -> None:
+        """With one at a time the others wait for it."""
+        self.limited(1)
+        self.deliver(1, 2, 3)
+        self.assertEqual(self.began, [1])
+        self.assertTrue(self.dispatcher.is_stuck)
+        idle = self.dispatcher.when_idle()
+        self.timers.advance(5)
+        self.assertEqual(self.began, [1, 1, 2, 3])
+        self.successResultOf(idle)
+
+    def test_requeued(self) -> None:
+        """It may be requeued after the delay, and keeps no slot meanwhile."""
+        self.hold = Hold(5, requeue=True)
+        self.limited(1)
+        self.deliver(1, 2)
+        self.assertEqual(self.began, [1, 2])
+        self.assertEqual(self.handed_back(), [])
+        self.timers.advance(5)
+        self.assertEqual(self.handed_back(), [1])
+        self.assertEqual(self.began, [1, 2])
+
+    def test_before_others(self) -> None:
+        """When its delay is over it is handled before messages that wait."""
+        self.limited(2)
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1, 2, 3, 4)
+        self.pending[0].errback(Failure(Refused("for now")))
+        self.assertEqual(self.began, [1, 2, 3])
+        self.timers.advance(5)
+        self.pending[1].callback(None)
+        self.assertEqual(self.began, [1, 2, 3, 1])
+
+    def test_counted(self) -> None:
+        """Each failure counts as an attempt."""
+        message = self.message(7)
+        self.dispatcher.set_handler(self.refuse)
+        self.dispatcher.deliver(message)
+        self.timers.pump([5, 5])
+        self.assertEqual(message.attempts, 3)
+
+    def refuse(self, message: Message) -> None:
+        """Fail."""
+        raise Refused("always")
+
+    def test_closed(self) -> None:
+        """A close hands it back, and leaves no timer; no slot is kept."""
+        for limit in (0, 1):
+            self.setUp()
+            self.limited(limit)
+            self.deliver(1)
+            idle = self.dispatcher.when_idle()
+            self.dispatcher.close()
+            self.assertEqual(self.handed_back(), [1])
+            self.assertEqual(self.timers.getDelayedCalls(), [])
+            self.successResultOf(idle)
+
+    def test_cancelled(self) -> None:
+        """So does the end of its consumer; those of other consumers stay."""
+        self.dispatcher.set_handler(self.refuse)
+        self.dispatcher.deliver(self.message(1, "a"))
+        self.dispatcher.deliver(self.message(2, "b"))
+        self.dispatcher.hand_back_from(["a"])
+        self.assertEqual((self.handed_back(), self.dispatcher.held), ([1], 1))
+
+    def test_fails_while_its_consumer_ends(self) -> None:
+        """One that fails while its consumer is being ended is handed back at once."""
+        self.dispatcher.set_handler(self.slow)
+        self.deliver(1)
+        self.dispatcher.refuse_from(["tag"])
+        self.pending[0].errback(Failure(Refused("now")))
+        self.assertEqual((self.handed_back(), self.dispatcher.held), ([1], 0))
+
+    def test_lost(self) -> None:
+        """After a loss it is forgotten: the broker delivers it again."""
+        self.limited(1)
+        self.deliver(1)
+        self.unacked.die()
+        self.unacked = UnackedMessages(self.channel, DecodedMemory())
+        self.deliver(2)
+        self.assertEqual(self.began, [1, 2])
+        self.assertEqual(self.timers.getDelayedCalls(), [])
+
+    def test_memory_is_full(self) -> None:
+        """It is handled again though decoded messages fill the memory: it is one."""
+        memory = DecodedMemory()
+        self.dispatcher = Dispatcher(
+            0,
+            self.timers,
+            TurnBudget(Clock()),
+            memory,
+            lambda message, failure: self.hold,
+            self.on_handled,
+        )
+        self.dispatcher.set_handler(self.fail_first)
+        self.deliver(1)
+        memory.hold(BODIES * MAX_BODY_SIZE + 1)
+        self.deliver(2)
+        self.assertEqual(self.began, [1])
+        self.timers.advance(5)
+        self.assertEqual(self.began, [1, 1])
+        memory.let_go(BODIES * MAX_BODY_SIZE + 1)
+        self.assertEqual(self.began, [1, 1, 2])
+
+
 class IdleTests(DispatcherTestCase):
     """Waiting until no handler runs."""
 
@@ -791,7 +970,7 @@ class SlowHandlerTests(DispatcherTestCase):
         self.budget.now = lambda: self.seconds
         self.seconds = 0.0
         self.dispatcher = Dispatcher(
-            0, self.budget, DecodedMemory(), self.on_failure, self.on_handled
+            0, Clock(), self.budget, DecodedMemory(), self.on_failure, self.on_handled
         )
         self.begun: list[int] = []
 
@@ -829,7 +1008,7 @@ class SlowHandlerTests(DispatcherTestCase):
     def test_together(self) -> None:
         """All consumers of a connection share the 50 ms."""
         other = Dispatcher(
-            0, self.budget, DecodedMemory(), self.on_failure, self.on_handled
+            0, Clock(), self.budget, DecodedMemory(), self.on_failure, self.on_handled
         )
         self.dispatcher.set_handler(self.work)
         other.set_handler(self.work)
@@ -869,7 +1048,7 @@ class MemoryTests(DispatcherTestCase):
         self.memory = DecodedMemory()
         self.budget = TurnBudget(Clock())
         self.dispatcher = Dispatcher(
-            0, self.budget, self.memory, self.on_failure, self.on_handled
+            0, Clock(), self.budget, self.memory, self.on_failure, self.on_handled
         )
 
     def fill(self, message: Message) -> Deferred[None]:

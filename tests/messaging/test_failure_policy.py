@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.fakes import FakeChannel
 from txkombu import Queue
 from txkombu._util.backoff import DEFAULT, Backoff
-from txkombu._util.log_limit import LogLimit
+from txkombu._util.failure_record import FailureRecord
 from txkombu.core.decoded_memory import DecodedMemory
 from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
@@ -131,9 +131,9 @@ class UndecodableTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.limit = LogLimit(self.clock)
+        self.limit = FailureRecord(self.clock)
 
-    def log(self, limit: LogLimit | None, message_id: str = "42") -> list[str]:
+    def log(self, limit: FailureRecord | None, message_id: str = "42") -> list[str]:
         """Reject a message that cannot be decoded; return the logged lines."""
         properties = {"message_id": message_id, "content_type": "application/json"}
         delivery = Delivery(1, "tag", False, "x", "k", b"{", properties)
@@ -141,7 +141,7 @@ class UndecodableTests(SynchronousTestCase):
             delivery, UnackedMessages(FakeChannel(), DecodedMemory()), Queue("video")
         )
         if limit is not None:
-            message.log_limit = limit
+            message.use_failure_record(limit)
         try:
             self.assertIsNone(message.payload)
         except DecodeError:

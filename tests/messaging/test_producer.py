@@ -339,6 +339,14 @@ class BadInputTests(ProducerTestCase):
             with self.assertRaisesRegex(TypeError, "(?i)" + name):
                 self.producer().publish(1, **{name: value})  # type: ignore[arg-type]  # wrong on purpose
 
+    def test_no_queue(self) -> None:
+        """The default exchange needs a routing key: the error says what for."""
+        producer = Producer(self.connection)
+        with self.assertRaisesRegex(ValueError, "give a routing_key"):
+            producer.publish(1)
+        with self.assertRaisesRegex(ValueError, "give a routing_key"):
+            self.producer().publish(1, "", exchange="")
+
     def test_out_of_range(self) -> None:
         """A property out of range is a ValueError that names it."""
         for name, value in (
@@ -366,12 +374,10 @@ class BadInputTests(ProducerTestCase):
         self.assertEqual(self.published, [])
 
     def test_what_is_not_there(self) -> None:
-        """retry and immediate fail with a NotSupported that names them."""
-        for option in ("retry", "immediate"):
-            failing = self.producer().publish(1, **{option: True})  # type: ignore[arg-type]  # wrong on purpose
-            self.assertIn(
-                option, str(self.failureResultOf(failing, NotSupported).value)
-            )
+        """immediate fails with a NotSupported that names it."""
+        failing = self.producer().publish(1, immediate=True)
+        error = self.failureResultOf(failing, NotSupported).value
+        self.assertIn("immediate", str(error))
 
     def test_auto_declare_is_checked(self) -> None:
         """Any other value is a ValueError."""
@@ -465,8 +471,8 @@ class VerdictTests(ProducerTestCase):
 
     def test_loss_without_verdict(self) -> None:
         """
-        At a loss a written message fails with OutcomeUnknown, a waiting one with
-        NotSent.
+        At a loss a written message fails with OutcomeUnknown; a waiting one is sent in
+        the next session.
         """
         self.broker.hold_confirms()
         producer = self.producer()
@@ -476,9 +482,79 @@ class VerdictTests(ProducerTestCase):
         self.broker.drop()
         for each in sent[:1000]:
             self.failureResultOf(each, OutcomeUnknown)
-        for each in sent[1000:]:
-            self.failureResultOf(each, NotSent)
+        self.broker.release_confirms()
         self.clock.advance(1)
+        self.flush()
+        for each in sent[1000:]:
+            self.successResultOf(each)
+
+    def test_retry(self) -> None:
+        """With retry=True what has no verdict at a loss is sent again, with its id."""
+        self.broker.hold_confirms()
+        producer = self.producer()
+        self.result_of(producer.declare())
+        sent = [producer.publish(number, retry=True) for number in range(3)]
+        self.flush()
+        self.broker.drop()
+        self.broker.release_confirms()
+        self.clock.advance(1)
+        self.flush()
+        for each in sent:
+            self.successResultOf(each)
+        ids = [each.properties["message_id"] for each in self.broker.published]
+        self.assertEqual(ids[:3], ids[3:])
+        self.assertEqual(len(set(ids)), 3)
+
+    def test_properties_of_a_message(self) -> None:
+        """The properties of a received message can be published again."""
+        queue = Queue("again")
+        self.result_of(queue(self.connection).declare())
+        producer = Producer(self.connection)
+        self.result_of(
+            producer.publish(
+                {"a": 1}, "again", expiration=60, headers={"h": 1}, correlation_id="c"
+            )
+        )
+        first = self.result_of(queue(self.connection).get(no_ack=True))
+        assert first is not None
+        options: dict[str, Any] = dict(first.properties)
+        self.result_of(producer.publish(first.body, "again", **options))
+        second = self.result_of(queue(self.connection).get(no_ack=True))
+        assert second is not None
+        self.assertEqual((second.payload, second.properties), ({"a": 1}, options))
+
+    def test_mandatory_by_default(self) -> None:
+        """A producer's messages may be mandatory, but for those that say otherwise."""
+
+        class Careful(Producer):
+            mandatory = True
+
+        for producer in (
+            Careful(self.connection),
+            Producer(self.connection, mandatory=True),
+        ):
+            with self.assertRaises(Unroutable):
+                self.result_of(producer.publish(1, "nobody"))
+            self.result_of(producer.publish(1, "nobody", mandatory=False))
+        with self.assertRaisesRegex(TypeError, "mandatory"):
+            Producer(self.connection, mandatory="yes")  # type: ignore[arg-type]  # wrong on purpose
+
+    def test_retry_policy(self) -> None:
+        """Kombu's dict says how often; nonsense in it is an error that names it."""
+        producer = self.producer()
+        good = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2}
+        self.result_of(producer.publish(1, retry=True, retry_policy=good))
+        wrong: list[tuple[Any, type[Exception], str]] = [
+            ({"max_retry": 3}, TypeError, "did you mean 'max_retries'"),
+            ({"qqq": 3}, TypeError, "it has max_retries"),
+            ({"max_retries": "3"}, TypeError, "max_retries"),
+            ({"max_retries": -1}, ValueError, "max_retries"),
+            ({"interval_max": None}, TypeError, "interval_max"),
+            ([3], TypeError, "retry_policy must be a dict"),
+        ]
+        for policy, kind, text in wrong:
+            with self.assertRaisesRegex(kind, text):
+                producer.publish(1, retry=True, retry_policy=policy)
 
     def test_publishing_while_reconnecting_waits(self) -> None:
         """A message published without a session is sent in the next one."""

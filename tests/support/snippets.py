@@ -35,7 +35,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from txkombu import BrokerConnection, Consumer
+from txkombu import BrokerConnection, Consumer, Queue
 from txkombu.compression import compressors
 from txkombu.exceptions import ConnectionClosed
 from txkombu.serialization import registry
@@ -307,6 +307,13 @@ def _display(show: Callable[[object], None]) -> Iterator[None]:
 
 def _shown(error: BaseException) -> str:
     return traceback.format_exception_only(error)[-1].strip()
+
+
+async def forget_queues(url: str) -> None:
+    """Delete the queues of the introduction, in which a run of it leaves a message."""
+    async with BrokerConnection(url) as connection:
+        for name in ("video", "image", "wallstreet", "feed"):
+            await Queue(name)(connection).delete()
 
 
 class PageTestCase(TestCase):

@@ -112,7 +112,32 @@ class LeftUndoneTests(SynchronousTestCase):
         self.assertTrue(outcome_of(body).wasSuccessful())
         self.assertEqual(ran, ["to the end"])
         self.assertFailsWith(failing, "for a reason")
-        self.assertFailsWith(waiting, "advance the clock")
+        self.assertFailsWith(waiting, "call self.advance(seconds)")
+
+    def test_advance(self) -> None:
+        """Time passes in steps of a second, and what one step begins, the next ends."""
+        times: list[float] = []
+
+        def body(case: BrokerTestCase) -> None:
+            def tick() -> None:
+                times.append(case.clock.seconds())
+                case.clock.callLater(1, tick)
+
+            case.clock.callLater(1, tick)
+            consumer = Consumer(case.connection, QUEUE, callbacks=[handle])
+            case.result_of(consumer.consume())
+            case.connection.drop()
+            case.advance(2.5)
+            case.assertTrue(consumer.is_consuming)
+            case.assertEqual(case.clock.seconds(), 2.5)
+            case.assertRaises(ValueError, case.advance, -1)
+
+        def handle(payload: Any, message: Message) -> None:
+            message.ack()
+
+        found = outcome_of(body)
+        self.assertEqual((found.errors, found.failures), ([], []))
+        self.assertEqual(times, [1, 2])
 
     def test_handler_at_work(self) -> None:
         """A handler whose Deferred never fires fails the test."""

@@ -22,6 +22,7 @@ from twisted.logger import (
 )
 
 from .._util.timeouts import CLOSE_TIMEOUT
+from ..policy import Halt
 from ..service import ConsumerService
 from .last_resort import LastResort, flush_output
 from .tap import Options, service_of
@@ -37,7 +38,8 @@ def serve(options: Options) -> int:
     """
     Run the service of the options until it stops.
 
-    @return: the exit code: 0 after a signal, 1 if an error halted the service.
+    @return: the exit code: 0 after a signal, that of a L{Halt} which a handler raised,
+        and 1 if another error halted the service.
     """
     from twisted.internet import reactor
 
@@ -85,7 +87,10 @@ class Server:
         return self._exit_code()
 
     def _exit_code(self) -> int:
-        return 0 if self._service.halted is None else 1
+        halted = self._service.halted
+        if isinstance(halted, Halt):
+            return halted.exit_code
+        return 0 if halted is None else 1
 
     def _begin(self) -> None:
         # By now the reactor has installed its own handlers, which these replace.

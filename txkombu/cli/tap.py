@@ -10,7 +10,7 @@ from twisted.python import usage
 from .._util.validation import check_seconds, shown_or_kind
 from ..connection import BrokerConnection
 from ..service import ConsumerFactory, ConsumerService
-from ..service.consumer_service import SHUTDOWN_TIMEOUT
+from ..service.broker_service import SHUTDOWN_TIMEOUT
 from .consumer_loader import (
     ConsumerNotFound,
     consumer_named,

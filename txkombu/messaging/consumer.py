@@ -7,10 +7,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
-from twisted.python.failure import Failure
 
 from .._util.limits import MAX_BODY_SIZE
-from .._util.log_limit import LogLimit
 from .._util.validation import check_auto_declare, check_callable, check_count
 from .._util.waiters import SharedClose, Waiters
 from ..core.channel_core import ChannelCore
@@ -19,10 +17,12 @@ from ..core.lending import ChannelLender, lent_channel
 from ..entity import Queue
 from ..exceptions import ChannelClosed, DecodeError, NotSupported
 from ..message import Message
-from ..policy import FailurePolicy, requeue_once
+from ..policy import FailurePolicy, default
+from ..policy.hosting import HostedPolicy
 from ..serialization.serializers import accept_set
 from .callbacks import Callback, as_callbacks, run_callbacks
 from .dispatcher import Dispatcher
+from .failure_handling import FailureHandling
 from .iteration import MessageIterator, MessageTaker
 from .missing_ack import MissingAckWarning
 from .queue_subscriptions import (
@@ -33,7 +33,14 @@ from .queue_subscriptions import (
 
 _C = TypeVar("_C", bound="Consumer")
 
-_CALLED_WITH = {"on_message": 1, "on_decode_error": 2, "on_failure": 2, "on_cancel": 2}
+_CALLED_WITH = {
+    "receive": 2,
+    "on_message": 1,
+    "on_decode_error": 2,
+    "on_failure": 2,
+    "on_cancel": 2,
+    "on_offset": 2,
+}
 """How many arguments each is given."""
 
 
@@ -64,8 +71,11 @@ class Consumer:
     @param prefetch_count: how many unsettled messages each of its queues may
         have handed out; default 100, 0 for no limit.
     @param tag_prefix: begins its consumer tags.
-    @param on_failure: called with (message, failure) when the handling of a message
-        failed before it was settled; default L{requeue_once}.
+    @param on_failure: a policy of L{txkombu.policy}, or a function that is called with
+        (message, failure), when the handling of a message failed before it was settled.
+        The default tries five times, then rejects the message to its dead letter
+        exchange, if its queue was declared with one, or else tries again for ever,
+        slowly.
     @param concurrency: how many messages are handled at the same time; by default
         as many as C{prefetch_count} allows.
     @param exclusive: be the only consumer of its queues.
@@ -73,6 +83,9 @@ class Consumer:
         x-priority).
     @param on_cancel: called with (tag, error) when the broker ends one of its
         consumers, which is then started again with growing waits.
+    @param on_offset: for streams: called with (queue name, offset) when all messages
+        before that offset were settled, so that a program can store it, and begin
+        there next time (C{consumer_arguments={"x-stream-offset": offset}}).
     """
 
     queues: Sequence[Queue] | Queue = ()
@@ -84,11 +97,12 @@ class Consumer:
     accept: Iterable[str] | None = None
     max_body_size: int = MAX_BODY_SIZE
     prefetch_count: int = PREFETCH
-    on_failure: FailurePolicy = staticmethod(requeue_once)
+    on_failure: FailurePolicy | HostedPolicy = default
     concurrency: int | None = None
     exclusive: bool = False
     priority: int | None = None
     on_cancel: Callable[[str, Exception], object] | None = None
+    on_offset: Callable[[str, int], object] | None = None
 
     def __init__(
         self,
@@ -103,12 +117,13 @@ class Consumer:
         prefetch_count: int | None = None,
         tag_prefix: str = "",
         *,
-        on_failure: FailurePolicy | None = None,
+        on_failure: FailurePolicy | HostedPolicy | None = None,
         concurrency: int | None = None,
         exclusive: bool | None = None,
         priority: int | None = None,
         on_cancel: Callable[[str, Exception], object] | None = None,
         max_body_size: int | None = None,
+        on_offset: Callable[[str, int], object] | None = None,
     ) -> None:
         self.channel, self._owned = lent_channel(channel)
         given = {
@@ -124,6 +139,7 @@ class Consumer:
             "exclusive": exclusive,
             "priority": priority,
             "on_cancel": on_cancel,
+            "on_offset": on_offset,
         }
         for name, value in given.items():
             if value is not None:
@@ -134,13 +150,17 @@ class Consumer:
         )
         self.callbacks = self._callbacks
         core = self.channel.core
+        self._failure_handling = FailureHandling(
+            self.channel, lambda: self.on_failure, self._halt
+        )
         core.memory.allow(self.max_body_size)
         limit = self.prefetch_count if self.concurrency is None else self.concurrency
         self._dispatcher = Dispatcher(
             limit,
+            core.connection.clock,
             core.connection.turn_budget,
             core.memory,
-            self._on_failure,
+            self._failure_handling.decide,
             core.connection.drain_events.message_handled,
             self._on_unsettled,
         )
@@ -154,6 +174,7 @@ class Consumer:
             accept=accept_set(self.accept),
             max_body_size=self.max_body_size,
             on_cancel=self.on_cancel,
+            on_offset=self.on_offset,
         )
         named = self.queues if queues is None else queues
         wanted = [named] if isinstance(named, Queue) else checked_queues(named)
@@ -163,7 +184,7 @@ class Consumer:
         self.queues = self._subscriptions.queues
         self._missing_ack = MissingAckWarning(self, self.channel, self._subscriptions)
         self._taker = MessageTaker(self._dispatcher)
-        self._log_limit = LogLimit(core.connection.clock)
+        self.halted: Exception | None = None
         self._touched = False
         self._end = SharedClose(self._close)
         self._closed: Waiters[None] = Waiters()
@@ -176,8 +197,9 @@ class Consumer:
         check_count("concurrency", self.concurrency, 1)
         check_count("max_body_size", self.max_body_size, 1)
         for what, arguments in _CALLED_WITH.items():
-            if getattr(self, what) is not None:
-                check_callable(what, getattr(self, what), arguments)
+            given = getattr(self, what)
+            if given is not None and not hasattr(given, "decide"):
+                check_callable(what, given, arguments)
         check_count("priority", self.priority, -(2**31), 2**31 - 1)
 
     # --- handling -----------------------------------------------------------
@@ -225,9 +247,9 @@ class Consumer:
             return self.on_decode_error(message, error)
         return self.receive(payload, message)
 
-    def _on_failure(self, message: Message, failure: Failure) -> object:
-        message.limit_logging(self._log_limit)
-        return self.on_failure(message, failure)
+    def _halt(self, error: Exception) -> None:
+        self.halted = error
+        self.close()
 
     def _on_unsettled(self, load: int) -> None:
         self._missing_ack.check(load)
@@ -251,7 +273,10 @@ class Consumer:
         if self._end.begun:
             return fail(_consumer_closed())
         self._dispatcher.resume()
-        return self._subscriptions.start(no_ack)
+        preparing = self._failure_handling.prepare(self._subscriptions.queues)
+        if preparing is None:
+            return self._subscriptions.start(no_ack)
+        return preparing.addCallback(lambda _: self._subscriptions.start(no_ack))
 
     def declare(self) -> Deferred[None]:
         """
@@ -434,6 +459,18 @@ class Consumer:
             and not self.channel.closed
             and self.channel.is_consuming
         )
+
+    @property
+    def retrying(self) -> int:
+        """The number of failed messages that are held until they are tried again."""
+        return self._dispatcher.held
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it gets no message, as all that it may hold wait for a retry."""
+        limit = self.prefetch_count * len(self._subscriptions.tags)
+        held = self._dispatcher.held
+        return self._dispatcher.is_stuck or bool(limit and held >= limit)
 
     @property
     def running(self) -> int:

@@ -7,27 +7,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.asyncio_bridge import explained
 from .._util.awaitables import finish, work_of
 from .._util.failures import without_frames
+from .._util.steady_clock import steady
 from .._util.waiters import Waiters
 from ..core.decoded_memory import DecodedMemory
 from ..core.turn_budget import TurnBudget
 from ..interfaces import Settlement
 from ..message import Message
-from ..policy import FailurePolicy
+from ..policy import FailurePolicy, Hold
 
 Handler = Callable[[Message], object]
 """Handles a message: plain, returning a Deferred, or a coroutine function."""
 
 
 _NO_LIMIT = 1 << 30
+_REQUEUE: Final = Hold(30.0, requeue=True)
+"""What becomes of a message whose failure policy has failed."""
 
 
 class Dispatcher:
@@ -36,7 +40,11 @@ class Dispatcher:
 
     Without a handler they wait until there is one, or until L{take_message} asks.
 
+    A message whose handling failed may be held here for a while, unacknowledged, and
+    is then handled again, or requeued.
+
     @param limit: how many are handled at the same time; 0 is no limit.
+    @param clock: for messages that are held.
     @param budget: how long handlers may run in one turn of the reactor.
     @param memory: what the messages of the channel hold decoded.
     @param on_failure: called for a message whose handling failed and that is
@@ -51,6 +59,7 @@ class Dispatcher:
     def __init__(
         self,
         limit: int,
+        clock: IReactorTime,
         budget: TurnBudget,
         memory: DecodedMemory,
         on_failure: FailurePolicy,
@@ -58,6 +67,9 @@ class Dispatcher:
         on_unsettled: Callable[[int], None] = lambda load: None,
     ) -> None:
         self._limit = limit or _NO_LIMIT
+        self._clock = steady(clock)
+        self._held: dict[Message, tuple[IDelayedCall, bool]] = {}
+        self._due: deque[Message] = deque()
         self._on_failure = on_failure
         self._on_handled = on_handled
         self._on_unsettled = on_unsettled
@@ -78,7 +90,17 @@ class Dispatcher:
     def load(self) -> int:
         """How many messages are handled, or wait for that."""
         self._drop_returned()
-        return self.running + len(self._waiting)
+        return self.running + len(self._waiting) + len(self._due) + self.held
+
+    @property
+    def held(self) -> int:
+        """How many messages are held until they are handled again, or requeued."""
+        return len(self._held)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the only message that may be handled at a time is held."""
+        return any(keeps_slot for _, keeps_slot in self._held.values())
 
     @property
     def wanted(self) -> int:
@@ -122,9 +144,13 @@ class Dispatcher:
     def close(self) -> None:
         """Begin with no message any more; hand back those that wait."""
         self._closed = self._halted = True
-        waiting, self._waiting = self._waiting, deque()
-        for message in waiting:
+        waiting = [*self._due, *self._waiting]
+        self._due.clear()
+        self._waiting.clear()
+        for message in [*list(self._held), *waiting]:
+            self._end_hold(message)
             self._hand_back(message)
+        self._next()
 
     def _hand_back(self, message: Message) -> None:
         if message.is_returnable:
@@ -137,6 +163,8 @@ class Dispatcher:
         """
         while self._waiting and self._waiting[0].is_back:
             self._waiting.popleft()
+        for message in [each for each in self._held if each.is_back]:
+            self._end_hold(message)
 
     def set_handler(self, handler: Handler) -> None:
         """Handle messages from now on, those that wait first."""
@@ -196,8 +224,16 @@ class Dispatcher:
             returnable = message.consumer_tag in ended and message.is_returnable
             (back if returnable else kept).append(message)
         self._waiting = kept
+        held = (
+            each for each in [*self._held, *self._due] if each.consumer_tag in ended
+        )
+        for message in list(held):
+            self._end_hold(message)
+            if message.is_returnable:
+                back.append(message)
         for message in back:
             message.nack()
+        self._next()
 
     def fail_takers(self, error: Exception) -> None:
         """Fail what waits for a message: no more will come."""
@@ -266,39 +302,78 @@ class Dispatcher:
             )
             self._over(message)
             return
+        message.note_failure()
         try:
             result = self._on_failure(message, failure)
         except BaseException:
-            self._policy_failed(Failure(), message)
-        else:
-            if result is not None:
-                deciding = Deferred.fromCoroutine(finish(result, self._on_failure))
-                deciding.addErrback(self._policy_failed, message)
-                deciding.addBoth(lambda _: self._over(message))
-                deciding.addErrback(self._log_fault)
-                return
-        self._over(message)
+            result = self._policy_failed(Failure(), message)
+        if result is None or isinstance(result, Hold):
+            self._decided(result, message)
+            return
+        deciding = Deferred.fromCoroutine(finish(result, self._on_failure))
+        deciding.addErrback(self._policy_failed, message)
+        deciding.addCallback(self._decided, message)
+        deciding.addErrback(self._log_fault)
 
-    def _policy_failed(self, failure: Failure, message: Message) -> None:
+    def _policy_failed(self, failure: Failure, message: Message) -> Hold | None:
         self._log.failure(
-            "on_failure itself failed for {what!r}; it is rejected",
+            "on_failure itself failed for {what!r}; it is requeued in {seconds:g} s",
             without_frames(explained(failure)),
             what=message,
+            seconds=_REQUEUE.seconds,
         )
-        if not message.acknowledged:
-            message.reject()
+        return None if message.acknowledged else _REQUEUE
+
+    # --- held messages ------------------------------------------------------
+
+    def _decided(self, result: object, message: Message) -> None:
+        """Do what the failure policy says."""
+        if not isinstance(result, Hold) or message.acknowledged:
+            self._over(message)
+            return
+        late = message.consumer_tag in self._late
+        if self._closed or late or message.is_back:
+            self._hand_back(message)
+            self._over(message)
+            return
+        keeps_slot = self._limit == 1 and not result.requeue
+        timer = self._clock.callLater(result.seconds, self._release, message, result)
+        self._held[message] = timer, keeps_slot
+        if keeps_slot:
+            self._on_handled()
+        else:
+            self._over(message, is_done=False)
+
+    def _release(self, message: Message, hold: Hold) -> None:
+        """Handle a held message again, or requeue it."""
+        self._end_hold(message)
+        if hold.requeue:
+            self._hand_back(message)
+        elif not message.is_back:
+            self._due.append(message)
+        self._next()
+
+    def _end_hold(self, message: Message) -> None:
+        """Forget a held message, and free the slot that it keeps."""
+        if message in self._due:
+            self._due.remove(message)
+        timer, keeps_slot = self._held.pop(message, (None, False))
+        if timer is not None and timer.active():
+            timer.cancel()
+        if keeps_slot:
+            self.running -= 1
 
     def _done(self, message: Message) -> None:
         if not message.acknowledged and not message.no_ack:
             self._on_unsettled(self.load)
         self._over(message)
 
-    def _over(self, message: Message) -> None:
+    def _over(self, message: Message, is_done: bool = True) -> None:
         self.running -= 1
-        if message.no_ack:
+        if is_done and message.no_ack:
             message.let_go()
         self._on_handled()
-        if self._waiting or self._idle.waiting:
+        if self._waiting or self._due or self._idle.waiting:
             self._next()
 
     def _next(self) -> None:
@@ -307,16 +382,10 @@ class Dispatcher:
             return
         self._handing_on = True
         try:
-            while (
-                self._waiting
-                and self.handler is not None
-                and self.running < self._limit
-                and not self._halted
-                and self._may_hand_out()
-            ):
-                message = self._waiting.popleft()
-                if not message.is_back:
-                    self._handle(message)
+            while self._may_begin(self._due) and not self._budget.is_used_up:
+                self._begin_first(self._due)
+            while self._may_begin(self._waiting) and self._may_hand_out():
+                self._begin_first(self._waiting)
             while self._waiting and self._takers and self._may_hand_out():
                 message = self._waiting.popleft()
                 if not message.is_back:
@@ -327,11 +396,25 @@ class Dispatcher:
         if self._idle and not self.running:
             self._idle.fire(None)
 
+    def _may_begin(self, messages: deque[Message]) -> bool:
+        """Return whether there are messages, and a handler is free for one."""
+        return bool(
+            messages
+            and self.handler is not None
+            and self.running < self._limit
+            and not self._halted
+        )
+
+    def _begin_first(self, messages: deque[Message]) -> None:
+        message = messages.popleft()
+        if not message.is_back:
+            self._handle(message)
+
     def _wait_for_room(self) -> None:
         """Go on when there are time and memory for what waits."""
         if self._waiting and self._memory.is_full:
             self._memory.when_room(self._next)
-        elif self._waiting and self._budget.is_used_up:
+        elif (self._waiting or self._due) and self._budget.is_used_up:
             self._budget.when_next_turn(self._next)
 
     def _log_fault(self, failure: Failure) -> None:

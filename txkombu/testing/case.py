@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from .._util.awaitables import as_deferred, work_of
+from .._util.validation import check_seconds
 from ..connection import BrokerConnection
 from .broker import RecordingBroker
 from .published import Published
@@ -22,7 +23,7 @@ class BrokerMixin:
     """
     Gives a trial test case a broker in memory; L{BrokerTestCase} is a ready-made one.
 
-    @ivar clock: the time of the test; it stands still except for C{advance}.
+    @ivar clock: the time of the test; it stands still except for L{advance}.
     @ivar broker: the broker; see L{RecordingBroker}.
     @ivar connection: a connection to it.
     """
@@ -74,6 +75,21 @@ class BrokerMixin:
         """Let everything happen that can happen without time passing."""
         self.broker.flush()
 
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass, in steps of at most a second, and flush after each: retries,
+        reconnecting and expiry happen as they would.
+
+        @param seconds: how long.
+        """
+        check_seconds("seconds", seconds)
+        self.flush()
+        while seconds > 0:
+            step = min(seconds, 1.0)
+            self.clock.advance(step)
+            self.flush()
+            seconds -= step
+
     def result_of(self, awaitable: Awaitable[T]) -> T:
         """
         Flush, and return the result of an operation.
@@ -92,8 +108,8 @@ class BrokerMixin:
         if not outcome:
             raise self.failureException(  # type: ignore[attr-defined]  # the case's
                 f"no result yet of {awaitable!r}: if it waits for time to pass, as "
-                "reconnecting does, advance the clock; if its connection is not one "
-                "of this test's broker, make it with self.connect()"
+                "reconnecting does, call self.advance(seconds); if its connection is "
+                "not one of this test's broker, make it with self.connect()"
             )
         result: T = outcome[0]
         return result

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.paths import DOCS
 from tests.support.rabbitmq import rabbitmq
-from tests.support.snippets import PageTestCase
+from tests.support.snippets import PageTestCase, forget_queues
 
 PICTURE = b"\xff\xd8\xff\xe0"
 
@@ -21,5 +21,6 @@ class IntroductionTests(PageTestCase):
         Path("my_picture.jpg").write_bytes(PICTURE)
         text = (DOCS / "introduction.rst").read_text(encoding="utf-8")
         url = {"memory://introduction": rabbitmq().url}
+        await forget_queues(rabbitmq().url)
         self.assertGreater(await self.run_text(text, replace=url), 1)
         self.assertIn(len(self.flushLoggedErrors(Exception)), (1, 2))  # it closes soon

@@ -19,7 +19,14 @@ from tests.conformance.suite import program
 from tests.support.rabbitmq import HOST, rabbitmq
 from txkombu import Consumer, Message, Producer, Queue
 from txkombu.exceptions import DecodeError, NotSupported
-from txkombu.policy import FailurePolicy, reject, requeue_once
+from txkombu.policy import (
+    FailurePolicy,
+    circle,
+    default,
+    reject,
+    requeue_once,
+    retry,
+)
 
 UNREADABLE: tuple[Mapping[Any, Any], ...] = (
     {"application_headers": {"k": b"\xff"}},
@@ -103,7 +110,8 @@ class PoisonTests(MeetingTests):
     async def check_policy(self, policy: FailurePolicy, times: int) -> None:
         """
         Those that can be read are handled in order, the others, after as many
-        failures as the policy has, are dead letters.
+        failures as the policy has, are dead letters.  A retry before the policy makes
+        no difference.
         """
         dead = self.queue()
         arguments = {
@@ -125,7 +133,11 @@ class PoisonTests(MeetingTests):
             return policy(message, failure)
 
         consumer = Consumer(
-            self.stomp, queue, callbacks=[self.take], on_failure=counted, concurrency=1
+            self.stomp,
+            queue,
+            callbacks=[self.take],
+            on_failure=retry(then=counted),
+            concurrency=1,
         )
         await consumer.consume()
         await self.when_got(len(UNREADABLE) + 1)
@@ -145,8 +157,14 @@ class PoisonTests(MeetingTests):
         await self.check_policy(reject, 1)
 
     @program
+    async def test_default(self) -> None:
+        """The default policy does not try such a message again: it is gone."""
+        self.assertIs(default.then, circle)
+        await self.check_policy(circle, 1)
+
+    @program
     async def test_requeued_once(self) -> None:
-        """The default policy has it twice, and it is gone."""
+        """requeue_once has it twice, and it is gone."""
         await self.check_policy(requeue_once, 2)
 
     @program

@@ -15,7 +15,7 @@ from tests.support.adapters import Adapter
 from tests.support.paths import DOCS, EXAMPLES
 from tests.support.processes import run_python
 from tests.support.rabbitmq import HOST, rabbitmq
-from tests.support.snippets import PageTestCase
+from tests.support.snippets import PageTestCase, forget_queues
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 
 DEMO = EXAMPLES / "demo.py"
@@ -221,6 +221,7 @@ class SeedPageTests(PageTestCase):
         Path("my_picture.jpg").write_bytes(PICTURE)
         url = self.adapter.through(rabbitmq().url)
         replace = {"memory://introduction": url}
+        await forget_queues(rabbitmq().url)
         page = SEED_PAGE.read_text(encoding="utf-8")
         ran = await self.run_text(page, replace=replace)
         self.assertGreater(ran, 1)
