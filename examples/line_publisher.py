@@ -6,6 +6,8 @@ C{telnet localhost 8007}.
 
 The server reads lines no faster than the broker takes them over.  While the broker is
 slow, blocked or unreachable the server does not read, and TCP makes the clients wait.
+It starts without a broker, too.  After a SIGTERM it tells the clients the results of
+the lines that it has read, and then ends.
 """
 
 from __future__ import annotations
@@ -13,15 +15,16 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import react
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from txkombu import BrokerConnection, Exchange, Producer, Queue
+from txkombu import Exchange, Producer, Queue
+from txkombu.service import PublisherService
 
 LINES = Queue("lines", Exchange("lines", type="fanout"))
 
@@ -72,15 +75,17 @@ class LinePublisherFactory(Factory):
 
 async def main(reactor: Any, broker: str, endpoint: str) -> None:
     """Serve until the program is interrupted."""
-    clock: IReactorTime = reactor
-    async with BrokerConnection(broker, reactor=clock) as connection:
-        factory = LinePublisherFactory(Producer(connection, LINES.exchange))
-        port = await serverFromString(reactor, endpoint).listen(factory)
-        print(f"Publishing the lines that come to {port.getHost()}", flush=True)
-        try:
-            await Deferred()
-        finally:
-            await port.stopListening()
+    publisher = PublisherService(broker, reactor=reactor)
+    factory = LinePublisherFactory(publisher.producer(LINES.exchange))
+    server = serverFromString(reactor, endpoint)
+    StreamServerEndpointService(server, factory).setServiceParent(publisher)
+    reactor.addSystemEventTrigger("before", "shutdown", publisher.stopService)
+    publisher.startService()
+    print(f"Publishing the lines that come to {endpoint}", flush=True)
+    try:
+        await publisher.when_stopped()
+    finally:
+        await publisher.stopService()
 
 
 if __name__ == "__main__":

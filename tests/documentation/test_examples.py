@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from importlib.util import module_from_spec, spec_from_file_location
-from io import StringIO
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from io import BytesIO, StringIO
 from typing import Any
 
 from twisted.internet import reactor
@@ -17,10 +17,19 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import (
+    Agent,
+    FileBodyProducer,
+    ResponseNeverReceived,
+)
+from twisted.web.http_headers import Headers
 
+from tests.support.broker_process import HOST, free_ports
 from tests.support.paths import EXAMPLES
 from tests.support.processes import TRIAL, Running, run_python
+from tests.support.web import body_of
 from txkombu import BrokerConnection, Queue
+from txkombu.core import publish_queue
 from txkombu.transport.memory import broker_named, forget_brokers
 
 BROKER = "memory://examples"
@@ -49,8 +58,13 @@ class ExampleCase(TestCase):
 
     def run_main(self, name: str, *arguments: str) -> Deferred[None]:
         """Begin to run an example."""
-        running = load(name).main(reactor, BROKER, *arguments)
-        return Deferred.fromCoroutine(running)
+        return self.run_loaded(load(name), *arguments)
+
+    def run_loaded(
+        self, example: Any, *arguments: str, broker: str = BROKER
+    ) -> Deferred[None]:
+        """Begin to run the C{main} of an example that was imported."""
+        return Deferred.fromCoroutine(example.main(reactor, broker, *arguments))
 
     async def printed(self, pattern: str) -> re.Match[str]:
         """Wait until this has been printed."""
@@ -137,9 +151,10 @@ class LinePublisherTests(ExampleCase):
 
     async def serve(self) -> tuple[Deferred[None], LineClient]:
         """Start the server, and connect a client."""
-        serving = self.run_main("line_publisher", "tcp:0:interface=127.0.0.1")
-        found = await self.printed(r"Publishing .* port=(\d+)")
-        endpoint = clientFromString(reactor, f"tcp:127.0.0.1:{found[1]}")
+        [port] = free_ports(1)
+        serving = self.run_main("line_publisher", f"tcp:{port}:interface={HOST}")
+        await self.printed("Publishing the lines")
+        endpoint = clientFromString(reactor, f"tcp:{HOST}:{port}")
         client: LineClient = await connectProtocol(endpoint, LineClient())
         return serving, client
 
@@ -184,6 +199,169 @@ class LinePublisherTests(ExampleCase):
         await self.leave(client, serving)
 
 
+class WebCase(ExampleCase):
+    """
+    Runs a web server that publishes.
+
+    @cvar example: the name of its file.
+    @cvar path: where it takes orders.
+    """
+
+    example = "web_publisher"
+    path = "/"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.module = load(self.example)
+        [self.port] = free_ports(1)
+
+    async def serve(self, broker: str = BROKER) -> Deferred[None]:
+        """Start the server."""
+        endpoint = f"tcp:{self.port}:interface={HOST}"
+        serving = self.run_loaded(self.module, endpoint, broker=broker)
+        await self.printed("Publishing what is posted")
+        return serving
+
+    async def post(
+        self, body: bytes, headers: Mapping[str, list[str]] | None = None
+    ) -> tuple[int, Headers, str]:
+        """Post a body; return code, headers and text of the answer."""
+        response = await Agent(reactor).request(
+            b"POST",
+            f"http://{HOST}:{self.port}{self.path}".encode(),
+            Headers(headers or {}),
+            FileBodyProducer(BytesIO(body)),
+        )
+        text = await body_of(response)
+        return response.code, response.headers, text.decode()
+
+    def assert_later(self, answer: tuple[int, Headers, str], text: str) -> None:
+        """The answer says that the same can be posted again, and when."""
+        code, headers, told = answer
+        self.assertEqual(code, 503)
+        self.assertEqual(headers.getRawHeaders("Retry-After"), ["5"])
+        self.assertIn(text, told)
+
+
+class WebPublisherTests(WebCase):
+    """What C{web_publisher.py} answers."""
+
+    async def test_accepted(self) -> None:
+        """What was posted is in the queue once it was accepted."""
+        serving = await self.serve()
+        code, _, told = await self.post(b'{"id": 7}')
+        self.assertEqual((code, told), (202, "accepted\n"))
+        async with BrokerConnection(BROKER) as connection:
+            message = await Queue("orders")(connection).get(no_ack=True)
+        assert message is not None
+        self.assertEqual(message.payload, {"id": 7})
+        await self.interrupt(serving)
+
+    async def test_refused(self) -> None:
+        """What the broker refuses for good is a fault behind the server."""
+        async with BrokerConnection(BROKER) as connection:
+            await Queue("orders", max_length=1)(connection).declare()
+        serving = await self.serve()
+        code, headers, told = await self.post(b"{}")
+        self.assertEqual(code, 502)
+        self.assertFalse(headers.hasHeader("Retry-After"))
+        self.assertIn("406 PRECONDITION_FAILED", told)
+        await self.interrupt(serving)
+
+    async def test_no_broker(self) -> None:
+        """
+        Without a broker a client waits no longer than the deadline; if too many wait,
+        the next one does not wait at all.
+        """
+        self.patch(self.module, "SECONDS", 0.5)
+        self.patch(publish_queue, "MAX_PENDING", 1)
+        [nobody] = free_ports(1)
+        serving = await self.serve(f"amqp://{HOST}:{nobody}")
+        first = Deferred.fromCoroutine(self.post(b"{}"))
+        await deferLater(reactor, 0.2)
+        self.assert_later(await self.post(b"{}"), "1 messages (2 bytes) wait")
+        self.assertNoResult(first)
+        self.assert_later(await first, "was not over within 0.5 s")
+        await self.interrupt(serving)
+
+
+class WebRequestTests(WebCase):
+    """What C{web_publisher.py} does with headers and clients."""
+
+    async def test_headers(self) -> None:
+        """Content type and idempotency key go with the message."""
+        serving = await self.serve()
+        headers = {"Content-Type": ["text/plain"], "Idempotency-Key": ["order-7"]}
+        code, *_ = await self.post(b"seven", headers)
+        self.assertEqual(code, 202)
+        async with BrokerConnection(BROKER) as connection:
+            message = await Queue("orders")(connection).get(no_ack=True)
+        assert message is not None
+        self.assertEqual(message.content_type, "text/plain")
+        self.assertEqual(message.properties["message_id"], "order-7")
+        await self.interrupt(serving)
+
+    async def test_wrong_header(self) -> None:
+        """A header that no message can carry is the client's fault."""
+        serving = await self.serve()
+        code, _, told = await self.post(b"{}", {"Idempotency-Key": ["7" * 300]})
+        self.assertEqual(code, 400)
+        self.assertIn("message_id", told)
+        await self.interrupt(serving)
+
+    async def test_client_gone(self) -> None:
+        """The message of a client that has gone waits no more, and is not sent."""
+        [nobody] = free_ports(1)
+        publisher = self.module.web_publisher(
+            reactor, f"amqp://{HOST}:{nobody}", f"tcp:{self.port}:interface={HOST}"
+        )
+        publisher.startService()
+        posting = Deferred.fromCoroutine(self.post(b"{}"))
+        await self.until(lambda: publisher.unconfirmed)
+        self.assertEqual(publisher.unconfirmed, 1)
+        posting.cancel()
+        with self.assertRaises(ResponseNeverReceived):
+            await posting
+        await self.until(lambda: not publisher.unconfirmed)
+        self.assertEqual(publisher.unconfirmed, 0)
+        await publisher.stopService()
+
+
+class KleinPublisherTests(WebPublisherTests):
+    """C{klein_publisher.py}"""
+
+    if find_spec("klein") is None:
+        skip = "klein is not installed"
+
+    example = "klein_publisher"
+    path = "/orders"
+
+
+class RPCTests(ExampleCase):
+    """C{rpc_server.py} and C{rpc_client.py}"""
+
+    async def test_calls(self) -> None:
+        """The client prints the replies and the errors of the server, in order."""
+        server = self.run_main("rpc_server")
+        await self.printed("Waiting for calls")
+        await self.run_main("rpc_client", "one two", "", "one")
+        self.assertEqual(
+            self.screen.getvalue().splitlines()[1:],
+            [
+                "2 words in 'one two'",
+                "the server refused '': ValueError: the text has no words",
+                "1 words in 'one'",
+            ],
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        await self.interrupt(server)
+
+    async def test_no_server(self) -> None:
+        """Without a server the client says so at once."""
+        await self.run_main("rpc_client", "one")
+        self.assertEqual(self.screen.getvalue(), "there is no server\n")
+
+
 class ProgramTests(SynchronousTestCase):
     """Examples run as their docstrings say."""
 
@@ -191,6 +369,8 @@ class ProgramTests(SynchronousTestCase):
         """Every example is run by a test of this module, or by test_demo."""
         names = {path.stem for path in EXAMPLES.glob("*.py")}
         tested = {"producer", "consumer", "line_publisher", "test_handler"}
+        tested |= {"web_publisher", "klein_publisher"}
+        tested |= {"rpc_server", "rpc_client"}
         self.assertEqual(names, tested | {"demo"})  # tests.documentation.test_demo
 
     def test_handler_case(self) -> None:

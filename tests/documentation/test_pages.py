@@ -40,10 +40,13 @@ ELSEWHERE = {
     "benchmarks.rst",
     "glossary.rst",
     "moving.rst",
+    "publishers.rst",
     "service.rst",
     "stomp.rst",
 }
 """Pages that other modules test."""
+NO_POLICIES = {"FailurePolicy", "Hold", "ReconnectPolicy", "RetryPolicy", "Verdict"}
+"""What txkombu.policy has beside policies and verdicts."""
 PICTURE = b"\xff\xd8\xff\xe0"
 
 SEED = """\
@@ -185,13 +188,25 @@ class PagesTests(PageTestCase):
         await self.run_page("publishing.rst")
 
     async def test_consuming(self) -> None:
-        """docs/consuming.rst; the failure it shows is logged once."""
+        """docs/consuming.rst; the failure it shows is logged, each time."""
         await self.run_page("consuming.rst")
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+    async def test_failures(self) -> None:
+        """docs/failures.rst; its failures are logged, and its test case passes."""
+        await self.run_page("failures.rst")
+        self.assertGreater(len(self.flushLoggedErrors(RuntimeError)), 5)
+        case = _run_case(self.runner.namespace["RetryTests"])
+        self.assertEqual((case.successes, case.errors, case.failures), (1, [], []))
 
     async def test_serialization(self) -> None:
         """docs/serialization.rst"""
         await self.run_page("serialization.rst")
+
+    async def test_rpc(self) -> None:
+        """docs/rpc.rst; the failure of its handler is logged."""
+        await self.run_page("rpc.rst")
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
 
     async def test_errors(self) -> None:
         """docs/errors.rst"""
@@ -302,7 +317,11 @@ class TableTests(SynchronousTestCase):
             for row in first_columns("errors.rst", section)
         ]
         found = inspect.getmembers(exceptions, inspect.isclass)
-        kinds = {name for name, kind in found if kind.__module__ == exceptions.__name__}
+        kinds = {
+            name
+            for name, kind in found
+            if kind.__module__ == exceptions.__name__ and issubclass(kind, Exception)
+        }
         self.assertEqual(words_in(rows), kinds)
 
     def test_reply_codes(self) -> None:
@@ -362,10 +381,14 @@ class TableTests(SynchronousTestCase):
 
     def test_policies(self) -> None:
         """The failure policies are those of the module."""
-        rows = first_columns("consuming.rst", "failure policies")
-        for name in words_in(rows):
-            self.assertTrue(callable(getattr(policy, name)), name)
-        self.assertIs(txkombu.Consumer.on_failure, policy.requeue_once)
+        listed = words_in(first_columns("failures.rst", "policies"))
+        raised = words_in(first_columns("failures.rst", "verdicts of handlers"))
+        self.assertEqual(
+            {name.partition("(")[0] for name in listed | raised},
+            set(policy.__all__) - NO_POLICIES,
+        )
+        self.assertIs(txkombu.Consumer.on_failure, policy.default)
+        self.assertEqual(policy.default, policy.retry())
 
     def test_numbers(self) -> None:
         """The defaults and limits on the pages are those of the code."""

@@ -15,7 +15,7 @@ from tests.support.processes import TWIST, TWISTD, Running
 from tests.support.snippets import PageTestCase, snippets_of
 from txkombu._util.timeouts import CLOSE_TIMEOUT
 from txkombu.cli.tap import Options
-from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
+from txkombu.service.broker_service import SHUTDOWN_TIMEOUT
 
 PAGE = DOCS / "service.rst"
 PROGRAMS = {"twistd": ["-c", TWISTD], "twist": ["-c", TWIST], "python": []}

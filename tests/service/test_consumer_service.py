@@ -28,7 +28,7 @@ from txkombu.exceptions import (
     TransportNotAvailable,
 )
 from txkombu.service import ConsumerService
-from txkombu.service.consumer_service import SHUTDOWN_TIMEOUT
+from txkombu.service.broker_service import SHUTDOWN_TIMEOUT
 from txkombu.testing import BrokerTestCase
 
 WORK = Queue("work", Exchange("work", type="direct"), "work")

@@ -1,6 +1,7 @@
-"""Consumers hosted by a Twisted service."""
+"""Consumers and publishers hosted by Twisted services."""
 
 from .consumer_service import ConsumerService
 from .hosted_consumer import ConsumerFactory
+from .publisher_service import PublisherService
 
-__all__ = ["ConsumerFactory", "ConsumerService"]
+__all__ = ["ConsumerFactory", "ConsumerService", "PublisherService"]

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 
 from .._util.awaitables import as_exception
-from .._util.validation import check_seconds, kind_of
-from .._util.waiters import Waiters
+from .._util.validation import kind_of
 from ..connection import BrokerConnection
-from ..exceptions import ConnectionClosed
+from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
 from .hosted_consumer import ConsumerFactory, HostedConsumer, check_factory
 from .run import ServiceRun
 
-SHUTDOWN_TIMEOUT: Final = 30.0
-"""Seconds that running handlers have to finish when the service stops."""
 
-
-class ConsumerService(Service):
+class ConsumerService(BrokerService[ServiceRun]):
     """
     Keeps consumers consuming while it runs, and stops them in order.
 
@@ -58,11 +51,9 @@ class ConsumerService(Service):
         reactor: IReactorTime | None = None,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
     ) -> None:
-        if not isinstance(broker, BrokerConnection):
-            broker = BrokerConnection(broker, reactor=reactor)
-        self.connection = broker
         # Subclasses, such as the plugin's, log by the name that users know.
-        self._log = Logger(f"{__name__}.ConsumerService", self)
+        log = Logger(f"{__name__}.ConsumerService", self)
+        super().__init__(broker, reactor, shutdown_timeout, log)
         listed: list[object] = [consumers] if callable(consumers) else list(consumers)
         self._factories = [
             check_factory(repr(each) if callable(each) else kind_of(each), each)
@@ -70,73 +61,30 @@ class ConsumerService(Service):
         ]
         if not self._factories:
             raise ValueError("a ConsumerService needs at least one consumer")
-        self._timeout = check_seconds("shutdown_timeout", shutdown_timeout)
-        self._hosting: ServiceRun | None = None
-        self._started: Waiters[None] = Waiters()
-        self._stopped: Waiters[None] = Waiters()
-        self.halted: Exception | None = None
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a session with the broker."""
-        return self.connection.connected
 
     @property
     def consuming(self) -> bool:
         """Whether every consumer receives from all its queues."""
-        return self._hosting is not None and self._hosting.consuming
+        return self._run is not None and self._run.consuming
 
-    @property
-    def last_error(self) -> Exception | None:
-        """Why the service is not consuming, or why it halted; else None."""
-        if not self.running or self._hosting is None:
-            return self.halted
-        return self._hosting.last_error
-
-    def when_started(self) -> Deferred[None]:
-        """
-        Wait until every consumer has been started at the broker.
-
-        @return: fails with L{ConnectionClosed} if the service stops before, or is not
-            running.
-        """
-        if not self.running:
-            return fail(self._not_running())
-        if self._hosting is not None and self._hosting.started:
-            return succeed(None)
-        return self._started.wait()
-
-    def when_stopped(self) -> Deferred[None]:
-        """Wait until the service is not running, and everything is closed."""
-        if not self.running and (self._hosting is None or self._hosting.ended):
-            return succeed(None)
-        return self._stopped.wait()
-
-    def startService(self) -> None:
-        """Begin to connect and to consume; return at once."""
-        if self.running:
-            return
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
-        self.halted = None
-        if self._hosting is not None:
-            self.connection = self.connection.clone()
-        hosting = self._hosting = ServiceRun(
+    def _new_run(self) -> ServiceRun:
+        return ServiceRun(
             self.connection,
             self._timeout,
             lambda: self._started.fire(None),
             self.halt,
         )
+
+    def _equip(self, run: ServiceRun) -> None:
         for factory in self._factories:
             try:
-                hosting.consumers.append(HostedConsumer(self.connection, factory))
+                run.consumers.append(HostedConsumer(self.connection, factory))
             except BaseException as error:
                 name = safe_repr(factory)
                 cause = as_exception(error, name)
                 text = "{factory} makes no consumer: {error}"
                 self._log.critical(text, factory=name, error=str(cause))
-                self.halt(cause)
-                return
-        hosting.begin()
+                raise cause from cause.__cause__
 
     def stopService(self) -> Deferred[None]:
         """
@@ -146,30 +94,4 @@ class ConsumerService(Service):
 
         @return: fires when everything is closed; never fails.
         """
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
-        hosting = self._hosting
-        if hosting is None:
-            return succeed(None)
-        self._started.fail(self._not_running())
-        return hosting.end().addCallback(self._ended, hosting)
-
-    def _ended(self, _: object, hosting: ServiceRun) -> None:
-        if self._hosting is hosting:
-            self._stopped.fire(None)
-
-    def halt(self, error: Exception) -> Deferred[None]:
-        """
-        Stop because of an error that trying again does not mend.
-
-        @param error: the error, for L{halted} and the log.
-        @return: as of L{stopService}.
-        """
-        self.halted = error
-        self._log.failure(
-            "The service halts and does not try again: mend the cause and restart it",
-            Failure(error),
-        )
-        return self.stopService()
-
-    def _not_running(self) -> ConnectionClosed:
-        return ConnectionClosed("the service is not running")
+        return super().stopService()

@@ -130,7 +130,8 @@ class HostedConsumer:
 
         def closed(_: object) -> Exception:
             what = f"{safe_repr(self.consumer)} was closed by this program"
-            return self.consumer.channel.last_error or ChannelClosed(what)
+            told = self.consumer.halted or self.consumer.channel.last_error
+            return told or ChannelClosed(what)
 
         return self.consumer.when_closed().addCallback(closed)
 

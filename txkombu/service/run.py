@@ -1,12 +1,13 @@
 """
 One run of a service, from its start to its stop.
 
-It connects, and then starts each consumer.  After that, connection and channels
-reconnect by themselves.  The run can be ended at any point.
+It connects, and then starts what works on the connection.  After that, connection and
+channels reconnect by themselves.  The run can be ended at any point.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
@@ -30,14 +31,14 @@ from .hosted_consumer import HostedConsumer
 from .retry import is_hopeless, retry_until_done
 
 
-class ServiceRun:
+class ConnectionRun:
     """
-    Consumers on a connection.
+    What works on a connection.
 
-    @param shutdown_timeout: seconds that running handlers have to finish.
-    @param on_started: called when all consumers have been started.
-    @param on_hopeless: called with the error if they never will be.
-    @ivar started: whether all consumers have been started.
+    @param shutdown_timeout: seconds that the work has to finish.
+    @param on_started: called when everything has been started.
+    @param on_hopeless: called with the error if it never will be.
+    @ivar started: whether everything has been started.
     """
 
     _log = Logger()
@@ -50,9 +51,8 @@ class ServiceRun:
         on_hopeless: Callable[[Exception], object],
     ) -> None:
         self.connection = connection
-        self.consumers: list[HostedConsumer] = []
         self.started = False
-        self._timeout = shutdown_timeout
+        self.timeout = shutdown_timeout
         self._on_started = on_started
         self._on_hopeless = on_hopeless
         self._starting: Deferred[None] = succeed(None)
@@ -65,56 +65,44 @@ class ServiceRun:
         return self._ending.over
 
     @property
-    def consuming(self) -> bool:
-        """Whether every consumer receives from all its queues."""
-        return (
-            self._is_wanted()
-            and self.started
-            and self.connection.connected
-            and self.connection.is_consuming
-            and all(each.consuming for each in self.consumers)
-        )
-
-    @property
     def last_error(self) -> Exception | None:
-        """Why a consumer does not consume, if one does not."""
-        errors = [self._connect_error, *(each.last_error for each in self.consumers)]
-        errors.append(self.connection.last_error)
-        if self.started:
-            errors += [each.trouble for each in self.consumers]
-        return next((error for error in errors if error is not None), None)
+        """Why the work does not go on, if it does not."""
+        return next((error for error in self._errors() if error is not None), None)
+
+    def _errors(self) -> list[Exception | None]:
+        """Return what is wrong, the cause first."""
+        return [self._connect_error, self.connection.last_error]
 
     def begin(self) -> None:
-        """Connect and consume; try until that succeeds."""
-
-        def closed_by_program(error: Exception) -> None:
-            if self._is_wanted():
-                self._on_hopeless(error)  # nothing starts it again
-
+        """Connect and start the work; try until that succeeds."""
         self._starting = self._start()
         self._starting.addErrback(self._not_started)
-        for each in self.consumers:
-            each.when_closed().addCallback(closed_by_program)
 
     @inlineCallbacks
     def _start(self) -> Generator[Deferred[Any], Any, None]:
         connection = self.connection
         what = f"connecting to {connection.as_uri()}"
         yield retry_until_done(
-            connection, what, connection.connect, self._not_connected, self._is_wanted
+            connection, what, connection.connect, self._not_connected, self.is_wanted
         )
         self._connect_error = None
         self._log.info("Connected to {url}", url=connection.current_uri())
-        starts = [each.start(self._is_wanted) for each in self.consumers]
-        results = yield DeferredList(starts, consumeErrors=True)
-        for is_started, failure in results:
-            if not is_started:
-                failure.raiseException()
+        yield self._start_work()
         self.started = True
         self._on_started()
 
-    def _is_wanted(self) -> bool:
+    @abstractmethod
+    def _start_work(self) -> Deferred[Any]:
+        """Start what works on the connection, until that succeeds."""
+
+    def is_wanted(self) -> bool:
+        """Return whether the run has not been ended."""
         return not self._ending.begun
+
+    def give_up(self, error: Exception) -> None:
+        """Report what nothing in this run mends."""
+        if self.is_wanted():
+            self._on_hopeless(error)
 
     def _not_connected(self, error: Exception) -> None:
         self._connect_error = error
@@ -139,25 +127,9 @@ class ServiceRun:
             self._log.failure("Fault while stopping")
         yield self._close()
 
-    @inlineCallbacks
-    def _let_finish(self) -> Generator[Deferred[Any], Any, None]:
-        clock, timeout = steady(self.connection.clock), self._timeout
-        deadline = clock.seconds() + timeout
-        count = sum(each.consumer.running for each in self.consumers)
-        if count:
-            text = "Stopping: running handlers ({count}) have {timeout:g} s to finish"
-            self._log.info(text, count=count, timeout=timeout)
-        soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
-        yield _all_by(soon, clock, (each.close() for each in self.consumers))
-        yield _all_by(deadline, clock, (each.when_idle() for each in self.consumers))
-        for each in self.consumers:
-            if not each.when_idle().called:
-                self._log.warn(
-                    "Handlers of {consumer!r} are still at work after {timeout:g} s; "
-                    "the broker delivers their messages again",
-                    consumer=each.consumer,
-                    timeout=timeout,
-                )
+    @abstractmethod
+    def _let_finish(self) -> Deferred[Any]:
+        """Let the work end, within the timeout."""
 
     def _close(self) -> Deferred[None]:
         """Close the connection with its channels, or abort its session."""
@@ -179,7 +151,79 @@ class ServiceRun:
         session.abort()
 
 
-def _all_by(
+class ServiceRun(ConnectionRun):
+    """
+    Consumers on a connection.
+
+    @ivar consumers: the consumers, of which C{begin} starts each.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        shutdown_timeout: float,
+        on_started: Callable[[], None],
+        on_hopeless: Callable[[Exception], object],
+    ) -> None:
+        super().__init__(connection, shutdown_timeout, on_started, on_hopeless)
+        self.consumers: list[HostedConsumer] = []
+
+    @property
+    def consuming(self) -> bool:
+        """Whether every consumer receives from all its queues."""
+        return (
+            self.is_wanted()
+            and self.started
+            and self.connection.connected
+            and self.connection.is_consuming
+            and all(each.consuming for each in self.consumers)
+        )
+
+    def _errors(self) -> list[Exception | None]:
+        first, *others = super()._errors()
+        errors = [first, *(each.last_error for each in self.consumers), *others]
+        if self.started:
+            errors += [each.trouble for each in self.consumers]
+        return errors
+
+    def begin(self) -> None:
+        """Connect and consume; try until that succeeds."""
+        super().begin()
+        for each in self.consumers:
+            each.when_closed().addCallback(self.give_up)  # nothing starts it again
+
+    @inlineCallbacks
+    def _start_work(self) -> Generator[Deferred[Any], Any, None]:
+        starts = [each.start(self.is_wanted) for each in self.consumers]
+        results = yield DeferredList(starts, consumeErrors=True)
+        for is_started, failure in results:
+            if not is_started:
+                failure.raiseException()
+
+    @inlineCallbacks
+    def _let_finish(self) -> Generator[Deferred[Any], Any, None]:
+        clock, timeout = steady(self.connection.clock), self.timeout
+        deadline = clock.seconds() + timeout
+        count = sum(each.consumer.running for each in self.consumers)
+        if count:
+            text = "Stopping: running handlers ({count}) have {timeout:g} s to finish"
+            self._log.info(text, count=count, timeout=timeout)
+        soon = min(deadline, clock.seconds() + CLOSE_TIMEOUT)
+        yield all_by(soon, clock, (each.close() for each in self.consumers))
+        yield all_by(deadline, clock, (each.when_idle() for each in self.consumers))
+        for each in self.consumers:
+            if not each.when_idle().called:
+                self._log.warn(
+                    "Handlers of {consumer!r} are still at work after {timeout:g} s; "
+                    "the broker delivers their messages again",
+                    consumer=each.consumer,
+                    timeout=timeout,
+                )
+
+
+def all_by(
     deadline: float, clock: IReactorTime, waits: Iterable[Deferred[None]]
 ) -> Deferred[Any]:
     """Wait for all, but not beyond the deadline."""
