@@ -33,9 +33,10 @@ PUBLIC: Final = {
         "ConsumerCancelled ContentDisallowed ContentTooLarge DecodeError "
         "EncodeError FrameError FrameSyntaxError InternalError InvalidPath "
         "InvalidURL KombuError MessageStateError Nacked NoConsumers NotAllowed "
-        "NotBoundError NotFound NotImplementedByBroker NotSent NotSupported "
-        "OperationTimeout OutcomeUnknown PreconditionFailed ProtocolError "
-        "PublishError ResourceError ResourceLocked SerializerNotInstalled "
+        "NotBoundError NotFound NotImplementedByBroker NotSent NotSentInTime "
+        "NotSupported OperationTimeout Outcome OutcomeUnknown "
+        "OutcomeUnknownInTime PreconditionFailed ProtocolError "
+        "PublishError RemoteError ResourceError ResourceLocked SerializerNotInstalled "
         "SessionLost TransportNotAvailable UnexpectedFrame Unroutable "
         "broker_error"
     ),
@@ -45,12 +46,17 @@ PUBLIC: Final = {
         "QueueDeclareOk Returned Settlement"
     ),
     "txkombu.messaging": ("Consumer Exchange Producer Queue"),
-    "txkombu.policy": ("FailurePolicy ReconnectPolicy drop reject requeue_once"),
+    "txkombu.policy": (
+        "Drop FailurePolicy Halt Hold Park ReconnectPolicy Reject Requeue RetryPolicy "
+        "Verdict circle default delayed drop halt park reject requeue requeue_once "
+        "retry"
+    ),
+    "txkombu.rpc": ("RPCClient RPCServer RemoteError"),
     "txkombu.serialization": (
         "Encoded Registry accept_set decode dumps encode loads register "
         "registry unregister"
     ),
-    "txkombu.service": ("ConsumerFactory ConsumerService"),
+    "txkombu.service": ("ConsumerFactory ConsumerService PublisherService"),
     "txkombu.simple": ("Empty SimpleQueue"),
     "txkombu.testing": ("BrokerMixin BrokerTestCase Published RecordingBroker"),
     "txkombu.transport": (
