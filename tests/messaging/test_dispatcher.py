@@ -905,6 +905,34 @@ class HoldTests(DispatcherTestCase):
         memory.let_go(BODIES * MAX_BODY_SIZE + 1)
         self.assertEqual(self.began, [1, 1, 2])
 
+    def test_memory_and_time(self) -> None:
+        """It waits for the next turn only, though another one waits for memory."""
+        memory, turns = DecodedMemory(), Clock()
+        budget = TurnBudget(turns)
+        self.dispatcher = Dispatcher(
+            0, self.timers, budget, memory, lambda *_: self.hold, self.on_handled
+        )
+        self.dispatcher.set_handler(self.fail_first)
+        self.deliver(1)
+        memory.hold(BODIES * MAX_BODY_SIZE + 1)
+        self.deliver(2)
+        budget.spend(1)
+        self.timers.advance(5)
+        self.assertEqual(self.began, [1])
+        turns.advance(0)
+        self.assertEqual(self.began, [1, 1])
+        memory.let_go(BODIES * MAX_BODY_SIZE + 1)
+
+    def test_many_released(self) -> None:
+        """Thousands of messages are held, wait when they are due, and go back."""
+        self.dispatcher.set_handler(self.refuse)
+        self.deliver(*range(1, 3001))
+        self.assertEqual(self.dispatcher.held, 3000)
+        self.dispatcher.pause()
+        self.timers.advance(5)
+        self.dispatcher.hand_back_from(["tag"])
+        self.assertEqual(self.handed_back(), list(range(1, 3001)))
+
 
 class IdleTests(DispatcherTestCase):
     """Waiting until no handler runs."""

@@ -163,8 +163,8 @@ class Dispatcher:
         """
         while self._waiting and self._waiting[0].is_back:
             self._waiting.popleft()
-        for message in [each for each in self._held if each.is_back]:
-            self._end_hold(message)
+        while self._held and (oldest := next(iter(self._held))).is_back:
+            self._end_hold(oldest)
 
     def set_handler(self, handler: Handler) -> None:
         """Handle messages from now on, those that wait first."""
@@ -220,19 +220,17 @@ class Dispatcher:
         ended = frozenset(tags)
         back: list[Message] = []
         kept: deque[Message] = deque()
-        for message in self._waiting:
-            returnable = message.consumer_tag in ended and message.is_returnable
-            (back if returnable else kept).append(message)
-        self._waiting = kept
-        held = (
-            each for each in [*self._held, *self._due] if each.consumer_tag in ended
-        )
-        for message in list(held):
+        due: deque[Message] = deque()
+        for waiting, left in ((self._waiting, kept), (self._due, due)):
+            for message in waiting:
+                returnable = message.consumer_tag in ended and message.is_returnable
+                (back if returnable else left).append(message)
+        self._waiting, self._due = kept, due
+        for message in [each for each in self._held if each.consumer_tag in ended]:
             self._end_hold(message)
-            if message.is_returnable:
-                back.append(message)
+            back.append(message)
         for message in back:
-            message.nack()
+            self._hand_back(message)
         self._next()
 
     def fail_takers(self, error: Exception) -> None:
@@ -355,8 +353,6 @@ class Dispatcher:
 
     def _end_hold(self, message: Message) -> None:
         """Forget a held message, and free the slot that it keeps."""
-        if message in self._due:
-            self._due.remove(message)
         timer, keeps_slot = self._held.pop(message, (None, False))
         if timer is not None and timer.active():
             timer.cancel()
@@ -414,7 +410,7 @@ class Dispatcher:
         """Go on when there are time and memory for what waits."""
         if self._waiting and self._memory.is_full:
             self._memory.when_room(self._next)
-        elif (self._waiting or self._due) and self._budget.is_used_up:
+        if (self._waiting or self._due) and self._budget.is_used_up:
             self._budget.when_next_turn(self._next)
 
     def _log_fault(self, failure: Failure) -> None:
