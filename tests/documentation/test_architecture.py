@@ -25,11 +25,12 @@ def text_of(page: str) -> str:
 def names_in(path: Path) -> set[str]:
     """Return the functions and classes of a module, methods as C{Class.method}."""
     found: set[str] = set()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found.add(node.name)
         if isinstance(node, ast.ClassDef):
-            methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+            methods = [each for each in node.body if isinstance(each, functions)]
             found |= {f"{node.name}.{each.name}" for each in methods}
             found |= {each.name for each in methods}
     return found
