@@ -378,7 +378,9 @@ FIRST: dict[str, Callable[[BrokerConnection], Deferred[Any]]] = {
     "open": lambda connection: connection.channel(),
     "declare": lambda connection: WORK(connection).declare(),
     "publish": lambda connection: Producer(connection, EXCHANGE).publish("x"),
-    "publish all": lambda connection: Producer(connection).publish_all("xyz"),
+    "publish all": lambda connection: Producer(connection).publish_all(
+        "xyz", routing_key="work"
+    ),
     "be ready": lambda connection: Producer(connection).when_ready(),
     "consume": lambda connection: Consumer(connection, BRIEF).consume(),
     "get": lambda connection: Consumer(connection, WORK).get(),

@@ -99,7 +99,7 @@ class SilentPortTests(SynchronousTestCase):
             wanted = f"where nothing answers, as at a port of {others}, was not over"
             for begin, kind in (
                 (connection.connect, OperationTimeout),
-                (partial(Producer(connection).publish, "x"), NotSent),
+                (partial(Producer(connection).publish, "x", "q"), NotSent),
             ):
                 failed: Any = begin()
                 endpoint.succeed()
