@@ -258,6 +258,15 @@ class PasswordTests(FirstConnectionTestCase):
         self.clock.advance(1)
         self.assertEqual(self.passwords(), ["late"] * 2)
 
+    def test_deferred_fails(self) -> None:
+        """A Deferred that fails fails each attempt."""
+        password: Deferred[str] = Deferred()
+        connection = self.connection(password=password)
+        waiting = connection.connect()
+        password.errback(KeyError("vault"))
+        self.failureResultOf(waiting, ConnectError)
+        self.failureResultOf(connection.connect(), ConnectError)
+
     def test_not_had(self) -> None:
         """An attempt fails if its password cannot be had, and the error hides it."""
         wrong: list[tuple[object, str]] = [

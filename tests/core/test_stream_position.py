@@ -75,6 +75,25 @@ class PositionTests(SynchronousTestCase):
         self.handle(0)
         self.assertEqual(self.take(1, 2, 3), [3])
 
+    def test_handed_back(self) -> None:
+        """What was handed back is handled by the next consumer, and not passed over."""
+        self.take(0, 1, 2)
+        self.position.returned(1)
+        self.handle(0, 2)
+        self.assertEqual(self.resumes_at(), 1)
+        self.assertEqual(self.take(1, 2, 3), [1, 3])
+        self.handle(1)
+        self.assertEqual(self.resumes_at(), 3)
+        self.position.returned(0)
+        self.assertEqual(self.take(0), [])
+
+    def test_handed_back_and_lost(self) -> None:
+        """So it is if the session is lost before."""
+        self.take(0, 1)
+        self.position.returned(0)
+        self.position.lost()
+        self.assertEqual(self.take(0, 0, 1), [0, 1])
+
     def test_gaps(self) -> None:
         """Offsets that the stream has dropped are no reason to stay."""
         self.take(0, 1, 100, 101)
@@ -137,6 +156,7 @@ class SettlerTests(SynchronousTestCase):
         self.assertEqual(self.next(), 3)
         messages[3].nack()
         self.assertEqual(self.next(), 3)
+        self.assertIsNotNone(self.deliver(5, 3))
 
     def test_multiple(self) -> None:
         """A multiple ack counts all that it settles."""

@@ -461,6 +461,19 @@ class FailureTests(ConsumerTestCase):
         message.ack()
         self.assertEqual(consumer.retrying, 0)
 
+    def test_cancelled_while_preparing(self) -> None:
+        """A cancel or a close while the parking queue is declared is not forgotten."""
+        for end in (Consumer.cancel, Consumer.close):
+            consumer = Consumer(
+                self.connection, QUEUE, callbacks=[self.take], on_failure=park("parked")
+            )
+            starting = consumer.consume()
+            ending = end(consumer)
+            self.flush()
+            self.failureResultOf(starting, ChannelClosed)
+            self.successResultOf(ending)
+            self.assertFalse(consumer.consuming_from(QUEUE))
+
     def test_cannot_park(self) -> None:
         """Without its parking queue a message is held, and parked later."""
         self.consumer(self.fails, on_failure=park("parked"))

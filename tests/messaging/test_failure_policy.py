@@ -22,7 +22,7 @@ from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
 from txkombu.message import Message
-from txkombu.policy import ReconnectPolicy, drop, reject, requeue_once
+from txkombu.policy import ReconnectPolicy, drop, reject, requeue_once, retry
 
 
 class BackoffTests(SynchronousTestCase):
@@ -308,3 +308,24 @@ class PolicyTests(SynchronousTestCase):
         )
         self.assertEqual(self.channel.settled, [("reject", 1, True)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class RetryTests(SynchronousTestCase):
+    """How long a message is held before its next attempt."""
+
+    def test_without_end(self) -> None:
+        """However often it failed, the delay stays at its maximum."""
+        found = Delivery(1, "tag", False, "x", "k", b"", {})
+        unacked = UnackedMessages(FakeChannel(), DecodedMemory())
+        message = Message(found, unacked, Queue("video"))
+        policy = retry(None, max_delay=7)
+        host: Any = None
+        held: list[Any] = []
+        for _ in range(3000):
+            message.note_failure()
+            with capturedLogs():
+                held.append(policy.decide(host, message, Failure(ValueError("x"))))
+        seconds = [each.seconds for each in held]
+        self.assertEqual(seconds[:4], [1, 2, 4, 7])
+        self.assertEqual(set(seconds[3:]), {7})
+        self.flushLoggedErrors(ValueError)

@@ -41,6 +41,7 @@ class StreamPosition:
         self._begun_at: int | None = None
         self._order: dict[int, bool] = {}
         self._ahead: set[int] = set()
+        self._returned: set[int] = set()
 
     def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
         """Return the arguments to consume with, to go on where this is."""
@@ -61,11 +62,15 @@ class StreamPosition:
         """Note that the messages in hand come again, and those handled behind them."""
         self._ahead |= {offset for offset, done in self._order.items() if done}
         self._order.clear()
+        self._returned.clear()
 
     def takes(self, offset: int) -> bool:
         """Return whether a message that is delivered is to be handled."""
         if self._next is None:
             self._next = offset
+        if offset in self._returned:
+            self._returned.discard(offset)
+            return True
         if offset < self._next or offset in self._order:
             return False
         is_handled = offset in self._ahead
@@ -80,6 +85,11 @@ class StreamPosition:
         if offset in self._order:
             self._order[offset] = True
             self._advance()
+
+    def returned(self, offset: int) -> None:
+        """Note that a message was handed back: the next consumer handles it."""
+        if self._order.get(offset) is False:
+            self._returned.add(offset)
 
     def _advance(self) -> None:
         """Move behind the messages that were handled without a gap."""
@@ -138,22 +148,22 @@ class StreamSettler:
         self._unacked.release(tag)
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Deferred[Settlement]:
-        """Hand a message back; a stream does not deliver it again in this session."""
-        if not requeue:
-            self._note(tag, multiple)
+        """Hand a message back: to the next consumer, as a stream does not requeue."""
+        self._note(tag, multiple, requeue)
         return self._unacked.nack(tag, multiple, requeue)
 
     def reject(self, tag: int, requeue: bool) -> Deferred[Settlement]:
         """Reject a message."""
-        if not requeue:
-            self._note(tag, False)
+        self._note(tag, False, requeue)
         return self._unacked.reject(tag, requeue)
 
-    def _note(self, tag: int, multiple: bool) -> None:
+    def _note(self, tag: int, multiple: bool, requeue: bool = False) -> None:
         if self._unacked.gone:
             return  # it comes again
         tags = [each for each in self._offsets if each <= tag] if multiple else [tag]
         for each in tags:
             offset = self._offsets.pop(each, None)
-            if offset is not None:
+            if offset is not None and requeue:
+                self._position.returned(offset)
+            elif offset is not None:
                 self._position.handled(offset)

@@ -273,10 +273,7 @@ class Consumer:
         if self._end.begun:
             return fail(_consumer_closed())
         self._dispatcher.resume()
-        preparing = self._failure_handling.prepare(self._subscriptions.queues)
-        if preparing is None:
-            return self._subscriptions.start(no_ack)
-        return preparing.addCallback(lambda _: self._subscriptions.start(no_ack))
+        return self._subscriptions.start(no_ack, self._failure_handling.prepare)
 
     def declare(self) -> Deferred[None]:
         """

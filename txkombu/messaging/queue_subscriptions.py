@@ -166,19 +166,31 @@ class QueueSubscriptions:
 
         return began.addErrback(failed)
 
-    def start(self, no_ack: bool | None) -> Deferred[None]:
+    def start(
+        self,
+        no_ack: bool | None,
+        prepare: Callable[[list[Queue]], Deferred[Any] | None],
+    ) -> Deferred[None]:
         """
         Start the broker consumers that do not run.
 
         @param no_ack: replaces the consumer's setting.
+        @param prepare: called with the queues before; its Deferred is waited for.
         @return: fails with the broker's refusal.
         """
-        return self._lock.run(self._start_all, no_ack, self._cancels)
+        return self._lock.run(self._start_all, no_ack, prepare, self._cancels)
 
     @inlineCallbacks
     def _start_all(
-        self, no_ack: bool | None, cancels: int
+        self,
+        no_ack: bool | None,
+        prepare: Callable[[list[Queue]], Deferred[Any] | None],
+        cancels: int,
     ) -> Generator[Deferred[Any], Any, None]:
+        preparing = prepare(self.queues)
+        if preparing is not None:
+            yield preparing
+            self._check_wanted(cancels)
         for queue in list(self.queues):
             if self._wants(queue, cancels) and self.tag_of(queue) is None:
                 yield self.declare(queue)

@@ -72,7 +72,10 @@ class RetryPolicy:
         gives_up = self.attempts is not None and made >= self.attempts
         if gives_up or failure.check(DecodeError):
             return decided(self.then, host, message, failure)
-        seconds = min(self.max_delay, self.delay * self.factor ** max(0, made - 1))
+        try:
+            seconds = min(self.max_delay, self.delay * self.factor ** max(0, made - 1))
+        except OverflowError:
+            seconds = self.max_delay
         seconds *= 1 - self.jitter * random()
         limit = "" if self.attempts is None else f" of {self.attempts}"
         fate = f"attempt {made}{limit}; it is tried again in {seconds:g} s"
