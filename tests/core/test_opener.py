@@ -16,7 +16,9 @@ from txkombu.core.opener import TABLE, ChannelEvent, ChannelState
 from txkombu.exceptions import (
     ChannelClosed,
     ChannelError,
+    NotSent,
     OperationTimeout,
+    OutcomeUnknown,
     SessionLost,
 )
 
@@ -144,6 +146,20 @@ class OpenerTests(SynchronousTestCase):
         [channel] = self.session.channels
         channel.called("basic_publish")[0].succeed()
         self.successResultOf(publishing)
+        self.successResultOf(closing)
+
+    def test_lost_while_closing(self) -> None:
+        """A channel that closes sends nothing again, and is closed at once."""
+        producer = Producer(self.channel, auto_declare=False)
+        sent = [producer.publish("a", "q", retry=retry) for retry in (True, False)]
+        self.channel.core.publisher.flow(False)
+        waiting = producer.publish("b", "q")
+        closing = self.channel.close()
+        self.assertNoResult(closing)
+        self.session.channels[0].die(SessionLost("cut"))
+        for each in sent:
+            self.failureResultOf(each, OutcomeUnknown)
+        self.failureResultOf(waiting, NotSent)
         self.successResultOf(closing)
 
     def test_no_answer(self) -> None:

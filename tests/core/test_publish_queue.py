@@ -1052,6 +1052,15 @@ class RetryTests(PublisherTestCase):
         self.assertEqual(self.sent, [b"%d" % number for number in range(WINDOW)])
         self.quietly(*old)
 
+    def test_not_sent_again(self) -> None:
+        """If it cannot be sent again, its outcome is as unknown as before."""
+        self.up()
+        publishing = self.retried(b"a")
+        self.lose()
+        self.reopen()
+        self.verdicts[0].fail(NotSent("for a reason of its own"))
+        self.failureResultOf(publishing, OutcomeUnknown)
+
     def test_same_message(self) -> None:
         """It is sent again with the properties of the first time."""
         self.up()

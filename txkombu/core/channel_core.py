@@ -113,7 +113,9 @@ class ChannelCore:
     def channel_lost(self, error: Exception) -> None:
         """Tell consumers, publisher, and who else asked for it."""
         self.consumers.channel_lost(error)
-        self.publisher.channel_down()
+        self.publisher.channel_down(is_last=self.closed)
+        if self.closed:
+            self.publisher.fail_pending(error)
         for tell in list(self._on_lost.values()):
             tell(error)
 

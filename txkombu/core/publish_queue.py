@@ -158,6 +158,7 @@ class PublishQueue:
         self._sent: list[tuple[Deferred[None], Deferred[None]]] = []
         self._closed: Exception | None = None
         self._refusal: Exception | None = None
+        self._is_last = False
 
     # --- publishing ---------------------------------------------------------
 
@@ -293,6 +294,8 @@ class PublishQueue:
         pending = self._pending and self._flowing
         if pending or self._ready.waiting or self._idle.waiting:
             self.resume()
+        if message.is_written and isinstance(result, Failure) and result.check(NotSent):
+            raise _not_sent(message, result.value)  # the copy before may have arrived
         if message.expired and isinstance(result, Failure):
             raise _not_in_time(message, "waiting for the broker's word on it") from None
         return result
@@ -311,7 +314,8 @@ class PublishQueue:
 
     def _is_sent_again(self, message: PublishRequest, error: object) -> bool:
         """Return whether a message that a loss has failed is sent again."""
-        if self._channel is not None or self._closed is not None or message.expired:
+        is_lost = self._channel is None and not self._is_last
+        if not is_lost or self._closed is not None or message.expired:
             return False
         if isinstance(error, OutcomeUnknown) and message.retries:
             message.retries -= 1
@@ -440,9 +444,14 @@ class PublishQueue:
         self._pending.extendleft(reversed(lost))
         self.resume()
 
-    def channel_down(self) -> None:
-        """Send nothing until L{channel_up}."""
+    def channel_down(self, is_last: bool = False) -> None:
+        """
+        Send nothing until L{channel_up}.
+
+        @param is_last: whether there will be no other channel, since this closes.
+        """
         self._channel = None
+        self._is_last = is_last
 
     def close(self, error: KombuError) -> None:
         """Send nothing any more, and fail what waits."""
