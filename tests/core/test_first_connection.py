@@ -83,6 +83,17 @@ class WaitTests(FirstConnectionTestCase):
         self.assertIs(self.successResultOf(connecting), connection)
         self.assertIsNone(connection.last_error)
 
+    def test_waits_by_url(self) -> None:
+        """The URL of any of the alternates may ask for that."""
+        urls = "memory://a;memory://b?wait_for_broker=true"
+        connecting = self.connection(hostname=urls).connect()
+        self.refuse()
+        self.refuse()
+        self.assertNoResult(connecting)
+        self.clock.advance(1)
+        self.accept()
+        self.successResultOf(connecting)
+
     def test_refused_login(self) -> None:
         """A refused login is tried again slowly."""
         connection = self.connection(wait_for_broker=True)

@@ -838,6 +838,28 @@ class HaltTests(ServiceCase):
         self.service = self.make(lambda channel: Consumer(channel, WORK))
         self.assert_halts(ValueError, "<Consumer of 'work'> cannot handle messages")
 
+    def test_fails_fast(self) -> None:
+        """With wait_for_broker=False, a first attempt that fails halts the service."""
+        connection = self.connect(wait_for_broker=False)
+        self.service = ConsumerService(connection, self.worker)
+        self.broker.refuse()
+        self.assert_halts(ConnectError, "refuse")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_fails_fast_once(self) -> None:
+        """After the first connection it goes on after each loss, as any other."""
+        connection = self.connect(wait_for_broker=False)
+        self.service = ConsumerService(connection, self.worker)
+        self.start()
+        self.broker.refuse()
+        self.service.connection.drop()
+        self.flush()
+        self.assertTrue(self.service.running)
+        self.broker.accept()
+        self.clock.advance(30)
+        self.flush()
+        self.assertTrue(self.service.consuming)
+
     def test_library_is_missing(self) -> None:
         """A transport whose library is not installed halts the service."""
         error = TransportNotAvailable("not available here: no module named 'pika'")

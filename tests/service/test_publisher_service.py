@@ -275,6 +275,18 @@ class StartTests(ServiceCase):
         self.assertIs(logged.value, error)
         self.assert_gone()
 
+    def test_fails_fast(self) -> None:
+        """With wait_for_broker=False, a first attempt that fails halts it."""
+        self.service = PublisherService(self.connect(wait_for_broker=False))
+        self.broker.refuse()
+        publishing = self.publish("one")
+        self.start()
+        self.failureResultOf(publishing, NotSent)
+        self.assertFalse(self.service.running)
+        self.assertIsInstance(self.service.halted, ConnectError)
+        self.assertEqual(len(self.flushLoggedErrors(ConnectError)), 1)
+        self.assert_gone()
+
     def test_transport_fails(self) -> None:
         """One that cannot be used for another reason is tried again."""
         self.broker.refuse(TransportNotAvailable("not available here: a fault"))

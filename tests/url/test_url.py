@@ -179,6 +179,13 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(found.auth_mechanism, "EXTERNAL")
         self.assertEqual(found.connection_name, "feeds")
 
+    def test_wait_for_broker(self) -> None:
+        """A URL may say whether to wait for a broker that cannot be reached."""
+        for word, wanted in (("true", True), ("false", False)):
+            found = parse_url(f"memory://h?wait_for_broker={word}")
+            self.assertIs(found.wait_for_broker, wanted)
+        self.assertIsNone(parse_url("memory://h").wait_for_broker)
+
     def test_tls_options(self) -> None:
         """The options of TLS make a L{TLSOptions}."""
         found = parse_url(
@@ -250,6 +257,7 @@ BAD = {
     "amqp://h?channel_max=1.5": "channel_max must be a whole number, not '1.5'",
     "amqp://h?channel_max=65536": "channel_max must be 0 to 65535, not 65536",
     "amqp://h?auth_mechanism=MD5": "auth_mechanism must be PLAIN or EXTERNAL",
+    "amqp://h?wait_for_broker=1": "wait_for_broker must be true or false, not '1'",
     "amqps://h?verify=yes": "verify must be verify_peer or verify_none, not 'yes'",
     "amqps://h?keyfile=/k": "keyfile needs a certfile",
     "amqp://h?verify=verify_peer&keyfile=/k&certfile=/c&cacertfile=/ca": (
@@ -498,6 +506,7 @@ def parameters(draw: st.DrawFn) -> Parameters:
         draw(st.none() | words),
         tls,
         draw(st.integers(1, 2**40)),
+        draw(st.sampled_from([None, True, False])),
         draw(own_options) if scheme.startswith("stomp") else {},
     )
 
@@ -538,6 +547,7 @@ class ParametersTests(SynchronousTestCase):
         wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
             ({"transport": 1}, TypeError, "a transport's name must be a str"),
             ({"transport": "amqpp"}, InvalidURL, "did you mean 'amqp'"),
+            ({"wait_for_broker": 1}, TypeError, "wait_for_broker"),
             ({"hostname": None}, TypeError, "hostname must be a str"),
             ({"hostname": ""}, ValueError, "the host is missing"),
             ({"hostname": "a/b"}, ValueError, "the host has a character"),
@@ -667,6 +677,14 @@ class ParametersForTests(SynchronousTestCase):
             ValueError, parameters_for, "amqp://h", transport="stomp"
         )
         self.assertEqual(str(error), "transport='stomp' contradicts a URL of 'amqp'")
+
+    def test_waiting_or_not(self) -> None:
+        """URLs that contradict each other about waiting are refused; a keyword wins."""
+        urls = "memory://a?wait_for_broker=true;memory://b?wait_for_broker=false"
+        with self.assertRaisesRegex(InvalidURL, "true in one URL and false in another"):
+            parameters_for(urls)
+        found = parameters_for(urls, wait_for_broker=False)
+        self.assertEqual([each.wait_for_broker for each in found], [False, False])
 
     def test_unknown_option(self) -> None:
         """A keyword that does not exist is a TypeError, with a URL and without."""

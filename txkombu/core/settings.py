@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from .._util import backoff
 from .._util.backoff import ReconnectPolicy
-from .._util.validation import check_bool, check_callable, check_seconds
+from .._util.validation import check_callable, check_seconds
 from ..interfaces import IBrokerTransport
 from ..transport.registry import transport_for
 from ..url.parameters import Parameters
@@ -28,7 +28,8 @@ class Settings:
     @ivar endpoint: where to connect instead of their hosts and ports.
     @ivar operation_timeout: seconds for one operation.
     @ivar reconnect: how long to wait between attempts.
-    @ivar wait_for_broker: whether a first attempt that fails is made again.
+    @ivar wait_for_broker: whether a first attempt that fails is made again; C{None}
+        is no for a program, and yes for a service.
     @ivar on_state: called with each new state of the connection.
     """
 
@@ -41,7 +42,6 @@ class Settings:
         operation_timeout: float,
         reconnect: ReconnectPolicy | None,
         password: PasswordSource | None = None,
-        wait_for_broker: bool = False,
         on_state: Callable[[State], object] | None = None,
     ) -> None:
         self.alternates = list(alternates)
@@ -51,7 +51,8 @@ class Settings:
         self.set_operation_timeout(operation_timeout)
         self._password = password
         self._asked = None if password is None else AskedPassword(password)
-        self.wait_for_broker = check_bool("wait_for_broker", wait_for_broker)
+        told = {each.wait_for_broker for each in alternates} - {None}
+        self.wait_for_broker = told.pop() if told else None
         self.on_state = on_state
         if on_state is not None:
             check_callable("on_state", on_state, 1)
@@ -85,7 +86,6 @@ class Settings:
             self.operation_timeout,
             self.reconnect,
             self._password,
-            self.wait_for_broker,
             self.on_state,
         )
 

@@ -27,6 +27,9 @@ class BrokerService(Service, Generic[R]):
     """
     A service with a connection of its own, which keeps trying to connect.
 
+    A connection whose C{wait_for_broker} is false, also by its URL, halts the service
+    if the first attempt to connect fails.
+
     @param broker: a URL, or a connection, which the service closes when it stops.
     @param reactor: the reactor of the connection to a URL; by default the global one.
     @param shutdown_timeout: seconds that the work has to finish when the service stops.

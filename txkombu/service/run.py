@@ -57,6 +57,7 @@ class ConnectionRun:
         self._on_hopeless = on_hopeless
         self._starting: Deferred[None] = succeed(None)
         self._connect_error: Exception | None = None
+        self._fails_fast = connection.core.settings.wait_for_broker is False
         self._ending = SharedClose(self._end)
 
     @property
@@ -82,10 +83,18 @@ class ConnectionRun:
     def _start(self) -> Generator[Deferred[Any], Any, None]:
         connection = self.connection
         what = f"connecting to {connection.as_uri()}"
-        yield retry_until_done(
-            connection, what, connection.connect, self._not_connected, self.is_wanted
-        )
+        if self._fails_fast:
+            yield connection.connect()
+        else:
+            yield retry_until_done(
+                connection,
+                what,
+                connection.connect,
+                self._not_connected,
+                self.is_wanted,
+            )
         self._connect_error = None
+        self._fails_fast = False
         self._log.info("Connected to {url}", url=connection.current_uri())
         yield self._start_work()
         self.started = True
@@ -109,9 +118,11 @@ class ConnectionRun:
 
     def _not_started(self, failure: Failure) -> None:
         error = failure.value
-        if isinstance(error, Exception) and is_hopeless(error):
+        if failure.check(CancelledError):
+            return
+        if isinstance(error, Exception) and (self._fails_fast or is_hopeless(error)):
             self._on_hopeless(error)
-        elif not failure.check(CancelledError):
+        else:
             self._log.failure("Fault while starting", failure)
 
     def end(self) -> Deferred[None]:

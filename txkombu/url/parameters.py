@@ -113,6 +113,8 @@ class Parameters:
     @ivar tls: C{None} for a connection that is not encrypted.
     @ivar max_message_size: the maximum bytes of a received body; a larger one ends
         the session.
+    @ivar wait_for_broker: whether a first attempt that fails is made again; C{None}
+        leaves it to whoever connects.
     @ivar options: options that only this transport takes, by name, such as
         C{dialect} of STOMP.
     """
@@ -130,6 +132,7 @@ class Parameters:
     connection_name: str | None = None
     tls: TLSOptions | None = None
     max_message_size: int = MAX_MESSAGE_SIZE
+    wait_for_broker: bool | None = None
     options: Mapping[str, str] = attrs.field(
         factory=dict, converter=_read_only, hash=False
     )
@@ -153,6 +156,8 @@ class Parameters:
             raise ValueError("connect_timeout must be more than 0 seconds")
         _count("channel_max", self.channel_max, 0, 65535)
         _count("max_message_size", self.max_message_size, 1)
+        if self.wait_for_broker is not None:
+            check_bool("wait_for_broker", self.wait_for_broker)
         self._settle("auth_mechanism", _mechanism(self.auth_mechanism))
         _optional_str("connection_name", self.connection_name)
         self._settle("tls", _check_tls(self.tls, scheme))
@@ -266,7 +271,7 @@ def _quote(text: str, safe: str = "") -> str:
 
 
 def _query(of: Parameters, include_password: bool) -> str:
-    body = of.max_message_size
+    body, waits = of.max_message_size, of.wait_for_broker
     options = {
         "heartbeat": None if of.heartbeat == 60 else _decimal(of.heartbeat),
         "connection_timeout": (
@@ -276,6 +281,7 @@ def _query(of: Parameters, include_password: bool) -> str:
         "max_message_size": None if body == MAX_MESSAGE_SIZE else str(body),
         "auth_mechanism": of.auth_mechanism,
         "name": of.connection_name,
+        "wait_for_broker": None if waits is None else str(waits).lower(),
         **of.options,
         **({} if of.tls is None else _tls_options(of.tls, include_password)),
     }

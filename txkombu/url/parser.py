@@ -28,7 +28,11 @@ from ..exceptions import InvalidURL
 from .parameters import ENCODE, Parameters, TLSOptions, secure_hint
 from .schemes import Scheme, scheme_named
 
-_VERIFY = {"verify_peer": True, "verify_none": False}
+_WORDS = {
+    "verify": {"verify_peer": True, "verify_none": False},
+    "wait_for_broker": {"true": True, "false": False},
+}
+"""The options that have one of two words."""
 _TLS_OPTIONS = {
     "cacertfile": "cacertfile",
     "certfile": "certfile",
@@ -44,6 +48,7 @@ _OPTIONS = {
     "auth_mechanism": "auth_mechanism",
     "name": "connection_name",
     "max_message_size": "max_message_size",
+    "wait_for_broker": "wait_for_broker",
 }
 _SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WORD = pattern(r"[A-Za-z0-9_.-]{1,60}")
@@ -207,12 +212,13 @@ def _read_option(option: str, value: str) -> object:
         return float(_number(option, value) / 1000)
     if option in ("channel_max", "max_message_size"):
         return int(_number(option, value, whole=True))
-    if option == "verify":
-        if value not in _VERIFY:
+    if option in _WORDS:
+        words = _WORDS[option]
+        if value not in words:
             raise InvalidURL(
-                f"verify must be {' or '.join(_VERIFY)}, not {shown_or_kind(value)}"
+                f"{option} must be {' or '.join(words)}, not {shown_or_kind(value)}"
             )
-        return _VERIFY[value]
+        return words[value]
     return value
 
 
@@ -312,7 +318,10 @@ def parameters_for(
 
     places = _places(hostname)
     count = len(places)
-    return tuple(_alternate(read, each, n, count) for n, each in enumerate(places, 1))
+    made = tuple(_alternate(read, each, n, count) for n, each in enumerate(places, 1))
+    if len({each.wait_for_broker for each in made} - {None}) > 1:
+        raise InvalidURL("wait_for_broker is true in one URL and false in another")
+    return made
 
 
 def host_given(
