@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -11,13 +12,15 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from . import simple
+from ._util.awaitables import call_and_wait
 from ._util.backoff import ReconnectPolicy
 from ._util.timeouts import with_timeout
-from ._util.validation import check_hidden_string, kind_of
+from ._util.validation import check_hidden_string, check_seconds, kind_of
 from .core.channel import Channel
 from .core.connection_core import ConnectionCore, connection_closed
 from .core.credentials import PasswordSource
 from .core.lifecycle import State
+from .core.repeating import OnError, Repetition, ensure_connection, repeat
 from .core.settings import Settings
 from .entity import Queue
 from .exceptions import (
@@ -84,8 +87,10 @@ class BrokerConnection:
         consumers, too, and for a service that it is given to; see
         L{txkombu.policy.ReconnectPolicy}.
     @param wait_for_broker: whether a first attempt that fails is made again, with
-        growing waits, as after a loss: operations wait until their timeout.  By
-        default what waits for the first attempt fails with it.
+        growing waits, as after a loss: operations wait until their timeout.
+        Otherwise what waits for the first attempt fails with it, and a service that
+        the connection is given to halts.  By default a service waits, and nothing
+        else does.
     @param on_state: called with each new L{State<txkombu.core.lifecycle.State>}.
     @ivar core: the parts of the connection, for its channels.
     @raise TypeError: an argument is not known, or of a wrong type.
@@ -111,7 +116,7 @@ class BrokerConnection:
         endpoint: IStreamClientEndpoint | None = None,
         reactor: IReactorTime | None = None,
         reconnect: ReconnectPolicy | None = None,
-        wait_for_broker: bool = False,
+        wait_for_broker: bool | None = None,
         on_state: Callable[[State], object] | None = None,
     ) -> None:
         is_known = password is None or isinstance(password, str)
@@ -131,6 +136,7 @@ class BrokerConnection:
             tls=tls,
             connection_name=name,
             max_message_size=max_message_size,
+            wait_for_broker=wait_for_broker,
         )
         settings = Settings(
             alternates,
@@ -140,7 +146,6 @@ class BrokerConnection:
             operation_timeout,
             reconnect,
             None if isinstance(password, str) else password,
-            wait_for_broker,
             on_state,
         )
         self.core = ConnectionCore(settings)
@@ -286,6 +291,106 @@ class BrokerConnection:
             else waits for.
         """
         return self.core.when_up().addCallback(lambda _: self)
+
+    def ensure_connection(
+        self,
+        errback: OnError | None = None,
+        max_retries: int | None = None,
+        interval_start: float = 2.0,
+        interval_step: float = 2.0,
+        interval_max: float = 30.0,
+        timeout: float | None = None,
+    ) -> Deferred[BrokerConnection]:
+        """
+        Connect, and try again after each attempt that fails.
+
+        While the connection comes back by itself, its own attempts count, after the
+        waits of its C{reconnect}.
+
+        @param errback: called with each error and the seconds until the next attempt.
+        @param max_retries: how many further attempts to make; by default any number.
+        @param interval_start: seconds before the second attempt.
+        @param interval_step: how many seconds longer each further wait is.
+        @param interval_max: the maximum seconds of a wait.
+        @param timeout: seconds for all of it; by default any number.
+        @return: fires with this connection; fails with the error of the last attempt,
+            at once with L{txkombu.exceptions.AuthenticationFailed} or
+            L{txkombu.exceptions.TransportNotAvailable}, or with
+            L{txkombu.exceptions.OperationTimeout}.
+        """
+        repetition = Repetition(
+            errback, max_retries, interval_start, interval_step, interval_max
+        )
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        ensured = ensure_connection(self.core, repetition).addCallback(lambda _: self)
+        if timeout is None:
+            return ensured
+        return with_timeout(ensured, self.clock, timeout, "ensure_connection")
+
+    def ensure(
+        self,
+        obj: object,
+        fun: Callable[..., object],
+        errback: OnError | None = None,
+        max_retries: int | None = None,
+        interval_start: float = 1.0,
+        interval_step: float = 1.0,
+        interval_max: float = 1.0,
+    ) -> Callable[..., Deferred[Any]]:
+        """
+        Make a function that repeats another when that fails with the connection.
+
+        It is not repeated after L{txkombu.exceptions.OutcomeUnknown}, as that could
+        double a message.  C{ensure(producer, producer.publish)} publishes with
+        C{retry=True}, and so may repeat.
+
+        @param obj: what C{fun} belongs to.
+        @param fun: the function; it may return a Deferred, or be a coroutine function.
+        @param errback: called with each error and the seconds until the next call.
+        @param max_retries: how often to repeat; by default any number.
+        @param interval_start: seconds before the first repetition.
+        @param interval_step: how many seconds longer each further wait is.
+        @param interval_max: the maximum seconds of a wait.
+        @return: a function with the arguments of C{fun}.  It returns a Deferred, which
+            fires with the value of C{fun}, or fails with its last error.
+        """
+        repetition = Repetition(
+            errback, max_retries, interval_start, interval_step, interval_max
+        )
+        if not callable(fun):
+            raise TypeError(f"fun must be callable, not {kind_of(fun)}")
+        retry: dict[str, object] = {}
+        if isinstance(obj, producer.Producer) and fun == obj.publish:
+            policy = {} if max_retries is None else {"max_retries": max_retries}
+            retry = {"retry": True, "retry_policy": policy}
+
+        def ensured(*args: Any, **options: Any) -> Deferred[Any]:
+            return repeat(
+                self.core, partial(fun, *args, **{**retry, **options}), repetition
+            )
+
+        return ensured
+
+    def autoretry(
+        self, fun: Callable[..., object], channel: Channel | None = None, **options: Any
+    ) -> Callable[..., Deferred[tuple[Any, Channel]]]:
+        """
+        Make a function that calls another with a channel, and repeats it as L{ensure}.
+
+        @param fun: a function with the argument C{channel}.
+        @param channel: the channel; by default the connection's default channel.
+        @param options: as for L{ensure}.
+        @return: a function with the other arguments of C{fun}.  It returns a Deferred,
+            which fires with the value of C{fun} and the channel.
+        """
+
+        async def call(*args: Any, **kwargs: Any) -> tuple[Any, Channel]:
+            used = self.default_channel if channel is None else channel
+            value = await call_and_wait(partial(fun, *args, channel=used, **kwargs))
+            return value, used
+
+        return self.ensure(self, call, **options)
 
     def when_connected(self) -> Deferred[BrokerConnection]:
         """

@@ -190,6 +190,11 @@ class ConnectionCore:
         self._await_shutdown()
         return self.reconnector.when_up()
 
+    def when_attempted(self) -> Deferred[ISession]:
+        """Connect if need be; fires, or fails, with the next attempt."""
+        self._await_shutdown()
+        return self.reconnector.when_attempted()
+
     def when_connected(self) -> Deferred[ISession]:
         """Wait for the session, without connecting."""
         return self.reconnector.when_connected()

@@ -58,7 +58,8 @@ class Reconnector:
         C{True} when it may go on.
     @param policy: how long to wait between attempts.
     @param login_at: returns a Deferred of an alternate with its password.
-    @param wait_for_broker: whether a first attempt that fails is made again.
+    @param wait_for_broker: whether a first attempt that fails is made again; C{None}
+        is no, until L{hold}.
     @param on_state: called with each new state.
 
     @ivar session: the session while it is up, else C{None}.
@@ -79,7 +80,7 @@ class Reconnector:
         flow: Callable[[bool], None],
         policy: ReconnectPolicy = DEFAULT,
         login_at: Callable[[Parameters], Deferred[Parameters]] = succeed,
-        wait_for_broker: bool = False,
+        wait_for_broker: bool | None = None,
         on_state: Callable[[State], object] | None = None,
     ) -> None:
         self._login_at = login_at
@@ -100,6 +101,7 @@ class Reconnector:
         self._lifecycle = new_lifecycle()
         self._backoff = Backoff(policy=policy)
         self._up: Waiters[ISession] = Waiters()
+        self._attempts: Waiters[ISession] = Waiters()
         self._watchers: Waiters[ISession] = Waiters()
         self._closed: Waiters[None] = Waiters()
         self._attempt: Deferred[Any] | None = None
@@ -137,10 +139,13 @@ class Reconnector:
 
     def hold(self) -> None:
         """
-        Begin no attempt before L{release}, and then wait for the broker: what needs a
-        session waits, and fails only if the transport cannot be used.
+        Begin no attempt before L{release}, and then wait for the broker, unless
+        C{wait_for_broker} is false: what needs a session waits, and fails only if the
+        transport cannot be used.
         """
-        self._is_held = self._waits_for_broker = True
+        self._is_held = True
+        if self._waits_for_broker is None:
+            self._waits_for_broker = True
 
     def release(self) -> None:
         """Allow attempts; the next L{when_up} begins one."""
@@ -157,11 +162,22 @@ class Reconnector:
             to connect failed with.  When all callers have cancelled, that attempt
             is given up.
         """
+        return self._wait_in(self._up)
+
+    def when_attempted(self) -> Deferred[ISession]:
+        """
+        Connect if need be.
+
+        @return: as of L{when_up}, but fails with the next attempt, whatever follows.
+        """
+        return self._wait_in(self._attempts)
+
+    def _wait_in(self, waiters: Waiters[ISession]) -> Deferred[ISession]:
         if self.session is not None:
             return succeed(self.session)
-        waiter = self._up.wait()
+        waiter = waiters.wait()
         if self.state in (State.CLOSING, State.CLOSED):
-            self._up.fail(_closed())
+            waiters.fail(_closed())
         elif self.state is State.IDLE and not self._is_held:
             self._connect()
         return waiter.addErrback(self._cancelled)
@@ -182,7 +198,7 @@ class Reconnector:
 
     def _cancelled(self, failure: Failure) -> Failure:
         """End a first attempt when all that waited for it have cancelled."""
-        nobody = failure.check(CancelledError) and not self._up
+        nobody = not (self._up or self._attempts) and failure.check(CancelledError)
         if nobody and self.state is State.CONNECTING and self._lost_at is None:
             self._step(Event.REFUSED)
             self._stop_trying()
@@ -208,8 +224,8 @@ class Reconnector:
         live, self._live, self.session = self._live, None, None
         self._forget()
         self._stop_trying()
-        self._up.fail(_closed())
-        self._watchers.fail(_closed())
+        for waiters in (self._up, self._attempts, self._watchers):
+            waiters.fail(_closed())
         try:
             if live is not None:
                 yield live.close()
@@ -329,8 +345,8 @@ class Reconnector:
             )
             self._lost_at = None
         self._was_up = True
-        self._up.fire(session)
-        self._watchers.fire(session)
+        for waiters in (self._up, self._attempts, self._watchers):
+            waiters.fire(session)
 
     def _attempt_failed(self, failure: Failure, attempt: Deferred[Any]) -> None:
         if self._attempt is not attempt:
@@ -350,6 +366,7 @@ class Reconnector:
         if first and (hopeless or not self._waits_for_broker):
             self._step(Event.REFUSED)
             self._up.fail(error)
+            self._attempts.fail(error)
         else:
             self._wait(error)
 
@@ -368,6 +385,13 @@ class Reconnector:
             delay=delay,
         )
         self._timer = self._steady.callLater(delay, self._connect)
+        self._attempts.fail(error)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the next attempt; 0 if none waits for its time."""
+        timer = self._timer
+        return 0.0 if timer is None else timer.getTime() - self._steady.seconds()
 
     def credentials_changed(self) -> None:
         """Try again now if the login was refused."""
