@@ -12,6 +12,7 @@ from twisted.python.reflect import safe_repr
 from .._util.awaitables import as_exception
 from .._util.validation import kind_of
 from ..connection import BrokerConnection
+from ..messaging.consumer import Consumer
 from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
 from .hosted_consumer import ConsumerFactory, HostedConsumer, check_factory
 from .run import ServiceRun
@@ -66,6 +67,14 @@ class ConsumerService(BrokerService[ServiceRun]):
     def consuming(self) -> bool:
         """Whether every consumer receives from all its queues."""
         return self._run is not None and self._run.consuming
+
+    @property
+    def stuck(self) -> list[Consumer]:
+        """
+        The consumers that get no message, as all that they may hold wait for a retry.
+        """
+        hosted = [] if self._run is None else self._run.consumers
+        return [each.consumer for each in hosted if each.consumer.is_stuck]
 
     def _new_run(self) -> ServiceRun:
         return ServiceRun(
