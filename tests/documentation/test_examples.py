@@ -205,10 +205,12 @@ class WebCase(ExampleCase):
 
     @cvar example: the name of its file.
     @cvar path: where it takes orders.
+    @cvar ready: what it prints when it listens.
     """
 
     example = "web_publisher"
     path = "/"
+    ready = "Publishing what is posted"
 
     def setUp(self) -> None:
         super().setUp()
@@ -219,7 +221,7 @@ class WebCase(ExampleCase):
         """Start the server."""
         endpoint = f"tcp:{self.port}:interface={HOST}"
         serving = self.run_loaded(self.module, endpoint, broker=broker)
-        await self.printed("Publishing what is posted")
+        await self.printed(self.ready)
         return serving
 
     async def post(
@@ -362,6 +364,99 @@ class RPCTests(ExampleCase):
         self.assertEqual(self.screen.getvalue(), "there is no server\n")
 
 
+class WebRPCTests(WebCase):
+    """C{web_rpc.py}, with C{rpc_server.py}"""
+
+    example = "web_rpc"
+    ready = "Calling for what is posted"
+
+    async def test_called(self) -> None:
+        """The reply of the server, or its error, is the answer."""
+        server = self.run_main("rpc_server")
+        await self.printed("Waiting for calls")
+        serving = await self.serve()
+        code, _, told = await self.post(b'{"text": "one two"}')
+        self.assertEqual((code, told), (200, '{"words": 2}'))
+        code, _, told = await self.post(b'{"text": ""}')
+        self.assertEqual((code, told), (400, '{"error": "the text has no words"}'))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        serving.cancel()
+        with self.assertRaises(CancelledError):
+            await serving
+        await self.interrupt(server)
+
+    async def test_wrong_body(self) -> None:
+        """What is no JSON is the client's fault."""
+        serving = await self.serve()
+        code, _, told = await self.post(b"{")
+        self.assertEqual(code, 400)
+        self.assertIn("Expecting property name", told)
+        await self.interrupt(serving)
+
+    async def test_no_server(self) -> None:
+        """Without a server of the calls a client is told at once to come again."""
+        serving = await self.serve()
+        self.assert_later(await self.post(b"{}"), "NO_ROUTE")
+        await self.interrupt(serving)
+
+    async def test_no_broker(self) -> None:
+        """Without a broker a client is told so at the deadline."""
+        self.patch(self.module, "SECONDS", 0.3)
+        [nobody] = free_ports(1)
+        serving = await self.serve(f"amqp://{HOST}:{nobody}")
+        self.assert_later(await self.post(b"{}"), "was not over within 0.3 s")
+        await self.interrupt(serving)
+
+    async def test_no_reply(self) -> None:
+        """A call that is not replied to in time ends with a timeout."""
+        self.patch(self.module, "SECONDS", 0.3)
+        async with BrokerConnection(BROKER) as connection:
+            await Queue("words")(connection).declare()
+            serving = await self.serve()
+            code, headers, told = await self.post(b"{}")
+        self.assertEqual(code, 504)
+        self.assertFalse(headers.hasHeader("Retry-After"))
+        self.assertIn("waiting for the reply", told)
+        await self.interrupt(serving)
+
+    async def test_stopped_meanwhile(self) -> None:
+        """A stop waits for the replies of the calls that are under way."""
+        async with BrokerConnection(BROKER) as connection:
+            await Queue("words")(connection).declare()
+            service = self.module.web_rpc(
+                reactor, BROKER, f"tcp:{self.port}:interface={HOST}"
+            )
+            service.startService()
+            posting = Deferred.fromCoroutine(self.post(b"{}"))
+            queue = broker_named("examples").queue("words")
+            await self.until(lambda: queue.waiting)
+            stopping = service.stopService()
+            await deferLater(reactor, 0.1)
+            self.assertNoResult(stopping)
+            message = await Queue("words")(connection).get(no_ack=True)
+            assert message is not None
+            await message.respond({"words": 0})
+            await stopping
+            self.assertEqual((await posting)[0], 200)
+
+    async def test_client_gone(self) -> None:
+        """The call of a client that has gone is forgotten."""
+        async with BrokerConnection(BROKER) as connection:
+            await Queue("words")(connection).declare()
+            service = self.module.web_rpc(
+                reactor, BROKER, f"tcp:{self.port}:interface={HOST}"
+            )
+            service.startService()
+            [listening] = service.services
+            posting = Deferred.fromCoroutine(self.post(b"{}"))
+            await self.until(lambda: listening.words.calls)
+            posting.cancel()
+            with self.assertRaises(ResponseNeverReceived):
+                await posting
+            await self.until(lambda: not listening.words.calls)
+            await service.stopService()
+
+
 class ProgramTests(SynchronousTestCase):
     """Examples run as their docstrings say."""
 
@@ -370,7 +465,7 @@ class ProgramTests(SynchronousTestCase):
         names = {path.stem for path in EXAMPLES.glob("*.py")}
         tested = {"producer", "consumer", "line_publisher", "test_handler"}
         tested |= {"web_publisher", "klein_publisher"}
-        tested |= {"rpc_server", "rpc_client"}
+        tested |= {"rpc_server", "rpc_client", "web_rpc"}
         self.assertEqual(names, tested | {"demo"})  # tests.documentation.test_demo
 
     def test_handler_case(self) -> None:

@@ -371,6 +371,33 @@ class StartTests(ServiceCase):
         self.flush()
         self.assertTrue(self.service.consuming)
 
+    def test_stuck(self) -> None:
+        """Consumers are listed while all that they may hold waits for a retry."""
+        errors = [OSError("away"), OSError("away")]
+
+        class Retrying(Worker):
+            prefetch_count = 2
+            on_failure = retry(attempts=3, delay=5, jitter=0)
+
+            async def receive(self, body: object, message: Message) -> None:
+                if errors:
+                    raise errors.pop()
+                await message.ack()
+
+        self.service = self.make(Retrying, Other)
+        self.assertEqual(self.service.stuck, [])
+        self.start()
+        self.publish("one")
+        self.assertEqual(self.service.stuck, [])
+        self.publish("two", "three")
+        [stuck] = self.service.stuck
+        self.assertIsInstance(stuck, Retrying)
+        self.assertTrue(self.service.consuming)
+        self.clock.advance(5)
+        self.flush()
+        self.assertEqual(self.service.stuck, [])
+        self.assertTrue(self.flushLoggedErrors(OSError))
+
 
 class HealthTests(ServiceCase):
     """What it tells of itself, whatever ended a consumer."""
@@ -504,34 +531,6 @@ class HealthTests(ServiceCase):
         self.result_of(self.service.stopService())
         self.assertIsNone(self.service.halted)
         self.assertIsNone(self.service.last_error)
-
-
-    def test_stuck(self) -> None:
-        """Consumers are listed while all that they may hold waits for a retry."""
-        errors = [OSError("away"), OSError("away")]
-
-        class Retrying(Worker):
-            prefetch_count = 2
-            on_failure = retry(attempts=3, delay=5, jitter=0)
-
-            async def receive(self, body: object, message: Message) -> None:
-                if errors:
-                    raise errors.pop()
-                await message.ack()
-
-        self.service = self.make(Retrying, Other)
-        self.assertEqual(self.service.stuck, [])
-        self.start()
-        self.publish("one")
-        self.assertEqual(self.service.stuck, [])
-        self.publish("two", "three")
-        [stuck] = self.service.stuck
-        self.assertIsInstance(stuck, Retrying)
-        self.assertTrue(self.service.consuming)
-        self.clock.advance(5)
-        self.flush()
-        self.assertEqual(self.service.stuck, [])
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
 
 
 class StopTests(ServiceCase):

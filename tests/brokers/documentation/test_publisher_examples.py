@@ -56,16 +56,20 @@ class ExampleCase(Conformance):
 
     @cvar example: the name of its file.
     @cvar target: the queue that it publishes to.
+    @cvar ready: what it prints when it listens.
     """
 
     example = "web_publisher"
     target = Queue("orders", Exchange("shop", type="direct"), "order")
+    ready = "Publishing"
 
     def setUp(self) -> None:
         self.broker = self.start_broker()
         self.url = self.broker.url
         super().setUp()
-        self.temporary += [self.target, self.target.exchange]
+        self.temporary.append(self.target)
+        if self.target.exchange.name:
+            self.temporary.append(self.target.exchange)
         self.proxy = FaultProxy(reactor, self.broker.amqp_port)
         self.addCleanup(self.proxy.stop)
         [self.port] = free_ports(1)
@@ -90,7 +94,7 @@ class ExampleCase(Conformance):
             cwd=EXAMPLES,
         )
         self.addCleanup(self.server.close)
-        await self.until(lambda: "Publishing" in self.server.output, "it listened")
+        await self.until(lambda: self.ready in self.server.output, "it listened")
 
     def terminate(self) -> None:
         """Send the example a SIGTERM."""
