@@ -179,12 +179,33 @@ class SettlerTests(SynchronousTestCase):
         self.assertEqual(self.channel.settled, [("ack", 1, False), ("ack", 2, False)])
 
     def test_stale(self) -> None:
-        """What is settled after a loss comes again."""
+        """What is settled after a loss comes again, and is not handled twice."""
+        messages = self.messages(5)
+        self.unacked.die()
+        messages[0].ack()  # before the loss is noted
+        self.position.lost()
+        messages[2].ack()
+        messages[3].nack()
+        self.assertEqual(self.next(), 1)
+        self.settler = StreamSettler(
+            UnackedMessages(self.channel, DecodedMemory()), self.position
+        )
+        again = [self.deliver(number, number) for number in range(1, 5)]
+        self.assertEqual(
+            [message is not None for message in again], [True, False, True, True]
+        )
+
+    def test_stale_and_there_again(self) -> None:
+        """What comes again while it is handled counts when it was handled once."""
         [message] = self.messages(1)
         self.unacked.die()
+        self.position.lost()
+        self.settler = StreamSettler(
+            UnackedMessages(self.channel, DecodedMemory()), self.position
+        )
+        self.assertIsNotNone(self.deliver(1, 0))
         message.ack()
-        self.assertEqual(self.next(), 0)
-        self.assertTrue(message.is_back or self.settler.gone)
+        self.assertEqual(self.next(), 1)
 
     def test_without_offset(self) -> None:
         """A message without an offset is handled."""

@@ -81,10 +81,12 @@ class StreamPosition:
         return not is_handled
 
     def handled(self, offset: int) -> None:
-        """Note that a message was settled."""
+        """Note that a message was settled, perhaps after the loss of its channel."""
         if offset in self._order:
             self._order[offset] = True
             self._advance()
+        elif self._next is not None and offset >= self._next:
+            self._ahead.add(offset)
 
     def returned(self, offset: int) -> None:
         """Note that a message was handed back: the next consumer handles it."""
@@ -158,12 +160,12 @@ class StreamSettler:
         return self._unacked.reject(tag, requeue)
 
     def _note(self, tag: int, multiple: bool, requeue: bool = False) -> None:
-        if self._unacked.gone:
-            return  # it comes again
         tags = [each for each in self._offsets if each <= tag] if multiple else [tag]
         for each in tags:
             offset = self._offsets.pop(each, None)
-            if offset is not None and requeue:
-                self._position.returned(offset)
-            elif offset is not None:
+            if offset is None:
+                continue
+            if not requeue:
                 self._position.handled(offset)
+            elif not self._unacked.gone:
+                self._position.returned(offset)

@@ -85,7 +85,7 @@ class Consumer:
         consumers, which is then started again with growing waits.
     @param on_offset: for streams: called with (queue name, offset) when all messages
         before that offset were settled, so that a program can store it, and begin
-        there next time (C{consumer_arguments={"x-stream-offset": offset}}).
+        there next time: C{Queue(consumer_arguments={"x-stream-offset": offset})}.
     """
 
     queues: Sequence[Queue] | Queue = ()

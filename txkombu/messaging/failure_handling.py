@@ -21,8 +21,8 @@ from ..policy import FailurePolicy, RetryPolicy, Verdict, circle
 from ..policy.hosting import HostedPolicy, decided, prepared
 from .producer import Producer
 
-_OF_A_DELIVERY: Final = ("CC", "x-delivery-count", "x-acquired-count")
-"""Headers that say where a message was to go, and how often it was delivered there."""
+_OF_A_QUEUE: Final = ("x-delivery-count", "x-acquired-count")
+"""Headers that say how often a message was delivered from a queue."""
 
 
 class FailureHandling:
@@ -121,7 +121,7 @@ class FailureHandling:
             message,
             exchange="",
             routing_key=queue,
-            headers={**dict.fromkeys(_OF_A_DELIVERY), **headers},
+            headers={**dict.fromkeys(_OF_A_QUEUE), **headers},
             with_deaths=with_deaths,
             with_expiration=False,
         )

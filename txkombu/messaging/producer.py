@@ -45,12 +45,14 @@ from ..interfaces import Returned
 from ..message import Message
 from ..serialization.serializers import encode
 from .flow_control import FlowControl, Pausable
-from .properties import check_properties
+from .properties import check_properties, forwarded_properties
 from .publish_batch import END, PublishBatch, each_body
 from .publish_retry import max_retries
 
-_DEATHS = ("x-death", "x-first-death-", "x-last-death-")
-"""The headers in which a broker tells why it dead-lettered a message."""
+_NOWHERE = (
+    "the default exchange puts a message into the queue that the routing key names: "
+    "give a routing_key, or an exchange"
+)
 PUBLISH_TIMEOUT = 30.0
 """Seconds from the call to the broker's verdict, by default."""
 
@@ -227,10 +229,7 @@ class Producer:
             check_short_string("content_encoding", content_encoding or "")
         target = self._exchange if exchange is None else self._target(exchange)
         if not (target.name or routing_key):
-            raise ValueError(
-                "the default exchange puts a message into the queue that the routing "
-                "key names: give a routing_key, or an exchange"
-            )
+            raise ValueError(_NOWHERE)
         mode = target.delivery_mode
         if delivery_mode is not None:
             mode = check_delivery_mode(delivery_mode) or mode
@@ -300,7 +299,8 @@ class Producer:
         *,
         with_deaths: bool = True,
         with_expiration: bool = True,
-        mandatory: bool = False,
+        mandatory: bool | None = None,
+        retry: bool = False,
         timeout: float | None = None,
     ) -> Deferred[None]:
         """
@@ -308,7 +308,8 @@ class Producer:
         encoding, headers and other properties, C{expiration} included.
 
         The property C{user_id} is left out, since the broker compares it with the user
-        who publishes.
+        who publishes, and so is the header C{CC}, which would send further copies to
+        the queues that have one.
 
         @param message: the message.
         @param exchange: where to publish it; default is the producer's.
@@ -318,24 +319,18 @@ class Producer:
         @param with_deaths: whether to keep the headers in which a broker tells why it
             dead-lettered the message.
         @param with_expiration: whether the message may still expire.
-        @param mandatory: have it returned if it is routed to no queue.
+        @param mandatory: have it returned if it is routed to no queue; default is the
+            producer's.
+        @param retry: whether to send it again after a loss, as for L{publish}.
         @param timeout: seconds from this call to the broker's verdict; default 30.
         @return: as of L{publish}.
         """
-        properties = dict(message.properties)
-        properties.pop("user_id", None)
-        if not with_expiration:
-            properties.pop("expiration", None)
-        own = properties.get("headers")
-        kept = dict(own) if isinstance(own, Mapping) else {}
-        if not with_deaths:
-            kept = {key: kept[key] for key in kept if not key.startswith(_DEATHS)}
-        given = check_arguments("headers", headers)
-        kept.update(given)
-        for key in [key for key in given if given[key] is None]:
-            del kept[key]
-        properties["headers"] = kept
-        if mandatory and properties.get("message_id") is None:
+        properties = forwarded_properties(
+            message, headers, with_deaths, with_expiration
+        )
+        if mandatory is None:
+            mandatory = self.mandatory
+        if (mandatory or retry) and properties.get("message_id") is None:
             properties["message_id"] = next(self._message_ids)
         key = message.routing_key if routing_key is None else routing_key
         check_short_string("routing_key", key)
@@ -343,10 +338,20 @@ class Producer:
             PUBLISH_TIMEOUT if timeout is None else check_seconds("timeout", timeout)
         )
         target = self._exchange if exchange is None else self._target(exchange)
+        if not (target.name or key):
+            raise ValueError(_NOWHERE)
         held = exchange is None and self._declares and not self._is_present()
         body = message.raw_body
         request = PublishRequest(
-            body, properties, target, key, mandatory, True, limit, held
+            body,
+            properties,
+            target,
+            key,
+            mandatory,
+            True,
+            limit,
+            held,
+            retries=max_retries(None) if retry else 0.0,
         )
         return self._send(request, [])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from .._util.suggestions import did_you_mean
-from .._util.validation import check_short_string
+from .._util.validation import check_arguments, check_short_string
 from ..entity import Queue
+from ..message import Message
 
 SHORT_STRINGS = frozenset(
     {
@@ -101,3 +103,35 @@ def _unknown(name: str) -> str:
     known = sorted(SHORT_STRINGS | {"timestamp"})
     hint = did_you_mean(name, [*known, *_ARGUMENTS]) or f"AMQP has {', '.join(known)}"
     return f"publish has no argument or property {name!r}; {hint}"
+
+
+_DEATHS = ("x-death", "x-first-death-", "x-last-death-")
+"""The headers in which a broker tells why it dead-lettered a message."""
+
+
+def forwarded_properties(
+    message: Message,
+    headers: Mapping[str, object] | None,
+    with_deaths: bool,
+    with_expiration: bool,
+) -> dict[str, object]:
+    """
+    Return the properties with which a received message is published again.
+
+    @param headers: see L{txkombu.Producer.forward}, as for the rest.
+    """
+    properties = dict(message.properties)
+    properties.pop("user_id", None)
+    if not with_expiration:
+        properties.pop("expiration", None)
+    own = properties.get("headers")
+    kept = dict(own) if isinstance(own, Mapping) else {}
+    kept.pop("CC", None)
+    if not with_deaths:
+        kept = {key: kept[key] for key in kept if not key.startswith(_DEATHS)}
+    given = check_arguments("headers", headers)
+    kept.update(given)
+    for key in [key for key in given if given[key] is None]:
+        del kept[key]
+    properties["headers"] = kept
+    return properties
