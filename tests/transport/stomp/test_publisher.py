@@ -356,3 +356,10 @@ class RoomTests(StompTestCase):
         self.channel.write_paused()
         self.successResultOf(self.channel.close())
         self.assertEqual(self.names(), ["write_paused", "write_resumed"])
+
+    def test_full_and_lost(self) -> None:
+        """Its owner hears of the loss first, so that it sends nothing more on it."""
+        self.channel.write_paused()
+        self.publishing.lose(SessionLost("cut"))
+        names = ["write_paused", "channel_lost", "write_resumed"]
+        self.assertEqual(self.names(), names)

@@ -484,6 +484,8 @@ class StompChannel:
         self._session.release(self)
         if before is OPEN and not wanted:
             call_logged("channel_lost", self._listener.channel_lost, reason)
+        # Then: who publishes more on this is to know that it is over.
+        self._session.write_resumed_by(self)
         return True
 
     def fire(self, reason: Exception) -> None:

@@ -99,7 +99,6 @@ class StompSession:
     def release(self, channel: StompChannel) -> None:
         """Forget a channel that is over."""
         self._channels.pop(channel, None)
-        self.write_resumed_by(channel)
 
     async def bound(self, queue: Queue) -> None:
         """Have all consumers of a queue receive what was bound to it."""
