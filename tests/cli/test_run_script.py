@@ -71,6 +71,7 @@ class ScriptTests(SynchronousTestCase):
             "test",
             "test-latest",
             "bench",
+            "soak",
             "coverage",
             "docs",
             "pins",

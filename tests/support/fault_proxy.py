@@ -314,12 +314,12 @@ class FaultProxy:
         Let nothing pass, but keep the connections; freeze both directions if none is
         given.
         """
-        for way in ways or self._ways:
+        for way in ways or self.ways:
             way.frozen = True
 
     def thaw(self) -> None:
         """Pass on everything that was held, and continue."""
-        for way in self._ways:
+        for way in self.ways:
             way.frozen = False
         for pipe in self._pipes():
             pipe.pump()
@@ -331,7 +331,8 @@ class FaultProxy:
                 pipe.sink.loseWriteConnection()
 
     @property
-    def _ways(self) -> tuple[Way, Way]:
+    def ways(self) -> tuple[Way, Way]:
+        """Both directions: to the broker, and to the client."""
         return (self.to_broker, self.to_client)
 
     def _pipes(self) -> Iterator[Pipe]:
