@@ -61,6 +61,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.contract.test_txamqp",
         "tests.brokers.recovery.test_publisher_service",
         "tests.brokers.recovery.test_rabbitmq",
+        "tests.brokers.recovery.test_reconnects",
         "tests.brokers.recovery.test_soak",
         "tests.brokers.rpc.test_rabbitmq",
     ),
