@@ -11,11 +11,19 @@ from twisted.internet.task import react
 
 from tests.soak.client import RECONNECT
 from tests.soak.figures import Plan
+from tests.soak.reconnects import reconnect
 from tests.soak.scenario import Run, Stalled
 from tests.soak.targets import TRANSPORTS, target
 
 SHARE: Final = 5
 """All transports but amqp publish one message where it publishes so many."""
+RECONNECTS: Final = {
+    "amqp": (200, 1000),
+    "txamqp": (200, 400),
+    "pika": (200, 400),
+    "stomp": (200, 400),
+}
+"""After how many reconnects to measure what a client holds, twice."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -55,17 +63,22 @@ def plan_for(transport: str, messages: int) -> Plan:
 
 
 async def soak(reactor: Any, transport: str, messages: int, seed: int) -> list[str]:
-    """Run over one transport, print a line, and say what went wrong."""
+    """Run over one transport, print what was counted, and say what went wrong."""
     plan = plan_for(transport, messages)
     aim = target(transport)
     run = Run(reactor, aim, plan, seed)
     try:
-        wrong = (await run.run()).faults(plan, RECONNECT.max)
-    except Stalled as error:
-        wrong = [str(error)]
+        try:
+            wrong = (await run.run()).faults(plan, RECONNECT.max)
+        except Stalled as error:
+            wrong = [str(error)]
+        print(f"{aim.name}: {run.figures}", flush=True)
+        if transport in RECONNECTS:
+            growth = await reconnect(reactor, aim, *RECONNECTS[transport])
+            print(f"{aim.name}: {growth}", flush=True)
+            wrong += growth.faults()
     finally:
         aim.node.stop()
-    print(f"{aim.name}: {run.figures}", flush=True)
     return [f"{aim.name}: {each}" for each in wrong]
 
 
