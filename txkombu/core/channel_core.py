@@ -12,7 +12,13 @@ from .._util.steady_clock import steady
 from .._util.timeouts import CLOSE_TIMEOUT, with_timeout
 from .._util.waiters import SharedClose
 from ..entity import Queue
-from ..exceptions import ChannelClosed, KombuError, NotFound, SerializerNotInstalled
+from ..exceptions import (
+    ChannelClosed,
+    KombuError,
+    NotFound,
+    SerializerNotInstalled,
+    Unroutable,
+)
 from ..interfaces import Delivery, ISessionChannel, Returned
 from ..message import Message
 from ..serialization.serializers import accept_set
@@ -227,6 +233,9 @@ class ChannelCore:
     def _publish_failed(self, message: PublishRequest, error: Exception) -> None:
         if isinstance(error, NotFound):
             self.connection.topology.not_found(message.exchange.name)
+        elif isinstance(error, Unroutable):
+            topology = self.connection.topology
+            topology.unroutable(message.exchange.name, message.routing_key)
 
     # --- closing ------------------------------------------------------------
 

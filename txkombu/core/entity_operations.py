@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from twisted.internet.defer import Deferred
 
+from .._util.timeouts import with_timeout
 from .._util.validation import check_arguments, check_short_string
 from ..entity import Exchange, Queue
 from ..interfaces import QueueDeclareOk
 from .opener import ChannelOpener
-from .topology import RecordedBinding, Topology
+from .recorded_binding import RecordedBinding
+from .topology import Topology
 
 
 class EntityOperations:
@@ -29,11 +31,25 @@ class EntityOperations:
         """Declare an exchange, or only check that it exists."""
         topology = self._topology
         note = topology.note_present if passive else topology.exchange_declared
+
+        def declared(_: object) -> Deferred[None] | None:
+            note(exchange)
+            if topology.lapsed_bindings(exchange.name):
+                return self._bind_again(exchange.name)
+            return None
+
         return self._opener.call(
             f"declaring exchange {exchange.name!r}",
             lambda channel: channel.exchange_declare(exchange, passive),
             [exchange.name],
-        ).addCallback(lambda _: note(exchange))
+        ).addCallback(declared)
+
+    def _bind_again(self, exchange: str) -> Deferred[None]:
+        """Restore what the broker lost with an exchange, so that messages arrive."""
+        connection = self._opener.connection
+        binding = connection.when_up().addCallback(self._topology.bind_again, exchange)
+        what, timeout = f"binding {exchange!r} again", connection.operation_timeout
+        return with_timeout(binding, connection.clock, timeout, what)
 
     def delete_exchange(self, exchange: Exchange, if_unused: bool) -> Deferred[None]:
         """Delete an exchange."""

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.backoff import Backoff
+from .._util.failure_record import FailureRecord
 from .._util.state_machine import StateMachine
 from .._util.steady_clock import steady
 from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
@@ -125,6 +126,7 @@ class ChannelOpener:
         self._waiters: Waiters[ISessionChannel] = Waiters()
         self._attempt: Deferred[None] = succeed(None)
         self._backoff = Backoff(eager=True, policy=connection.reconnect)
+        self._record = FailureRecord(steady(connection.clock))
         self._up_since = 0.0
         self._has_failed = self._is_unanswered = False
         self.session_channel: ISessionChannel | None = None
@@ -279,10 +281,18 @@ class ChannelOpener:
         self._owner.channel_lost(error)
         if self.closed is None and self._owner.needs_channel:
             if not isinstance(error, SessionLost):
-                self._log.warn(
-                    "Channel lost, opening another: {error}", error=str(error)
-                )
+                self._log_lost(error)
             self.ensure_open()
+
+    def _log_lost(self, error: Exception) -> None:
+        """Log it, but not for each of many publishes that the broker refuses."""
+        left_out = self._record.take_line()
+        if left_out is not None:
+            self._log.warn(
+                "Channel lost, opening another: {error}{more}",
+                error=str(error),
+                more=f" (and {left_out} more before, not logged)" if left_out else "",
+            )
 
     def returned(self, message: Returned) -> None:
         """Called by the session channel; part of L{ISessionChannelListener}."""

@@ -14,7 +14,7 @@ recorded about it.  The record holds unbound copies, which keep no closed channe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -33,49 +33,13 @@ from ..exceptions import (
 )
 from ..interfaces import Capability, ISession, ISessionChannel, QueueDeclareOk
 from .liveness import IgnoringListener
+from .recorded_binding import Key, RecordedBinding
 
 _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """Errors of one declaration, after which the others are still made."""
 
 _LOSSES = (ConnectionForced, ResourceError)
 """Those that are about the connection, and may not come in another session."""
-
-Key = tuple[object, ...]
-"""Identifies one declaration."""
-
-
-class RecordedBinding(NamedTuple):
-    """A binding of a queue or an exchange to an exchange."""
-
-    destination: Queue | Exchange
-    source: Exchange
-    routing_key: str
-    arguments: Mapping[str, object]
-
-    def key(self) -> Key:
-        """Return what identifies the binding, whatever objects it was made with."""
-        return (
-            type(self.destination).__name__,
-            self.destination.name,
-            self.source.name,
-            self.routing_key,
-            repr(sorted(self.arguments.items())),
-        )
-
-    def bind(self, channel: ISessionChannel) -> Deferred[None]:
-        """Make the binding on a session channel."""
-        destination, source, key, arguments = self
-        if isinstance(destination, Queue):
-            return channel.queue_bind(destination, source, key, arguments)
-        return channel.exchange_bind(destination, source, key, arguments)
-
-    def unbind(self, channel: ISessionChannel) -> Deferred[None]:
-        """Remove the binding on a session channel."""
-        destination, source, key, arguments = self
-        if isinstance(destination, Queue):
-            return channel.queue_unbind(destination, source, key, arguments)
-        return channel.exchange_unbind(destination, source, key, arguments)
-
 
 Wait = Callable[[Sequence[Deferred[Any]]], Deferred[list[tuple[bool, Any]]]]
 """Waits for all of some Deferreds, as L{gather_results} does."""
@@ -116,6 +80,7 @@ class Topology:
         self._server_named: dict[str, list[ref[Queue]]] = {}
         self._bindings: dict[Key, RecordedBinding] = {}
         self._present: set[Key] = set()
+        self._lapsed_bindings: set[Key] = set()
         self.refused: set[Key] = set()
         self.lapses = 0
 
@@ -233,6 +198,7 @@ class Topology:
 
     def _note(self, key: Key) -> None:
         self._present.add(key)
+        self._lapsed_bindings.discard(key)
         self.refused.discard(key)
 
     def not_found(self, name: str) -> None:
@@ -250,14 +216,26 @@ class Topology:
             if name in (bound.source.name, bound.destination.name):
                 self._lapse(key)
 
+    def unroutable(self, exchange: str, routing_key: str) -> None:
+        """Note that no queue took a message: what is bound there may be gone."""
+        if not exchange:
+            self._lapse(_queue_key(routing_key))
+        for key, bound in self._bindings.items():
+            if bound.source.name == exchange:
+                self._lapse(key)
+                self._lapse(_key_of(bound.destination))
+
     def session_lost(self) -> None:
         """Note that it is not known any more what the broker has."""
         self._present.clear()
+        self._lapsed_bindings.clear()
         self.refused.clear()
         self.lapses += 1
 
     def _lapse(self, key: Key) -> None:
         self._present.discard(key)
+        if key in self._bindings:
+            self._lapsed_bindings.add(key)
         self.refused.discard(key)
         self.lapses += 1
 
@@ -297,6 +275,28 @@ class Topology:
         yield self._run(session, self._only_refused(queues), wait)
         bindings = [_binds(each) for each in self._bindings.values()]
         yield self._run(session, self._only_refused(bindings), wait)
+
+    def lapsed_bindings(self, exchange: str) -> list[Step]:
+        """Return the bindings of an exchange that went with it, or with a queue."""
+        bindings = filter(None, map(self._bindings.get, self._lapsed_bindings))
+        return [
+            _binds(each)
+            for each in bindings
+            if exchange in (each.source.name, each.destination.name)
+        ]
+
+    @inlineCallbacks
+    def bind_again(
+        self, session: ISession, exchange: str
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Restore the bindings of an exchange that had gone, and was declared again.
+
+        A refusal is logged.
+
+        @return: fails only when the session is lost.
+        """
+        yield self._run(session, self.lapsed_bindings(exchange))
 
     def _only_refused(self, steps: list[Step]) -> list[Step]:
         return [each for each in steps if each.key in self.refused]
