@@ -63,6 +63,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.recovery.test_rabbitmq",
         "tests.brokers.recovery.test_reconnects",
         "tests.brokers.recovery.test_soak",
+        "tests.brokers.recovery.test_refusals",
         "tests.brokers.rpc.test_rabbitmq",
     ),
     "stomp-rabbitmq": (

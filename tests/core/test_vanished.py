@@ -4,6 +4,9 @@ What somebody else deleted at the broker, as a publisher finds out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, capturedLogs
 
 from txkombu import Consumer, Exchange, Message, Producer, Queue
@@ -79,7 +82,7 @@ class VanishedTests(BrokerTestCase):
         for exchange, key in ((EXCHANGE, "importer"), ("", "feed")):
             producer = Producer(self.connection, exchange, routing_key=key)
 
-            def publish(body: object, producer: Producer = producer) -> object:
+            def publish(body: object, producer: Producer = producer) -> Deferred[None]:
                 return producer.publish(body, declare=[QUEUE], mandatory=True)
 
             self.result_of(publish(1))
@@ -118,6 +121,6 @@ def format_of(event: LogEvent) -> str:
     return str(event.get("log_format"))
 
 
-def lost(events: list[LogEvent]) -> list[LogEvent]:
+def lost(events: Sequence[LogEvent]) -> list[LogEvent]:
     """Return the events about lost channels."""
     return [each for each in events if format_of(each).startswith("Channel lost")]
