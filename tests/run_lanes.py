@@ -60,6 +60,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.contract.test_rabbitmq",
         "tests.brokers.contract.test_txamqp",
         "tests.brokers.recovery.test_publisher_service",
+        "tests.brokers.recovery.test_outage",
         "tests.brokers.recovery.test_rabbitmq",
         "tests.brokers.recovery.test_reconnects",
         "tests.brokers.recovery.test_soak",
