@@ -4,10 +4,12 @@ Closing a connection with messages in flight, in bounded time.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract.harness import Probe
@@ -16,9 +18,11 @@ from txkombu import BrokerConnection, Exchange, Producer
 from txkombu.core.publish_queue import WINDOW
 from txkombu.exceptions import (
     ChannelClosed,
+    ConnectError,
     NotSent,
     OutcomeUnknown,
     ResourceError,
+    SessionLost,
 )
 
 ANSWER = 5
@@ -268,6 +272,57 @@ class OpeningTests(SynchronousTestCase):
         self.assertTrue(closing.fired)
         self.assertIsInstance(verdict.outcome, NotSent)
         self.connection.close()
+
+    def test_attempt_fails(self) -> None:
+        """
+        If the attempt under way fails, or its session is lost before it is usable,
+        there is no other: publishes and close end at once, and the log says so.
+        """
+        lost, refused = SessionLost("cut"), ConnectError("nobody listens")
+        for had_session in (False, True):
+            for accepted in (False, True):
+                self.setUp()
+                self.published()
+                if had_session:
+                    self.connect()
+                    self.connection.drop()
+                    self.clock.advance(1)
+                    self.session = FakeSession(prompt=False)
+                verdict = self.published()
+                with capturedLogs() as events:
+                    closing = Probe(self.connection.close())
+                    self.assertFalse(closing.fired)
+                    if accepted:
+                        begin = partial(self.session.begin, "open_channel")
+                        self.patch(self.session, "open_channel", begin)
+                        self.connect()
+                        self.transport.attempts[-1].listener.session_lost(lost)
+                        for each in self.session.called("open_channel"):
+                            each.fail(lost)
+                    else:
+                        self.transport.attempts[-1].fail(refused)
+                self.assertTrue(closing.fired)
+                self.assertTrue(verdict.fired)
+                text = "\n".join(map(formatEvent, events))
+                self.assertNotIn("next attempt", text)
+                self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lost_while_closing(self) -> None:
+        """A connection that is lost while it closes is not made again."""
+        verdict = self.published()
+        self.connect()
+        closing = Probe(self.connection.close())
+        with capturedLogs() as events:
+            self.transport.attempts[-1].listener.session_lost(SessionLost("cut"))
+            for channel in self.session.channels:
+                channel.die()
+            self.clock.advance(ANSWER)
+        self.assertIsInstance(verdict.outcome, OutcomeUnknown)
+        self.assertTrue(closing.fired)
+        [event] = events
+        self.assertIn("there is no other attempt", formatEvent(event))
+        self.clock.advance(1000)
+        self.assertEqual(len(self.transport.attempts), 1)
 
     def test_later_publishes(self) -> None:
         """A publish after the call to close is refused."""

@@ -315,6 +315,7 @@ class ConnectionCore:
     @inlineCallbacks
     def _close(self) -> Generator[Deferred[Any], Any, None]:
         channels = list(self.channels)
+        self.reconnector.begin_end()
         yield DeferredList(
             [each.close_because(connection_closed()) for each in channels]
         )

@@ -110,6 +110,7 @@ class Reconnector:
         self._up_since = 0.0
         self._lost_at: float | None = None
         self._write_paused = self._was_up = self._is_held = False
+        self._is_ending = False
         self.session: ISession | None = None
         self.blocked_reason = ""
         self.last_error: Exception | None = None
@@ -176,11 +177,17 @@ class Reconnector:
         if self.session is not None:
             return succeed(self.session)
         waiter = waiters.wait()
-        if self.state in (State.CLOSING, State.CLOSED):
+        if self._never_connects:
             waiters.fail(_closed())
         elif self.state is State.IDLE and not self._is_held:
             self._connect()
         return waiter.addErrback(self._cancelled)
+
+    @property
+    def _never_connects(self) -> bool:
+        """Whether there is no session, and will not be another."""
+        without = (State.IDLE, State.WAITING) if self._is_ending else ()
+        return self.state in (State.CLOSING, State.CLOSED, *without)
 
     def when_connected(self) -> Deferred[ISession]:
         """
@@ -192,7 +199,7 @@ class Reconnector:
         if self.session is not None:
             return succeed(self.session)
         waiter = self._watchers.wait()
-        if self.state in (State.CLOSING, State.CLOSED):
+        if self._never_connects:
             self._watchers.fail(_closed())
         return waiter
 
@@ -206,6 +213,18 @@ class Reconnector:
             # Begin with the next alternate, so that callers who cancel early reach all.
             self._first = self._tried + 1
         return failure
+
+    def begin_end(self) -> None:
+        """Begin no further attempt, since L{close} follows; one under way goes on."""
+        self._is_ending = True
+        if self._never_connects:
+            self._stop_trying()
+            self._fail_all()
+
+    def _fail_all(self) -> None:
+        """Fail all who wait for a session, since there will be none."""
+        for waiters in (self._up, self._attempts, self._watchers):
+            waiters.fail(_closed())
 
     @inlineCallbacks
     def close(self) -> Generator[Deferred[Any], Any, None]:
@@ -224,8 +243,7 @@ class Reconnector:
         live, self._live, self.session = self._live, None, None
         self._forget()
         self._stop_trying()
-        for waiters in (self._up, self._attempts, self._watchers):
-            waiters.fail(_closed())
+        self._fail_all()
         try:
             if live is not None:
                 yield live.close()
@@ -375,6 +393,15 @@ class Reconnector:
         self._step(Event.LOST)
         if self._lost_at is None:
             self._lost_at = self._steady.seconds()
+        if self._is_ending:
+            self._log.warn(
+                "No connection to {url}: {error}; there is no other attempt, "
+                "since this program closes it",
+                url=self._place.as_uri(),
+                error=str(error),
+            )
+            self._fail_all()
+            return
         delay = self._backoff.delay()
         if isinstance(error, AuthenticationFailed):
             delay = self._backoff.policy.max
