@@ -65,6 +65,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.recovery.test_reconnects",
         "tests.brokers.recovery.test_soak",
         "tests.brokers.recovery.test_refusals",
+        "tests.brokers.recovery.test_stopping",
         "tests.brokers.rpc.test_rabbitmq",
     ),
     "stomp-rabbitmq": (
