@@ -59,20 +59,13 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.conformance.test_txamqp",
         "tests.brokers.contract.test_rabbitmq",
         "tests.brokers.contract.test_txamqp",
-        "tests.brokers.recovery.test_publisher_service",
-        "tests.brokers.recovery.test_rabbitmq",
-        "tests.brokers.recovery.test_reconnects",
-        "tests.brokers.recovery.test_soak",
-        "tests.brokers.recovery.test_refusals",
         "tests.brokers.rpc.test_rabbitmq",
     ),
+    "recovery": ("tests.brokers.recovery",),
     "stomp-rabbitmq": (
         "tests.brokers.conformance.test_stomp_rabbitmq",
         "tests.brokers.contract.test_stomp_rabbitmq",
         "tests.brokers.interop",
-        "tests.brokers.recovery.test_outage",
-        "tests.brokers.recovery.test_stomp",
-        "tests.brokers.recovery.test_stopping",
         "tests.brokers.stomp.rabbitmq",
         "tests.brokers.test_benchmarks",
     ),
@@ -101,7 +94,7 @@ C{tests.further_brokers}.
 
 GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "unit": ["unit", "processes"],
-    "brokers": ["amqp", "stomp-rabbitmq", "activemq"],
+    "brokers": ["amqp", "recovery", "stomp-rabbitmq", "activemq"],
 }
 """
 Names for several lanes together.
