@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
 from operator import attrgetter
 
 from .message import BrokerMessage
@@ -16,13 +16,16 @@ class Backlog:
     """
     Waiting messages in the order of their positions.
 
+    Those that were put back are in a heap, since their positions are anywhere.
+
     @ivar size: the bytes of their bodies.
     """
 
-    __slots__ = ("_ready", "size")
+    __slots__ = ("_ready", "_returned", "size")
 
     def __init__(self) -> None:
         self._ready: deque[BrokerMessage] = deque()
+        self._returned: list[tuple[int, BrokerMessage]] = []
         self.size = 0
 
     def push(self, message: BrokerMessage) -> None:
@@ -32,36 +35,42 @@ class Backlog:
 
     def peek(self) -> BrokerMessage | None:
         """Return the first message, if there is any."""
+        if self._is_next_returned():
+            return self._returned[0][1]
         return self._ready[0] if self._ready else None
+
+    def _is_next_returned(self) -> bool:
+        """Return whether the first message is one that was put back."""
+        returned, ready = self._returned, self._ready
+        return bool(returned) and (
+            not ready or returned[0][0] < ready[0].position
+        )
 
     def pop(self) -> BrokerMessage:
         """Take the first message."""
-        message = self._ready.popleft()
+        if self._returned and self._is_next_returned():
+            message = heappop(self._returned)[1]
+        else:
+            message = self._ready.popleft()
         self.size -= len(message.body)
         return message
 
     def put_back(self, messages: Iterable[BrokerMessage]) -> None:
         """Insert messages at the places they had."""
-        returned = sorted(messages, key=_position)
-        if not returned:
-            return
-        self.size += sum(len(each.body) for each in returned)
-        ready = self._ready
-        last = returned[-1].position
-        while ready and ready[0].position < last:
-            returned.append(ready.popleft())
-        returned.sort(key=_position)
-        ready.extendleft(reversed(returned))
+        for message in messages:
+            heappush(self._returned, (message.position, message))
+            self.size += len(message.body)
 
     def clear(self) -> list[BrokerMessage]:
         """Take all messages."""
         return [self.pop() for _ in range(len(self))]
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._ready) + len(self._returned)
 
     def __iter__(self) -> Iterator[BrokerMessage]:
-        return iter(self._ready)
+        returned = (message for _, message in sorted(self._returned))
+        return merge(self._ready, returned, key=_position)
 
 
 class PriorityBacklog(Backlog):

@@ -35,7 +35,6 @@ class MemoryBroker:
 
     It keeps nothing beyond its own life, so nothing is durable.
 
-    @ivar sessions: those that live, in the order they began.
     @ivar vhosts: the virtual hosts that were used, by name.
     """
 
@@ -47,10 +46,15 @@ class MemoryBroker:
         """
         self.name = name
         self.pump = Pump(clock)
-        self.sessions: list[MemorySession] = []
+        self._sessions: dict[MemorySession, None] = {}
         self.vhosts: dict[str, VirtualHost] = {}
         self._deadlines = QueueDeadlines(self.pump)
         self._types: dict[str, Callable[[], Router]] = dict(BUILT_IN)
+
+    @property
+    def sessions(self) -> list[MemorySession]:
+        """The sessions that live, in the order they began."""
+        return list(self._sessions)
 
     @property
     def clock(self) -> IReactorTime | None:
@@ -154,7 +158,7 @@ class MemoryBroker:
 
         @param session: it is among C{sessions} from now on.
         """
-        self.sessions.append(session)
+        self._sessions[session] = None
         self._deadlines.wake()
 
     def left(self, session: MemorySession) -> None:
@@ -163,10 +167,10 @@ class MemoryBroker:
 
         @param session: it is not among C{sessions} from now on.
         """
-        self.sessions.remove(session)
-        if not self.sessions:
+        del self._sessions[session]
+        if not self._sessions:
             self._deadlines.sleep()
             self.pump.stop()
 
     def __repr__(self) -> str:
-        return f"<MemoryBroker {self.name!r} with {len(self.sessions)} sessions>"
+        return f"<MemoryBroker {self.name!r} with {len(self._sessions)} sessions>"

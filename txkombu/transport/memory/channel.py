@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import takewhile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -15,7 +15,7 @@ from ...interfaces import Delivery, ISessionChannel, ISessionChannelListener, Se
 from . import method_ids as ids
 from .arguments import read_consumer_priority
 from .channel_state import OPEN, RELEASED
-from .consumer import PARKED, DeliveryEvent, MemoryConsumer, Move
+from .consumer import DeliveryEvent, MemoryConsumer, Move
 from .direct_reply import REPLY_TO
 from .errors import Refused, named
 from .events import FinalReply, Notification
@@ -34,6 +34,8 @@ class MemoryChannel(PublishingChannel):
     @ivar consumers: by consumer tag.
     @ivar limit: how many unsettled messages its consumers may hold together, 0 without
         limit; C{held} is how many they do.
+    @ivar starved: the consumers that wait for room below C{limit}, in the order of
+        their turns.
     """
 
     def __init__(self, session: SessionHost, listener: ISessionChannelListener) -> None:
@@ -42,7 +44,9 @@ class MemoryChannel(PublishingChannel):
         self.consumers: dict[str, MemoryConsumer] = {}
         self.limit = 0
         self.held = 0
+        self.starved: OrderedDict[MemoryConsumer, None] = OrderedDict()
         self._tag = 0
+        self._settled_to = 0
         self._arrived_tag = 0
 
     # --- consuming -----------------------------------------------------------
@@ -100,6 +104,7 @@ class MemoryChannel(PublishingChannel):
 
     def _detach(self, consumer: MemoryConsumer) -> None:
         del self.consumers[consumer.tag]
+        self.starved.pop(consumer, None)
         consumer.queue.remove_consumer(consumer)
         consumer.queue.run()
 
@@ -125,6 +130,7 @@ class MemoryChannel(PublishingChannel):
     def consumer_ended(self, consumer: MemoryConsumer, reason: str) -> None:
         """Forget a consumer that the broker has ended, and tell its owner."""
         self.consumers.pop(consumer.tag, None)
+        self.starved.pop(consumer, None)
         error = ConsumerCancelled(
             f"the broker cancelled consumer {consumer.tag!r}: {reason}"
         )
@@ -156,7 +162,7 @@ class MemoryChannel(PublishingChannel):
 
         def limit() -> None:
             self.limit = prefetch_count
-            self._line_up_all()
+            self._feed_starved()
 
         return self._ask(ids.BASIC_QOS, limit)
 
@@ -165,14 +171,12 @@ class MemoryChannel(PublishingChannel):
             ids.BASIC_RECOVER, lambda: self._finish(self._take_all(), _requeue)
         )
 
-    def _line_up_all(self) -> None:
-        """Put the parked consumers in line, as all consumers may have room again."""
-        consumers = list(self.consumers.values())
-        for consumer in consumers:
-            if consumer.turn.state is PARKED:
-                consumer.queue.line_up(consumer)
-        for consumer in consumers:
-            consumer.queue.run()
+    def _feed_starved(self) -> None:
+        """Have those go on that wait for room on the channel, while it has some."""
+        starved = self.starved
+        while starved and (not self.limit or self.held < self.limit):
+            consumer, _ = starved.popitem(last=False)
+            consumer.go_on()
 
     def send(self, consumer: MemoryConsumer, message: BrokerMessage) -> None:
         """Hand a message out to one of the consumers."""
@@ -198,7 +202,7 @@ class MemoryChannel(PublishingChannel):
             handout = self.unsettled.pop(tag, None)
             if handout is not None:
                 self._free(handout)
-                self._go_on(handout)
+                self._go_on((handout.queue,))
                 return Settlement.SENT
         return self._settle(ids.BASIC_ACK, tag, multiple, lambda handouts: None)
 
@@ -231,7 +235,9 @@ class MemoryChannel(PublishingChannel):
         if multiple:
             # What is still on its way to the owner cannot be meant.
             last = min(tag or self._arrived_tag, self._arrived_tag)
-            tags = list(takewhile(lambda each: each <= last, self.unsettled))
+            first = self._settled_to + 1
+            tags = [each for each in range(first, last + 1) if each in self.unsettled]
+            self._settled_to = max(self._settled_to, last)
         self._finish([self.unsettled.pop(each) for each in tags], work)
         return Settlement.SENT if tags else Settlement.STALE
 
@@ -247,8 +253,7 @@ class MemoryChannel(PublishingChannel):
         for handout in handouts:
             self._free(handout)
         work(handouts)
-        for handout in handouts:
-            self._go_on(handout)
+        self._go_on(dict.fromkeys(handout.queue for handout in handouts))
 
     def _free(self, handout: DeliveryEvent) -> None:
         consumer = handout.consumer
@@ -257,16 +262,18 @@ class MemoryChannel(PublishingChannel):
             if not consumer.windowed:
                 consumer.released()
 
-    def _go_on(self, handout: DeliveryEvent) -> None:
-        if self.limit:
-            self._line_up_all()
-        # Also with a limit: its own consumer may be in line already.
-        if handout.queue.waiting:
-            handout.queue.run()
+    def _go_on(self, queues: Iterable[Source]) -> None:
+        """Hand out what waits, as messages of these queues were settled."""
+        if self.starved:
+            self._feed_starved()
+        for queue in queues:
+            if queue.waiting:
+                queue.run()
 
     def _hand_back(self) -> None:
         consumers = list(self.consumers.values())
         self.consumers.clear()
+        self.starved.clear()
         for consumer in consumers:
             consumer.queue.remove_consumer(consumer)
         _requeue(self._take_all())

@@ -10,7 +10,7 @@ its way to it goes back unseen.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -116,11 +116,23 @@ class MemoryConsumer:
         self.priority = priority
 
     def has_room(self) -> bool:
-        """Return whether it may be sent one more."""
+        """
+        Return whether it may be sent one more.  If only its channel has no room, that
+        has it go on later.
+        """
+        if self.held >= self.limit:
+            return False
         channel = self.channel
-        return self.held < self.limit and (
-            not channel.limit or self.no_ack or channel.held < channel.limit
-        )
+        if not channel.limit or self.no_ack or channel.held < channel.limit:
+            return True
+        channel.starved[self] = None
+        return False
+
+    def go_on(self) -> None:
+        """Take what its queue has, as its channel has room again."""
+        if self.turn.state is PARKED:
+            self.queue.line_up(self)
+        self.queue.run()
 
     def hold(self) -> None:
         """Hold one more, which it is going to be sent."""
@@ -145,22 +157,31 @@ class Rotation:
     __slots__ = ("_lanes",)
 
     def __init__(self) -> None:
-        self._lanes: dict[int, deque[MemoryConsumer]] = {}
+        self._lanes: dict[int, OrderedDict[MemoryConsumer, None]] = {}
 
     def line_up(self, consumer: MemoryConsumer) -> None:
-        """Put a consumer behind its equals."""
+        """Have a consumer wait in line, behind its equals."""
         consumer.turn.step(Move.LINE_UP)
+        self.add(consumer)
+
+    def add(self, consumer: MemoryConsumer) -> None:
+        """Put a consumer behind its equals."""
         lane = self._lanes.get(consumer.priority)
         if lane is None:
-            lane = self._lanes[consumer.priority] = deque()
+            lane = self._lanes[consumer.priority] = OrderedDict()
             self._lanes = dict(sorted(self._lanes.items(), reverse=True))
-        lane.append(consumer)
+        lane[consumer] = None
 
     def discard(self, consumer: MemoryConsumer) -> None:
         """Take a consumer that ends out, if it is in line."""
         lane = self._lanes.get(consumer.priority)
-        if lane and consumer in lane:
-            lane.remove(consumer)
+        if lane is not None:
+            lane.pop(consumer, None)
+
+    def pop_first(self) -> MemoryConsumer:
+        """Take the first consumer out; there must be one."""
+        lane = next(lane for lane in self._lanes.values() if lane)
+        return lane.popitem(last=False)[0]
 
     def next_consumer(self) -> MemoryConsumer | None:
         """
@@ -169,14 +190,15 @@ class Rotation:
         """
         for lane in self._lanes.values():
             while lane:
-                consumer = lane[0]
+                consumer = next(iter(lane))
                 if consumer.has_room():
                     consumer.held += 1
-                    lane.rotate(-1)
+                    if len(lane) > 1:
+                        lane.move_to_end(consumer)
                     return consumer
                 if len(lane) == 1:
                     break  # nothing is gained by parking the last one
-                del lane[0]
+                del lane[consumer]
                 consumer.turn.step(Move.PARK)
         return None
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .errors import Refused, named, quoted, shown
-from .interfaces import Destination
 from .routing import Binding, Router
 from .tables import term, type_name
 
@@ -22,6 +21,7 @@ class MemoryExchange:
     @ivar internal: whether only other exchanges may publish to it.
     @ivar alternate: the exchange that gets what no binding wants, or C{None}.
     @ivar bindings: those it is the source of.
+    @ivar incoming: those that lead to it.
     @ivar chained: how many of them lead to another exchange.
     """
 
@@ -43,6 +43,7 @@ class MemoryExchange:
         self.router = router
         self.alternate = _alternate(vhost, declared.name, arguments)
         self.bindings: dict[Binding, None] = {}
+        self.incoming: dict[Binding, None] = {}
         self.chained = 0
 
     def bind(self, binding: Binding) -> None:
@@ -51,21 +52,16 @@ class MemoryExchange:
             return
         self.router.add_binding(binding)
         self.bindings[binding] = None
+        binding.destination.incoming[binding] = None
         self.chained += isinstance(binding.destination, MemoryExchange)
 
     def unbind(self, binding: Binding) -> None:
         """Remove a binding, if there is one."""
         if binding in self.bindings:
             del self.bindings[binding]
+            binding.destination.incoming.pop(binding, None)
             self.router.discard(binding)
             self.chained -= isinstance(binding.destination, MemoryExchange)
-
-    def unbind_all(self, destination: Destination) -> bool:
-        """Remove the bindings to a destination; return whether there were any."""
-        gone = [each for each in self.bindings if each.destination is destination]
-        for each in gone:
-            self.unbind(each)
-        return bool(gone)
 
     def check_equivalent(
         self, declared: Exchange, arguments: Mapping[str, object]

@@ -14,6 +14,7 @@ class Destination(Protocol):
     """Where a binding leads: a queue or an exchange."""
 
     name: str
+    incoming: dict[Any, None]
 
 
 class QueueHost(Protocol):
@@ -65,6 +66,7 @@ class ConsumerHost(Protocol):
 
     limit: int
     held: int
+    starved: Any
 
     def send(self, consumer: Any, message: BrokerMessage) -> None:
         """Hand a message out to a consumer."""

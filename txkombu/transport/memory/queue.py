@@ -23,6 +23,7 @@ from .errors import Refused, named
 from .exchange import check_arguments, check_fields
 from .interfaces import QueueHost
 from .message import BrokerMessage
+from .routing import Binding
 
 if TYPE_CHECKING:
     from ...entity import Queue
@@ -35,7 +36,7 @@ class MemoryQueue:
     @ivar owner: the session it is exclusive to, or C{None}.
     @ivar arguments: as they were declared; C{meaning} is what they mean.
     @ivar waiting: the messages that no consumer has taken yet.
-    @ivar consumers: in the order they came.
+    @ivar incoming: the bindings that lead to it.
     @ivar line_up: puts a consumer in line again; C{run} is to be called afterwards.
     @ivar deleted: whether it was deleted.
     """
@@ -59,7 +60,9 @@ class MemoryQueue:
         self.owner = owner
         maximum = self.meaning.max_priority
         self.waiting = PriorityBacklog(maximum) if maximum else Backlog()
-        self.consumers: list[MemoryConsumer] = []
+        self.incoming: dict[Binding, None] = {}
+        self._consumers: dict[MemoryConsumer, None] = {}
+        self._standby = Rotation()
         self.deleted = False
         self._check_at: float | None = None
         self._rotation = Rotation()
@@ -187,7 +190,7 @@ class MemoryQueue:
         if self.deleted or self._check_at != when:
             return
         self._check_at = None
-        if self.meaning.expires is not None and not self.consumers:
+        if self.meaning.expires is not None and not self._consumers:
             if self._unused_until() <= self.vhost.now():
                 self.vhost.drop_queue(self)
                 return
@@ -195,6 +198,16 @@ class MemoryQueue:
         self.drop_expired()
 
     # --- consumers -----------------------------------------------------------
+
+    @property
+    def consumers(self) -> list[MemoryConsumer]:
+        """Its consumers, in the order they came."""
+        return list(self._consumers)
+
+    @property
+    def consumer_count(self) -> int:
+        """The number of its consumers."""
+        return len(self._consumers)
 
     def pop_message(self) -> BrokerMessage | None:
         """Take one message for a get, if one waits."""
@@ -208,13 +221,15 @@ class MemoryQueue:
 
         @raise Refused: another one is exclusive, or this one cannot be.
         """
-        others = self.consumers
-        if others and (consumer.exclusive or others[0].exclusive):
+        others = self._consumers
+        if others and (consumer.exclusive or next(iter(others)).exclusive):
             about = named("queue", self.name, self.vhost.name)
             raise Refused(403, f"{about} in exclusive use", self.name)
-        others.append(consumer)
+        others[consumer] = None
         if not self.meaning.single_active or len(others) == 1:
             self.line_up(consumer)
+        else:
+            self._standby.add(consumer)
 
     def remove_consumer(self, consumer: MemoryConsumer) -> None:
         """
@@ -222,26 +237,27 @@ class MemoryQueue:
         be called afterwards, for another consumer may have become active.
         """
         was_active = consumer.turn.state is not Turn.STANDBY
-        self.consumers.remove(consumer)
+        del self._consumers[consumer]
         self._rotation.discard(consumer)
+        self._standby.discard(consumer)
         consumer.turn.step(Move.END)
-        if not self.consumers:
+        if not self._consumers:
             self.touch()
             if self.auto_delete:
                 self.vhost.drop_queue(self)
         elif self.meaning.single_active and was_active:
-            self.line_up(max(self.consumers, key=lambda each: each.priority))
+            self.line_up(self._standby.pop_first())
 
     def run(self) -> None:
         """Hand out what waits as long as a consumer has room."""
         waiting = self.waiting
-        if waiting and self.consumers:
+        if waiting and self._consumers:
             self.drop_expired()
             while waiting and (consumer := self._rotation.next_consumer()) is not None:
                 consumer.channel.send(consumer, waiting.pop())
 
     def _hand_out(self, message: BrokerMessage) -> bool:
-        if not self.consumers:
+        if not self._consumers:
             return False
         consumer = self._rotation.next_consumer()
         if consumer is None:
@@ -259,7 +275,7 @@ class MemoryQueue:
         """
         self.deleted = True
         lost = len(self.waiting.clear())
-        consumers, self.consumers = self.consumers, []
+        consumers, self._consumers = self._consumers, {}
         for consumer in consumers:
             consumer.turn.step(Move.END)
             reason = f"queue {self.name!r} was deleted"

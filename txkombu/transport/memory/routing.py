@@ -9,6 +9,7 @@ binding changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Protocol
 
 import attrs
@@ -38,9 +39,12 @@ class Binding:
     source: str
     destination: Destination
     key: str
-    arguments: Mapping[str, object] = attrs.field(
-        factory=dict, hash=False, eq=typed_arguments
-    )
+    arguments: Mapping[str, object] = attrs.field(factory=dict, eq=False)
+    _told_apart_by: object = attrs.field(init=False, repr=False)
+
+    @_told_apart_by.default
+    def _typed_arguments(self) -> tuple[object, ...]:
+        return typed_arguments(self.arguments)
 
 
 RouteFunction = Callable[[Sequence[Binding], str, Properties], Iterable[Binding]]
@@ -159,10 +163,15 @@ class HeadersRouter:
     """
     The bindings whose arguments are among the message's headers: all of them, or with
     C{x-match} C{any} at least one.
+
+    A binding is looked at only for messages that have one of its headers: any of them
+    with C{any}, else the one that the fewest bindings are looked up by.
     """
 
     def __init__(self) -> None:
-        self._bindings: dict[Binding, None] = {}
+        self._order = count()
+        self._by_header: dict[Condition | None, dict[Binding, int]] = {}
+        self._looked_up_by: dict[Binding, list[Condition | None]] = {}
 
     def add_binding(self, binding: Binding) -> None:
         mode = binding.arguments.get("x-match", "all")
@@ -178,28 +187,61 @@ class HeadersRouter:
                 f'Invalid x-match field value <<"{mode}">>; expected all, any, '
                 "all-with-x, or any-with-x",
             )
-        self._bindings[binding] = None
+        places = self._looked_up_by[binding] = self._places(binding)
+        order = next(self._order)
+        for place in places:
+            self._by_header.setdefault(place, {})[binding] = order
+
+    def _places(self, binding: Binding) -> list[Condition | None]:
+        """Return what the binding is looked up by; C{None} is every message."""
+        conditions = _conditions(binding.arguments)
+        if _is_any(binding.arguments):
+            return list(dict.fromkeys(conditions))
+        rarest = min(conditions, key=self._bindings_by, default=None)
+        return [rarest]
+
+    def _bindings_by(self, condition: Condition) -> int:
+        return len(self._by_header.get(condition, ()))
 
     def discard(self, binding: Binding) -> None:
-        del self._bindings[binding]
+        for place in self._looked_up_by.pop(binding):
+            bindings = self._by_header[place]
+            del bindings[binding]
+            if not bindings:
+                del self._by_header[place]
 
     def match(self, key: str, properties: Properties) -> Sequence[Destination]:
-        headers = headers_of(properties)
-        return _destinations(
-            each for each in self._bindings if _wanted(each.arguments, headers)
-        )
+        present: set[Condition | None] = {None}
+        for name, value in headers_of(properties).items():
+            present |= {(name, None), (name, (term(value),))}
+        wanted: dict[Binding, int] = {}
+        for place in present:
+            for binding, order in self._by_header.get(place, {}).items():
+                arguments = binding.arguments
+                if _is_any(arguments) or present.issuperset(_conditions(arguments)):
+                    wanted[binding] = order
+        return _destinations(sorted(wanted, key=wanted.__getitem__))
 
 
-def _wanted(arguments: Mapping[str, object], headers: Mapping[str, object]) -> bool:
-    """Compare headers; C{None} wants any value, and 1 is 1.0 but not True."""
-    mode = str(arguments.get("x-match", "all"))
-    with_x = mode.endswith("-with-x")
-    same = [
-        name in headers and (value is None or term(headers[name]) == term(value))
+Condition = tuple[str, object]
+"""
+A header that a binding wants: its name, and C{None} for any value, else its term in a
+tuple.  So 1 is 1.0 but not True.
+"""
+
+
+def _is_any(arguments: Mapping[str, object]) -> bool:
+    return str(arguments.get("x-match", "all")).startswith("any")
+
+
+def _conditions(arguments: Mapping[str, object]) -> list[Condition]:
+    """Return the headers that a binding wants."""
+    with_x = str(arguments.get("x-match", "all")).endswith("-with-x")
+    return [
+        (name, None if value is None else (term(value),))
         for name, value in arguments.items()
         if name != "x-match" and (with_x or not name.startswith("x-"))
     ]
-    return any(same) if mode.startswith("any") else all(same)
 
 
 BUILT_IN: Mapping[str, Callable[[], Router]] = {

@@ -136,9 +136,7 @@ class MemorySession(Protocol):
         self._life.step(Event.RELEASE)
         for channel in list(self.channels):
             channel.release()
-        for queue in list(self.vhost.queues.values()):
-            if queue.owner is self:
-                self.vhost.drop_queue(queue)
+        self.vhost.drop_owned_by(self)
 
     def drain(self) -> None:
         """Let the client see all that is on its way; for an orderly end."""

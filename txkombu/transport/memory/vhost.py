@@ -55,6 +55,7 @@ class VirtualHost:
         self._types = types
         self.queues: dict[str, MemoryQueue] = {}
         self.replies: dict[str, ReplyQueue] = {}
+        self._owned: dict[object, dict[MemoryQueue, None]] = {}
         self.exchanges: dict[str, MemoryExchange] = {}
         for predeclared, kind in _PREDECLARED:
             self._add_exchange(Exchange(predeclared, kind), {})
@@ -117,13 +118,16 @@ class VirtualHost:
 
     def _drop_exchange(self, exchange: MemoryExchange) -> None:
         del self.exchanges[exchange.name]
+        for binding in exchange.bindings:
+            binding.destination.incoming.pop(binding, None)
         self._forget_destination(exchange)
 
     def _forget_destination(self, gone: MemoryQueue | MemoryExchange) -> None:
         """Remove the bindings to it, and auto-delete exchanges that lose their last."""
-        for exchange in list(self.exchanges.values()):
-            if exchange.unbind_all(gone):
-                self._drop_if_unused(exchange)
+        for binding in list(gone.incoming):
+            exchange = self.exchanges[binding.source]
+            exchange.unbind(binding)
+            self._drop_if_unused(exchange)
 
     def _drop_if_unused(self, exchange: MemoryExchange) -> None:
         known = self.exchanges.get(exchange.name)
@@ -220,8 +224,10 @@ class VirtualHost:
             name = name or f"amq.gen-{token_urlsafe(16)}"
             queue = MemoryQueue(self, name, declared, arguments, owner)
             self.queues[name] = queue
+            if owner is not None:
+                self._owned.setdefault(owner, {})[queue] = None
         queue.touch()
-        return QueueDeclareOk(queue.name, len(queue.waiting), len(queue.consumers))
+        return QueueDeclareOk(queue.name, len(queue.waiting), queue.consumer_count)
 
     def delete_queue(
         self, name: str, if_unused: bool, if_empty: bool, session: object
@@ -231,7 +237,7 @@ class VirtualHost:
             return 0
         queue = self.queue(name, session)
         about = named("queue", name, self.name)
-        if if_unused and queue.consumers:
+        if if_unused and queue.consumer_count:
             raise Refused(406, f"{about} in use", name)
         if if_empty and queue.waiting:
             raise Refused(406, f"{about} not empty", name)
@@ -242,8 +248,22 @@ class VirtualHost:
         if queue.deleted:
             return 0
         del self.queues[queue.name]
+        if queue.owner is not None:
+            self._forget_owned(queue)
         self._forget_destination(queue)
         return queue.end()
+
+    def _forget_owned(self, queue: MemoryQueue) -> None:
+        owned = self._owned.get(queue.owner)
+        if owned is not None:
+            owned.pop(queue, None)
+            if not owned:
+                del self._owned[queue.owner]
+
+    def drop_owned_by(self, session: object) -> None:
+        """Delete the queues that are exclusive to a session."""
+        for queue in self._owned.pop(session, {}):
+            self.drop_queue(queue)
 
     # --- messages ------------------------------------------------------------
 
