@@ -3,19 +3,25 @@ Many deadlines with one timer.
 
 Nearly all items have one of a few timeouts.  Those of one timeout are due in the order
 they were added: there is one ordered dict for each timeout, and its first item is next.
+A heap has the timeouts by when their first items are due.  An item that is discarded
+leaves its timeout in the heap, which is looked at too early then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from heapq import heapify, heappop, heappush
 from itertools import takewhile
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .steady_clock import steady
 
 K = TypeVar("K", bound=Hashable)
+
+_STALE: Final = 100
+"""How many more timeouts without items than with them the heap may have."""
 
 
 class Deadlines(Generic[K]):
@@ -25,12 +31,14 @@ class Deadlines(Generic[K]):
     The timer goes on without items, as others will likely follow; L{stop} ends it.
     """
 
-    __slots__ = ("_buckets", "_clock", "_expire", "_timer")
+    __slots__ = ("_buckets", "_clock", "_expire", "_heads", "_listed", "_timer")
 
     def __init__(self, clock: IReactorTime, expire: Callable[[K], None]) -> None:
         self._clock = steady(clock)
         self._expire = expire
         self._buckets: dict[float, dict[K, float]] = {}
+        self._heads: list[tuple[float, float]] = []
+        self._listed: set[float] = set()
         self._timer: IDelayedCall | None = None
 
     def schedule(self, item: K, timeout: float) -> None:
@@ -40,8 +48,18 @@ class Deadlines(Generic[K]):
             bucket = self._buckets[timeout] = {}
         due = self._clock.seconds() + timeout
         bucket[item] = due
-        if len(bucket) == 1:
+        if timeout not in self._listed:
+            self._list_head(due, timeout)
             self._arm(due)
+
+    def _list_head(self, due: float, timeout: float) -> None:
+        """Note when the first item of a timeout is due, or earlier."""
+        self._listed.add(timeout)
+        heappush(self._heads, (due, timeout))
+        if len(self._heads) > 2 * len(self._buckets) + _STALE:
+            self._heads = [each for each in self._heads if each[1] in self._buckets]
+            heapify(self._heads)
+            self._listed.intersection_update(self._buckets)
 
     def discard(self, item: K, timeout: float) -> None:
         """Forget an item, if it is known."""
@@ -61,6 +79,8 @@ class Deadlines(Generic[K]):
     def stop(self) -> None:
         """Forget all items and end the timer; also from within C{expire}."""
         self._buckets.clear()
+        self._heads.clear()
+        self._listed.clear()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -79,19 +99,42 @@ class Deadlines(Generic[K]):
         try:
             self._expire_due()
         finally:
-            heads = [next(iter(each.values())) for each in self._buckets.values()]
-            if heads:
-                self._arm(min(heads))
+            if self._heads:
+                self._arm(self._heads[0][0])
 
     def _expire_due(self) -> None:
         """Expire items that are due, unless another's expiry discards them."""
         now = self._clock.seconds()
+        timeouts = self._pop_heads(now)
         overdue = [
-            (item, timeout)
-            for timeout, bucket in self._buckets.items()
-            for item, _ in takewhile(lambda watched: watched[1] <= now, bucket.items())
+            (due, timeout, item)
+            for timeout in timeouts
+            for item, due in takewhile(
+                lambda watched: watched[1] <= now, self._buckets[timeout].items()
+            )
         ]
-        for item, timeout in overdue:
-            if item in self._buckets.get(timeout, ()):
-                self.discard(item, timeout)
-                self._expire(item)
+        overdue.sort(key=_when)
+        try:
+            for _, timeout, item in overdue:
+                if item in self._buckets.get(timeout, ()):
+                    self.discard(item, timeout)
+                    self._expire(item)
+        finally:
+            for timeout in timeouts:
+                if timeout in self._buckets:
+                    due = next(iter(self._buckets[timeout].values()))
+                    self._list_head(due, timeout)
+
+    def _pop_heads(self, now: float) -> list[float]:
+        """Take the timeouts that may have items that are due off the heap."""
+        popped = []
+        while self._heads and self._heads[0][0] <= now:
+            _, timeout = heappop(self._heads)
+            self._listed.discard(timeout)
+            if timeout in self._buckets:
+                popped.append(timeout)
+        return list(dict.fromkeys(popped))
+
+
+def _when(overdue: tuple[float, float, object]) -> float:
+    return overdue[0]
