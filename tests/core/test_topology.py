@@ -20,7 +20,7 @@ from tests.support.fakes import FakeChannel, FakeSession, FakeTransport
 from txkombu import BrokerConnection, Exchange, Queue
 from txkombu._util.timeouts import gather_results_in_time
 from txkombu.core.channel import Channel
-from txkombu.core.recorded_binding import RecordedBinding
+from txkombu.core.recorded_bindings import RecordedBinding
 from txkombu.core.topology import Topology
 from txkombu.entity import as_exchange
 from txkombu.exceptions import (

@@ -77,14 +77,6 @@ class ChannelCore:
         """Whether every consumer that was started runs at the broker."""
         return self.consumers.is_consuming
 
-    def consumes_from(self, queue: str) -> bool:
-        """Return whether one of its consumers reads the queue of that name."""
-        return self.consumers.consumes_from(queue)
-
-    def queue_renamed(self, old: str, new: str) -> None:
-        """Rename a queue that the broker names."""
-        self.consumers.queue_renamed(old, new)
-
     def unfinished_work(self) -> list[str]:
         """Say which messages await settlement, and what waits for the broker."""
         unsettled = (each for each in self.consumers.unsettled if not each.no_ack)

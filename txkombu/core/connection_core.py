@@ -21,6 +21,7 @@ from .drain_events import DrainEvents
 from .interfaces import ConnectionChannel
 from .lifecycle import State
 from .liveness import is_responsive
+from .queue_readers import QueueReaders
 from .reconnector import Reconnector
 from .restoration import Restoration
 from .settings import Settings
@@ -35,15 +36,16 @@ class ConnectionCore:
     @param settings: what the connection was made with.
     @ivar settings: the same.
     @ivar topology: what was declared on it.
-    @ivar channels: those that are not closed.
+    @ivar readers: which of its consumers read a queue.
     @ivar drain_events: its consumers, and the calls of C{drain_events} that wait.
     @ivar tag_prefix: begins the consumer tags that are made up.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.topology = Topology(self._queue_renamed)
-        self.channels: list[ConnectionChannel] = []
+        self.readers = QueueReaders()
+        self.topology = Topology(self.readers.queue_renamed)
+        self._channels: dict[ConnectionChannel, None] = {}
         self.drain_events = DrainEvents()
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
         self._reconnector: Reconnector | None = None
@@ -111,12 +113,8 @@ class ConnectionCore:
         return self._turn_budget
 
     def _flow(self, allowed: bool) -> None:
-        for channel in list(self.channels):
-            channel.flow(allowed)
-
-    def _queue_renamed(self, old: str, new: str) -> None:
         for channel in self.channels:
-            channel.queue_renamed(old, new)
+            channel.flow(allowed)
 
     # --- its state ----------------------------------------------------------
 
@@ -138,11 +136,7 @@ class ConnectionCore:
     @property
     def is_consuming(self) -> bool:
         """Whether every consumer that was started runs at the broker."""
-        return all(channel.is_consuming for channel in self.channels)
-
-    def is_consuming_from(self, queue: str) -> bool:
-        """Return whether a consumer reads the queue of that name."""
-        return any(channel.consumes_from(queue) for channel in self.channels)
+        return all(channel.is_consuming for channel in self._channels)
 
     @property
     def last_error(self) -> Exception | None:
@@ -259,14 +253,19 @@ class ConnectionCore:
         self.reconnector.drop(self._session_dropped)
 
     def _session_dropped(self, error: Exception) -> None:
-        for channel in list(self.channels):
+        for channel in self.channels:
             channel.session_dropped(error)
 
     # --- its channels -------------------------------------------------------
 
+    @property
+    def channels(self) -> list[ConnectionChannel]:
+        """The channels that are not closed."""
+        return list(self._channels)
+
     def add_channel(self, channel: ConnectionChannel) -> None:
         """Take one more channel; it is closed at once if the connection is."""
-        self.channels.append(channel)
+        self._channels[channel] = None
         if self._end.begun:
             channel.close_because(connection_closed())
         elif self._draining is not None:
@@ -278,8 +277,7 @@ class ConnectionCore:
 
     def channel_closed(self, channel: ConnectionChannel) -> None:
         """Forget a channel that was closed, and tell its consumers."""
-        if channel in self.channels:
-            self.channels.remove(channel)
+        self._channels.pop(channel, None)
         self.drain_events.channel_closed(channel)
 
     # --- closing ------------------------------------------------------------
@@ -305,7 +303,7 @@ class ConnectionCore:
 
     def give_up_publishes(self, error: ConnectionClosed) -> None:
         """Fail the messages that wait to be sent."""
-        for channel in list(self.channels):
+        for channel in self.channels:
             channel.give_up_publishes(error)
 
     def close(self) -> Deferred[None]:
@@ -314,10 +312,9 @@ class ConnectionCore:
 
     @inlineCallbacks
     def _close(self) -> Generator[Deferred[Any], Any, None]:
-        channels = list(self.channels)
         self.reconnector.begin_end()
         yield DeferredList(
-            [each.close_because(connection_closed()) for each in channels]
+            [each.close_because(connection_closed()) for each in self.channels]
         )
         yield self.reconnector.close()
         self.drain_events.close(connection_closed())

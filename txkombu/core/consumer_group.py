@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 
-from .._util.timeouts import with_timeout
+from .._util.batches import Batches
+from .._util.timeouts import gather_results, with_timeout
 from ..entity import Queue
 from ..exceptions import KombuError
 from ..interfaces import ISessionChannel, Returned, Settlement
@@ -37,6 +39,7 @@ class ConsumerGroup:
         self._connection = connection
         self.opener = opener or ChannelOpener(connection, self, memory)
         self.subscriptions: dict[str, Subscription] = {}
+        self._batches = Batches()
 
     @property
     def is_consuming(self) -> bool:
@@ -50,19 +53,21 @@ class ConsumerGroup:
         return next((error for error in told if error is not None), None)
 
     @property
+    def holds_messages(self) -> bool:
+        """Whether messages await settlement."""
+        unacked = self.opener.unacked
+        return unacked is not None and bool(unacked.unsettled)
+
+    @property
     def unsettled(self) -> list[Message]:
         """The messages that await settlement, oldest first."""
         unacked = self.opener.unacked
         return [] if unacked is None else list(unacked.unsettled.values())
 
-    def consumes_from(self, queue: str) -> bool:
-        """Return whether one of the consumers reads a queue."""
-        return any(each.queue.name == queue for each in self.subscriptions.values())
-
-    def queue_renamed(self, old: str, new: str) -> None:
-        """Rename a queue that the broker names."""
-        for subscription in self.subscriptions.values():
-            subscription.queue_renamed(old, new)
+    def add_subscription(self, subscription: Subscription) -> None:
+        """Have a consumer that was started here started again after a loss."""
+        self.subscriptions[subscription.tag] = subscription
+        self._connection.readers.add_reader(subscription, subscription.queue)
 
     def cancel(self, tag: str) -> Deferred[None]:
         """
@@ -74,6 +79,7 @@ class ConsumerGroup:
         if subscription is None:
             return succeed(None)
         subscription.stop()
+        self._connection.readers.discard(subscription)
         self._forget_auto_deleted(subscription.queue)
         channel = self.opener.session_channel
         if channel is None:
@@ -90,8 +96,8 @@ class ConsumerGroup:
 
     def _forget_auto_deleted(self, queue: Queue) -> None:
         """Forget what the broker deletes with the last consumer of its queue."""
-        topology = self._connection.topology
-        if queue.auto_delete and not self._connection.is_consuming_from(queue.name):
+        topology, readers = self._connection.topology, self._connection.readers
+        if queue.auto_delete and not readers.has_readers(queue.name):
             server_named = topology.is_server_named(queue)
             topology.queue_deleted(queue.name)
             if server_named:
@@ -164,11 +170,21 @@ class ConsumerGroup:
     def channel_up(
         self, opened: ISessionChannel
     ) -> Generator[Deferred[Any], Any, None]:
-        """Start all consumers in order; a refused one tries again by itself."""
-        for subscription in list(self.subscriptions.values()):
-            if self.opener.session_channel is not opened:
-                return
-            yield subscription.start_again(opened)
+        """
+        Start all consumers, without waiting for one before the next; a refused one
+        tries again by itself.
+        """
+        waiting = deque(self.subscriptions.values())
+        while waiting and self.opener.session_channel is opened:
+            began = [
+                each.start_again(opened) for each in self._batches.take_next(waiting)
+            ]
+            results = yield gather_results(began)
+            for fine, cancelled in results:
+                if not fine:
+                    cancelled.raiseException()
+            ended = sum(has_ended for _, has_ended in results)
+            self._batches.batch_over(ended, len(results) - ended)
 
     def channel_lost(self, error: Exception) -> None:
         """Note that no consumer runs now."""

@@ -9,8 +9,9 @@ session channel, so that further refusals do not close the shared one.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, fail, gatherResults
 from twisted.python.failure import Failure
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 PREFETCH = 100
 """How many unsettled messages a consumer may hold by default."""
+_LOOKED_AT: Final = 16
+"""How many ended consumers are looked at each time."""
 
 
 class ChannelConsumers:
@@ -51,7 +54,7 @@ class ChannelConsumers:
         self._memory = memory
         self._shared = ConsumerGroup(connection, memory, opener)
         self._isolated: dict[str, ConsumerGroup] = {}
-        self._ended: list[ConsumerGroup] = []
+        self._ended: deque[ConsumerGroup] = deque()
         self._refused: set[str] = set()
         self._tags = 0
 
@@ -86,15 +89,6 @@ class ChannelConsumers:
         """The number of messages that await settlement."""
         unacked = (each.opener.unacked for each in self._groups())
         return sum(len(each.unsettled) for each in unacked if each is not None)
-
-    def consumes_from(self, queue: str) -> bool:
-        """Return whether one of the consumers reads a queue."""
-        return any(each.consumes_from(queue) for each in self._groups())
-
-    def queue_renamed(self, old: str, new: str) -> None:
-        """Rename a queue that the broker names."""
-        for group in self._groups():
-            group.queue_renamed(old, new)
 
     # --- starting -----------------------------------------------------------
 
@@ -153,7 +147,7 @@ class ChannelConsumers:
         def started(_: object) -> str:
             if shared.opener.closed is not None:
                 raise shared.opener.closed
-            group.subscriptions[tag] = subscription
+            group.add_subscription(subscription)
             if group is not shared:
                 self._isolated[tag] = group
                 self._close_settled()
@@ -199,10 +193,16 @@ class ChannelConsumers:
         return ConsumerGroup(self._connection, self._memory)
 
     def _close_settled(self) -> None:
-        """Close the session channels of ended consumers that hold nothing any more."""
-        for group in [each for each in self._ended if not each.unsettled]:
-            self._ended.remove(group)
-            group.close(KombuError("the consumer was cancelled"))
+        """
+        Close the session channels of ended consumers that hold nothing any more; look
+        at some of them each time.
+        """
+        for _ in range(min(_LOOKED_AT, len(self._ended))):
+            group = self._ended.popleft()
+            if group.holds_messages:
+                self._ended.append(group)
+            else:
+                group.close(KombuError("the consumer was cancelled"))
 
     # --- all of them --------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from twisted.internet.defer import Deferred
 
@@ -15,12 +15,24 @@ class DrainEvents:
     """The consumers of one connection, and the calls of C{drain_events} that wait."""
 
     def __init__(self) -> None:
-        self._consumers: WeakSet[DrainedConsumer] = WeakSet()
+        self._consumers: WeakKeyDictionary[object, WeakSet[DrainedConsumer]] = (
+            WeakKeyDictionary()
+        )
         self._handled: Waiters[None] = Waiters()
 
-    def add_consumer(self, consumer: DrainedConsumer) -> None:
-        """Take one more consumer."""
-        self._consumers.add(consumer)
+    def add_consumer(self, channel: object, consumer: DrainedConsumer) -> None:
+        """
+        Take one more consumer.
+
+        @param channel: the core of the channel that it works on.
+        """
+        self._consumers.setdefault(channel, WeakSet()).add(consumer)
+
+    def _all(self) -> list[DrainedConsumer]:
+        return [each for known in list(self._consumers.values()) for each in known]
+
+    def _on(self, channel: object) -> list[DrainedConsumer]:
+        return list(self._consumers.get(channel, ()))
 
     def message_handled(self) -> None:
         """Note that the callbacks of one message have finished."""
@@ -36,22 +48,20 @@ class DrainEvents:
             on; fails with what starting a consumer failed with.
         """
         handled = self._handled.wait()
-        for consumer in list(self._consumers):
+        for consumer in self._all():
             starting = consumer.start_if_untouched()
             starting.addErrback(partial(self._handled.fail_one, handled))
         return handled
 
     def channel_closing(self, channel: object) -> None:
         """Have the consumers of a channel begin with no further message."""
-        for consumer in list(self._consumers):
-            if consumer.is_on(channel):
-                consumer.stop_handling()
+        for consumer in self._on(channel):
+            consumer.stop_handling()
 
     def channel_closed(self, channel: object) -> None:
         """Tell the consumers of a channel that it was closed."""
-        for consumer in list(self._consumers):
-            if consumer.is_on(channel):
-                consumer.channel_closed()
+        for consumer in self._on(channel):
+            consumer.channel_closed()
 
     def close(self, error: Exception) -> None:
         """Fail what waits for a message."""
@@ -60,6 +70,6 @@ class DrainEvents:
     def unfinished_work(self) -> list[str]:
         """Say which handlers are at work, and what waits for a message."""
         return [
-            *(what for each in self._consumers for what in each.unfinished_work()),
+            *(what for each in self._all() for what in each.unfinished_work()),
             *["drain_events still waits"] * len(self._handled.waiting),
         ]

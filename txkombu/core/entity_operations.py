@@ -11,7 +11,7 @@ from .._util.validation import check_arguments, check_short_string
 from ..entity import Exchange, Queue
 from ..interfaces import QueueDeclareOk
 from .opener import ChannelOpener
-from .recorded_binding import RecordedBinding
+from .recorded_bindings import RecordedBinding
 from .topology import Topology
 
 

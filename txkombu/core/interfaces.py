@@ -5,7 +5,7 @@ channel of a connection, and a consumer that C{drain_events} starts.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -44,12 +44,6 @@ class ConnectionChannel(Protocol):
     def is_consuming(self) -> bool:
         """Whether every consumer that was started runs at the broker."""
 
-    def consumes_from(self, queue: str) -> bool:
-        """Return whether one of its consumers reads the queue of this name."""
-
-    def queue_renamed(self, old: str, new: str) -> None:
-        """Note the new name of a queue that the broker names."""
-
     def flow(self, allowed: bool) -> None:
         """Pause or resume publishing, as broker and socket allow."""
 
@@ -81,9 +75,6 @@ class ConnectionChannel(Protocol):
 
 class DrainedConsumer(Protocol):
     """A consumer that C{drain_events} starts and waits for."""
-
-    def is_on(self, channel: Any) -> bool:
-        """Return whether it works on the channel whose C{ChannelCore} this is."""
 
     def start_if_untouched(self) -> Deferred[None]:
         """

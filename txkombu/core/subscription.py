@@ -165,11 +165,6 @@ class Subscription:
         if self._position is not None:
             self._position.lost()
 
-    def queue_renamed(self, old: str, new: str) -> None:
-        """Rename its queue, if that is the one that the broker has renamed."""
-        if self.queue.name == old:
-            self.queue.rename(new)
-
     def stop(self) -> None:
         """Start it never again."""
         self._stopped = True
@@ -183,7 +178,7 @@ class Subscription:
     @inlineCallbacks
     def start_again(
         self, opened: ISessionChannel
-    ) -> Generator[Deferred[Any], Any, None]:
+    ) -> Generator[Deferred[Any], Any, bool]:
         """
         Start on a new session channel.
 
@@ -192,21 +187,24 @@ class Subscription:
         own, so that it does not end the shared one again.
 
         @param opened: the session channel.
-        @return: fires when it runs or was refused; never fails, unless cancelled.
+        @return: fires when it runs or was refused, with true, or when the session
+            channel is lost, with false; never fails, unless cancelled.
         """
         if self._restarting is not None or self._stopped:
-            return
+            return True
         try:
             yield self._bounded(self.start(opened), "consume")
         except (SessionLost, ChannelClosed):
-            if self.opener.session_channel is opened:
-                # It lost a connection of its own, which the session channel outlives.
-                self._failed(Failure())
+            if self.opener.session_channel is not opened:
+                return False
+            # It lost a connection of its own, which the session channel outlives.
+            self._failed(Failure())
         except CancelledError:
             raise
         except Exception:
             self._leave_to_others()
             self._failed(Failure())
+        return True
 
     @property
     def has_ended_channel(self) -> bool:

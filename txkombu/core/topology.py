@@ -14,13 +14,15 @@ recorded about it.  The record holds unbound copies, which keep no closed channe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 
+from .._util.batches import Batches
 from .._util.timeouts import gather_results
 from ..entity import Exchange, Queue
 from ..exceptions import (
@@ -33,7 +35,14 @@ from ..exceptions import (
 )
 from ..interfaces import Capability, ISession, ISessionChannel, QueueDeclareOk
 from .liveness import IgnoringListener
-from .recorded_binding import Key, RecordedBinding
+from .recorded_bindings import (
+    BindingRecord,
+    Key,
+    RecordedBinding,
+    exchange_key,
+    key_of,
+    queue_key,
+)
 
 _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """Errors of one declaration, after which the others are still made."""
@@ -77,8 +86,8 @@ class Topology:
         self._renamed = renamed
         self._exchanges: dict[str, Exchange] = {}
         self._queues: dict[str, Queue] = {}
-        self._server_named: dict[str, list[ref[Queue]]] = {}
-        self._bindings: dict[Key, RecordedBinding] = {}
+        self._server_named: dict[str, dict[int, ref[Queue]]] = {}
+        self._bindings = BindingRecord()
         self._present: set[Key] = set()
         self._lapsed_bindings: set[Key] = set()
         self.refused: set[Key] = set()
@@ -98,31 +107,23 @@ class Topology:
     def exchange_deleted(self, name: str) -> None:
         """Forget an exchange and its bindings."""
         self._exchanges.pop(name, None)
-        self._lapse(_exchange_key(name))
-        self._drop_bindings(
-            lambda bound: (
-                bound.source.name == name
-                or (
-                    isinstance(bound.destination, Exchange)
-                    and bound.destination.name == name
-                )
-            )
-        )
+        self._lapse(exchange_key(name))
+        self._drop_bindings(self._bindings.keys_about(exchange_key(name)))
 
     def queue_declared(self, queue: Queue, server_named: bool) -> None:
         """Record a queue, which has its name by now."""
         self._queues[queue.name] = queue.unbound()
         self.note_present(queue)
         if server_named:
-            self._server_named[queue.name] = []
+            self._server_named[queue.name] = {}
             self._note_user(queue)
 
     def _note_user(self, queue: Queue) -> None:
         """Rename this object, too, when the broker renames the queue."""
         users = self._server_named.get(queue.name)
         if users is not None:
-            known = {id(each()): each for each in users if each() is not None}
-            users[:] = {**known, id(queue): ref(queue)}.values()
+            number, known = id(queue), users
+            users[number] = ref(queue, lambda _: known.pop(number, None))
 
     def is_server_named(self, queue: Queue) -> bool:
         """Return whether the broker made its name, and makes another one next time."""
@@ -132,12 +133,8 @@ class Topology:
         """Forget a queue and its bindings."""
         self._queues.pop(name, None)
         self._server_named.pop(name, None)
-        self._lapse(_queue_key(name))
-        self._drop_bindings(
-            lambda bound: (
-                isinstance(bound.destination, Queue) and bound.destination.name == name
-            )
-        )
+        self._lapse(queue_key(name))
+        self._drop_bindings(self._bindings.keys_about(queue_key(name)))
 
     def bound(self, bound: RecordedBinding) -> None:
         """Record a binding."""
@@ -145,25 +142,27 @@ class Topology:
             self._note_user(bound.destination)
         destination, source = bound.destination.unbound(), bound.source.unbound()
         key = bound.key()
-        self._bindings[key] = RecordedBinding(destination, source, *bound[2:])
+        self._bindings.add(RecordedBinding(destination, source, *bound[2:]))
         self._note(key)
 
     def unbound(self, bound: RecordedBinding) -> None:
         """Forget a binding."""
         key = bound.key()
-        self._drop_bindings(lambda each: each.key() == key)
+        self._drop_bindings([key])
         self._lapse(key)
 
-    def _drop_bindings(self, gone: Callable[[RecordedBinding], bool]) -> None:
+    def _drop_bindings(self, keys: Iterable[Key]) -> None:
         """Forget bindings, and the auto-delete exchanges whose last binding is gone."""
-        dropped = {key: each for key, each in self._bindings.items() if gone(each)}
-        for key in dropped:
-            del self._bindings[key]
-            self._lapse(key)
-        left = {each.source.name for each in self._bindings.values()}
-        for source in {each.source.name for each in dropped.values()} - left:
+        sources = set()
+        for key in keys:
+            bound = self._bindings.remove(key)
+            if bound is not None:
+                self._lapse(key)
+                sources.add(bound.source.name)
+        for source in sources:
             recorded = self._exchanges.get(source)
-            if recorded is not None and recorded.auto_delete:
+            is_unused = not self._bindings.has_source(source)
+            if recorded is not None and recorded.auto_delete and is_unused:
                 self.exchange_deleted(source)
 
     # --- what is present ------------------------------------------------------
@@ -190,11 +189,11 @@ class Topology:
         Return whether the broker is known to have something of this name; false for
         what the broker may delete by itself.
         """
-        return not _may_vanish(entity) and _key_of(entity) in self._present
+        return not _may_vanish(entity) and key_of(entity) in self._present
 
     def note_present(self, entity: Exchange | Queue) -> None:
         """Note that the broker has an exchange or queue."""
-        self._note(_key_of(entity))
+        self._note(key_of(entity))
 
     def _note(self, key: Key) -> None:
         self._present.add(key)
@@ -210,20 +209,17 @@ class Topology:
         if not name:
             self.session_lost()
             return
-        self._lapse(_exchange_key(name))
-        self._lapse(_queue_key(name))
-        for key, bound in self._bindings.items():
-            if name in (bound.source.name, bound.destination.name):
-                self._lapse(key)
+        entities = exchange_key(name), queue_key(name)
+        for key in (*entities, *self._bindings.keys_about(*entities)):
+            self._lapse(key)
 
     def unroutable(self, exchange: str, routing_key: str) -> None:
         """Note that no queue took a message: what is bound there may be gone."""
         if not exchange:
-            self._lapse(_queue_key(routing_key))
-        for key, bound in self._bindings.items():
-            if bound.source.name == exchange:
-                self._lapse(key)
-                self._lapse(_key_of(bound.destination))
+            self._lapse(queue_key(routing_key))
+        for bound in self._bindings.from_exchange(exchange):
+            self._lapse(bound.key())
+            self._lapse(key_of(bound.destination))
 
     def session_lost(self) -> None:
         """Note that it is not known any more what the broker has."""
@@ -257,7 +253,7 @@ class Topology:
         yield self._run(session, exchanges, wait)
         queues = [self._redeclares(each) for each in self._queues.values()]
         yield self._run(session, queues, wait)
-        bindings = [_binds(each) for each in self._bindings.values()]
+        bindings = [_binds(each) for each in self._bindings]
         yield self._run(session, bindings, wait)
 
     @inlineCallbacks
@@ -273,7 +269,7 @@ class Topology:
         queues = [self._redeclares(each) for each in self._queues.values()]
         yield self._run(session, self._only_refused(exchanges), wait)
         yield self._run(session, self._only_refused(queues), wait)
-        bindings = [_binds(each) for each in self._bindings.values()]
+        bindings = [_binds(each) for each in self._bindings]
         yield self._run(session, self._only_refused(bindings), wait)
 
     def lapsed_bindings(self, exchange: str) -> list[Step]:
@@ -321,11 +317,12 @@ class Topology:
             found = yield self._look_up(session, recorded or queue)
             if found or recorded is None:
                 return
-        sources = {bound.source.name for bound in self._bindings_of(recorded.name)}
-        known = [each for name, each in self._exchanges.items() if name in sources]
+        bindings = self._bindings.to_queue(recorded.name)
+        sources = dict.fromkeys(bound.source.name for bound in bindings)
+        known = [self._exchanges[name] for name in sources if name in self._exchanges]
         steps = [_declares(each) for each in known] + [self._redeclares(recorded)]
         yield self._run(session, steps)
-        bindings = self._bindings_of(recorded.name)
+        bindings = self._bindings.to_queue(recorded.name)  # by its name now
         yield self._run(session, [_binds(each) for each in bindings])
 
     @inlineCallbacks
@@ -350,17 +347,10 @@ class Topology:
             self._log_refused(repr(queue), error)
         return True
 
-    def _bindings_of(self, queue: str) -> list[RecordedBinding]:
-        return [
-            bound
-            for bound in self._bindings.values()
-            if isinstance(bound.destination, Queue) and bound.destination.name == queue
-        ]
-
     def _redeclares(self, queue: Queue) -> Step:
         if queue.name not in self._server_named:
             return Step(
-                _queue_key(queue.name),
+                queue_key(queue.name),
                 repr(queue),
                 lambda channel: channel.queue_declare(queue, False).addCallback(
                     queue.declared
@@ -375,20 +365,16 @@ class Topology:
         def redeclare(channel: ISessionChannel) -> Deferred[None]:
             return channel.queue_declare(nameless, False).addCallback(redeclared)
 
-        return Step(_queue_key(queue.name), repr(queue), redeclare)
+        return Step(queue_key(queue.name), repr(queue), redeclare)
 
     def _rename(self, queue: Queue, new: str) -> None:
         old = queue.name
-        bindings = self._bindings_of(old)
+        self._bindings.rename_queue(old, new)
         queue.rename(new)
-        self._queues = {each.name: each for each in self._queues.values()}
+        self._queues[new] = self._queues.pop(old)
         users = self._server_named[new] = self._server_named.pop(old)
-        for each in filter(None, [user() for user in users]):
+        for each in filter(None, [user() for user in users.values()]):
             each.rename(new)
-        for destination in [bound.destination for bound in bindings]:
-            if isinstance(destination, Queue):
-                destination.rename(new)
-        self._bindings = {bound.key(): bound for bound in self._bindings.values()}
         self._renamed(old, new)
 
     @inlineCallbacks
@@ -401,14 +387,16 @@ class Topology:
     ) -> Generator[Deferred[Any], Any, None]:
         """
         Take all steps at once on a new session channel.  A refusal ends the session
-        channel; the steps behind it are taken again on another.
+        channel; the steps behind it are taken again on others, in batches.
 
         @param strict: fail with the first refusal.
         """
-        while steps:
+        waiting, batches = deque(steps), Batches()
+        while waiting:
             [(opened, channel)] = yield wait([session.open_channel(IgnoringListener())])
             if not opened:
                 channel.raiseException()
+            steps = batches.take_next(waiting)
             began = [maybeDeferred(step.take, channel) for step in steps]
             results = yield wait(began)
             # Not waited for: a broker that does not answer delays nothing.
@@ -421,11 +409,13 @@ class Topology:
                 for step, (fine, result) in zip(steps, results, strict=True)
                 if not fine
             ]
-            steps = [step for step, error in failed if _may_be_taken_again(error)]
+            again = [step for step, error in failed if _may_be_taken_again(error)]
+            waiting.extendleft(reversed(again))
+            batches.batch_over(len(steps) - len(again), len(again))
             for step, error in failed:
                 if not _may_be_taken_again(error):
                     self._refused(step, error, strict)
-            if steps and len(steps) == len(results):
+            if again and len(again) == len(results):
                 raise failed[0][1]
 
     def _refused(self, step: Step, error: Exception, strict: bool) -> None:
@@ -439,20 +429,6 @@ class Topology:
         self._log.error(
             "The broker refused to restore {what}: {error}", what=what, error=str(error)
         )
-
-
-def _key_of(entity: Exchange | Queue) -> Key:
-    if isinstance(entity, Exchange):
-        return _exchange_key(entity.name)
-    return _queue_key(entity.name)
-
-
-def _exchange_key(name: str) -> Key:
-    return ("exchange", name)
-
-
-def _queue_key(name: str) -> Key:
-    return ("queue", name)
 
 
 def _may_vanish(entity: Exchange | Queue) -> bool:
@@ -470,7 +446,7 @@ def _may_be_taken_again(error: Exception) -> bool:
 
 def _declares(exchange: Exchange) -> Step:
     return Step(
-        _exchange_key(exchange.name),
+        exchange_key(exchange.name),
         repr(exchange),
         lambda channel: channel.exchange_declare(exchange, False),
     )
@@ -478,7 +454,7 @@ def _declares(exchange: Exchange) -> Step:
 
 def _looks_up(queue: Queue) -> Step:
     return Step(
-        _queue_key(queue.name),
+        queue_key(queue.name),
         repr(queue),
         lambda channel: channel.queue_declare(queue, True),
     )

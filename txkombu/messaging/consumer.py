@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from .._util.limits import MAX_BODY_SIZE
 from .._util.validation import check_auto_declare, check_callable, check_count
 from .._util.waiters import SharedClose, Waiters
-from ..core.channel_core import ChannelCore
 from ..core.consumers import PREFETCH
 from ..core.lending import ChannelLender, lent_channel
 from ..entity import Queue
@@ -189,7 +188,7 @@ class Consumer:
         self._end = SharedClose(self._close)
         self._closed: Waiters[None] = Waiters()
         self._choose_handler()
-        core.connection.drain_events.add_consumer(self)
+        core.connection.drain_events.add_consumer(core, self)
 
     def _check(self) -> None:
         check_auto_declare(self.auto_declare)
@@ -304,14 +303,6 @@ class Consumer:
         @param queue: the queue, or its name.
         """
         return self._subscriptions.tag_of(queue) is not None
-
-    def is_on(self, channel: ChannelCore) -> bool:
-        """
-        Return whether it works on a channel.
-
-        @param channel: the core of a channel.
-        """
-        return self.channel.core is channel
 
     def start_if_untouched(self) -> Deferred[None]:
         """Start it if nothing was called yet and it can handle messages."""
