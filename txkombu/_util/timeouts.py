@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    FirstError,
+    gatherResults,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -49,6 +54,16 @@ def with_timeout(
 def gather_results(began: Sequence[Deferred[Any]]) -> Deferred[list[tuple[bool, Any]]]:
     """Wait for all; fire with a list of (success, result), and never fail."""
     return DeferredList(began, consumeErrors=True)
+
+
+def all_done(began: Sequence[Deferred[T]]) -> Deferred[list[T]]:
+    """Wait for all; fire with a list of results, or fail with the first failure."""
+    return gatherResults(began, consumeErrors=True).addErrback(_first_failure)
+
+
+def _first_failure(failure: Failure) -> Failure:
+    error = failure.value
+    return error.subFailure if isinstance(error, FirstError) else failure
 
 
 def gather_results_in_time(

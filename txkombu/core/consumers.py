@@ -184,6 +184,7 @@ class ChannelConsumers:
         if shared.opener.closed is not None or tag in self._isolated:
             return subscription.opener
         self.note_refused(subscription.queue)
+        shared.opener.wait_no_longer()
         group = self._isolated[tag] = self._new_group()
         group.subscriptions[tag] = shared.subscriptions.pop(tag)
         self._close_settled()

@@ -224,6 +224,13 @@ class ChannelOpener:
             if self._waiters or self._owner.needs_channel:
                 self.ensure_open()
 
+    def wait_no_longer(self) -> None:
+        """
+        Open the next session channels without growing waits: what the broker refused on
+        the last one is not asked there again.
+        """
+        self._backoff.reset()
+
     @inlineCallbacks
     def _open_session_channel(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..entity import Queue
 
 
@@ -34,6 +36,10 @@ class QueueReaders:
     def has_readers(self, queue: str) -> bool:
         """Return whether a consumer reads the queue of this name."""
         return queue in self._by_name
+
+    def queues_named(self, name: str) -> Iterable[Queue]:
+        """Return the queues of this name as their consumers know them."""
+        return self._by_name.get(name, {}).values()
 
     def queue_renamed(self, old: str, new: str) -> None:
         """Rename a queue that the broker names."""

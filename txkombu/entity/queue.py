@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import (
+    Deferred,
+    inlineCallbacks,
+    maybeDeferred,
+    succeed,
+)
 
 from .._util.awaitables import call_logged
+from .._util.timeouts import all_done
 from .._util.validation import (
     check_arguments,
     check_bool,
@@ -224,13 +230,16 @@ class Queue(Entity):
 
     @inlineCallbacks
     def _declare(self, to: EntityChannel) -> Generator[Deferred[Any], Any, str]:
-        for bound in self.all_bindings():
-            yield bound.exchange.declare(channel=to)
+        exchanges = [bound.exchange for bound in self.all_bindings()]
+        yield all_done([maybeDeferred(each.declare, channel=to) for each in exchanges])
         yield self.queue_declare(channel=to)
-        for bound in self.all_bindings():
-            yield to.queue_bind(
-                self, bound.exchange, bound.routing_key, bound.arguments
+        binding = [
+            maybeDeferred(
+                to.queue_bind, self, each.exchange, each.routing_key, each.arguments
             )
+            for each in self.all_bindings()
+        ]
+        yield all_done(binding)
         return self.name
 
     def queue_declare(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from .._util.limits import MAX_BODY_SIZE
+from .._util.timeouts import all_done
 from .._util.validation import check_auto_declare, check_callable, check_count
 from .._util.waiters import SharedClose, Waiters
 from ..core.consumers import PREFETCH
@@ -262,10 +263,10 @@ class Consumer:
 
         @param no_ack: replaces the consumer's own setting for what is started now.
         @return: fires when the broker has started all consumers.  Fails with the
-            broker's refusal, such as L{txkombu.exceptions.NotFound},
+            broker's first refusal, such as L{txkombu.exceptions.NotFound},
             L{txkombu.exceptions.AccessRefused} or
-            L{txkombu.exceptions.ResourceLocked}; consumers that were started before
-            it go on.  Fails with L{txkombu.exceptions.ChannelClosed} if this was
+            L{txkombu.exceptions.ResourceLocked}; the other consumers are started all
+            the same.  Fails with L{txkombu.exceptions.ChannelClosed} if this was
             closed, or cancelled meanwhile.
         """
         self._touched = True
@@ -283,9 +284,7 @@ class Consumer:
         began = [
             self._subscriptions.declare(queue) for queue in self._subscriptions.queues
         ]
-        return gatherResults(began, consumeErrors=True).addCallbacks(
-            lambda _: None, lambda failure: failure.value.subFailure
-        )
+        return all_done(began).addCallback(lambda _: None)
 
     def add_queue(self, queue: Queue) -> Queue:
         """

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from typing import Any
+from itertools import count
+from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import (
+    CancelledError,
     Deferred,
     DeferredList,
     DeferredLock,
@@ -16,12 +20,19 @@ from twisted.internet.defer import (
 )
 from twisted.python.failure import Failure
 
+from .._util.batches import Batches
+from .._util.timeouts import all_done, gather_results
 from ..core.channel import Channel
 from ..core.stream_position import StreamPosition, is_stream
 from ..entity import Exchange, Queue
-from ..exceptions import ChannelClosed, ChannelError, SessionLost
+from ..exceptions import BrokerError, ChannelClosed, ChannelError, SessionLost
 from ..message import Message
 from .dispatcher import Dispatcher
+
+_T = TypeVar("_T")
+
+_CUT_SHORT: Final = (ChannelClosed, SessionLost)
+"""What work fails with that a refusal of something else, or a loss, has ended."""
 
 
 @attrs.define
@@ -62,6 +73,10 @@ def no_queue(found: object) -> TypeError:
     return TypeError(f"queues must be Queue objects, not {found!r}{hint}")
 
 
+def _is_cancelled(failures: list[Failure]) -> bool:
+    return any(each.check(CancelledError) for each in failures)
+
+
 class QueueSubscriptions:
     """
     Start and end one broker consumer for each queue.
@@ -87,8 +102,13 @@ class QueueSubscriptions:
         self._dispatcher = dispatcher
         self._settings = settings
         self._topology = channel.core.connection.topology
+        self._readers = channel.core.connection.readers
         self._consumers = channel.core.consumers
         self._tags: dict[str, tuple[Queue, bool]] = {}
+        self._tag_of: dict[int, str] = {}
+        self._starting: set[str] = set()
+        self._numbers: dict[int, int] = {}
+        self._count = count()
         self._positions: dict[int, StreamPosition] = {}
         self._lock = DeferredLock()
         self._cancels = 0
@@ -102,13 +122,34 @@ class QueueSubscriptions:
             raise no_queue(queue)
         bound = queue.bind(self._channel)
         self.queues.append(bound)
+        self._numbers[id(bound)] = next(self._count)
         return bound
+
+    def _number_of(self, queue: Queue) -> int:
+        return self._numbers[id(queue)]
+
+    def _drop(self, queue: Queue) -> None:
+        at = bisect_left(self.queues, self._number_of(queue), key=self._number_of)
+        del self.queues[at]
+        del self._numbers[id(queue)]
 
     def tag_of(self, queue: Queue | str) -> str | None:
         """Return the tag of the broker consumer that reads a queue, if there is one."""
         name = queue.name if isinstance(queue, Queue) else queue
-        found = (tag for tag, (each, _) in self._tags.items() if each.name == name)
-        return next(found, None)
+        if not self._tags:
+            return None
+        readers = self._readers.queues_named(name)
+        tags = (self._tag_of.get(id(each)) for each in readers)
+        return next((tag for tag in tags if tag is not None), None)
+
+    def _add_tag(self, tag: str, queue: Queue, no_ack: bool) -> None:
+        self._tags[tag] = queue, no_ack
+        self._tag_of[id(queue)] = tag
+
+    def _remove_tag(self, tag: str) -> None:
+        queue, _ = self._tags.pop(tag, (None, False))
+        if self._tag_of.get(id(queue)) == tag:
+            del self._tag_of[id(queue)]
 
     @property
     def brief_queue(self) -> Queue | None:
@@ -172,11 +213,12 @@ class QueueSubscriptions:
         prepare: Callable[[list[Queue]], Deferred[Any] | None],
     ) -> Deferred[None]:
         """
-        Start the broker consumers that do not run.
+        Start the broker consumers that do not run, without waiting for one before the
+        next.
 
         @param no_ack: replaces the consumer's setting.
         @param prepare: called with the queues before; its Deferred is waited for.
-        @return: fails with the broker's refusal.
+        @return: fails with the broker's first refusal, when the others were started.
         """
         return self._lock.run(self._start_all, no_ack, prepare, self._cancels)
 
@@ -191,10 +233,63 @@ class QueueSubscriptions:
         if preparing is not None:
             yield preparing
             self._check_wanted(cancels)
-        for queue in list(self.queues):
-            if self._wants(queue, cancels) and self.tag_of(queue) is None:
-                yield self.declare(queue)
-                yield self._start(queue, self.reads_no_ack(queue, no_ack), cancels)
+        yield self._all_at_once(
+            [each for each in self.queues if self.tag_of(each) is None],
+            lambda queue: self._declare_and_start(queue, no_ack, cancels),
+        )
+
+    @inlineCallbacks
+    def _all_at_once(
+        self, items: Iterable[_T], work: Callable[[_T], Deferred[Any]]
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Work on all at once.  A refusal ends the channel, and with it the work on those
+        behind, which is begun again.
+
+        @return: fires when all is done; fails with the first refusal, if there is one.
+        """
+        waiting, batches = deque(items), Batches()
+        failures: list[Failure] = []
+        while waiting:
+            batch = batches.take_next(waiting)
+            results = yield gather_results([work(each) for each in batch])
+            failed = [
+                (each, result)
+                for each, (fine, result) in zip(batch, results, strict=True)
+                if not fine
+            ]
+            again = [each for each, failure in failed if failure.check(*_CUT_SHORT)]
+            refused = [
+                failure for _, failure in failed if not failure.check(*_CUT_SHORT)
+            ]
+            failures += refused
+            if (again and not refused) or _is_cancelled(refused):
+                failures += [failure for _, failure in failed]
+                break
+            waiting.extendleft(reversed(again))
+            batches.batch_over(len(batch) - len(again), len(again))
+            if again:
+                self._channel.core.opener.wait_no_longer()
+        refusals = [each for each in failures if each.check(BrokerError)]
+        for failure in refusals or failures:
+            failure.raiseException()
+
+    @inlineCallbacks
+    def _declare_and_start(
+        self, queue: Queue, no_ack: bool | None, cancels: int
+    ) -> Generator[Deferred[Any], Any, None]:
+        """Declare a queue and start its broker consumer, unless it has one by then."""
+        if not self._wants(queue, cancels):
+            return
+        yield self.declare(queue)
+        name = queue.name
+        if name in self._starting or self.tag_of(queue) is not None:
+            return
+        self._starting.add(name)
+        try:
+            yield self._start(queue, self.reads_no_ack(queue, no_ack), cancels)
+        finally:
+            self._starting.discard(name)
 
     def reads_no_ack(self, queue: Queue, no_ack: bool | None) -> bool:
         """Return whether a queue is read with no_ack."""
@@ -226,7 +321,7 @@ class QueueSubscriptions:
             position=self._position_in(queue),
         )
         if self._wants(queue, cancels):
-            self._tags[tag] = queue, no_ack
+            self._add_tag(tag, queue, no_ack)
             return
         yield self._end([tag])
         self._check_wanted(cancels)
@@ -242,8 +337,7 @@ class QueueSubscriptions:
         return self._positions[id(queue)]
 
     def _wants(self, queue: Queue, cancels: int) -> bool:
-        dropped = all(each is not queue for each in self.queues)
-        return self._cancels == cancels and not dropped
+        return self._cancels == cancels and id(queue) in self._numbers
 
     def _check_wanted(self, cancels: int) -> None:
         if self._cancels != cancels:
@@ -270,10 +364,9 @@ class QueueSubscriptions:
     @inlineCallbacks
     def purge(self) -> Generator[Deferred[Any], Any, int]:
         """Delete the ready messages of all queues; fires with their number."""
-        total = 0
-        for queue in self.queues:
-            total += yield queue.purge()
-        return total
+        purging = [queue.purge() for queue in self.queues]
+        counts: list[int] = yield all_done(purging)
+        return sum(counts)
 
     # --- changing -----------------------------------------------------------
 
@@ -284,14 +377,22 @@ class QueueSubscriptions:
 
     @inlineCallbacks
     def _restart_all(self, cancels: int) -> Generator[Deferred[Any], Any, None]:
-        for tag, (queue, no_ack) in list(self._tags.items()):
-            if self._settings.exclusive:
-                yield self._replace(tag, queue, no_ack, cancels)
-            else:
-                # The old one ends last, so that an auto-delete queue is not deleted.
-                yield self._start(queue, no_ack, cancels)
-                yield self._consumers.cancel(tag)
-                self._tags.pop(tag, None)
+        yield self._all_at_once(
+            list(self._tags), lambda tag: self._restart(tag, cancels)
+        )
+
+    @inlineCallbacks
+    def _restart(self, tag: str, cancels: int) -> Generator[Deferred[Any], Any, None]:
+        if tag not in self._tags:
+            return
+        queue, no_ack = self._tags[tag]
+        if self._settings.exclusive:
+            yield self._replace(tag, queue, no_ack, cancels)
+            return
+        # The old one ends last, so that an auto-delete queue is not deleted.
+        yield self._start(queue, no_ack, cancels)
+        yield self._consumers.cancel(tag)
+        self._remove_tag(tag)
 
     @inlineCallbacks
     def _replace(
@@ -301,7 +402,7 @@ class QueueSubscriptions:
         Replace an exclusive consumer, which has to end before the next can start.  It
         is not restored in between, so start it again after a loss, too.
         """
-        self._tags.pop(tag, None)
+        self._remove_tag(tag)
         yield self._consumers.cancel(tag)
         while not self.tag_of(queue):
             try:
@@ -327,7 +428,7 @@ class QueueSubscriptions:
         @return: fires when no more of their messages come; never fails.
         """
         for tag in tags:
-            self._tags.pop(tag, None)
+            self._remove_tag(tag)
         ending = self._end(tags)
         # Now: a handler that ends meanwhile must not make room for one of them.
         self._dispatcher.hand_back_from(tags)
@@ -346,6 +447,10 @@ class QueueSubscriptions:
 
         @return: the tags of broker consumers that are to be cancelled.
         """
-        self.queues[:] = [each for each in self.queues if each.name != name]
         tag = self.tag_of(name)
+        named = [] if tag is None else [self._tags[tag][0]]
+        if len(self._tags) < len(self.queues):  # some may have the name, and no tag
+            named = [each for each in self.queues if each.name == name]
+        for queue in named:
+            self._drop(queue)
         return [] if tag is None else [tag]

@@ -42,9 +42,7 @@ class Backlog:
     def _is_next_returned(self) -> bool:
         """Return whether the first message is one that was put back."""
         returned, ready = self._returned, self._ready
-        return bool(returned) and (
-            not ready or returned[0][0] < ready[0].position
-        )
+        return bool(returned) and (not ready or returned[0][0] < ready[0].position)
 
     def pop(self) -> BrokerMessage:
         """Take the first message."""
