@@ -13,7 +13,7 @@ with OutcomeUnknown otherwise.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 import attrs
@@ -143,8 +143,8 @@ class PublishQueue:
         self._flowing = True
         self._resuming = False
         self._channel: ISessionChannel | None = None
-        self._pending: deque[PublishRequest] = deque()
-        self._lost: list[PublishRequest] = []
+        self._pending: OrderedDict[PublishRequest, None] = OrderedDict()
+        self._lost: dict[PublishRequest, None] = {}
         self._sent_count = 0
         self._pending_bytes = 0
         self._unconfirmed = 0
@@ -328,7 +328,7 @@ class PublishQueue:
         message.inner = None
         done: Deferred[None] = Deferred(lambda _: self._cancel(message))
         message.done = done
-        self._lost.append(message)
+        self._lost[message] = None
         self._pending_bytes += len(message.body)
         self._reopen()
         return done
@@ -352,7 +352,7 @@ class PublishQueue:
         return done
 
     def _await_room(self, message: PublishRequest) -> None:
-        self._pending.append(message)
+        self._pending[message] = None
         self._pending_bytes += len(message.body)
 
     def flow(self, allowed: bool) -> None:
@@ -369,7 +369,7 @@ class PublishQueue:
         try:
             if self._pending:
                 self._deadlines.check()
-            while self._pending and self._has_room(self._pending[0]):
+            while self._pending and self._has_room(next(iter(self._pending))):
                 self._send_first()
         finally:
             self._resuming = False
@@ -378,7 +378,7 @@ class PublishQueue:
         self._tell_idle()
 
     def _send_first(self) -> None:
-        message = self._pending.popleft()
+        message, _ = self._pending.popitem(last=False)
         self._pending_bytes -= len(message.body)
         assert message.done is not None
         if not message.confirm:
@@ -410,7 +410,7 @@ class PublishQueue:
         """Take a message out, and send those behind it if there is room."""
         for waiting in (self._pending, self._lost):
             if message in waiting:
-                waiting.remove(message)
+                del waiting[message]
                 self._pending_bytes -= len(message.body)
         if failure is not None:
             assert message.done is not None
@@ -439,9 +439,10 @@ class PublishQueue:
     def channel_up(self, channel: ISessionChannel) -> None:
         """Send on this channel from now on, first what was sent before the loss."""
         self._channel = channel
-        lost, self._lost = self._lost, []
-        lost.sort(key=lambda message: message.number)
-        self._pending.extendleft(reversed(lost))
+        lost, self._lost = self._lost, {}
+        for message in sorted(lost, key=lambda each: each.number, reverse=True):
+            self._pending[message] = None
+            self._pending.move_to_end(message, last=False)
         self.resume()
 
     def channel_down(self, is_last: bool = False) -> None:

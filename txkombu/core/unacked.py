@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -94,7 +95,7 @@ class UnackedMessages:
         return self._channel.when_flushed()
 
     def _forget_up_to(self, tag: int, state: str) -> None:
-        for earlier in [each for each in self.unsettled if each <= tag]:
+        for earlier in list(takewhile(lambda each: each <= tag, self.unsettled)):
             message = self.unsettled.pop(earlier)
             message.let_go()
             if earlier != tag:

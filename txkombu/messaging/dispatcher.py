@@ -5,7 +5,7 @@ when it fails.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -74,7 +74,7 @@ class Dispatcher:
         self._on_handled = on_handled
         self._on_unsettled = on_unsettled
         self._waiting: deque[Message] = deque()
-        self._takers: deque[Deferred[Message]] = deque()
+        self._takers: OrderedDict[Deferred[Message], None] = OrderedDict()
         self._idle: Waiters[None] = Waiters()
         self._handing_on = False
         self._closed = self._halted = False
@@ -121,7 +121,7 @@ class Dispatcher:
         elif self._closed:
             self._hand_back(message)
         elif self._takers and not self._waiting and self._may_hand_out():
-            self._give(self._takers.popleft(), message)
+            self._give(self._takers.popitem(last=False)[0], message)
         else:
             self._drop_returned()
             self._waiting.append(message)
@@ -182,7 +182,7 @@ class Dispatcher:
         if message is not None:
             return succeed(message)
         taker: Deferred[Message] = Deferred(self._forget_taker)
-        self._takers.append(taker)
+        self._takers[taker] = None
         self._wait_for_room()
         return taker
 
@@ -191,8 +191,7 @@ class Dispatcher:
         taker.callback(message)
 
     def _forget_taker(self, taker: Deferred[Message]) -> None:
-        if taker in self._takers:
-            self._takers.remove(taker)
+        self._takers.pop(taker, None)
 
     def take_now(self) -> Message | None:
         """Return the next message that no handler has, if one is here."""
@@ -235,7 +234,7 @@ class Dispatcher:
 
     def fail_takers(self, error: Exception) -> None:
         """Fail what waits for a message: no more will come."""
-        takers, self._takers = self._takers, deque()
+        takers, self._takers = self._takers, OrderedDict()
         for taker in takers:
             if not taker.called:
                 taker.errback(Failure(error))
@@ -385,7 +384,7 @@ class Dispatcher:
             while self._waiting and self._takers and self._may_hand_out():
                 message = self._waiting.popleft()
                 if not message.is_back:
-                    self._give(self._takers.popleft(), message)
+                    self._give(self._takers.popitem(last=False)[0], message)
         finally:
             self._handing_on = False
         self._wait_for_room()

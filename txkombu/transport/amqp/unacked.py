@@ -15,6 +15,8 @@ written one by one; they do not wait for it.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 
 class UnackedTags:
     """The tags that the broker has as unsettled, in the order of delivery."""
@@ -63,11 +65,8 @@ class UnackedTags:
         if not multiple:
             settles = tag in self._awaiting and tag not in self._acked
             return [tag] if settles else []
-        return [
-            each
-            for each in self._awaiting
-            if (each <= tag or not tag) and each not in self._acked
-        ]
+        up_to = takewhile(lambda each: each <= tag or not tag, self._awaiting)
+        return [each for each in up_to if each not in self._acked]
 
     def flush(self) -> list[tuple[int, bool]]:
         """Return the acks to write now, as (tag, multiple), and forget their tags."""

@@ -8,6 +8,7 @@ order.
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -154,7 +155,7 @@ class UnackedFrames:
         return _SENT if found else _STALE
 
     def _up_to(self, tag: int) -> list[int]:
-        return [each for each in self._held if each <= tag or not tag]
+        return list(takewhile(lambda each: each <= tag or not tag, self._held))
 
     def flush(self) -> None:
         """Write the settlements so far."""
