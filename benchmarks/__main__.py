@@ -11,10 +11,10 @@ from platform import machine, python_version
 
 import twisted
 
-from benchmarks import amqp, memory, rss, stomp, tables
+from benchmarks import amqp, growth, memory, rss, stomp, tables
 from benchmarks.costs import write_costs
 
-KINDS = ("memory", "amqp", "stomp", "rss")
+KINDS = ("memory", "amqp", "stomp", "rss", "growth")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,7 +29,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="KIND",
         help="memory: the memory transports of txkombu and Kombu; "
         "amqp: clients on RabbitMQ; stomp: clients on RabbitMQ and ActiveMQ; "
-        "rss: the memory of a process that publishes many messages; default: all",
+        "rss: the memory of a process that publishes many messages; "
+        "growth: how the cost of work grows, which fails if one grows too fast; "
+        "default: all",
     )
     parser.add_argument(
         "--messages",
@@ -62,6 +64,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run the benchmarks that the command line asks for."""
     options = parse()
+    grows_too_fast = False
     for kind in options.kinds:
         if kind == "memory":
             found = memory.compare(options.messages, options.rounds)
@@ -69,6 +72,9 @@ def main() -> None:
             found = amqp.compare(options.messages, options.rounds)
         elif kind == "stomp":
             found = stomp.compare(options.messages, options.rounds)
+        elif kind == "growth":
+            found, is_fine = growth.check(options.rounds)
+            grows_too_fast = not is_fine
         else:
             found = rss.check(options.rss_messages)
         text = f"{found}\n\n{_machine()}"
@@ -77,6 +83,8 @@ def main() -> None:
             tables.write(kind, text)
             write_costs()
             print(f"written to {tables.PAGE}", file=sys.stderr)
+    if grows_too_fast:
+        sys.exit(1)
 
 
 def _machine() -> str:

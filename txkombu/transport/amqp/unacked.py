@@ -15,6 +15,7 @@ written one by one; they do not wait for it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import takewhile
 
 
@@ -24,7 +25,8 @@ class UnackedTags:
     __slots__ = ("_acked", "_awaiting")
 
     def __init__(self) -> None:
-        self._awaiting: dict[int, None] = {}
+        # Ordered, since the first of a dict from which many were removed is far away.
+        self._awaiting: OrderedDict[int, None] = OrderedDict()
         self._acked: set[int] = set()
 
     @property
