@@ -41,7 +41,7 @@ class Kind(NamedTuple):
     """A kind of work: its words, how much of it, and what prepares it."""
 
     what: str
-    count: int
+    amount: int
     prepare: Callable[[int], Work]
 
 
@@ -180,8 +180,8 @@ def growth(kind: Kind, rounds: int) -> tuple[float, float]:
 
     @return: the shortest times of the rounds, in seconds.
     """
-    small = min(_seconds(kind, kind.count) for _ in range(rounds))
-    large = min(_seconds(kind, kind.count * TIMES) for _ in range(rounds))
+    small = min(_seconds(kind, kind.amount) for _ in range(rounds))
+    large = min(_seconds(kind, kind.amount * TIMES) for _ in range(rounds))
     return small, large
 
 
@@ -196,10 +196,10 @@ def check(rounds: int) -> tuple[str, bool]:
         small, large = growth(kind, rounds)
         ratio = large / small
         fine = fine and ratio <= LIMIT
-        each = small / kind.count * 1e6
+        each = small / kind.amount * 1e6
         verdict = "met" if ratio <= LIMIT else "missed"
         rows.append(
-            (kind.what, f"{kind.count:,}", number(each), number(ratio), verdict)
+            (kind.what, f"{kind.amount:,}", number(each), number(ratio), verdict)
         )
     head = ("work", "count", "µs each", "times for ten times", f"≤ {LIMIT:g}")
     return table(head, rows), fine
