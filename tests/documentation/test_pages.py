@@ -208,6 +208,10 @@ class PagesTests(PageTestCase):
         await self.run_page("rpc.rst")
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
 
+    async def test_reliability(self) -> None:
+        """docs/reliability.rst"""
+        await self.run_page("reliability.rst")
+
     async def test_errors(self) -> None:
         """docs/errors.rst"""
         await self.run_page("errors.rst")
