@@ -16,10 +16,12 @@ from txkombu.exceptions import (
     NotSentInTime,
     NotSupported,
     OperationTimeout,
+    Outcome,
     OutcomeUnknownInTime,
     RemoteError,
     Unroutable,
     broker_error,
+    of_second_copy,
 )
 from txkombu.interfaces import Returned
 
@@ -58,7 +60,15 @@ def every_error() -> list[KombuError]:
         broker_error(599, "odd", about="x"),
         OperationTimeout("connect", 1),
         Refused(reason="fun", detail={"a": [1]}),
+        *second_copies(),
     ]
+
+
+def second_copies() -> list[KombuError]:
+    """Make errors whose outcome is not that of their class."""
+    refusals = [Refused(reason="fun"), NotFound("gone"), Unroutable(RETURNED)]
+    copies = [of_second_copy(each) for each in refusals]
+    return [each for each in copies if isinstance(each, KombuError)]
 
 
 class TravelTests(SynchronousTestCase):
@@ -84,6 +94,14 @@ class TravelTests(SynchronousTestCase):
         for error in every_error():
             for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
                 self.check(pickle.loads(pickle.dumps(error, protocol)), error)
+
+    def test_outcome(self) -> None:
+        """An outcome of an error's own travels, too, and its class keeps its own."""
+        for error in second_copies():
+            back = pickle.loads(pickle.dumps(error))
+            self.assertIs(back.outcome, Outcome.UNKNOWN)
+            self.assertIs(type(error).outcome, Outcome.REFUSED)
+        self.assertEqual(len(second_copies()), 3)
 
     def test_copied(self) -> None:
         """Each can be copied, deeply too."""

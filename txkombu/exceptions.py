@@ -8,6 +8,7 @@ the name of the exchange or queue at fault.
 
 from __future__ import annotations
 
+import copy
 import copyreg
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
@@ -86,11 +87,12 @@ class KombuError(Exception):
     Control characters in its text are shown escaped, as parts may come from a broker
     or a sender.  It can be pickled and copied, whatever its arguments.
 
-    @cvar outcome: what the broker has of the message whose publish failed with this;
-        C{None} for errors that no publish fails with.
+    @ivar outcome: what the broker has of the message whose publish failed with this;
+        C{None} for errors that no publish fails with.  Each class has its own; an
+        error has another if the message was sent twice, see L{of_second_copy}.
     """
 
-    outcome: ClassVar[Outcome | None] = None
+    outcome: Outcome | None = None
 
     @property
     def is_safe_to_repeat(self) -> bool:
@@ -450,3 +452,24 @@ def broker_error(
     fallback = ChannelError if 400 <= code < 500 else ConnectionErrorReply
     kind = _BY_CODE.get(code, fallback)
     return kind(text, code=code, class_id=class_id, method_id=method_id, about=about)
+
+
+def of_second_copy(error: Exception) -> Exception:
+    """
+    Return what a publish fails with whose message was written, lost and sent again.
+
+    Its outcome is unknown, whatever became of the second copy, for the first may have
+    arrived.
+
+    @param error: what the second copy failed with; its type is kept if it is the
+        broker's verdict.
+    """
+    is_verdict = not isinstance(error, ConnectionForced | NotSent)
+    if isinstance(error, BrokerError | PublishError) and is_verdict:
+        same = copy.copy(error)  # others may have the error, too
+        same.outcome = Outcome.UNKNOWN
+        same.__cause__ = error.__cause__
+        return same
+    unknown = OutcomeUnknown(f"sent, but not confirmed: {error}")
+    unknown.__cause__ = error
+    return unknown

@@ -25,22 +25,31 @@ from txkombu.core.publish_queue import (
     PublishRequest,
 )
 from txkombu.exceptions import (
+    AccessRefused,
     AuthenticationFailed,
     BackpressureError,
     ChannelClosed,
+    ConnectionForced,
+    InternalError,
+    KombuError,
     Nacked,
+    NotAllowed,
     NotFound,
     NotSent,
     NotSentInTime,
+    NotSupported,
     OperationTimeout,
     Outcome,
     OutcomeUnknown,
     OutcomeUnknownInTime,
+    PreconditionFailed,
     SessionLost,
+    Unroutable,
 )
+from txkombu.interfaces import Returned
 
 EXCHANGE = Exchange("media")
-NOT_SENT, UNKNOWN = Outcome.NOT_SENT, Outcome.UNKNOWN
+NOT_SENT, REFUSED, UNKNOWN = Outcome.NOT_SENT, Outcome.REFUSED, Outcome.UNKNOWN
 MIB = 1024 * 1024
 
 
@@ -91,6 +100,14 @@ class PublisherTestCase(SynchronousTestCase):
     def fill(self, count: int = WINDOW) -> list[Deferred[None]]:
         """Publish as many messages as fit into the window."""
         return [self.publish(b"%d" % number) for number in range(count)]
+
+    def raises(self, error: Exception) -> Any:
+        """Return an answer that raises."""
+
+        def answer(*arguments: object) -> None:
+            raise error
+
+        return answer
 
     def quietly(self, *publishes: Deferred[None]) -> None:
         """Expect that these fail, with any error."""
@@ -184,14 +201,6 @@ class SendingTests(PublisherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.fill()
         self.assertEqual(len(self.sent), 4 + WINDOW)
-
-    def raises(self, error: Exception) -> Any:
-        """Return an answer that raises."""
-
-        def answer(*arguments: object) -> None:
-            raise error
-
-        return answer
 
     def test_cannot_be_expressed_later(self) -> None:
         """
@@ -1132,7 +1141,72 @@ class RetryTests(PublisherTestCase):
         self.up()
         publishing = self.retried(b"a")
         self.verdicts[0].fail(Nacked("full"))
-        self.failureResultOf(publishing, Nacked)
+        error = self.failureResultOf(publishing, Nacked).value
+        assert isinstance(error, Nacked)
+        self.assertEqual((error.outcome, error.is_safe_to_repeat), (REFUSED, True))
+
+    def second_copy_fails(self, error: Exception) -> KombuError:
+        """Send a message twice, fail it the second time; return its error."""
+        self.up()
+        publishing = self.retried(b"a")
+        self.lose()
+        self.reopen()
+        self.verdicts[0].fail(error)
+        told = self.failureResultOf(publishing).value
+        assert isinstance(told, KombuError)
+        return told
+
+    def test_second_copy_refused(self) -> None:
+        """
+        A refusal of the second copy keeps its type and text, and says that the outcome
+        is unknown: the first may have arrived.
+        """
+        returned = Returned(312, "NO_ROUTE", "media", "key", b"a", {})
+        for error in (
+            Nacked("full"),
+            Unroutable(returned),
+            NotFound("no exchange 'media'", about="media"),
+            AccessRefused("access refused"),
+            PreconditionFailed("too large"),
+            NotAllowed("not here"),
+            InternalError("failed"),
+        ):
+            error.__cause__ = OSError("why")
+            told = self.second_copy_fails(error)
+            self.assertIs(type(told), type(error))
+            self.assertEqual(str(told), str(error))
+            self.assertIs(told.__cause__, error.__cause__)
+            self.assertEqual((told.outcome, told.is_safe_to_repeat), (UNKNOWN, False))
+            self.assertEqual(error.outcome, REFUSED)
+
+    def test_second_copy_not_judged(self) -> None:
+        """If the broker said nothing about the second copy, neither does the error."""
+        for error in (ChannelClosed("closed"), ConnectionForced("maintenance")):
+            told = self.second_copy_fails(error)
+            self.assertIs(type(told), OutcomeUnknown)
+            self.assertIs(told.__cause__, error)
+            self.assertFalse(told.is_safe_to_repeat)
+
+    def test_second_copy_cannot_be_expressed(self) -> None:
+        """So it is if the transport of the next session cannot express it."""
+        for error in (NotSupported("priorities", "stomp"), ValueError("too long")):
+            self.reopen()
+            publishing = self.retried(b"a")
+            self.lose()
+            self.channel = FakeChannel()
+            self.channel.answers["basic_publish"] = self.raises(error)
+            self.up()
+            told = self.failureResultOf(publishing, OutcomeUnknown).value
+            self.assertIs(told.__cause__, error)
+
+    def test_second_copy_cancelled(self) -> None:
+        """A second copy that its caller cancels fails with that."""
+        self.up()
+        publishing = self.retried(b"a")
+        self.lose()
+        self.reopen()
+        publishing.cancel()
+        self.failureResultOf(publishing, CancelledError)
 
 
 class HeldTests(PublisherTestCase):

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -43,6 +43,7 @@ from ..exceptions import (
     PreconditionFailed,
     SessionLost,
     TransportNotAvailable,
+    of_second_copy,
 )
 from ..interfaces import ISessionChannel
 
@@ -184,9 +185,9 @@ class PublishQueue:
         """Send a message; an exception fails its Deferred."""
         try:
             return self._send(message)
-        except Exception:
+        except Exception as error:
             self._deadlines.discard(message, message.timeout)
-            return fail()
+            return fail(of_second_copy(error) if message.is_written else error)
 
     @property
     def is_ready(self) -> bool:
@@ -294,10 +295,10 @@ class PublishQueue:
         pending = self._pending and self._flowing
         if pending or self._ready.waiting or self._idle.waiting:
             self.resume()
-        if message.is_written and isinstance(result, Failure) and result.check(NotSent):
-            raise _not_sent(message, result.value)  # the copy before may have arrived
         if message.expired and isinstance(result, Failure):
             raise _not_in_time(message, "waiting for the broker's word on it") from None
+        if message.is_written and isinstance(result, Failure):
+            return _about_both(result)
         return result
 
     def _await_turn(self) -> None:
@@ -498,6 +499,14 @@ def _not_sent(message: PublishRequest, cause: BaseException | None) -> Exception
         error = NotSent(f"not sent: {cause}")
     error.__cause__ = cause
     return error
+
+
+def _about_both(failure: Failure) -> Failure:
+    """Return what a message fails with whose second copy failed."""
+    error = failure.value
+    if isinstance(error, CancelledError) or not isinstance(error, Exception):
+        return failure
+    return Failure(of_second_copy(error))
 
 
 def _not_in_time(message: PublishRequest, phase: str) -> OperationTimeout:
