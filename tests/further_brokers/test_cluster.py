@@ -5,12 +5,22 @@ Programs on a cluster of three nodes that lose the node they are connected to.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from random import SystemRandom
+from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
 
 from tests.brokers.recovery.test_rabbitmq import Faults
 from tests.conformance.suite import program
+from tests.soak.client import RECONNECT
+from tests.soak.cluster import ClusterClient, NodeKills
+from tests.soak.figures import Plan
+from tests.soak.scenario import Run
+from tests.soak.targets import on_rabbitmq
 from tests.support.rabbitmq import RabbitMQ
 from txkombu import BrokerConnection, Consumer, Producer
 
@@ -95,3 +105,63 @@ class ClusterTests(Faults):
         The publisher is connected to another node, and its connection is not affected.
         """
         await self.survives((2, 1, 0))
+
+
+class SoakTests(TestCase):
+    """
+    A publisher with C{retry=True} and a consumer on a quorum queue, while the node that
+    they are on is killed and comes back, and then the node that they moved to.
+    """
+
+    timeout = 400
+
+    async def survives(self, scheme: str, messages: int) -> None:
+        """
+        Check that nothing is lost or doubled unflagged, and that the client moves to
+        another node each time.
+        """
+        nodes = cluster()
+        made: list[NodeKills] = []
+
+        def faults(*arguments: Any) -> NodeKills:
+            made.append(NodeKills(*arguments))
+            return made[0]
+
+        plan = Plan(messages, cuts=0, kills=2)
+        run = Run(
+            reactor,
+            on_rabbitmq(nodes[0], scheme),
+            plan,
+            SystemRandom().randrange(2**32),
+            "quorum",
+            partial(ClusterClient, nodes),
+            faults,
+        )
+        figures = await run.run()
+        waits = [f"{each:.2f} s" for each in made[0].waits]
+        print(f"{scheme} on a cluster: {figures}; after each kill {waits}")
+        self.assertEqual(figures.faults(plan, RECONNECT.max), [], str(figures))
+        [first, second], moved = made[0].killed, made[0].moved_to
+        self.assertIsNot(first, second)
+        self.assertIs(moved[0], second)
+        self.assertIsNot(moved[1], second)
+
+    @program
+    async def test_amqp(self) -> None:
+        """Over the transport of our own."""
+        await self.survives("amqp", 5000)
+
+    @program
+    async def test_txamqp(self) -> None:
+        """Over txAMQP."""
+        await self.survives("txamqp", 2000)
+
+    @program
+    async def test_pika(self) -> None:
+        """Over Pika."""
+        await self.survives("pika", 2000)
+
+    @program
+    async def test_stomp(self) -> None:
+        """Over STOMP."""
+        await self.survives("stomp", 2000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from random import Random
 from typing import Any, Final
 
@@ -62,6 +62,11 @@ class Faults:
     def are_done(self) -> bool:
         """Whether all faults of the plan have happened."""
         return self._outages_are_over and self._figures.has_cuts(self._plan.cuts)
+
+    def programs(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Give what makes the faults, side by side."""
+        yield from map(self.cut, self._clients)
+        yield self.break_broker()
 
     def stop(self) -> None:
         """Make no further cut."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -33,24 +34,36 @@ class Run:
 
     @param target: a broker that nothing else uses meanwhile.
     @param seed: for the faults that are chosen at random.
+    @param queue_type: of the queue.
+    @param client: makes each of the two clients, as L{Client} does.
+    @param faults: makes what makes the faults, as L{Faults} does.
     @ivar figures: what was counted so far.
     """
 
-    def __init__(self, reactor: Any, target: Target, plan: Plan, seed: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        target: Target,
+        plan: Plan,
+        seed: int,
+        queue_type: str | None = None,
+        client: Callable[..., Any] = Client,
+        faults: Callable[..., Any] = Faults,
+    ) -> None:
         self._reactor = reactor
         self._target = target
         self._plan = plan
         self.figures = Figures(seed)
-        self._queue = Queue(f"soak-{seed}")
+        self._queue = Queue(f"soak-{seed}", queue_type=queue_type)
         self._clients = {
-            name: Client(reactor, target, partial(self._on_lost, name))
+            name: client(reactor, target, partial(self._on_lost, name))
             for name in ("publisher", "consumer")
         }
         self._publishing = self._clients["publisher"].connection
         self._consuming = self._clients["consumer"].connection
         self._seen: dict[int, str] = {}
         self._confirmed: set[int] = set()
-        self._faults = Faults(
+        self._faults = faults(
             reactor, target, plan, self.figures, self._clients, lambda: len(self._seen)
         )
         self._away_since: float | None = None
@@ -95,8 +108,7 @@ class Run:
         await self._queue(self._publishing).declare()
         await Consumer(self._consuming, self._queue, callbacks=[self._handle]).consume()
         await deferToThread(self._target.sync)
-        faults = [self._begin(self._faults.cut(name)) for name in self._clients]
-        faults.append(self._begin(self._faults.break_broker()))
+        faults = [self._begin(each) for each in self._faults.programs()]
         await self._publish()
         self._faults.stop()
         await gatherResults(faults)
