@@ -127,7 +127,8 @@ class SoakTests(TestCase):
             made.append(NodeKills(*arguments))
             return made[0]
 
-        plan = Plan(messages, cuts=0, kills=2)
+        # A quorum queue refuses messages while it has no leader.
+        plan = Plan(messages, cuts=0, kills=2, may_refuse=True)
         run = Run(
             reactor,
             on_rabbitmq(nodes[0], scheme),

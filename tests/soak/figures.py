@@ -20,12 +20,14 @@ class Plan:
     @ivar cuts: how many losses by a cut each of the two clients sees.
     @ivar kills: how often the broker is killed and started again.
     @ivar freezes: how often the broker is frozen for longer than two heartbeats.
+    @ivar may_refuse: whether the broker may refuse messages.
     """
 
     messages: int
     cuts: int
     kills: int = 0
     freezes: int = 0
+    may_refuse: bool = False
 
 
 @attrs.define
@@ -36,6 +38,7 @@ class Figures:
     @ivar seed: with which the faults were chosen.
     @ivar published: how many publishes were confirmed.
     @ivar failed: how many publishes failed, by the text of their error.
+    @ivar refused: how many publishes were refused, and were made again.
     @ivar received: how many different messages arrived.
     @ivar lost: how many confirmed messages did not arrive.
     @ivar doubled: how many messages arrived that had arrived before.
@@ -52,6 +55,7 @@ class Figures:
     seed: int
     published: int = 0
     failed: Counter[str] = attrs.field(factory=Counter)
+    refused: int = 0
     received: int = 0
     lost: int = 0
     doubled: int = 0
@@ -73,6 +77,7 @@ class Figures:
         wrong = {
             f"{self.lost} lost": self.lost,
             f"publishes failed: {dict(self.failed)}": self.failed,
+            f"{self.refused} refused": self.refused and not plan.may_refuse,
             f"{self.unflagged} doubled unflagged": self.unflagged,
             f"consuming again only after {self.longest:.1f} s": self.longest > limit,
             "published too few": self.published < plan.messages,
@@ -88,8 +93,9 @@ class Figures:
 
     def __str__(self) -> str:
         return (
-            f"published {self.published:,}, received {self.received:,}, "
-            f"lost {self.lost}, doubled {self.doubled:,} ({self.unflagged} unflagged), "
+            f"published {self.published:,}, refused {self.refused:,}, "
+            f"received {self.received:,}, lost {self.lost}, "
+            f"doubled {self.doubled:,} ({self.unflagged} unflagged), "
             f"cuts {self.cuts.total():,}, kills {self.kills}, freezes {self.freezes}, "
             f"consuming again after {self.longest:.1f} s at most, "
             f"{self.seconds:.0f} s; seed {self.seed}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater
@@ -16,10 +17,12 @@ from tests.soak.client import Client, Target
 from tests.soak.faults import SOON, Faults
 from tests.soak.figures import Figures, Plan
 from txkombu import Consumer, Message, Producer, Queue
-from txkombu.exceptions import NotSupported
+from txkombu.exceptions import Nacked, NotSupported
 
 DEADLINE: Final = 180.0
 """Seconds that each publish has until its verdict."""
+REFUSED_WAIT: Final = 0.1
+"""Seconds until a refused message is published again."""
 PATIENCE: Final = 60.0
 """Seconds without a message or a verdict, after which a run is given up."""
 
@@ -123,16 +126,33 @@ class Run:
         number = 0
         while number < self._plan.messages or not self._faults.are_done:
             await producer.when_ready()
-            sent = producer.publish(number, retry=True, timeout=DEADLINE)
-            verdicts.append(
-                sent.addCallbacks(self._on_confirmed, self._on_failed, (number,))
-            )
+            sending = self._publish_one(producer, number)
+            verdicts.append(Deferred.fromCoroutine(sending).addErrback(self._on_failed))
             number += 1
         await gatherResults(verdicts)
 
-    def _on_confirmed(self, _: None, number: int) -> None:
+    async def _publish_one(self, producer: Producer, number: int) -> None:
+        """Publish a number, again if it is refused, until it is confirmed."""
+        options: dict[str, Any] = {}
+        if self._plan.may_refuse:
+            options["message_id"] = uuid4().hex
+        while not await self._is_taken(producer, number, options):
+            await deferLater(self._reactor, REFUSED_WAIT)
         self._confirmed.add(number)
         self._heard_at = self._reactor.seconds()
+
+    async def _is_taken(
+        self, producer: Producer, number: int, options: dict[str, Any]
+    ) -> bool:
+        """Publish a number; return whether the broker took it."""
+        try:
+            await producer.publish(number, retry=True, timeout=DEADLINE, **options)
+        except Nacked as error:
+            self.figures.refused += 1
+            if error.is_safe_to_repeat:  # then the next is no copy of this one
+                options["message_id"] = uuid4().hex
+            return False
+        return True
 
     def _on_failed(self, failure: Failure) -> None:
         self.figures.failed[repr(failure.value)] += 1
