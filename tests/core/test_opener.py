@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,9 +16,11 @@ from txkombu.core.opener import TABLE, ChannelEvent, ChannelState
 from txkombu.exceptions import (
     ChannelClosed,
     ChannelError,
+    ConnectError,
     NotSent,
     OperationTimeout,
     OutcomeUnknown,
+    ResourceError,
     SessionLost,
 )
 
@@ -161,6 +163,54 @@ class OpenerTests(SynchronousTestCase):
             self.failureResultOf(each, OutcomeUnknown)
         self.failureResultOf(waiting, NotSent)
         self.successResultOf(closing)
+
+    def cannot_connect(self, cause: Exception | None) -> list[float]:
+        """Have channels fail to open; return a list that gets the time of each try."""
+        tries: list[float] = []
+
+        def refuse(listener: object) -> Deferred[Any]:
+            tries.append(self.clock.seconds())
+            error = ResourceError("cannot open one more connection")
+            error.__cause__ = cause
+            return fail(error)
+
+        self.session.open_channel = refuse  # type: ignore[method-assign]  # fails
+        return tries
+
+    def test_no_further_connection(self) -> None:
+        """
+        Messages and operations wait while a further connection of the session cannot be
+        made, each until its deadline, and go on when it can.
+        """
+        answering = self.session.open_channel
+        tries = self.cannot_connect(ConnectError("refused"))
+        publishing = Producer(self.channel, auto_declare=False).publish("a", "q")
+        late = self.channel.basic_qos(1)
+        self.clock.pump([0, *[1] * 5])
+        self.failureResultOf(late, OperationTimeout)
+        waiting = self.channel.basic_qos(1)
+        self.assertNoResult(publishing)
+        self.assertTrue(2 < len(tries) < 6)
+        self.session.open_channel = answering  # type: ignore[method-assign]  # as it was
+        self.clock.pump([1] * 4)
+        self.successResultOf(waiting)
+        [channel] = self.session.channels
+        channel.called("basic_publish")[0].succeed()
+        self.successResultOf(publishing)
+
+    def test_no_further_connection_wanted(self) -> None:
+        """When nobody waits any more, it is not tried again."""
+        tries = self.cannot_connect(ConnectError("refused"))
+        waiting = self.channel.basic_qos(1)
+        self.clock.pump([0, *[1] * 60])
+        self.failureResultOf(waiting, OperationTimeout)
+        self.assertLess(tries[-1], 10)
+        self.assertIs(self.opener.state, ChannelState.IDLE)
+
+    def test_no_channel_left(self) -> None:
+        """If all channels are in use that may be, this is told at once."""
+        self.cannot_connect(None)
+        self.failureResultOf(self.channel.basic_qos(1), ResourceError)
 
     def test_no_answer(self) -> None:
         """

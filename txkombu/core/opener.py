@@ -30,6 +30,7 @@ from ..exceptions import (
     KombuError,
     NotFound,
     OperationTimeout,
+    ResourceError,
     SessionLost,
 )
 from ..interfaces import ISessionChannel, ISessionChannelListener, Returned
@@ -247,9 +248,25 @@ class ChannelOpener:
                 return opened
             except SessionLost:
                 continue
+            except ResourceError as error:
+                # Without a cause, all channels that the broker allows are open.  With
+                # one, another connection could not be made, which may pass.
+                wanted = self._waiters or self._owner.needs_channel
+                if error.__cause__ is None or not wanted:
+                    raise
+                yield self._pause_after(error)
             except OperationTimeout:
                 self._is_unanswered = True
                 raise
+
+    def _pause_after(self, error: Exception) -> Deferred[None]:
+        delay = self._backoff.delay()
+        self._log.warn(
+            "Channel cannot be opened: {error}; next attempt in {delay:.1f} s",
+            error=str(error),
+            delay=delay,
+        )
+        return sleep(self.connection.clock, delay)
 
     def _failed(self, failure: Failure) -> None:
         if self.closed is not None:
