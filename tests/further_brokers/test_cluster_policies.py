@@ -4,8 +4,8 @@ Consumers whose handlers fail for a while, as the node they are connected to is 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from contextlib import suppress
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -94,7 +94,7 @@ class PolicyTests(Faults):
         producer = Producer(self.connect_to_all())
         number = 0
         while number < COUNT or not over.called:
-            with suppress(Nacked):  # while the queue has no leader
+            with contextlib.suppress(Nacked):  # while the queue has no leader
                 await producer.publish(number, queue.name, retry=True, timeout=DEADLINE)
                 number += 1
             await self.pause(PAUSE)
