@@ -85,6 +85,8 @@ class Program:
             if number in marks:
                 await deferLater(self._reactor, SETTLING)
                 found.append(held(self._reactor))
+            if number % 20 == 0:
+                gc.collect()  # so that garbage that piles up is no growth
             if number < max(marks):
                 await self._loss()
         with suppress(NotSupported):
