@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -10,13 +11,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fakes import FakeSession, FakeTransport
-from txkombu import BrokerConnection, Channel, Producer, Queue
+from txkombu import BrokerConnection, Channel, Exchange, Producer, Queue
 from txkombu._util.state_machine import IllegalStep, StateMachine
 from txkombu.core.opener import TABLE, ChannelEvent, ChannelState
 from txkombu.exceptions import (
+    AuthenticationFailed,
     ChannelClosed,
     ChannelError,
     ConnectError,
+    NotFound,
     NotSent,
     OperationTimeout,
     OutcomeUnknown,
@@ -170,9 +173,7 @@ class OpenerTests(SynchronousTestCase):
 
         def refuse(listener: object) -> Deferred[Any]:
             tries.append(self.clock.seconds())
-            error = ResourceError("cannot open one more connection")
-            error.__cause__ = cause
-            return fail(error)
+            return fail(self.refused(cause))
 
         self.session.open_channel = refuse  # type: ignore[method-assign]  # fails
         return tries
@@ -211,6 +212,112 @@ class OpenerTests(SynchronousTestCase):
         """If all channels are in use that may be, this is told at once."""
         self.cannot_connect(None)
         self.failureResultOf(self.channel.basic_qos(1), ResourceError)
+
+    def operations(self) -> dict[str, Callable[[], Deferred[Any]]]:
+        """One of each kind of operation, by what the session channel calls it."""
+        queue, feed = Queue("q")(self.channel), Exchange("e")(self.channel)
+        return {
+            "queue_declare": queue.declare,
+            "exchange_declare": feed.declare,
+            "queue_bind": lambda: self.channel.queue_bind(queue, feed, "k"),
+            "queue_purge": queue.purge,
+            "queue_delete": queue.delete,
+            "basic_get": queue.get,
+            "basic_consume": lambda: self.channel.consume(queue, print),
+        }
+
+    def refused(self, cause: Exception | None) -> ResourceError:
+        """Return what an operation fails with whose connection cannot be made."""
+        error = ResourceError("cannot open one more connection")
+        error.__cause__ = cause
+        return error
+
+    def test_no_connection_for_an_operation(self) -> None:
+        """
+        An operation whose connection cannot be made is begun anew with growing waits,
+        and ends when the connection can be made.
+        """
+        self.successResultOf(self.channel.basic_qos(1))
+        [fake] = self.session.channels
+        for name, begin in self.operations().items():
+            answering = fake.answers[name]
+            fake.answers[name] = self.refused(ConnectError("refused"))
+            before = len(fake.called(name))
+            waiting = begin()
+            self.clock.pump([0.5] * 4)
+            self.assertNoResult(waiting)
+            tries = len(fake.called(name)) - before
+            self.assertTrue(1 < tries < 4, f"{name}: {tries} tries")
+            fake.answers[name] = answering
+            self.clock.pump([0.5] * 5)
+            self.successResultOf(waiting)
+
+    def test_no_connection_until_the_deadline(self) -> None:
+        """Such an operation ends at its deadline, and is not begun anew after that."""
+        self.successResultOf(self.channel.basic_qos(1))
+        [fake] = self.session.channels
+        fake.answers["queue_declare"] = self.refused(ConnectError("refused"))
+        waiting = Queue("q")(self.channel).declare()
+        self.clock.pump([1] * 5)
+        self.failureResultOf(waiting, OperationTimeout)
+        tries = len(fake.called("queue_declare"))
+        self.clock.pump([1] * 60)
+        self.assertEqual(len(fake.called("queue_declare")), tries)
+
+    def test_no_connection_and_a_loss(self) -> None:
+        """An operation that waits for its connection goes on after a loss."""
+        self.successResultOf(self.channel.basic_qos(1))
+        self.session.channels[0].answers["queue_declare"] = self.refused(
+            ConnectError("refused")
+        )
+        waiting = Queue("q")(self.channel).declare()
+        self.session.channels[0].die(ChannelClosed("lost"))
+        self.assertNoResult(waiting)
+        self.clock.pump([1] * 4)
+        self.assertEqual(self.successResultOf(waiting), "q")
+        self.assertEqual(self.session.channels[1].names(), ["queue_declare"])
+
+    def test_no_connection_and_a_close(self) -> None:
+        """A close ends at once what waits for its connection."""
+        self.successResultOf(self.channel.basic_qos(1))
+        self.session.channels[0].answers["queue_declare"] = self.refused(
+            ConnectError("refused")
+        )
+        waiting = Queue("q")(self.channel).declare()
+        self.assertNoResult(waiting)
+        self.successResultOf(self.channel.close())
+        self.failureResultOf(waiting, ChannelClosed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_refused_operation(self) -> None:
+        """What does not pass fails an operation at once, before or after a wait."""
+        self.successResultOf(self.channel.basic_qos(1))
+        [fake] = self.session.channels
+        for error in (AuthenticationFailed("no"), self.refused(None), NotFound("no")):
+            fake.answers["queue_declare"] = error
+            declaring = Queue("q")(self.channel).declare()
+            self.failureResultOf(declaring, type(error))
+            fake.answers["queue_declare"] = self.refused(ConnectError("refused"))
+            waiting = Queue("q")(self.channel).declare()
+            self.assertNoResult(waiting)
+            fake.answers["queue_declare"] = error
+            self.clock.advance(1)
+            self.failureResultOf(waiting, type(error))
+
+    def test_no_connection_to_declare_for_a_message(self) -> None:
+        """A message waits until what it needs can be declared, and is sent then."""
+        self.successResultOf(self.channel.basic_qos(1))
+        [fake] = self.session.channels
+        answering = fake.answers["queue_declare"]
+        fake.answers["queue_declare"] = self.refused(ConnectError("refused"))
+        producer = Producer(self.channel)
+        publishing = producer.publish("a", "q", declare=[Queue("q")], retry=True)
+        self.clock.pump([1] * 2)
+        self.assertNoResult(publishing)
+        fake.answers["queue_declare"] = answering
+        self.clock.pump([1] * 2)
+        fake.called("basic_publish")[0].succeed()
+        self.successResultOf(publishing)
 
     def test_no_answer(self) -> None:
         """

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from twisted.internet.defer import Deferred
 
-from .._util.timeouts import with_timeout
 from .._util.validation import check_arguments, check_short_string
 from ..entity import Exchange, Queue
 from ..interfaces import QueueDeclareOk
@@ -46,10 +45,11 @@ class EntityOperations:
 
     def _bind_again(self, exchange: str) -> Deferred[None]:
         """Restore what the broker lost with an exchange, so that messages arrive."""
-        connection = self._opener.connection
-        binding = connection.when_up().addCallback(self._topology.bind_again, exchange)
-        what, timeout = f"binding {exchange!r} again", connection.operation_timeout
-        return with_timeout(binding, connection.clock, timeout, what)
+        connection, bind_again = self._opener.connection, self._topology.bind_again
+        return self._opener.call(
+            f"binding {exchange!r} again",
+            lambda _: connection.when_up().addCallback(bind_again, exchange),
+        )
 
     def delete_exchange(self, exchange: Exchange, if_unused: bool) -> Deferred[None]:
         """Delete an exchange."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, race, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -99,6 +99,14 @@ TABLE: Final[dict[tuple[ChannelState, ChannelEvent], ChannelState]] = {
 }
 
 
+def _may_pass(error: object) -> bool:
+    """
+    Return whether another connection of the session could not be made, which may pass.
+    Without a cause, all channels are open that the broker allows.
+    """
+    return isinstance(error, ResourceError) and error.__cause__ is not None
+
+
 @implementer(ISessionChannelListener)
 class ChannelOpener:
     """
@@ -125,6 +133,7 @@ class ChannelOpener:
         self._memory = memory
         self._machine = StateMachine("a channel", TABLE, ChannelState.IDLE)
         self._waiters: Waiters[ISessionChannel] = Waiters()
+        self._closing: Waiters[None] = Waiters()
         self._attempt: Deferred[None] = succeed(None)
         self._backoff = Backoff(eager=True, policy=connection.reconnect)
         self._record = FailureRecord(steady(connection.clock))
@@ -155,9 +164,12 @@ class ChannelOpener:
         """
         Run an operation on the session channel, or on the next one.
 
+        Over STOMP an operation has a connection of its own.  If that cannot be made,
+        nothing was done, and the operation is begun anew after a wait.
+
         @param what: names the operation in an
             L{txkombu.exceptions.OperationTimeout}.
-        @param operate: begins it.
+        @param operate: begins it, again after each such wait.
         @param names: the queues and exchanges it is about; what the broker does not
             find is noted as not present.
         @return: fails after C{operation_timeout} seconds with OperationTimeout.
@@ -167,10 +179,46 @@ class ChannelOpener:
             began = operate(channel)
         else:
             began = self.when_open().addCallback(operate)
+        began.addErrback(self._not_begun, what, operate)
         connection = self.connection
         timeout = connection.operation_timeout
         limited = with_timeout(began, connection.clock, timeout, what)
         return limited.addErrback(self._failed_about, names) if names else limited
+
+    def _not_begun(
+        self,
+        failure: Failure,
+        what: str,
+        operate: Callable[[ISessionChannel], Deferred[T]],
+    ) -> Failure | Deferred[T]:
+        error = failure.value
+        return self._begin_anew(what, operate, error) if _may_pass(error) else failure
+
+    @inlineCallbacks
+    def _begin_anew(
+        self,
+        what: str,
+        operate: Callable[[ISessionChannel], Deferred[T]],
+        error: BaseException | None,
+    ) -> Generator[Deferred[Any], Any, T]:
+        """Begin an operation again and again until its connection can be made."""
+        connection = self.connection
+        backoff = Backoff(policy=connection.reconnect)
+        while True:
+            delay = backoff.delay()
+            text = "{what}: {error}; next attempt in {delay:.1f} s"
+            self._log.warn(text, what=what, error=str(error), delay=delay)
+            yield race([sleep(connection.clock, delay), self._closing.wait()])
+            if self.closed is not None:
+                raise self.closed
+            try:
+                channel = yield self.when_open()
+                result: T = yield operate(channel)
+                return result
+            except ResourceError as again:
+                if not _may_pass(again):
+                    raise
+                error = again
 
     def _failed_about(self, failure: Failure, names: Sequence[str]) -> Failure:
         if failure.check(NotFound):
@@ -249,10 +297,8 @@ class ChannelOpener:
             except SessionLost:
                 continue
             except ResourceError as error:
-                # Without a cause, all channels that the broker allows are open.  With
-                # one, another connection could not be made, which may pass.
                 wanted = self._waiters or self._owner.needs_channel
-                if error.__cause__ is None or not wanted:
+                if not _may_pass(error) or not wanted:
                     raise
                 yield self._pause_after(error)
             except OperationTimeout:
@@ -337,6 +383,7 @@ class ChannelOpener:
         """
         self.closed = error
         self._machine.step(ChannelEvent.CLOSE)
+        self._closing.fire(None)
 
     @property
     def is_opening(self) -> bool:
