@@ -20,7 +20,7 @@ from tests.support.activemq import ActiveMQ, activemq, fragile_activemq
 from tests.support.closing import shorten_closing
 from tests.support.fault_proxy import FaultProxy, Link
 from tests.support.rabbitmq import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
-from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
+from txkombu import BrokerConnection, Channel, Consumer, Message, Producer, Queue
 from txkombu._util import backoff
 from txkombu.exceptions import NotSent, OutcomeUnknown, SessionLost
 from txkombu.policy import ReconnectPolicy
@@ -215,6 +215,46 @@ class LinkCases(Faults):
         await self.all_received([1, 2])
         self.assertIn(before[0], self.proxy.links)
         self.assertEqual(self.ended, [])
+
+    @program
+    async def test_no_further_connection(self) -> None:
+        """
+        While the session lives and no further connection can be made, what needs one
+        waits: a declaration, a get, a consumer, a message on a channel to be opened,
+        and one with something to declare.  All ends well when connections can be made.
+        """
+        connection = self.through()
+        queue, other = self.queue(), self.queue()
+        producer = Producer(connection)
+        await queue(connection).declare()
+        await self.publish(producer, queue, 0)
+        # The connection that is kept for further declarations goes by itself.
+        await self.until(lambda: len(self.proxy.links) == 3, "no more were open")
+        accepted, self.proxy.refusing = self.proxy.accepted, True
+        consumer = Consumer(connection, other, on_message=self.receive)
+        began: dict[str, Deferred[Any]] = {
+            "declare": self.queue()(producer.channel).declare(),
+            "get": queue(producer.channel).get(),
+            "consume": consumer.consume(),
+            "publish": Producer(Channel(connection)).publish(1, queue.name),
+            "declare and publish": producer.publish(
+                2, other.name, declare=[other], retry=True
+            ),
+        }
+        probes = {what: Probe(each) for what, each in began.items()}
+        await self.until(
+            lambda: self.proxy.accepted > accepted + 3 * len(began), "many were refused"
+        )
+        self.assertEqual([what for what, each in probes.items() if each.fired], [])
+        self.proxy.refusing = False
+        await self.until(
+            lambda: all(each.fired for each in probes.values()), "all was over"
+        )
+        failed = [
+            each for each in probes.values() if isinstance(each.outcome, Exception)
+        ]
+        self.assertEqual([each.outcome for each in failed], [])
+        await self.all_received([2])
 
     @program
     async def test_cut_anywhere(self) -> None:
