@@ -17,12 +17,7 @@ from tests.soak.targets import TRANSPORTS, target
 
 SHARE: Final = 5
 """All transports but amqp publish one message where it publishes so many."""
-RECONNECTS: Final = {
-    "amqp": (200, 1000),
-    "txamqp": (200, 400),
-    "pika": (200, 400),
-    "stomp": (200, 400),
-}
+RECONNECTS: Final = 200, 1000
 """After how many reconnects to measure what a client holds, twice."""
 
 
@@ -73,10 +68,9 @@ async def soak(reactor: Any, transport: str, messages: int, seed: int) -> list[s
         except Stalled as error:
             wrong = [str(error)]
         print(f"{aim.name}: {run.figures}", flush=True)
-        if transport in RECONNECTS:
-            growth = await reconnect(reactor, aim, *RECONNECTS[transport])
-            print(f"{aim.name}: {growth}", flush=True)
-            wrong += growth.faults()
+        growth = await reconnect(reactor, aim, *RECONNECTS)
+        print(f"{aim.name}: {growth}", flush=True)
+        wrong += growth.faults()
     finally:
         aim.node.stop()
     return [f"{aim.name}: {each}" for each in wrong]
