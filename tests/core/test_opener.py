@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -276,6 +276,16 @@ class OpenerTests(SynchronousTestCase):
         self.clock.pump([1] * 4)
         self.assertEqual(self.successResultOf(waiting), "q")
         self.assertEqual(self.session.channels[1].names(), ["queue_declare"])
+
+    def test_no_connection_and_a_cancellation(self) -> None:
+        """Cancelling ends what waits for its connection."""
+        self.successResultOf(self.channel.basic_qos(1))
+        [fake] = self.session.channels
+        fake.answers["queue_purge"] = self.refused(ConnectError("refused"))
+        waiting = Queue("q")(self.channel).purge()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_no_connection_and_a_close(self) -> None:
         """A close ends at once what waits for its connection."""

@@ -228,6 +228,20 @@ class EnsureTests(BrokerTestCase):
         self.failureResultOf(calling, CancelledError)
         self.assertTrue(began[0].called)
 
+    def test_closed(self) -> None:
+        """It is not called again when the connection was closed meanwhile."""
+        called: list[int] = []
+
+        def work() -> None:
+            called.append(1)
+            raise SessionLost("cut")
+
+        connection = self.connect()
+        calling = connection.ensure(None, work, interval_start=9, interval_max=9)()
+        self.result_of(connection.close())
+        self.failureResultOf(calling, ConnectionClosed)
+        self.assertEqual(called, [1])
+
     def test_publish(self) -> None:
         """A producer's publish has retry=True: the message keeps its id."""
         self.result_of(Queue("q")(self.connection).declare())

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu._util.timeouts import sleep, with_timeout
+from txkombu._util.timeouts import sleep, sleep_unless, with_timeout
 from txkombu.exceptions import OperationTimeout
 
 
@@ -135,3 +135,34 @@ class PauseTests(SynchronousTestCase):
         paused.cancel()
         self.failureResultOf(paused, CancelledError)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class PauseUnlessTests(SynchronousTestCase):
+    """Waiting for some time, or for an event."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.cancelled: list[object] = []
+        self.ended: Deferred[None] = Deferred(self.cancelled.append)
+        self.paused = sleep_unless(self.clock, 3, self.ended)
+
+    def test_time(self) -> None:
+        """After the time nobody waits for the event any more."""
+        self.clock.advance(2.9)
+        self.assertNoResult(self.paused)
+        self.clock.advance(0.1)
+        self.successResultOf(self.paused)
+        self.assertEqual(self.cancelled, [self.ended])
+
+    def test_event(self) -> None:
+        """After the event there is no timer."""
+        self.ended.callback(None)
+        self.successResultOf(self.paused)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelled(self) -> None:
+        """Cancelling ends both, and fails as any cancellation does."""
+        self.paused.cancel()
+        self.failureResultOf(self.paused, CancelledError)
+        self.assertEqual(self.cancelled, [self.ended])
+        self.assertEqual(self.clock.getDelayedCalls(), [])

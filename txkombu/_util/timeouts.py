@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import (
+    CancelledError,
     Deferred,
     DeferredList,
     FirstError,
     gatherResults,
+    race,
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -107,3 +109,16 @@ def sleep(clock: IReactorTime, seconds: float) -> Deferred[None]:
     paused: Deferred[None] = Deferred(lambda _: timer.cancel())
     timer = steady(clock).callLater(seconds, paused.callback, None)
     return paused
+
+
+def sleep_unless(
+    clock: IReactorTime, seconds: float, ended: Deferred[Any]
+) -> Deferred[Any]:
+    """
+    Fire after some seconds, or when another Deferred fires.
+
+    @param ended: must not fail; it is cancelled if the time is over before.
+    """
+    first = race([sleep(clock, seconds), ended])
+    # It fails only when it is cancelled, with a group of the failures of both.
+    return first.addErrback(lambda _: Failure(CancelledError()))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, race, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -23,7 +23,7 @@ from .._util.backoff import Backoff
 from .._util.failure_record import FailureRecord
 from .._util.state_machine import StateMachine
 from .._util.steady_clock import steady
-from .._util.timeouts import CLOSE_TIMEOUT, sleep, with_timeout
+from .._util.timeouts import CLOSE_TIMEOUT, sleep, sleep_unless, with_timeout
 from .._util.waiters import Waiters
 from ..exceptions import (
     ConnectionClosed,
@@ -208,7 +208,7 @@ class ChannelOpener:
             delay = backoff.delay()
             text = "{what}: {error}; next attempt in {delay:.1f} s"
             self._log.warn(text, what=what, error=str(error), delay=delay)
-            yield race([sleep(connection.clock, delay), self._closing.wait()])
+            yield sleep_unless(connection.clock, delay, self._closing.wait())
             if self.closed is not None:
                 raise self.closed
             try:

@@ -7,11 +7,10 @@ from itertools import count, islice
 from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, race
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, inlineCallbacks
 
 from .._util.awaitables import call_and_wait, call_logged
-from .._util.timeouts import sleep
+from .._util.timeouts import sleep_unless
 from .._util.validation import check_callable, check_count, check_seconds
 from ..exceptions import (
     AuthenticationFailed,
@@ -23,7 +22,7 @@ from ..exceptions import (
     SessionLost,
     TransportNotAvailable,
 )
-from .connection_core import ConnectionCore
+from .connection_core import ConnectionCore, connection_closed
 from .lifecycle import State
 
 _RECOVERABLE: Final = (
@@ -135,7 +134,9 @@ def repeat(
         yield _pause(core, wait)
 
 
-def _pause(core: ConnectionCore, seconds: float) -> Deferred[Any]:
-    """Wait some seconds, but not after the connection is closed."""
-    pause = race([sleep(core.clock, seconds), core.when_closed()])
-    return pause.addErrback(lambda _: Failure(CancelledError()))
+@inlineCallbacks
+def _pause(core: ConnectionCore, seconds: float) -> Generator[Deferred[Any], Any, None]:
+    """Wait some seconds; fail if the connection is closed meanwhile."""
+    yield sleep_unless(core.clock, seconds, core.when_closed())
+    if core.is_closing:
+        raise connection_closed()
