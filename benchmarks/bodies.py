@@ -29,6 +29,11 @@ def body(number: int) -> dict[str, object]:
     }
 
 
+def compact(value: object) -> bytes:
+    """Write JSON without blanks, as txkombu does."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
 def sized(number: int, size: int) -> dict[str, object]:
     """
     Return an object of exactly C{size} bytes of JSON.
@@ -37,7 +42,7 @@ def sized(number: int, size: int) -> dict[str, object]:
     @param size: at least 200.
     """
     known = {**body(number), "text": ""}
-    left = size - len(json.dumps(known))
+    left = size - len(compact(known))
     start = number % len(_LETTERS)
     known["text"] = (_LETTERS * (left // len(_LETTERS) + 2))[start : start + left]
     return known

@@ -4,11 +4,10 @@ The job of a program that measures one client of an AMQP broker.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import NamedTuple
 
-from benchmarks.bodies import sized
+from benchmarks.bodies import compact, sized
 
 HOST = "127.0.0.1"
 USER = "guest"
@@ -61,5 +60,5 @@ class Job(NamedTuple):
 
     def bodies(self) -> list[bytes]:
         """Return the objects as bytes, for the clients that send bytes."""
-        some = [json.dumps(each).encode() for each in self.payloads()[:_DISTINCT]]
+        some = [compact(each) for each in self.payloads()[:_DISTINCT]]
         return (some * (self.messages // _DISTINCT + 1))[: self.messages]

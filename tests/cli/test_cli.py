@@ -21,6 +21,7 @@ from txkombu.cli.consumer_loader import (
     forget_working_directory,
 )
 from txkombu.cli.tap import Options, makeService
+from txkombu.serialization.codecs import JSON_LIBRARIES
 from txkombu.service import ConsumerService
 from txkombu.service.broker_service import SHUTDOWN_TIMEOUT
 
@@ -684,12 +685,11 @@ class MainTests(ModuleCase):
     """C{python -m txkombu}"""
 
     def test_version(self) -> None:
-        """--version shows the version, of each command too."""
+        """--version shows the version and what JSON is made by, of each command too."""
+        shown = f"txkombu {__version__}\njson by {JSON_LIBRARIES}\n"
         for command in ([], ["serve"], ["shell"]):
             done = run_python("-m", "txkombu", *command, "--version", cwd=self.home)
-            self.assertEqual(
-                (done.returncode, done.stdout), (0, f"txkombu {__version__}\n")
-            )
+            self.assertEqual((done.returncode, done.stdout), (0, shown))
 
     def test_help(self) -> None:
         """--help shows the commands, and that of serve its options."""

@@ -133,7 +133,7 @@ class CallbackTests(ConsumerTestCase):
 
         self.consumer(on_message=see)
         self.send({"a": 1})
-        self.assertEqual(self.got, [b'{"a": 1}'])
+        self.assertEqual(self.got, [b'{"a":1}'])
 
     def test_a_subclass_receives(self) -> None:
         """Class attributes are defaults, and a subclass may override receive."""

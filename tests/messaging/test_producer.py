@@ -59,7 +59,7 @@ class PublishTests(ProducerTestCase):
         """A message has exactly the properties that Kombu gives it."""
         self.result_of(self.producer().publish({"a": 1}))
         [message] = self.published
-        self.assertEqual(message.body, b'{"a": 1}')
+        self.assertEqual(message.body, b'{"a":1}')
         self.assertEqual(
             message.properties,
             {

@@ -53,7 +53,7 @@ PUBLIC: Final = {
     ),
     "txkombu.rpc": ("RPCClient RPCServer RemoteError"),
     "txkombu.serialization": (
-        "Encoded Registry accept_set decode dumps encode loads register "
+        "Encoded Registry accept_set decode dumps encode loads register register_json "
         "registry unregister"
     ),
     "txkombu.service": ("ConsumerFactory ConsumerService PublisherService"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import DecodeError, EncodeError
-from txkombu.serialization import decode, encode
+from txkombu.serialization import Registry, decode, encode
 from txkombu.serialization.yaml_codec import YAML_DEPTH, YAML_LIMIT
 
 ODD_ZONE = timezone(timedelta(seconds=3601))
@@ -127,18 +127,27 @@ class ReadBackTests(SynchronousTestCase):
 
     def test_json(self) -> None:
         """Lone surrogates, long numbers and deep lists come back from JSON."""
-        for body in ("\ud800", {"\udfff": 1}, 10**4000, nested(500), nested(300, "k")):
-            kind, encoding, data = encode(body, "json")
-            self.assertEqual(decode(data, kind, encoding), body)
+        registry = Registry()
+        for fast in (True, False):
+            registry.register_json(fast)
+            for body in (
+                *("\ud800", {"\udfff": 1}, 10**4000),
+                *(nested(500), nested(300, "k")),
+            ):
+                kind, encoding, data = registry.encode(body, "json")
+                self.assertEqual(registry.decode(data, kind, encoding), body)
 
     def test_long_numbers(self) -> None:
         """A number of more digits than Python reads is refused where it is written."""
-        try:
-            kind, encoding, data = encode(10**5000, "json")
-        except EncodeError as error:
-            self.assertIn("'json'", str(error))
-        else:
-            self.assertEqual(decode(data, kind, encoding), 10**5000)
+        registry = Registry()
+        for fast in (True, False):
+            registry.register_json(fast)
+            try:
+                kind, encoding, data = registry.encode(10**5000, "json")
+            except EncodeError as error:
+                self.assertIn("'json'", str(error))
+            else:
+                self.assertEqual(registry.decode(data, kind, encoding), 10**5000)
 
 
 class ErrorTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ import sys
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgpack
 import yaml
@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.serialization.test_json_codec import BOTH
 from txkombu.exceptions import (
     ContentDisallowed,
     DecodeError,
@@ -60,11 +61,18 @@ class Point:
 
 
 class RegistryTestCase(SynchronousTestCase):
-    """Each test has a registry of its own."""
+    """
+    Each test has a registry of its own.
+
+    @cvar fast: whether json uses orjson and msgspec.
+    """
+
+    fast: ClassVar[bool] = True
 
     def setUp(self) -> None:
         """Make the registry."""
         self.registry = Registry()
+        self.registry.register_json(self.fast)
 
 
 class EncodeTests(RegistryTestCase):
@@ -73,15 +81,15 @@ class EncodeTests(RegistryTestCase):
     def test_forms(self) -> None:
         """Every form of body has Kombu's labels and bytes."""
         encode = self.registry.encode
-        text = json.dumps(VALUE).encode()
+        text = '{"id":1,"tags":["a","é"],"ratio":1.5,"none":null,"yes":true}'.encode()
         for body, serializer, expected in [
             (VALUE, None, (JSON, "utf-8", text)),
             (VALUE, "json", (JSON, "utf-8", text)),
-            ([1, 2], None, (JSON, "utf-8", b"[1, 2]")),
+            ([1, 2], None, (JSON, "utf-8", b"[1,2]")),
             (None, None, (JSON, "utf-8", b"null")),
             (0, None, (JSON, "utf-8", b"0")),
             ({}, "", (JSON, "utf-8", b"{}")),
-            ("é", "json", (JSON, "utf-8", b'"\\u00e9"')),
+            ("é", "json", (JSON, "utf-8", b'"\xc3\xa9"')),
             (VALUE, "yaml", (YAML, "utf-8", yaml.safe_dump(VALUE).encode())),
             (
                 VALUE,
@@ -344,7 +352,7 @@ class DecodeTests(RegistryTestCase):
                 DecodeError, self.registry.decode, head + b"\xff" * 4, MSGPACK, "binary"
             )
 
-    @settings(max_examples=50, deadline=None)
+    @settings(BOTH, max_examples=50)
     @given(
         some.binary(max_size=64),
         some.sampled_from([None, JSON, YAML, MSGPACK, TEXT, DATA, "x/y"]),
@@ -446,6 +454,18 @@ class AcceptTests(RegistryTestCase):
                 self.registry.accept_set,
                 accept,
             )
+
+
+class PythonEncodeTests(EncodeTests):
+    """The same with Python's json."""
+
+    fast = False
+
+
+class PythonDecodeTests(DecodeTests):
+    """The same with Python's json."""
+
+    fast = False
 
 
 class RegisterTests(RegistryTestCase):
@@ -581,7 +601,7 @@ class ModuleTests(SynchronousTestCase):
         self.assertRaises(SerializerNotInstalled, serialization.dumps, "a", "mod")
 
     def test_light_import(self) -> None:
-        """Importing the modules imports no library that has to be installed."""
+        """Importing the modules imports only the libraries that make JSON fast."""
         code = (
             "import sys, txkombu.serialization, txkombu.compression\n"
             "print(*{'yaml', 'msgpack', 'brotli', 'backports.zstd'}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from typing import ClassVar
 
 import msgpack
 from twisted.trial.unittest import SynchronousTestCase
@@ -38,11 +39,18 @@ def circles(size: int) -> str:
 
 
 class SizeTestCase(SynchronousTestCase):
-    """Each test has a registry of its own."""
+    """
+    Each test has a registry of its own.
+
+    @cvar fast: whether json uses orjson and msgspec.
+    """
+
+    fast: ClassVar[bool] = True
 
     def setUp(self) -> None:
         """Make the registry."""
         self.registry = Registry()
+        self.registry.register_json(self.fast)
 
     def read(self, body: bytes | str, kind: str, limit: int = LIMIT) -> object:
         """Decode a body that arrived compressed very small."""
@@ -195,6 +203,12 @@ class JSONSizeTests(SizeTestCase):
         self.assertEqual(read, [])
 
 
+class PythonJSONSizeTests(JSONSizeTests):
+    """The same with Python's json."""
+
+    fast = False
+
+
 class YAMLSizeTests(SizeTestCase):
     """YAML's aliases are small, and what they stand for may be large."""
 
@@ -286,3 +300,9 @@ class LimitTests(SizeTestCase):
         """However much arrives, there is an end."""
         body = b"[" + b"[]," * MIB + b"1]"
         self.assertRaises(DecodeError, self.registry.decode, body, JSON, "utf-8")
+
+
+class PythonLimitTests(LimitTests):
+    """The same with Python's json."""
+
+    fast = False

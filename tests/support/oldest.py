@@ -19,12 +19,13 @@ else:
 
 def requirements(metadata: Path) -> list[Requirement]:
     """
-    Return what the project requires, without its extras.
+    Return what the project and its extra C{fast} require.
 
     @param metadata: its C{pyproject.toml}.
     """
     project = tomllib.loads(metadata.read_text(encoding="utf-8"))["project"]
-    return [Requirement(line) for line in project["dependencies"]]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["fast"]]
+    return [Requirement(line) for line in lines]
 
 
 def oldest(requirement: Requirement) -> str:

@@ -11,6 +11,7 @@ from .serializers import (
     encode,
     loads,
     register,
+    register_json,
     registry,
     unregister,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "encode",
     "loads",
     "register",
+    "register_json",
     "registry",
     "unregister",
 ]

@@ -1,7 +1,8 @@
 """
 The built-in serializers, as a table.
 
-Their libraries, except json, are imported when first used.
+Their libraries are imported when first used; those of json at once, if they are
+installed.
 """
 
 from __future__ import annotations
@@ -69,8 +70,23 @@ def _pickle_loads(body: bytes) -> object:
     return value
 
 
+JSON: Final = "json", json_codec.dumps, json_codec.loads, "application/json", "utf-8"
+"""The arguments that json is registered with, if Python's is to be used."""
+
+FAST_JSON: tuple[str, Encoder, Decoder, str, str]
+"""The same with orjson and msgspec, if they are installed."""
+JSON_LIBRARIES: str
+"""What reads and writes JSON, with versions."""
+try:
+    from . import fast_json
+except ImportError:
+    FAST_JSON, JSON_LIBRARIES = JSON, "Python's json"
+else:
+    FAST_JSON = "json", fast_json.dumps, fast_json.loads, *JSON[3:]
+    JSON_LIBRARIES = fast_json.LIBRARIES
+
 BUILT_IN: Final[tuple[tuple[str, Encoder, Decoder, str, str], ...]] = (
-    ("json", json_codec.dumps, json_codec.loads, "application/json", "utf-8"),
+    FAST_JSON,
     ("yaml", yaml_codec.dumps, yaml_codec.loads, "application/x-yaml", "utf-8"),
     (
         "msgpack",
@@ -82,3 +98,6 @@ BUILT_IN: Final[tuple[tuple[str, Encoder, Decoder, str, str], ...]] = (
     ("pickle", _pickle_dumps, _pickle_loads, PICKLE_TYPE, "binary"),
 )
 """The arguments that each is registered with."""
+
+OWN_ENCODERS: Final = tuple(encoder for _, encoder, *_ in (*BUILT_IN, JSON))
+"""Encoders that may be called any number of times."""

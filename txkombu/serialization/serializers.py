@@ -2,9 +2,9 @@
 The registry of serializers.
 
 The content type of a body alone decides which decoder reads it, so a consumer needs no
-setting to read the messages of any producer.  Names, content types and bytes are
+setting to read the messages of any producer.  Names, content types and formats are
 Kombu 5's.  A built-in serializer reads back what it wrote, unless its format makes that
-needless.  Importing this module imports no serializer's library but json.
+needless.  Importing this module imports no serializer's library but those of json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from ..exceptions import (
 )
 from .codecs import (
     BUILT_IN,
+    FAST_JSON,
+    JSON,
     NOT_CHECKED,
+    OWN_ENCODERS,
     PICKLE_TYPE,
     SIZE_CHECKS,
     Codec,
@@ -109,6 +112,15 @@ class Registry:
             *SIZE_CHECKS.get(base_type(content_type), NOT_CHECKED),
         )
         self._index()
+
+    def register_json(self, fast: bool = True) -> None:
+        """
+        Register the built-in json again.
+
+        @param fast: use orjson and msgspec if both are installed, as is the default;
+            C{False} uses Python's json for everything.
+        """
+        self.register(*(FAST_JSON if fast else JSON))
 
     def unregister(self, name: str) -> None:
         """
@@ -378,7 +390,7 @@ def _serialize(codec: Codec, encoder: Encoder, body: object) -> bytes:
 
 def _where(encoder: Encoder, body: object) -> str:
     """Return where the fault is; encoders of programs cannot be tried on parts."""
-    is_ours = any(encoder is ours for _, ours, *_ in BUILT_IN)
+    is_ours = any(encoder is ours for ours in OWN_ENCODERS)
     path = path_to_unserializable(encoder, body) if is_ours else ""
     return f", at body{path}" if path else ""
 
@@ -419,6 +431,7 @@ registry: Final = Registry()
 """The serializers of producers and consumers."""
 
 register = registry.register
+register_json = registry.register_json
 unregister = registry.unregister
 dumps = registry.dumps
 loads = registry.loads

@@ -109,7 +109,7 @@ class Cases(Conformance):
                 self.assertEqual(frame.body or b"", data)
         await producer.publish({"a": "é"}, queue.name)
         frame = await aside(self.peer.receive)
-        self.assertEqual(frame.body, b'{"a": "\\u00e9"}')
+        self.assertEqual(frame.body, '{"a":"é"}'.encode())
         self.assertEqual(frame.headers["content-type"], "application/json")
         self.assertEqual(frame.headers["content-encoding"], "utf-8")
 
@@ -255,7 +255,7 @@ class Cases(Conformance):
                 destination, number, reply_to="/temp-queue/r", correlation_id=number
             )
             frame = await aside(self.peer.receive)
-            self.assertEqual(frame.body, b'{"to": "%s"}' % number.encode())
+            self.assertEqual(frame.body, b'{"to":"%s"}' % number.encode())
             self.assertEqual(frame.headers["correlation-id"], number)
 
     def await_replies(self) -> None:

@@ -219,7 +219,7 @@ class Vocabulary:
             if text is not None and name not in self._taken:
                 lines.append(encode_header(name, text))
             if not isinstance(value, str) or name in self._taken:
-                typed.append(f"{json_codec.dumps(name)}:{_as_json(name, value)}")
+                typed.append(f"{json_codec.dumps_ascii(name)}:{_as_json(name, value)}")
         if typed:
             lines.append(encode_header(TYPED, f"{{{','.join(typed)}}}"))
         return lines
@@ -288,7 +288,7 @@ def _as_text(value: object) -> str | None:
 
 def _as_json(name: str, value: object) -> str:
     try:
-        text = json_codec.dumps(value)
+        text = json_codec.dumps_ascii(value)
         if "NaN" in text or "Infinity" in text:
             json.loads(text, parse_constant=_refuse_number)
         return text
