@@ -16,6 +16,7 @@ from txkombu.exceptions import (
     ChannelClosed,
     ConsumerCancelled,
     NotFound,
+    NotSupported,
     SessionLost,
 )
 from txkombu.interfaces import ISession, QueueDeclareOk
@@ -152,6 +153,22 @@ class StartTests(SubscriptionTestCase):
         self.consume(no_ack=True, prefetch_count=0)
         arguments = self.consumed()[0].arguments
         self.assertEqual((arguments[2], arguments[5]), (False, 100))
+        self.end()
+
+    def test_no_ack_on_a_stream(self) -> None:
+        """A stream needs acks: a no_ack consumer of it fails, and nothing is sent."""
+        for queue in (
+            Queue("s", queue_type="stream"),
+            Queue("s", consumer_arguments={"x-stream-offset": "first"}),
+        ):
+            consuming = self.channel.consume(queue, self.received.append, no_ack=True)
+            error = self.failureResultOf(consuming, NotSupported).value
+            self.assertEqual(
+                str(error),
+                "no_ack on a stream is not supported by the memory transport: "
+                "leave it out",
+            )
+        self.assertEqual(self.consumed(), [])
         self.end()
 
     def test_direct_reply_to(self) -> None:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from .._util.limits import MAX_BODY_SIZE
 from .._util.validation import check_count, check_short_string
 from ..entity import Queue
-from ..exceptions import ChannelError, KombuError, SerializerNotInstalled
+from ..exceptions import ChannelError, KombuError, NotSupported, SerializerNotInstalled
 from ..interfaces import ISessionChannel, Settlement
 from ..message import Message
 from ..serialization.serializers import accept_set
@@ -126,7 +126,11 @@ class ChannelConsumers:
         isolates = self.share_channel and self.was_refused(queue)
         group = self._new_group() if isolates else shared
         arguments = {**queue.consumer_arguments, **(arguments or {})}
-        if position is None and is_stream(queue, arguments):
+        reads_stream = is_stream(queue, arguments)
+        if reads_stream and no_ack:
+            name = self._connection.settings.transport_name
+            return fail(NotSupported("no_ack on a stream", name, "leave it out"))
+        if reads_stream and position is None:
             position = StreamPosition()
         subscription = Subscription(
             group.opener,
