@@ -298,7 +298,7 @@ class Channel:
             L{Message.begin}.
         @param consumer_tag: made up, with C{tag_prefix}, if empty.
         @param tag_prefix: begins a tag that is made up.
-        @param no_ack: messages need no ack, and can be lost.
+        @param no_ack: messages need no ack, and can be lost; not for streams.
         @param exclusive: be the only consumer of the queue.
         @param arguments: further ones for the broker, such as C{x-priority}.
         @param prefetch_count: how many unsettled messages it may hold; default
