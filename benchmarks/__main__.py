@@ -7,14 +7,29 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
 from platform import machine, python_version
 
 import twisted
 
-from benchmarks import amqp, growth, memory, rss, stomp, tables
+from benchmarks import amqp, amqp_growing, growth, memory, rss, stomp, tables
 from benchmarks.costs import write_costs
+from benchmarks.found import Found
+from benchmarks.plots import can_draw, draw
 
-KINDS = ("memory", "amqp", "stomp", "rss", "growth")
+KINDS: Mapping[str, Callable[[argparse.Namespace], Found]] = {
+    "memory": lambda options: memory.compare(options.messages, options.rounds),
+    "amqp": lambda options: amqp.compare(options.messages, options.rounds),
+    "sizes": lambda options: amqp_growing.compare_sizes(
+        options.messages, options.rounds
+    ),
+    "consumers": lambda options: amqp_growing.compare_consumers(
+        options.messages, options.rounds
+    ),
+    "stomp": lambda options: stomp.compare(options.messages, options.rounds),
+    "rss": lambda options: rss.check(options.rss_messages),
+    "growth": lambda options: growth.check(options.rounds),
+}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -28,7 +43,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs="*",
         metavar="KIND",
         help="memory: the memory transports of txkombu and Kombu; "
-        "amqp: clients on RabbitMQ; stomp: clients on RabbitMQ and ActiveMQ; "
+        "amqp: clients on RabbitMQ; sizes and consumers: the same with bodies of "
+        "100 bytes to 1 MiB, and 1 to 1,000 consumers; "
+        "stomp: clients on RabbitMQ and ActiveMQ; "
         "rss: the memory of a process that publishes many messages; "
         "growth: how the cost of work grows, which fails if one grows too fast; "
         "default: all",
@@ -49,7 +66,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--write-docs",
         action="store_true",
-        help="also write the results to docs/benchmarks.rst",
+        help="also write tables and plots to docs/, unless the run was noisy",
     )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.kinds) - set(KINDS))
@@ -57,34 +74,42 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(
             f"no such kind: {', '.join(unknown)}; there are {', '.join(KINDS)}"
         )
-    options.kinds = options.kinds or KINDS
+    options.kinds = options.kinds or list(KINDS)
+    if options.write_docs and not can_draw():
+        parser.error("--write-docs needs matplotlib: pip install 'txkombu[bench]'")
     return options
 
 
 def main() -> None:
     """Run the benchmarks that the command line asks for."""
     options = parse()
-    grows_too_fast = False
-    for kind in options.kinds:
-        if kind == "memory":
-            found = memory.compare(options.messages, options.rounds)
-        elif kind == "amqp":
-            found = amqp.compare(options.messages, options.rounds)
-        elif kind == "stomp":
-            found = stomp.compare(options.messages, options.rounds)
-        elif kind == "growth":
-            found, is_fine = growth.check(options.rounds)
-            grows_too_fast = not is_fine
-        else:
-            found = rss.check(options.rss_messages)
-        text = f"{found}\n\n{_machine()}"
-        print(f"\n{kind}\n\n{text}", flush=True)
-        if options.write_docs:
-            tables.write(kind, text)
-            write_costs()
-            print(f"written to {tables.PAGE}", file=sys.stderr)
-    if grows_too_fast:
-        sys.exit(1)
+    found = [_run(kind, options) for kind in options.kinds]
+    sys.exit(0 if all(found) else 1)
+
+
+def _run(kind: str, options: argparse.Namespace) -> bool:
+    """Run one kind, and return whether it can be relied on."""
+    found = KINDS[kind](options)
+    text = f"{found.text}\n\n{_machine()}"
+    print(f"\n{kind}\n\n{text}", flush=True)
+    for line in found.noise:
+        print(f"noisy: paired rounds disagree: {line}", file=sys.stderr)
+    if options.write_docs and not found.noise:
+        _write(kind, text, found)
+    elif options.write_docs:
+        print(f"not written: {kind} was noisy; run it again", file=sys.stderr)
+    return found.is_fine and not found.noise
+
+
+def _write(kind: str, text: str, found: Found) -> None:
+    pictures = [
+        f"\n\n.. image:: plots/{draw(plot).name}\n   :alt: {plot.title}"
+        for plot in found.plots
+    ]
+    tables.write(kind, "".join([text, *pictures]))
+    if kind == "amqp":
+        write_costs()
+    print(f"written to {tables.PAGE}", file=sys.stderr)
 
 
 def _machine() -> str:

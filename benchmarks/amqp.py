@@ -5,12 +5,14 @@ Compare txkombu's AMQP transport with other clients, on one RabbitMQ.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.admin import QUEUE, Admin
-from benchmarks.clients import CLIENTS, MODES, Commands
+from benchmarks.clients import CLIENTS, MODES, Client, Commands
+from benchmarks.found import Found, noise
 from benchmarks.gates import judge
 from benchmarks.job import Job
 from benchmarks.report import Figures, Samples, paired, run
@@ -33,68 +35,73 @@ Taken = dict[tuple[str, int], Samples]
 
 
 class Comparison:
-    """Measures each client in each mode with each size of body."""
+    """
+    Measures clients, on a RabbitMQ that is started for it; a context manager.
 
-    def __init__(self, admin: Admin, port: int, messages: int) -> None:
-        self._admin = admin
-        self._port = port
-        self._messages = messages
+    @ivar commands: the clients.
+    """
 
-    def take(self, commands: Commands, rounds: int) -> Taken:
-        """Measure all; print the progress to stderr."""
-        taken: Taken = {}
-        for mode in MODES:
-            for size in SIZES:
-                print(f"{mode}, {size} bytes ...", file=sys.stderr, flush=True)
-                taken[mode, size] = self._rounds(commands.of(mode), mode, size, rounds)
-        return taken
+    def __init__(self, clients: Sequence[Client], rounds: int) -> None:
+        self._clients = clients
+        self._rounds = rounds
 
-    def _rounds(
-        self, commands: dict[str, list[str]], mode: str, size: int, rounds: int
-    ) -> Samples:
-        count = self._messages
-        if mode == "request":
-            count = max(count // _REQUESTS, 2)
+    def __enter__(self) -> Comparison:
+        with ExitStack() as stack:
+            folder = stack.enter_context(TemporaryDirectory())
+            broker = RabbitMQ()
+            stack.callback(broker.stop)
+            broker.start()
+            self._port = broker.amqp_port
+            self._admin = stack.enter_context(Admin(self._port))
+            self.commands = Commands(self._clients, Path(folder))
+            self._version = broker.ctl("version").strip()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stack.close()
+
+    @property
+    def versions(self) -> str:
+        """The versions of the broker and the clients, as a sentence's end."""
+        versions = {"RabbitMQ": self._version, **self.commands.versions}
+        return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+    def take(self, mode: str, size: int, messages: int, consumers: int = 1) -> Samples:
+        """
+        Measure one job by each client that knows its mode; print it to stderr.
+
+        @param size: bytes of a body.
+        """
+        commands = self.commands.of(mode)
+        many = f" by {consumers} consumers" if consumers > 1 else ""
+        print(f"{mode}, {size} bytes{many} ...", file=sys.stderr, flush=True)
 
         def take(name: str) -> Figures:
             *command, program_mode = commands[name]
-            job = Job(program_mode, self._port, QUEUE, size, count)
+            job = Job(program_mode, self._port, QUEUE, size, messages, consumers)
             self._admin.prepare(job)
             figures = run([*command, *job.arguments])
             self._admin.check(job)
             return figures
 
-        return paired(commands, rounds, take)
+        return paired(commands, self._rounds, take)
 
 
-def compare(messages: int, rounds: int) -> str:
-    """
-    Measure on a RabbitMQ that is started for it; this takes minutes.
-
-    @return: the results as reStructuredText.
-    """
-    broker = RabbitMQ()
-    try:
-        broker.start()
-        with TemporaryDirectory() as folder, Admin(broker.amqp_port) as admin:
-            commands = Commands(CLIENTS, Path(folder))
-            comparison = Comparison(admin, broker.amqp_port, messages)
-            taken = comparison.take(commands, rounds)
-            versions = {"RabbitMQ": broker.ctl("version").strip(), **commands.versions}
-    finally:
-        broker.stop()
-    return "\n".join(_report(taken, commands.missing, versions, messages, rounds))
+def compare(messages: int, rounds: int) -> Found:
+    """Measure all clients; this takes minutes."""
+    taken: Taken = {}
+    with Comparison(CLIENTS, rounds) as comparison:
+        for mode in MODES:
+            count = max(messages // _REQUESTS, 2) if mode == "request" else messages
+            for size in SIZES:
+                taken[mode, size] = comparison.take(mode, size, count)
+    head = f"{messages:,} messages, {rounds} paired rounds;\n{comparison.versions}."
+    lines = [head, *_report(taken, comparison.commands.missing)]
+    return Found("\n".join(lines), [*noise(taken)])
 
 
-def _report(
-    taken: Taken,
-    missing: dict[str, str],
-    versions: dict[str, str],
-    messages: int,
-    rounds: int,
-) -> Iterator[str]:
-    yield f"{messages:,} messages, {rounds} paired rounds;"
-    yield ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+def _report(taken: Taken, missing: dict[str, str]) -> Iterator[str]:
     for mode in MODES:
         yield from ("", _TITLES[mode], "")
         yield _requests(taken) if mode == "request" else rates(taken, mode)

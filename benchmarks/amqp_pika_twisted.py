@@ -9,10 +9,11 @@ from typing import Any
 
 import pika
 from pika.adapters.twisted_connection import TwistedProtocolConnection
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.task import deferLater, react
 
-from benchmarks.job import HOST, PROPERTIES, WINDOW, Job
+from benchmarks.job import FEW, HOST, PROPERTIES, WINDOW, Job
 from benchmarks.report import Stopwatch
 from benchmarks.window import Window
 
@@ -57,6 +58,29 @@ async def consume(job: Job, channel: Any, reactor: Any) -> None:
     watch.report(job.messages)
 
 
+async def consume_many(job: Job, channel: Any, reactor: Any) -> None:
+    """Consume by many consumers of one queue; starting them is measured, too."""
+    await channel.basic_qos(prefetch_count=FEW)
+    left = job.messages
+    done: Deferred[None] = Deferred()
+
+    async def read(queue: Any) -> None:
+        nonlocal left
+        while True:
+            message = await queue.get()
+            channel.basic_ack(message.method.delivery_tag)
+            left -= 1
+            if not left:
+                done.callback(None)
+
+    watch = Stopwatch()
+    for _ in range(job.consumers):
+        queue, _ = await channel.basic_consume(job.queue)
+        ensureDeferred(read(queue)).addErrback(lambda closed: None)
+    await done
+    watch.report(job.messages)
+
+
 async def request(job: Job, channel: Any, reactor: Any) -> None:
     """Publish, receive and ack messages one by one."""
     await channel.basic_qos(prefetch_count=WINDOW)
@@ -77,7 +101,13 @@ def _properties() -> pika.BasicProperties:
     return pika.BasicProperties(headers={}, **PROPERTIES)
 
 
-MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": request}
+MODES = {
+    "publish": publish,
+    "confirm": confirm,
+    "consume": consume,
+    "consume-many": consume_many,
+    "request": request,
+}
 
 
 async def main(reactor: Any) -> None:

@@ -4,12 +4,14 @@ txkombu on AMQP, through its public API, with JSON.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
-from benchmarks.job import HOST, WINDOW, Job
+from benchmarks.job import FEW, HOST, WINDOW, Job
 from benchmarks.report import Stopwatch
 from benchmarks.window import Window
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
@@ -40,22 +42,78 @@ async def confirm(job: Job, channel: Channel) -> None:
 
 async def consume(job: Job, channel: Channel) -> None:
     """Consume, and ack each message in its callback."""
-    left = job.messages
+    done, handle = _acker(job.messages)
+    await _consume(job, done, [_consumer(job, channel, callbacks=[handle])])
+
+
+def _acker(left: int) -> tuple[Deferred[None], Callable[..., None]]:
+    """Return what acks that many messages, and what fires then."""
     done: Deferred[None] = Deferred()
 
-    def handle(payload: dict[str, object], message: Message) -> None:
+    def handle(payload: object, message: Message | None = None) -> None:
         nonlocal left
-        message.ack()
+        (payload if message is None else message).ack()  # type: ignore[attr-defined]
         left -= 1
         if not left:
             done.callback(None)
 
-    consumer = _consumer(job, channel)
-    consumer.register_callback(handle)
+    return done, handle
+
+
+async def _consume(job: Job, done: Deferred[None], consumers: list[Consumer]) -> None:
     watch = Stopwatch()
-    await consumer.consume()
+    await gatherResults([consumer.consume() for consumer in consumers])
     await done
     watch.report(job.messages)
+
+
+async def publish_bytes(job: Job, channel: Channel) -> None:
+    """Publish bytes without confirms."""
+    publish = _publisher_of_bytes(job, channel, confirm=False)
+    watch = Stopwatch()
+    for number in range(job.messages):
+        await publish(number)
+    await Queue(job.queue)(channel).queue_declare(passive=True)
+    watch.report(job.messages)
+
+
+async def confirm_bytes(job: Job, channel: Channel) -> None:
+    """Publish bytes with confirms, 200 in flight."""
+    publish = _publisher_of_bytes(job, channel, confirm=True)
+    watch = Stopwatch()
+    await Window(job.messages, publish).run()
+    watch.report(job.messages)
+
+
+def _publisher_of_bytes(
+    job: Job, channel: Channel, confirm: bool
+) -> Callable[[int], Deferred[None]]:
+    producer = Producer(channel, TRANSIENT, routing_key=job.queue)
+    bodies = job.bodies()
+
+    def publish(number: int) -> Deferred[None]:
+        return producer.publish(
+            bodies[number],
+            confirm=confirm,
+            content_type="application/json",
+            content_encoding="utf-8",
+        )
+
+    return publish
+
+
+async def consume_bytes(job: Job, channel: Channel) -> None:
+    """Consume without decoding, and ack each message in its callback."""
+    done, handle = _acker(job.messages)
+    await _consume(job, done, [_consumer(job, channel, on_message=handle)])
+
+
+async def consume_many(job: Job, channel: Channel) -> None:
+    """Consume by many consumers of one queue; starting them is measured, too."""
+    done, handle = _acker(job.messages)
+    options = {"callbacks": [handle], "prefetch_count": FEW}
+    consumers = [_consumer(job, channel, **options) for _ in range(job.consumers)]
+    await _consume(job, done, consumers)
 
 
 async def request(job: Job, channel: Channel) -> None:
@@ -67,9 +125,7 @@ async def request(job: Job, channel: Channel) -> None:
         message.ack()
         received.callback(None)
 
-    consumer = _consumer(job, channel)
-    consumer.register_callback(handle)
-    await consumer.consume()
+    await _consumer(job, channel, callbacks=[handle]).consume()
     seconds = []
     payloads = job.payloads()
     watch = Stopwatch()
@@ -82,13 +138,21 @@ async def request(job: Job, channel: Channel) -> None:
     watch.report(job.messages, seconds)
 
 
-def _consumer(job: Job, channel: Channel) -> Consumer:
-    return Consumer(
-        channel, Queue(job.queue), auto_declare=False, prefetch_count=WINDOW
-    )
+def _consumer(job: Job, channel: Channel, **options: Any) -> Consumer:
+    options = {"auto_declare": False, "prefetch_count": WINDOW, **options}
+    return Consumer(channel, Queue(job.queue), **options)
 
 
-MODES = {"publish": publish, "confirm": confirm, "consume": consume, "request": request}
+MODES = {
+    "publish": publish,
+    "publish-bytes": publish_bytes,
+    "confirm": confirm,
+    "confirm-bytes": confirm_bytes,
+    "consume": consume,
+    "consume-bytes": consume_bytes,
+    "consume-many": consume_many,
+    "request": request,
+}
 
 
 async def main(reactor: object, scheme: str = "amqp") -> None:

@@ -21,7 +21,7 @@ txkombu without JSON: it publishes and receives bytes, like the other clients.
 PIKA_TWISTED = "pika, Twisted"
 STOMPPY = "stomp.py"
 KOMBU = "kombu"
-C = "librabbitmq (C)"
+C = "librabbitmq (C), bytes"
 
 MODES = ("publish", "confirm", "consume", "request")
 _ALL = {mode: mode for mode in MODES}
@@ -40,6 +40,12 @@ class Client(NamedTuple):
 
 CLIENTS = (
     Client(OURS, "txkombu", "benchmarks.amqp_txkombu", _ALL),
+    Client(
+        OURS_BYTES,
+        "txkombu",
+        "benchmarks.amqp_txkombu",
+        {mode: f"{mode}-bytes" for mode in MODES[:-1]},
+    ),
     Client(C, "", "", _ALL),
     Client(f"{C}, acks 50", "", "", {"consume": "consume-multiple"}),
     Client(PIKA_TWISTED, "pika", "benchmarks.amqp_pika_twisted", _ALL),

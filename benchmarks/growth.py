@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from twisted.internet.task import Clock
 
+from benchmarks.found import Found
 from benchmarks.tables import number, table
 from txkombu._util.deadlines import Deadlines
 from txkombu.core.publish_queue import PublishQueue, PublishRequest
@@ -185,12 +186,8 @@ def growth(kind: Kind, rounds: int) -> tuple[float, float]:
     return small, large
 
 
-def check(rounds: int) -> tuple[str, bool]:
-    """
-    Measure all kinds of work.
-
-    @return: a table, and whether none grew faster than it may.
-    """
+def check(rounds: int) -> Found:
+    """Measure all kinds of work; that is fine if none grew faster than it may."""
     rows, fine = [], True
     for kind in KINDS:
         small, large = growth(kind, rounds)
@@ -202,4 +199,4 @@ def check(rounds: int) -> tuple[str, bool]:
             (kind.what, f"{kind.amount:,}", number(each), number(ratio), verdict)
         )
     head = ("work", "count", "µs each", "times for ten times", f"≤ {LIMIT:g}")
-    return table(head, rows), fine
+    return Found(table(head, rows), is_fine=fine)

@@ -5,15 +5,21 @@ The job of a program that measures one client of an AMQP broker.
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from benchmarks.bodies import compact, sized
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 USER = "guest"
 WINDOW = 200
 """
 How many messages may be unconfirmed, or unacked.
+"""
+FEW = 10
+"""
+How many of them each of many consumers may have.
 """
 PROPERTIES = {
     "content_type": "application/json",
@@ -26,6 +32,8 @@ The properties of every message, beside empty headers: those that txkombu sends.
 """
 
 _DISTINCT = 2000
+_HELD = 64 * 1024 * 1024
+"""Bytes that the different bodies may have together."""
 
 
 class Job(NamedTuple):
@@ -42,23 +50,28 @@ class Job(NamedTuple):
     """Bytes of each body."""
     messages: int
     """How many messages; at least one."""
+    consumers: int = 1
+    """How many consumers share the work, for C{consume-many}."""
 
     @classmethod
     def from_command_line(cls) -> Job:
-        mode, port, queue, size, count = sys.argv[1:]
-        return cls(mode, int(port), queue, int(size), int(count))
+        mode, port, queue, *numbers = sys.argv[1:]
+        return cls(mode, int(port), queue, *map(int, numbers))
 
     @property
     def arguments(self) -> list[str]:
         """The arguments as a command line."""
-        return [str(each) for each in self]
+        return [str(each) for each in (self if self.consumers > 1 else self[:-1])]
 
     def payloads(self) -> list[dict[str, object]]:
-        """Return an object for each message; after 2,000 they repeat."""
-        some = [sized(number, self.size) for number in range(_DISTINCT)]
-        return (some * (self.messages // _DISTINCT + 1))[: self.messages]
+        """Return an object for each message; after 2,000 or 64 MiB they repeat."""
+        count = min(_DISTINCT, _HELD // self.size)
+        return self._repeated([sized(number, self.size) for number in range(count)])
 
     def bodies(self) -> list[bytes]:
         """Return the objects as bytes, for the clients that send bytes."""
-        some = [compact(each) for each in self.payloads()[:_DISTINCT]]
-        return (some * (self.messages // _DISTINCT + 1))[: self.messages]
+        count = min(_DISTINCT, _HELD // self.size)
+        return self._repeated([compact(each) for each in self.payloads()[:count]])
+
+    def _repeated(self, some: list[T]) -> list[T]:
+        return (some * (self.messages // len(some) + 1))[: self.messages]

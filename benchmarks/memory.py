@@ -4,6 +4,7 @@ Compare txkombu's memory transport with Kombu's.
 
 from __future__ import annotations
 
+from benchmarks.found import Found, noise
 from benchmarks.report import module, paired, run
 from benchmarks.tables import number, table
 
@@ -16,12 +17,8 @@ The goal, as a multiple of Kombu's rate.
 """
 
 
-def compare(messages: int, rounds: int) -> str:
-    """
-    Measure; this takes some seconds per round.
-
-    @return: the results as reStructuredText.
-    """
+def compare(messages: int, rounds: int) -> Found:
+    """Measure; this takes some seconds per round."""
     samples = paired(
         PROGRAMS, rounds, lambda name: run([*module(PROGRAMS[name]), str(messages)])
     )
@@ -30,7 +27,7 @@ def compare(messages: int, rounds: int) -> str:
         figures = samples.median(name)
         ratio = samples.ratio("rate", OURS, name)
         rows.append((name, number(figures.rate), number(figures.cpu), number(ratio)))
-    return "\n".join(
+    text = "\n".join(
         [
             f"{messages:,} JSON messages per round, {rounds} paired rounds; "
             f"the goal is {WANTED:g} times Kombu's rate.",
@@ -38,3 +35,4 @@ def compare(messages: int, rounds: int) -> str:
             table(("client", "messages/s", "CPU µs", "rate ratio"), rows),
         ]
     )
+    return Found(text, [*noise({("memory", messages): samples}, OURS)])

@@ -106,9 +106,22 @@ class Samples:
 
     def ratio(self, field: str, ours: str, theirs: str) -> float:
         """Return the median of the ratios of each round."""
+        return median(self._ratios(field, ours, theirs))
+
+    def disagreement(self, field: str, ours: str, theirs: str) -> float:
+        """
+        Return how far the ratios of the rounds are apart, as a part of their median.
+        A fifth of the rounds at either end is left out.
+        """
+        ratios = sorted(self._ratios(field, ours, theirs))
+        out = len(ratios) // 5
+        kept = ratios[out : len(ratios) - out]
+        return (kept[-1] - kept[0]) / median(ratios)
+
+    def _ratios(self, field: str, ours: str, theirs: str) -> list[float]:
         place = Figures._fields.index(field)
         pairs = zip(self.taken[ours], self.taken[theirs], strict=True)
-        return median(mine[place] / other[place] for mine, other in pairs)
+        return [mine[place] / other[place] for mine, other in pairs]
 
 
 def paired(

@@ -12,6 +12,7 @@ from time import sleep
 from typing import IO, Any, NamedTuple
 
 from benchmarks.admin import QUEUE, Admin
+from benchmarks.found import Found
 from benchmarks.report import LIMIT, TREE, ProgramFailed, module
 from benchmarks.tables import number, table
 from tests.support.rabbitmq import RabbitMQ
@@ -106,12 +107,10 @@ def _result(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
-def check(messages: int) -> str:
+def check(messages: int) -> Found:
     """
     Run the benchmark on a RabbitMQ that is started for it.  A million messages take
     minutes.
-
-    @return: the results as reStructuredText.
     """
     broker = RabbitMQ()
     try:
@@ -129,4 +128,4 @@ def check(messages: int) -> str:
         ("MiB that the publisher grew by, at most", number(found.grown / 2**20)),
         (f"less than {GROWTH // 2**20} MiB, and none lost", "yes" if within else "no"),
     ]
-    return table(("what", "found"), rows)
+    return Found(table(("what", "found"), rows), is_fine=within)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.admin import Admin
 from benchmarks.clients import STOMP_CLIENTS, Commands
+from benchmarks.found import Found, noise
 from benchmarks.gates import STOMP_GATES, judge
 from benchmarks.job import Job
 from benchmarks.report import Figures, Samples, paired, run
@@ -67,11 +68,9 @@ class Comparison:
         return paired(programs, rounds, take)
 
 
-def compare(messages: int, rounds: int) -> str:
+def compare(messages: int, rounds: int) -> Found:
     """
     Measure on brokers that are started for it, one after the other; this takes minutes.
-
-    @return: the results as reStructuredText.
     """
     commands = Commands(STOMP_CLIENTS, Path())
     versions: dict[str, str] = {}
@@ -80,7 +79,11 @@ def compare(messages: int, rounds: int) -> str:
         "ActiveMQ": _on_activemq(commands, messages, rounds, versions),
     }
     versions |= commands.versions
-    return "\n".join(_report(found, commands.missing, versions, messages, rounds))
+    text = "\n".join(_report(found, commands.missing, versions, messages, rounds))
+    noisy = [
+        f"{broker}, {line}" for broker, taken in found.items() for line in noise(taken)
+    ]
+    return Found(text, noisy)
 
 
 def _on_rabbitmq(

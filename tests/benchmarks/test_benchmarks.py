@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 from docutils import nodes
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks import __main__, plots, tables
 from benchmarks.__main__ import KINDS, parse
 from benchmarks.bodies import compact, sized
 from benchmarks.clients import (
@@ -26,9 +27,11 @@ from benchmarks.clients import (
     Commands,
 )
 from benchmarks.costs import TRANSPORTS, cost_table
+from benchmarks.found import Found, noise
 from benchmarks.gates import STOMP_GATES, judge
 from benchmarks.job import Job
 from benchmarks.memory import PROGRAMS
+from benchmarks.plots import Plot
 from benchmarks.report import Figures, ProgramFailed, Samples, module, paired, run
 from benchmarks.tables import PAGE, number, table, write
 from tests.support import snippets
@@ -41,7 +44,7 @@ class BodiesTests(SynchronousTestCase):
 
     def test_sizes(self) -> None:
         """Each body has the requested size, and differs from the others."""
-        for size in (200, 4096):
+        for size in (100, 200, 4096):
             texts = {compact(sized(each, size)) for each in (0, 1, 27, 99_999)}
             self.assertEqual({len(each) for each in texts}, {size})
             self.assertEqual(len(texts), 4)
@@ -53,11 +56,20 @@ class BodiesTests(SynchronousTestCase):
             self.assertEqual(len(job.bodies()), count)
             self.assertEqual(json.loads(job.bodies()[-1]), job.payloads()[-1])
 
+    def test_large(self) -> None:
+        """Of large bodies there are few different ones, so that they fit in memory."""
+        job = Job("publish", 1, "q", 1_048_576, 100)
+        self.assertEqual(len(job.bodies()), 100)
+        self.assertEqual(len({id(each) for each in job.bodies()}), 64)
+
     def test_command_line(self) -> None:
         """A program gets the arguments of its job."""
         job = Job("confirm", 5672, "some queue", 4096, 7)
         self.patch(sys, "argv", ["program", *job.arguments])
         self.assertEqual(Job.from_command_line(), job)
+        many = Job("consume-many", 5672, "some queue", 200, 7, consumers=10)
+        self.patch(sys, "argv", ["program", *many.arguments])
+        self.assertEqual(Job.from_command_line(), many)
 
 
 class FiguresTests(SynchronousTestCase):
@@ -76,6 +88,31 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(order, ["a", "b", "b", "a", "a", "b"])
         self.assertEqual(samples.median("a"), Figures(10.0, 1.0))
         self.assertEqual(samples.ratio("rate", "b", "a"), 3.0)
+
+    def test_disagreement(self) -> None:
+        """Rounds disagree by the range of their ratios without a fifth at each end."""
+        samples = Samples()
+        for rate in (90.0, 100.0, 110.0, 105.0, 900.0):
+            samples.add("a", Figures(rate, 1.0))
+            samples.add("b", Figures(100.0, 1.0))
+        self.assertAlmostEqual(samples.disagreement("rate", "a", "b"), 0.1 / 1.05)
+        self.assertEqual(samples.disagreement("cpu", "a", "b"), 0.0)
+
+    def test_noise(self) -> None:
+        """A table is noisy if half of its ratios disagree by more than 15 %."""
+        quiet, noisy = Samples(), Samples()
+        for rate in (100.0, 110.0, 140.0):
+            for samples, cpu in ((quiet, 1.0), (noisy, rate)):
+                samples.add(OURS, Figures(rate, cpu))
+                samples.add("a", Figures(100.0, 1.0))
+        self.assertEqual(
+            list(noise({("publish", 200): noisy, ("consume", 4096): quiet})),
+            ["publish, 200: 36%", "consume, 4096: 18%"],
+        )
+        for _ in range(12):
+            quiet.add(OURS, Figures(110.0, 1.0))
+            quiet.add("a", Figures(100.0, 1.0))
+        self.assertEqual(list(noise({("consume", 4096): quiet})), [])
 
     def test_program_fails(self) -> None:
         """The error of a program that fails names it and has its output."""
@@ -147,6 +184,62 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(copy.read_text("utf-8").count("\nfound\n"), len(KINDS))
 
 
+class RunTests(SynchronousTestCase):
+    """What becomes of results."""
+
+    def run_kind(self, found: Found, *arguments: str) -> tuple[int, str, str]:
+        """Run the command with a kind that finds this."""
+        self.page = Path(self.mktemp())
+        self.page.write_text("\n.. begin growth\n\nold\n\n.. end growth\n")
+        self.patch(tables, "PAGE", self.page)
+        self.patch(tables.write, "__defaults__", (self.page,))
+        self.patch(plots.draw, "__defaults__", (self.page.parent / "plots",))
+        self.patch(
+            __main__, "KINDS", {**__main__.KINDS, "growth": lambda options: found}
+        )
+        self.patch(sys, "argv", ["bench", "growth", *arguments])
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            ended = self.assertRaises(SystemExit, __main__.main)
+        assert isinstance(ended.code, int)
+        return ended.code, out.getvalue(), err.getvalue()
+
+    def test_written(self) -> None:
+        """Results are written, with their plots."""
+        lines = {OURS: [(1.0, 2.0), (10.0, 3.0)], "a": [(1.0, 4.0), (10.0, 5.0)]}
+        plot = Plot("drawn", "consume: CPU", "consumers", "µs", lines)
+        code, out, _ = self.run_kind(Found("new", plots=[plot]), "--write-docs")
+        self.assertEqual(code, 0)
+        self.assertIn("new", out)
+        text = self.page.read_text("utf-8")
+        self.assertNotIn("old", text)
+        self.assertIn("new\n\nPython 3", text)
+        self.assertIn(".. image:: plots/drawn.png\n   :alt: consume: CPU\n", text)
+        picture = self.page.parent / "plots" / "drawn.png"
+        self.assertEqual(picture.read_bytes()[:4], b"\x89PNG")
+
+    def test_noisy(self) -> None:
+        """The results of a noisy run are shown and not written, and it fails."""
+        found = Found("new", noise=["publish, 200: 36%"])
+        code, out, err = self.run_kind(found, "--write-docs")
+        self.assertEqual(code, 1)
+        self.assertIn("new", out)
+        self.assertIn("paired rounds disagree: publish, 200: 36%", err)
+        self.assertIn("not written: growth was noisy", err)
+        self.assertIn("old", self.page.read_text())
+
+    def test_not_fine(self) -> None:
+        """What must hold anywhere and does not makes the command fail."""
+        self.assertEqual(self.run_kind(Found("new", is_fine=False))[0], 1)
+        self.assertEqual(self.run_kind(Found("new"))[0], 0)
+
+    def test_matplotlib_is_missing(self) -> None:
+        """--write-docs without matplotlib says what to install."""
+        self.patch(__main__, "can_draw", lambda: False)
+        code, _, err = self.run_kind(Found("new"), "--write-docs")
+        self.assertEqual(code, 2)
+        self.assertIn("pip install 'txkombu[bench]'", err)
+
+
 class CostTests(SynchronousTestCase):
     """The table of docs/transports.rst"""
 
@@ -162,7 +255,7 @@ class CommandLineTests(SynchronousTestCase):
     def test_kinds(self) -> None:
         """The named kinds are run, or all."""
         self.assertEqual(list(parse(["rss", "memory"]).kinds), ["rss", "memory"])
-        self.assertEqual(parse([]).kinds, KINDS)
+        self.assertEqual(parse([]).kinds, list(KINDS))
 
     def test_unknown_kind(self) -> None:
         """An unknown kind is refused by a line that names the known ones."""

@@ -15,7 +15,7 @@ from benchmarks.clients import (
     Commands,
 )
 from benchmarks.job import Job
-from benchmarks.report import run
+from benchmarks.report import module, run
 from benchmarks.rss import publish_and_count
 from benchmarks.stomp_admin import ActiveMQAdmin
 from benchmarks.stomp_job import DESTINATIONS
@@ -57,6 +57,18 @@ class ProgramsTests(SynchronousTestCase):
     def test_consume(self) -> None:
         """All messages were acked."""
         self.run_mode("consume")
+
+    def test_consume_many(self) -> None:
+        """All messages were acked, by several consumers."""
+        port = rabbitmq().amqp_port
+        with Admin(port) as admin:
+            self.addCleanup(_delete, port)
+            for program in ("amqp_txkombu", "amqp_pika_twisted"):
+                job = Job("consume-many", port, QUEUE, 200, MESSAGES, consumers=5)
+                admin.prepare(job)
+                figures = run([*module(f"benchmarks.{program}"), *job.arguments])
+                self.assertGreater(min(figures[:2]), 0)
+                admin.check(job)
 
     def test_request(self) -> None:
         """All messages came back."""
