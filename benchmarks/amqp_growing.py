@@ -47,6 +47,10 @@ def compare_sizes(messages: int, rounds: int) -> Found:
         title, y = f"{mode}: messages per second", "messages/s"
         lines = _lines(found, lambda figures: figures.rate)
         plots.append(Plot(f"size-{mode}", title, "bytes of a body", y, lines))
+    parts += [
+        f"Not measured: {name}, since {why}."
+        for name, why in comparison.commands.missing.items()
+    ]
     return Found("\n\n".join(parts), [*noise(taken)], plots)
 
 
