@@ -56,7 +56,7 @@ PUBLIC: Final = {
         "Encoded Registry accept_set decode dumps encode loads register register_json "
         "registry unregister"
     ),
-    "txkombu.service": ("ConsumerFactory ConsumerService PublisherService"),
+    "txkombu.service": ("ConsumerFactory ConsumerService PublisherService consumer"),
     "txkombu.simple": ("Empty SimpleQueue"),
     "txkombu.testing": ("BrokerMixin BrokerTestCase Published RecordingBroker"),
     "txkombu.transport": (

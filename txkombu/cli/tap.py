@@ -64,9 +64,9 @@ class Options(CommandOptions):
 
     # Twisted shows this text with its line breaks.
     opt_consumer.__doc__ = (
-        "A consumer, as package.module:Name: a subclass of txkombu.Consumer, or a "
-        "function that takes a channel and returns a consumer.  Required; may be "
-        "given more than once."
+        "A consumer, as package.module:Name: a subclass of txkombu.Consumer, a "
+        "handler with @consumer(Queue(...)) above it, or a function that takes a "
+        "channel and returns a consumer.  Required; may be given more than once."
     )
 
     opt_c = opt_consumer

@@ -24,6 +24,7 @@ from .callbacks import Callback, as_callbacks, run_callbacks
 from .dispatcher import Dispatcher
 from .failure_handling import FailureHandling
 from .iteration import MessageIterator, MessageTaker
+from .middleware import ConsumeMiddleware, around_receive
 from .missing_ack import MissingAckWarning
 from .queue_subscriptions import (
     QueueSubscriptions,
@@ -86,6 +87,9 @@ class Consumer:
     @param on_offset: for streams: called with (queue name, offset) when all messages
         before that offset were settled, so that a program can store it, and begin
         there next time: C{Queue(consumer_arguments={"x-stream-offset": offset})}.
+    @param middleware: functions around the handling of each decoded message, the first
+        outermost, each called with (handle, body, message): it returns what
+        C{handle(body, message)} returns, a Deferred, or awaits it, or does not call it.
     """
 
     queues: Sequence[Queue] | Queue = ()
@@ -103,6 +107,7 @@ class Consumer:
     priority: int | None = None
     on_cancel: Callable[[str, Exception], object] | None = None
     on_offset: Callable[[str, int], object] | None = None
+    middleware: Sequence[ConsumeMiddleware] = ()
 
     def __init__(
         self,
@@ -124,6 +129,7 @@ class Consumer:
         on_cancel: Callable[[str, Exception], object] | None = None,
         max_body_size: int | None = None,
         on_offset: Callable[[str, int], object] | None = None,
+        middleware: Sequence[ConsumeMiddleware] | None = None,
     ) -> None:
         self.channel, self._owned = lent_channel(channel)
         given = {
@@ -140,6 +146,7 @@ class Consumer:
             "priority": priority,
             "on_cancel": on_cancel,
             "on_offset": on_offset,
+            "middleware": middleware,
         }
         for name, value in given.items():
             if value is not None:
@@ -188,6 +195,7 @@ class Consumer:
         self._touched = False
         self._end = SharedClose(self._close)
         self._closed: Waiters[None] = Waiters()
+        self._receive = around_receive(self.middleware, self.receive)
         self._choose_handler()
         core.connection.drain_events.add_consumer(core, self)
 
@@ -201,6 +209,8 @@ class Consumer:
             if given is not None and not hasattr(given, "decide"):
                 check_callable(what, given, arguments)
         check_count("priority", self.priority, -(2**31), 2**31 - 1)
+        if self.middleware and self.on_message is not None:
+            raise TypeError("middleware is for callbacks, which on_message replaces")
 
     # --- handling -----------------------------------------------------------
 
@@ -240,12 +250,12 @@ class Consumer:
 
     def _decode_and_receive(self, message: Message) -> object:
         if self.on_decode_error is None:
-            return self.receive(message.payload, message)
+            return self._receive(message.payload, message)
         try:
             payload = message.payload
         except DecodeError as error:
             return self.on_decode_error(message, error)
-        return self.receive(payload, message)
+        return self._receive(payload, message)
 
     def _halt(self, error: Exception) -> None:
         self.halted = error

@@ -14,7 +14,7 @@ from .._util.validation import kind_of
 from ..connection import BrokerConnection
 from ..messaging.consumer import Consumer
 from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
-from .hosted_consumer import ConsumerFactory, HostedConsumer, check_factory
+from .hosted_consumer import Hostable, HostedConsumer, check_factory
 from .run import ServiceRun
 
 
@@ -33,8 +33,9 @@ class ConsumerService(BrokerService[ServiceRun]):
     library is not installed: the service stops, sets L{halted} and logs the error.
 
     @param broker: a URL, or a connection, which the service closes when it stops.
-    @param consumers: one or several: L{Consumer<txkombu.Consumer>} subclasses, or
-        functions that take a channel and return a consumer.
+    @param consumers: one or several: L{Consumer<txkombu.Consumer>} subclasses,
+        handlers with C{@consumer(Queue(...))} above them, or functions that take a
+        channel and return a consumer.
     @param reactor: the reactor of the connection to a URL; by default the global one.
     @param shutdown_timeout: seconds that running handlers have to finish when the
         service stops; default 30.
@@ -48,7 +49,7 @@ class ConsumerService(BrokerService[ServiceRun]):
     def __init__(
         self,
         broker: BrokerConnection | str,
-        consumers: ConsumerFactory | Iterable[ConsumerFactory],
+        consumers: Hostable | Iterable[Hostable],
         reactor: IReactorTime | None = None,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
     ) -> None:

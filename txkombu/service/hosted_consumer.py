@@ -16,11 +16,16 @@ from ..connection import BrokerConnection
 from ..core.channel import Channel
 from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed
+from ..message import Message
 from ..messaging.consumer import Consumer
+from .handlers import factory_of
 from .retry import retry_until_done
 
 ConsumerFactory = Callable[[Channel], Consumer]
 """A L{Consumer} subclass, or a function that makes a consumer on a channel."""
+
+Hostable = ConsumerFactory | Callable[[Any, Message], object]
+"""What a service hosts: the same, or a handler that is marked with C{@consumer}."""
 
 
 def check_factory(what: str, factory: object) -> ConsumerFactory:
@@ -28,9 +33,10 @@ def check_factory(what: str, factory: object) -> ConsumerFactory:
     Return a factory of consumers, if it is one.
 
     @param what: the name of the factory, for the error.
-    @raise TypeError: it is neither a subclass of L{Consumer} nor a function that can be
-        called with one argument.
+    @raise TypeError: it is neither a subclass of L{Consumer}, nor a function marked
+        with C{@consumer}, nor one that can be called with one argument.
     """
+    factory = factory_of(factory)
     if isinstance(factory, type):
         fine = issubclass(factory, Consumer)
     else:
@@ -42,8 +48,9 @@ def check_factory(what: str, factory: object) -> ConsumerFactory:
         )
     if not fine:
         raise TypeError(
-            f"{what} is no consumer: it must be a subclass of txkombu.Consumer, "
-            "or a function that takes a channel and returns a Consumer"
+            f"{what} is no consumer: it must be a subclass of txkombu.Consumer, a "
+            "function with @consumer(Queue(...)) above it, or a function that takes a "
+            "channel and returns a Consumer"
         )
     made: Any = factory
     return made  # type: ignore[no-any-return]  # checked above

@@ -1,0 +1,469 @@
+"""Handlers that are functions, marked with @consumer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from threading import Event, current_thread, main_thread
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
+from txkombu.exceptions import MessageStateError
+from txkombu.policy import Drop, Reject, park, reject
+from txkombu.service import ConsumerService, consumer
+from txkombu.service.handlers import THREADS
+from txkombu.service.hosted_consumer import Hostable
+from txkombu.testing import BrokerTestCase
+
+QUEUE = Queue("work")
+
+
+class MarkTests(BrokerTestCase):
+    """@consumer"""
+
+    def test_called_as_before(self) -> None:
+        """A marked function can be called, as by its tests."""
+
+        @consumer(QUEUE)
+        def double(body: int, message: object) -> int:
+            return 2 * body
+
+        self.assertEqual(double(4, None), 8)
+
+    def test_no_queue(self) -> None:
+        """It needs queues."""
+        error = self.assertRaises(ValueError, consumer)
+        self.assertIn("@consumer(Queue('feeds'))", str(error))
+        error = self.assertRaises(TypeError, consumer, "work")
+        self.assertEqual(
+            str(error), "@consumer takes Queue objects, not a value of type str"
+        )
+
+    def test_used_without_call(self) -> None:
+        """It needs its parentheses."""
+        error = self.assertRaises(TypeError, consumer, lambda body, message: None)
+        self.assertIn("takes Queue objects, not a value of type function", str(error))
+
+    def test_unknown_option(self) -> None:
+        """An option that a Consumer does not have is refused, with a suggestion."""
+        error = self.assertRaises(TypeError, consumer, QUEUE, prefetch=3)
+        self.assertIn(
+            "no option 'prefetch'; did you mean 'prefetch_count'?", str(error)
+        )
+        for name in ("callbacks", "no_ack", "on_message", "channel"):
+            self.assertRaises(TypeError, consumer, QUEUE, **{name: []})
+
+    def test_arity(self) -> None:
+        """It is for functions of (body, message)."""
+        error = self.assertRaises(TypeError, consumer(QUEUE), lambda body: None)
+        self.assertIn("a handler is called with 2 arguments", str(error))
+
+    def test_not_marked(self) -> None:
+        """A service says what a function without the mark lacks."""
+
+        def handle(body: object, message: Message) -> None:
+            """Do nothing."""
+
+        error = self.assertRaises(TypeError, ConsumerService, self.connection, [handle])
+        self.assertIn("a function with @consumer(Queue(...)) above it", str(error))
+
+
+class HandlerCase(BrokerTestCase):
+    """
+    Has a producer for the queue C{work}.
+
+    @ivar got: the messages that handlers got.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.got: list[Message] = []
+        self.producer = Producer(self.connection, routing_key="work")
+
+    def host(self, *handlers: Hostable) -> ConsumerService:
+        """Host handlers."""
+        service = ConsumerService(self.connect(), handlers)
+        self.addCleanup(self.flush)
+        self.addCleanup(service.stopService)
+        service.startService()
+        self.flush()
+        return service
+
+    def publish(self, *bodies: object) -> None:
+        """Publish to the queue."""
+        for body in bodies:
+            self.result_of(self.producer.publish(body))
+        self.flush()
+
+    def settled(self) -> list[bool]:
+        """Return which messages are settled."""
+        self.flush()
+        return [each.acknowledged for each in self.got]
+
+
+class HandlerTests(HandlerCase):
+    """What becomes of messages."""
+
+    def test_acknowledged(self) -> None:
+        """A message is acknowledged when its function has returned."""
+        before: list[bool] = []
+
+        @consumer(QUEUE)
+        def handle(body: object, message: Message) -> None:
+            self.got.append(message)
+            before.append(message.acknowledged)
+
+        self.assertTrue(self.host(handle).consuming)
+        self.publish("x")
+        self.assertEqual((before, self.settled()), ([False], [True]))
+
+    def test_waits(self) -> None:
+        """It is acknowledged when the coroutine or Deferred is done."""
+        end: Deferred[None] = Deferred()
+
+        @consumer(QUEUE)
+        async def coroutine(body: object, message: Message) -> None:
+            self.got.append(message)
+            await end
+
+        self.host(coroutine)
+        self.publish("x")
+        self.assertEqual(self.settled(), [False])
+        end.callback(None)
+        self.assertEqual(self.settled(), [True])
+
+    def test_deferred_of_work(self) -> None:
+        """What the result itself is to be waited for, is."""
+        end: Deferred[None] = Deferred()
+
+        async def later() -> None:
+            await end
+
+        @consumer(QUEUE)
+        def handle(body: object, message: Message) -> object:
+            self.got.append(message)
+            return succeed(later())
+
+        self.host(handle)
+        self.publish("x")
+        self.assertEqual(self.settled(), [False])
+        end.callback(None)
+        self.assertEqual(self.settled(), [True])
+
+    def test_settled_by_itself(self) -> None:
+        """A message that the function has settled is left as it is."""
+
+        @consumer(QUEUE, Queue("other"))
+        def handle(body: object, message: Message) -> None:
+            self.got.append(message)
+            message.reject()
+
+        self.host(handle)
+        self.publish("x")
+        self.result_of(self.producer.publish("y", routing_key="other"))
+        self.assertEqual(self.settled(), [True, True])
+
+    def test_fails(self) -> None:
+        """A message whose handler fails is left to the policy, and not acknowledged."""
+        failed: list[object] = []
+
+        @consumer(QUEUE, on_failure=lambda message, failure: failed.append(failure))
+        def handle(body: object, message: Message) -> None:
+            self.got.append(message)
+            raise ValueError(body)
+
+        self.host(handle)
+        self.publish("x")
+        self.assertEqual((len(failed), self.settled()), (1, [False]))
+
+    def test_no_generators(self) -> None:
+        """A generator is not mistaken for success."""
+        failed: list[object] = []
+
+        def note(message: Message, failure: object) -> None:
+            failed.append(failure)
+            message.reject()
+
+        @consumer(QUEUE, on_failure=note)
+        def generator(body: object, message: Message) -> Iterator[None]:
+            yield
+
+        @consumer(Queue("other"), on_failure=note)
+        async def agenerator(body: object, message: Message) -> AsyncIterator[None]:
+            yield
+
+        self.host(generator, agenerator)
+        self.publish("x")
+        self.result_of(self.producer.publish("y", routing_key="other"))
+        self.flush()
+        self.assertEqual(len(failed), 2)
+
+    def test_options(self) -> None:
+        """Options are those of a Consumer."""
+
+        @consumer(QUEUE, prefetch_count=3, concurrency=2, accept=["text/plain"])
+        def handle(body: object, message: Message) -> None:
+            """Do nothing."""
+
+        self.host(handle)
+        factory: Any = handle
+        made = factory.consumer_factory(self.connection)
+        self.assertEqual((made.prefetch_count, made.concurrency), (3, 2))
+        self.assertEqual(made.accept, ["text/plain"])
+        self.assertRegex(repr(made), r"^<HandlerTests.*handle of 'work'>$")
+
+    def test_verdicts(self) -> None:
+        """A handler may raise what is to become of its message."""
+
+        @consumer(QUEUE)
+        def handle(body: object, message: Message) -> None:
+            self.got.append(message)
+            raise Drop("not wanted")
+
+        self.host(handle)
+        self.publish("x")
+        self.assertEqual(self.settled(), [True])
+
+
+class MiddlewareTests(HandlerCase):
+    """Functions around handlers."""
+
+    def test_order(self) -> None:
+        """The first is the outermost, and each sees the result of the next."""
+        said: list[str] = []
+
+        async def outer(handle: Any, body: Any, message: Message) -> None:
+            said.append("outer begins")
+            await handle(body + 1, message)
+            said.append("outer ends")
+
+        def inner(handle: Any, body: Any, message: Message) -> Any:
+            said.append(f"inner {body}")
+            return handle(body * 10, message)
+
+        @consumer(QUEUE, middleware=[outer, inner])
+        async def handler(body: int, message: Message) -> None:
+            self.got.append(message)
+            said.append(f"handler {body}")
+
+        self.host(handler)
+        self.publish(1)
+        self.assertEqual(said, ["outer begins", "inner 2", "handler 20", "outer ends"])
+        self.assertEqual(self.settled(), [True])
+
+    def test_not_called(self) -> None:
+        """A middleware may settle the message and call nothing."""
+
+        def filtering(handle: Any, body: Any, message: Message) -> Any:
+            self.got.append(message)
+            return message.ack() if body == "no" else handle(body, message)
+
+        class Filtered(Consumer):
+            queues = QUEUE
+            middleware = (filtering,)
+            bodies: list[object] = []  # noqa: RUF012  # of this test
+
+            def receive(self, body: object, message: Message) -> object:
+                self.bodies.append(body)
+                return message.ack()
+
+        self.host(Filtered)
+        self.publish("yes", "no", "yes")
+        self.assertEqual(Filtered.bodies, ["yes", "yes"])
+        self.assertEqual(self.settled(), [True] * 3)
+
+    def test_fails(self) -> None:
+        """
+        What a middleware raises is a failure of handling; so is what the handler
+        raises, SystemExit included, which the middleware may catch.
+        """
+        caught: list[str] = []
+
+        async def catching(handle: Any, body: Any, message: Message) -> None:
+            try:
+                await handle(body, message)
+            except Exception as error:
+                caught.append(type(error).__name__)
+                raise ValueError("from the middleware") from error
+
+        failed: list[Any] = []
+
+        def note(message: Message, failure: Any) -> None:
+            failed.append(str(failure.value))
+            message.reject()
+
+        @consumer(QUEUE, middleware=[catching], on_failure=note)
+        def handler(body: int, message: Message) -> None:
+            raise SystemExit(3) if body else KeyError("k")
+
+        self.host(handler)
+        self.publish(0, 1)
+        self.assertEqual(caught, ["KeyError", "RuntimeError"])
+        self.assertEqual(failed, ["from the middleware"] * 2)
+
+    def test_refused(self) -> None:
+        """What cannot be one is refused when the consumer is made."""
+        wrong: Any = [lambda body, message: None]
+        error = self.assertRaises(
+            TypeError, Consumer, self.connection, QUEUE, middleware=wrong
+        )
+        self.assertIn("a middleware is called with 3 arguments", str(error))
+        error = self.assertRaises(
+            TypeError,
+            Consumer,
+            self.connection,
+            QUEUE,
+            on_message=print,
+            middleware=[lambda handle, body, message: None],
+        )
+        self.assertIn("on_message", str(error))
+
+
+class ThreadTests(TestCase):
+    """Handlers in threads, on the real reactor."""
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.connection = BrokerConnection(f"memory://{self.id()}")
+        self.producer = Producer(self.connection, routing_key="work")
+        self.got: list[Any] = []
+
+    async def host(self, handler: Hostable) -> ConsumerService:
+        """Host a handler."""
+        service = ConsumerService(
+            BrokerConnection(f"memory://{self.id()}"), [handler], shutdown_timeout=5
+        )
+        self.addCleanup(self.connection.close)
+        self.addCleanup(service.stopService)
+        service.startService()
+        await service.when_started()
+        return service
+
+    async def until(self, holds: Any) -> None:
+        """Wait until something holds."""
+        for _ in range(500):
+            if holds():
+                return
+            await deferLater(self.reactor, 0.01)
+        self.fail("it did not come to hold")
+
+    async def test_blocks(self) -> None:
+        """
+        It runs outside of the reactor's thread, which goes on meanwhile, and its
+        message is acknowledged in the reactor when it returns.
+        """
+        goes_on = Event()
+        threads: list[bool] = []
+
+        @consumer(QUEUE, thread=True)
+        def handle(body: object, message: Message) -> None:
+            threads.append(current_thread() is main_thread())
+            goes_on.wait(5)
+            self.got.append(message)
+
+        await self.host(handle)
+        await self.producer.publish("x")
+        await self.until(lambda: threads)
+        self.assertEqual((threads, self.got), ([False], []))
+        goes_on.set()
+        await self.until(lambda: self.got and self.got[0].acknowledged)
+
+    async def test_bounded(self) -> None:
+        """As many run at the same time as concurrency says, and not more."""
+        goes_on = Event()
+        at_work: list[object] = []
+
+        @consumer(QUEUE, thread=True, concurrency=2)
+        def handle(body: object, message: Message) -> None:
+            at_work.append(body)
+            goes_on.wait(5)
+            self.got.append(message)
+
+        await self.host(handle)
+        for number in range(5):
+            await self.producer.publish(number)
+        await self.until(lambda: len(at_work) == 2)
+        await deferLater(self.reactor, 0.05)
+        self.assertEqual(sorted(map(str, at_work)), ["0", "1"])
+        goes_on.set()
+        await self.until(lambda: len(self.got) == 5)
+        await self.until(lambda: all(each.acknowledged for each in self.got))
+
+    async def test_settles_nothing(self) -> None:
+        """In its thread a message can be read, and not settled."""
+        told: list[str] = []
+
+        @consumer(QUEUE, thread=True, on_failure=reject)
+        def handle(body: object, message: Message) -> None:
+            for name in ("ack", "nack", "reject", "requeue", "respond"):
+                try:
+                    getattr(message, name)()
+                except MessageStateError as error:
+                    told.append(str(error))
+            self.got.append((body, message.headers, message.routing_key))
+
+        await self.host(handle)
+        await self.producer.publish("x", headers={"a": 1})
+        await self.until(lambda: self.got)
+        self.assertEqual(self.got, [("x", {"a": 1}, "work")])
+        self.assertEqual(len(told), 5)
+        self.assertIn("cannot call message.ack(): return to acknowledge", told[0])
+
+    async def test_fails(self) -> None:
+        """What it raises is what became of the message, a verdict too."""
+        parked = Queue("parked")
+        await parked(self.connection).declare()
+
+        @consumer(QUEUE, thread=True, on_failure=park("parked"))
+        def handle(body: object, message: Message) -> None:
+            raise Reject("no") if body == "reject" else ValueError(body)
+
+        await self.host(handle)
+        for body in ("reject", "park"):
+            await self.producer.publish(body)
+        message = None
+        for _ in range(500):
+            message = await parked(self.connection).get()
+            if message is not None:
+                break
+            await deferLater(self.reactor, 0.01)
+        assert message is not None
+        self.assertEqual(message.payload, "park")
+        self.flushLoggedErrors()
+
+    async def test_stop(self) -> None:
+        """A stop waits for threads at work, and ends their pool."""
+        goes_on = Event()
+
+        @consumer(QUEUE, thread=True)
+        def handle(body: object, message: Message) -> None:
+            self.got.append(current_thread())
+            goes_on.wait(5)
+
+        service = await self.host(handle)
+        await self.producer.publish("x")
+        await self.until(lambda: self.got)
+        stopping = service.stopService()
+        self.assertNoResult(stopping)
+        goes_on.set()
+        await stopping
+        await self.until(lambda: not self.got[0].is_alive())
+        left = await Queue("work")(self.connection).get()
+        self.assertIsNone(left)
+
+    async def test_default(self) -> None:
+        """There are ten threads by default."""
+
+        @consumer(QUEUE, thread=True)
+        def handle(body: object, message: Message) -> None:
+            """Do nothing."""
+
+        factory: Any = handle
+        made = factory.consumer_factory(self.connection)
+        self.assertEqual(made.concurrency, THREADS)
+        await made.close()
