@@ -29,6 +29,7 @@ import attrs
 from tests.run_trial import Report
 
 LANES: Final[Mapping[str, Sequence[str]]] = {
+    "checks": ("tests.checks",),
     "unit": (
         "tests.conformance",
         "tests.contract",

@@ -1,0 +1,1 @@
+"""Checks of the whole checkout by other programs."""
