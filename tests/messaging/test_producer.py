@@ -25,6 +25,7 @@ from txkombu.exceptions import (
     NotSent,
     NotSupported,
     OperationTimeout,
+    Outcome,
     OutcomeUnknown,
     PreconditionFailed,
     SerializerNotInstalled,
@@ -415,6 +416,32 @@ class VerdictTests(ProducerTestCase):
         self.assertEqual(events, ["returned feed nobody b'x'", "Unroutable"])
         self.successResultOf(fine)
         self.assertTrue(self.published[0].properties["message_id"])
+
+    def test_second_copy_returned(self) -> None:
+        """
+        on_return gets the error that the Deferred fails with: if the second copy of a
+        message comes back, the first may have arrived.
+        """
+        told: list[Exception] = []
+        producer = Producer(
+            self.connect(),
+            EXCHANGE,
+            "importer",
+            on_return=lambda error, *rest: told.append(error),
+        )
+        self.result_of(producer.declare())
+        self.broker.hold_confirms()
+        sent = producer.publish(1, mandatory=True, retry=True)
+        self.flush()
+        self.result_of(QUEUE(self.connection).unbind_from(EXCHANGE, "importer"))
+        self.broker.drop()
+        self.broker.release_confirms()
+        self.clock.advance(1)
+        self.flush()
+        error = self.failureResultOf(sent, Unroutable).value
+        self.assertEqual(len(self.broker.published), 2)
+        self.assertEqual(told, [error])
+        self.assertIs(told[0].outcome, Outcome.UNKNOWN)
 
     def test_returned_without_confirm(self) -> None:
         """Without confirm only on_return is told."""

@@ -125,7 +125,9 @@ class Producer:
         self._flow_control = FlowControl(lambda: publisher.is_ready, self.when_ready)
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
-            self._core.add_on_return(self, self._returned)
+            self._core.add_on_return(
+                self, lambda message: self._tell(Unroutable(message))
+            )
 
     # --- publishing ---------------------------------------------------------
 
@@ -450,16 +452,17 @@ class Producer:
     def _told_on_return(self, failure: Failure) -> Failure:
         error = failure.value
         if isinstance(error, Unroutable):
-            self._returned(error.returned)
+            self._tell(error)
         return failure
 
-    def _returned(self, message: Returned) -> None:
+    def _tell(self, error: Unroutable) -> None:
         if self.on_return is None:
             return
+        message = error.returned
         call_logged(
             "on_return",
             self.on_return,
-            Unroutable(message),
+            error,
             message.exchange,
             message.routing_key,
             message,
