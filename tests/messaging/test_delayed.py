@@ -6,13 +6,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import capturedLogs, formatEvent
+
 from txkombu import Consumer, Exchange, Message, Producer, Queue
-from txkombu.exceptions import NotSupported, PreconditionFailed, Unroutable
+from txkombu.exceptions import (
+    Nacked,
+    NotSupported,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Unroutable,
+)
 from txkombu.policy import Halt, delayed, halt, retry
 from txkombu.policy.hosting import HostedPolicy
 from txkombu.testing import BrokerTestCase
 
 WORK = Queue("work")
+FULL = Queue("parked", max_length=1, queue_arguments={"x-overflow": "reject-publish"})
 
 
 class DelayedTests(BrokerTestCase):
@@ -167,6 +176,57 @@ class DelayedTests(BrokerTestCase):
         self.flushLoggedErrors(RuntimeError)
         self.result_of(consumer.close())
         self.assertEqual(self.broker.waiting_in("work"), 1)
+
+    def test_refused_for_a_moment(self) -> None:
+        """
+        A message whose copy is refused, as by a quorum queue without a leader, is held
+        for growing times that begin with a second.
+        """
+        parking = FULL(self.connection)
+        self.result_of(parking.declare())
+        self.result_of(self.producer.publish("first", "parked"))
+        self.consume(delayed(1, park=FULL))
+        self.send()
+        self.advance(8)
+        self.assertEqual([when for when, _ in self.got], [0, 1, 3, 7])
+        self.result_of(parking.purge())
+        self.advance(8)
+        self.assertEqual(len(self.flushLoggedErrors(Nacked)), 1)
+        self.assertEqual(self.parked().payload, "bad")
+
+    def test_many_refused(self) -> None:
+        """Many copies that are refused at once get one line in the log."""
+        self.result_of(FULL(self.connection).declare())
+        self.result_of(self.producer.publish("first", "parked"))
+        consumer = self.consume(delayed(1, park=FULL))
+        for number in range(50):
+            self.send(number)
+        self.assertEqual(len(self.got), 50)
+        self.assertEqual(len(self.flushLoggedErrors(Nacked)), 1)
+        self.flushLoggedErrors(RuntimeError)
+        self.result_of(consumer.close())
+
+    def test_lost_while_published(self) -> None:
+        """
+        A message whose session is lost before its copy is confirmed comes back from the
+        broker, and the log says so; its copy counts as not refused.
+        """
+        consumer = self.consume(delayed(1, park=FULL))
+        self.broker.hold_confirms()
+        publishing = self.producer.publish("bad", "work")
+        self.flush()
+        with capturedLogs() as events:
+            self.broker.drop()
+        lines = [line for each in events if (line := formatEvent(each))]
+        [line] = [each for each in lines if "Handling message" in each]
+        self.assertIn("failed; the broker delivers it again", line)
+        self.failureResultOf(publishing, OutcomeUnknown)
+        self.broker.release_confirms()
+        self.advance(4)
+        # The first copy has arrived, so further ones are refused.
+        self.assertEqual([when for when, _ in self.got], [0, 1, 2, 4])
+        self.flushLoggedErrors(RuntimeError, Nacked, OutcomeUnknown)
+        self.result_of(consumer.close())
 
     def test_confirmed_before_the_ack(self) -> None:
         """A message is not acknowledged before the broker has confirmed its copy."""

@@ -422,7 +422,7 @@ class VerdictTests(ProducerTestCase):
         on_return gets the error that the Deferred fails with: if the second copy of a
         message comes back, the first may have arrived.
         """
-        told: list[Exception] = []
+        told: list[Any] = []
         producer = Producer(
             self.connect(),
             EXCHANGE,

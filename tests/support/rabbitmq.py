@@ -210,7 +210,10 @@ class RabbitMQ(Node):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
                 "-kernel inet_dist_use_interface {127,0,0,1} "
                 # How often timeouts of consumers are checked; the default is 60 s.
-                "-rabbit channel_tick_interval 1000"
+                "-rabbit channel_tick_interval 1000 "
+                # When dead letters are sent again that a quorum queue without leader
+                # has refused; the default is 180 s.
+                "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
             ),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "empty.conf"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),

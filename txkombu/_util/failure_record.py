@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
@@ -16,31 +16,32 @@ _MOST_COUNTED: Final = 10_000
 
 class FailureRecord:
     """
-    Allow one log line in each ten seconds, and count how often messages went back.
+    Allow one log line in each ten seconds about each of a few things, and count how
+    often messages went back.
 
     @param clock: tells the time.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._next = float("-inf")
-        self._left_out = 0
+        self._next: dict[str, float] = {}
+        self._left_out: Counter[str] = Counter()
         self._rounds: OrderedDict[Hashable, int] = OrderedDict()
 
-    def take_line(self) -> int | None:
+    def take_line(self, about: str = "") -> int | None:
         """
         Ask for a log line.
 
+        @param about: what it is about.
         @return: how many lines were refused since the last one that was allowed;
             C{None} if this one is refused.
         """
         now = self._clock.seconds()
-        if now < self._next:
-            self._left_out += 1
+        if now < self._next.get(about, now):
+            self._left_out[about] += 1
             return None
-        self._next = now + _PERIOD
-        left_out, self._left_out = self._left_out, 0
-        return left_out
+        self._next[about] = now + _PERIOD
+        return self._left_out.pop(about, 0)
 
     def count_round(self, message: Hashable) -> int:
         """Count that a message goes back; return how often it did before."""

@@ -20,7 +20,11 @@ _log = Logger()
 
 
 def log_failure(
-    message: Message, failure: Failure, fate: str, repeats: bool = False
+    message: Message,
+    failure: Failure,
+    fate: str,
+    repeats: bool = False,
+    about: str = "",
 ) -> None:
     """
     Log why handling a message failed, and its fate.
@@ -30,12 +34,16 @@ def log_failure(
 
     @param repeats: whether the same is likely to be logged often: then, as for what
         cannot be decoded, one line in ten seconds is logged for each consumer.
+    @param about: what the line is about, if not the handling: one line in ten seconds
+        is logged for each.
     """
     record = record_of(message)
     is_limited = repeats or failure.check(DecodeError)
-    left_out = record.take_line() if record is not None and is_limited else 0
+    left_out = record.take_line(about) if record is not None and is_limited else 0
     if left_out is None:
         return
+    if message.is_back:
+        fate = "the broker delivers it again"
     message_id = message.properties_or_empty.get("message_id")
     fields: dict[str, Any] = {
         "message_id": message_id,

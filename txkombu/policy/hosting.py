@@ -23,6 +23,8 @@ the message, or leaves it unsettled on purpose, or returns a L{Hold}; it may ret
 Deferred or a coroutine, which may fire with a Hold.
 """
 
+FIRST_HOLD: Final = 30.0
+"""Seconds before a message goes round for the first time."""
 LONGEST_HOLD: Final = 600.0
 """Seconds; RabbitMQ waits 1800 for an ack before it closes the channel."""
 
@@ -110,11 +112,17 @@ def prepared(
     return None if prepare is None else prepare(host)
 
 
-def next_wait(message: Message) -> float:
-    """Count one more round of a message; return how many seconds it waits before."""
+def next_wait(message: Message, first: float = FIRST_HOLD) -> float:
+    """
+    Count one more round of a message; return how many seconds it waits before.
+
+    @param first: how many before its first round.
+    """
     record = record_of(message)
-    count = 0 if record is None else record.count_round(message.identity)
-    return min(LONGEST_HOLD, 30.0 * 2.0 ** min(count, 10))
+    # What the broker has again does not wait here.
+    is_counted = record is not None and not message.is_back
+    count = record.count_round(message.identity) if record and is_counted else 0
+    return min(LONGEST_HOLD, first * 2.0 ** min(count, 10))
 
 
 def record_of(message: Message) -> FailureRecord | None:

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..entity import Queue
+from ..exceptions import Nacked
 from .failure_log import log_failure
-from .hosting import Hold, HostedPolicy, PolicyHost, next_wait
+from .hosting import FIRST_HOLD, Hold, HostedPolicy, PolicyHost, next_wait
 
 if TYPE_CHECKING:
     from ..message import Message
@@ -20,6 +21,9 @@ DELAYS_HEADER: Final = "x-delayed-count"
 How often L{delayed} had a message wait.  A header of our own, since C{x-death} does not
 reach STOMP, and RabbitMQ 4 begins it anew in each message that a client publishes.
 """
+
+_FIRST_HOLD_OF_NACKED: Final = 1.0
+"""Seconds; a quorum queue without a leader refuses messages for a moment."""
 
 
 class _ParkPolicy:
@@ -65,7 +69,8 @@ def settle_passed_on(
     passing: Deferred[None], message: Message, what: str
 ) -> Deferred[Hold | None]:
     """
-    Acknowledge a message when its copy is confirmed; hold it if that failed.
+    Acknowledge a message when its copy is confirmed; hold it if that failed, but not if
+    the broker has it again, since the session was lost.
 
     @param what: what becomes of it, for the log.
     """
@@ -73,10 +78,11 @@ def settle_passed_on(
     def passed_on(_: object) -> None:
         message.ack()
 
-    def refused(failure: Failure) -> Hold:
-        seconds = next_wait(message)
+    def refused(failure: Failure) -> Hold | None:
+        first = _FIRST_HOLD_OF_NACKED if failure.check(Nacked) else FIRST_HOLD
+        seconds = next_wait(message, first)
         fate = f"it cannot be {what}; tried again in {seconds:g} s"
-        log_failure(message, failure, fate)
-        return Hold(seconds)
+        log_failure(message, failure, fate, repeats=True, about="copy")
+        return None if message.is_back else Hold(seconds)
 
     return passing.addCallbacks(passed_on, refused)
