@@ -14,8 +14,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._util.backoff import Backoff
 from .._util.deadlines import Deadlines
 from .._util.steady_clock import steady
+from .._util.timeouts import sleep_unless
 from .._util.validation import check_seconds
 from .._util.waiters import SharedClose
 from ..core.channel import Channel
@@ -134,6 +136,8 @@ class RPCClient:
         self._is_mandatory = True
         self._is_ready = False
         self._is_starting = False
+        self._not_started: Exception | None = None
+        self._pause: Deferred[Any] = succeed(None)
         self._end = SharedClose(self._close)
         self._core.add_on_lost(self, self._channel_lost)
 
@@ -214,9 +218,19 @@ class RPCClient:
             return  # its publish has the same deadline, and knows what was sent
         is_sent = call.phase is _Phase.AWAITING
         kind = OutcomeUnknownInTime if is_sent else NotSentInTime
-        outcome = "its outcome is unknown" if is_sent else "it was not sent"
-        error = kind(call.what, call.timeout, f"{call.phase.value}; {outcome}")
+        text = f"{call.phase.value}; "
+        text += "its outcome is unknown" if is_sent else "it was not sent"
+        cause = self._why_no_replies()
+        if cause is not None:
+            text += f"; last error: {cause}"
+        error = kind(call.what, call.timeout, text)
+        error.__cause__ = cause
         self._end_call(call, Failure(error))
+
+    def _why_no_replies(self) -> Exception | None:
+        """Return why the consumer of replies does not run, as far as that is known."""
+        core = self._core
+        return self._not_started or core.last_error or core.connection.last_error
 
     # --- publishing ---------------------------------------------------------
 
@@ -286,6 +300,7 @@ class RPCClient:
         """Start the consumer of replies, then publish the calls that wait for it."""
         error = await self._consume_in_time()
         self._is_starting = False
+        self._not_started = None
         self._is_ready = error is None
         for call in self._in_phase(_Phase.STARTING):
             if error is None:
@@ -295,19 +310,36 @@ class RPCClient:
 
     async def _consume_in_time(self) -> Exception | None:
         """
-        Start the consumer; again after a loss, while a call waits for it.
+        Start the consumer; again after a loss, with growing waits, while a call waits
+        for it.
 
         @return: why it cannot start.
         """
+        # A lost session has waited before it comes back.
+        backoff = Backoff(eager=True, policy=self._core.connection.reconnect)
         while True:
             try:
                 await self._consume()
                 return None
             except (SessionLost, OperationTimeout) as error:
+                self._not_started = error
                 if not any(self._in_phase(_Phase.STARTING)):
                     return error
+                await self._pause_after(error, backoff.delay())
             except Exception as error:
                 return error
+
+    async def _pause_after(self, error: Exception, seconds: float) -> None:
+        self._log.warn(
+            "The consumer of replies cannot be started: {error}; next attempt in "
+            "{seconds:.1f} s",
+            error=str(error),
+            seconds=seconds,
+        )
+        connection = self._core.connection
+        self._pause = sleep_unless(connection.clock, seconds, connection.when_closed())
+        # It is cancelled if this closes.
+        await self._pause.addErrback(lambda _: None)
 
     async def _consume(self) -> None:
         if self._consumer is None:
@@ -389,6 +421,7 @@ class RPCClient:
 
     def _close(self) -> Deferred[None]:
         self._core.remove_on_lost(self)
+        self._pause.cancel()
         error = _client_closed()
         for call in self._in_phase(_Phase.STARTING):
             self._end_call(call, Failure(error))
