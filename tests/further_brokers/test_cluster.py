@@ -23,6 +23,7 @@ from tests.soak.scenario import Run
 from tests.soak.targets import on_rabbitmq
 from tests.support.rabbitmq import RabbitMQ
 from txkombu import BrokerConnection, Consumer, Producer
+from txkombu.exceptions import Nacked
 
 COUNT = 3000
 
@@ -49,9 +50,14 @@ def cluster() -> list[RabbitMQ]:
 
 
 class ClusterTests(Faults):
-    """A cluster; each connection knows all its nodes."""
+    """
+    A cluster; each connection knows all its nodes.
+
+    A quorum queue refuses messages while it has no leader: they are published again.
+    """
 
     timeout = 400  # starting it blocks
+    repeated = (*Faults.repeated, Nacked)
 
     def start_broker(self) -> RabbitMQ:
         return cluster()[0]

@@ -66,6 +66,7 @@ class Run:
         self._consuming = self._clients["consumer"].connection
         self._seen: dict[int, str] = {}
         self._confirmed: set[int] = set()
+        self._perhaps_taken: set[int] = set()
         self._faults = faults(
             reactor, target, plan, self.figures, self._clients, lambda: len(self._seen)
         )
@@ -149,7 +150,9 @@ class Run:
             await producer.publish(number, retry=True, timeout=DEADLINE, **options)
         except Nacked as error:
             self.figures.refused += 1
-            if error.is_safe_to_repeat:  # then the next is no copy of this one
+            if not error.is_safe_to_repeat:
+                self._perhaps_taken.add(number)
+            if number not in self._perhaps_taken:  # then the next is no copy of any
                 options["message_id"] = uuid4().hex
             return False
         return True

@@ -20,7 +20,13 @@ from tests.support.fault_proxy import FaultProxy, Way
 from tests.support.rabbitmq import HOST, RabbitMQ, fragile_rabbitmq, rabbitmq
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
 from txkombu._util import backoff
-from txkombu.exceptions import KombuError, NotSent, OperationTimeout, OutcomeUnknown
+from txkombu.exceptions import (
+    KombuError,
+    Nacked,
+    NotSent,
+    OperationTimeout,
+    OutcomeUnknown,
+)
 from txkombu.policy import ReconnectPolicy
 
 WINDOW = 100
@@ -32,12 +38,14 @@ class Faults(Conformance):
     What the cases share: programs that publish again what was not confirmed,
     and note what they received.
 
+    @cvar repeated: the errors of a publish after which it is made again.
     @ivar received: how often each number came.
     @ivar unflagged: ids of messages that came again without saying so.
     @ivar verdicts: how often a publish ended in each way.
     """
 
     timeout = 300
+    repeated: tuple[type[KombuError], ...] = (NotSent, OutcomeUnknown)
 
     def setUp(self) -> None:
         self.broker = self.start_broker()
@@ -83,8 +91,10 @@ class Faults(Conformance):
                 await producer.publish(
                     number, queue.name, message_id=f"{number}.{attempt}", timeout=60
                 )
-            except (NotSent, OutcomeUnknown) as error:
+            except self.repeated as error:
                 self.verdicts[type(error).__name__] += 1
+                if isinstance(error, Nacked):
+                    await self.pause(0.2)  # until the queue has a leader
             else:
                 self.verdicts["confirmed"] += 1
                 return
