@@ -254,7 +254,9 @@ class ChannelCore:
         self.opener.stop_opening()
         self._fail_blocked()
         isolated = self.consumers.close_isolated(error)
-        answers = yield self.consumers.cancel_shared()
+        cancelled = self.consumers.cancel_shared()
+        self.connection.channel_cancelled(self)
+        answers = yield cancelled
         yield isolated
         if answers and self.opener.session_channel is not None:
             answers = yield self._await_verdicts()

@@ -275,6 +275,10 @@ class ConnectionCore:
         """Have no handler begin with a message of a channel that is closing."""
         self.drain_events.channel_closing(channel)
 
+    def channel_cancelled(self, channel: ConnectionChannel) -> None:
+        """Hand back what waits for handlers: the channel's consumers are cancelled."""
+        self.drain_events.channel_cancelled(channel)
+
     def channel_closed(self, channel: ConnectionChannel) -> None:
         """Forget a channel that was closed, and tell its consumers."""
         self._channels.pop(channel, None)

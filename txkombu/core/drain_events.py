@@ -58,6 +58,11 @@ class DrainEvents:
         for consumer in self._on(channel):
             consumer.stop_handling()
 
+    def channel_cancelled(self, channel: object) -> None:
+        """Have the consumers of a channel hand back what waits."""
+        for consumer in self._on(channel):
+            consumer.hand_back()
+
     def channel_closed(self, channel: object) -> None:
         """Tell the consumers of a channel that it was closed."""
         for consumer in self._on(channel):

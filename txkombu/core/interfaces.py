@@ -83,7 +83,10 @@ class DrainedConsumer(Protocol):
         """
 
     def stop_handling(self) -> None:
-        """Begin to handle no further message, and requeue those that wait."""
+        """Begin to handle no further message."""
+
+    def hand_back(self) -> None:
+        """Requeue the messages that wait: the broker knows that no more are wanted."""
 
     def channel_closed(self) -> None:
         """Fail what waits for a message: the channel was closed."""

@@ -418,7 +418,9 @@ class Consumer:
 
     def _close(self) -> Deferred[None]:
         self.stop_handling()
-        return self.cancel().addCallback(lambda _: self._release())
+        cancelling = self.cancel()
+        self.hand_back()
+        return cancelling.addCallback(lambda _: self._release())
 
     def _release(self) -> Deferred[None] | None:
         self._closed.fire(None)
@@ -432,7 +434,14 @@ class Consumer:
         return None
 
     def stop_handling(self) -> None:
-        """Begin with no further message, and requeue those that wait."""
+        """Begin with no further message."""
+        self._dispatcher.stop()
+
+    def hand_back(self) -> None:
+        """
+        Requeue the messages that wait.  The broker has to know before that no more are
+        wanted, or it delivers them again at once.
+        """
         self._dispatcher.close()
 
     def channel_closed(self) -> None:

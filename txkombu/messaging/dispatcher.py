@@ -141,9 +141,13 @@ class Dispatcher:
             self._halted = False
             self._next()
 
+    def stop(self) -> None:
+        """Begin with no message any more."""
+        self._closed = self._halted = True
+
     def close(self) -> None:
         """Begin with no message any more; hand back those that wait."""
-        self._closed = self._halted = True
+        self.stop()
         waiting = [*self._due, *self._waiting]
         self._due.clear()
         self._waiting.clear()

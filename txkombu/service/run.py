@@ -159,7 +159,9 @@ class ConnectionRun:
             url=self.connection.current_uri(),
             timeout=CLOSE_TIMEOUT,
         )
-        session.abort()
+        # So that the channels know, or they would try to work on it for ever.
+        self.connection.core.drop()
+        session.abort()  # in case it is being closed
 
 
 class ServiceRun(ConnectionRun):
