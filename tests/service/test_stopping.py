@@ -1,5 +1,6 @@
 """
-Services that stop, over each transport that has sockets.
+Services that stop, and what they tell of themselves, over each transport that has
+sockets.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tests.service import test_consumer_service
 from tests.service.scripted_brokers import AmqpScript, Script, StompScript
 from txkombu import BrokerConnection, Producer, Queue
 from txkombu.core.channel import Channel
-from txkombu.exceptions import ConnectionClosed, NotSent, OutcomeUnknown
+from txkombu.exceptions import ConnectionClosed, NotSent, OutcomeUnknown, SessionLost
 from txkombu.service import ConsumerService, PublisherService
 
 SHUTDOWN = 20
@@ -27,6 +28,12 @@ class Worker(test_consumer_service.Worker):
     """Handles two messages of a queue at a time, each until the test ends it."""
 
     queues = Queue("work")
+
+    def fail(self) -> None:
+        """Let the handlers at work fail."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end.errback(RuntimeError("no database"))
 
 
 class AmqpTests(SynchronousTestCase):
@@ -119,6 +126,39 @@ class AmqpTests(SynchronousTestCase):
         at = last.index("close the session")
         self.assertIn("close a channel", last[:at])
         self.assertNotIn("close a channel", last[at:])
+        self.assert_gone(stopped)
+
+    def test_health(self) -> None:
+        """
+        It tells a connection from consuming, and how many messages are at work and wait
+        to be tried again.
+        """
+        service = self.consuming()
+        [worker] = self.workers
+        self.assertEqual((worker.running, worker.retrying), (2, 0))
+        worker.fail()
+        self.assertEqual((worker.running, worker.retrying), (2, 2))
+        self.assertEqual(worker.begun, ["a", "b", "c", "d"])
+        self.assertFalse(service.stuck)
+        worker.fail()
+        self.assertEqual((worker.running, worker.retrying), (0, 4))
+        self.assertEqual(service.stuck, [worker])
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))
+        worker.cancel()
+        self.pass_time()
+        self.assertEqual((service.connected, service.consuming), (True, False))
+        self.assertEqual((worker.running, worker.retrying), (0, 0))
+        worker.consume()
+        self.pass_time(1)
+        self.assertTrue(service.consuming)
+        self.broker.lose()
+        self.assertEqual((service.connected, service.consuming), (False, False))
+        self.assertIsInstance(service.last_error, SessionLost)
+        self.pass_time(5)
+        self.assertEqual((service.connected, service.consuming), (True, True))
+        self.assertIsNone(service.last_error)
+        stopped = Probe(service.stopService())
+        self.pass_time(1)
         self.assert_gone(stopped)
 
     def test_connection_closed(self) -> None:
