@@ -22,8 +22,8 @@ class HandingBackTests(Conformance):
     @program
     async def test_delivered_once(self) -> None:
         """
-        However it is closed, a consumer does not get again what it hands back then: each
-        message counts as delivered once more, at the most.
+        However it is closed, a consumer does not get again what it hands back then, and
+        each message counts as delivered once.
         """
         for what in ("consumer", "channel", "connection"):
             queue = self.queue(queue_type="quorum")
@@ -40,10 +40,12 @@ class HandingBackTests(Conformance):
                 "connection": connection.close,
             }
             await closing[what]()
-            counts = []
+            counts: list[int] = []
             while len(counts) < COUNT:
                 message = await queue(self.connection).get(no_ack=True)
                 if message is not None:
-                    counts.append(message.headers.get("x-delivery-count", 0))
+                    count = message.headers.get("x-delivery-count", 0)
+                    assert isinstance(count, int)
+                    counts.append(count)
             self.assertEqual(max(counts), 1, what)
             self.assertEqual(sum(counts), PREFETCH, what)
