@@ -31,6 +31,7 @@ from tests.run_trial import Report
 LANES: Final[Mapping[str, Sequence[str]]] = {
     "checks": ("tests.checks",),
     "unit": (
+        "tests.configuration",
         "tests.conformance",
         "tests.contract",
         "tests.core",

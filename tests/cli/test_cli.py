@@ -15,12 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.processes import TWIST, TWISTD, Running, run_python
 from txkombu import Consumer, __version__
-from txkombu.cli.consumer_loader import (
+from txkombu.cli.tap import Options, makeService
+from txkombu.configuration.consumer_loader import (
     ConsumerNotFound,
     consumer_named,
     forget_working_directory,
 )
-from txkombu.cli.tap import Options, makeService
 from txkombu.serialization.codecs import JSON_LIBRARIES
 from txkombu.service import ConsumerService
 from txkombu.service.broker_service import SHUTDOWN_TIMEOUT

@@ -11,9 +11,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
+from txkombu.core.channel import Channel
 from txkombu.exceptions import MessageStateError
 from txkombu.policy import Drop, Reject, park, reject
-from txkombu.service import ConsumerService, consumer
+from txkombu.service import ConsumerService, PublisherService, consumer
 from txkombu.service.handlers import THREADS
 from txkombu.service.hosted_consumer import Hostable
 from txkombu.testing import BrokerTestCase
@@ -320,6 +321,131 @@ class MiddlewareTests(HandlerCase):
             middleware=[lambda handle, body, message: None],
         )
         self.assertIn("on_message", str(error))
+
+
+class PublisherTests(HandlerCase):
+    """Handlers that publish."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.publisher = PublisherService(self.connect())
+
+    def host_with(self, handler: Hostable) -> ConsumerService:
+        """Host a handler and the publisher."""
+        service = ConsumerService(self.connect(), handler, publisher=self.publisher)
+        self.addCleanup(self.flush)
+        self.addCleanup(service.stopService)
+        service.startService()
+        self.flush()
+        return service
+
+    def test_given(self) -> None:
+        """Functions, classes and factories with a parameter publisher get it."""
+        given: list[object] = []
+
+        @consumer(QUEUE)
+        async def handler(
+            body: object, message: Message, *, publisher: PublisherService
+        ) -> None:
+            await publisher.publish(body, routing_key="results")
+            given.append(publisher)
+
+        class Class(Consumer):
+            queues = QUEUE
+
+            def __init__(self, channel: Channel, publisher: PublisherService) -> None:
+                super().__init__(channel)
+                given.append(publisher)
+
+            def receive(self, body: object, message: Message) -> object:
+                return message.ack()
+
+        def factory(channel: Channel, *, publisher: PublisherService) -> Consumer:
+            return Class(channel, publisher)
+
+        hosted: list[Hostable] = [handler, Class, factory]
+        for number, each in enumerate(hosted):
+            service = self.host_with(each)
+            if number == 0:
+                self.publish("x")
+                self.assertEqual(self.published[-1].body, b"x")
+                self.assertEqual(self.published[-1].routing_key, "results")
+            self.assertEqual(given, [self.publisher])
+            given.clear()
+            service.stopService()
+            self.flush()
+
+    def test_missing(self) -> None:
+        """Without a publisher the service is not made, and the error says why."""
+
+        @consumer(QUEUE)
+        def handler(body: object, message: Message, *, publisher: object) -> None:
+            """Do nothing."""
+
+        error = self.assertRaises(TypeError, ConsumerService, self.connection, handler)
+        self.assertIn("has a parameter publisher", str(error))
+        self.assertIn("'publisher: true'", str(error))
+
+    def test_stops_after(self) -> None:
+        """The publisher is stopped when the handlers have ended, and not before."""
+        end: Deferred[None] = Deferred()
+        outcomes: list[object] = []
+
+        @consumer(QUEUE)
+        async def handler(
+            body: object, message: Message, *, publisher: PublisherService
+        ) -> None:
+            self.got.append(message)
+            await end
+            await publisher.publish("last", routing_key="results")
+            outcomes.append("published")
+
+        service = self.host_with(handler)
+        self.publish("x")
+        stopping = service.stopService()
+        self.flush()
+        self.assertNoResult(stopping)
+        self.assertNoResult(service.when_stopped())
+        self.assertTrue(self.publisher.running)
+        end.callback(None)
+        self.flush()
+        self.successResultOf(stopping)
+        self.successResultOf(service.when_stopped())
+        self.assertEqual((outcomes, self.settled()), (["published"], [True]))
+        self.assertFalse(self.publisher.running)
+        self.successResultOf(self.publisher.when_stopped())
+
+    def test_halts(self) -> None:
+        """A publisher that halts halts the service."""
+
+        @consumer(QUEUE)
+        def handler(body: object, message: Message, *, publisher: object) -> None:
+            """Do nothing."""
+
+        service = self.host_with(handler)
+        self.publisher.halt(ValueError("no library"))
+        self.flush()
+        self.assertFalse(service.running)
+        self.assertIsInstance(service.halted, ValueError)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_again(self) -> None:
+        """It can be started again."""
+
+        @consumer(QUEUE)
+        async def handler(
+            body: object, message: Message, *, publisher: PublisherService
+        ) -> None:
+            self.got.append(message)
+            await publisher.publish("y", routing_key="results")
+
+        service = self.host_with(handler)
+        service.stopService()
+        self.flush()
+        service.startService()
+        self.flush()
+        self.publish("x")
+        self.assertEqual(self.settled(), [True])
 
 
 class ThreadTests(TestCase):

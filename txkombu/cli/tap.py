@@ -8,14 +8,14 @@ from twisted.application.app import ServerOptions
 from twisted.python import usage
 
 from .._util.validation import check_seconds, shown_or_kind
-from ..connection import BrokerConnection
-from ..service import ConsumerFactory, ConsumerService
-from ..service.broker_service import SHUTDOWN_TIMEOUT
-from .consumer_loader import (
+from ..configuration.consumer_loader import (
     ConsumerNotFound,
     consumer_named,
     forget_working_directory,
 )
+from ..connection import BrokerConnection
+from ..service import ConsumerFactory, ConsumerService
+from ..service.broker_service import SHUTDOWN_TIMEOUT
 from .options import CommandOptions
 
 

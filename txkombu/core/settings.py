@@ -121,6 +121,7 @@ class Settings:
             "port": first.port,
             "userid": first.userid,
             "virtual_host": first.virtual_host,
+            "name": first.connection_name,
             "heartbeat": first.heartbeat,
             "connect_timeout": first.connect_timeout,
             "operation_timeout": self.operation_timeout,

@@ -52,6 +52,7 @@ class BrokerService(Service, Generic[R]):
         self._timeout = check_seconds("shutdown_timeout", shutdown_timeout)
         self._log = log
         self._run: R | None = None
+        self._is_over = True
         self._started: Waiters[None] = Waiters()
         self._stopped: Waiters[None] = Waiters()
 
@@ -93,7 +94,7 @@ class BrokerService(Service, Generic[R]):
 
     def when_stopped(self) -> Deferred[None]:
         """Wait until the service is not running, and everything is closed."""
-        if not self.running and (self._run is None or self._run.ended):
+        if not self.running and self._is_over:
             return succeed(None)
         return self._stopped.wait()
 
@@ -106,6 +107,7 @@ class BrokerService(Service, Generic[R]):
             self._replace_connection()
         self.connection.core.leave_shutdown()
         run = self._run = self._new_run()
+        self._is_over = False
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
         try:
             self._equip(run)
@@ -126,10 +128,16 @@ class BrokerService(Service, Generic[R]):
         if run is None:
             return succeed(None)
         self._started.fail(not_running())
-        return run.end().addCallback(self._ended, run)
+        ending = run.end().addCallback(lambda _: self._after_run())
+        return ending.addCallback(self._ended, run)
+
+    def _after_run(self) -> Deferred[None]:
+        """Stop what the run needs until its end."""
+        return succeed(None)
 
     def _ended(self, _: object, run: R) -> None:
         if self._run is run:
+            self._is_over = True
             self._stopped.fire(None)
 
     def halt(self, error: Exception) -> Deferred[None]:

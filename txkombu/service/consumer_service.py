@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.reflect import safe_repr
@@ -14,7 +14,9 @@ from .._util.validation import kind_of
 from ..connection import BrokerConnection
 from ..messaging.consumer import Consumer
 from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
+from .handlers import with_publisher
 from .hosted_consumer import Hostable, HostedConsumer, check_factory
+from .publisher_service import PublisherService
 from .run import ServiceRun
 
 
@@ -39,10 +41,14 @@ class ConsumerService(BrokerService[ServiceRun]):
     @param reactor: the reactor of the connection to a URL; by default the global one.
     @param shutdown_timeout: seconds that running handlers have to finish when the
         service stops; default 30.
+    @param publisher: what handlers publish with: those that have a parameter
+        C{publisher}, be they functions, or classes and functions that make consumers.
+        It is started before the consumers, and stopped after them.
     @ivar connection: the connection of its consumers; after each stop a new one.
     @ivar halted: the error that halted it, or None.
     @raise InvalidURL: the URL cannot be parsed.
-    @raise TypeError: one of the consumers is not one.
+    @raise TypeError: one of the consumers is not one, or has a parameter C{publisher}
+        and there is none.
     @raise ValueError: there are no consumers.
     """
 
@@ -52,15 +58,20 @@ class ConsumerService(BrokerService[ServiceRun]):
         consumers: Hostable | Iterable[Hostable],
         reactor: IReactorTime | None = None,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
+        publisher: PublisherService | None = None,
     ) -> None:
         # Subclasses, such as the plugin's, log by the name that users know.
         log = Logger(f"{__name__}.ConsumerService", self)
         super().__init__(broker, reactor, shutdown_timeout, log)
         listed: list[object] = [consumers] if callable(consumers) else list(consumers)
         self._factories = [
-            check_factory(repr(each) if callable(each) else kind_of(each), each)
+            with_publisher(
+                check_factory(repr(each) if callable(each) else kind_of(each), each),
+                publisher,
+            )
             for each in listed
         ]
+        self._publisher = publisher
         if not self._factories:
             raise ValueError("a ConsumerService needs at least one consumer")
 
@@ -76,6 +87,18 @@ class ConsumerService(BrokerService[ServiceRun]):
         """
         hosted = [] if self._run is None else self._run.consumers
         return [each.consumer for each in hosted if each.consumer.is_stuck]
+
+    def startService(self) -> None:
+        """Begin to connect and to consume; return at once."""
+        publisher = self._publisher
+        if publisher is not None and not self.running:
+            publisher.startService()
+            publisher.when_stopped().addCallback(self._publisher_stopped, publisher)
+        super().startService()
+
+    def _publisher_stopped(self, _: object, publisher: PublisherService) -> None:
+        if self.running and publisher.halted is not None:
+            self.halt(publisher.halted)
 
     def _new_run(self) -> ServiceRun:
         return ServiceRun(
@@ -100,8 +123,13 @@ class ConsumerService(BrokerService[ServiceRun]):
         """
         Stop in order: cancel the consumers, hand back messages whose handlers have not
         begun, let running handlers finish within the C{shutdown_timeout}, settle, and
-        close the connection.  Every wait has a timeout.
+        close the connection; then stop the publisher.  Every wait has a timeout.
 
         @return: fires when everything is closed; never fails.
         """
         return super().stopService()
+
+    def _after_run(self) -> Deferred[None]:
+        if self._publisher is None:
+            return succeed(None)
+        return self._publisher.stopService()

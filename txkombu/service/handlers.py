@@ -4,10 +4,13 @@ Functions as consumers: C{@consumer(Queue(...))} says from which queues one rece
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from inspect import signature
 from typing import Any, Final, TypeVar
+
+import attrs
 
 from .._util.awaitables import finish, work_of
 from .._util.suggestions import known_names
@@ -22,8 +25,10 @@ F = TypeVar("F", bound=Callable[..., object])
 
 THREADS: Final = 10
 """How many messages a handler in threads handles at the same time by default."""
+_PUBLISHER: Final = "publisher"
+"""The parameter by which a handler gets what it publishes with."""
 _MARK: Final = "consumer_factory"
-_OPTIONS: Final = set(signature(Consumer.__init__).parameters) - {
+OPTIONS: Final = set(signature(Consumer.__init__).parameters) - {
     "self",
     "channel",
     "queues",
@@ -59,20 +64,46 @@ def consumer(*queues: Queue, thread: bool = False, **options: Any) -> Callable[[
             raise TypeError(f"@consumer takes Queue objects, not {kind_of(queue)}")
     check_bool("thread", thread)
     for name in options:
-        if name not in _OPTIONS:
-            known = known_names(name, sorted(_OPTIONS))
+        if name not in OPTIONS:
+            known = known_names(name, sorted(OPTIONS))
             raise TypeError(f"@consumer has no option {name!r}; {known}")
 
     def mark(function: F) -> F:
-        check_callable("a handler", function, 2)
-
-        def factory(channel: Channel) -> Consumer:
-            return FunctionConsumer(channel, function, queues, thread, options)
-
-        setattr(function, _MARK, factory)
+        setattr(function, _MARK, Handler(function, queues, thread, options))
         return function
 
     return mark
+
+
+@attrs.frozen
+class Handler:
+    """
+    A function that handles messages; called with a channel it makes the consumer.
+
+    @ivar function: called with (body, message).
+    @ivar queues: what it receives from.
+    @ivar thread: whether it is called in threads.
+    @ivar options: further arguments of the consumer.
+    @ivar context: keyword arguments that the function is called with.
+    @raise TypeError: the function cannot be called so.
+    """
+
+    function: Callable[..., object]
+    queues: tuple[Queue, ...]
+    thread: bool = False
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+    context: Mapping[str, object] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        check_handler(self.function)
+
+    def __call__(self, channel: Channel) -> Consumer:
+        """
+        Make the consumer.
+
+        @param channel: as for L{Consumer<txkombu.Consumer>}.
+        """
+        return FunctionConsumer(channel, self)
 
 
 def factory_of(function: object) -> object:
@@ -80,32 +111,71 @@ def factory_of(function: object) -> object:
     return getattr(function, _MARK, function)
 
 
+def check_handler(function: Callable[..., object]) -> None:
+    """
+    Refuse what cannot be called with (body, message), and with C{publisher} if it asks
+    for it.
+
+    @raise TypeError: it cannot.
+    """
+    check_callable("a handler", without_publisher(function), 2)
+
+
+def without_publisher(function: Callable[..., object]) -> Callable[..., object]:
+    """Return a function without its parameter C{publisher}, for checks of others."""
+    if not _takes_publisher(function):
+        return function
+    return partial(function, **{_PUBLISHER: None})
+
+
+def with_publisher(
+    factory: Callable[[Channel], Consumer], publisher: object
+) -> Callable[[Channel], Consumer]:
+    """
+    Give a publisher to a handler, class or function that has a parameter of that name.
+
+    @param publisher: the publisher, or None.
+    @raise TypeError: it has one, and there is no publisher.
+    """
+    asks = factory.function if isinstance(factory, Handler) else factory
+    if not _takes_publisher(asks):
+        return factory
+    if publisher is None:
+        raise TypeError(
+            f"{asks!r} has a parameter publisher, and the service has no publisher: "
+            "give it one, in a configuration file by 'publisher: true'"
+        )
+    if isinstance(factory, Handler):
+        return attrs.evolve(factory, context={_PUBLISHER: publisher})
+    return partial(factory, **{_PUBLISHER: publisher})
+
+
+def _takes_publisher(function: Callable[..., object]) -> bool:
+    try:
+        return _PUBLISHER in signature(function).parameters
+    except (TypeError, ValueError):  # no function, or a built-in without signature
+        return False
+
+
 class FunctionConsumer(Consumer):
     """
     Calls one function, and acknowledges what it has handled.
 
     @param channel: as for L{Consumer<txkombu.Consumer>}.
-    @param function: called with (body, message).
-    @param queues: the queues.
-    @param thread: whether it is called in threads.
-    @param options: as for L{Consumer<txkombu.Consumer>}.
+    @param handler: the function, and how it is called.
     """
 
-    def __init__(
-        self,
-        channel: Channel,
-        function: Callable[[Any, Any], object],
-        queues: tuple[Queue, ...],
-        thread: bool,
-        options: dict[str, Any],
-    ) -> None:
-        self._function = function
-        self._call = function
-        if thread:
-            options = {"concurrency": THREADS, **options}
-        super().__init__(channel, queues, **options)
-        if thread:
-            self._call = self._in_threads(self.concurrency or THREADS)
+    def __init__(self, channel: Channel, handler: Handler) -> None:
+        options = dict(handler.options)
+        if handler.thread:
+            options.setdefault("concurrency", THREADS)
+        super().__init__(channel, handler.queues, **options)
+        self._function = handler.function
+        called = partial(handler.function, **handler.context)
+        self._call = called if handler.context else handler.function
+        if handler.thread:
+            threads = self.concurrency or THREADS
+            self._call = self._in_threads(self._call, threads)
 
     def __repr__(self) -> str:
         name = getattr(self._function, "__qualname__", repr(self._function))
@@ -123,12 +193,14 @@ class FunctionConsumer(Consumer):
         await finish(work, self._function)
         _acknowledge(message)
 
-    def _in_threads(self, count: int) -> Callable[[Any, Message], object]:
+    def _in_threads(
+        self, function: Callable[..., object], count: int
+    ) -> Callable[..., object]:
         pool = ThreadPoolExecutor(count, repr(self))
         self.when_closed().addCallback(lambda _: pool.shutdown(wait=False))
 
         def call(body: Any, message: Message) -> object:
-            return pool.submit(self._function, body, MessageInThread(message))
+            return pool.submit(function, body, MessageInThread(message))
 
         return call
 

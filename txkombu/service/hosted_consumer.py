@@ -16,16 +16,18 @@ from ..connection import BrokerConnection
 from ..core.channel import Channel
 from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed
-from ..message import Message
 from ..messaging.consumer import Consumer
-from .handlers import factory_of
+from .handlers import factory_of, without_publisher
 from .retry import retry_until_done
 
 ConsumerFactory = Callable[[Channel], Consumer]
 """A L{Consumer} subclass, or a function that makes a consumer on a channel."""
 
-Hostable = ConsumerFactory | Callable[[Any, Message], object]
-"""What a service hosts: the same, or a handler that is marked with C{@consumer}."""
+Hostable = Callable[..., object]
+"""
+What a service hosts: the same, or a handler that is marked with C{@consumer}; each may
+have a parameter C{publisher}.
+"""
 
 
 def check_factory(what: str, factory: object) -> ConsumerFactory:
@@ -58,7 +60,7 @@ def check_factory(what: str, factory: object) -> ConsumerFactory:
 
 def _takes_one(function: Callable[..., object]) -> bool:
     try:
-        signature(function).bind(object())
+        signature(without_publisher(function)).bind(object())
     except TypeError:
         return False
     except Exception:  # a built-in function without signature

@@ -1,18 +1,18 @@
-"""Consumers named on the command line: C{package.module:Name}."""
+"""Consumers and functions by their names: C{package.module:Name}."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from re import compile as pattern
 from traceback import extract_tb
-from typing import Final
+from typing import Any, Final
 
 from .._util.suggestions import did_you_mean
-from .._util.validation import shown_or_kind
+from .._util.validation import check_callable, shown_or_kind
 from ..service import ConsumerFactory
 from ..service.hosted_consumer import check_factory
 
@@ -22,17 +22,54 @@ _FAULTS: Final = (Exception, SystemExit, GeneratorExit)
 
 
 class ConsumerNotFound(ValueError):
-    """There is no consumer of this name; the text says why in one line."""
+    """There is nothing of this name that fits; the text says why in one line."""
 
 
 def consumer_named(name: str) -> ConsumerFactory:
     """
-    Import a consumer class, or a function that makes consumers.
+    Import a consumer class, a handler, or a function that makes consumers.
 
     Meanwhile the current directory is searched first, as by C{python -m}.
 
     @param name: C{package.module:Name}.
     @raise ConsumerNotFound: there is no consumer of this name.
+    """
+    return check_consumer(name, object_named(name))
+
+
+def check_consumer(name: str, found: object) -> ConsumerFactory:
+    """
+    Return what makes consumers, if it is that.
+
+    @param name: its name, for the error.
+    @raise ConsumerNotFound: it is not.
+    """
+    try:
+        return check_factory(name, found)
+    except TypeError as error:
+        raise ConsumerNotFound(str(error)) from None
+
+
+def function_named(name: str, arguments: int) -> Callable[..., Any]:
+    """
+    Import a function, as L{consumer_named} does a consumer.
+
+    @param arguments: how many it is called with.
+    @raise ConsumerNotFound: there is no such function of this name.
+    """
+    found: Any = object_named(name)
+    try:
+        return check_callable(repr(name), found, arguments)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise ConsumerNotFound(str(error)) from None
+
+
+def object_named(name: str) -> object:
+    """
+    Import an object.
+
+    @param name: C{package.module:Name}.
+    @raise ConsumerNotFound: there is none of this name.
     """
     module_name, _, attribute = name.partition(":")
     if not _NAME.fullmatch(name) or not module_name.strip("."):
@@ -45,17 +82,14 @@ def consumer_named(name: str) -> ConsumerFactory:
     except _FAULTS as error:
         raise ConsumerNotFound(_not_imported(module_name, error)) from error
     try:
-        found = getattr(module, attribute)
+        found: object = getattr(module, attribute)
     except AttributeError:
         guess = did_you_mean(attribute, dir(module))
         text = f"module {module.__name__!r} has no {attribute!r}"
         raise ConsumerNotFound(f"{text}; {guess}" if guess else text) from None
     except _FAULTS as error:
         raise ConsumerNotFound(f"{name!r} cannot be read: {_cause(error)}") from error
-    try:
-        return check_factory(name, found)
-    except TypeError as error:
-        raise ConsumerNotFound(str(error)) from None
+    return found
 
 
 @contextmanager

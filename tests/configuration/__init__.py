@@ -1,0 +1,1 @@
+"""Services that a file of YAML describes."""

@@ -1,0 +1,72 @@
+"""Handlers that the tests' configuration files name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from txkombu import Consumer, Message, Queue
+from txkombu.core.channel import Channel
+from txkombu.service import consumer
+
+
+class Feeds(Consumer):
+    """Acknowledges what it gets."""
+
+    queues = Queue("feeds")
+
+    def receive(self, body: object, message: Message) -> object:
+        """Acknowledge it."""
+        return message.ack()
+
+
+class Idle(Consumer):
+    """Can handle nothing."""
+
+    queues = Queue("idle")
+
+
+class WithoutQueues(Consumer):
+    """Names no queues."""
+
+    receive = Feeds.receive
+
+
+def make_feeds(channel: Channel) -> Consumer:
+    """Make a consumer."""
+    return Feeds(channel, prefetch_count=7)
+
+
+def make_nothing(channel: Channel) -> Any:
+    """Raise an error."""
+    raise RuntimeError("no consumer today")
+
+
+@consumer(Queue("marked"), prefetch_count=3)
+def marked(body: object, message: Message) -> None:
+    """Do nothing."""
+
+
+def plain(body: object, message: Message) -> None:
+    """Do nothing."""
+
+
+def publishing(body: object, message: Message, publisher: Any) -> Any:
+    """Publish it again."""
+    return publisher.publish(body, routing_key="results")
+
+
+def on_failure(message: Message, failure: object) -> object:
+    """Reject the message."""
+    return message.reject()
+
+
+def middleware(handle: Any, body: object, message: Message) -> Any:
+    """Do nothing more."""
+    return handle(body, message)
+
+
+def of_three(a: object, b: object, c: object) -> None:
+    """Be no handler."""
+
+
+NUMBER = 3
