@@ -51,6 +51,7 @@ PUBLIC: Final = {
         "Verdict circle default delayed drop halt park reject requeue requeue_once "
         "retry"
     ),
+    "txkombu.configuration": ("ConfigurationError Plan Problem read_file"),
     "txkombu.rpc": ("RPCClient RPCServer RemoteError"),
     "txkombu.serialization": (
         "Encoded Registry accept_set decode dumps encode loads register register_json "

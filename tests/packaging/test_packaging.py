@@ -29,6 +29,7 @@ from tests.support.paths import CHECKOUT
 NOBODY = 65534
 REQUIRED = {
     "attrs",
+    "cattrs",
     "msgpack",
     "pamqp",
     "pyopenssl",

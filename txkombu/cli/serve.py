@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import suppress
 from time import monotonic
 from types import FrameType
@@ -12,19 +11,13 @@ from typing import Any, Final, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
-from twisted.logger import (
-    FilteringLogObserver,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
+from twisted.logger import Logger
 
 from .._util.timeouts import CLOSE_TIMEOUT
 from ..policy import Halt
 from ..service import ConsumerService
 from .last_resort import LastResort, flush_output
+from .logs import log_to_stderr
 from .tap import Options, service_of
 
 _CLOSING: Final = 3 * CLOSE_TIMEOUT
@@ -45,13 +38,6 @@ def serve(options: Options) -> int:
 
     log_to_stderr("info")
     return Server(service_of(options), reactor, options.shutdown_timeout).run()
-
-
-def log_to_stderr(minimum: str) -> None:
-    """Log to standard error from a level on; do not capture what programs print."""
-    wanted = LogLevelFilterPredicate(LogLevel.levelWithName(minimum))
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [wanted])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
 class Server:

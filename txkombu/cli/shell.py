@@ -19,8 +19,8 @@ from twisted.internet.threads import blockingCallFromThread
 
 import txkombu
 
+from .logs import log_to_stderr
 from .options import CommandOptions
-from .serve import log_to_stderr
 
 BANNER = f"""\
 txkombu {txkombu.__version__}: the reactor runs, and "await" works here.

@@ -1,12 +1,12 @@
 """
 What a configuration file may have: a class for each section.
 
-The text beside the type of each key says what it is, for the reference.
+The reference and the JSON schema are made of the types and of what the docstrings say.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NewType
+from typing import Any, NewType
 
 import attrs
 
@@ -24,137 +24,208 @@ Level = NewType("Level", str)
 
 @attrs.frozen(kw_only=True)
 class TLSSection:
-    """How to verify the broker, and this client's certificate."""
+    """
+    How to verify the broker, and this client's certificate.
 
-    cacertfile: Annotated[str | None, "PEM file with the authorities to trust"] = None
-    certfile: Annotated[str | None, "PEM file with this client's certificate"] = None
-    keyfile: Annotated[str | None, "PEM file with its key; by default certfile"] = None
-    password: Annotated[Text | None, "the passphrase of the key"] = None
-    verify: Annotated[bool, "whether to check the broker's certificate"] = True
-    server_name: Annotated[str | None, "the name to check; by default the host"] = None
+    @ivar cacertfile: PEM file with the authorities to trust.
+    @ivar certfile: PEM file with this client's certificate.
+    @ivar keyfile: PEM file with its key; by default certfile.
+    @ivar password: the passphrase of the key.
+    @ivar verify: whether to check the broker's certificate.
+    @ivar server_name: the name to check; by default the host.
+    """
+
+    cacertfile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    password: Text | None = None
+    verify: bool = True
+    server_name: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class BrokerSection:
-    """The broker, or the nodes of a cluster."""
+    """
+    The broker, or the nodes of a cluster.
 
-    url: Annotated[Texts, "a URL, or a list of alternates that are tried in turn"]
-    userid: Annotated[Text | None, "who logs in"] = None
-    password: Annotated[Text | None, "read at each login if it is of a file"] = None
-    virtual_host: Annotated[str | None, "the virtual host, if no URL has one"] = None
-    tls: Annotated[TLSSection | None, "for URLs of amqps and stomp+ssl"] = None
-    heartbeat: Annotated[float | None, "seconds; 0 for none"] = None
-    connect_timeout: Annotated[float | None, "seconds for one attempt"] = None
-    operation_timeout: Annotated[float | None, "seconds for one operation"] = None
-    wait_for_broker: Annotated[bool, "whether to wait for a broker that is down"] = True
+    @ivar url: a URL, or a list of alternates that are tried in turn.
+    @ivar userid: who logs in.
+    @ivar password: read at each login if it is of a file.
+    @ivar virtual_host: the virtual host, if no URL has one.
+    @ivar tls: for URLs of amqps and stomp+ssl.
+    @ivar heartbeat: seconds; 0 for none.
+    @ivar connect_timeout: seconds for one attempt.
+    @ivar operation_timeout: seconds for one operation.
+    @ivar wait_for_broker: whether to wait for a broker that is down.
+    """
+
+    url: Texts
+    userid: Text | None = None
+    password: Text | None = None
+    virtual_host: str | None = None
+    tls: TLSSection | None = None
+    heartbeat: float | None = None
+    connect_timeout: float | None = None
+    operation_timeout: float | None = None
+    wait_for_broker: bool = True
 
 
 @attrs.frozen(kw_only=True)
 class ExchangeSection:
-    """An exchange; its name is its key."""
+    """
+    An exchange; its name is its key.
 
-    type: Annotated[
-        str, "direct, fanout, topic, headers, or a type that the broker has"
-    ] = ""
-    durable: Annotated[bool, "whether it survives a restart of the broker"] = True
-    auto_delete: Annotated[bool, "whether it goes with its last binding"] = False
-    arguments: Annotated[dict[str, Any] | None, "further arguments"] = None
-    passive: Annotated[bool, "only check that it exists"] = False
-    no_declare: Annotated[bool, "do not declare it"] = False
+    @ivar type: direct, fanout, topic, headers, or a type that the broker has.
+    @ivar durable: whether it survives a restart of the broker.
+    @ivar auto_delete: whether it goes with its last binding.
+    @ivar arguments: further arguments.
+    @ivar passive: only check that it exists.
+    @ivar no_declare: do not declare it.
+    """
+
+    type: str = ""
+    durable: bool = True
+    auto_delete: bool = False
+    arguments: dict[str, Any] | None = None
+    passive: bool = False
+    no_declare: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class BindingSection:
-    """One way into a queue."""
+    """
+    One way into a queue.
 
-    exchange: Annotated[str, "an exchange of this file, or an amq.* exchange"]
-    routing_key: Annotated[str, "the key, or pattern"] = ""
-    arguments: Annotated[
-        dict[str, Any] | None, "what a headers exchange matches by"
-    ] = None
+    @ivar exchange: an exchange of this file, or an amq.* exchange.
+    @ivar routing_key: the key, or pattern.
+    @ivar arguments: what a headers exchange matches by.
+    """
+
+    exchange: str
+    routing_key: str = ""
+    arguments: dict[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class QueueSection:
-    """A queue; its name is its key."""
+    """
+    A queue; its name is its key.
 
-    exchange: Annotated[str | None, "an exchange of this file, or amq.*"] = None
-    routing_key: Annotated[str, "the key of the binding to exchange"] = ""
-    bindings: Annotated[list[BindingSection], "instead of exchange: several"] = (
-        attrs.field(factory=list)
-    )
-    durable: Annotated[bool, "whether it survives a restart of the broker"] = True
-    exclusive: Annotated[bool, "only for the connection that declares it"] = False
-    auto_delete: Annotated[bool, "whether it goes with its last consumer"] = False
-    no_declare: Annotated[bool, "do not declare it"] = False
-    queue_type: Annotated[str | None, "classic, quorum or stream"] = None
-    expires: Annotated[float | None, "seconds without use until it is deleted"] = None
-    message_ttl: Annotated[float | None, "seconds until a message in it expires"] = None
-    max_length: Annotated[int | None, "how many messages may be ready in it"] = None
-    max_length_bytes: Annotated[int | None, "how many bytes may be ready in it"] = None
-    max_priority: Annotated[int | None, "its highest priority, 1 to 255"] = None
-    queue_arguments: Annotated[dict[str, Any] | None, "further arguments"] = None
-    binding_arguments: Annotated[dict[str, Any] | None, "of the binding"] = None
-    consumer_arguments: Annotated[dict[str, Any] | None, "of its consumers"] = None
+    @ivar exchange: an exchange of this file, or amq.*.
+    @ivar routing_key: the key of the binding to exchange.
+    @ivar bindings: instead of exchange: several.
+    @ivar durable: whether it survives a restart of the broker.
+    @ivar exclusive: only for the connection that declares it.
+    @ivar auto_delete: whether it goes with its last consumer.
+    @ivar no_declare: do not declare it.
+    @ivar queue_type: classic, quorum or stream.
+    @ivar expires: seconds without use until it is deleted.
+    @ivar message_ttl: seconds until a message in it expires.
+    @ivar max_length: how many messages may be ready in it.
+    @ivar max_length_bytes: how many bytes may be ready in it.
+    @ivar max_priority: its highest priority, 1 to 255.
+    @ivar queue_arguments: further arguments.
+    @ivar binding_arguments: of the binding.
+    @ivar consumer_arguments: of its consumers.
+    """
+
+    exchange: str | None = None
+    routing_key: str = ""
+    bindings: list[BindingSection] = attrs.field(factory=list)
+    durable: bool = True
+    exclusive: bool = False
+    auto_delete: bool = False
+    no_declare: bool = False
+    queue_type: str | None = None
+    expires: float | None = None
+    message_ttl: float | None = None
+    max_length: int | None = None
+    max_length_bytes: int | None = None
+    max_priority: int | None = None
+    queue_arguments: dict[str, Any] | None = None
+    binding_arguments: dict[str, Any] | None = None
+    consumer_arguments: dict[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ConsumerSection:
-    """A consumer: a handler, and what is not as the handler itself says."""
+    """
+    A consumer: a handler, and what is not as the handler itself says.
 
-    handler: Annotated[str, "package.module:Name of a Consumer or a function"]
-    queues: Annotated[Texts | None, "names of queues of this file"] = None
-    prefetch_count: Annotated[int | None, "unsettled messages for each queue"] = None
-    concurrency: Annotated[int | None, "messages that are handled at the same time"] = (
-        None
-    )
-    on_failure: Annotated[Policy | None, "what becomes of failed messages"] = None
-    accept: Annotated[list[str] | None, "serializers or content types"] = None
-    auto_declare: Annotated[Declare | None, "true, false or passive"] = None
-    exclusive: Annotated[bool | None, "be the only consumer of its queues"] = None
-    priority: Annotated[int | None, "receive before consumers of lower priority"] = None
-    no_ack: Annotated[bool | None, "acknowledge when the handler begins"] = None
-    max_body_size: Annotated[int | None, "bytes of a decompressed body"] = None
-    thread: Annotated[bool | None, "run the function in threads"] = None
-    middleware: Annotated[list[str] | None, "functions around the handling"] = None
+    @ivar handler: package.module:Name of a Consumer or a function.
+    @ivar queues: names of queues of this file.
+    @ivar prefetch_count: unsettled messages for each queue.
+    @ivar concurrency: messages that are handled at the same time.
+    @ivar on_failure: what becomes of failed messages.
+    @ivar accept: serializers or content types.
+    @ivar auto_declare: true, false or passive.
+    @ivar exclusive: be the only consumer of its queues.
+    @ivar priority: receive before consumers of lower priority.
+    @ivar no_ack: acknowledge when the handler begins.
+    @ivar max_body_size: bytes of a decompressed body.
+    @ivar thread: run the function in threads.
+    @ivar middleware: functions around the handling.
+    """
+
+    handler: str
+    queues: Texts | None = None
+    prefetch_count: int | None = None
+    concurrency: int | None = None
+    on_failure: Policy | None = None
+    accept: list[str] | None = None
+    auto_declare: Declare | None = None
+    exclusive: bool | None = None
+    priority: int | None = None
+    no_ack: bool | None = None
+    max_body_size: int | None = None
+    thread: bool | None = None
+    middleware: list[str] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class PublisherSection:
-    """What handlers publish with, if they have a parameter C{publisher}."""
+    """
+    What handlers publish with, if they have a parameter C{publisher}.
 
-    broker: Annotated[BrokerSection | None, "by default the same as for consumers"] = (
-        None
-    )
+    @ivar broker: by default the same as for consumers.
+    """
+
+    broker: BrokerSection | None = None
 
 
 @attrs.frozen(kw_only=True)
 class LogSection:
-    """What is logged, to standard error."""
+    """
+    What is logged, to standard error.
 
-    level: Annotated[Level, "debug, info, warn, error or critical"] = Level("info")
-    format: Annotated[str, "text, or json for a line of JSON for each event"] = "text"
+    @ivar level: debug, info, warn, error or critical.
+    @ivar format: text, or json for a line of JSON for each event.
+    """
+
+    level: Level = Level("info")
+    format: str = "text"
 
 
 @attrs.frozen(kw_only=True)
 class ServiceFile:
-    """All of a configuration file."""
+    """
+    All of a configuration file.
 
-    broker: Annotated[BrokerSection, "a URL, a list of them, or a mapping"]
-    consumers: Annotated[list[ConsumerSection], "at least one"] = attrs.field(
-        factory=list
-    )
-    queues: Annotated[dict[str, QueueSection], "queues by name"] = attrs.field(
-        factory=dict
-    )
-    exchanges: Annotated[dict[str, ExchangeSection], "exchanges by name"] = attrs.field(
-        factory=dict
-    )
-    publisher: Annotated[PublisherSection | None, "publish from handlers"] = None
-    app: Annotated[str | None, "names the connections; by default the file's name"] = (
-        None
-    )
-    shutdown_timeout: Annotated[
-        float | None, "seconds that handlers have to finish"
-    ] = None
-    log: Annotated[LogSection, "what is logged"] = attrs.field(factory=LogSection)
+    @ivar broker: a URL, a list of them, or a mapping.
+    @ivar consumers: at least one.
+    @ivar queues: queues by name.
+    @ivar exchanges: exchanges by name.
+    @ivar publisher: publish from handlers.
+    @ivar app: names the connections; by default the file's name.
+    @ivar shutdown_timeout: seconds that handlers have to finish.
+    @ivar log: what is logged.
+    """
+
+    broker: BrokerSection
+    consumers: list[ConsumerSection] = attrs.field(factory=list)
+    queues: dict[str, QueueSection] = attrs.field(factory=dict)
+    exchanges: dict[str, ExchangeSection] = attrs.field(factory=dict)
+    publisher: PublisherSection | None = None
+    app: str | None = None
+    shutdown_timeout: float | None = None
+    log: LogSection = attrs.field(factory=LogSection)

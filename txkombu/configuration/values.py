@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, Final
 
-from twisted.logger import InvalidLogLevelError, LogLevel
+from twisted.logger import LogLevel
 
 from .. import policy
 from .._util.suggestions import known_names
@@ -19,7 +19,7 @@ from .sources import Text
 from .structure import Wrong, must_be
 
 _POLICY: Final = "the name of a policy, or a mapping of its name to its arguments"
-_NAMED: Final[Mapping[str, FailurePolicy | HostedPolicy]] = {
+NAMED_POLICIES: Final[Mapping[str, FailurePolicy | HostedPolicy]] = {
     "default": policy.default,
     "circle": policy.circle,
     "requeue": policy.requeue,
@@ -28,7 +28,7 @@ _NAMED: Final[Mapping[str, FailurePolicy | HostedPolicy]] = {
     "drop": policy.drop,
     "halt": policy.halt,
 }
-_MADE: Final[Mapping[str, Callable[..., FailurePolicy | HostedPolicy]]] = {
+MADE_POLICIES: Final[Mapping[str, Callable[..., FailurePolicy | HostedPolicy]]] = {
     "retry": policy.retry,
     "delayed": policy.delayed,
     "park": policy.park,
@@ -58,9 +58,9 @@ def failure_policy(
     if not isinstance(value, Mapping) or len(value) != 1:
         raise must_be(_POLICY, value)
     ((name, given),) = value.items()
-    if name in _NAMED:
+    if name in NAMED_POLICIES:
         raise Wrong(f"{name} has no arguments: write on_failure: {name}")
-    if name not in _MADE:
+    if name not in MADE_POLICIES:
         raise _unknown_policy(name)
     arguments = {"queue": given} if name == "park" and isinstance(given, str) else given
     if not isinstance(arguments, Mapping):
@@ -71,7 +71,7 @@ def failure_policy(
 def _made(
     name: str, arguments: dict[str, Any], queues: Mapping[str, Queue]
 ) -> FailurePolicy | HostedPolicy:
-    make = _MADE[name]
+    make = MADE_POLICIES[name]
     allowed = signature(make).parameters
     for each in arguments:
         if each not in allowed:
@@ -94,11 +94,11 @@ def _made(
 
 
 def _policy_named(name: str) -> FailurePolicy | HostedPolicy:
-    if name in _NAMED:
-        return _NAMED[name]
+    if name in NAMED_POLICIES:
+        return NAMED_POLICIES[name]
     if name == "retry":
         return policy.default
-    if name in _MADE:
+    if name in MADE_POLICIES:
         raise Wrong(f"{name} needs arguments, as in on_failure: {{{name}: …}}")
     if ":" in name:
         found: FailurePolicy = function_named(name, 2)
@@ -107,7 +107,7 @@ def _policy_named(name: str) -> FailurePolicy | HostedPolicy:
 
 
 def _unknown_policy(name: object) -> Wrong:
-    known = known_names(str(name), [*_NAMED, *_MADE])
+    known = known_names(str(name), [*NAMED_POLICIES, *MADE_POLICIES])
     return Wrong(f"there is no policy {name!r}: {known}, or package.module:name")
 
 
@@ -120,13 +120,12 @@ def declaring(value: Any) -> bool | str:
 
 def log_level(value: Any) -> str:
     """Return the name of a level of Twisted's logger."""
-    try:
-        LogLevel.levelWithName(value)
-    except (InvalidLogLevelError, AttributeError):
-        names = ", ".join(each.name for each in LogLevel.iterconstants())
-        raise must_be(f"one of {names}", value) from None
+    if value not in LEVELS:
+        raise must_be(f"one of {', '.join(LEVELS)}", value)
     return str(value)
 
+
+LEVELS: Final = tuple(each.name for each in LogLevel.iterconstants())
 
 MAKERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     Text: Text,
