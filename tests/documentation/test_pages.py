@@ -295,7 +295,8 @@ class MarkupTests(SynchronousTestCase):
 
     def test_languages(self) -> None:
         """No block of Python is marked as one that is not run."""
-        known = {"session", "program", "screen", "sh", "toml", "output", "plain"}
+        known = {"session", "program", "screen", "sh", "output", "plain"}
+        known |= {"toml", "yaml"}
         for page in PAGES:
             snippets = snippets_of(text_of(page))
             self.assertLessEqual({each.kind for each in snippets}, known)
