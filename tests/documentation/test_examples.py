@@ -28,8 +28,9 @@ from tests.support.broker_process import HOST, free_ports
 from tests.support.paths import EXAMPLES
 from tests.support.processes import TRIAL, Running, run_python
 from tests.support.web import body_of
-from txkombu import BrokerConnection, Queue
+from txkombu import BrokerConnection, Consumer, Queue
 from txkombu.core import publish_queue
+from txkombu.policy import retry
 from txkombu.transport.memory import broker_named, forget_brokers
 
 BROKER = "memory://examples"
@@ -110,6 +111,7 @@ class FeedTests(ExampleCase):
 
     async def test_unknown_action(self) -> None:
         """An unknown action is rejected, and the next message is handled."""
+        self.patch(Consumer, "on_failure", retry(delay=0.01))
         consumer = self.run_main("consumer")
         await self.printed("Waiting for feeds")
         producer_example = load("producer")
