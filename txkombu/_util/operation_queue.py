@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -76,7 +76,10 @@ class OperationQueue:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Operation[Any] | Callable[[], object]] = deque()
+        # By what is taken out before its turn; a call never is.
+        self._waiting: OrderedDict[object, Operation[Any] | Callable[[], object]] = (
+            OrderedDict()
+        )
         self._running: Operation[Any] | None = None
         self._advancing = False
         self._over = False
@@ -104,19 +107,19 @@ class OperationQueue:
         """
         operation = Operation(self, work, declares, undo, retracted)
         self._holding_up += declares
-        self._waiting.append(operation)
+        self._waiting[operation] = operation
         self._advance()
         return operation.deferred
 
     def retract(self, operation: Operation[Any]) -> None:
         """Take out an operation that has not begun."""
-        self._waiting.remove(operation)
+        self._waiting.pop(operation, None)
         self._holding_up -= operation.declares
 
     def add_call(self, call: Callable[[], object]) -> None:
         """Call something when all operations begun before are over."""
         self._holding_up += 1
-        self._waiting.append(call)
+        self._waiting[object()] = call
         self._advance()
 
     def _advance(self) -> None:
@@ -125,7 +128,7 @@ class OperationQueue:
         self._advancing = True
         try:
             while self._running is None and self._waiting and not self._over:
-                first = self._waiting.popleft()
+                _, first = self._waiting.popitem(last=False)
                 if isinstance(first, Operation):
                     self._running = first
                     first.begin().addBoth(self._ended, first)
@@ -152,7 +155,8 @@ class OperationQueue:
 
     def drain(self) -> list[Operation[Any]]:
         """Begin no more operations, and return those that are not over."""
-        waiting = [each for each in self._waiting if isinstance(each, Operation)]
+        left = self._waiting.values()
+        waiting = [each for each in left if isinstance(each, Operation)]
         running, self._running = self._running, None
         self._over = True
         self._waiting.clear()

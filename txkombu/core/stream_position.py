@@ -15,6 +15,7 @@ from time import time
 from twisted.internet.defer import Deferred
 
 from .._util.awaitables import call_logged
+from .._util.tags import TagsUpTo
 from ..entity import Queue
 from ..interfaces import Delivery, Settlement
 from ..message import Message
@@ -119,6 +120,7 @@ class StreamSettler:
         self._unacked = unacked
         self._position = position
         self._offsets: dict[int, int] = {}
+        self._up_to = TagsUpTo()
         self.unsettled: dict[int, Message] = unacked.unsettled
         self.memory = unacked.memory
 
@@ -160,7 +162,7 @@ class StreamSettler:
         return self._unacked.reject(tag, requeue)
 
     def _note(self, tag: int, multiple: bool, requeue: bool = False) -> None:
-        tags = [each for each in self._offsets if each <= tag] if multiple else [tag]
+        tags = self._up_to.find(tag, self._offsets) if multiple else [tag]
         for each in tags:
             offset = self._offsets.pop(each, None)
             if offset is None:

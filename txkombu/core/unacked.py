@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 
+from .._util.tags import TagsUpTo
 from ..interfaces import ISessionChannel, Settlement
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ class UnackedMessages:
     @ivar gone: whether the session channel is gone.
     """
 
-    __slots__ = ("_channel", "gone", "memory", "unsettled")
+    __slots__ = ("_channel", "_up_to", "gone", "memory", "unsettled")
 
     def __init__(self, channel: ISessionChannel, memory: DecodedMemory) -> None:
         self._channel = channel
         self.memory = memory
         self.gone = False
         self.unsettled: dict[int, Message] = {}
+        self._up_to = TagsUpTo()
 
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
         """Acknowledge a message."""
@@ -95,7 +96,7 @@ class UnackedMessages:
         return self._channel.when_flushed()
 
     def _forget_up_to(self, tag: int, state: str) -> None:
-        for earlier in list(takewhile(lambda each: each <= tag, self.unsettled)):
+        for earlier in self._up_to.find(tag, self.unsettled):
             message = self.unsettled.pop(earlier)
             message.let_go()
             if earlier != tag:

@@ -5,7 +5,7 @@ when it fails.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from ..core.turn_budget import TurnBudget
 from ..interfaces import Settlement
 from ..message import Message
 from ..policy import FailurePolicy, Hold
+from .messages_by_consumer import MessagesByConsumer
 
 Handler = Callable[[Message], object]
 """Handles a message: plain, returning a Deferred, or a coroutine function."""
@@ -68,12 +69,12 @@ class Dispatcher:
     ) -> None:
         self._limit = limit or _NO_LIMIT
         self._clock = steady(clock)
-        self._held: dict[Message, tuple[IDelayedCall, bool]] = {}
-        self._due: deque[Message] = deque()
+        self._held: MessagesByConsumer[tuple[IDelayedCall, bool]] = MessagesByConsumer()
+        self._due: MessagesByConsumer[None] = MessagesByConsumer()
         self._on_failure = on_failure
         self._on_handled = on_handled
         self._on_unsettled = on_unsettled
-        self._waiting: deque[Message] = deque()
+        self._waiting: MessagesByConsumer[None] = MessagesByConsumer()
         self._takers: OrderedDict[Deferred[Message], None] = OrderedDict()
         self._idle: Waiters[None] = Waiters()
         self._handing_on = False
@@ -124,7 +125,7 @@ class Dispatcher:
             self._give(self._takers.popitem(last=False)[0], message)
         else:
             self._drop_returned()
-            self._waiting.append(message)
+            self._waiting.add(message, None)
             self._next()
 
     def _may_hand_out(self) -> bool:
@@ -148,10 +149,8 @@ class Dispatcher:
     def close(self) -> None:
         """Begin with no message any more; hand back those that wait."""
         self.stop()
-        waiting = [*self._due, *self._waiting]
-        self._due.clear()
-        self._waiting.clear()
-        for message in [*list(self._held), *waiting]:
+        waiting = [*self._due.clear(), *self._waiting.clear()]
+        for message in [*self._held, *waiting]:
             self._end_hold(message)
             self._hand_back(message)
         self._next()
@@ -165,9 +164,9 @@ class Dispatcher:
         Forget the messages of a lost session channel: the broker delivers them
         again, so they would be handled twice, and pile up with each loss.
         """
-        while self._waiting and self._waiting[0].is_back:
-            self._waiting.popleft()
-        while self._held and (oldest := next(iter(self._held))).is_back:
+        while self._waiting and self._waiting.first().is_back:
+            self._waiting.pop_first()
+        while self._held and (oldest := self._held.first()).is_back:
             self._end_hold(oldest)
 
     def set_handler(self, handler: Handler) -> None:
@@ -200,7 +199,7 @@ class Dispatcher:
     def take_now(self) -> Message | None:
         """Return the next message that no handler has, if one is here."""
         self._drop_returned()
-        return self._waiting.popleft() if self._waiting else None
+        return self._waiting.pop_first() if self._waiting else None
 
     def set_limit(self, limit: int) -> None:
         """Handle so many at the same time from now on; 0 is no limit."""
@@ -220,16 +219,14 @@ class Dispatcher:
         Hand back the messages of these consumers that no handler has begun with, but
         for those that the broker does not take back.
         """
-        ended = frozenset(tags)
         back: list[Message] = []
-        kept: deque[Message] = deque()
-        due: deque[Message] = deque()
-        for waiting, left in ((self._waiting, kept), (self._due, due)):
-            for message in waiting:
-                returnable = message.consumer_tag in ended and message.is_returnable
-                (back if returnable else left).append(message)
-        self._waiting, self._due = kept, due
-        for message in [each for each in self._held if each.consumer_tag in ended]:
+        ended = list(tags)
+        for messages in (self._waiting, self._due):
+            for message in messages.of_consumers(ended):
+                if message.is_returnable:
+                    messages.pop(message)
+                    back.append(message)
+        for message in self._held.of_consumers(ended):
             self._end_hold(message)
             back.append(message)
         for message in back:
@@ -339,7 +336,7 @@ class Dispatcher:
             return
         keeps_slot = self._limit == 1 and not result.requeue
         timer = self._clock.callLater(result.seconds, self._release, message, result)
-        self._held[message] = timer, keeps_slot
+        self._held.add(message, (timer, keeps_slot))
         if keeps_slot:
             self._on_handled()
         else:
@@ -351,12 +348,12 @@ class Dispatcher:
         if hold.requeue:
             self._hand_back(message)
         elif not message.is_back:
-            self._due.append(message)
+            self._due.add(message, None)
         self._next()
 
     def _end_hold(self, message: Message) -> None:
         """Forget a held message, and free the slot that it keeps."""
-        timer, keeps_slot = self._held.pop(message, (None, False))
+        timer, keeps_slot = self._held.pop(message) or (None, False)
         if timer is not None and timer.active():
             timer.cancel()
         if keeps_slot:
@@ -386,7 +383,7 @@ class Dispatcher:
             while self._may_begin(self._waiting) and self._may_hand_out():
                 self._begin_first(self._waiting)
             while self._waiting and self._takers and self._may_hand_out():
-                message = self._waiting.popleft()
+                message = self._waiting.pop_first()
                 if not message.is_back:
                     self._give(self._takers.popitem(last=False)[0], message)
         finally:
@@ -395,7 +392,7 @@ class Dispatcher:
         if self._idle and not self.running:
             self._idle.fire(None)
 
-    def _may_begin(self, messages: deque[Message]) -> bool:
+    def _may_begin(self, messages: MessagesByConsumer[None]) -> bool:
         """Return whether there are messages, and a handler is free for one."""
         return bool(
             messages
@@ -404,8 +401,8 @@ class Dispatcher:
             and not self._halted
         )
 
-    def _begin_first(self, messages: deque[Message]) -> None:
-        message = messages.popleft()
+    def _begin_first(self, messages: MessagesByConsumer[None]) -> None:
+        message = messages.pop_first()
         if not message.is_back:
             self._handle(message)
 

@@ -8,6 +8,7 @@ queue receives comes back by basic.return, which carries no number, before its a
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,9 @@ from ...interfaces import Returned
 
 _Publish = tuple["Deferred[None]", str, str]
 """The Deferred of the verdict, the name of the exchange, the routing key."""
+
+_Kind = tuple[str, str, object]
+"""What a returned message is known by: exchange, routing key, message id."""
 
 
 class Confirms:
@@ -30,13 +34,22 @@ class Confirms:
     @ivar selected: whether the broker was told to confirm.
     """
 
-    __slots__ = ("_mandatory", "_number", "_returned", "_waiting", "selected")
+    __slots__ = (
+        "_alike",
+        "_mandatory",
+        "_number",
+        "_returned",
+        "_waiting",
+        "selected",
+    )
 
     def __init__(self) -> None:
         self.selected = False
         self._number = 0
         self._waiting: dict[int, _Publish] = {}
-        self._mandatory: dict[int, object] = {}
+        self._mandatory: dict[int, _Kind] = {}
+        # Ordered, since the first of a dict from which many were removed is far away.
+        self._alike: dict[_Kind, OrderedDict[int, None]] = {}
         self._returned: dict[int, Returned] = {}
 
     def select(self) -> None:
@@ -62,7 +75,10 @@ class Confirms:
 
     def may_return(self, message_id: object) -> None:
         """Note that the last publish is mandatory."""
-        self._mandatory[self._number] = message_id
+        _, exchange, routing_key = self._waiting[self._number]
+        kind = exchange, routing_key, message_id
+        self._mandatory[self._number] = kind
+        self._alike.setdefault(kind, OrderedDict())[self._number] = None
 
     def settle(self, number: int, multiple: bool, taken: bool) -> None:
         """
@@ -91,9 +107,17 @@ class Confirms:
     def _pop(self, number: int) -> tuple[_Publish | None, Returned | None]:
         returned = None
         if self._mandatory or self._returned:
-            self._mandatory.pop(number, None)
+            self._forget_mandatory(number)
             returned = self._returned.pop(number, None)
         return self._waiting.pop(number, None), returned
+
+    def _forget_mandatory(self, number: int) -> None:
+        kind = self._mandatory.pop(number, None)
+        if kind is not None:
+            alike = self._alike[kind]
+            del alike[number]
+            if not alike:
+                del self._alike[kind]
 
     def give_back(self, message: Returned) -> bool:
         """
@@ -101,14 +125,14 @@ class Confirms:
 
         @return: whether its publish awaits a verdict.
         """
-        wanted = (message.exchange, message.routing_key)
         message_id = message.properties.get("message_id")
-        for number, mandatory in self._mandatory.items():
-            if mandatory == message_id and self._waiting[number][1:] == wanted:
-                self._returned[number] = message
-                del self._mandatory[number]
-                return True
-        return False
+        alike = self._alike.get((message.exchange, message.routing_key, message_id))
+        if alike is None:
+            return False
+        number = next(iter(alike))
+        self._returned[number] = message
+        self._forget_mandatory(number)
+        return True
 
     def drain(self, error_of: Callable[[str, bool], Exception]) -> None:
         """
@@ -118,7 +142,7 @@ class Confirms:
             and whether it is the only one.
         """
         waiting = list(self._waiting.values())
-        for kept in (self._waiting, self._mandatory, self._returned):
+        for kept in (self._waiting, self._mandatory, self._alike, self._returned):
             kept.clear()
         for verdict, exchange, _ in waiting:
             verdict.errback(Failure(error_of(exchange, len(waiting) == 1)))

@@ -10,7 +10,7 @@ runs, and one whose tag another consumer still has is held until that one is gon
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -71,14 +71,24 @@ class AmqpConsumers:
     @ivar receivers: the consumers that deliveries are for, by their tags.
     """
 
-    __slots__ = ("_channel", "_held", "_limit", "_prefetch", "_requests", "receivers")
+    __slots__ = (
+        "_channel",
+        "_counts",
+        "_held",
+        "_limit",
+        "_prefetch",
+        "_requests",
+        "_unlimited",
+        "receivers",
+    )
 
     def __init__(self, channel: BaseChannel, requests: Requests) -> None:
         """@param requests: those of the channel."""
         self._channel = channel
         self._requests = requests
         self.receivers: dict[str, AmqpConsumer] = {}
-        self._held: dict[str, deque[AmqpConsumer]] = {}
+        self._held: dict[str, OrderedDict[AmqpConsumer, None]] = {}
+        self._counts = self._unlimited = 0
         self._prefetch: int | None = 0
         self._limit = 0
 
@@ -96,7 +106,7 @@ class AmqpConsumers:
 
     def _newest(self, tag: str) -> AmqpConsumer | None:
         held = self._held.get(tag)
-        return held[-1] if held else self.receivers.get(tag)
+        return next(reversed(held)) if held else self.receivers.get(tag)
 
     def limit(self, prefetch_count: int) -> None:
         """Note how many unacked messages all consumers together may hold."""
@@ -119,7 +129,7 @@ class AmqpConsumers:
         )
         started = request.deferred
         if consumer.tag in self.receivers:
-            self._held.setdefault(consumer.tag, deque()).append(consumer)
+            self._held.setdefault(consumer.tag, OrderedDict())[consumer] = None
         else:
             self._tell_to_start(consumer)
         return started
@@ -134,7 +144,7 @@ class AmqpConsumers:
         count = consumer.prefetch_count
         packets = [consumer.packet]
         if count not in (None, self._prefetch):
-            if self._limit and self._others_exceed_limit(consumer):
+            if self._limit and self._others_exceed_limit():
                 # RabbitMQ forgets the channel's limit when it is told another count,
                 # and would hand out to those others until it is told the limit again.
                 consumer.prefetch_count = self._prefetch
@@ -143,20 +153,22 @@ class AmqpConsumers:
                 packets[:0] = self._qos(prefetch_count=count)
                 if self._limit:
                     packets[1:1] = self._qos(prefetch_count=self._limit, global_=True)
+        self._count(consumer, 1)
         channel.write_packets(packets)
 
     def _qos(self, **arguments: object) -> list[bytes]:
         self._channel.expect_reply(_Basic.Qos)
         return [self._channel.pack(_Basic.Qos, **arguments)]
 
-    def _others_exceed_limit(self, consumer: AmqpConsumer) -> bool:
-        """Tell whether others may hold more than the limit by their own counts."""
-        counts = [
-            each.prefetch_count or 0
-            for each in self.receivers.values()
-            if each is not consumer and not each.no_ack
-        ]
-        return 0 in counts or sum(counts) > self._limit
+    def _others_exceed_limit(self) -> bool:
+        """Tell whether those told to start may hold more than the limit together."""
+        return self._unlimited > 0 or self._counts > self._limit
+
+    def _count(self, consumer: AmqpConsumer, sign: int) -> None:
+        """Add what a consumer may hold to what all may, or subtract it."""
+        if not consumer.no_ack:
+            self._counts += sign * (consumer.prefetch_count or 0)
+            self._unlimited += sign * (not consumer.prefetch_count)
 
     def _started(self, consumer: AmqpConsumer) -> None:
         consumer.started = True
@@ -167,7 +179,7 @@ class AmqpConsumers:
         """End a consumer whose start was cancelled."""
         held = self._held.get(consumer.tag)
         if held and consumer in held:
-            held.remove(consumer)
+            del held[consumer]
             consumer.gone.fire(None)
         else:
             consumer.abandoned = True
@@ -230,9 +242,10 @@ class AmqpConsumers:
         tag = consumer.tag
         if self.receivers.get(tag) is consumer:
             del self.receivers[tag]
+            self._count(consumer, -1)
             held = self._held.get(tag)
             if held:
-                self._tell_to_start(held.popleft())
+                self._tell_to_start(held.popitem(last=False)[0])
             else:
                 self._held.pop(tag, None)
         consumer.gone.fire(None)

@@ -20,14 +20,17 @@ from itertools import takewhile
 
 
 class UnackedTags:
-    """The tags that the broker has as unsettled, in the order of delivery."""
+    """
+    The tags that the broker has as unsettled, in the order of delivery, but for those
+    whose acks wait.
+    """
 
     __slots__ = ("_acked", "_awaiting")
 
     def __init__(self) -> None:
         # Ordered, since the first of a dict from which many were removed is far away.
         self._awaiting: OrderedDict[int, None] = OrderedDict()
-        self._acked: set[int] = set()
+        self._acked: list[int] = []
 
     @property
     def pending(self) -> bool:
@@ -46,49 +49,39 @@ class UnackedTags:
         @param multiple: whether all tags before it are acked, too.
         @return: whether any of them was unsettled.
         """
-        acked = self._acked
         if not multiple:
-            if tag in acked or tag not in self._awaiting:
+            if tag not in self._awaiting:
                 return False
-            acked.add(tag)
+            del self._awaiting[tag]
+            self._acked.append(tag)
             return True
-        tags = self._unsettled(tag, True)
-        acked.update(tags)
+        tags = self.settle(tag, True)
+        self._acked += tags
         return bool(tags)
 
     def settle(self, tag: int, multiple: bool) -> list[int]:
         """Forget the tags that a nack or reject settles, and return them."""
-        tags = self._unsettled(tag, multiple)
+        if multiple:
+            up_to = takewhile(lambda each: each <= tag or not tag, self._awaiting)
+            tags = list(up_to)
+        else:
+            tags = [tag] if tag in self._awaiting else []
         for each in tags:
             del self._awaiting[each]
         return tags
 
-    def _unsettled(self, tag: int, multiple: bool) -> list[int]:
-        if not multiple:
-            settles = tag in self._awaiting and tag not in self._acked
-            return [tag] if settles else []
-        up_to = takewhile(lambda each: each <= tag or not tag, self._awaiting)
-        return [each for each in up_to if each not in self._acked]
-
     def flush(self) -> list[tuple[int, bool]]:
         """Return the acks to write now, as (tag, multiple), and forget their tags."""
-        if len(self._acked) == len(self._awaiting):  # all are acked: one ack is enough
-            if not self._awaiting:
-                return []
-            acks = [(next(reversed(self._awaiting)), len(self._awaiting) > 1)]
-            self.forget()
-            return acks
-        run = []
-        for tag in self._awaiting:
-            if tag not in self._acked:
-                break
-            run.append(tag)
-        above = sorted(self._acked.difference(run))
-        self._acked.clear()
-        for tag in (*run, *above):
-            del self._awaiting[tag]
-        acks = [(run[-1], len(run) > 1)] if run else []
-        return acks + [(tag, False) for tag in above]
+        acked = self._acked
+        if not acked:
+            return []
+        self._acked = []
+        first = next(iter(self._awaiting), None)
+        if first is None:  # all are acked: one ack is enough
+            return [(max(acked), len(acked) > 1)]
+        run = [tag for tag in acked if tag < first]
+        acks = [(max(run), len(run) > 1)] if run else []
+        return acks + [(tag, False) for tag in sorted(acked) if tag > first]
 
     def forget(self) -> None:
         """Forget all tags: their messages were requeued; settling them is stale."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from ..._util.tags import TagsUpTo
 from ..._util.validation import check_count, check_short_string
 from ...entity import Queue
 from ...exceptions import ConsumerCancelled
@@ -46,7 +47,7 @@ class MemoryChannel(PublishingChannel):
         self.held = 0
         self.starved: OrderedDict[MemoryConsumer, None] = OrderedDict()
         self._tag = 0
-        self._settled_to = 0
+        self._up_to = TagsUpTo()
         self._arrived_tag = 0
 
     # --- consuming -----------------------------------------------------------
@@ -235,9 +236,7 @@ class MemoryChannel(PublishingChannel):
         if multiple:
             # What is still on its way to the owner cannot be meant.
             last = min(tag or self._arrived_tag, self._arrived_tag)
-            first = self._settled_to + 1
-            tags = [each for each in range(first, last + 1) if each in self.unsettled]
-            self._settled_to = max(self._settled_to, last)
+            tags = self._up_to.find(last, self.unsettled) if last else []
         self._finish([self.unsettled.pop(each) for each in tags], work)
         return Settlement.SENT if tags else Settlement.STALE
 

@@ -8,12 +8,12 @@ order.
 from __future__ import annotations
 
 from collections import deque
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
+from ..._util.tags import TagsUpTo
 from ..._util.waiters import Waiters
 from ...interfaces import Settlement
 from .connections import ConnectionPool
@@ -97,6 +97,7 @@ class UnackedFrames:
         self._over = False
         self._call: IDelayedCall | None = None
         self._held: dict[int, tuple[MessageHolder, Frame]] = {}
+        self._up_to = TagsUpTo()
         self._unwritten: dict[MessageHolder, None] = {}
         self._to_refill: dict[MessageHolder, None] = {}
         self._giving_back: dict[MessageHolder, None] = {}
@@ -119,7 +120,9 @@ class UnackedFrames:
     def ack(self, tag: int, multiple: bool) -> Settlement:
         """See L{ISessionChannel.ack}."""
         if multiple:
-            settled = [self.ack(each, False) for each in self._up_to(tag)]
+            settled = [
+                self.ack(each, False) for each in self._up_to.find(tag, self._held)
+            ]
             return _SENT if settled else _STALE
         found = self._held.pop(tag, None)
         if found is None:
@@ -141,7 +144,7 @@ class UnackedFrames:
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
         """See L{ISessionChannel.nack}; C{reject} is the same for one message."""
-        tags = self._up_to(tag) if multiple else [tag]
+        tags = self._up_to.find(tag, self._held) if multiple else [tag]
         found = [self._held.pop(tag) for tag in tags if tag in self._held]
         for holder, frame in found:
             holder.unsettled -= 1
@@ -153,9 +156,6 @@ class UnackedFrames:
         if found and self._call is None:
             self._call = self._clock.callLater(0, self._turn_over)
         return _SENT if found else _STALE
-
-    def _up_to(self, tag: int) -> list[int]:
-        return list(takewhile(lambda each: each <= tag or not tag, self._held))
 
     def flush(self) -> None:
         """Write the settlements so far."""
