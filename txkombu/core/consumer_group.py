@@ -187,9 +187,15 @@ class ConsumerGroup:
             self._batches.batch_over(ended, len(results) - ended)
 
     def channel_lost(self, error: Exception) -> None:
-        """Note that no consumer runs now."""
-        for subscription in self.subscriptions.values():
-            subscription.channel_lost()
+        """
+        Note that no consumer runs now.  Those that ran are started last the next time:
+        a refusal of another one, which ends the channel again, then ends few of them.
+        """
+        for consumer in self.opener.take_begun():
+            ran, tag = consumer.running, consumer.tag
+            consumer.channel_lost()
+            if ran and tag in self.subscriptions:
+                self.subscriptions[tag] = self.subscriptions.pop(tag)
 
     def cannot_open(self, error: Exception) -> None:
         """Do nothing: consumers wait for the next session channel."""

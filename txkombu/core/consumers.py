@@ -113,7 +113,7 @@ class ChannelConsumers:
             self._tags += 1
             consumer_tag = f"{tag_prefix or self._connection.tag_prefix}{self._tags}"
         tag = check_short_string("consumer_tag", consumer_tag)
-        if tag in self._shared.subscriptions or tag in self._isolated:
+        if self.has_tag(tag):
             raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
         check_count("prefetch_count", prefetch_count, 0, 65535)
         shared = self._shared
@@ -167,6 +167,10 @@ class ChannelConsumers:
         what = f"consuming from queue {queue.name!r}"
         starting = group.opener.call(what, subscription.start, [queue.name])
         return starting.addCallback(started).addErrback(failed)
+
+    def has_tag(self, tag: str) -> bool:
+        """Return whether a consumer was started with this tag, and not cancelled."""
+        return tag in self._shared.subscriptions or tag in self._isolated
 
     # --- isolating ----------------------------------------------------------
 

@@ -18,6 +18,7 @@ class DrainEvents:
         self._consumers: WeakKeyDictionary[object, WeakSet[DrainedConsumer]] = (
             WeakKeyDictionary()
         )
+        self._untouched: WeakSet[DrainedConsumer] = WeakSet()
         self._handled: Waiters[None] = Waiters()
 
     def add_consumer(self, channel: object, consumer: DrainedConsumer) -> None:
@@ -27,6 +28,7 @@ class DrainEvents:
         @param channel: the core of the channel that it works on.
         """
         self._consumers.setdefault(channel, WeakSet()).add(consumer)
+        self._untouched.add(consumer)
 
     def _all(self) -> list[DrainedConsumer]:
         return [each for known in list(self._consumers.values()) for each in known]
@@ -48,9 +50,12 @@ class DrainEvents:
             on; fails with what starting a consumer failed with.
         """
         handled = self._handled.wait()
-        for consumer in self._all():
+        for consumer in list(self._untouched):
             starting = consumer.start_if_untouched()
-            starting.addErrback(partial(self._handled.fail_one, handled))
+            if starting is None:
+                self._untouched.discard(consumer)
+            else:
+                starting.addErrback(partial(self._handled.fail_one, handled))
         return handled
 
     def channel_closing(self, channel: object) -> None:

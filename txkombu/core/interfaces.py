@@ -1,6 +1,6 @@
 """
 Protocols of the objects that C{txkombu.core} calls: the owner of session channels, a
-channel of a connection, and a consumer that C{drain_events} starts.
+consumer on one, a channel of a connection, and a consumer that C{drain_events} starts.
 """
 
 from __future__ import annotations
@@ -35,6 +35,21 @@ class SessionChannelOwner(Protocol):
 
     def returned(self, message: Returned) -> None:
         """Take a mandatory message, published without C{confirm}, that came back."""
+
+
+class BegunConsumer(Protocol):
+    """
+    A consumer that was begun on a session channel.
+
+    @ivar tag: its consumer tag.
+    @ivar running: whether the broker has it now.
+    """
+
+    tag: str
+    running: bool
+
+    def channel_lost(self) -> None:
+        """Note that it runs no longer."""
 
 
 class ConnectionChannel(Protocol):
@@ -76,10 +91,12 @@ class ConnectionChannel(Protocol):
 class DrainedConsumer(Protocol):
     """A consumer that C{drain_events} starts and waits for."""
 
-    def start_if_untouched(self) -> Deferred[None]:
+    def start_if_untouched(self) -> Deferred[None] | None:
         """
         Start it if it can handle messages, and C{consume}, C{cancel} and C{get} were
         not called yet.
+
+        @return: C{None} if one of these was called.
         """
 
     def stop_handling(self) -> None:

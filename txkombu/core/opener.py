@@ -36,7 +36,7 @@ from ..exceptions import (
 from ..interfaces import ISessionChannel, ISessionChannelListener, Returned
 from .connection_core import ConnectionCore
 from .decoded_memory import DecodedMemory
-from .interfaces import SessionChannelOwner
+from .interfaces import BegunConsumer, SessionChannelOwner
 from .unacked import UnackedMessages
 
 T = TypeVar("T")
@@ -117,6 +117,7 @@ class ChannelOpener:
     @param memory: counts what their unsettled messages hold decoded.
     @ivar session_channel: the session channel, C{None} while there is none.
     @ivar unacked: the messages it handed out, C{None} while there is none.
+    @ivar begun: the consumers that were begun on it.
     @ivar closed: what operations fail with since a close; C{None} before.
     """
 
@@ -141,6 +142,7 @@ class ChannelOpener:
         self._has_failed = self._is_unanswered = False
         self.session_channel: ISessionChannel | None = None
         self.unacked: UnackedMessages | None = None
+        self.begun: dict[BegunConsumer, None] = {}
         self.closed: KombuError | None = None
 
     @property
@@ -335,6 +337,12 @@ class ChannelOpener:
             self._log.error(text, error=str(failure.value))
         else:  # a fault of ours, so with its traceback
             self._log.failure("Channel cannot be opened; trying again", failure)
+
+    def take_begun(self) -> list[BegunConsumer]:
+        """Return the consumers that were begun on what was lost, and forget them."""
+        begun = list(self.begun)
+        self.begun.clear()
+        return begun
 
     # --- ISessionChannelListener --------------------------------------------
 

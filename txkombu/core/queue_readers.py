@@ -37,6 +37,10 @@ class QueueReaders:
         """Return whether a consumer reads the queue of this name."""
         return queue in self._by_name
 
+    def count_of(self, queue: str) -> int:
+        """Return how many consumers read the queue of this name."""
+        return len(self._by_name.get(queue, ()))
+
     def queues_named(self, name: str) -> Iterable[Queue]:
         """Return the queues of this name as their consumers know them."""
         return self._by_name.get(name, {}).values()

@@ -91,6 +91,7 @@ class Subscription:
         """
         self._began_on = session_channel
         self._ended = False
+        self.opener.begun[self] = None
         unacked = self.opener.unacked
         assert unacked is not None
         handle, arguments = self._handler(unacked), self._arguments
@@ -106,7 +107,11 @@ class Subscription:
             self._prefetch_count,
             handle,
             self._cancelled,
-        ).addCallback(self._started)
+        ).addCallbacks(self._started, self._not_started)
+
+    def _not_started(self, failure: Failure) -> Failure:
+        self.opener.begun.pop(self, None)
+        return failure
 
     def _stream_handler(
         self, unacked: UnackedMessages, position: StreamPosition
@@ -169,6 +174,7 @@ class Subscription:
         """Start it never again."""
         self._stopped = True
         self.running = False
+        self.opener.begun.pop(self, None)
         restarting, self._restarting = self._restarting, None
         if restarting is not None:
             restarting.cancel()

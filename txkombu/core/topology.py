@@ -89,7 +89,6 @@ class Topology:
         self._server_named: dict[str, dict[int, ref[Queue]]] = {}
         self._bindings = BindingRecord()
         self._present: set[Key] = set()
-        self._lapsed_bindings: set[Key] = set()
         self.refused: set[Key] = set()
         self.lapses = 0
 
@@ -197,7 +196,7 @@ class Topology:
 
     def _note(self, key: Key) -> None:
         self._present.add(key)
-        self._lapsed_bindings.discard(key)
+        self._bindings.note(key)
         self.refused.discard(key)
 
     def not_found(self, name: str) -> None:
@@ -210,28 +209,27 @@ class Topology:
             self.session_lost()
             return
         entities = exchange_key(name), queue_key(name)
-        for key in (*entities, *self._bindings.keys_about(*entities)):
+        for key in (*entities, *self._bindings.firm_keys_about(*entities)):
             self._lapse(key)
 
     def unroutable(self, exchange: str, routing_key: str) -> None:
         """Note that no queue took a message: what is bound there may be gone."""
         if not exchange:
             self._lapse(queue_key(routing_key))
-        for bound in self._bindings.from_exchange(exchange):
+        for bound in self._bindings.firm_from(exchange):
             self._lapse(bound.key())
             self._lapse(key_of(bound.destination))
 
     def session_lost(self) -> None:
         """Note that it is not known any more what the broker has."""
         self._present.clear()
-        self._lapsed_bindings.clear()
+        self._bindings.forget_lapses()
         self.refused.clear()
         self.lapses += 1
 
     def _lapse(self, key: Key) -> None:
         self._present.discard(key)
-        if key in self._bindings:
-            self._lapsed_bindings.add(key)
+        self._bindings.lapse(key)
         self.refused.discard(key)
         self.lapses += 1
 
@@ -274,12 +272,7 @@ class Topology:
 
     def lapsed_bindings(self, exchange: str) -> list[Step]:
         """Return the bindings of an exchange that went with it, or with a queue."""
-        bindings = filter(None, map(self._bindings.get, self._lapsed_bindings))
-        return [
-            _binds(each)
-            for each in bindings
-            if exchange in (each.source.name, each.destination.name)
-        ]
+        return [_binds(each) for each in self._bindings.lapsed_about(exchange)]
 
     @inlineCallbacks
     def bind_again(
@@ -422,6 +415,7 @@ class Topology:
         if strict or isinstance(error, _LOSSES) or not isinstance(error, _REFUSALS):
             raise error
         self._lapse(step.key)
+        self._bindings.refuse(step.key)
         self.refused.add(step.key)
         self._log_refused(step.what, error)
 

@@ -189,7 +189,7 @@ class Consumer:
             self.channel, self._dispatcher, wanted, settings
         )
         self.queues = self._subscriptions.queues
-        self._missing_ack = MissingAckWarning(self, self.channel, self._subscriptions)
+        self._missing_ack = MissingAckWarning(self, self._subscriptions)
         self._taker = MessageTaker(self._dispatcher)
         self.halted: Exception | None = None
         self._touched = False
@@ -261,8 +261,8 @@ class Consumer:
         self.halted = error
         self.close()
 
-    def _on_unsettled(self, load: int) -> None:
-        self._missing_ack.check(load)
+    def _on_unsettled(self, message: Message, load: int) -> None:
+        self._missing_ack.check(message, load)
 
     # --- consuming ----------------------------------------------------------
 
@@ -313,11 +313,11 @@ class Consumer:
         """
         return self._subscriptions.tag_of(queue) is not None
 
-    def start_if_untouched(self) -> Deferred[None]:
+    def start_if_untouched(self) -> Deferred[None] | None:
         """Start it if nothing was called yet and it can handle messages."""
-        if self._touched or not self.can_handle:
-            return succeed(None)
-        return self.consume()
+        if self._touched:
+            return None
+        return self.consume() if self.can_handle else succeed(None)
 
     # --- changing and ending ------------------------------------------------
 

@@ -51,7 +51,7 @@ class Dispatcher:
     @param on_failure: called for a message whose handling failed and that is
         not settled.
     @param on_handled: called after each message.
-    @param on_unsettled: called after one that its handler has left unsettled, with
+    @param on_unsettled: called after one that was left unsettled, with it and with
         how many are handled or wait.
     """
 
@@ -65,7 +65,7 @@ class Dispatcher:
         memory: DecodedMemory,
         on_failure: FailurePolicy,
         on_handled: Callable[[], None],
-        on_unsettled: Callable[[int], None] = lambda load: None,
+        on_unsettled: Callable[[Message, int], None] = lambda message, load: None,
     ) -> None:
         self._limit = limit or _NO_LIMIT
         self._clock = steady(clock)
@@ -327,7 +327,7 @@ class Dispatcher:
     def _decided(self, result: object, message: Message) -> None:
         """Do what the failure policy says."""
         if not isinstance(result, Hold) or message.acknowledged:
-            self._over(message)
+            self._done(message)
             return
         late = message.consumer_tag in self._late
         if self._closed or late or message.is_back:
@@ -361,7 +361,7 @@ class Dispatcher:
 
     def _done(self, message: Message) -> None:
         if not message.acknowledged and not message.no_ack:
-            self._on_unsettled(self.load)
+            self._on_unsettled(message, self.load)
         self._over(message)
 
     def _over(self, message: Message, is_done: bool = True) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from twisted.internet.defer import Deferred
 
 from ..exceptions import ChannelClosed
 from ..message import Message
 from .dispatcher import Dispatcher
-
-_FEW: Final = 16
-"""How many taken messages are kept before all of them are looked at."""
+from .left_messages import LeftMessages
 
 
 class MessageIterator:
@@ -46,8 +42,7 @@ class MessageTaker:
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._messages: deque[Message] = deque()
-        self._many = _FEW
+        self._left = LeftMessages()
 
     def take(self) -> Deferred[Message]:
         """Return a Deferred that fires with the next message."""
@@ -62,26 +57,10 @@ class MessageTaker:
         if message.acks_at_begin:
             message.begin()
         if not message.no_ack:
-            self._drop_settled()
-            self._messages.append(message)
+            self._left.add(message)
         return message
-
-    def _drop_settled(self) -> None:
-        """
-        Forget messages that are settled: the oldest at once, others when there are
-        twice as many as were left the last time.
-        """
-        messages = self._messages
-        while messages and messages[0].acknowledged:
-            messages.popleft()
-        if len(messages) >= self._many:
-            left = [each for each in messages if not each.acknowledged]
-            self._messages = deque(left)
-            self._many = 2 * len(left) + _FEW
 
     def hand_back(self) -> None:
         """Requeue the messages that were taken and are not settled."""
-        messages, self._messages = self._messages, deque()
-        for message in messages:
-            if not message.acknowledged:
-                message.nack()
+        for message in self._left.take_all():
+            message.nack()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from ..core.channel import Channel
+from ..message import Message
+from .left_messages import LeftMessages
 from .queue_subscriptions import QueueSubscriptions
 
 
@@ -14,34 +15,33 @@ class MissingAckWarning:
     and their handlers have returned.
 
     @param consumer: what the warning names.
-    @param channel: where the messages are counted.
     @param subscriptions: the broker consumers of the consumer.
     """
 
     _log = Logger()
 
-    def __init__(
-        self, consumer: object, channel: Channel, subscriptions: QueueSubscriptions
-    ) -> None:
+    def __init__(self, consumer: object, subscriptions: QueueSubscriptions) -> None:
         self._consumer = consumer
-        self._channel = channel
         self._subscriptions = subscriptions
+        self._left = LeftMessages()
         self._given = False
 
-    def check(self, load: int) -> None:
+    def check(self, message: Message, load: int) -> None:
         """
         Look after a handler has left its message unsettled.
 
+        @param message: the message.
         @param load: how many messages are handled, or wait for that.
         """
-        limit = self._subscriptions.prefetch_count
-        if self._given or not limit or load > 1:
+        if self._given:
             return
-        if self._channel.unsettled_count < limit:
+        self._left.add(message)
+        limit = self._subscriptions.prefetch_count * self._subscriptions.tag_count
+        if not limit or load > 1 or len(self._left) < limit:
             return
-        tags = self._subscriptions.tags
-        held = sum(each.consumer_tag in tags for each in self._channel.unsettled)
-        if held >= limit * len(tags):
+        self._left.look_at_all()
+        held = len(self._left)
+        if held >= limit:
             self._given = True
             self._log.warn(
                 "{consumer!r}: {held} messages are unsettled though their handlers "
@@ -49,3 +49,4 @@ class MissingAckWarning:
                 consumer=self._consumer,
                 held=held,
             )
+            self._left.take_all()

@@ -108,6 +108,7 @@ class QueueSubscriptions:
         self._tag_of: dict[int, str] = {}
         self._starting: set[str] = set()
         self._numbers: dict[int, int] = {}
+        self._by_name: dict[str, dict[int, Queue]] = {}
         self._count = count()
         self._positions: dict[int, StreamPosition] = {}
         self._lock = DeferredLock()
@@ -123,7 +124,20 @@ class QueueSubscriptions:
         bound = queue.bind(self._channel)
         self.queues.append(bound)
         self._numbers[id(bound)] = next(self._count)
+        self._note_name(bound)
         return bound
+
+    def _note_name(self, queue: Queue) -> None:
+        self._by_name.setdefault(queue.name, {})[id(queue)] = queue
+
+    def _named(self, name: str) -> list[Queue]:
+        """Return the queues of a name; the broker may have named some meanwhile."""
+        known = self._by_name.get(name, {}).values()
+        if not known or any(each.name != name for each in known):
+            self._by_name.clear()
+            for queue in self.queues:
+                self._note_name(queue)
+        return list(self._by_name.get(name, {}).values())
 
     def _number_of(self, queue: Queue) -> int:
         return self._numbers[id(queue)]
@@ -132,13 +146,23 @@ class QueueSubscriptions:
         at = bisect_left(self.queues, self._number_of(queue), key=self._number_of)
         del self.queues[at]
         del self._numbers[id(queue)]
+        named = self._by_name.get(queue.name, {})
+        named.pop(id(queue), None)
+        if not named:
+            self._by_name.pop(queue.name, None)
 
     def tag_of(self, queue: Queue | str) -> str | None:
         """Return the tag of the broker consumer that reads a queue, if there is one."""
         name = queue.name if isinstance(queue, Queue) else queue
-        if not self._tags:
-            return None
-        readers = self._readers.queues_named(name)
+        readers: Iterable[Queue] = ()
+        if self._readers.count_of(name) <= len(self._tags):
+            readers = self._readers.queues_named(name)
+        else:
+            known = self._consumers.has_tag
+            own = self._tags.items()
+            readers = (
+                each for tag, (each, _) in own if each.name == name and known(tag)
+            )
         tags = (self._tag_of.get(id(each)) for each in readers)
         return next((tag for tag in tags if tag is not None), None)
 
@@ -166,6 +190,11 @@ class QueueSubscriptions:
     def tags(self) -> list[str]:
         """The tags of all broker consumers."""
         return list(self._tags)
+
+    @property
+    def tag_count(self) -> int:
+        """The number of broker consumers."""
+        return len(self._tags)
 
     # --- declaring and starting ---------------------------------------------
 
@@ -450,7 +479,7 @@ class QueueSubscriptions:
         tag = self.tag_of(name)
         named = [] if tag is None else [self._tags[tag][0]]
         if len(self._tags) < len(self.queues):  # some may have the name, and no tag
-            named = [each for each in self.queues if each.name == name]
+            named = self._named(name)
         for queue in named:
             self._drop(queue)
         return [] if tag is None else [tag]

@@ -10,6 +10,7 @@ its way to it goes back unseen.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum
@@ -154,10 +155,12 @@ class Rotation:
     first, one after the other among equals.
     """
 
-    __slots__ = ("_lanes",)
+    __slots__ = ("_channels", "_lanes", "_priorities")
 
     def __init__(self) -> None:
         self._lanes: dict[int, OrderedDict[MemoryConsumer, None]] = {}
+        self._priorities: list[int] = []
+        self._channels: dict[ConsumerHost, int] = {}
 
     def line_up(self, consumer: MemoryConsumer) -> None:
         """Have a consumer wait in line, behind its equals."""
@@ -169,38 +172,61 @@ class Rotation:
         lane = self._lanes.get(consumer.priority)
         if lane is None:
             lane = self._lanes[consumer.priority] = OrderedDict()
-            self._lanes = dict(sorted(self._lanes.items(), reverse=True))
+            insort(self._priorities, consumer.priority)
         lane[consumer] = None
+        channels, channel = self._channels, consumer.channel
+        channels[channel] = channels.get(channel, 0) + 1
 
     def discard(self, consumer: MemoryConsumer) -> None:
-        """Take a consumer that ends out, if it is in line."""
-        lane = self._lanes.get(consumer.priority)
-        if lane is not None:
-            lane.pop(consumer, None)
+        """Take a consumer out, if it is in line."""
+        priority, channel = consumer.priority, consumer.channel
+        lane = self._lanes.get(priority)
+        if lane is None or consumer not in lane:
+            return
+        del lane[consumer]
+        if not lane:
+            del self._lanes[priority]
+            del self._priorities[bisect_left(self._priorities, priority)]
+        self._channels[channel] -= 1
+        if not self._channels[channel]:
+            del self._channels[channel]
+
+    def _first(self) -> MemoryConsumer:
+        return next(iter(self._lanes[self._priorities[-1]]))
 
     def pop_first(self) -> MemoryConsumer:
         """Take the first consumer out; there must be one."""
-        lane = next(lane for lane in self._lanes.values() if lane)
-        return lane.popitem(last=False)[0]
+        consumer = self._first()
+        self.discard(consumer)
+        return consumer
 
     def next_consumer(self) -> MemoryConsumer | None:
         """
         Return the first with room, which is to be sent one message and counts that by
         now.  It is put behind its equals; those before it are parked.
         """
-        for lane in self._lanes.values():
-            while lane:
-                consumer = next(iter(lane))
-                if consumer.has_room():
-                    consumer.held += 1
-                    if len(lane) > 1:
-                        lane.move_to_end(consumer)
-                    return consumer
-                if len(lane) == 1:
-                    break  # nothing is gained by parking the last one
-                del lane[consumer]
-                consumer.turn.step(Move.PARK)
+        while self._priorities:
+            consumer = self._first()
+            if consumer.has_room():
+                consumer.held += 1
+                lane = self._lanes[consumer.priority]
+                if len(lane) > 1:
+                    lane.move_to_end(consumer)
+                return consumer
+            if self._are_all_like(consumer):
+                break
+            self.discard(consumer)
+            consumer.turn.step(Move.PARK)
         return None
+
+    def _are_all_like(self, consumer: MemoryConsumer) -> bool:
+        """
+        Return whether nothing is gained by parking a consumer without room: it is the
+        only one in line, or its channel has no room, which is that of all.
+        """
+        if len(self._channels) > 1:
+            return False
+        return consumer.held < consumer.limit or self._channels[consumer.channel] == 1
 
 
 @attrs.define(eq=False)
