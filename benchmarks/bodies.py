@@ -5,6 +5,7 @@ The bodies of the messages: JSON, each different from the others.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 WARM_UP = 2000
 """
@@ -12,7 +13,8 @@ Messages that are handled before the stopwatch starts.
 """
 TURN = 100
 """
-Messages that a program publishes before it consumes them, if it does both.
+Messages that a program publishes before it consumes them, if it does both and is not
+told another number.
 """
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz "
@@ -46,3 +48,16 @@ def sized(number: int, size: int) -> dict[str, object]:
     start = number % len(_LETTERS)
     known["text"] = (_LETTERS * (left // len(_LETTERS) + 2))[start : start + left]
     return known
+
+
+def turns(count: int, depth: int) -> Iterator[tuple[bool, range]]:
+    """
+    Divide messages into turns of C{depth} messages, after those to warm up.
+
+    @return: for each turn whether it is the first that counts, and the numbers of its
+        messages.
+    """
+    for first in range(-WARM_UP, 0, TURN):
+        yield False, range(first, first + TURN)
+    for first in range(0, count, depth):
+        yield not first, range(first, min(first + depth, count))

@@ -24,7 +24,7 @@ from txkombu.entity import Exchange, Queue
 from txkombu.transport.amqp.unacked import UnackedTags
 from txkombu.transport.memory.backlog import Backlog
 from txkombu.transport.memory.deadlines import QueueDeadlines
-from txkombu.transport.memory.message import BrokerMessage
+from txkombu.transport.memory.message import BrokerMessage, Envelope
 from txkombu.transport.memory.pump import Pump
 from txkombu.transport.memory.routing import BUILT_IN
 from txkombu.transport.memory.vhost import VirtualHost
@@ -82,7 +82,10 @@ def cancelled_publishes(count: int) -> Work:
 def put_back(count: int) -> Work:
     """Put messages back into a queue one by one, the oldest first."""
     backlog = Backlog()
-    messages = [BrokerMessage(b"", {}, "", "q") for _ in range(count)]
+    envelope = Envelope({}, "", "q")
+    messages = [BrokerMessage(b"", envelope) for _ in range(count)]
+    for place, message in enumerate(messages, 1):
+        message.place = place
 
     def work() -> None:
         for message in messages:

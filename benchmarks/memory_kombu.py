@@ -1,5 +1,8 @@
 """
 One round of publish, consume and ack on Kombu's memory transport.
+
+The arguments are how many messages there are, and how many of them wait in the queue
+before they are consumed.
 """
 
 from __future__ import annotations
@@ -8,11 +11,11 @@ import sys
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 
-from benchmarks.bodies import TURN, WARM_UP, body
+from benchmarks.bodies import TURN, body, turns
 from benchmarks.report import Stopwatch
 
 
-def measure(count: int) -> None:
+def measure(count: int, depth: int) -> None:
     """Send C{count} messages through the queue, and print the time that it took."""
     exchange = Exchange("bench", type="direct")
     queue = Queue("bench", exchange, "key")
@@ -30,16 +33,18 @@ def measure(count: int) -> None:
     consumer.qos(prefetch_count=TURN)
     consumer.consume()
     producer = Producer(channel, exchange, routing_key="key")
-    for first in range(-WARM_UP, count, TURN):
-        if first == 0:
+    expected = 0
+    for is_first, numbers in turns(count, depth):
+        if is_first:
             watch = Stopwatch()
-        for number in range(first, first + TURN):
+        for number in numbers:
             producer.publish(body(number))
-        while received < first + TURN + WARM_UP:
+        expected += len(numbers)
+        while received < expected:
             connection.drain_events(timeout=1)
     watch.report(count)
     connection.release()
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[1]))
+    measure(*map(int, sys.argv[1:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.memory_harness import MemoryTestCase
 from txkombu.entity import Exchange, Queue
 from txkombu.transport.memory.backlog import Backlog
-from txkombu.transport.memory.message import BrokerMessage
+from txkombu.transport.memory.message import BrokerMessage, Envelope
 
 
 class BacklogTests(MemoryTestCase):
@@ -13,10 +13,13 @@ class BacklogTests(MemoryTestCase):
 
     def test_order(self) -> None:
         """Messages put back in any order come in their old order, before newer ones."""
-        messages = [BrokerMessage(b"%d" % each, {}, "", "q") for each in range(6)]
+        envelope = Envelope({}, "", "q")
+        messages = [BrokerMessage(b"%d" % each, envelope) for each in range(6)]
         backlog = Backlog()
-        for message in messages[4:]:
+        for message in messages:
             backlog.push(message)
+        for place in range(1, 5):
+            backlog.pop().place = place
         for at in (2, 0, 3, 1):
             backlog.put_back([messages[at]])
         self.assertEqual(list(backlog), messages)

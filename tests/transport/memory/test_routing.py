@@ -17,7 +17,7 @@ from txkombu.entity import Exchange, Queue
 from txkombu.interfaces import Properties
 from txkombu.transport.memory import Binding
 from txkombu.transport.memory.backlog import Backlog, PriorityBacklog
-from txkombu.transport.memory.message import BrokerMessage
+from txkombu.transport.memory.message import BrokerMessage, Envelope
 from txkombu.transport.memory.routing import TopicRouter
 from txkombu.transport.memory.topic import TopicTrie, words_of
 
@@ -166,10 +166,16 @@ class RememberingTests(MemoryTestCase):
         self.assertEqual(len(self.waiting()), 2)
 
 
-def _message(position: int, priority: int = 0) -> BrokerMessage:
-    message = BrokerMessage(b"x" * position, {"priority": priority}, "", "")
-    message.position = position
-    return message
+def _message(number: int, priority: int = 0) -> BrokerMessage:
+    return BrokerMessage(b"x" * number, Envelope({"priority": priority}, "", ""))
+
+
+def _hand_out(backlog: Backlog, count: int) -> list[BrokerMessage]:
+    """Take the first messages, as a channel does that hands them out."""
+    taken = [backlog.pop() for _ in range(count)]
+    for place, message in enumerate(taken, 1):
+        message.place = place
+    return taken
 
 
 class BacklogTests(SynchronousTestCase):
@@ -181,11 +187,11 @@ class BacklogTests(SynchronousTestCase):
         backlog = Backlog()
         for position in range(1, 16):
             backlog.push(_message(position))
-        taken = {each.position: each for each in (backlog.pop() for _ in range(12))}
+        taken = {each.place: each for each in _hand_out(backlog, 12)}
         backlog.put_back([taken[position] for position in order[:at_once]])
         for position in order[at_once:]:
             backlog.put_back([taken[position]])
-        self.assertEqual([each.position for each in backlog], list(range(1, 16)))
+        self.assertEqual([len(each.body) for each in backlog], list(range(1, 16)))
         self.assertEqual(backlog.size, sum(range(1, 16)))
 
     @given(st.lists(st.integers(0, 7), max_size=12), st.integers(0, 12))
@@ -194,12 +200,17 @@ class BacklogTests(SynchronousTestCase):
         backlog = PriorityBacklog(5)
         for position, priority in enumerate(priorities, 1):
             backlog.push(_message(position, priority))
-        away = [backlog.pop() for _ in range(min(taken, len(backlog)))]
+        away = _hand_out(backlog, min(taken, len(backlog)))
         backlog.put_back(away)
+        self.assertEqual(len(backlog), len(priorities))
+        listed = list(backlog)
         first = backlog.peek()
         order = [backlog.pop() for _ in range(len(backlog))]
-        wanted = sorted(order, key=lambda each: (-min(each.priority, 5), each.position))
+        wanted = sorted(
+            order, key=lambda each: (-min(each.envelope.priority, 5), len(each.body))
+        )
         self.assertEqual(order, wanted)
+        self.assertEqual(listed, wanted)
         self.assertEqual(len(order), len(priorities))
         self.assertIs(first, order[0] if order else None)
         self.assertEqual(backlog.size, 0)

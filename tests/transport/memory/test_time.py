@@ -101,7 +101,7 @@ class TimerTests(MemoryTestCase):
         self.clock.advance(10)
         self.connect()
         (message,) = self.broker.queue("c").waiting
-        deaths = message.headers["x-death"]
+        deaths = message.envelope.headers["x-death"]
         assert isinstance(deaths, list)
         self.assertEqual([death["time"].timestamp() for death in deaths], [2, 1])
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush, merge
-from operator import attrgetter
+from heapq import heappop, heappush
 
 from .message import BrokerMessage
-
-_position = attrgetter("position")
 
 
 class Backlog:
     """
-    Waiting messages in the order of their positions.
+    Waiting messages in their order.
 
-    Those that were put back are in a heap, since their positions are anywhere.
+    Those that were put back are before all others, as they were handed out before them.
+    They are in a heap by their places, since they come back in any order.
 
     @ivar size: the bytes of their bodies.
     """
@@ -29,24 +28,19 @@ class Backlog:
         self.size = 0
 
     def push(self, message: BrokerMessage) -> None:
-        """Add a message, whose position is the highest."""
+        """Add a message that was never handed out."""
         self._ready.append(message)
         self.size += len(message.body)
 
     def peek(self) -> BrokerMessage | None:
         """Return the first message, if there is any."""
-        if self._is_next_returned():
+        if self._returned:
             return self._returned[0][1]
         return self._ready[0] if self._ready else None
 
-    def _is_next_returned(self) -> bool:
-        """Return whether the first message is one that was put back."""
-        returned, ready = self._returned, self._ready
-        return bool(returned) and (not ready or returned[0][0] < ready[0].position)
-
     def pop(self) -> BrokerMessage:
         """Take the first message."""
-        if self._returned and self._is_next_returned():
+        if self._returned:
             message = heappop(self._returned)[1]
         else:
             message = self._ready.popleft()
@@ -54,9 +48,9 @@ class Backlog:
         return message
 
     def put_back(self, messages: Iterable[BrokerMessage]) -> None:
-        """Insert messages at the places they had."""
+        """Insert messages that were handed out at the places they had."""
         for message in messages:
-            heappush(self._returned, (message.position, message))
+            heappush(self._returned, (message.place, message))
             self.size += len(message.body)
 
     def clear(self) -> list[BrokerMessage]:
@@ -67,43 +61,60 @@ class Backlog:
         return len(self._ready) + len(self._returned)
 
     def __iter__(self) -> Iterator[BrokerMessage]:
-        returned = (message for _, message in sorted(self._returned))
-        return merge(self._ready, returned, key=_position)
+        for _, message in sorted(self._returned):
+            yield message
+        yield from self._ready
 
 
 class PriorityBacklog(Backlog):
     """
-    Waiting messages by priority, the highest first, then by position.
+    Waiting messages by priority, the highest first, then in their order.
 
     @ivar maximum: the highest priority there is; higher ones count as this one.
     """
 
-    __slots__ = ("_heap", "maximum")
+    __slots__ = ("_count", "_levels", "_priorities", "maximum")
 
     def __init__(self, maximum: int) -> None:
         super().__init__()
         self.maximum = maximum
-        self._heap: list[tuple[int, int, BrokerMessage]] = []
+        self._levels: dict[int, Backlog] = {}
+        self._priorities: list[int] = []
+        self._count = 0
+
+    def _level_of(self, message: BrokerMessage) -> Backlog:
+        """Return the messages of a message's priority, as one more comes to them."""
+        self._count += 1
+        self.size += len(message.body)
+        priority = min(max(message.envelope.priority, 0), self.maximum)
+        level = self._levels.get(priority)
+        if level is None:
+            level = self._levels[priority] = Backlog()
+            insort(self._priorities, priority)
+        return level
 
     def push(self, message: BrokerMessage) -> None:
-        priority = min(max(message.priority, 0), self.maximum)
-        heappush(self._heap, (-priority, message.position, message))
-        self.size += len(message.body)
+        self._level_of(message).push(message)
 
     def peek(self) -> BrokerMessage | None:
-        return self._heap[0][2] if self._heap else None
+        return self._levels[self._priorities[-1]].peek() if self._priorities else None
 
     def pop(self) -> BrokerMessage:
-        _, _, message = heappop(self._heap)
+        level = self._levels[self._priorities[-1]]
+        message = level.pop()
+        if not level:
+            del self._levels[self._priorities.pop()]
+        self._count -= 1
         self.size -= len(message.body)
         return message
 
     def put_back(self, messages: Iterable[BrokerMessage]) -> None:
         for message in messages:
-            self.push(message)
+            self._level_of(message).put_back([message])
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return self._count
 
     def __iter__(self) -> Iterator[BrokerMessage]:
-        return (message for _, _, message in sorted(self._heap))
+        for priority in reversed(self._priorities):
+            yield from self._levels[priority]

@@ -246,16 +246,17 @@ class DeliveryEvent:
     def delivery(self) -> Delivery:
         """Return what the client is given."""
         message = self.message
+        envelope = message.envelope
         return Delivery(
             self.tag,
             "" if self.consumer is None else self.consumer.tag,
             message.redelivered,
-            message.exchange,
-            message.routing_key,
+            envelope.exchange,
+            envelope.routing_key,
             message.body,
-            partial(message.read_counted, message.returns)
+            partial(envelope.read_counted, message.returns)
             if self.queue.meaning.quorum
-            else message.read,
+            else envelope.read,
         )
 
     def deliver(self) -> None:

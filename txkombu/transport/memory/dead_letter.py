@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from .arguments import QueueArguments
 from .interfaces import QueueHost
-from .message import BrokerMessage
+from .message import BrokerMessage, Envelope
 from .tables import Table
 
 REJECTED: Final = "rejected"
@@ -34,36 +34,35 @@ def dead_letter(queue: Dropping, message: BrokerMessage, reason: str) -> None:
     exchange = None if name is None else queue.vhost.exchanges.get(name)
     if exchange is None:
         return
-    headers: Table = dict(message.headers)
-    properties: Table = {**message.properties, "headers": headers}
+    envelope = message.envelope
+    headers: Table = dict(envelope.headers)
+    properties: Table = {**envelope.properties, "headers": headers}
     _note_death(headers, _death(queue, message, reason, properties))
-    key, copies = message.routing_key, message.copies
+    key, copies = envelope.routing_key, envelope.copies
     if queue.meaning.dead_letter_key is not None:
         key, copies = queue.meaning.dead_letter_key, ()
         headers.pop("CC", None)
     for target in queue.vhost.route(exchange, (key, *copies), properties):
         if not _goes_round(target.name, headers["x-death"], reason):
-            target.publish(
-                BrokerMessage(
-                    message.body, properties, exchange.name, key, None, copies
-                )
-            )
+            dead = Envelope(properties, exchange.name, key, copies=copies)
+            target.publish(BrokerMessage(message.body, dead))
 
 
 def _death(
     queue: Dropping, message: BrokerMessage, reason: str, properties: Table
 ) -> Table:
     """Describe why it was dropped, and take its expiration out of its properties."""
-    copies = message.headers.get("CC")
+    envelope = message.envelope
+    copies = envelope.headers.get("CC")
     keys = copies if isinstance(copies, list) else []
     death: Table = {
         "count": 1,
         "reason": reason,
         "queue": queue.name,
         "time": datetime.fromtimestamp(int(queue.vhost.now()), timezone.utc),
-        "exchange": message.exchange,
+        "exchange": envelope.exchange,
         "routing-keys": [
-            message.routing_key,
+            envelope.routing_key,
             *(each for each in keys if isinstance(each, str)),
         ],
     }

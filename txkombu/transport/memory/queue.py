@@ -107,7 +107,7 @@ class MemoryQueue:
         @return: whether it was; if not, its publisher is told (a full queue with
             C{x-overflow} C{reject-publish}).
         """
-        if self._plain and message.ttl is None:
+        if self._plain and message.envelope.ttl is None:
             if self.waiting or not self._hand_out(message):
                 self.waiting.push(message)
             return True

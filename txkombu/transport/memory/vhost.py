@@ -14,7 +14,7 @@ from .deadlines import QueueDeadlines
 from .direct_reply import REPLY_TO, ReplyQueue
 from .errors import Refused, named
 from .exchange import MemoryExchange
-from .message import BrokerMessage, headers_of
+from .message import BrokerMessage, Envelope, headers_of
 from .queue import MemoryQueue
 from .routing import Binding, Router
 from .tables import Table, type_name
@@ -315,38 +315,45 @@ class VirtualHost:
         return exchange
 
     def publish(
-        self, body: bytes, properties: Table, exchange: MemoryExchange, key: str
+        self, body: bytes, envelope: Envelope, exchange: MemoryExchange
     ) -> tuple[bool, bool]:
         """
         Put a message into the queues it belongs to.
 
-        @param properties: the broker's own from now on.
         @return: whether there is such a queue, what takes replies being none; and
             whether all of them took the message.
-        @raise Refused: a property is not acceptable.
         """
-        ttl: int | None = None
-        copies: tuple[str, ...] = ()
-        if "expiration" in properties:
-            ttl = _time_to_live(properties["expiration"])
-        if properties.get("delivery_mode", 1) not in (1, 2):
-            mode = properties["delivery_mode"]
-            raise Refused(406, f"invalid message: {{delivery_mode_unknown,{mode}}}")
+        key, properties = envelope.routing_key, envelope.properties
         queues: Sequence[MemoryQueue | ReplyQueue]
-        if properties.get("headers") and not _COPIES.isdisjoint(headers_of(properties)):
-            copies = _take_copies(properties)
-            queues = self.route(exchange, (key, *copies), properties)
+        if envelope.copies:
+            queues = self.route(exchange, (key, *envelope.copies), properties)
         else:
             queues = self._route(exchange, key, properties)
-        if not queues:
-            return False, True
-        message = BrokerMessage(body, properties, exchange.name, key, ttl, copies)
-        taken = queues[0].publish(message)
-        routed = isinstance(queues[0], MemoryQueue)
-        for queue in queues[1:]:
-            taken = queue.publish(message.twin()) and taken
+        routed, taken = False, True
+        for queue in queues:
+            taken = queue.publish(BrokerMessage(body, envelope)) and taken
             routed = routed or isinstance(queue, MemoryQueue)
         return routed, taken
+
+
+def envelope_of(properties: Table, exchange: str, key: str) -> Envelope:
+    """
+    Return the envelope of what is published.
+
+    @param properties: the broker's own from now on.
+    @param exchange: the name of the exchange.
+    @raise Refused: a property is not acceptable.
+    """
+    ttl: int | None = None
+    copies: tuple[str, ...] = ()
+    if "expiration" in properties:
+        ttl = _time_to_live(properties["expiration"])
+    if properties.get("delivery_mode", 1) not in (1, 2):
+        mode = properties["delivery_mode"]
+        raise Refused(406, f"invalid message: {{delivery_mode_unknown,{mode}}}")
+    if properties.get("headers") and not _COPIES.isdisjoint(headers_of(properties)):
+        copies = _take_copies(properties)
+    return Envelope(properties, exchange, key, ttl, copies)
 
 
 def _take_copies(properties: Table) -> tuple[str, ...]:
