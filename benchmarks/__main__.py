@@ -94,6 +94,8 @@ def _run(kind: str, options: argparse.Namespace) -> bool:
     print(f"\n{kind}\n\n{text}", flush=True)
     for line in found.noise:
         print(f"noisy: paired rounds disagree: {line}", file=sys.stderr)
+    for line in found.faults:
+        print(f"failed: {line}", file=sys.stderr)
     if options.write_docs and not found.noise:
         _write(kind, text, found)
     elif options.write_docs:

@@ -29,6 +29,8 @@ class Found(NamedTuple):
     plots: Sequence[Plot] = ()
     is_fine: bool = True
     """Whether what must hold on any machine does hold."""
+    faults: Sequence[str] = ()
+    """What does not hold, a line each."""
 
 
 def noise(taken: Mapping[tuple[str, int], Samples], ours: str = OURS) -> Iterator[str]:

@@ -17,19 +17,21 @@ class Backlog:
     Those that were put back are before all others, as they were handed out before them.
     They are in a heap by their places, since they come back in any order.
 
+    @ivar count: how many they are; to read it costs less than C{len}.
     @ivar size: the bytes of their bodies.
     """
 
-    __slots__ = ("_ready", "_returned", "size")
+    __slots__ = ("_ready", "_returned", "count", "size")
 
     def __init__(self) -> None:
         self._ready: deque[BrokerMessage] = deque()
         self._returned: list[tuple[int, BrokerMessage]] = []
-        self.size = 0
+        self.count = self.size = 0
 
     def push(self, message: BrokerMessage) -> None:
         """Add a message that was never handed out."""
         self._ready.append(message)
+        self.count += 1
         self.size += len(message.body)
 
     def peek(self) -> BrokerMessage | None:
@@ -44,6 +46,7 @@ class Backlog:
             message = heappop(self._returned)[1]
         else:
             message = self._ready.popleft()
+        self.count -= 1
         self.size -= len(message.body)
         return message
 
@@ -51,6 +54,7 @@ class Backlog:
         """Insert messages that were handed out at the places they had."""
         for message in messages:
             heappush(self._returned, (message.place, message))
+            self.count += 1
             self.size += len(message.body)
 
     def clear(self) -> list[BrokerMessage]:
@@ -58,7 +62,7 @@ class Backlog:
         return [self.pop() for _ in range(len(self))]
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._returned)
+        return self.count
 
     def __iter__(self) -> Iterator[BrokerMessage]:
         for _, message in sorted(self._returned):
@@ -73,18 +77,17 @@ class PriorityBacklog(Backlog):
     @ivar maximum: the highest priority there is; higher ones count as this one.
     """
 
-    __slots__ = ("_count", "_levels", "_priorities", "maximum")
+    __slots__ = ("_levels", "_priorities", "maximum")
 
     def __init__(self, maximum: int) -> None:
         super().__init__()
         self.maximum = maximum
         self._levels: dict[int, Backlog] = {}
         self._priorities: list[int] = []
-        self._count = 0
 
     def _level_of(self, message: BrokerMessage) -> Backlog:
         """Return the messages of a message's priority, as one more comes to them."""
-        self._count += 1
+        self.count += 1
         self.size += len(message.body)
         priority = min(max(message.envelope.priority, 0), self.maximum)
         level = self._levels.get(priority)
@@ -104,16 +107,13 @@ class PriorityBacklog(Backlog):
         message = level.pop()
         if not level:
             del self._levels[self._priorities.pop()]
-        self._count -= 1
+        self.count -= 1
         self.size -= len(message.body)
         return message
 
     def put_back(self, messages: Iterable[BrokerMessage]) -> None:
         for message in messages:
             self._level_of(message).put_back([message])
-
-    def __len__(self) -> int:
-        return self._count
 
     def __iter__(self) -> Iterator[BrokerMessage]:
         for priority in reversed(self._priorities):

@@ -209,7 +209,10 @@ class MemoryChannel(PublishingChannel):
             handout = self.unsettled.pop(tag, None)
             if handout is not None:
                 self._free(handout)
-                self._go_on((handout.queue,))
+                if self.starved:
+                    self._feed_starved()
+                if handout.queue.waiting.count:
+                    handout.queue.run()
                 return Settlement.SENT
         return self._settle(ids.BASIC_ACK, tag, multiple, lambda handouts: None)
 
@@ -272,7 +275,7 @@ class MemoryChannel(PublishingChannel):
         if self.starved:
             self._feed_starved()
         for queue in queues:
-            if queue.waiting:
+            if queue.waiting.count:
                 queue.run()
 
     def _hand_back(self) -> None:

@@ -116,13 +116,11 @@ class MemoryConsumer:
         self.queue = queue
         self.priority = priority
 
-    def has_room(self) -> bool:
+    def channel_has_room(self) -> bool:
         """
-        Return whether it may be sent one more.  If only its channel has no room, that
-        has it go on later.
+        Return whether its channel may hold one more of its messages; if not, that has
+        it go on later.
         """
-        if self.held >= self.limit:
-            return False
         channel = self.channel
         if not channel.limit or self.no_ack or channel.held < channel.limit:
             return True
@@ -191,12 +189,9 @@ class Rotation:
         if not self._channels[channel]:
             del self._channels[channel]
 
-    def _first(self) -> MemoryConsumer:
-        return next(iter(self._lanes[self._priorities[-1]]))
-
     def pop_first(self) -> MemoryConsumer:
         """Take the first consumer out; there must be one."""
-        consumer = self._first()
+        consumer = next(iter(self._lanes[self._priorities[-1]]))
         self.discard(consumer)
         return consumer
 
@@ -205,28 +200,21 @@ class Rotation:
         Return the first with room, which is to be sent one message and counts that by
         now.  It is put behind its equals; those before it are parked.
         """
-        while self._priorities:
-            consumer = self._first()
-            if consumer.has_room():
+        priorities, channels = self._priorities, self._channels
+        while priorities:
+            lane = self._lanes[priorities[-1]]
+            consumer = next(iter(lane))
+            is_free = consumer.held < consumer.limit
+            if is_free and consumer.channel_has_room():
                 consumer.held += 1
-                lane = self._lanes[consumer.priority]
                 if len(lane) > 1:
                     lane.move_to_end(consumer)
                 return consumer
-            if self._are_all_like(consumer):
-                break
+            if len(channels) == 1 and (is_free or channels[consumer.channel] == 1):
+                break  # nothing is gained by parking all, or the only one
             self.discard(consumer)
             consumer.turn.step(Move.PARK)
         return None
-
-    def _are_all_like(self, consumer: MemoryConsumer) -> bool:
-        """
-        Return whether nothing is gained by parking a consumer without room: it is the
-        only one in line, or its channel has no room, which is that of all.
-        """
-        if len(self._channels) > 1:
-            return False
-        return consumer.held < consumer.limit or self._channels[consumer.channel] == 1
 
 
 @attrs.define(eq=False)

@@ -14,6 +14,7 @@ from secrets import token_urlsafe
 from typing import Final
 
 from .arguments import QueueArguments, read_arguments
+from .backlog import Backlog
 from .consumer import MemoryConsumer, Move
 from .message import BrokerMessage
 
@@ -28,7 +29,7 @@ class ReplyQueue:
     """
 
     meaning: QueueArguments = read_arguments(REPLY_TO, "", {})
-    waiting: tuple[BrokerMessage, ...] = ()
+    waiting = Backlog()
 
     def __init__(self, queues: dict[str, ReplyQueue]) -> None:
         """

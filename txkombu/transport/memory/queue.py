@@ -68,6 +68,7 @@ class MemoryQueue:
         self._rotation = Rotation()
         self.line_up = self._rotation.line_up
         self._plain = self.meaning.ttl is None and not self.meaning.bounded
+        self._has_ages = False
         self._used_at = 0.0
         self.touch()
 
@@ -108,7 +109,7 @@ class MemoryQueue:
             C{x-overflow} C{reject-publish}).
         """
         if self._plain and message.envelope.ttl is None:
-            if self.waiting or not self._hand_out(message):
+            if self.waiting.count or not self._hand_out(message):
                 self.waiting.push(message)
             return True
         meaning = self.meaning
@@ -117,7 +118,8 @@ class MemoryQueue:
                 dead_letter(self, message, MAXLEN)
             return False
         message.begin_to_age(self.vhost.now, meaning.ttl)
-        if self.waiting or not self._hand_out(message):
+        self._has_ages = self._has_ages or message.expires is not None
+        if self.waiting.count or not self._hand_out(message):
             self.waiting.push(message)
             self._drop_over_limit()
             self.drop_expired()
@@ -251,9 +253,11 @@ class MemoryQueue:
     def run(self) -> None:
         """Hand out what waits as long as a consumer has room."""
         waiting = self.waiting
-        if waiting and self._consumers:
-            self.drop_expired()
-            while waiting and (consumer := self._rotation.next_consumer()) is not None:
+        if waiting.count and self._consumers:
+            if self._has_ages:
+                self.drop_expired()
+            next_consumer = self._rotation.next_consumer
+            while waiting.count and (consumer := next_consumer()) is not None:
                 consumer.channel.send(consumer, waiting.pop())
 
     def _hand_out(self, message: BrokerMessage) -> bool:
