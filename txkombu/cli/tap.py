@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from twisted.application.app import ServerOptions
@@ -108,7 +109,25 @@ class Options(CommandOptions):
             raise usage.UsageError(f"--consumer: {error}") from error
 
 
-class PluginService(ConsumerService):
+class ProgramService(ConsumerService):
+    """The service of a process that has nothing else to do."""
+
+    def startService(self) -> None:
+        """Begin to connect and to consume."""
+        super().startService()
+        self.when_started().addCallbacks(_freeze_heap, lambda failure: None)
+
+
+def _freeze_heap(_: None) -> None:
+    """
+    Spare what the program has by now from further garbage collections, as it needs that
+    until its end.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+class PluginService(ProgramService):
     """A service that ends twistd if making a consumer asks for that."""
 
     def startService(self) -> None:
@@ -130,8 +149,8 @@ def makeService(options: Options) -> ConsumerService:
 
 
 def service_of(
-    options: Options, kind: type[ConsumerService] = ConsumerService
-) -> ConsumerService:
+    options: Options, kind: type[ProgramService] = ProgramService
+) -> ProgramService:
     """Make the service of the options, whose modules have been imported."""
     forget_working_directory()
     return kind(
