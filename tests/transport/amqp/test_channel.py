@@ -126,6 +126,20 @@ class ConsumerTests(ChannelCase):
         wanted = [(count if not each else 4, each) for count, each in again]
         self.assertEqual(self.limits(), [(4, True), *wanted])
 
+    def test_channel_limit_after_others(self) -> None:
+        """Consumers that have ended do not count."""
+        Probe(self.channel.basic_qos(4))
+        for tag, count in (("a", 9), ("b", 0)):
+            Probe(consume(self.channel, QUEUE, tag, prefetch_count=count))
+            for _ in self.limits():
+                self.send(Basic.QosOk())
+            self.send(Basic.ConsumeOk(tag))
+            Probe(self.channel.basic_cancel(tag))
+            self.send(Basic.CancelOk(tag))
+        self.sent()
+        Probe(consume(self.channel, QUEUE, "c", prefetch_count=3))
+        self.assertEqual(self.limits(), [(3, False), (4, True)])
+
     def limits(self) -> list[tuple[int, bool]]:
         """
         Return the counts that were told, and whether each is for the whole channel.
