@@ -14,11 +14,14 @@ from twisted.internet.task import Clock
 
 from txkombu._util.deadlines import Deadlines
 from txkombu._util.operation_queue import OperationQueue
+from txkombu.core.decoded_memory import DecodedMemory
 from txkombu.core.publish_queue import PublishQueue, PublishRequest
 from txkombu.core.recorded_bindings import RecordedBinding
 from txkombu.core.topology import Topology
+from txkombu.core.unacked import UnackedMessages
 from txkombu.entity import Exchange, Queue
-from txkombu.interfaces import Returned
+from txkombu.interfaces import Delivery, Returned, Settlement
+from txkombu.message import Message
 from txkombu.transport.amqp.confirms import Confirms
 from txkombu.transport.amqp.consumers import AmqpConsumer, AmqpConsumers
 from txkombu.transport.amqp.requests import Requests
@@ -29,6 +32,12 @@ from txkombu.transport.memory.message import BrokerMessage, Envelope
 from txkombu.transport.memory.pump import Pump
 from txkombu.transport.memory.routing import BUILT_IN
 from txkombu.transport.memory.vhost import VirtualHost
+from txkombu.transport.stomp.connections import ConnectionPool
+from txkombu.transport.stomp.declarations import Declarations
+from txkombu.transport.stomp.dialect import StompBinding
+from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
+from txkombu.transport.stomp.unacked import MessageHolder, UnackedFrames
+from txkombu.transport.stomp.wire.parser import Frame
 
 Work = Callable[[], object]
 
@@ -243,3 +252,55 @@ def held_back_consumers(count: int) -> Work:
 
 def _ignore(_: object) -> None:
     """Do nothing."""
+
+
+def bindings_over_stomp(count: int) -> Work:
+    """Note the bindings of one queue in a session over STOMP."""
+    declarations = Declarations(set())
+    exchange = Exchange("x", "headers")
+    queue = Queue("q", exchange)
+
+    def work() -> None:
+        for each in range(count):
+            bound = StompBinding(exchange, "", {"id": each})
+            assert declarations.bound("q", bound)
+        assert len(declarations.bindings(queue)) == count + 1
+        for each in range(count):
+            declarations.unbound("q", StompBinding(exchange, "", {"id": each}))
+
+    return work
+
+
+def lost_connections(count: int) -> Work:
+    """Lose the connections of consumers over STOMP that hold messages each."""
+    dialect, pool = RabbitMQDialect(), ConnectionPool.__new__(ConnectionPool)
+    pool.clock = Clock()
+    frames = UnackedFrames(dialect, pool)
+    holders = [MessageHolder(pool) for _ in range(count)]
+    for holder in holders * 2:
+        frames.expect(holder, Frame("MESSAGE", {}, b""))
+
+    def work() -> None:
+        for holder in holders:
+            frames.lose(holder)
+        assert frames.ack(0, True) is Settlement.STALE
+
+    return work
+
+
+def lost_consumers(count: int) -> Work:
+    """Lose the messages of consumers, one consumer after the other."""
+    channel: Any = _QuietChannel()
+    unacked = UnackedMessages(channel, DecodedMemory())
+    tags = [f"c{each % count}" for each in range(2 * count)]
+    messages = [
+        Message(Delivery(number, tag, False, "", "q", b"", {}), unacked)
+        for number, tag in enumerate(tags, 1)
+    ]
+
+    def work() -> None:
+        for tag in tags[:count]:
+            unacked.lose(tag)
+        assert all(each.is_back for each in messages)
+
+    return work

@@ -161,3 +161,27 @@ class InboxTests(SynchronousTestCase):
         self.messages[5].ack(multiple=True)
         self.assertFalse(twin.acknowledged)
         self.assertEqual(list(other.unsettled), [1])
+
+    def test_consumers_lost_one_by_one(self) -> None:
+        """Each consumer loses its own messages, also those that came since."""
+        self.unacked.forget()
+        for tag in range(10, 400):
+            Message(delivery(tag, consumer_tag=f"c{tag % 3}"), self.unacked)
+        self.unacked.unsettled[11].ack()
+        lost = list(self.unacked.unsettled.values())
+        self.unacked.lose("c0")
+        self.unacked.lose("none")
+        later = Message(delivery(400, consumer_tag="c0"), self.unacked)
+        for tag in range(12, 390):
+            if tag in self.unacked.unsettled:
+                self.unacked.unsettled[tag].ack()
+        self.assertFalse(later.is_back)
+        self.unacked.lose("c0")
+        self.unacked.lose("c2")
+        self.assertTrue(later.is_back)
+        self.assertEqual(self.left(), [10, 391, 394, 397])
+        stale = [each.delivery_tag for each in lost if each.is_back]
+        wanted = [
+            tag for tag in range(10, 400) if tag % 3 == 0 or tag in (392, 395, 398)
+        ]
+        self.assertEqual(stale, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -12,6 +13,40 @@ from ..interfaces import ISessionChannel, Settlement
 if TYPE_CHECKING:
     from ..message import Message
 from .decoded_memory import DecodedMemory
+
+_MANY = 100
+"""How many more tags are kept than messages are unsettled, or twice as many."""
+
+
+class _TagsByConsumer:
+    """
+    The delivery tags of each consumer, as of the last time that one was lost.
+
+    When one is lost the others often follow, so each message is looked at once.
+    """
+
+    __slots__ = ("_count", "_last", "_tags")
+
+    def __init__(self) -> None:
+        self._tags: dict[str, list[int]] = {}
+        self._count = self._last = 0
+
+    def take(self, consumer_tag: str, unsettled: dict[int, Message]) -> list[int]:
+        """
+        Return the tags of a consumer, and forget them; some may be settled.
+
+        @param unsettled: the messages by their tags, in order.
+        """
+        if self._count > 2 * len(unsettled) + _MANY:  # most are settled
+            self._tags.clear()
+            self._count = self._last = 0
+        fresh = list(takewhile(lambda tag: tag > self._last, reversed(unsettled)))
+        for tag in reversed(fresh):
+            self._tags.setdefault(unsettled[tag].consumer_tag, []).append(tag)
+            self._last = tag
+        taken = self._tags.pop(consumer_tag, [])
+        self._count += len(fresh) - len(taken)
+        return taken
 
 
 class UnackedMessages:
@@ -27,7 +62,14 @@ class UnackedMessages:
     @ivar gone: whether the session channel is gone.
     """
 
-    __slots__ = ("_channel", "_up_to", "gone", "memory", "unsettled")
+    __slots__ = (
+        "_by_consumer",
+        "_channel",
+        "_up_to",
+        "gone",
+        "memory",
+        "unsettled",
+    )
 
     def __init__(self, channel: ISessionChannel, memory: DecodedMemory) -> None:
         self._channel = channel
@@ -35,6 +77,7 @@ class UnackedMessages:
         self.gone = False
         self.unsettled: dict[int, Message] = {}
         self._up_to = TagsUpTo()
+        self._by_consumer = _TagsByConsumer()
 
     def ack(self, tag: int, multiple: bool) -> Deferred[Settlement]:
         """Acknowledge a message."""
@@ -77,9 +120,10 @@ class UnackedMessages:
         """Note that a consumer has lost a connection of its own, with its messages."""
         dead = UnackedMessages(self._channel, self.memory)
         dead.die()
-        for message in list(self.unsettled.values()):
-            if message.consumer_tag == consumer_tag:
-                self._settled(message.delivery_tag)
+        for tag in self._by_consumer.take(consumer_tag, self.unsettled):
+            message = self.unsettled.get(tag)
+            if message is not None:
+                self._settled(tag)
                 message.move_to(dead)
 
     def forget(self) -> list[Message]:

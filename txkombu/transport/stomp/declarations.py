@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from .dialect import StompBinding
@@ -18,13 +20,66 @@ _PREDECLARED: Final = {
 }
 
 
+class BindingSet:
+    """Bindings in the order they were added, none of them twice."""
+
+    def __init__(self, bindings: Iterable[StompBinding] = ()) -> None:
+        self._bindings: dict[int, StompBinding] = {}
+        self._alike: dict[object, list[int]] = {}
+        self._numbers = count()
+        for each in bindings:
+            self.add(each)
+
+    def __iter__(self) -> Iterator[StompBinding]:
+        return iter(self._bindings.values())
+
+    def _find(self, bound: StompBinding) -> int | None:
+        alike = self._alike.get(_kind_of(bound), ())
+        same = (each for each in alike if self._bindings[each].is_same(bound))
+        return next(same, None)
+
+    def add(self, bound: StompBinding) -> bool:
+        """Add a binding; return whether there was no such one."""
+        if self._find(bound) is not None:
+            return False
+        number = next(self._numbers)
+        self._bindings[number] = bound
+        self._alike.setdefault(_kind_of(bound), []).append(number)
+        return True
+
+    def discard(self, bound: StompBinding) -> None:
+        """Remove a binding, if it is here."""
+        number = self._find(bound)
+        if number is not None:
+            del self._bindings[number]
+            kind = _kind_of(bound)
+            self._alike[kind].remove(number)
+            if not self._alike[kind]:
+                del self._alike[kind]
+
+
+def _kind_of(bound: StompBinding) -> object:
+    """Return what is equal for bindings that are the same, and mostly else differs."""
+    arguments = frozenset(
+        (name, _hash_of(value)) for name, value in bound.arguments.items()
+    )
+    return bound.exchange.name, bound.routing_key, arguments
+
+
+def _hash_of(value: object) -> int:
+    try:
+        return hash(value)
+    except TypeError:  # a list or table
+        return 0
+
+
 class Declarations:
     """What was declared in one session, and the queues that users were warned of."""
 
     def __init__(self, warned: set[str]) -> None:
         self.warned = warned
         self._exchanges: dict[str, Exchange] = {}
-        self._bindings: dict[str, list[StompBinding]] = {}
+        self._bindings: dict[str, BindingSet] = {}
 
     def declared(self, exchange: Exchange) -> None:
         """Note an exchange, so that its name is enough from now on."""
@@ -52,26 +107,21 @@ class Declarations:
     def bound(self, queue: str, bound: StompBinding) -> bool:
         """Note a binding and its exchange; return whether the binding was not known."""
         self.declared(bound.exchange)
-        bindings = self._bindings.setdefault(queue, [])
-        if any(map(bound.is_same, bindings)):
-            return False
-        bindings.append(bound)
-        return True
+        return self._bindings.setdefault(queue, BindingSet()).add(bound)
 
     def unbound(self, queue: str, bound: StompBinding) -> None:
         """Forget a binding."""
-        bindings = self._bindings.get(queue, [])
-        bindings[:] = [each for each in bindings if not each.is_same(bound)]
+        bindings = self._bindings.get(queue)
+        if bindings is not None:
+            bindings.discard(bound)
 
     def bindings(self, queue: Queue) -> list[StompBinding]:
         """Return all bindings of a queue, those that it carries included."""
-        found = list(self._bindings.get(queue.name, ()))
+        found = BindingSet(self._bindings.get(queue.name, ()))
         for each in queue.all_bindings():
             exchange = self.exchange(each.exchange)
-            carried = StompBinding(exchange, each.routing_key, each.arguments)
-            if not any(map(carried.is_same, found)):
-                found.append(carried)
-        return found
+            found.add(StompBinding(exchange, each.routing_key, each.arguments))
+        return list(found)
 
     def deleted(self, queue: str) -> None:
         """Forget the bindings of a queue."""

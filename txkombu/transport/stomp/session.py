@@ -102,6 +102,8 @@ class StompSession:
 
     async def bound(self, queue: Queue) -> None:
         """Have all consumers of a queue receive what was bound to it."""
+        if not self.dialect.reads_bindings:
+            return
         adding = [each.add_sources(queue) for each in self._channels]
         await all_of([Deferred.fromCoroutine(each) for each in adding])
 

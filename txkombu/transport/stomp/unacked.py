@@ -34,7 +34,7 @@ class MessageHolder:
     """
     Holds messages that came by one connection.
 
-    @ivar unsettled: how many messages await settlement.
+    @ivar tags: of the messages that await settlement.
     @ivar backlog: messages that were not handed out yet.
     @ivar ending: it takes no more messages, and leaves when none awaits settlement.
     @ivar lingers: it takes no more messages, but the broker does not know that.
@@ -43,11 +43,16 @@ class MessageHolder:
 
     _pool: ConnectionPool
     socket: StompProtocol | None = None
-    unsettled: int = attrs.field(default=0, init=False)
+    tags: dict[int, None] = attrs.field(factory=dict, init=False)
     backlog: deque[Frame] = attrs.field(factory=deque, init=False)
     ending: bool = attrs.field(default=False, init=False)
     lingers: bool = attrs.field(default=False, init=False)
     frames: list[bytes] = attrs.field(factory=list, init=False)
+
+    @property
+    def unsettled(self) -> int:
+        """How many messages await settlement."""
+        return len(self.tags)
 
     def attach(self, socket: StompProtocol | None) -> None:
         """Settle on this connection from now on; on none for C{None}."""
@@ -62,7 +67,7 @@ class MessageHolder:
     @property
     def is_done(self) -> bool:
         """Whether it has no use for its connection any more."""
-        return self.ending and not self.unsettled and self.socket is not None
+        return self.ending and not self.tags and self.socket is not None
 
     def write(self) -> None:
         """Write the settlements that wait."""
@@ -114,7 +119,7 @@ class UnackedFrames:
         """Await the settlement of a message, and return its tag."""
         self._tag = tag = self._tag + 1
         self._held[tag] = holder, frame
-        holder.unsettled += 1
+        holder.tags[tag] = None
         return tag
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
@@ -128,7 +133,7 @@ class UnackedFrames:
         if found is None:
             return _STALE
         holder, frame = found
-        holder.unsettled -= 1
+        del holder.tags[tag]
         holder.frames.append(self._ack(frame))
         self._unwritten[holder] = None
         if self._call is None:
@@ -145,9 +150,9 @@ class UnackedFrames:
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
         """See L{ISessionChannel.nack}; C{reject} is the same for one message."""
         tags = self._up_to.find(tag, self._held) if multiple else [tag]
-        found = [self._held.pop(tag) for tag in tags if tag in self._held]
-        for holder, frame in found:
-            holder.unsettled -= 1
+        found = [(tag, *self._held.pop(tag)) for tag in tags if tag in self._held]
+        for each, holder, frame in found:
+            del holder.tags[each]
             # A lingering holder gives back by leaving: room would bring more messages.
             if not (requeue and holder.lingers):
                 holder.frames.append(self._dialect.nack(frame, requeue))
@@ -213,10 +218,10 @@ class UnackedFrames:
         """Forget the messages of a holder."""
         for waiting in (self._unwritten, self._to_refill, self._giving_back):
             waiting.pop(holder, None)
-        holder.unsettled = 0
         holder.backlog.clear()
-        for tag in [tag for tag, (who, _) in self._held.items() if who is holder]:
+        for tag in holder.tags:
             del self._held[tag]
+        holder.tags.clear()
 
     def lose(self, holder: MessageHolder) -> None:
         """Forget the messages of a holder whose connection is gone."""
@@ -227,7 +232,7 @@ class UnackedFrames:
         """Forget all messages, and return their holders."""
         holders = list({holder: None for holder, _ in self._held.values()})
         for holder in holders:
-            holder.unsettled = 0
+            holder.tags.clear()
         self._over = True
         for waiting in (self._unwritten, self._to_refill, self._giving_back):
             waiting.clear()
