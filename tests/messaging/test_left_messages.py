@@ -69,13 +69,13 @@ class MessagesByConsumerTests(DispatcherTestCase):
         self.assertEqual(list(messages), added)
         self.assertEqual(list(messages.values()), list(range(9)))
         self.assertIs(messages.first(), added[0])
-        self.assertEqual(messages.pop(added[4]), 4)
-        self.assertIsNone(messages.pop(added[4]))
-        self.assertEqual([messages.pop_first() for _ in range(2)], added[:2])
+        self.assertEqual(messages.take(added[4]), 4)
+        self.assertIsNone(messages.take(added[4]))
+        self.assertEqual([messages.take_first() for _ in range(2)], added[:2])
         found = messages.of_consumers(["c1", "c2", "c9"])
         self.assertEqual(found, added[7::3] + added[2::3])
         self.assertEqual(len(messages), 6)
-        self.assertEqual(messages.clear(), [*added[2:4], *added[5:]])
+        self.assertEqual(messages.take_all(), [*added[2:4], *added[5:]])
         self.assertEqual((len(messages), messages.of_consumers(["c0"])), (0, []))
 
     def test_only_of_the_consumer(self) -> None:

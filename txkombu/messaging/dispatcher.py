@@ -149,7 +149,7 @@ class Dispatcher:
     def close(self) -> None:
         """Begin with no message any more; hand back those that wait."""
         self.stop()
-        waiting = [*self._due.clear(), *self._waiting.clear()]
+        waiting = [*self._due.take_all(), *self._waiting.take_all()]
         for message in [*self._held, *waiting]:
             self._end_hold(message)
             self._hand_back(message)
@@ -165,7 +165,7 @@ class Dispatcher:
         again, so they would be handled twice, and pile up with each loss.
         """
         while self._waiting and self._waiting.first().is_back:
-            self._waiting.pop_first()
+            self._waiting.take_first()
         while self._held and (oldest := self._held.first()).is_back:
             self._end_hold(oldest)
 
@@ -199,7 +199,7 @@ class Dispatcher:
     def take_now(self) -> Message | None:
         """Return the next message that no handler has, if one is here."""
         self._drop_returned()
-        return self._waiting.pop_first() if self._waiting else None
+        return self._waiting.take_first() if self._waiting else None
 
     def set_limit(self, limit: int) -> None:
         """Handle so many at the same time from now on; 0 is no limit."""
@@ -224,7 +224,7 @@ class Dispatcher:
         for messages in (self._waiting, self._due):
             for message in messages.of_consumers(ended):
                 if message.is_returnable:
-                    messages.pop(message)
+                    messages.take(message)
                     back.append(message)
         for message in self._held.of_consumers(ended):
             self._end_hold(message)
@@ -353,7 +353,7 @@ class Dispatcher:
 
     def _end_hold(self, message: Message) -> None:
         """Forget a held message, and free the slot that it keeps."""
-        timer, keeps_slot = self._held.pop(message) or (None, False)
+        timer, keeps_slot = self._held.take(message) or (None, False)
         if timer is not None and timer.active():
             timer.cancel()
         if keeps_slot:
@@ -383,7 +383,7 @@ class Dispatcher:
             while self._may_begin(self._waiting) and self._may_hand_out():
                 self._begin_first(self._waiting)
             while self._waiting and self._takers and self._may_hand_out():
-                message = self._waiting.pop_first()
+                message = self._waiting.take_first()
                 if not message.is_back:
                     self._give(self._takers.popitem(last=False)[0], message)
         finally:
@@ -402,7 +402,7 @@ class Dispatcher:
         )
 
     def _begin_first(self, messages: MessagesByConsumer[None]) -> None:
-        message = messages.pop_first()
+        message = messages.take_first()
         if not message.is_back:
             self._handle(message)
 

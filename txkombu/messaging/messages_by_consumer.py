@@ -3,55 +3,48 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 from ..message import Message
 
 T = TypeVar("T")
 
 
-class MessagesByConsumer(Generic[T]):
-    """Messages in the order they were added, each with something about it."""
+class MessagesByConsumer(OrderedDict[Message, T]):
+    """
+    Messages in the order they were added, each with something about it.
 
-    __slots__ = ("_by_tag", "_messages")
+    It is a dict, to be told as empty at no cost.  An ordered one, since the first of a
+    plain dict from which many were removed is far away.  It is only changed by the
+    methods that are defined here.
+    """
 
     def __init__(self) -> None:
-        # Ordered, since the first of a dict from which many were removed is far away.
-        self._messages: OrderedDict[Message, T] = OrderedDict()
+        super().__init__()
         self._by_tag: dict[str, dict[Message, None]] = {}
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def __iter__(self) -> Iterator[Message]:
-        return iter(self._messages)
 
     def first(self) -> Message:
         """Return the first message; there must be one."""
-        return next(iter(self._messages))
-
-    def values(self) -> Iterable[T]:
-        """Return what was added with the messages."""
-        return self._messages.values()
+        return next(iter(self))
 
     def add(self, message: Message, value: T) -> None:
         """Add a message behind all others, with something about it."""
-        self._messages[message] = value
+        self[message] = value
         self._by_tag.setdefault(message.consumer_tag, {})[message] = None
 
-    def pop_first(self) -> Message:
+    def take_first(self) -> Message:
         """Take the first message; there must be one."""
-        message, _ = self._messages.popitem(last=False)
+        message, _ = self.popitem(last=False)
         self._forget(message)
         return message
 
-    def pop(self, message: Message) -> T | None:
+    def take(self, message: Message) -> T | None:
         """Take a message, if it is here, and return what was added with it."""
-        if message not in self._messages:
+        if message not in self:
             return None
         self._forget(message)
-        return self._messages.pop(message)
+        return self.pop(message)
 
     def _forget(self, message: Message) -> None:
         tag = message.consumer_tag
@@ -64,9 +57,9 @@ class MessagesByConsumer(Generic[T]):
         """Return the messages of some broker consumers, in order for each."""
         return [message for tag in tags for message in self._by_tag.get(tag, ())]
 
-    def clear(self) -> list[Message]:
+    def take_all(self) -> list[Message]:
         """Take all messages."""
-        messages = list(self._messages)
-        self._messages.clear()
+        messages = list(self)
+        self.clear()
         self._by_tag.clear()
         return messages
