@@ -18,14 +18,16 @@ class BacklogTests(MemoryTestCase):
         backlog = Backlog()
         for message in messages:
             backlog.push(message)
-        for place in range(1, 5):
-            backlog.pop().place = place
+        taken = [backlog.pop() for _ in range(4)]
+        for place, message in enumerate(taken, 1):
+            message.place = place
         for at in (2, 0, 3, 1):
-            backlog.put_back([messages[at]])
-        self.assertEqual(list(backlog), messages)
+            backlog.put_back([taken[at]])
+        bodies = [each.body for each in messages]
+        self.assertEqual([each.body for each in backlog], bodies)
         self.assertEqual((len(backlog), backlog.size), (6, 6))
-        self.assertIs(backlog.peek(), messages[0])
-        self.assertEqual(backlog.clear(), messages)
+        self.assertIs(backlog.peek(), taken[0])
+        self.assertEqual([each.body for each in backlog.clear()], bodies)
         self.assertEqual((len(backlog), backlog.size), (0, 0))
 
 

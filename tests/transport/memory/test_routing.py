@@ -5,6 +5,7 @@ Routing and order in the memory broker, compared with the obvious way to do it.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import product
 
@@ -166,8 +167,14 @@ class RememberingTests(MemoryTestCase):
         self.assertEqual(len(self.waiting()), 2)
 
 
+_ENVELOPES = [Envelope({"priority": each}, "", f"key{each}") for each in range(8)]
+
+
 def _message(number: int, priority: int = 0) -> BrokerMessage:
-    return BrokerMessage(b"x" * number, Envelope({"priority": priority}, "", ""))
+    """Make a message that shares its envelope with others; some of them expire."""
+    message = BrokerMessage(b"x" * number, _ENVELOPES[priority])
+    message.expires = 7.0 if number % 5 == 0 else None
+    return message
 
 
 def _hand_out(backlog: Backlog, count: int) -> list[BrokerMessage]:
@@ -178,6 +185,15 @@ def _hand_out(backlog: Backlog, count: int) -> list[BrokerMessage]:
     return taken
 
 
+def _told(message: BrokerMessage) -> tuple[int, int, bool]:
+    """Return what tells one of these messages from others."""
+    return (
+        min(message.envelope.priority, 5),
+        len(message.body),
+        message.expires is not None,
+    )
+
+
 class BacklogTests(SynchronousTestCase):
     """Waiting messages keep their order whatever is taken and put back."""
 
@@ -185,32 +201,52 @@ class BacklogTests(SynchronousTestCase):
     def test_put_back(self, order: list[int], at_once: int) -> None:
         """Messages that are put back have the places they had."""
         backlog = Backlog()
-        for position in range(1, 16):
-            backlog.push(_message(position))
+        for number in range(1, 16):
+            backlog.push(_message(number, number // 4))
         taken = {each.place: each for each in _hand_out(backlog, 12)}
         backlog.put_back([taken[position] for position in order[:at_once]])
         for position in order[at_once:]:
             backlog.put_back([taken[position]])
-        self.assertEqual([len(each.body) for each in backlog], list(range(1, 16)))
+        wanted = [(number // 4, number, number % 5 == 0) for number in range(1, 16)]
+        self.assertEqual([_told(each) for each in backlog], wanted)
         self.assertEqual(backlog.size, sum(range(1, 16)))
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(["push", "pop", "peek"]), st.integers(0, 2)))
+    )
+    def test_whole_messages(self, steps: list[tuple[str, int]]) -> None:
+        """Each message comes out as it came in, whatever envelopes they share."""
+        backlog, wanted, number = Backlog(), deque[tuple[int, int, bool]](), 0
+        for what, priority in steps:
+            if what == "push":
+                number += 1
+                backlog.push(_message(number, priority))
+                wanted.append(_told(_message(number, priority)))
+            elif wanted and what == "pop":
+                self.assertEqual(_told(backlog.pop()), wanted.popleft())
+            elif wanted:
+                first = backlog.peek()
+                assert first is not None
+                self.assertEqual(_told(first), wanted[0])
+                self.assertIs(backlog.peek(), first)
+            self.assertEqual([_told(each) for each in backlog], list(wanted))
+            self.assertEqual(len(backlog), len(wanted))
 
     @given(st.lists(st.integers(0, 7), max_size=12), st.integers(0, 12))
     def test_priorities(self, priorities: list[int], taken: int) -> None:
-        """Messages come by priority, capped, then by position; also when put back."""
+        """Messages come by priority, capped, then in their order, if put back, too."""
         backlog = PriorityBacklog(5)
-        for position, priority in enumerate(priorities, 1):
-            backlog.push(_message(position, priority))
+        for number, priority in enumerate(priorities, 1):
+            backlog.push(_message(number, priority))
         away = _hand_out(backlog, min(taken, len(backlog)))
         backlog.put_back(away)
         self.assertEqual(len(backlog), len(priorities))
-        listed = list(backlog)
+        listed = [_told(each) for each in backlog]
         first = backlog.peek()
         order = [backlog.pop() for _ in range(len(backlog))]
-        wanted = sorted(
-            order, key=lambda each: (-min(each.envelope.priority, 5), len(each.body))
-        )
-        self.assertEqual(order, wanted)
-        self.assertEqual(listed, wanted)
+        told = [_told(each) for each in order]
+        self.assertEqual(told, sorted(told, key=lambda each: (-each[0], each[1])))
+        self.assertEqual(listed, told)
         self.assertEqual(len(order), len(priorities))
         self.assertIs(first, order[0] if order else None)
         self.assertEqual(backlog.size, 0)

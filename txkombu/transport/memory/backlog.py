@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 
-from .message import BrokerMessage
+from .message import BrokerMessage, Envelope
 
 
 class Backlog:
@@ -17,20 +17,31 @@ class Backlog:
     Those that were put back are before all others, as they were handed out before them.
     They are in a heap by their places, since they come back in any order.
 
+    Of messages with one envelope that follow each other only the first is kept whole,
+    and of the others the body.  That is small, and nothing to the garbage collector,
+    whose work would grow with the number of messages.
+
     @ivar count: how many they are; to read it costs less than C{len}.
     @ivar size: the bytes of their bodies.
     """
 
-    __slots__ = ("_ready", "_returned", "count", "size")
+    __slots__ = ("_envelope", "_last", "_ready", "_returned", "count", "size")
 
     def __init__(self) -> None:
-        self._ready: deque[BrokerMessage] = deque()
+        self._ready: deque[BrokerMessage | bytes] = deque()
+        self._envelope: Envelope | None = None  # of the bodies in front
+        self._last: Envelope | None = None  # of bodies that may follow
         self._returned: list[tuple[int, BrokerMessage]] = []
         self.count = self.size = 0
 
     def push(self, message: BrokerMessage) -> None:
         """Add a message that was never handed out."""
-        self._ready.append(message)
+        body, envelope = message.body, message.envelope
+        if envelope is self._last and message.expires is None and type(body) is bytes:
+            self._ready.append(body)
+        else:
+            self._ready.append(message)
+            self._last = envelope if message.expires is None else None
         self.count += 1
         self.size += len(message.body)
 
@@ -38,14 +49,25 @@ class Backlog:
         """Return the first message, if there is any."""
         if self._returned:
             return self._returned[0][1]
-        return self._ready[0] if self._ready else None
+        if not self._ready:
+            return None
+        message = self._ready[0] = self._whole(self._ready[0])
+        return message
+
+    def _whole(self, item: BrokerMessage | bytes) -> BrokerMessage:
+        """Return the whole of a message, which follows the last that was whole."""
+        if isinstance(item, BrokerMessage):
+            self._envelope = item.envelope
+            return item
+        assert self._envelope is not None
+        return BrokerMessage(item, self._envelope)
 
     def pop(self) -> BrokerMessage:
         """Take the first message."""
         if self._returned:
             message = heappop(self._returned)[1]
         else:
-            message = self._ready.popleft()
+            message = self._whole(self._ready.popleft())
         self.count -= 1
         self.size -= len(message.body)
         return message
@@ -67,7 +89,13 @@ class Backlog:
     def __iter__(self) -> Iterator[BrokerMessage]:
         for _, message in sorted(self._returned):
             yield message
-        yield from self._ready
+        envelope = self._envelope
+        for item in self._ready:
+            if isinstance(item, BrokerMessage):
+                envelope = item.envelope
+                yield item
+            elif envelope is not None:
+                yield BrokerMessage(item, envelope)
 
 
 class PriorityBacklog(Backlog):
