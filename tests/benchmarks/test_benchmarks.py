@@ -279,6 +279,7 @@ class MemoryProgramsTests(SynchronousTestCase):
     """The programs that compare with Kombu in memory, each run once."""
 
     def test_memory(self) -> None:
-        """Both programs of the comparison in memory."""
+        """Both programs of the comparison in memory, with few and many waiting."""
         for name in PROGRAMS.values():
-            self.assertGreater(run([*module(name), "100"]).rate, 0)
+            for depth in ("100", "250"):
+                self.assertGreater(run([*module(name), "300", depth]).rate, 0)

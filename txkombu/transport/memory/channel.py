@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from itertools import count
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -25,8 +24,6 @@ from .interfaces import SessionHost, Source
 from .message import BrokerMessage
 from .publishing import PublishingChannel
 from .tables import carry_arguments
-
-_places = count(1)
 
 
 @implementer(ISessionChannel)
@@ -151,7 +148,7 @@ class MemoryChannel(PublishingChannel):
         if message is None:
             return None
         self._tag += 1
-        message.place = message.place or next(_places)
+        message.handed_out()
         handout = DeliveryEvent(self, found, None, self._tag, message)
         if not no_ack:
             self.unsettled[self._tag] = handout
@@ -186,8 +183,7 @@ class MemoryChannel(PublishingChannel):
     def send(self, consumer: MemoryConsumer, message: BrokerMessage) -> None:
         """Hand a message out to one of the consumers."""
         self._tag = tag = self._tag + 1
-        if not message.place:
-            message.place = next(_places)
+        message.handed_out()
         handout = DeliveryEvent(self, consumer.queue, consumer, tag, message)
         if not consumer.no_ack:
             self.unsettled[tag] = handout

@@ -8,6 +8,7 @@ others like it, which they share.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 import attrs
 
@@ -55,6 +56,9 @@ class Envelope:
         return {**properties, "headers": headers}
 
 
+_places = count(1)
+
+
 @attrs.define(eq=False, weakref_slot=False)
 class BrokerMessage:
     """
@@ -87,6 +91,11 @@ class BrokerMessage:
     def redelivered(self) -> bool:
         """Whether it has been handed out before."""
         return self.returns > 0
+
+    def handed_out(self) -> None:
+        """Note its place, if this is the first time."""
+        if not self.place:
+            self.place = next(_places)
 
     def came_back(self) -> None:
         """Note that it came back from being handed out."""
