@@ -22,6 +22,10 @@ LIMIT: Final = 12.0
 How many times as long ten times the work may take.
 """
 TIMES: Final = 10
+_AGAIN: Final = 4
+"""
+How many times as many rounds are measured at most before work counts as slow.
+"""
 
 Work = Callable[[], object]
 
@@ -43,10 +47,10 @@ KINDS: Final = (
     Kind("messages acknowledged fifty at a time", 5000, kinds.acks_in_runs),
     Kind("messages acknowledged in one turn", 2000, kinds.acks_in_one_turn),
     Kind("consumers started under a limit", 500, kinds.limited_consumers),
-    Kind("consumers of one tag given up", 500, kinds.held_back_consumers),
+    Kind("consumers of one tag given up", 2000, kinds.held_back_consumers),
     Kind("bindings of a queue to a headers exchange", 500, kinds.headers_bindings),
-    Kind("bindings of a queue over STOMP", 500, kinds.bindings_over_stomp),
-    Kind("connections lost over STOMP", 500, kinds.lost_connections),
+    Kind("bindings of a queue over STOMP", 2000, kinds.bindings_over_stomp),
+    Kind("connections lost over STOMP", 2000, kinds.lost_connections),
     Kind("consumers that lose their messages", 500, kinds.lost_consumers),
     Kind("queues deleted at the broker", 500, kinds.deleted_queues),
     Kind("queues forgotten by a connection", 500, kinds.forgotten_queues),
@@ -60,7 +64,7 @@ KINDS: Final = (
     Kind("consumers of different priorities", 300, api.priorities),
     Kind("messages taken by iteration", 500, api.taken_by_iteration),
     Kind("messages left unsettled by handlers", 500, api.left_unsettled),
-    Kind("messages returned beside many bindings", 100, api.unroutable),
+    Kind("messages returned beside many bindings", 300, api.unroutable),
     Kind("exchanges declared again", 50, api.exchanges_again),
     Kind("messages drained beside many consumers", 100, api.drained),
 )
@@ -80,12 +84,17 @@ def _seconds(kind: Kind, count: int) -> float:
 
 def growth(kind: Kind, rounds: int) -> tuple[float, float]:
     """
-    Measure a kind of work, and ten times as much.
+    Measure a kind of work, and ten times as much.  If that takes too long, measure
+    some more: another program may have taken the processor's cache.
 
     @return: the shortest times of the rounds, in seconds.
     """
-    small = min(_seconds(kind, kind.amount) for _ in range(rounds))
-    large = min(_seconds(kind, kind.amount * TIMES) for _ in range(rounds))
+    small = large = float("inf")
+    for done in range(_AGAIN * rounds):
+        if done >= rounds and large / small <= LIMIT:
+            break
+        small = min(small, _seconds(kind, kind.amount))
+        large = min(large, _seconds(kind, kind.amount * TIMES))
     return small, large
 
 
