@@ -50,11 +50,12 @@ class DrainEvents:
             on; fails with what starting a consumer failed with.
         """
         handled = self._handled.wait()
-        for consumer in list(self._untouched):
+        # A new one, since to look through a set takes time for what was removed, too.
+        untouched, self._untouched = self._untouched, WeakSet()
+        for consumer in list(untouched):
             starting = consumer.start_if_untouched()
-            if starting is None:
-                self._untouched.discard(consumer)
-            else:
+            if starting is not None:
+                self._untouched.add(consumer)
                 starting.addErrback(partial(self._handled.fail_one, handled))
         return handled
 
