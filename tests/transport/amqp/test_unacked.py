@@ -163,15 +163,6 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertIsNone(probe.outcome)
         self.confirms.settle(2, True, False)
 
-    def test_uncounted_before_select(self) -> None:
-        """What was published before confirm.select has no number."""
-        self.confirms.selected = False
-        self.confirms.count()
-        self.confirms.selected = True
-        probe = self.publish()
-        self.confirms.settle(1, False, True)
-        self.assertIsNone(probe.outcome)
-
     def test_third_of_three(self) -> None:
         """
         One verdict on three publishes, of which only the third came back, fails only
@@ -231,7 +222,7 @@ class ConfirmsTests(SynchronousTestCase):
         """At the end all that wait fail, and cancelled ones do not fail again."""
         probes = [self.publish() for _ in range(3)]
         probes[1].deferred.cancel()
-        self.confirms.drain(lambda exchange, alone: OutcomeUnknown(str(alone)))
+        self.confirms.drain(lambda _, alone, written: OutcomeUnknown(str(alone)))
         self.assertIsInstance(probes[0].outcome, OutcomeUnknown)
         self.assertEqual(str(probes[2].outcome), "False")
         self.assertEqual(len(probes[1].outcomes), 1)

@@ -55,6 +55,7 @@ class AmqpSessionChannel(BaseChannel):
     ) -> None:
         super().__init__(session, number, listener)
         self._pack_publish = session.publisher(number)
+        self._put_soon = session.write_soon
         self._confirms = Confirms()
         self._unacked = UnackedTags()
         self._consumers = AmqpConsumers(self, self._requests)
@@ -97,18 +98,23 @@ class AmqpSessionChannel(BaseChannel):
             return fail(not_sent(self._reason))
         confirms = self._confirms
         if not confirm:
-            confirms.count()
-            self._put(packet)
+            if confirms.selected:
+                confirms.count()
+            self._put_soon(packet)
             return succeed(None)
         select = None if confirms.selected else self._select()
         verdict = confirms.expect_confirm(exchange.name, routing_key)
         if mandatory:
             confirms.may_return(properties.get("message_id"))
         if select is None:
-            self._put(packet)
+            self._put_soon(packet)
         else:
             self._put(select + packet)
         return verdict
+
+    def note_unwritten(self) -> None:
+        """Note that the last publish, or one more before it, was not written."""
+        self._confirms.note_unwritten()
 
     def _select(self) -> bytes:
         """Return what tells the broker to confirm what is published."""
@@ -348,7 +354,9 @@ class AmqpSessionChannel(BaseChannel):
         self._consumers.end(self._reason)
 
     def _fail_outstanding(self, reason: Exception) -> None:
-        def verdict(exchange: str, alone: bool) -> Exception:
+        def verdict(exchange: str, alone: bool, written: bool) -> Exception:
+            if not written:
+                return not_sent(reason)
             if isinstance(reason, BrokerError) and refuses(reason, exchange, alone):
                 return copy_error(reason)
             return outcome_unknown(reason)

@@ -30,10 +30,18 @@ class Confirms:
     @ivar selected: whether the broker was told to confirm.
     """
 
-    __slots__ = ("_mandatory", "_number", "_returned", "_waiting", "selected")
+    __slots__ = (
+        "_mandatory",
+        "_number",
+        "_returned",
+        "_unwritten",
+        "_waiting",
+        "selected",
+    )
 
     def __init__(self) -> None:
         self.selected = False
+        self._unwritten = 0
         self._number = 0
         self._waiting: dict[int, _Publish] = {}
         self._mandatory: dict[int, object] = {}
@@ -44,9 +52,8 @@ class Confirms:
         self.selected = True
 
     def count(self) -> None:
-        """Note a publish whose verdict nobody waits for."""
-        if self.selected:
-            self._number += 1
+        """Note a publish whose verdict nobody waits for, after L{select}."""
+        self._number += 1
 
     def expect_confirm(self, exchange: str, routing_key: str) -> Deferred[None]:
         """
@@ -110,18 +117,24 @@ class Confirms:
                 return True
         return False
 
-    def drain(self, error_of: Callable[[str, bool], Exception]) -> None:
+    def note_unwritten(self) -> None:
+        """Note that the last publish, or one more before it, was not written."""
+        self._unwritten += 1
+
+    def drain(self, error_of: Callable[[str, bool, bool], Exception]) -> None:
         """
         Fail all, in their order: the channel is over.
 
-        @param error_of: returns the error of a publish, given the name of its exchange
-            and whether it is the only one.
+        @param error_of: returns the error of a publish, given the name of its exchange,
+            whether it is the only one, and whether it was written.
         """
-        waiting = list(self._waiting.values())
+        waiting = list(self._waiting.items())
         for kept in (self._waiting, self._mandatory, self._returned):
             kept.clear()
-        for verdict, exchange, _ in waiting:
-            verdict.errback(Failure(error_of(exchange, len(waiting) == 1)))
+        alone, last_written = len(waiting) == 1, self._number - self._unwritten
+        for number, (verdict, exchange, _) in waiting:
+            written = number <= last_written
+            verdict.errback(Failure(error_of(exchange, alone, written)))
 
 
 def _up_to(number: int, waiting: dict[int, _Publish]) -> list[int]:

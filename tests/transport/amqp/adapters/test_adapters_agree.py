@@ -115,6 +115,7 @@ class Life:
                 self.channels[at], to, "key", body, flag, number % 4 != 3, **options
             )
         )
+        self.peer.clock.advance(0)  # native publishes are written when the turn ends
 
     def start(self, at: int, number: int, flag: bool) -> None:
         """Start a consumer."""
