@@ -293,11 +293,11 @@ class PublishQueue:
         pending = self._pending and self._flowing
         if pending or self._ready.waiting or self._idle.waiting:
             self.resume()
-        if message.expired and isinstance(result, Failure):
+        if not isinstance(result, Failure):
+            return result
+        if message.expired:
             raise _not_in_time(message, "waiting for the broker's word on it") from None
-        if message.is_written and isinstance(result, Failure):
-            return _about_both(result)
-        return result
+        return _about_both(result) if message.is_written else result
 
     def _begin_turn(self) -> None:
         self._next_turn = None

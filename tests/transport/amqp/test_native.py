@@ -326,6 +326,39 @@ class EndTests(NativeCase):
         self.assertIsInstance(again.outcome, OutcomeUnknown)
 
 
+class ConfirmTests(NativeCase):
+    """Confirms, which are read in a way of their own."""
+
+    def test_in_content(self) -> None:
+        """One in the midst of a content breaks the protocol."""
+        sent = Probe(self.publish(b"sent"))
+        self.turn()
+        deliver = Basic.Deliver("tag", 1, False, "", "key")
+        self.peer.send(1, deliver, Basic.Ack(2))
+        self.assertIsInstance(sent.outcome, OutcomeUnknown)
+        (reason,) = self.peer.journal.all("session_lost")
+        self.assertIn("midst of a content", str(reason))
+
+    def test_after_the_end(self) -> None:
+        """One that comes after both sides have closed the channel is ignored."""
+        sent = Probe(self.publish(b"sent"))
+        Probe(self.channel.close())
+        self.peer.send(1, Channel.Close(404, "gone", 0, 0))
+        self.assertIsInstance(sent.outcome, OutcomeUnknown)
+        self.peer.send(1, Basic.Ack(2), Channel.CloseOk())
+        self.assertEqual(self.peer.journal.all("session_lost"), [])
+
+    def test_publish_between(self) -> None:
+        """A callback may publish while one confirm settles several publishes."""
+        first = self.publish(b"1").addCallback(lambda _: self.publish(b"3"))
+        probes = [Probe(first), Probe(self.publish(b"2"))]
+        self.turn()
+        self.peer.send(1, Basic.Ack(3, True))
+        self.assertEqual([probe.fired for probe in probes], [False, True])
+        self.peer.send(1, Basic.Ack(0, True))
+        self.assertIsNone(probes[0].outcome)
+
+
 class HeartbeatTests(NativeCase):
     """Publishes and heartbeats."""
 

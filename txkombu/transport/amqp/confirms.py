@@ -80,6 +80,11 @@ class Confirms:
         @param taken: it is a confirm.
         """
         numbers = _up_to(number, self._waiting) if multiple else [number]
+        if taken and not (self._mandatory or self._returned):  # as nearly always
+            for publish in [self._waiting.pop(each, None) for each in numbers]:
+                if publish is not None:
+                    publish[0].callback(None)
+            return
         for publish, returned in [self._pop(each) for each in numbers]:
             if publish is None:
                 continue
@@ -96,11 +101,8 @@ class Confirms:
                 verdict.errback(Failure(Nacked(text)))
 
     def _pop(self, number: int) -> tuple[_Publish | None, Returned | None]:
-        returned = None
-        if self._mandatory or self._returned:
-            self._mandatory.pop(number, None)
-            returned = self._returned.pop(number, None)
-        return self._waiting.pop(number, None), returned
+        self._mandatory.pop(number, None)
+        return self._waiting.pop(number, None), self._returned.pop(number, None)
 
     def give_back(self, message: Returned) -> bool:
         """

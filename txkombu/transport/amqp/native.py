@@ -16,10 +16,11 @@ from ...interfaces import (
 )
 from ..protocol import OVER
 from .channel import AmqpSessionChannel
+from .channel_state import State
 from .session import AmqpSession
 from .transport import AmqpTransportBase
-from .wire.ack_frames import ack_frame, nack_frame, reject_frame
-from .wire.frames import HEAD, HEARTBEAT_FRAME, PROTOCOL_HEADER
+from .wire.ack_frames import ack_frame, nack_frame, read_ack, reject_frame
+from .wire.frames import HEAD, HEARTBEAT_FRAME, METHOD, PROTOCOL_HEADER
 from .wire.parser import DELIVERY, AmqpFrameParser
 
 if TYPE_CHECKING:
@@ -129,7 +130,20 @@ class NativeSession(AmqpSession):
 
 @implementer(ISessionChannel)
 class NativeSessionChannel(AmqpSessionChannel):
-    """One channel of one session, which writes its settlements without pamqp."""
+    """
+    One channel of one session, which writes its settlements and reads its confirms
+    without pamqp.
+    """
+
+    def handle_frame(self, kind: int, payload: bytes) -> None:
+        """See L{AmqpSessionChannel.handle_frame}."""
+        ack = read_ack(payload) if kind == METHOD else None
+        cut_off = self._assembler.content is not None
+        if ack is None or cut_off or self._state is State.DRAINING:
+            super().handle_frame(kind, payload)
+        else:
+            tag, multiple = ack
+            self._confirms.settle(tag, multiple, True)
 
     def _put_acks(self, acks: list[tuple[int, bool]]) -> None:
         number = self.number

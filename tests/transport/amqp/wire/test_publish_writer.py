@@ -15,7 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu.exceptions import ProtocolError
 from txkombu.interfaces import Delivery
-from txkombu.transport.amqp.wire.ack_frames import ack_frame, nack_frame, reject_frame
+from txkombu.transport.amqp.wire.ack_frames import (
+    ack_frame,
+    nack_frame,
+    read_ack,
+    reject_frame,
+)
 from txkombu.transport.amqp.wire.content import Content
 from txkombu.transport.amqp.wire.delivery_reader import delivery_of
 from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD
@@ -143,6 +148,17 @@ class SettlementTests(SynchronousTestCase):
                 for second in (False, True):
                     nack = marshal(Basic.Nack(tag, first, second), 3)
                     self.assertEqual(nack_frame(3, tag, first, second), nack)
+
+    @given(st.integers(0, 2**64 - 1), st.integers(0, 255), st.binary(max_size=1))
+    def test_read(self, tag: int, bits: int, more: bytes) -> None:
+        """An ack is read as other methods are; all others are left to them."""
+        begin = ack_frame(3, tag, False)[7:-2]
+        ack = begin + bytes([bits])
+        method: Any = decode_method(ack)
+        self.assertEqual(read_ack(ack), (method.delivery_tag, method.multiple))
+        others = (nack_frame(3, tag, True, True)[7:-1], begin, ack + b"x", more)
+        for other in others:
+            self.assertIsNone(read_ack(other))
 
 
 def _delivery(
