@@ -80,7 +80,7 @@ class LedgerTests(SynchronousTestCase):
             }
             if step == "deliver":
                 last += 1
-                ledger.delivered(last)
+                ledger.awaiting[last] = None
                 broker.awaiting.add(last)
                 given.add(last)
             elif step == "skip":
@@ -92,7 +92,7 @@ class LedgerTests(SynchronousTestCase):
             elif step == "flush":
                 broker.take(ledger.flush())
                 self.assertEqual(broker.acked, wanted)
-                self.assertFalse(ledger.pending)
+                self.assertFalse(ledger.acked)
             elif step == "take":
                 broker.take(ledger.flush())
                 self.assertEqual(ledger.settle(tag, multiple), sorted(meant))
@@ -111,7 +111,7 @@ class LedgerTests(SynchronousTestCase):
         """A run of acks is written as one, those above an unsettled tag singly."""
         ledger = UnackedTags()
         for tag in (1, 2, 4, 5, 6, 7, 9):
-            ledger.delivered(tag)
+            ledger.awaiting[tag] = None
         for tag in (9, 4, 2, 1, 7):
             ledger.ack(tag, False)
         self.assertEqual(ledger.flush(), [(4, True), (7, False), (9, False)])

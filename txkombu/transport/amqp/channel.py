@@ -160,7 +160,7 @@ class AmqpSessionChannel(BaseChannel):
             if not isinstance(reply, Delivery):
                 return None
             if not (no_ack or self._recovering):
-                self._unacked.delivered(reply.tag)
+                self._unacked.awaiting[reply.tag] = None
             return reply
 
         def undo(delivery: Delivery | None) -> None:
@@ -195,9 +195,12 @@ class AmqpSessionChannel(BaseChannel):
     # --- settling ------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
-        if self._state is not OPEN or not self._unacked.ack(tag, multiple):
+        unacked = self._unacked
+        is_first = not unacked.acked
+        if self._state is not OPEN or not unacked.ack(tag, multiple):
             return _STALE
-        self._session.flush_soon(self)
+        if is_first:  # for others the session was asked before
+            self._session.flush_soon(self)
         return _SENT
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
@@ -245,7 +248,7 @@ class AmqpSessionChannel(BaseChannel):
     def when_flushed(self) -> Deferred[Settlement]:
         if self._state is not OPEN:
             return succeed(_STALE)
-        if not self._unacked.pending:
+        if not self._unacked.acked:
             return succeed(_SENT)
         waiter: Deferred[Settlement] = Deferred()
         self._unflushed.append(waiter)
@@ -297,7 +300,7 @@ class AmqpSessionChannel(BaseChannel):
         if consumer is None or not consumer.no_ack:
             if self._recovering:
                 return  # the broker has it back already
-            self._unacked.delivered(delivery.tag)
+            self._unacked.awaiting[delivery.tag] = None
             if consumer is None or consumer.abandoned:
                 self.nack(delivery.tag, False, True)
                 return

@@ -20,23 +20,19 @@ from itertools import takewhile
 
 
 class UnackedTags:
-    """The tags that the broker has as unsettled, in the order of delivery."""
+    """
+    The tags that the broker has as unsettled, in the order of delivery.
 
-    __slots__ = ("_acked", "_awaiting")
+    @ivar awaiting: these tags; who takes a delivery adds its tag.
+    @ivar acked: those of them whose acks the next L{flush} writes.
+    """
+
+    __slots__ = ("acked", "awaiting")
 
     def __init__(self) -> None:
         # Ordered, since the first of a dict from which many were removed is far away.
-        self._awaiting: OrderedDict[int, None] = OrderedDict()
-        self._acked: set[int] = set()
-
-    @property
-    def pending(self) -> bool:
-        """Whether there are acks to write."""
-        return bool(self._acked)
-
-    def delivered(self, tag: int) -> None:
-        """Note that one more tag is unsettled."""
-        self._awaiting[tag] = None
+        self.awaiting: OrderedDict[int, None] = OrderedDict()
+        self.acked: set[int] = set()
 
     def ack(self, tag: int, multiple: bool) -> bool:
         """
@@ -46,9 +42,9 @@ class UnackedTags:
         @param multiple: whether all tags before it are acked, too.
         @return: whether any of them was unsettled.
         """
-        acked = self._acked
+        acked = self.acked
         if not multiple:
-            if tag in acked or tag not in self._awaiting:
+            if tag in acked or tag not in self.awaiting:
                 return False
             acked.add(tag)
             return True
@@ -60,37 +56,37 @@ class UnackedTags:
         """Forget the tags that a nack or reject settles, and return them."""
         tags = self._unsettled(tag, multiple)
         for each in tags:
-            del self._awaiting[each]
+            del self.awaiting[each]
         return tags
 
     def _unsettled(self, tag: int, multiple: bool) -> list[int]:
         if not multiple:
-            settles = tag in self._awaiting and tag not in self._acked
+            settles = tag in self.awaiting and tag not in self.acked
             return [tag] if settles else []
-        up_to = takewhile(lambda each: each <= tag or not tag, self._awaiting)
-        return [each for each in up_to if each not in self._acked]
+        up_to = takewhile(lambda each: each <= tag or not tag, self.awaiting)
+        return [each for each in up_to if each not in self.acked]
 
     def flush(self) -> list[tuple[int, bool]]:
         """Return the acks to write now, as (tag, multiple), and forget their tags."""
-        if len(self._acked) == len(self._awaiting):  # all are acked: one ack is enough
-            if not self._awaiting:
+        if len(self.acked) == len(self.awaiting):  # all are acked: one ack is enough
+            if not self.awaiting:
                 return []
-            acks = [(next(reversed(self._awaiting)), len(self._awaiting) > 1)]
+            acks = [(next(reversed(self.awaiting)), len(self.awaiting) > 1)]
             self.forget()
             return acks
         run = []
-        for tag in self._awaiting:
-            if tag not in self._acked:
+        for tag in self.awaiting:
+            if tag not in self.acked:
                 break
             run.append(tag)
-        above = sorted(self._acked.difference(run))
-        self._acked.clear()
+        above = sorted(self.acked.difference(run))
+        self.acked.clear()
         for tag in (*run, *above):
-            del self._awaiting[tag]
+            del self.awaiting[tag]
         acks = [(run[-1], len(run) > 1)] if run else []
         return acks + [(tag, False) for tag in above]
 
     def forget(self) -> None:
         """Forget all tags: their messages were requeued; settling them is stale."""
-        self._awaiting.clear()
-        self._acked.clear()
+        self.awaiting.clear()
+        self.acked.clear()
