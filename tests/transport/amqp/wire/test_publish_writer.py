@@ -13,7 +13,7 @@ from pamqp import body, commands, header
 from pamqp.frame import marshal
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.exceptions import ProtocolError
+from txkombu.exceptions import DecodeError, ProtocolError
 from txkombu.interfaces import Delivery
 from txkombu.transport.amqp.wire.ack_frames import (
     ack_frame,
@@ -219,6 +219,31 @@ _deliveries = st.lists(
 )
 
 
+def _all_read(parser: AmqpFrameParser, pieces: list[bytes]) -> list[object]:
+    """Return what is read, and the error that ends it."""
+    found: list[object] = []
+    try:
+        for piece in pieces:
+            for kind, number, payload in parser.feed(piece):
+                found.append((kind, number, _shown(payload)))
+    except ProtocolError as error:
+        found.append(str(error))
+    return found
+
+
+def _shown(payload: Any) -> object:
+    if not isinstance(payload, Delivery):
+        return payload
+    try:
+        properties: object = payload.properties
+    except DecodeError as error:
+        properties = str(error)
+    return [getattr(payload, name) for name in _SHOWN] + [properties]
+
+
+_SHOWN = ("tag", "consumer_tag", "redelivered", "exchange", "routing_key", "body")
+
+
 class DeliveryReaderTests(SynchronousTestCase):
     """Deliveries that arrive whole, or in pieces."""
 
@@ -263,6 +288,44 @@ class DeliveryReaderTests(SynchronousTestCase):
             for kind, _, payload in parser.feed(bytes(stream)):
                 if kind == DELIVERY:
                     self.assertIsInstance(payload.body, bytes)
+
+    @given(
+        st.binary(max_size=30),
+        st.lists(st.tuples(st.integers(0, 150), st.integers(0, 255)), max_size=2),
+        st.integers(0, 200),
+        st.integers(1, 2**40),
+        st.booleans(),
+    )
+    def test_like_the_one_before(
+        self,
+        content: bytes,
+        damages: list[tuple[int, int]],
+        cut: int,
+        tag: int,
+        again: bool,
+    ) -> None:
+        """One that is nearly as the one before is read as if that had not been."""
+        method = marshal(Basic.Deliver("t", tag, again, "e", "k"), 5)
+        stream = bytearray(
+            method + _delivery("t", "e", "k", content, COMMON)[len(method) :]
+        )
+        for at, value in damages:
+            stream[at % len(stream)] = value
+        rest = _delivery("u", "f", "l", b"rest", {})
+        read = []
+        for before in (b"", _delivery("t", "e", "k", b"before", COMMON)):
+            parser = AmqpFrameParser()
+            list(parser.feed(before))
+            read.append(_all_read(parser, [bytes(stream[:cut]), bytes(stream[cut:])]))
+            read[-1] += _all_read(parser, [rest])
+        self.assertEqual(read[0], read[1])
+
+    def test_begins_with_nothing(self) -> None:
+        """What begins as no frame does is refused also before the first delivery."""
+        size = (1).to_bytes(8, "big")
+        stream = bytes(10) + size + size[4:] + b"x\xce"
+        with self.assertRaises(ProtocolError):
+            list(AmqpFrameParser().feed(stream + bytes(100)))
 
     def test_not_in_one_go(self) -> None:
         """One that is not as it should be is left to those who say why."""
