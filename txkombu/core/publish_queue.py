@@ -57,7 +57,7 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 """How many bytes their bodies may have."""
 TURN = 200
 """How many messages without confirm are sent in one turn of the reactor."""
-TURN_BYTES = 64 * 1024
+TURN_BYTES = 256 * 1024
 """How many bytes their bodies may have."""
 PERMANENT = (
     AuthenticationFailed,
