@@ -242,11 +242,6 @@ class BrokerProtocol(TwistedProtocol):
         self._wrote = True
         self.transport.write(data)
 
-    def write_sequence(self, parts: tuple[bytes, ...]) -> None:
-        """Write whole frames that are in parts, without joining them."""
-        self._wrote = True
-        self.transport.writeSequence(parts)
-
     def note_write(self) -> None:
         """Count what was written otherwise: no heartbeat is due."""
         self._wrote = True
