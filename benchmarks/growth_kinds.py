@@ -94,7 +94,7 @@ def acks_in_runs(count: int) -> Work:
     """Acknowledge a long run of messages, fifty at a time."""
     tags = UnackedTags()
     for tag in range(1, count + 1):
-        tags.delivered(tag)
+        tags.awaiting[tag] = None
 
     def work() -> None:
         for tag in [*range(50, count, 50), count]:
@@ -189,7 +189,7 @@ def acks_in_one_turn(count: int) -> Work:
     """Acknowledge a long run of messages, ten at a time, and write the acks once."""
     tags = UnackedTags()
     for tag in range(1, count + 1):
-        tags.delivered(tag)
+        tags.awaiting[tag] = None
 
     def work() -> None:
         for tag in range(10, count, 10):

@@ -473,7 +473,9 @@ class Message:
         unacked = self._unacked
         if unacked is None:
             return succeed(Settlement.SENT)
-        self._settle("acknowledged")
+        if self._state:
+            raise self._settled_before()
+        self._state = "acknowledged"
         return unacked.ack(self.delivery_tag, multiple)
 
     def nack(
@@ -513,11 +515,14 @@ class Message:
 
     def _settle(self, state: str) -> None:
         if self._state:
-            raise MessageStateError(
-                f"message {self.delivery_tag} from queue {self.queue_name!r} was "
-                f"{self._state} before; settle each message once"
-            )
+            raise self._settled_before()
         self._state = state
+
+    def _settled_before(self) -> MessageStateError:
+        return MessageStateError(
+            f"message {self.delivery_tag} from queue {self.queue_name!r} was "
+            f"{self._state} before; settle each message once"
+        )
 
     def move_to(self, unacked: Settler) -> None:
         """

@@ -126,16 +126,37 @@ class FiguresTests(SynchronousTestCase):
         are left out.
         """
         samples = Samples()
-        samples.add(OURS, Figures(80.0, 10.0))
+        samples.add(OURS, Figures(80.0, 7.0))
         samples.add(PIKA_TWISTED, Figures(100.0, 10.0))
         rows = list(judge({(mode, 200): samples for mode in MODES}))
         self.assertEqual(
             rows,
             [
-                ["publish: CPU ratio to pika, Twisted", "≤ 1.2", "1.00", "met"],
-                ["confirm: CPU ratio to pika, Twisted", "≤ 1", "1.00", "met"],
-                ["consume: CPU ratio to pika, Twisted", "≤ 0.5", "1.00", "missed"],
-                ["confirm: rate ratio to pika, Twisted", "≥ 0.9", "0.80", "missed"],
+                ["publish: CPU ratio to pika, Twisted", "≤ 0.8", "0.70", "met"],
+                ["confirm: CPU ratio to pika, Twisted", "≤ 0.75", "0.70", "met"],
+                [
+                    "confirm: CPU ratio to pika, Twisted, wanted",
+                    "≤ 0.65",
+                    "0.70",
+                    "missed",
+                ],
+                ["consume: CPU ratio to pika, Twisted", "≤ 0.36", "0.70", "missed"],
+                ["confirm: rate ratio to pika, Twisted", "≥ 1.1", "0.80", "missed"],
+            ],
+        )
+
+    def test_gates_by_size(self) -> None:
+        """A goal for one size of body says nothing about the others."""
+        samples = Samples()
+        samples.add(OURS, Figures(100.0, 9.0))
+        samples.add(PIKA_TWISTED, Figures(100.0, 10.0))
+        taken = {(mode, size): samples for mode in MODES for size in (200, 4096)}
+        found = [row[1:] for row in judge(taken) if row[0].startswith("publish: CPU")]
+        self.assertEqual(
+            found,
+            [
+                ["≤ 0.8", "0.90", "missed", "", ""],
+                ["≤ 1.2", "", "", "0.90", "met"],
             ],
         )
 

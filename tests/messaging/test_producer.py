@@ -308,10 +308,10 @@ class PublishTests(ProducerTestCase):
         self.assertEqual(sum(each.called for each in sent), 450)
 
     def test_confirm_false_counts_bytes_too(self) -> None:
-        """Without confirms at most 64 KiB are sent in one turn."""
+        """Without confirms at most 256 KiB are sent in one turn."""
         producer = self.producer()
         self.result_of(producer.publish(0))
-        sent = [producer.publish(b"x" * 40_000, confirm=False) for _ in range(4)]
+        sent = [producer.publish(b"x" * 160_000, confirm=False) for _ in range(4)]
         self.assertEqual(sum(each.called for each in sent), 2)
         self.flush()
         self.assertEqual(sum(each.called for each in sent), 4)

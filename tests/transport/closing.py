@@ -84,6 +84,11 @@ class SocketCase(TestCase):
         """Open a session."""
         raise NotImplementedError
 
+    def freeze(self) -> None:
+        """Have the peer read nothing."""
+        for each in self.servers.servers:
+            each.transport.pauseProducing()  # type: ignore[union-attr]  # what it is here has it
+
     async def gone(self) -> None:
         """Wait until the peer sees that its sockets are closed."""
         while self.servers.servers:
@@ -95,8 +100,7 @@ class SocketCase(TestCase):
     async def stuffed(self, session: ISession) -> ISessionChannel:
         """Have the peer read nothing, and publish until the socket is full."""
         channel = await session.open_channel(ChannelWatcher(Journal()))
-        for each in self.servers.servers:
-            each.transport.pauseProducing()  # type: ignore[union-attr]  # what it is here has it
+        self.freeze()
         while not self.journal.all("write_paused"):
             for _ in range(50):
                 publish(channel, DEFAULT, "q", b"x" * 65536, confirm=False)

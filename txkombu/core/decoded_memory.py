@@ -23,15 +23,16 @@ class DecodedMemory:
     """
     Count what decoded messages hold, as a cheap estimate.
 
+    @ivar held: the bytes that it has counted and that are not settled.
     @ivar is_full: whether further messages have to wait.
     """
 
-    __slots__ = ("_held", "_limit", "_told", "_waiting", "is_full")
+    __slots__ = ("_limit", "_told", "_waiting", "held", "is_full")
 
     _log = Logger()
 
     def __init__(self) -> None:
-        self._held = 0
+        self.held = 0
         self._limit = BODIES * MAX_BODY_SIZE
         self._waiting: dict[Callable[[], None], None] = {}
         self._told = False
@@ -43,8 +44,8 @@ class DecodedMemory:
 
     def hold(self, size: int) -> None:
         """Note that a message was decoded and holds so many bytes."""
-        self._held += size
-        self.is_full = self._held > self._limit
+        self.held += size
+        self.is_full = self.held > self._limit
         if self.is_full and not self._told:
             self._told = True
             self._log.warn(
@@ -55,8 +56,8 @@ class DecodedMemory:
 
     def let_go(self, size: int) -> None:
         """Note that such a message was settled."""
-        self._held -= size
-        if self.is_full and self._held <= self._limit:
+        self.held -= size
+        if self.is_full and self.held <= self._limit:
             self.is_full = False
             waiting, self._waiting = self._waiting, {}
             for resume in waiting:

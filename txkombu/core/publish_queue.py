@@ -57,7 +57,7 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 """How many bytes their bodies may have."""
 TURN = 200
 """How many messages without confirm are sent in one turn of the reactor."""
-TURN_BYTES = 64 * 1024
+TURN_BYTES = 256 * 1024
 """How many bytes their bodies may have."""
 PERMANENT = (
     AuthenticationFailed,
@@ -156,7 +156,7 @@ class PublishQueue:
         self._deadlines: Deadlines[PublishRequest] = Deadlines(clock, self._expire)
         self._ready: Waiters[None] = Waiters()
         self._idle: Waiters[None] = Waiters()
-        self._sent: list[tuple[Deferred[None], Deferred[None]]] = []
+        self._sent: list[Deferred[None]] = []
         self._closed: Exception | None = None
         self._refusal: Exception | None = None
         self._is_last = False
@@ -177,17 +177,9 @@ class PublishQueue:
         refusal = self._closed or self._refusal
         if refusal is not None:
             return fail(refusal)
-        if not self._pending and self._has_room(message):
-            return self._try_to_send(message)
-        return self._wait_here(message)
-
-    def _try_to_send(self, message: PublishRequest) -> Deferred[None]:
-        """Send a message; an exception fails its Deferred."""
-        try:
-            return self._send(message)
-        except Exception as error:
-            self._deadlines.discard(message, message.timeout)
-            return fail(of_second_copy(error) if message.is_written else error)
+        if self._pending or not self._has_room(message):
+            return self._wait_here(message)
+        return self._send(message)
 
     @property
     def is_ready(self) -> bool:
@@ -247,17 +239,22 @@ class PublishQueue:
         return self._turn < TURN and self._turn_bytes < TURN_BYTES
 
     def _send(self, message: PublishRequest) -> Deferred[None]:
+        """Send a message; an exception fails its Deferred."""
         assert self._channel is not None
         if message.reply_to is not None:
             message.properties["reply_to"] = message.reply_to.name
-        inner = message.inner = self._channel.basic_publish(
-            message.body,
-            message.properties,
-            message.exchange,
-            message.routing_key,
-            message.mandatory,
-            message.confirm,
-        )
+        try:
+            inner = message.inner = self._channel.basic_publish(
+                message.body,
+                message.properties,
+                message.exchange,
+                message.routing_key,
+                message.mandatory,
+                message.confirm,
+            )
+        except Exception as error:
+            self._deadlines.discard(message, message.timeout)
+            return fail(of_second_copy(error) if message.is_written else error)
         if message.confirm:
             self._sent_count += 1
             message.number = message.number or self._sent_count
@@ -269,17 +266,18 @@ class PublishQueue:
         else:
             self._turn += 1
             self._turn_bytes += len(message.body)
-            self._await_turn()
-            if self._turn > AT_ONCE and inner.called:
-                later: Deferred[None] = Deferred(lambda _: None)
-                self._sent.append((inner, later))
+            if self._next_turn is None:
+                self._next_turn = self._clock.callLater(0, self._begin_turn)
+            if self._turn > AT_ONCE and inner.called and inner.result is None:
+                later: Deferred[None] = Deferred()
+                self._sent.append(later)
                 return later
         return inner
 
     def _tell_sent(self) -> None:
         sent, self._sent = self._sent, []
-        for result, later in sent:
-            result.addBoth(_pass_on, later)
+        for later in sent:
+            later.callback(None)
 
     def _confirmed(
         self, result: Failure | None, message: PublishRequest
@@ -295,15 +293,11 @@ class PublishQueue:
         pending = self._pending and self._flowing
         if pending or self._ready.waiting or self._idle.waiting:
             self.resume()
-        if message.expired and isinstance(result, Failure):
+        if not isinstance(result, Failure):
+            return result
+        if message.expired:
             raise _not_in_time(message, "waiting for the broker's word on it") from None
-        if message.is_written and isinstance(result, Failure):
-            return _about_both(result)
-        return result
-
-    def _await_turn(self) -> None:
-        if self._next_turn is None:
-            self._next_turn = self._clock.callLater(0, self._begin_turn)
+        return _about_both(result) if message.is_written else result
 
     def _begin_turn(self) -> None:
         self._next_turn = None
@@ -384,7 +378,7 @@ class PublishQueue:
         assert message.done is not None
         if not message.confirm:
             self._deadlines.discard(message, message.timeout)
-        self._try_to_send(message).addBoth(_pass_on, message.done)
+        self._send(message).addBoth(_pass_on, message.done)
 
     def _tell_idle(self) -> None:
         if self._idle and not self._is_busy():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -13,6 +13,8 @@ from ..interfaces import ISessionChannel, Settlement
 if TYPE_CHECKING:
     from ..message import Message
 from .decoded_memory import DecodedMemory
+
+_STALE: Final = Settlement.STALE
 
 _MANY = 100
 """How many more tags are kept than messages are unsettled, or twice as many."""
@@ -85,7 +87,9 @@ class UnackedMessages:
             self._forget_up_to(tag, "acknowledged")
         else:
             self._settled(tag)
-        return self._told(self._channel.ack(tag, multiple))
+        if self._channel.ack(tag, multiple) is _STALE:
+            return succeed(_STALE)
+        return self._channel.when_flushed()
 
     def release(self, tag: int) -> None:
         """Acknowledge a message, without telling when this was written."""
@@ -108,7 +112,7 @@ class UnackedMessages:
 
     def _settled(self, tag: int) -> None:
         message = self.unsettled.pop(tag, None)
-        if message is not None:
+        if message is not None and self.memory.held:
             message.let_go()
 
     def die(self) -> None:
@@ -135,7 +139,7 @@ class UnackedMessages:
         return left
 
     def _told(self, settlement: Settlement) -> Deferred[Settlement]:
-        if settlement is Settlement.STALE:
+        if settlement is _STALE:
             return succeed(settlement)
         return self._channel.when_flushed()
 

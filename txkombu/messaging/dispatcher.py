@@ -340,7 +340,7 @@ class Dispatcher:
         if keeps_slot:
             self._on_handled()
         else:
-            self._over(message, is_done=False)
+            self._free_slot()
 
     def _release(self, message: Message, hold: Hold) -> None:
         """Handle a held message again, or requeue it."""
@@ -360,14 +360,21 @@ class Dispatcher:
             self.running -= 1
 
     def _done(self, message: Message) -> None:
-        if not message.acknowledged and not message.no_ack:
-            self._on_unsettled(message, self.load)
-        self._over(message)
+        if not message.acknowledged:
+            if message.no_ack:
+                message.let_go()
+            else:
+                self._on_unsettled(message, self.load)
+        self._free_slot()
 
-    def _over(self, message: Message, is_done: bool = True) -> None:
-        self.running -= 1
-        if is_done and message.no_ack:
+    def _over(self, message: Message) -> None:
+        """Forget a message whose handling failed and that is not held."""
+        if message.no_ack:
             message.let_go()
+        self._free_slot()
+
+    def _free_slot(self) -> None:
+        self.running -= 1
         self._on_handled()
         if self._waiting or self._due or self._idle.waiting:
             self._next()

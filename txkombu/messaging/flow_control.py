@@ -40,9 +40,6 @@ class FlowControl:
         self._sockets: dict[int, Pausable] = {}
         self._paused = False
 
-    def __bool__(self) -> bool:
-        return bool(self._sockets)
-
     def add_producer(self, socket: Pausable) -> None:
         """Pause a socket whenever there is no room."""
         self._sockets[id(socket)] = socket

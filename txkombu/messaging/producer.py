@@ -121,8 +121,7 @@ class Producer:
         self._topology = self._core.connection.topology
         self._present_at = -1
         self._declaring: Waiters[None] = Waiters()
-        publisher = self._core.publisher
-        self._flow_control = FlowControl(lambda: publisher.is_ready, self.when_ready)
+        self._flow_control: FlowControl | None = None
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
             self._core.add_on_return(
@@ -288,7 +287,7 @@ class Producer:
         done = self._core.publish(message)
         if message.held and not done.called:
             self._declare_for(message, entities)
-        if self._flow_control:
+        if self._flow_control is not None:
             self._flow_control.check()
         return done.addErrback(self._told_on_return) if message.mandatory else done
 
@@ -486,6 +485,11 @@ class Producer:
         @param socket: a transport, or anything with C{pauseProducing} and
             C{resumeProducing}; several may be registered.
         """
+        if self._flow_control is None:
+            publisher = self._core.publisher
+            self._flow_control = FlowControl(
+                lambda: publisher.is_ready, self.when_ready
+            )
         self._flow_control.add_producer(socket)
 
     def unregisterProducer(self, socket: Pausable) -> None:
@@ -494,7 +498,8 @@ class Producer:
 
         @param socket: what was registered.
         """
-        self._flow_control.remove(socket)
+        if self._flow_control is not None:
+            self._flow_control.remove(socket)
 
     @inlineCallbacks
     def publish_all(

@@ -24,6 +24,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -38,6 +39,8 @@ from .heartbeat import Heartbeat
 
 CLOSE_SECONDS: Final = 5.0
 """How long to wait for the broker's answer to a close, and again for the socket."""
+BUFFER_SIZE: Final = 256 * 1024
+"""How many bytes may wait for the socket before it reports that it is full."""
 
 
 class State(Enum):
@@ -185,6 +188,7 @@ class BrokerProtocol(TwistedProtocol):
             return
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+            _socket_of(self.transport).bufferSize = BUFFER_SIZE
         try:
             self._begin()
         except ConnectError as error:
@@ -237,11 +241,6 @@ class BrokerProtocol(TwistedProtocol):
         """
         self._wrote = True
         self.transport.write(data)
-
-    def write_sequence(self, parts: tuple[bytes, ...]) -> None:
-        """Write whole frames that are in parts, without joining them."""
-        self._wrote = True
-        self.transport.writeSequence(parts)
 
     def note_write(self) -> None:
         """Count what was written otherwise: no heartbeat is due."""
@@ -375,3 +374,10 @@ class BrokerProtocol(TwistedProtocol):
         """Tell whether anything was written since this was asked last."""
         wrote, self._wrote = self._wrote, False
         return wrote
+
+
+def _socket_of(transport: Any) -> Any:
+    """Return the transport of a socket, which may be wrapped for TLS."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport

@@ -444,6 +444,7 @@ class PublishTests(ChannelCase):
         self.patch(self.peer.wire, "write", writes.append)
         Probe(publish(self.channel, DEFAULT, "q", b"x" * 300_000))
         Probe(publish(self.channel, DEFAULT, "q", b""))
+        self.peer.clock.advance(0)
         self.assertEqual(len(writes), 2)
         for data in writes:
             self.peer.wire.io.write(data)
@@ -452,7 +453,26 @@ class PublishTests(ChannelCase):
     def test_lazily(self) -> None:
         """Without confirm the broker is not told to confirm."""
         publish(self.channel, DEFAULT, "q", confirm=False)
+        self.peer.clock.advance(0)
         self.assertEqual(self.names(), ["Publish"])
+
+    def test_uncounted_before_select(self) -> None:
+        """What was published before confirm.select has no number."""
+        publish(self.channel, DEFAULT, "q", confirm=False)
+        confirmed = Probe(publish(self.channel, DEFAULT, "q"))
+        self.send(commands.Confirm.SelectOk(), Basic.Ack(1))
+        self.assertIsNone(confirmed.outcome)
+
+    def test_counted_after_select(self) -> None:
+        """What is published without confirm after confirm.select has a number."""
+        first = Probe(publish(self.channel, DEFAULT, "q"))
+        publish(self.channel, DEFAULT, "q", confirm=False)
+        third = Probe(publish(self.channel, DEFAULT, "q"))
+        self.send(commands.Confirm.SelectOk(), Basic.Ack(1), Basic.Ack(2))
+        self.assertIsNone(first.outcome)
+        self.assertFalse(third.fired)
+        self.send(Basic.Ack(3))
+        self.assertIsNone(third.outcome)
 
     def test_returned_and_confirmed(self) -> None:
         """A message that came back fails with its confirm, and not before."""

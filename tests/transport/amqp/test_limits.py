@@ -63,6 +63,7 @@ class SizeTests(SynchronousTestCase):
         short = {"x": "y" * 4000}
         self.channel.queue_declare(Queue("q", queue_arguments=short), False)
         publish(self.channel, DEFAULT, "q", b"", confirm=False, headers=short)
+        self.peer.clock.advance(0)
         for _, _, payload in self.peer.frames():
             self.assertLessEqual(len(payload) + 8, 4096)
 
@@ -70,6 +71,7 @@ class SizeTests(SynchronousTestCase):
         """A body is cut into frames of the size that was agreed on."""
         content = bytes(range(250)) * 40
         publish(self.channel, DEFAULT, "q", content, confirm=False)
+        self.peer.clock.advance(0)
         pieces = [payload for kind, _, payload in self.peer.frames() if kind == BODY]
         self.assertEqual([len(piece) for piece in pieces], [4088, 4088, 1824])
         self.assertEqual(b"".join(pieces), content)

@@ -55,6 +55,7 @@ class AmqpSessionChannel(BaseChannel):
     ) -> None:
         super().__init__(session, number, listener)
         self._pack_publish = session.publisher(number)
+        self._put_soon = session.write_soon
         self._confirms = Confirms()
         self._unacked = UnackedTags()
         self._consumers = AmqpConsumers(self, self._requests)
@@ -97,18 +98,23 @@ class AmqpSessionChannel(BaseChannel):
             return fail(not_sent(self._reason))
         confirms = self._confirms
         if not confirm:
-            confirms.count()
-            self._put(packet)
+            if confirms.selected:
+                confirms.count()
+            self._put_soon(packet)
             return succeed(None)
         select = None if confirms.selected else self._select()
         verdict = confirms.expect_confirm(exchange.name, routing_key)
         if mandatory:
             confirms.may_return(properties.get("message_id"))
         if select is None:
-            self._put(packet)
+            self._put_soon(packet)
         else:
             self._put(select + packet)
         return verdict
+
+    def note_unwritten(self) -> None:
+        """Note that the last publish, or one more before it, was not written."""
+        self._confirms.note_unwritten()
 
     def _select(self) -> bytes:
         """Return what tells the broker to confirm what is published."""
@@ -154,7 +160,7 @@ class AmqpSessionChannel(BaseChannel):
             if not isinstance(reply, Delivery):
                 return None
             if not (no_ack or self._recovering):
-                self._unacked.delivered(reply.tag)
+                self._unacked.awaiting[reply.tag] = None
             return reply
 
         def undo(delivery: Delivery | None) -> None:
@@ -189,9 +195,12 @@ class AmqpSessionChannel(BaseChannel):
     # --- settling ------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> Settlement:
-        if self._state is not OPEN or not self._unacked.ack(tag, multiple):
+        unacked = self._unacked
+        is_first = not unacked.acked
+        if self._state is not OPEN or not unacked.ack(tag, multiple):
             return _STALE
-        self._session.flush_soon(self)
+        if is_first:  # for others the session was asked before
+            self._session.flush_soon(self)
         return _SENT
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> Settlement:
@@ -239,7 +248,7 @@ class AmqpSessionChannel(BaseChannel):
     def when_flushed(self) -> Deferred[Settlement]:
         if self._state is not OPEN:
             return succeed(_STALE)
-        if not self._unacked.pending:
+        if not self._unacked.acked:
             return succeed(_SENT)
         waiter: Deferred[Settlement] = Deferred()
         self._unflushed.append(waiter)
@@ -291,7 +300,7 @@ class AmqpSessionChannel(BaseChannel):
         if consumer is None or not consumer.no_ack:
             if self._recovering:
                 return  # the broker has it back already
-            self._unacked.delivered(delivery.tag)
+            self._unacked.awaiting[delivery.tag] = None
             if consumer is None or consumer.abandoned:
                 self.nack(delivery.tag, False, True)
                 return
@@ -348,7 +357,9 @@ class AmqpSessionChannel(BaseChannel):
         self._consumers.end(self._reason)
 
     def _fail_outstanding(self, reason: Exception) -> None:
-        def verdict(exchange: str, alone: bool) -> Exception:
+        def verdict(exchange: str, alone: bool, written: bool) -> Exception:
+            if not written:
+                return not_sent(reason)
             if isinstance(reason, BrokerError) and refuses(reason, exchange, alone):
                 return copy_error(reason)
             return outcome_unknown(reason)

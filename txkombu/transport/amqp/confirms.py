@@ -39,12 +39,14 @@ class Confirms:
         "_mandatory",
         "_number",
         "_returned",
+        "_unwritten",
         "_waiting",
         "selected",
     )
 
     def __init__(self) -> None:
         self.selected = False
+        self._unwritten = 0
         self._number = 0
         self._waiting: dict[int, _Publish] = {}
         self._mandatory: dict[int, _Kind] = {}
@@ -57,9 +59,8 @@ class Confirms:
         self.selected = True
 
     def count(self) -> None:
-        """Note a publish whose verdict nobody waits for."""
-        if self.selected:
-            self._number += 1
+        """Note a publish whose verdict nobody waits for, after L{select}."""
+        self._number += 1
 
     def expect_confirm(self, exchange: str, routing_key: str) -> Deferred[None]:
         """
@@ -89,6 +90,11 @@ class Confirms:
         @param taken: it is a confirm.
         """
         numbers = _up_to(number, self._waiting) if multiple else [number]
+        if taken and not (self._mandatory or self._returned):  # as nearly always
+            for publish in [self._waiting.pop(each, None) for each in numbers]:
+                if publish is not None:
+                    publish[0].callback(None)
+            return
         for publish, returned in [self._pop(each) for each in numbers]:
             if publish is None:
                 continue
@@ -105,11 +111,8 @@ class Confirms:
                 verdict.errback(Failure(Nacked(text)))
 
     def _pop(self, number: int) -> tuple[_Publish | None, Returned | None]:
-        returned = None
-        if self._mandatory or self._returned:
-            self._forget_mandatory(number)
-            returned = self._returned.pop(number, None)
-        return self._waiting.pop(number, None), returned
+        self._forget_mandatory(number)
+        return self._waiting.pop(number, None), self._returned.pop(number, None)
 
     def _forget_mandatory(self, number: int) -> None:
         kind = self._mandatory.pop(number, None)
@@ -134,18 +137,24 @@ class Confirms:
         self._forget_mandatory(number)
         return True
 
-    def drain(self, error_of: Callable[[str, bool], Exception]) -> None:
+    def note_unwritten(self) -> None:
+        """Note that the last publish, or one more before it, was not written."""
+        self._unwritten += 1
+
+    def drain(self, error_of: Callable[[str, bool, bool], Exception]) -> None:
         """
         Fail all, in their order: the channel is over.
 
-        @param error_of: returns the error of a publish, given the name of its exchange
-            and whether it is the only one.
+        @param error_of: returns the error of a publish, given the name of its exchange,
+            whether it is the only one, and whether it was written.
         """
-        waiting = list(self._waiting.values())
+        waiting = list(self._waiting.items())
         for kept in (self._waiting, self._mandatory, self._alike, self._returned):
             kept.clear()
-        for verdict, exchange, _ in waiting:
-            verdict.errback(Failure(error_of(exchange, len(waiting) == 1)))
+        alone, last_written = len(waiting) == 1, self._number - self._unwritten
+        for number, (verdict, exchange, _) in waiting:
+            written = number <= last_written
+            verdict.errback(Failure(error_of(exchange, alone, written)))
 
 
 def _up_to(number: int, waiting: dict[int, _Publish]) -> list[int]:

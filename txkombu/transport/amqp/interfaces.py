@@ -38,6 +38,9 @@ class AmqpChannelHost(Protocol):
     def write(self, data: bytes) -> None:
         """See L{BrokerProtocol.write}."""
 
+    def write_soon(self, data: bytes) -> None:
+        """See L{AmqpSession.write_soon}."""
+
     def flush_soon(self, channel: Any) -> None:
         """Call a channel's C{flush} before this reactor turn is over."""
 

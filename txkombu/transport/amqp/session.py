@@ -175,6 +175,10 @@ class AmqpSession(BrokerProtocol):
         if self._flush_call is None and not self._receiving:
             self._flush_call = self._clock.callLater(0, self._flush_late)
 
+    def write_soon(self, data: bytes) -> None:
+        """Write whole frames before this reactor turn is over, and in their order."""
+        self.write(data)
+
     def release(self, number: int) -> None:
         """Free the number of a channel that is closed on both sides."""
         if self._channels.pop(number, None) is not None:

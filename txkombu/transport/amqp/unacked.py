@@ -21,25 +21,19 @@ from itertools import takewhile
 
 class UnackedTags:
     """
-    The tags that the broker has as unsettled, in the order of delivery, but for those
-    whose acks wait.
+    The tags that the broker has as unsettled, in the order of delivery.
+
+    @ivar awaiting: these tags, but for those whose acks wait; who takes a delivery adds
+        its tag.
+    @ivar acked: the tags whose acks the next L{flush} writes.
     """
 
-    __slots__ = ("_acked", "_awaiting")
+    __slots__ = ("acked", "awaiting")
 
     def __init__(self) -> None:
         # Ordered, since the first of a dict from which many were removed is far away.
-        self._awaiting: OrderedDict[int, None] = OrderedDict()
-        self._acked: list[int] = []
-
-    @property
-    def pending(self) -> bool:
-        """Whether there are acks to write."""
-        return bool(self._acked)
-
-    def delivered(self, tag: int) -> None:
-        """Note that one more tag is unsettled."""
-        self._awaiting[tag] = None
+        self.awaiting: OrderedDict[int, None] = OrderedDict()
+        self.acked: list[int] = []
 
     def ack(self, tag: int, multiple: bool) -> bool:
         """
@@ -50,33 +44,33 @@ class UnackedTags:
         @return: whether any of them was unsettled.
         """
         if not multiple:
-            if tag not in self._awaiting:
+            if tag not in self.awaiting:
                 return False
-            del self._awaiting[tag]
-            self._acked.append(tag)
+            del self.awaiting[tag]
+            self.acked.append(tag)
             return True
         tags = self.settle(tag, True)
-        self._acked += tags
+        self.acked += tags
         return bool(tags)
 
     def settle(self, tag: int, multiple: bool) -> list[int]:
         """Forget the tags that a nack or reject settles, and return them."""
         if multiple:
-            up_to = takewhile(lambda each: each <= tag or not tag, self._awaiting)
+            up_to = takewhile(lambda each: each <= tag or not tag, self.awaiting)
             tags = list(up_to)
         else:
-            tags = [tag] if tag in self._awaiting else []
+            tags = [tag] if tag in self.awaiting else []
         for each in tags:
-            del self._awaiting[each]
+            del self.awaiting[each]
         return tags
 
     def flush(self) -> list[tuple[int, bool]]:
         """Return the acks to write now, as (tag, multiple), and forget their tags."""
-        acked = self._acked
+        acked = self.acked
         if not acked:
             return []
-        self._acked = []
-        first = next(iter(self._awaiting), None)
+        self.acked = []
+        first = next(iter(self.awaiting), None)
         if first is None:  # all are acked: one ack is enough
             return [(max(acked), len(acked) > 1)]
         run = [tag for tag in acked if tag < first]
@@ -85,5 +79,5 @@ class UnackedTags:
 
     def forget(self) -> None:
         """Forget all tags: their messages were requeued; settling them is stale."""
-        self._awaiting.clear()
-        self._acked.clear()
+        self.awaiting.clear()
+        self.acked.clear()

@@ -115,6 +115,7 @@ class Life:
                 self.channels[at], to, "key", body, flag, number % 4 != 3, **options
             )
         )
+        self.peer.clock.advance(0)  # native publishes are written when the turn ends
 
     def start(self, at: int, number: int, flag: bool) -> None:
         """Start a consumer."""
@@ -257,3 +258,20 @@ class AlikeTests(SynchronousTestCase):
             seen = self.lived(adapter.peer(), script)
             for expected, found in zip(native, seen, strict=True):
                 self.assertEqual(found, expected, adapter.scheme)
+
+
+class WritingTests(SynchronousTestCase):
+    """When publishes are written."""
+
+    def test_at_once(self) -> None:
+        """The adapters write each publish at once; native waits for the turn's end."""
+        for peer, wanted in (
+            (TXAMQP.peer(), ["Basic.Publish"]),
+            (PIKA.peer(), ["Basic.Publish"]),
+            (Peer(), []),
+        ):
+            peer.log_in(heartbeat=0)
+            publish(peer.channel(), DEFAULT, "q", confirm=False)
+            self.assertEqual(peer.names(), wanted)
+            peer.clock.advance(0)
+            self.assertEqual(peer.names(), [] if wanted else ["Basic.Publish"])

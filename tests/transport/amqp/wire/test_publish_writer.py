@@ -13,9 +13,14 @@ from pamqp import body, commands, header
 from pamqp.frame import marshal
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.exceptions import ProtocolError
+from txkombu.exceptions import DecodeError, ProtocolError
 from txkombu.interfaces import Delivery
-from txkombu.transport.amqp.wire.ack_frames import ack_frame, nack_frame, reject_frame
+from txkombu.transport.amqp.wire.ack_frames import (
+    ack_frame,
+    nack_frame,
+    read_ack,
+    reject_frame,
+)
 from txkombu.transport.amqp.wire.content import Content
 from txkombu.transport.amqp.wire.delivery_reader import delivery_of
 from txkombu.transport.amqp.wire.frames import BODY, HEADER, METHOD
@@ -144,6 +149,17 @@ class SettlementTests(SynchronousTestCase):
                     nack = marshal(Basic.Nack(tag, first, second), 3)
                     self.assertEqual(nack_frame(3, tag, first, second), nack)
 
+    @given(st.integers(0, 2**64 - 1), st.integers(0, 255), st.binary(max_size=1))
+    def test_read(self, tag: int, bits: int, more: bytes) -> None:
+        """An ack is read as other methods are; all others are left to them."""
+        begin = ack_frame(3, tag, False)[7:-2]
+        ack = begin + bytes([bits])
+        method: Any = decode_method(ack)
+        self.assertEqual(read_ack(ack), (method.delivery_tag, method.multiple))
+        others = (nack_frame(3, tag, True, True)[7:-1], begin, ack + b"x", more)
+        for other in others:
+            self.assertIsNone(read_ack(other))
+
 
 def _delivery(
     consumer: str, exchange: str, routing_key: str, content: bytes, properties: Any
@@ -203,6 +219,31 @@ _deliveries = st.lists(
 )
 
 
+def _all_read(parser: AmqpFrameParser, pieces: list[bytes]) -> list[object]:
+    """Return what is read, and the error that ends it."""
+    found: list[object] = []
+    try:
+        for piece in pieces:
+            for kind, number, payload in parser.feed(piece):
+                found.append((kind, number, _shown(payload)))
+    except ProtocolError as error:
+        found.append(str(error))
+    return found
+
+
+def _shown(payload: Any) -> object:
+    if not isinstance(payload, Delivery):
+        return payload
+    try:
+        properties: object = payload.properties
+    except DecodeError as error:
+        properties = str(error)
+    return [getattr(payload, name) for name in _SHOWN] + [properties]
+
+
+_SHOWN = ("tag", "consumer_tag", "redelivered", "exchange", "routing_key", "body")
+
+
 class DeliveryReaderTests(SynchronousTestCase):
     """Deliveries that arrive whole, or in pieces."""
 
@@ -247,6 +288,44 @@ class DeliveryReaderTests(SynchronousTestCase):
             for kind, _, payload in parser.feed(bytes(stream)):
                 if kind == DELIVERY:
                     self.assertIsInstance(payload.body, bytes)
+
+    @given(
+        st.binary(max_size=30),
+        st.lists(st.tuples(st.integers(0, 150), st.integers(0, 255)), max_size=2),
+        st.integers(0, 200),
+        st.integers(1, 2**40),
+        st.booleans(),
+    )
+    def test_like_the_one_before(
+        self,
+        content: bytes,
+        damages: list[tuple[int, int]],
+        cut: int,
+        tag: int,
+        again: bool,
+    ) -> None:
+        """One that is nearly as the one before is read as if that had not been."""
+        method = marshal(Basic.Deliver("t", tag, again, "e", "k"), 5)
+        stream = bytearray(
+            method + _delivery("t", "e", "k", content, COMMON)[len(method) :]
+        )
+        for at, value in damages:
+            stream[at % len(stream)] = value
+        rest = _delivery("u", "f", "l", b"rest", {})
+        read = []
+        for before in (b"", _delivery("t", "e", "k", b"before", COMMON)):
+            parser = AmqpFrameParser()
+            list(parser.feed(before))
+            read.append(_all_read(parser, [bytes(stream[:cut]), bytes(stream[cut:])]))
+            read[-1] += _all_read(parser, [rest])
+        self.assertEqual(read[0], read[1])
+
+    def test_begins_with_nothing(self) -> None:
+        """What begins as no frame does is refused also before the first delivery."""
+        size = (1).to_bytes(8, "big")
+        stream = bytes(10) + size + size[4:] + b"x\xce"
+        with self.assertRaises(ProtocolError):
+            list(AmqpFrameParser().feed(stream + bytes(100)))
 
     def test_not_in_one_go(self) -> None:
         """One that is not as it should be is left to those who say why."""

@@ -65,7 +65,14 @@ class AmqpFrameParser:
             data = bytes(self._kept)
             self._kept.clear()
         start, end = 0, len(data)
+        deliveries = self._deliveries
         while end - start >= _HEAD_SIZE:
+            if data.startswith(deliveries.head, start):
+                like = deliveries.read_like(data, start, self._max_payload)
+                if like is not None:
+                    delivery, channel, start = like
+                    yield DELIVERY, channel, delivery
+                    continue
             kind, channel, size = HEAD.unpack_from(data, start)
             if kind not in KINDS or size > self._max_payload:
                 frame_size(data[start:], self._frame_max)  # which raises
@@ -76,7 +83,7 @@ class AmqpFrameParser:
             if data[stop] != END:
                 raise ProtocolError(f"a frame of {size} bytes lacks its end")
             if kind == METHOD and data.startswith(_DELIVER, begin):
-                found = self._deliveries.read(
+                found = deliveries.read(
                     data, channel, begin + _INDEX.size, stop, self._max_payload
                 )
                 if found is not None:

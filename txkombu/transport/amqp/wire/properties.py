@@ -27,13 +27,13 @@ _PLAN: Final = [
 
 _NAMES: Final = frozenset(name for name, _, _ in _PLAN)
 
-_COMMON: Final = frozenset(
+COMMON: Final = frozenset(
     ("content_type", "content_encoding", "headers", "delivery_mode", "priority")
 )
 """The properties of nearly every message, which has no others."""
 CACHE_SIZE: Final = 500
 _common: Final[dict[bytes, Properties]] = {}
-"""The properties of messages with C{_COMMON} and empty headers, by their bytes.  Kept
+"""The properties of messages with C{COMMON} and empty headers, by their bytes.  Kept
 to save time, as nearly all messages share a few of them."""
 
 
@@ -69,7 +69,7 @@ def decode_properties(listed: bytes) -> Properties:
     if known is not None:
         return {**known, "headers": {}}
     properties = _decode(listed)
-    if properties.keys() == _COMMON and not properties["headers"]:
+    if properties.keys() == COMMON and not properties["headers"]:
         if len(_common) >= CACHE_SIZE:
             _common.clear()
         _common[listed] = {**properties, "headers": {}}

@@ -9,6 +9,7 @@ the body are put between.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from struct import Struct
 from typing import Final, TypeVar
 
@@ -17,7 +18,7 @@ from pamqp import commands
 from ....interfaces import Properties
 from .frames import BODY, HEADER, METHOD, OVERHEAD, body_pieces, frame
 from .methods import encode_value
-from .properties import encode_properties
+from .properties import COMMON, encode_properties
 
 _METHOD: Final = Struct(">BHIIH")
 _HEADER: Final = Struct(">BHIHH")
@@ -35,8 +36,12 @@ _SIZES: Final = 12
 """Bytes in a header before the properties: class, weight, size of the body."""
 CACHE_SIZE: Final = 500
 """How many methods and how many headers are kept."""
-_COMMON: Final = 5
-"""Messages have content_type, content_encoding, headers, delivery_mode, priority."""
+_COUNT: Final = len(COMMON)
+_CACHE_KEY: Final = itemgetter(
+    "content_type", "content_encoding", "delivery_mode", "priority"
+)
+_ZERO: Final = bytes(4)
+"""The upper half of the size of a body."""
 
 _Header = tuple[bytes, bytes, bytes]
 """A header's frame before and after the size of the body, and the latter with
@@ -77,13 +82,20 @@ class PublishWriter:
         method = self._methods.get((exchange, routing_key, mandatory))
         if method is None:
             method = self._method(exchange, routing_key, mandatory)
-        before, after, body_head = self._header(properties)
+        header = None
+        if len(properties) == _COUNT and properties.get("headers") == {}:
+            try:
+                header = self._headers.get(_CACHE_KEY(properties))
+            except (KeyError, TypeError):
+                header = None  # what cannot be hashed cannot be sent either
+        before, after, body_head = header or self._header(properties)
         size = len(body)
-        length = _LONGLONG.pack(size)
         if 0 < size <= self._max_payload:
+            length = _LONG.pack(size)
             return b"".join(
-                (method, before, length, body_head, _LONG.pack(size), body, _END)
+                (method, before, _ZERO, length, body_head, length, body, _END)
             )
+        length = _LONGLONG.pack(size)
         bodies = [
             frame(BODY, self._number, piece)
             for piece in body_pieces(body, self._frame_max)
@@ -100,26 +112,6 @@ class PublishWriter:
         return _keep(self._methods, (exchange, routing_key, mandatory), method)
 
     def _header(self, properties: Properties) -> _Header:
-        if len(properties) != _COMMON or properties.get("headers") != {}:
-            return self._new_header(properties)
-        get = properties.get
-        key = (
-            get("content_type"),
-            get("content_encoding"),
-            get("delivery_mode"),
-            get("priority"),
-        )
-        try:
-            known = self._headers.get(key)
-        except TypeError:
-            known = None  # what cannot be hashed cannot be sent either
-        if known is None:
-            known = self._new_header(properties)
-            if None not in key:
-                _keep(self._headers, key, known)
-        return known
-
-    def _new_header(self, properties: Properties) -> _Header:
         listed = encode_properties(properties)
         size = _SIZES + len(listed)
         if self._frame_max and size > self._frame_max - OVERHEAD:
@@ -129,7 +121,10 @@ class PublishWriter:
             )
         before = _HEADER.pack(HEADER, self._number, size, _CLASS, 0)
         after = listed + _END
-        return before, after, after + _BODY.pack(BODY, self._number)
+        header = before, after, after + _BODY.pack(BODY, self._number)
+        if properties.keys() == COMMON and properties["headers"] == {}:
+            _keep(self._headers, _CACHE_KEY(properties), header)
+        return header
 
 
 def _keep(kept: dict[_K, _V], key: _K, value: _V) -> _V:
