@@ -22,6 +22,12 @@ How often L{delayed} had a message wait.  A header of our own, since C{x-death} 
 reach STOMP, and RabbitMQ 4 begins it anew in each message that a client publishes.
 """
 
+ORIGIN_HEADER: Final = "x-parked-from"
+"""The queue from which a message was parked, where it can be moved back."""
+
+ERROR_HEADER: Final = "x-exception"
+"""Why it was parked."""
+
 _FIRST_HOLD_OF_NACKED: Final = 1.0
 """Seconds; a quorum queue without a leader refuses messages for a moment."""
 
@@ -41,7 +47,8 @@ class _ParkPolicy:
         name = self._queue.name
         log_failure(message, failure, f"it is parked in queue {name!r}")
         headers = {
-            "x-exception": failure.getErrorMessage()[:1000],
+            ERROR_HEADER: failure.getErrorMessage()[:1000],
+            ORIGIN_HEADER: message.queue_name or None,
             DELAYS_HEADER: None,
         }
         passing = host.pass_on(message, name, headers)
