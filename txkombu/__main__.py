@@ -1,37 +1,58 @@
-"""C{python -m txkombu}: commands that need no plugin."""
+"""C{txkombu} and C{python -m txkombu}: commands that need no plugin."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.python import usage
 
 from ._util.validation import shown_or_kind
-from .cli.options import CommandOptions
+from .cli.command import OF_SIGNAL, WRONG_USAGE, run
+from .cli.consume import ConsumeOptions, consume
+from .cli.declare import DeclareOptions, declare
+from .cli.delete import DeleteOptions, delete
+from .cli.get import GetOptions, get
+from .cli.options import CommandOptions, program_name
+from .cli.peek import PeekOptions, peek
+from .cli.publish import PublishOptions, publish
+from .cli.purge import PurgeOptions, purge
 from .cli.serve import serve
 from .cli.shell import ShellOptions, shell
+from .cli.streams import silence_stdout
 from .cli.tap import Options as ServeOptions
 
-_USAGE_ERROR = 2
-_UNKNOWN = "Unknown command: "
+_UNKNOWN: Final = "Unknown command: "
+_BROKEN_PIPE: Final = OF_SIGNAL + 13
+
+COMMANDS: Final[dict[type[Any], tuple[str, Callable[..., Any], str]]] = {
+    PublishOptions: ("publish", publish, "Publish a message, or many."),
+    ConsumeOptions: ("consume", consume, "Write messages as they come."),
+    GetOptions: ("get", get, "Take one message."),
+    PeekOptions: ("peek", peek, "Look at messages, and leave them."),
+    DeclareOptions: ("declare", declare, "Make a queue or an exchange."),
+    PurgeOptions: ("purge", purge, "Drop the messages of a queue."),
+    DeleteOptions: ("delete", delete, "Delete a queue or an exchange."),
+}
+"""The commands that do something at a broker and end."""
 
 
 class Options(CommandOptions):
     """The command to run."""
 
-    longdesc = (
-        "Kombu's messaging model, native to Twisted.  Each command has a --help "
-        "of its own."
-    )
+    longdesc = "Kombu's messaging model, native to Twisted.  Each command has --help."
+    example = "publish --broker amqp://localhost// --queue jobs hello"
     subCommands = (
         ("serve", None, ServeOptions, "Host consumers until a signal stops them."),
+        *((name, None, kind, summary) for kind, (name, _, summary) in COMMANDS.items()),
         ("shell", None, ShellOptions, "Open a Python prompt with await."),
     )
 
     @property
     def synopsis(self) -> str:
         """The usage, which that of a command continues."""
-        program = "Usage: python -m txkombu"
+        program = f"Usage: {program_name()}"
         return program if self.subCommand else f"{program} COMMAND [options]"
 
     def postOptions(self) -> None:
@@ -47,14 +68,30 @@ def main(arguments: list[str] | None = None) -> int:
     @param arguments: by default those of the command line.
     @return: the exit code.
     """
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        return _BROKEN_PIPE
+
+
+def _run(arguments: list[str] | None) -> int:
     options = Options()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     except usage.UsageError as error:
-        print(f"python -m txkombu: {_reason(error)}", file=sys.stderr)
-        return _USAGE_ERROR
+        print(f"{program_name()}: {_reason(error)}", file=sys.stderr)
+        return WRONG_USAGE
     chosen = options.subOptions
-    return shell(chosen) if isinstance(chosen, ShellOptions) else serve(chosen)
+    if isinstance(chosen, ShellOptions):
+        return shell(chosen)
+    if isinstance(chosen, ServeOptions):
+        return serve(chosen)
+    name, command, _ = COMMANDS[type(chosen)]
+    return run(name, chosen, command)
 
 
 def _reason(error: usage.UsageError) -> str:

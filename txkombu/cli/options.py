@@ -2,19 +2,229 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import json
+import os
+import sys
+from collections.abc import Sequence
+from getopt import GetoptError, gnu_getopt
+from pathlib import Path
+from typing import ClassVar, Final, NoReturn
 
 from twisted.python import usage
 
 from .. import __version__
+from .._util.validation import shown_or_kind
+from ..connection import BrokerConnection
 from ..serialization.codecs import JSON_LIBRARIES
+
+BROKER_VARIABLE: Final = "TXKOMBU_BROKER"
+"""The environment variable with the URL of the broker."""
+
+OptionTable = Sequence[Sequence[object]]
+"""The options of a class as Twisted has them: name, letter, default, text."""
+
+_WRONG_NUMBER: Final = "Wrong number of arguments"
+
+
+def program_name() -> str:
+    """Return how this program was started, as a user types it."""
+    started = Path(sys.argv[0]).name if sys.argv else ""
+    return "txkombu" if started == "txkombu" else "python -m txkombu"
 
 
 class CommandOptions(usage.Options):
-    """Options whose C{--version} shows that of txkombu, not of Twisted."""
+    """
+    Options whose C{--version} shows that of txkombu, not of Twisted.
+
+    @cvar example: the arguments of a command, shown by C{--help}.
+    """
+
+    example: ClassVar[str] = ""
+    optParameters: ClassVar[OptionTable] = ()
+    optFlags: ClassVar[OptionTable] = ()
 
     def opt_version(self) -> NoReturn:
-        """Show the version of txkombu and what its JSON is made by, and exit."""
+        """Show the version of txkombu and of its JSON, and exit."""
         print(f"txkombu {__version__}")
         print(f"json by {JSON_LIBRARIES}")
         raise SystemExit(0)
+
+    def getUsage(self, width: int | None = None) -> str:
+        """Return the text of C{--help}, with the example at its end."""
+        text: str = super().getUsage(width)
+        if not self.example:
+            return text
+        return f"{text.rstrip()}\n\nExample: txkombu {self.example}\n"
+
+
+class BrokerOptions(CommandOptions):
+    """
+    The options of commands that connect.
+
+    @ivar connection: the connection to the broker, not yet connected.
+    """
+
+    optParameters: ClassVar[OptionTable] = (
+        ("broker", "b", None, f"URL of the broker; default ${BROKER_VARIABLE}."),
+        ("password-file", None, None, "A file with the password, read at each login."),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+        self.connection: BrokerConnection
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the command line, in which options may also stand after arguments.
+
+        @raise UsageError: it is wrong.
+        """
+        given = sys.argv[1:] if options is None else list(options)
+        try:
+            super().parseOptions(self._options_first(given))  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+        except usage.UsageError as error:
+            if str(error).startswith(_WRONG_NUMBER):
+                error.args = (f"{_WRONG_NUMBER}. {self.getSynopsis()}",)
+            raise
+
+    def _options_first(self, given: list[str]) -> list[str]:
+        try:
+            options, arguments = gnu_getopt(given, self.shortOpt, self.longOpt)
+        except GetoptError:
+            return given  # is refused by Twisted
+        flat: list[str] = []
+        for name, value in options:
+            flat.append(name)
+            if f"{name[2:]}=" in self.longOpt or f"{name[1:]}:" in self.shortOpt:
+                flat.append(value)
+        return [*flat, "--", *arguments]
+
+    def postOptions(self) -> None:
+        """Make the connection."""
+        self.connection = self.connection_to(self.broker_url())
+
+    def broker_url(self) -> str:
+        """
+        Return the URL of the broker.
+
+        @raise UsageError: none is given.
+        """
+        url = self["broker"] or os.environ.get(BROKER_VARIABLE)
+        if not url:
+            raise usage.UsageError(
+                f"no --broker given, such as amqp://user@host/vhost, and no "
+                f"{BROKER_VARIABLE} is set"
+            )
+        return str(url)
+
+    def connection_to(self, url: str) -> BrokerConnection:
+        """
+        Make a connection with the password of the file, if one is named.
+
+        @param url: the URL of the broker.
+        @raise UsageError: the URL cannot be understood, or the file not be read.
+        """
+        named = "--broker" if self.get("broker") else BROKER_VARIABLE
+        path = self["password-file"]
+        password = None
+        if path is not None:
+            password = PasswordFile(path)
+            try:
+                password()
+            except (OSError, ValueError) as error:
+                raise usage.UsageError(f"--password-file: {error}") from None
+        try:
+            return BrokerConnection(url, password=password)
+        except ValueError as error:
+            raise usage.UsageError(f"{named}: {error}") from None
+
+
+class QueueOptions(BrokerOptions):
+    """
+    The options of commands that take the name of a queue.
+
+    @ivar queue: the name.
+    """
+
+    synopsis = "QUEUE [options]"
+
+    def parseArgs(self, queue: str) -> None:  # type: ignore[override]  # Twisted passes what was given
+        """
+        Take the queue.
+
+        @param queue: its name.
+        """
+        self.queue = queue
+
+
+class PasswordFile:
+    """
+    A file that holds a password, and may be replaced while the program runs.
+
+    @param path: its path.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __call__(self) -> str:
+        """
+        Read the password, without the line break at its end.
+
+        @raise OSError: the file cannot be read.
+        @raise ValueError: it is no text.
+        """
+        try:
+            text = Path(self._path).read_bytes().decode()
+        except OSError as error:
+            raise OSError(f"cannot read {self._path!r}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{self._path!r} is not UTF-8") from None
+        return text[:-1].removesuffix("\r") if text.endswith("\n") else text
+
+
+def value_of(text: str) -> object:
+    """
+    Return a value of JSON, such as a number; any other text as it is.
+
+    @param text: what was given.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_json)
+    except ValueError:
+        return text
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(name)  # NaN is a text
+
+
+def pair_of(option: str, text: str) -> tuple[str, str]:
+    """
+    Split C{NAME=VALUE}.
+
+    @param option: what it was given to, for the error.
+    @raise UsageError: it has no name, or no C{=}.
+    """
+    name, found, value = text.partition("=")
+    if not (name and found):
+        raise usage.UsageError(f"{option}: {text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def count_of(option: str, text: str, minimum: int = 1) -> int:
+    """
+    Return a number that was given.
+
+    @param option: what it was given to, for the error.
+    @param minimum: the least that is allowed.
+    @raise UsageError: it is no number, or too small.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = minimum - 1
+    if number < minimum:
+        shown = shown_or_kind(text)
+        raise usage.UsageError(f"{option}: {shown} is no number from {minimum} on")
+    return number

@@ -105,7 +105,7 @@ class Server:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signalled:
-            _die_of(number)
+            die_of(number)
         self._signalled = True
         if self._ends_since is None:
             # At once, as a handler may block the reactor.
@@ -124,7 +124,7 @@ class Server:
             self._reactor.stop()
 
 
-def _die_of(number: int) -> NoReturn:
+def die_of(number: int) -> NoReturn:
     """End this process as the signal does if it has no handler."""
     flush_output()
     signal.signal(number, signal.SIG_DFL)

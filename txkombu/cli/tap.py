@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from typing import ClassVar
 
 from twisted.application.app import ServerOptions
 from twisted.python import usage
@@ -14,17 +15,15 @@ from ..configuration.consumer_loader import (
     consumer_named,
     forget_working_directory,
 )
-from ..connection import BrokerConnection
 from ..service import ConsumerFactory, ConsumerService
 from ..service.broker_service import SHUTDOWN_TIMEOUT
-from .options import CommandOptions
+from .options import BrokerOptions, OptionTable
 
 
-class Options(CommandOptions):
+class Options(BrokerOptions):
     """
     The options of the service.
 
-    @ivar connection: the connection to the broker, not yet connected.
     @ivar consumers: the classes or functions that make consumers.
     @ivar shutdown_timeout: seconds that running handlers have to finish.
     """
@@ -33,18 +32,12 @@ class Options(CommandOptions):
     longdesc = (
         "Runs the named consumers until it is stopped, and reconnects whenever the "
         "connection is lost.  Modules are searched in the current directory first.  "
-        "Everybody who may list this machine's processes can read the URL, its "
-        "password included."
+        "The URL is amqp://user@host:5672/vhost, stomp://host or memory://name, or "
+        "several with ';' between them, tried in turn.  Everybody who may list this "
+        "machine's processes can read a password in it."
     )
-    optParameters = (
-        (
-            "broker",
-            "b",
-            None,
-            "URL of the broker, as amqp://user:password@host:5672/vhost, stomp://host "
-            "or memory://name; or several with ';' between them, tried in turn.  "
-            "Required.",
-        ),
+    example = "serve -b amqp://user@host/vhost --password-file F -c feeds:Feeds"
+    optParameters: ClassVar[OptionTable] = (
         (
             "shutdown-timeout",
             None,
@@ -54,9 +47,8 @@ class Options(CommandOptions):
     )
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+        super().__init__()
         self._names: list[str] = []
-        self.connection: BrokerConnection
         self.consumers: list[ConsumerFactory] = []
         self.shutdown_timeout = SHUTDOWN_TIMEOUT
 
@@ -80,7 +72,7 @@ class Options(CommandOptions):
             twistd exited with 0 after a usage error.
         """
         try:
-            super().parseOptions(options)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+            super().parseOptions(options)
         except usage.UsageError as error:
             if isinstance(getattr(self, "parent", None), ServerOptions):
                 raise SystemExit(f"twistd kombu: {error}") from None
@@ -88,12 +80,7 @@ class Options(CommandOptions):
 
     def postOptions(self) -> None:
         """Check the options, and import the consumers."""
-        if not self["broker"]:
-            raise usage.UsageError("no --broker given, such as amqp://user@host/vhost")
-        try:
-            self.connection = BrokerConnection(self["broker"])
-        except ValueError as error:
-            raise usage.UsageError(f"--broker: {error}") from None
+        super().postOptions()
         seconds = self["shutdown-timeout"]
         try:
             self.shutdown_timeout = check_seconds("it", float(seconds))

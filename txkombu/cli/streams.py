@@ -1,0 +1,149 @@
+"""Standard input, output and error of a command, which do not block the reactor."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import IO, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+_CHUNK: Final = 65536
+
+
+Calls = Callable[..., Deferred[Any]]
+"""Calls a function with arguments, which may block; a Deferred of its result."""
+
+
+class BlockingCalls:
+    """
+    Calls functions that may block, one after the other, in a daemon thread.
+
+    The process may end while one still blocks, as on a pipe that nobody reads.
+
+    @param reactor: where the results arrive.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._jobs: SimpleQueue[Any] = SimpleQueue()
+        self._started = False
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Call a function with arguments when those before are done."""
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._work, name="streams", daemon=True).start()
+        done: Deferred[Any] = Deferred()
+        self._jobs.put((done, function, arguments))
+        return done
+
+    def _work(self) -> None:
+        while True:
+            done, function, arguments = self._jobs.get()
+            try:
+                result = function(*arguments)
+            except Exception:
+                result = Failure()
+            self._reactor.callFromThread(done.callback, result)
+
+
+class Streams:
+    """
+    What a command reads from and writes to.
+
+    @param stdin: unbuffered, as what is left unread in a buffer of a thread would keep
+        the process from ending.
+    @param stdout: unbuffered, too.
+    @param stderr: for people: questions, progress, the summary.
+    @param reads: calls what may block while it reads.
+    @param writes: the same while it writes.
+    """
+
+    def __init__(
+        self,
+        stdin: IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[str],
+        reads: Calls,
+        writes: Calls,
+    ) -> None:
+        self._stdin = stdin
+        self._stdout = stdout
+        self._stderr = stderr
+        self._reads = reads
+        self._writes = writes
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether somebody can answer a question."""
+        return self._stdin.isatty() and self._stderr.isatty()
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether somebody looks at what is told."""
+        return self._stderr.isatty()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """Standard input, for L{read}."""
+        return self._stdin
+
+    def read(self, source: IO[bytes]) -> Deferred[bytes]:
+        """
+        Read what has come, or wait for it.
+
+        @param source: an unbuffered file.
+        @return: fires with C{b""} at the end.
+        """
+        return self._reads(source.read, _CHUNK)
+
+    def write(self, data: bytes) -> Deferred[None]:
+        """
+        Write to standard output.
+
+        @return: fires when all of it was handed to the system; fails with
+            C{BrokenPipeError} if nobody reads any more.
+        """
+        return self._writes(self._write_all, data)
+
+    def _write_all(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._stdout.write(left) :]
+
+    def tell(self, text: str, end: str = "\n") -> None:
+        """Write a line to standard error, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stderr.write(f"{text}{end}")
+            self._stderr.flush()
+
+    async def ask(self, question: str) -> bool:
+        """Ask a question, and return whether the answer is yes."""
+        self.tell(f"{question} [y/N] ", end="")
+        answer = await self.read(self._stdin)
+        return answer.strip().lower() in (b"y", b"yes")
+
+
+def standard_streams(reactor: Any) -> Streams:
+    """Return those of this process."""
+    return Streams(
+        open(0, "rb", buffering=0, closefd=False),
+        open(1, "wb", buffering=0, closefd=False),
+        sys.stderr,
+        BlockingCalls(reactor),
+        BlockingCalls(reactor),
+    )
+
+
+def silence_stdout() -> None:
+    """Send what Python still has for a pipe that nobody reads to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError):
+        os.dup2(nowhere, 1)
+    os.close(nowhere)
