@@ -14,6 +14,7 @@ from .cli.consume import ConsumeOptions, consume
 from .cli.declare import DeclareOptions, declare
 from .cli.delete import DeleteOptions, delete
 from .cli.get import GetOptions, get
+from .cli.move import MoveOptions, move
 from .cli.options import CommandOptions, program_name
 from .cli.peek import PeekOptions, peek
 from .cli.publish import PublishOptions, publish
@@ -31,6 +32,7 @@ COMMANDS: Final[dict[type[Any], tuple[str, Callable[..., Any], str]]] = {
     ConsumeOptions: ("consume", consume, "Write messages as they come."),
     GetOptions: ("get", get, "Take one message."),
     PeekOptions: ("peek", peek, "Look at messages, and leave them."),
+    MoveOptions: ("move", move, "Move dead-lettered or parked messages back."),
     DeclareOptions: ("declare", declare, "Make a queue or an exchange."),
     PurgeOptions: ("purge", purge, "Drop the messages of a queue."),
     DeleteOptions: ("delete", delete, "Delete a queue or an exchange."),
