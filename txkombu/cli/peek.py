@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..entity import Queue
-from ..message import Message
 from .command import DONE
 from .formats import ShowingOptions
 from .options import OptionTable, count_of
@@ -36,19 +35,19 @@ class PeekOptions(ShowingOptions):
 
 
 async def peek(options: PeekOptions, streams: Streams) -> int:
-    """Write messages, and put them back."""
+    """
+    Write messages, and settle none of them: the end of the connection puts them back.
+
+    RabbitMQ keeps the order of a quorum queue then, and not if each one is requeued.
+    """
     queue = Queue(options.queue)(options.connection)
-    messages: list[Message] = []
-    try:
-        while len(messages) < options.count:
-            message = await queue.get()
-            if message is None:
-                break
-            messages.append(message)
-            await streams.write(options.shown(message, several=True))
-    finally:
-        for message in messages:
-            message.nack()
-    if not messages:
+    seen = 0
+    while seen < options.count:
+        message = await queue.get()
+        if message is None:
+            break
+        seen += 1
+        await streams.write(options.shown(message, several=True))
+    if not seen:
         streams.tell(f"queue {options.queue!r} is empty")
     return DONE
