@@ -57,6 +57,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
     ),
     "amqp": (
         "tests.brokers.amqp",
+        "tests.brokers.cli",
         "tests.brokers.conformance.test_rabbitmq",
         "tests.brokers.conformance.test_txamqp",
         "tests.brokers.contract.test_rabbitmq",

@@ -13,6 +13,7 @@ from .cli.command import OF_SIGNAL, WRONG_USAGE, run
 from .cli.consume import ConsumeOptions, consume
 from .cli.declare import DeclareOptions, declare
 from .cli.delete import DeleteOptions, delete
+from .cli.doctor import DoctorOptions, doctor
 from .cli.get import GetOptions, get
 from .cli.move import MoveOptions, move
 from .cli.options import CommandOptions, program_name
@@ -36,6 +37,7 @@ COMMANDS: Final[dict[type[Any], tuple[str, Callable[..., Any], str]]] = {
     DeclareOptions: ("declare", declare, "Make a queue or an exchange."),
     PurgeOptions: ("purge", purge, "Drop the messages of a queue."),
     DeleteOptions: ("delete", delete, "Delete a queue or an exchange."),
+    DoctorOptions: ("doctor", doctor, "Find out why a broker cannot be used."),
 }
 """The commands that do something at a broker and end."""
 

@@ -58,7 +58,7 @@ def run(name: str, options: _O, command: Command[_O]) -> int:
     from twisted.internet import reactor
 
     streams = standard_streams(reactor)
-    _log_to(streams)
+    _log_to(streams, options.log_level)
     return _Run(reactor, lambda: carry_out(name, options, command, streams)).run()
 
 
@@ -159,14 +159,14 @@ class _Run:
             self._reactor.stop()
 
 
-def _log_to(streams: Streams) -> None:
-    """Tell warnings and errors that are logged, each as a line."""
+def _log_to(streams: Streams, minimum: str) -> None:
+    """Tell what is logged from a level on, each as a line."""
 
     def tell(event: LogEvent) -> None:
         failure = event.get("log_failure")
         reason = f": {failure.getErrorMessage()}" if failure is not None else ""
         streams.tell(f"{program_name()}: {printable(formatEvent(event))}{reason}")
 
-    wanted = LogLevelFilterPredicate(LogLevel.warn)
+    wanted = LogLevelFilterPredicate(LogLevel.levelWithName(minimum))
     observer = FilteringLogObserver(implementer(ILogObserver)(tell), [wanted])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

@@ -61,9 +61,11 @@ class BrokerOptions(CommandOptions):
     """
     The options of commands that connect.
 
+    @cvar log_level: from which level on what is logged is told.
     @ivar connection: the connection to the broker, not yet connected.
     """
 
+    log_level: ClassVar[str] = "warn"
     optParameters: ClassVar[OptionTable] = (
         ("broker", "b", None, f"URL of the broker; default ${BROKER_VARIABLE}."),
         ("password-file", None, None, "A file with the password, read at each login."),

@@ -30,6 +30,7 @@ class Heartbeat:
 
     @ivar silence: how many ticks ago the last byte came; see L{heard}.
     @ivar idle: how many ticks ago the last byte was written.
+    @ivar agreed: seconds between heartbeats; 0 for none.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Heartbeat:
         self._has_written = has_written
         self._every = self._due = 0.0
         self._interval = inf
+        self.agreed = 0.0
         self._stall = self._stall_ended = 0.0
         self._send_after = self._dead_after = inf
         self._call: IDelayedCall | None = None
@@ -76,6 +78,7 @@ class Heartbeat:
             hears = interval
         if not (interval or hears):
             return
+        self.agreed = interval or hears
         every = self._every = min(interval or hears, hears or interval) / _TICKS
         if interval:
             self._interval = interval

@@ -129,6 +129,11 @@ class BrokerProtocol(TwistedProtocol):
         self._close_call: IDelayedCall | None = None
         self._closed: Waiters[None] = Waiters()
 
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between the heartbeats that were agreed on; 0 for none."""
+        return self._heartbeat.agreed
+
     # --- what a subclass provides --------------------------------------------
 
     @property

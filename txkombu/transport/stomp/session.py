@@ -80,6 +80,11 @@ class StompSession:
         self._full: dict[StompChannel, None] = {}
         self._closed: Waiters[None] = Waiters()
 
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between the heartbeats that were agreed on; 0 for none."""
+        return self.socket.heartbeat
+
     def open_channel(
         self, listener: ISessionChannelListener
     ) -> Deferred[ISessionChannel]:
