@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -19,19 +20,43 @@ from twisted.internet.threads import blockingCallFromThread
 
 import txkombu
 
+from ..connection import BrokerConnection
 from .logs import log_to_stderr
-from .options import CommandOptions
-
-BANNER = f"""\
-txkombu {txkombu.__version__}: the reactor runs, and "await" works here.
-Known are {", ".join(txkombu.__all__)} and reactor."""
+from .options import BROKER_VARIABLE, BrokerOptions
 
 
-class ShellOptions(CommandOptions):
-    """No options."""
+class ShellOptions(BrokerOptions):
+    """
+    The broker to be ready for.
 
-    synopsis = ""
-    longdesc = "A Python prompt with await, while the reactor runs."
+    @ivar ready: the connection, if a URL was given.
+    """
+
+    synopsis = "[URL] [options]"
+    longdesc = (
+        "A Python prompt with await, while the reactor runs.  With a URL, there is a "
+        "connection to the broker, named connection."
+    )
+    example = "shell amqp://guest@localhost//"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._url: str | None = None
+        self.ready: BrokerConnection | None = None
+
+    def parseArgs(self, url: str | None = None) -> None:
+        """
+        Take the URL.
+
+        @param url: in place of C{--broker}.
+        """
+        self._url = url
+
+    def postOptions(self) -> None:
+        """Make the connection, if a URL is known."""
+        url = self._url or self["broker"] or os.environ.get(BROKER_VARIABLE)
+        if url:
+            self.ready = self.connection_to(url)
 
 
 def shell(options: ShellOptions) -> int:
@@ -46,8 +71,15 @@ def shell(options: ShellOptions) -> int:
         import readline  # noqa: F401  # lines can be edited and recalled
     log_to_stderr("warn")
     names = {name: getattr(txkombu, name) for name in txkombu.__all__}
-    console = Console(reactor, {**names, "reactor": reactor, "__name__": "shell"})
-    return console.run()
+    names["reactor"] = reactor
+    if options.ready is not None:
+        names["connection"] = options.ready
+    *others, last = names
+    banner = (
+        f'txkombu {txkombu.__version__}: the reactor runs, and "await" works here.\n'
+        f"Known are {', '.join(others)} and {last}."
+    )
+    return Console(reactor, {**names, "__name__": "shell"}, banner).run()
 
 
 class Console(InteractiveConsole):
@@ -55,8 +87,9 @@ class Console(InteractiveConsole):
     Reads statements in a thread, as reading blocks, and runs them in the reactor's.
     """
 
-    def __init__(self, reactor: Any, names: dict[str, Any]) -> None:
+    def __init__(self, reactor: Any, names: dict[str, Any], banner: str) -> None:
         super().__init__(names)
+        self._banner = banner
         self.compile.compiler.flags |= PyCF_ALLOW_TOP_LEVEL_AWAIT
         self._reactor = reactor
         self._awaited: Deferred[Any] | None = None
@@ -79,7 +112,7 @@ class Console(InteractiveConsole):
 
     def _read(self) -> None:
         try:
-            self.interact(BANNER, exitmsg="")
+            self.interact(self._banner, exitmsg="")
         except SystemExit as error:
             self._exit_code = _exit_code(error.code)
         finally:
