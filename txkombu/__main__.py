@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -26,7 +27,6 @@ from .cli.streams import silence_stdout
 from .cli.tap import Options as ServeOptions
 
 _UNKNOWN: Final = "Unknown command: "
-_BROKEN_PIPE: Final = OF_SIGNAL + 13
 
 COMMANDS: Final[dict[type[Any], tuple[str, Callable[..., Any], str]]] = {
     PublishOptions: ("publish", publish, "Publish a message, or many."),
@@ -76,10 +76,13 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             return _run(arguments)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it is None if it was closed
+                sys.stdout.flush()
     except BrokenPipeError:
         silence_stdout()
-        return _BROKEN_PIPE
+        return OF_SIGNAL + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return OF_SIGNAL + signal.SIGINT
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -286,9 +286,9 @@ class ShowTests(CommandCase):
 
     def test_pretty_text(self) -> None:
         """A text is shown as it is, but for what a terminal would obey."""
-        self.put("a\nb\x1b]0;x\x07")
+        self.put("a\n\tb\x1b]0;x\x07")
         self.assertTrue(
-            self.run_command("get jobs").out.endswith(b"\n\na\nb\\x1b]0;x\\x07\n")
+            self.run_command("get jobs").out.endswith(b"\n\na\n\tb\\x1b]0;x\\x07\n")
         )
         self.put(b"\xff\xfe")
         self.assertTrue(self.run_command("get jobs").out.endswith(b"\n\n(2 bytes)\n"))
@@ -314,6 +314,21 @@ class ShowTests(CommandCase):
         one, two = map(json.loads, ran.out.splitlines())
         self.assertEqual((one["body"], two["body"]), ("{", None))
         self.assertTrue(two["body_base64"])
+
+    def test_odd_values(self) -> None:
+        """Values that JSON has not are shown as texts; what has no end, as it came."""
+        for text in ("{1: .nan, b: !!binary /w==, d: 2024-01-31}", "&a [*a]"):
+            self.put(text, content_type="application/x-yaml")
+        self.put('"\\ud800"', content_type="application/json")
+        ran = self.run_command("peek jobs -f json")
+        shown = [
+            json.loads(line, parse_constant=self.fail) for line in ran.out.splitlines()
+        ]
+        self.assertEqual(shown[0]["body"], {"1": "nan", "b": "/w==", "d": "2024-01-31"})
+        self.assertEqual(shown[1]["body"], "&a [*a]")
+        self.assertEqual(shown[2]["body"], "\ud800")
+        ran = self.run_command("peek jobs")
+        self.assertTrue(ran.out.endswith(b"\n\n\\ud800\n"), ran.out)
 
     def test_wrong(self) -> None:
         """A format or a count that makes no sense is refused."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.cli.test_commands import CommandCase
+from tests.support.commands import Ran
 from txkombu import Consumer, Message, Queue
+from txkombu.cli.command import carry_out
+from txkombu.cli.move import MoveOptions, move
 from txkombu.cli.origin import origin_of
 from txkombu.policy import delayed, park, reject, retry
 
@@ -272,6 +277,30 @@ class InterruptedMoveTests(MoveCase):
         self.assertEqual(codes, [1])
         self.assertIn("moved no message from 'dead'\n", ran.err)
         self.assertEqual(self.bodies_of("dead"), ["a", "b"])
+
+    def test_lost_while_holding(self) -> None:
+        """Messages that are held would come again after a loss, so it ends, too."""
+        self.kill(*"abcd")
+        looked_at: list[Message] = []
+
+        def lose_connection(message: Message) -> bool:
+            looked_at.append(message)
+            if len(looked_at) == 2:
+                self.broker.drop()
+            return False
+
+        options = MoveOptions()
+        options.parseOptions(["-b", "memory://x", "dead", "jobs"])
+        options.connection = self.connect()
+        options.filters.append(lose_connection)
+        ran = Ran(b"")
+        codes: list[int] = []
+        working = carry_out("move", options, move, ran.streams)
+        Deferred.fromCoroutine(working).addCallback(codes.append)
+        self.advance(5)
+        self.assertEqual((codes, len(looked_at)), ([1], 2))
+        self.assertIn("the connection was lost: run it again", ran.err)
+        self.assertEqual(self.bodies_of("dead"), list("abcd"))
 
     def test_refused(self) -> None:
         """What the other queue refuses stays, with the broker's reason."""

@@ -38,6 +38,7 @@ PAGES = sorted(path.name for path in DOCS.glob("*.rst"))
 ELSEWHERE = {
     "architecture.rst",
     "benchmarks.rst",
+    "commands.rst",
     "configuration.rst",
     "glossary.rst",
     "moving.rst",

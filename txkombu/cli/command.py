@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from types import FrameType
@@ -57,7 +58,11 @@ def run(name: str, options: _O, command: Command[_O]) -> int:
     """
     from twisted.internet import reactor
 
-    streams = standard_streams(reactor)
+    try:
+        streams = standard_streams(reactor)
+    except OSError as error:
+        print(f"{program_name()} {name}: {error}", file=sys.stderr)
+        return FAILED
     _log_to(streams, options.log_level)
     return _Run(reactor, lambda: carry_out(name, options, command, streams)).run()
 

@@ -57,9 +57,9 @@ class DoctorOptions(BrokerOptions):
         """
         self._url = url
 
-    def broker_url(self) -> str:
-        """Return the URL that was given, whichever way."""
-        return self._url or super().broker_url()
+    def connection_or_none(self, url: str | None = None) -> BrokerConnection | None:
+        """Make the connection to the URL that was given, whichever way."""
+        return super().connection_or_none(url or self._url)
 
 
 async def doctor(options: DoctorOptions, streams: Streams) -> int:

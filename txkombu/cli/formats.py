@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, time
+from math import isfinite
 from typing import Any, ClassVar, Final
 
 from twisted.python import usage
@@ -33,8 +34,13 @@ def _pretty_body(message: Message) -> str:
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
     if not isinstance(value, str):
-        value = json.dumps(value, indent=2, ensure_ascii=False, default=_other)
-    return "\n".join(printable(line) for line in value.split("\n"))
+        value = json.dumps(value, indent=2, ensure_ascii=False)
+    return "\n".join(_without_controls(line) for line in value.split("\n"))
+
+
+def _without_controls(line: str) -> str:
+    """Escape what a terminal would obey, but for tabs."""
+    return "\t".join(printable(part) for part in line.split("\t"))
 
 
 def _json(message: Message) -> bytes:
@@ -46,14 +52,14 @@ def _json(message: Message) -> bytes:
         "exchange": message.delivery_info["exchange"],
         "routing_key": message.routing_key,
         "redelivered": message.redelivered,
-        "properties": properties,
-        "headers": message.headers_or_empty,
+        "properties": _for_json(properties),
+        "headers": _for_json(message.headers_or_empty),
         "body": value,
     }
     if isinstance(value, bytes):
         shown["body"] = None
-        shown["body_base64"] = value
-    return json.dumps(shown, default=_other).encode() + b"\n"
+        shown["body_base64"] = _for_json(value)
+    return json.dumps(shown).encode() + b"\n"
 
 
 def _raw(message: Message) -> bytes:
@@ -99,12 +105,16 @@ class ShowingOptions(QueueOptions):
 
 
 def _value(message: Message) -> Any:
-    """Return the decoded body; if it cannot be decoded or shown, its bytes."""
+    """
+    Return the decoded body as JSON has it, or a text; the bytes if it is neither, or
+    cannot be decoded.
+    """
     try:
         value = message.payload
         if not isinstance(value, str | bytes):
-            json.dumps(value, default=_other)
-    except (DecodeError, ValueError, TypeError, RecursionError):
+            value = _for_json(value)
+            json.dumps(value)
+    except (DecodeError, ValueError, RecursionError):
         value = _raw(message)
     if isinstance(value, bytes):
         try:
@@ -116,17 +126,23 @@ def _value(message: Message) -> Any:
 
 def _plain(value: object) -> str:
     """Show a property or header."""
-    if isinstance(value, str):
+    value = _for_json(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _for_json(value: object) -> Any:
+    """Return a value as JSON has it: bytes as Base64, other things as texts."""
+    if value is None or isinstance(value, str | int):
         return value
-    return json.dumps(value, ensure_ascii=False, default=_other)
-
-
-def _other(value: object) -> Any:
-    """Show in JSON what JSON has not."""
-    if isinstance(value, datetime):
-        return value.isoformat()
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, str) else str(key): _for_json(value[key])
+            for key in value
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_for_json(each) for each in value]
     if isinstance(value, bytes | bytearray):
         return b64encode(value).decode()
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    return str(value)
+    return value.isoformat() if isinstance(value, date | time) else str(value)

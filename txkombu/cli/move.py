@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -12,7 +12,15 @@ from twisted.python.failure import Failure
 
 from .._util.waiters import Waiters
 from ..entity import Queue
-from ..exceptions import BrokerError, DecodeError, Nacked, Outcome, Unroutable
+from ..exceptions import (
+    BrokerError,
+    DecodeError,
+    KombuError,
+    Nacked,
+    Outcome,
+    SessionLost,
+    Unroutable,
+)
 from ..interfaces import Capability, Settlement
 from ..message import Message
 from ..messaging import Producer
@@ -24,6 +32,14 @@ from .streams import Streams
 
 _WINDOW: Final = 100
 """How many messages may be on their way."""
+
+_GETS: Final = 20
+"""How many messages are asked for at a time."""
+
+_LOST: Final = (
+    "the connection was lost: run it again for the rest; messages that were moved just "
+    "before may be in both queues"
+)
 
 Filter = Callable[[Message], bool]
 
@@ -102,14 +118,18 @@ async def move(options: MoveOptions, streams: Streams) -> int:
     total = None
     if await can(options.connection, Capability.QUEUE_PASSIVE):
         total = (await queue.queue_declare(passive=True)).message_count
+        if options.destination:
+            destination = Queue(options.destination)(options.connection)
+            await destination.queue_declare(passive=True)
     mover = _Mover(options, await can(options.connection, Capability.MANDATORY))
     progress = Progress(streams, "messages moved", total)
     try:
         await mover.move(queue, total, progress)
-    except CancelledError:
+    except (CancelledError, KombuError):
         await mover.when_settled()
         raise
     finally:
+        mover.stop_getting()
         progress.clear()
         for line in mover.summary():
             streams.tell(line)
@@ -139,6 +159,8 @@ class _Mover:
         self._others = 0
         self._begun = 0
         self._open = 0
+        self._first: Message | None = None
+        self._gets: deque[Deferred[Message | None]] = deque()
         self._changed: Waiters[None] = Waiters()
         self.refused: Counter[str] = Counter()
         self.lost: BaseException | None = None
@@ -150,22 +172,50 @@ class _Mover:
         @param total: no more messages than this are looked at, so that what comes back
             is not moved again and again.
         """
-        seen, limit = 0, self._options.limit
-        while self.lost is None and (total is None or seen < total):
-            if limit and self._begun - self.refused.total() >= limit:
+        seen = 0
+        while self.lost is None:
+            # Where nothing is counted, a second get may overtake the first.
+            while len(self._gets) < (1 if total is None else _GETS):
+                if seen + len(self._gets) == total or not self._has_room():
+                    break
+                self._gets.append(queue.get())
+            if not self._gets:
                 if not self._open:
                     break
                 await self._changed.wait()  # what is refused leaves room for others
                 continue
-            message = await queue.get()
+            try:
+                message = await self._gets.popleft()
+            except SessionLost:
+                self.lost = CommandFailed(_LOST)
+                break
+            if self._has_lost_messages():
+                self.lost = CommandFailed(_LOST)
+                break
             if message is None:
                 break
             seen += 1
+            self._first = self._first or message
             self._take(message)
             progress.show(self._moved.total(), seen)
             while self._open >= _WINDOW:
                 await self._changed.wait()
         await self.when_settled()
+
+    def _has_room(self) -> bool:
+        """Return whether the limit allows to get one more message."""
+        limit = self._options.limit
+        wanted = self._begun - self.refused.total() + len(self._gets)
+        return not limit or wanted < limit
+
+    def stop_getting(self) -> None:
+        """Have messages that come now handed back."""
+        while self._gets:
+            self._gets.popleft().addErrback(lambda _: None).cancel()
+
+    def _has_lost_messages(self) -> bool:
+        """Return whether the messages that are held are back, and would come again."""
+        return self._first is not None and self._first.is_back
 
     async def when_settled(self) -> None:
         """Wait for the verdicts on what is on its way."""
@@ -214,10 +264,7 @@ class _Mover:
 
     def _acknowledged(self, settlement: Settlement) -> None:
         if settlement is Settlement.STALE and self.lost is None:
-            self.lost = CommandFailed(
-                "the connection was lost: messages that were just moved may be in both "
-                "queues"
-            )
+            self.lost = CommandFailed(_LOST)
 
     def _failed(self, failure: Failure, destination: str) -> None:
         error: Any = failure.value

@@ -103,30 +103,33 @@ class BrokerOptions(CommandOptions):
 
     def postOptions(self) -> None:
         """Make the connection."""
-        self.connection = self.connection_to(self.broker_url())
-
-    def broker_url(self) -> str:
-        """
-        Return the URL of the broker.
-
-        @raise UsageError: none is given.
-        """
-        url = self["broker"] or os.environ.get(BROKER_VARIABLE)
-        if not url:
+        connection = self.connection_or_none()
+        if connection is None:
             raise usage.UsageError(
                 f"no --broker given, such as amqp://user@host/vhost, and no "
                 f"{BROKER_VARIABLE} is set"
             )
-        return str(url)
+        self.connection = connection
 
-    def connection_to(self, url: str) -> BrokerConnection:
+    def connection_or_none(self, url: str | None = None) -> BrokerConnection | None:
         """
-        Make a connection with the password of the file, if one is named.
+        Make a connection, with the password of the file if one is named.
 
-        @param url: the URL of the broker.
+        @param url: a URL that was given in place of C{--broker}.
+        @return: C{None} if no URL is known.
         @raise UsageError: the URL cannot be understood, or the file not be read.
         """
-        named = "--broker" if self.get("broker") else BROKER_VARIABLE
+        given = {
+            "URL": url,
+            "--broker": self["broker"],
+            BROKER_VARIABLE: os.environ.get(BROKER_VARIABLE),
+        }
+        for named, value in given.items():
+            if value:
+                return self._connection_to(value, named)
+        return None
+
+    def _connection_to(self, url: str, named: str) -> BrokerConnection:
         path = self["password-file"]
         password = None
         if path is not None:
@@ -193,7 +196,7 @@ def value_of(text: str) -> object:
     """
     try:
         return json.loads(text, parse_constant=_no_json)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -215,13 +215,15 @@ async def _publish_all(
     producer = Producer(
         options.connection, options["exchange"] or "", auto_declare=False
     )
+    publisher = producer.channel.core.publisher
     arguments = await _arguments(options)
     tally = _Tally()
     try:
         async for body in bodies:
             if tally.error is not None:
                 break
-            await producer.when_ready()
+            if not publisher.is_ready:
+                await producer.when_ready()
             tally.count_publish(producer.publish(_value(options, body), **arguments))
             progress.show(tally.confirmed, None if reader is None else reader.done)
         await tally.when_settled()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -22,7 +21,7 @@ import txkombu
 
 from ..connection import BrokerConnection
 from .logs import log_to_stderr
-from .options import BROKER_VARIABLE, BrokerOptions
+from .options import BrokerOptions
 
 
 class ShellOptions(BrokerOptions):
@@ -54,9 +53,7 @@ class ShellOptions(BrokerOptions):
 
     def postOptions(self) -> None:
         """Make the connection, if a URL is known."""
-        url = self._url or self["broker"] or os.environ.get(BROKER_VARIABLE)
-        if url:
-            self.ready = self.connection_to(url)
+        self.ready = self.connection_or_none(self._url)
 
 
 def shell(options: ShellOptions) -> int:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from io import FileIO
 from queue import SimpleQueue
 from typing import IO, Any, Final
 
@@ -131,10 +132,19 @@ class Streams:
 
 
 def standard_streams(reactor: Any) -> Streams:
-    """Return those of this process."""
+    """
+    Return those of this process.
+
+    @raise OSError: standard output is closed.
+    """
+    # Python has None for what was closed; its number may be that of a socket by now.
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    closed = sys.stdin is None
+    stdin = FileIO(os.devnull, "rb") if closed else FileIO(0, "rb", closefd=False)
     return Streams(
-        open(0, "rb", buffering=0, closefd=False),
-        open(1, "wb", buffering=0, closefd=False),
+        stdin,
+        FileIO(1, "wb", closefd=False),
         sys.stderr,
         BlockingCalls(reactor),
         BlockingCalls(reactor),

@@ -28,7 +28,7 @@ class Options(BrokerOptions):
     @ivar shutdown_timeout: seconds that running handlers have to finish.
     """
 
-    synopsis = "--broker URL --consumer package.module:Name [options]"
+    synopsis = "--consumer package.module:Name [options]"
     longdesc = (
         "Runs the named consumers until it is stopped, and reconnects whenever the "
         "connection is lost.  Modules are searched in the current directory first.  "
@@ -36,7 +36,7 @@ class Options(BrokerOptions):
         "several with ';' between them, tried in turn.  Everybody who may list this "
         "machine's processes can read a password in it."
     )
-    example = "serve -b amqp://user@host/vhost --password-file F -c feeds:Feeds"
+    example = "serve -b amqp://user@host/vhost --password-file F -c feeds:Feed"
     optParameters: ClassVar[OptionTable] = (
         (
             "shutdown-timeout",
