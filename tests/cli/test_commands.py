@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.commands import Ran, begin
 from txkombu import Exchange, Message, Queue
-from txkombu.cli.options import PasswordFile, value_of
+from txkombu.cli.options import value_of
 from txkombu.cli.progress import Progress
 from txkombu.cli.publish import PublishOptions
 from txkombu.testing import BrokerTestCase
@@ -449,29 +449,26 @@ class OptionsTests(CommandCase):
     def test_password_file(self) -> None:
         """The password is read at each login, without the line break."""
         path = Path(self.mktemp())
-        path.write_bytes(b"s3cret \r\n")
-        read = PasswordFile(str(path))
-        self.assertEqual(read(), "s3cret ")
-        path.write_bytes(b"other")
-        self.assertEqual(read(), "other")
+        path.write_bytes(b"s3cret")
         options = PublishOptions()
         options.parseOptions(
             ["-q", "jobs", "-b", "amqp://ann@host", "--password-file", str(path)]
         )
-        path.write_bytes(b"third\n")
         settings = options.connection.core.settings
-        login = self.successResultOf(settings.login_at(settings.alternates[0]))
-        self.assertEqual((login.userid, login.password), ("ann", "third"))
+        for written, password in ((b"other", "other"), (b"third \r\n", "third ")):
+            path.write_bytes(written)
+            login = self.successResultOf(settings.login_at(settings.alternates[0]))
+            self.assertEqual((login.userid, login.password), ("ann", password))
 
     def test_password_file_is_wrong(self) -> None:
         """A file that cannot be read is one line."""
         self.assert_refused(
             "get jobs --password-file nowhere",
-            "--password-file: cannot read 'nowhere': No such file or directory",
+            "--password-file: file 'nowhere' cannot be read: No such file or directory",
         )
         path = Path(self.mktemp())
         path.write_bytes(b"\xff")
-        self.assert_refused(f"get jobs --password-file {path}", "is not UTF-8")
+        self.assert_refused(f"get jobs --password-file {path}", "it is not UTF-8")
 
     def test_values(self) -> None:
         """Values are what JSON has, but for texts, which need no quotes."""

@@ -14,6 +14,7 @@ from twisted.python import usage
 
 from .. import __version__
 from .._util.validation import shown_or_kind
+from ..configuration.sources import Text
 from ..connection import BrokerConnection
 from ..serialization.codecs import JSON_LIBRARIES
 
@@ -133,10 +134,9 @@ class BrokerOptions(CommandOptions):
         path = self["password-file"]
         password = None
         if path is not None:
-            password = PasswordFile(path)
             try:
-                password()
-            except (OSError, ValueError) as error:
+                password = Text({"file": path})
+            except ValueError as error:
                 raise usage.UsageError(f"--password-file: {error}") from None
         try:
             return BrokerConnection(url, password=password)
@@ -160,32 +160,6 @@ class QueueOptions(BrokerOptions):
         @param queue: its name.
         """
         self.queue = queue
-
-
-class PasswordFile:
-    """
-    A file that holds a password, and may be replaced while the program runs.
-
-    @param path: its path.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __call__(self) -> str:
-        """
-        Read the password, without the line break at its end.
-
-        @raise OSError: the file cannot be read.
-        @raise ValueError: it is no text.
-        """
-        try:
-            text = Path(self._path).read_bytes().decode()
-        except OSError as error:
-            raise OSError(f"cannot read {self._path!r}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ValueError(f"{self._path!r} is not UTF-8") from None
-        return text[:-1].removesuffix("\r") if text.endswith("\n") else text
 
 
 def value_of(text: str) -> object:
