@@ -63,8 +63,9 @@ def run(name: str, options: _O, command: Command[_O]) -> int:
     except OSError as error:
         print(f"{program_name()} {name}: {error}", file=sys.stderr)
         return FAILED
-    _log_to(streams, options.log_level)
-    return _Run(reactor, lambda: carry_out(name, options, command, streams)).run()
+    observer = line_observer(streams, options.log_level)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    return CommandRun(reactor, lambda: carry_out(name, options, command, streams)).run()
 
 
 async def carry_out(
@@ -119,7 +120,7 @@ def counted(number: int, what: str = "message") -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-class _Run:
+class CommandRun:
     """
     Runs the reactor while a command is at work.
 
@@ -143,8 +144,9 @@ class _Run:
         self._reactor.run()
         if self._exit_code == _BROKEN_PIPE:
             silence_stdout()
-        interrupted = self._exit_code == OF_SIGNAL + signal.SIGINT
-        return OF_SIGNAL + self._signal if interrupted else self._exit_code
+        if self._signal and self._exit_code == OF_SIGNAL + signal.SIGINT:
+            return OF_SIGNAL + self._signal
+        return self._exit_code
 
     def _begin(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -156,7 +158,10 @@ class _Run:
         if self._signal:
             die_of(number)
         self._signal = number
-        self._reactor.callFromThread(self._work.cancel)
+        self._reactor.callFromThread(self._cancel)
+
+    def _cancel(self) -> None:
+        self._work.cancel()
 
     def _over(self, result: Any) -> None:
         self._exit_code = result if isinstance(result, int) else FAILED
@@ -164,14 +169,19 @@ class _Run:
             self._reactor.stop()
 
 
-def _log_to(streams: Streams, minimum: str) -> None:
-    """Tell what is logged from a level on, each as a line."""
+def line_observer(streams: Streams, minimum: str) -> ILogObserver:
+    """
+    Return what tells each event that is logged as a line.
 
+    @param streams: where to.
+    @param minimum: from which level on.
+    """
+
+    @implementer(ILogObserver)
     def tell(event: LogEvent) -> None:
         failure = event.get("log_failure")
         reason = f": {failure.getErrorMessage()}" if failure is not None else ""
-        streams.tell(f"{program_name()}: {printable(formatEvent(event))}{reason}")
+        streams.tell(f"{program_name()}: {printable(formatEvent(event) + reason)}")
 
     wanted = LogLevelFilterPredicate(LogLevel.levelWithName(minimum))
-    observer = FilteringLogObserver(implementer(ILogObserver)(tell), [wanted])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    return FilteringLogObserver(tell, [wanted])
