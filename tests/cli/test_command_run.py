@@ -126,7 +126,9 @@ class StreamTests(TestCase):
                 return super().write(bytes(data[:3]))
 
         out = Slow()
-        streams = Streams(BytesIO(), out, StringIO(), maybeDeferred, maybeDeferred)
+        streams = Streams(
+            BytesIO(), out, StringIO(), maybeDeferred, maybeDeferred, Deferred()
+        )
         self.successResultOf(streams.write(b"seven or more"))
         self.assertEqual(out.getvalue(), b"seven or more")
 

@@ -272,6 +272,37 @@ class ShowTests(CommandCase):
         self.run_command("get jobs", code=141, writes=0)
         self.assertEqual(self.left(), [b"one"])
 
+    def test_reader_goes_away(self) -> None:
+        """It ends when its reader does, though no message comes."""
+        self.put("one")
+        ran = self.begin("consume jobs -f raw")
+        ran.unread.callback(None)
+        codes: list[int] = []
+        ran.code.addCallback(codes.append)
+        self.flush()
+        self.assertEqual((codes, ran.out, ran.err), ([141], b"one\n", ""))
+
+    def test_reader_went_away(self) -> None:
+        """So it does if the reader went away before it waits for the next one."""
+        ran = begin("consume jobs -f raw", self.connect())
+        ran.unread.callback(None)
+        codes: list[int] = []
+        ran.code.addCallback(codes.append)
+        self.flush()
+        self.assertEqual(codes, [141])
+
+    def test_session_is_lost(self) -> None:
+        """After a lost session it goes on by itself."""
+        self.put("one")
+        ran = self.begin("consume jobs -f raw")
+        self.broker.drop()
+        self.advance(5)
+        self.put("two")
+        self.assertEqual(ran.out, b"one\ntwo\n")
+        ran.code.cancel()
+        self.flush()
+        self.assertEqual(self.left(), [])
+
     def test_pretty(self) -> None:
         """A message is shown with its properties and headers, one for each line."""
         self.put({"ä": [1]}, headers={"n": 1, "s": "a\x1b[2Jb"}, message_id="m1")

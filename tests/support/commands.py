@@ -48,6 +48,7 @@ class Ran:
     A command that was begun.
 
     @ivar code: fires with the exit code.
+    @ivar unread: to be fired when nobody reads its output any more.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Ran:
         @param terminal: whether somebody sits there, who typed C{stdin}.
         @param writes: after how many the reader of its output goes away.
         """
+        self.unread: Deferred[None] = Deferred()
         self._out: IO[bytes] = BytesIO() if writes is None else _Unread(writes)
         self._err = _TerminalOutput() if terminal else StringIO()
         self.streams = Streams(
@@ -65,6 +67,7 @@ class Ran:
             self._err,
             maybeDeferred,
             maybeDeferred,
+            self.unread,
         )
         self.code: Deferred[int] = Deferred()
 

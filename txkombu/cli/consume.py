@@ -50,7 +50,7 @@ async def consume(options: ConsumeOptions, streams: Streams) -> int:
     await consumer.consume()
     written = 0
     while True:
-        message = await consumer.take()
+        message = await streams.while_read(consumer.take())
         await streams.write(options.shown(message, several=True))
         written += 1
         if written == options.count:

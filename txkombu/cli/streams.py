@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import select
+import stat
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from queue import SimpleQueue
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 _CHUNK: Final = 65536
+T = TypeVar("T")
 
 
 Calls = Callable[..., Deferred[Any]]
@@ -64,6 +67,7 @@ class Streams:
     @param stderr: for people: questions, progress, the summary.
     @param reads: calls what may block while it reads.
     @param writes: the same while it writes.
+    @param unread: fires when nobody reads C{stdout} any more.
     """
 
     def __init__(
@@ -73,12 +77,16 @@ class Streams:
         stderr: IO[str],
         reads: Calls,
         writes: Calls,
+        unread: Deferred[Any],
     ) -> None:
         self._stdin = stdin
         self._stdout = stdout
         self._stderr = stderr
         self._reads = reads
         self._writes = writes
+        self._is_unread = False
+        self._waiting: Deferred[Any] | None = None
+        unread.addCallbacks(self._has_no_reader, lambda _: None)
 
     @property
     def is_interactive(self) -> bool:
@@ -118,6 +126,30 @@ class Streams:
         while left:
             left = left[self._stdout.write(left) :]
 
+    def _has_no_reader(self, _: object) -> None:
+        self._is_unread = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def while_read(self, waiting: Deferred[T]) -> T:
+        """
+        Wait for something that may never come, as long as somebody reads the output.
+
+        @param waiting: is cancelled otherwise.
+        @raise BrokenPipeError: nobody reads it any more.
+        """
+        self._waiting = waiting
+        if self._is_unread:
+            waiting.cancel()
+        try:
+            return await waiting
+        except CancelledError:
+            if self._is_unread:
+                raise BrokenPipeError from None
+            raise
+        finally:
+            self._waiting = None
+
     def tell(self, text: str, end: str = "\n") -> None:
         """Write a line to standard error, if that is possible."""
         with suppress(OSError, ValueError):
@@ -148,7 +180,20 @@ def standard_streams(reactor: Any) -> Streams:
         sys.stderr,
         BlockingCalls(reactor),
         BlockingCalls(reactor),
+        BlockingCalls(reactor)(_wait_until_unread) if _is_pipe(1) else Deferred(),
     )
+
+
+def _is_pipe(number: int) -> bool:
+    mode = os.fstat(number).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _wait_until_unread() -> None:
+    """Wait until the other end of the pipe that is standard output is closed."""
+    pipe = select.poll()
+    pipe.register(1, 0)  # errors are told without being asked for
+    pipe.poll()
 
 
 def silence_stdout() -> None:

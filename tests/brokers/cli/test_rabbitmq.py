@@ -258,12 +258,17 @@ class ProcessTests(RabbitMQCase):
         command = f"{sys.executable} -m txkombu"
         done = await deferToThread(
             subprocess.run,
-            ["bash", "-c", script],
+            [
+                "timeout",
+                f"{SECONDS:.0f}",
+                "bash",
+                "-c",
+                script,
+            ],  # ends its children, too
             env=environment(TXKOMBU_BROKER=self.url, txkombu=command),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
         )
         self.assertEqual(done.returncode, code, done.stderr)
         self.assertNotIn("Traceback", done.stderr)
@@ -282,6 +287,16 @@ class ProcessTests(RabbitMQCase):
         left = await self.bodies_of(name)
         self.assertEqual(left[-1], "5000")
         self.assertLess(len(left), 4998)
+
+    async def test_idle(self) -> None:
+        """When head has enough it ends at once, though no further message comes."""
+        name = await self.queue()
+        await self.run_command(f"publish -q {name} -l", b"1\n2\n3\n")
+        done = await self.shell(
+            f"set -o pipefail; $txkombu consume {name} -f raw | head -n 3", 141
+        )
+        self.assertEqual((done.stdout, done.stderr), ("1\n2\n3\n", ""))
+        self.assertEqual(await self.bodies_of(name), [])
 
     async def test_signals(self) -> None:
         """Ctrl-C ends consume and a publish that waits for lines, without a word."""
