@@ -36,7 +36,7 @@ def serve(options: Options) -> int:
     """
     from twisted.internet import reactor
 
-    log_to_stderr("info")
+    log_to_stderr(options.log.level, options.log.format)
     return Server(service_of(options), reactor, options.shutdown_timeout).run()
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final, NoReturn
 
 from twisted.application.app import ServerOptions
 from twisted.python import usage
 
 from .._util.validation import check_seconds, shown_or_kind
+from ..configuration import ConfigurationError, Plan, read_file
 from ..configuration.consumer_loader import (
     ConsumerNotFound,
     consumer_named,
     forget_working_directory,
 )
-from ..service import ConsumerFactory, ConsumerService
+from ..configuration.service_file import LogSection
+from ..service import ConsumerFactory, ConsumerService, PublisherService
 from ..service.broker_service import SHUTDOWN_TIMEOUT
-from .options import BrokerOptions, OptionTable
+from .options import BROKER_VARIABLE, BrokerOptions, OptionTable
+
+CONFIG_VARIABLE: Final = "TXKOMBU_CONFIG"
+"""The environment variable with the path of the configuration file."""
 
 
 class Options(BrokerOptions):
@@ -26,12 +32,14 @@ class Options(BrokerOptions):
 
     @ivar consumers: the classes or functions that make consumers.
     @ivar shutdown_timeout: seconds that running handlers have to finish.
+    @ivar publisher: what handlers publish with, or None.
+    @ivar log: what is logged.
     """
 
-    synopsis = "--consumer package.module:Name [options]"
+    synopsis = "--consumer package.module:Name | --config FILE [options]"
     longdesc = (
-        "Runs the named consumers until it is stopped, and reconnects whenever the "
-        "connection is lost.  Modules are searched in the current directory first.  "
+        "Runs the named consumers, or those of a configuration file, until it is "
+        "stopped.  Modules are searched in the current directory first.  "
         "The URL is amqp://user@host:5672/vhost, stomp://host or memory://name, or "
         "several with ';' between them, tried in turn.  Everybody who may list this "
         "machine's processes can read a password in it."
@@ -39,11 +47,20 @@ class Options(BrokerOptions):
     example = "serve -b amqp://user@host/vhost --password-file F -c feeds:Feed"
     optParameters: ClassVar[OptionTable] = (
         (
+            "config",
+            None,
+            None,
+            f"A file of YAML; default ${CONFIG_VARIABLE}.  Other options override it.",
+        ),
+        (
             "shutdown-timeout",
             None,
-            f"{SHUTDOWN_TIMEOUT:g}",
-            "Seconds that running handlers have to finish when it is stopped.",
+            None,
+            f"Seconds for running handlers to finish; default {SHUTDOWN_TIMEOUT:g}.",
         ),
+    )
+    optFlags: ClassVar[OptionTable] = (
+        ("check", None, "Check the configuration file and all it names, and exit."),
     )
 
     def __init__(self) -> None:
@@ -51,6 +68,8 @@ class Options(BrokerOptions):
         self._names: list[str] = []
         self.consumers: list[ConsumerFactory] = []
         self.shutdown_timeout = SHUTDOWN_TIMEOUT
+        self.publisher: PublisherService | None = None
+        self.log = LogSection()
 
     def opt_consumer(self, name: str) -> None:
         self._names.append(name)
@@ -80,20 +99,56 @@ class Options(BrokerOptions):
 
     def postOptions(self) -> None:
         """Check the options, and import the consumers."""
-        super().postOptions()
-        seconds = self["shutdown-timeout"]
-        try:
-            self.shutdown_timeout = check_seconds("it", float(seconds))
-        except ValueError:
-            raise usage.UsageError(
-                f"--shutdown-timeout: {shown_or_kind(seconds)} is no number of seconds"
-            ) from None
-        if not self._names:
+        file = self["config"] or os.environ.get(CONFIG_VARIABLE)
+        if file:
+            self._use(self._plan(file))
+        else:
+            super().postOptions()
+        if self["shutdown-timeout"] is not None:
+            self.shutdown_timeout = _seconds(self["shutdown-timeout"])
+        if self._names:
+            self.consumers = self._named_consumers()
+        if not self.consumers:
             raise usage.UsageError("no --consumer given, such as feeds:FeedConsumer")
+        if self["check"]:
+            self._tell_checked(file)
+
+    def _plan(self, file: str) -> Plan:
+        self.connection_or_none()  # for errors that name the option
+        url = self["broker"] or os.environ.get(BROKER_VARIABLE)
         try:
-            self.consumers = [consumer_named(name) for name in self._names]
+            return read_file(file, broker=url, password_file=self["password-file"])
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def _use(self, plan: Plan) -> None:
+        self.connection = plan.connection
+        self.consumers = plan.consumers
+        self.publisher = plan.publisher
+        self.shutdown_timeout = plan.shutdown_timeout
+        self.log = plan.log
+
+    def _named_consumers(self) -> list[ConsumerFactory]:
+        try:
+            return [consumer_named(name) for name in self._names]
         except ConsumerNotFound as error:
             raise usage.UsageError(f"--consumer: {error}") from error
+
+    def _tell_checked(self, file: str | None) -> NoReturn:
+        if not file:
+            raise usage.UsageError("--check is for a configuration file: give --config")
+        count = len(self.consumers)
+        print(f"{file} is right: {count} consumer{'' if count == 1 else 's'}")
+        raise SystemExit(0)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return check_seconds("it", float(text))
+    except ValueError:
+        raise usage.UsageError(
+            f"--shutdown-timeout: {shown_or_kind(text)} is no number of seconds"
+        ) from None
 
 
 class ProgramService(ConsumerService):
@@ -144,4 +199,5 @@ def service_of(
         options.connection,
         options.consumers,
         shutdown_timeout=options.shutdown_timeout,
+        publisher=options.publisher,
     )

@@ -150,7 +150,7 @@ class _Maker:
 
         def make() -> BrokerConnection:
             return hosted_connection(
-                section.url,
+                section.url if len(section.url) > 1 else section.url[0],  # with ";"
                 purpose,
                 self._file.app or PurePath(self._name).stem,
                 userid=section.userid and section.userid(),
