@@ -19,6 +19,7 @@ from .cli.get import GetOptions, get
 from .cli.move import MoveOptions, move
 from .cli.options import CommandOptions, program_name
 from .cli.peek import PeekOptions, peek
+from .cli.plan import ApplyOptions, PlanOptions, apply, plan
 from .cli.publish import PublishOptions, publish
 from .cli.purge import PurgeOptions, purge
 from .cli.serve import serve
@@ -37,6 +38,8 @@ COMMANDS: Final[dict[type[Any], tuple[str, Callable[..., Any], str]]] = {
     DeclareOptions: ("declare", declare, "Make a queue or an exchange."),
     PurgeOptions: ("purge", purge, "Drop the messages of a queue."),
     DeleteOptions: ("delete", delete, "Delete a queue or an exchange."),
+    PlanOptions: ("plan", plan, "Compare a configuration file with a broker."),
+    ApplyOptions: ("apply", apply, "Declare what a configuration file needs."),
     DoctorOptions: ("doctor", doctor, "Find out why a broker cannot be used."),
 }
 """The commands that do something at a broker and end."""

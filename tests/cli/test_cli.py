@@ -701,7 +701,7 @@ class MainTests(ModuleCase):
         self.assertEqual(done.returncode, 0)
         said = " ".join(done.stdout.split())
         for words in (
-            "Usage: python -m txkombu serve --consumer package.module:Name",
+            "Usage: python -m txkombu serve --consumer NAME | --config FILE",
             "--broker= URL of the broker; default $TXKOMBU_BROKER.",
             "--password-file= A file with the password, read at each login.",
             "The URL is amqp://user@host:5672/vhost, stomp://host or",

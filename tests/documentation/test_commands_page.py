@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.configuration.test_files import SMALLEST
 from tests.documentation.test_pages import first_columns
 from tests.support.commands import begin
 from tests.support.paths import DOCS
@@ -25,8 +26,8 @@ from txkombu.testing import BrokerTestCase
 
 PAGE = DOCS / "commands.rst"
 FOR_ALL = {"broker=", "password-file=", "help", "version"}
-NOT_RUN = ("doctor", "export")
-"""What the page shows of a broker that is not there."""
+NOT_RUN = ("apply", "doctor", "export", "plan")
+"""What the page shows of a broker or file that is not there."""
 
 
 def sections() -> dict[str, str]:
@@ -144,8 +145,8 @@ class HelpTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """Each example can be parsed."""
-        path = Path("F")
-        path.write_text("s3cret")
+        Path("F").write_text("s3cret")
+        Path("service.yaml").write_text(SMALLEST)
         for kind, (name, *_) in COMMANDS.items():
             words = shlex.split(kind.example.partition(" > ")[0])
             options = kind()

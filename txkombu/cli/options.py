@@ -45,7 +45,7 @@ class CommandOptions(usage.Options):
     optFlags: ClassVar[OptionTable] = ()
 
     def opt_version(self) -> NoReturn:
-        """Show the version of txkombu and of its JSON, and exit."""
+        """Show the versions of txkombu and its JSON."""
         print(f"txkombu {__version__}")
         print(f"json by {JSON_LIBRARIES}")
         raise SystemExit(0)

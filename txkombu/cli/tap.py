@@ -36,7 +36,7 @@ class Options(BrokerOptions):
     @ivar log: what is logged.
     """
 
-    synopsis = "--consumer package.module:Name | --config FILE [options]"
+    synopsis = "--consumer NAME | --config FILE [options]"
     longdesc = (
         "Runs the named consumers, or those of a configuration file, until it is "
         "stopped.  Modules are searched in the current directory first.  "
@@ -50,7 +50,7 @@ class Options(BrokerOptions):
             "config",
             None,
             None,
-            f"A file of YAML; default ${CONFIG_VARIABLE}.  Other options override it.",
+            f"A configuration file; default ${CONFIG_VARIABLE}; options override it.",
         ),
         (
             "shutdown-timeout",
@@ -60,7 +60,7 @@ class Options(BrokerOptions):
         ),
     )
     optFlags: ClassVar[OptionTable] = (
-        ("check", None, "Check the configuration file and all it names, and exit."),
+        ("check", None, "Check the configuration file, and exit."),
     )
 
     def __init__(self) -> None:
@@ -76,9 +76,8 @@ class Options(BrokerOptions):
 
     # Twisted shows this text with its line breaks.
     opt_consumer.__doc__ = (
-        "A consumer, as package.module:Name: a subclass of txkombu.Consumer, a "
-        "handler with @consumer(Queue(...)) above it, or a function that takes a "
-        "channel and returns a consumer.  Required; may be given more than once."
+        "A Consumer class, a handler with @consumer(Queue(...)), or a function that "
+        "makes a consumer, as package.module:Name; may be given again."
     )
 
     opt_c = opt_consumer

@@ -14,6 +14,7 @@ from .._util.suggestions import did_you_mean
 from .._util.validation import check_seconds
 from ..connection import BrokerConnection
 from ..entity import Exchange, Queue, binding
+from ..messaging.consumer import Consumer
 from ..service import ConsumerFactory, PublisherService
 from ..service.broker_service import SHUTDOWN_TIMEOUT
 from ..service.connection_names import hosted_connection
@@ -48,7 +49,9 @@ class Plan:
     @ivar connection: the connection of the consumers.
     @ivar publisher: what handlers publish with, or None.
     @ivar consumers: what makes each consumer.
+    @ivar exchanges: the exchanges of the file, by name.
     @ivar queues: the queues of the file, by name.
+    @ivar declared: these queues, and those that consumers name.
     @ivar shutdown_timeout: seconds that running handlers have to finish.
     @ivar log: what is logged.
     """
@@ -57,7 +60,9 @@ class Plan:
     connection: BrokerConnection
     publisher: PublisherService | None
     consumers: list[ConsumerFactory]
+    exchanges: Mapping[str, Exchange]
     queues: Mapping[str, Queue]
+    declared: list[Queue]
     shutdown_timeout: float
     log: LogSection
 
@@ -91,6 +96,7 @@ class _Maker:
         self.problems: list[Problem] = []
         self._exchanges: dict[str, Exchange] = {}
         self._queues: dict[str, Queue] = {}
+        self._declared: list[Queue] = []
 
     def plan(self) -> Plan | None:
         """Make all; return None if something is wrong."""
@@ -99,6 +105,7 @@ class _Maker:
         publisher = self._publisher()
         self._make_exchanges()
         self._make_queues()
+        self._declared += self._queues.values()
         consumers = [
             self._consumer(number, section, publisher)
             for number, section in enumerate(file.consumers)
@@ -114,7 +121,9 @@ class _Maker:
             connection,
             publisher,
             [each for each in consumers if each is not None],
+            self._exchanges,
             self._queues,
+            list({each.name: each for each in self._declared}.values()),
             timeout,
             file.log,
         )
@@ -259,7 +268,10 @@ class _Maker:
         )
         if factory is None or len(self.problems) > known:
             return None
-        self._attempt(path, section, partial(_try_out, factory, publisher), "handler")
+        make_consumer = partial(_made, factory, publisher)
+        made = self._attempt(path, section, make_consumer, "handler")
+        if made is not None:
+            self._declared += made.queues  # type: ignore[arg-type]  # a list by now
         return factory
 
     def _queues_of(self, path: Path, section: ConsumerSection) -> tuple[Queue, ...]:
@@ -306,10 +318,10 @@ _HOW_BOUND: Final = {"exchange", "routing_key", "bindings"}
 _NO_OPTIONS: Final = {"handler", "queues", "on_failure", "middleware", "thread"}
 
 
-def _try_out(factory: ConsumerFactory, publisher: PublisherService | None) -> None:
+def _made(factory: ConsumerFactory, publisher: PublisherService | None) -> Consumer:
     """Make a consumer on a connection that is not used, to see that it can be."""
     connection = BrokerConnection("memory://", reactor=Clock())
-    HostedConsumer(connection, with_publisher(factory, publisher))
+    return HostedConsumer(connection, with_publisher(factory, publisher)).consumer
 
 
 def _check_readable(path: str | None) -> None:
