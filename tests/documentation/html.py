@@ -67,8 +67,13 @@ def write(folder: Path) -> None:
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(html(page))
-    for drawing in CHECKOUT.glob("docs/*.svg"):
-        shutil.copy(drawing, folder)
+    for kind in ("svg", "json"):
+        for file in CHECKOUT.glob(f"docs/*.{kind}"):
+            shutil.copy(file, folder)
+    if (CHECKOUT / "docs" / "plots").exists():
+        shutil.copytree(
+            CHECKOUT / "docs" / "plots", folder / "plots", dirs_exist_ok=True
+        )
 
 
 if __name__ == "__main__":
