@@ -70,10 +70,9 @@ def write(folder: Path) -> None:
     for kind in ("svg", "json"):
         for file in CHECKOUT.glob(f"docs/*.{kind}"):
             shutil.copy(file, folder)
-    if (CHECKOUT / "docs" / "plots").exists():
-        shutil.copytree(
-            CHECKOUT / "docs" / "plots", folder / "plots", dirs_exist_ok=True
-        )
+    for name in ("deploy", "plots"):
+        if (CHECKOUT / "docs" / name).exists():
+            shutil.copytree(CHECKOUT / "docs" / name, folder / name)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "benchmarks.rst",
     "commands.rst",
     "configuration.rst",
+    "deploying.rst",
     "glossary.rst",
     "moving.rst",
     "publishers.rst",
