@@ -64,6 +64,7 @@ class Reconnector:
 
     @ivar session: the session while it is up, else C{None}.
     @ivar blocked_reason: why the broker takes no messages now, or C{""}.
+    @ivar reconnects: how often a lost session was replaced by another.
     @ivar last_error: the last loss or failed attempt; C{None} while all is well.
     """
 
@@ -113,6 +114,7 @@ class Reconnector:
         self._is_ending = False
         self.session: ISession | None = None
         self.blocked_reason = ""
+        self.reconnects = 0
         self.last_error: Exception | None = None
 
     @property
@@ -356,6 +358,7 @@ class Reconnector:
         self._flow(self.may_publish)
         if self._lost_at is not None:
             what = "reconnected" if self._was_up else "connected"
+            self.reconnects += self._was_up
             self._log.info(
                 what + " in {seconds:.2f} s to {url}",
                 seconds=self._up_since - self._lost_at,

@@ -15,6 +15,7 @@ from ..connection import BrokerConnection
 from ..messaging.consumer import Consumer
 from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
 from .handlers import with_publisher
+from .health import ConnectionHealth, ServiceHealth, ServiceObserver, names_of
 from .hosted_consumer import Hostable, HostedConsumer, check_factory
 from .publisher_service import PublisherService
 from .run import ServiceRun
@@ -52,6 +53,8 @@ class ConsumerService(BrokerService[ServiceRun]):
     @raise ValueError: there are no consumers.
     """
 
+    purpose = "consumers"
+
     def __init__(
         self,
         broker: BrokerConnection | str,
@@ -79,6 +82,39 @@ class ConsumerService(BrokerService[ServiceRun]):
     def consuming(self) -> bool:
         """Whether every consumer receives from all its queues."""
         return self._run is not None and self._run.consuming
+
+    @property
+    def health(self) -> ServiceHealth:
+        """
+        What the service, its consumers and its publisher do now.
+
+        The first look has the consumers note from then on when they begin with a
+        message.
+        """
+        hosted = [] if self._run is None else self._run.consumers
+        publisher = self._publisher
+        return ServiceHealth(
+            bool(self.running),
+            self.halted,
+            ConnectionHealth.of(self.connection),
+            self.consuming,
+            tuple(each.health for each in hosted),
+            None if publisher is None else publisher.health,
+            self.last_error,
+        )
+
+    def observe(self, observer: ServiceObserver) -> None:
+        """
+        Have something see how the service, its consumers and its publisher work.
+
+        @param observer: called with its connections and consumers now, and with each
+            new one.
+        """
+        super().observe(observer)
+        if self._publisher is not None:
+            self._publisher.observe(observer)
+        for each in [] if self._run is None else self._run.consumers:
+            observer.watch_consumer(each.name, each.consumer)
 
     @property
     def stuck(self) -> list[Consumer]:
@@ -118,6 +154,14 @@ class ConsumerService(BrokerService[ServiceRun]):
                 text = "{factory} makes no consumer: {error}"
                 self._log.critical(text, factory=name, error=str(cause))
                 raise cause from cause.__cause__
+        self._name_consumers(run)
+
+    def _name_consumers(self, run: ServiceRun) -> None:
+        names = names_of(each.consumer for each in run.consumers)
+        for name, each in zip(names, run.consumers, strict=True):
+            each.call(name)
+            if self._observer is not None:
+                self._observer.watch_consumer(name, each.consumer)
 
     def stopService(self) -> Deferred[None]:
         """
