@@ -20,7 +20,7 @@ from ..message import Message
 from ..policy import FailurePolicy, default
 from ..policy.hosting import HostedPolicy
 from ..serialization.serializers import accept_set
-from .callbacks import Callback, as_callbacks, run_callbacks
+from .callbacks import Callback, ObservedHandler, as_callbacks, run_callbacks
 from .dispatcher import Dispatcher, Handler
 from .failure_handling import FailureHandling
 from .iteration import MessageIterator, MessageTaker
@@ -249,7 +249,7 @@ class Consumer:
         if self.can_handle:
             handler: Handler = self.on_message or self._decode_and_receive
             for put_around in self._observers:
-                handler = put_around(handler)
+                handler = ObservedHandler(put_around(handler), handler)
             self._dispatcher.set_handler(handler)
 
     def observe_handling(self, put_around: Callable[[Handler], Handler]) -> None:

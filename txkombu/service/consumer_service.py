@@ -114,7 +114,7 @@ class ConsumerService(BrokerService[ServiceRun]):
         if self._publisher is not None:
             self._publisher.observe(observer)
         for each in [] if self._run is None else self._run.consumers:
-            observer.watch_consumer(each.name, each.consumer)
+            each.observe(observer)
 
     @property
     def stuck(self) -> list[Consumer]:
@@ -161,7 +161,7 @@ class ConsumerService(BrokerService[ServiceRun]):
         for name, each in zip(names, run.consumers, strict=True):
             each.call(name)
             if self._observer is not None:
-                self._observer.watch_consumer(name, each.consumer)
+                each.observe(self._observer)
 
     def stopService(self) -> Deferred[None]:
         """

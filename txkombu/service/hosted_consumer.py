@@ -18,7 +18,7 @@ from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed
 from ..messaging.consumer import Consumer
 from .handlers import factory_of, without_publisher
-from .health import ConsumerHealth, LastDelivery, queues_of
+from .health import ConsumerHealth, LastDelivery, ServiceObserver, queues_of
 from .retry import retry_until_done
 
 ConsumerFactory = Callable[[Channel], Consumer]
@@ -140,6 +140,11 @@ class HostedConsumer:
             self._last_delivery = LastDelivery(self._connection.clock)
             self.consumer.observe_handling(self._last_delivery.put_around)
         return self._last_delivery
+
+    def observe(self, observer: ServiceObserver) -> None:
+        """Have something see how it handles messages, and when."""
+        self.note_deliveries()
+        observer.watch_consumer(self.name, self.consumer)
 
     @property
     def health(self) -> ConsumerHealth:
