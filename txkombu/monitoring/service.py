@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
@@ -53,7 +54,9 @@ class MonitoringService(Service):
         self._listening = listening.addCallbacks(self._begun, self._not_bound)
 
     def _begun(self, port: IListeningPort) -> IListeningPort:
-        self._log.info("Health and metrics are told at {place}", place=port.getHost())
+        found = port.getHost()
+        place = f"{found.host}:{found.port}" if _has_port(found) else str(found)
+        self._log.info("Health and metrics are told at {place}", place=place)
         return port
 
     def _not_bound(self, failure: Failure) -> None:
@@ -96,17 +99,28 @@ class EndpointNotBound(Exception):
     """Health and metrics cannot be told, as the endpoint cannot be bound."""
 
 
-def _answers(service: ConsumerService, reactor: Any) -> Answers:
+def _has_port(place: Any) -> TypeGuard[IPv4Address | IPv6Address]:
+    return isinstance(place, IPv4Address | IPv6Address)
+
+
+def check_installed() -> None:
+    """
+    Check that what tells metrics is installed.
+
+    @raise ImportError: it is not; the text says how to install it.
+    """
     try:
-        # Loaded when asked for, as they need an extra, and take their time.
-        metrics = import_module("txkombu.monitoring.metrics")
-        resource = import_module("txkombu.monitoring.resource")
+        import prometheus_client  # noqa: F401  # only a look
     except ImportError as error:
-        if error.name is None or not error.name.startswith("prometheus_client"):
-            raise
-        raise ImportError(
-            "health and metrics need prometheus_client: pip install 'txkombu[metrics]'",
-            name=error.name,
-        ) from error
+        text = "health and metrics need prometheus_client: "
+        text += "pip install 'txkombu[metrics]'"
+        raise ImportError(text, name=error.name) from error
+
+
+def _answers(service: ConsumerService, reactor: Any) -> Answers:
+    check_installed()
+    # Loaded when asked for, as not everybody has what they need.
+    metrics = import_module("txkombu.monitoring.metrics")
+    resource = import_module("txkombu.monitoring.resource")
     made: Answers = resource.Answers(service, metrics.Metrics(service), reactor)
     return made

@@ -91,14 +91,19 @@ class ConsumerService(BrokerService[ServiceRun]):
         The first look has the consumers note from then on when they begin with a
         message.
         """
-        hosted = [] if self._run is None else self._run.consumers
+        for each in self._hosted:
+            each.note_deliveries()
+        return self.glance()
+
+    def glance(self) -> ServiceHealth:
+        """Tell the same as L{health}, without having them note anything."""
         publisher = self._publisher
         return ServiceHealth(
             bool(self.running),
             self.halted,
             ConnectionHealth.of(self.connection),
             self.consuming,
-            tuple(each.health for each in hosted),
+            tuple(each.glance() for each in self._hosted),
             None if publisher is None else publisher.health,
             self.last_error,
         )
@@ -113,7 +118,7 @@ class ConsumerService(BrokerService[ServiceRun]):
         super().observe(observer)
         if self._publisher is not None:
             self._publisher.observe(observer)
-        for each in [] if self._run is None else self._run.consumers:
+        for each in self._hosted:
             each.observe(observer)
 
     @property
@@ -121,8 +126,11 @@ class ConsumerService(BrokerService[ServiceRun]):
         """
         The consumers that get no message, as all that they may hold wait for a retry.
         """
-        hosted = [] if self._run is None else self._run.consumers
-        return [each.consumer for each in hosted if each.consumer.is_stuck]
+        return [each.consumer for each in self._hosted if each.consumer.is_stuck]
+
+    @property
+    def _hosted(self) -> list[HostedConsumer]:
+        return [] if self._run is None else self._run.consumers
 
     def startService(self) -> None:
         """Begin to connect and to consume; return at once."""

@@ -134,22 +134,21 @@ class HostedConsumer:
         told = self.consumer.channel.last_error
         return told or ChannelClosed(f"{safe_repr(self.consumer)} does not consume")
 
-    def note_deliveries(self) -> LastDelivery:
+    def note_deliveries(self) -> None:
         """Note from now on when its handler begins with a message."""
         if self._last_delivery is None:
             self._last_delivery = LastDelivery(self._connection.clock)
             self.consumer.observe_handling(self._last_delivery.put_around)
-        return self._last_delivery
 
     def observe(self, observer: ServiceObserver) -> None:
         """Have something see how it handles messages, and when."""
         self.note_deliveries()
         observer.watch_consumer(self.name, self.consumer)
 
-    @property
-    def health(self) -> ConsumerHealth:
-        """What it does now."""
+    def glance(self) -> ConsumerHealth:
+        """Tell what it does now."""
         consumer = self.consumer
+        last = self._last_delivery
         return ConsumerHealth(
             self.name,
             queues_of(consumer),
@@ -157,7 +156,7 @@ class HostedConsumer:
             consumer.running,
             consumer.retrying,
             consumer.is_stuck,
-            self.note_deliveries().time,
+            None if last is None else last.time,
             self.trouble,
         )
 
