@@ -79,6 +79,18 @@ class OptionTests(ModuleCase):
         options.parseOptions([*self.good, *more])
         return options
 
+    def test_name(self) -> None:
+        """The connection is named by the module of the first consumer."""
+        service = makeService(self.options())
+        assert isinstance(service, PluginService)
+        here = f"{socket.gethostname()}:{os.getpid()}"
+        name = service.connection.info()["name"]
+        self.assertEqual(name, f"{self.module}@{here}/consumers")
+        self.good[1] = "memory://cli?name=mine"
+        service = makeService(self.options())
+        assert isinstance(service, PluginService)
+        self.assertEqual(service.connection.info()["name"], "mine")
+
     def test_off(self) -> None:
         """Without it there is only the service."""
         self.assertIsNone(self.options().http)

@@ -20,6 +20,7 @@ from ..configuration.consumer_loader import (
 from ..configuration.service_file import LogSection
 from ..service import ConsumerFactory, ConsumerService, PublisherService
 from ..service.broker_service import SHUTDOWN_TIMEOUT
+from ..service.connection_names import name_connection
 from .companions import Together, companions_of, endpoint_given
 from .options import BROKER_VARIABLE, BrokerOptions, OptionTable
 
@@ -79,6 +80,11 @@ class Options(BrokerOptions):
         self.publisher: PublisherService | None = None
         self.log = LogSection()
         self.http: str | None = None
+
+    @property
+    def app(self) -> str:
+        """The name of the application: the package or module of its first consumer."""
+        return self._names[0].partition(":")[0].partition(".")[0]
 
     def opt_consumer(self, name: str) -> None:
         self._names.append(name)
@@ -210,7 +216,7 @@ def service_of(
     """Make the service of the options, whose modules have been imported."""
     forget_working_directory()
     return kind(
-        options.connection,
+        name_connection(options.connection, "consumers", options.app),
         options.consumers,
         shutdown_timeout=options.shutdown_timeout,
         publisher=options.publisher,
