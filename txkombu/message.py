@@ -535,7 +535,8 @@ class Message:
 
         @param unacked: settles it.
         """
-        self._unacked = unacked
+        follow = getattr(self._unacked, "follow", None)  # of what sees it settled
+        self._unacked = unacked if follow is None else follow(self, unacked)
 
     def observe_settlement(self, put_before: Callable[[Settler], Settler]) -> None:
         """

@@ -266,6 +266,25 @@ class ConsumerTests(MetricsCase):
         self.assertEqual(self.value("txkombu_received_total"), 4)
         self.assertEqual(self.processed, {"acknowledged": 2, "stale": 2})
 
+    def test_lost_alone(self) -> None:
+        """So is what a consumer held that has lost a connection of its own."""
+        waiting: Deferred[None] = Deferred()
+
+        @consumer(WORK)
+        async def handle(body: object, message: Message) -> None:
+            self.tag = message.consumer_tag
+            await waiting
+
+        service = self.serve(handle)
+        self.publish(1)
+        assert service._run is not None
+        unacked = service._run.consumers[0].consumer.channel.core.opener.unacked
+        assert unacked is not None
+        unacked.lose(self.tag)
+        waiting.callback(None)
+        self.flush()
+        self.assertEqual(self.processed, {"stale": 1})
+
     def test_recovered(self) -> None:
         """What the program has recovered is not kept, and comes again."""
         kept: list[Message] = []

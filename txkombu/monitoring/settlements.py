@@ -76,6 +76,13 @@ class ObservedSettler:
             self._queues = {tag: each for tag, each in left if tag in self.unsettled}
         self._queues[message.delivery_tag] = message.queue_name
 
+    def follow(self, message: Message, settler: Settler) -> ObservedSettler:
+        """Return what tells of a message that another settles from now on."""
+        moved = ObservedSettler(self._settled, settler)
+        if self._queues.pop(message.delivery_tag, None) is not None:
+            moved.note(message)
+        return moved
+
     @property
     def gone(self) -> bool:
         """See L{Settler}."""

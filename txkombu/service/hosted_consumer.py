@@ -131,7 +131,7 @@ class HostedConsumer:
             return self.last_error
         if self.consuming:
             return None
-        told = self.consumer.channel.last_error
+        told = self.consumer.channel.last_error or self._connection.last_error
         return told or ChannelClosed(f"{safe_repr(self.consumer)} does not consume")
 
     def note_deliveries(self) -> None:

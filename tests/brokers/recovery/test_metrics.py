@@ -1,4 +1,4 @@
-"""The metrics of a service on RabbitMQ, over each transport for AMQP, are true."""
+"""The metrics of a service on RabbitMQ are true, over AMQP and over STOMP."""
 
 from __future__ import annotations
 
@@ -39,12 +39,16 @@ class MetricsTests(Conformance):
     def setUp(self) -> None:
         self.url = rabbitmq().url
         super().setUp()
-        self.proxy = FaultProxy(reactor, rabbitmq().amqp_port)
+        self.proxy = FaultProxy(reactor, self.broker_port())
         self.addCleanup(self.proxy.stop)
         self.target = self.queue()
         self.truth: Counter[str] = Counter()
         self.over: set[object] = set()
         self.all_over: Deferred[None] = Deferred()
+
+    def broker_port(self) -> int:
+        """Return the port of the broker for the transport."""
+        return rabbitmq().amqp_port
 
     def make(self, channel: Channel) -> Consumer:
         """Make the consumer whose messages are counted."""
@@ -166,3 +170,13 @@ class TxAMQPTests(MetricsTests):
     """Over txAMQP."""
 
     scheme = "txamqp"
+
+
+class StompTests(MetricsTests):
+    """Over STOMP, where the consumer has a connection of its own."""
+
+    scheme = "stomp"
+
+    def broker_port(self) -> int:
+        """Return the port of the broker for STOMP."""
+        return rabbitmq().stomp_port
