@@ -84,7 +84,8 @@ class Options(BrokerOptions):
     @property
     def app(self) -> str:
         """The name of the application: the package or module of its first consumer."""
-        return self._names[0].partition(":")[0].partition(".")[0]
+        first = self._names[0] if self._names else "txkombu"
+        return first.partition(":")[0].partition(".")[0]
 
     def opt_consumer(self, name: str) -> None:
         self._names.append(name)
@@ -122,9 +123,7 @@ class Options(BrokerOptions):
             self.shutdown_timeout = _seconds(self["shutdown-timeout"])
         if self._names:
             self.consumers = self._named_consumers()
-        if self["http"] is not None:
-            self.http = self["http"]
-        self.http = endpoint_given(self.http)
+        self.http = endpoint_given(self.http if self["http"] is None else self["http"])
         if not self.consumers:
             raise usage.UsageError("no --consumer given, such as feeds:FeedConsumer")
         if self["check"]:
