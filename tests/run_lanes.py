@@ -37,6 +37,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.core",
         "tests.entity",
         "tests.messaging",
+        "tests.monitoring",
         "tests.rpc",
         "tests.scenarios",
         "tests.serialization",

@@ -379,6 +379,11 @@ class Message:
         self._failures += 1
 
     @property
+    def failures(self) -> int:
+        """How often its handling failed in this process, since it was delivered."""
+        return self._failures
+
+    @property
     def is_lost_by_requeues(self) -> bool:
         """
         Whether requeueing it may lose it, as far as is known: a quorum queue drops
@@ -530,7 +535,19 @@ class Message:
 
         @param unacked: settles it.
         """
-        self._unacked = unacked
+        follow = getattr(self._unacked, "follow", None)  # of what sees it settled
+        self._unacked = unacked if follow is None else follow(self, unacked)
+
+    def observe_settlement(self, put_before: Callable[[Settler], Settler]) -> None:
+        """
+        Have something see how it is settled; without effect if there is nothing to
+        settle any more.
+
+        @param put_before: called with what settles it; returns what settles it from
+            now on.
+        """
+        if self._unacked is not None and not self._state:
+            self._unacked = put_before(self._unacked)
 
     def use_failure_record(self, record: FailureRecord) -> None:
         """

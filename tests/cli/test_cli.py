@@ -329,7 +329,7 @@ class OptionTests(ModuleCase):
         options = Options()
         options.parseOptions(self.good)
         service = makeService(options)
-        self.assertIsInstance(service, ConsumerService)
+        assert isinstance(service, ConsumerService)
         self.assertEqual(service.connection.as_uri(), "memory://cli")
         self.assertEqual(options.shutdown_timeout, SHUTDOWN_TIMEOUT)
         self.assertEqual(len(options.consumers), 1)

@@ -72,6 +72,14 @@ WHOLE: tuple[tuple[str, str], ...] = (
     (f"{RIGHT}\nshutdown_timeout: -1", "shutdown_timeout: must be"),
     (f"{RIGHT}\nshutdown_timeout: .nan", "shutdown_timeout: must be"),
     (f"{RIGHT}\napp: 3", "app: must be a text; it is 3"),
+    (f"{RIGHT}\nhttp: 8080", "http: must be a text; it is 8080"),
+    (f"{RIGHT}\nhttp: '8080'", "http: '8080' is no endpoint, such as tcp:8080:inter"),
+    (
+        f"{RIGHT}\nhttp: tpc:8080",
+        "=127.0.0.1: Unknown endpoint type: 'tpc'",
+    ),
+    (f"{RIGHT}\nhttp: tcp:80800", "8080:interface=127.0.0.1: there is no port 80800"),
+    (f"{RIGHT}\nhttp: tcp:8080:interfase=::1", "it got an unexpected keyword argument"),
     (f"{RIGHT}\npublisher: 3", "publisher: must be a mapping, which may have broker"),
     (f"{RIGHT}\npublisher: {{broker: 3}}", "publisher.broker: must be a mapping"),
 )

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "configuration.rst",
     "deploying.rst",
     "glossary.rst",
+    "monitoring.rst",
     "moving.rst",
     "publishers.rst",
     "service.rst",

@@ -46,6 +46,7 @@ PUBLIC: Final = {
         "QueueDeclareOk Returned Settlement"
     ),
     "txkombu.messaging": ("Consumer Exchange Producer Queue"),
+    "txkombu.monitoring": ("MonitoringService"),
     "txkombu.policy": (
         "Drop FailurePolicy Halt Hold Park ReconnectPolicy Reject Requeue RetryPolicy "
         "Verdict circle default delayed drop halt park reject requeue requeue_once "

@@ -20,6 +20,8 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .._util.debug_log import debug_log
+
 
 def log_to_stderr(minimum: str, format: str = "text") -> None:
     """
@@ -28,6 +30,7 @@ def log_to_stderr(minimum: str, format: str = "text") -> None:
     @param minimum: the name of the level.
     @param format: C{"text"} or C{"json"}.
     """
+    debug_log.want(minimum == "debug")
     wanted = LogLevelFilterPredicate(LogLevel.levelWithName(minimum))
     lines: Any = (
         JSONLines(sys.stderr) if format == "json" else textFileLogObserver(sys.stderr)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from twisted.internet.defer import Deferred
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from .._util.timeouts import CLOSE_TIMEOUT
 from ..policy import Halt
 from ..service import ConsumerService
+from .companions import companions_of
 from .last_resort import LastResort, flush_output
 from .logs import log_to_stderr
 from .tap import Options, service_of
@@ -37,7 +40,9 @@ def serve(options: Options) -> int:
     from twisted.internet import reactor
 
     log_to_stderr(options.log.level, options.log.format)
-    return Server(service_of(options), reactor, options.shutdown_timeout).run()
+    service = service_of(options)
+    companions = companions_of(service, options.http)
+    return Server(service, reactor, options.shutdown_timeout, companions).run()
 
 
 class Server:
@@ -49,14 +54,20 @@ class Server:
     more time to finish than handlers have.
 
     @param shutdown_timeout: seconds, the same as the service has.
+    @param companions: what is started after the service, and stopped with it.
     """
 
     _log = Logger()
 
     def __init__(
-        self, service: ConsumerService, reactor: Any, shutdown_timeout: float
+        self,
+        service: ConsumerService,
+        reactor: Any,
+        shutdown_timeout: float,
+        companions: Iterable[Service] = (),
     ) -> None:
         self._service = service
+        self._companions = list(companions)
         self._reactor = reactor
         self._timeout = shutdown_timeout
         self._last_resort = LastResort(self._exit_code)
@@ -85,12 +96,18 @@ class Server:
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
         try:
             self._service.startService()
+            for each in self._companions:
+                each.startService()
         finally:
             self._service.when_stopped().addCallback(lambda _: self._stop_reactor())
 
-    def _shut_down(self) -> Deferred[None]:
+    def _shut_down(self) -> Deferred[Any]:
         self._limit_end()
-        return self._service.stopService()
+        return self._stop_services()
+
+    def _stop_services(self) -> Deferred[Any]:
+        stops = [each.stopService() for each in self._companions if each.running]
+        return DeferredList([self._service.stopService(), *filter(None, stops)])
 
     def _limit_end(self) -> float:
         """Limit how long the process may take to end; return when it began to."""
@@ -117,7 +134,7 @@ class Server:
         self._limit_end()
         text = "Received {name}: stopping; a second one ends the process at once"
         self._log.info(text, name=name)
-        self._service.stopService()
+        self._stop_services()
 
     def _stop_reactor(self) -> None:
         with suppress(ReactorNotRunning):

@@ -20,6 +20,8 @@ from ..configuration.consumer_loader import (
 from ..configuration.service_file import LogSection
 from ..service import ConsumerFactory, ConsumerService, PublisherService
 from ..service.broker_service import SHUTDOWN_TIMEOUT
+from ..service.connection_names import name_connection
+from .companions import Together, companions_of, endpoint_given
 from .options import BROKER_VARIABLE, BrokerOptions, OptionTable
 
 CONFIG_VARIABLE: Final = "TXKOMBU_CONFIG"
@@ -34,6 +36,7 @@ class Options(BrokerOptions):
     @ivar shutdown_timeout: seconds that running handlers have to finish.
     @ivar publisher: what handlers publish with, or None.
     @ivar log: what is logged.
+    @ivar http: the endpoint of health and metrics, or None.
     """
 
     synopsis = "--consumer NAME | --config FILE [options]"
@@ -58,6 +61,12 @@ class Options(BrokerOptions):
             None,
             f"Seconds for running handlers to finish; default {SHUTDOWN_TIMEOUT:g}.",
         ),
+        (
+            "http",
+            None,
+            None,
+            "Endpoint that tells health and metrics, as tcp:8080:interface=127.0.0.1.",
+        ),
     )
     optFlags: ClassVar[OptionTable] = (
         ("check", None, "Check the configuration file, and exit."),
@@ -70,6 +79,13 @@ class Options(BrokerOptions):
         self.shutdown_timeout = SHUTDOWN_TIMEOUT
         self.publisher: PublisherService | None = None
         self.log = LogSection()
+        self.http: str | None = None
+
+    @property
+    def app(self) -> str:
+        """The name of the application: the package or module of its first consumer."""
+        first = self._names[0] if self._names else "txkombu"
+        return first.partition(":")[0].partition(".")[0]
 
     def opt_consumer(self, name: str) -> None:
         self._names.append(name)
@@ -107,6 +123,7 @@ class Options(BrokerOptions):
             self.shutdown_timeout = _seconds(self["shutdown-timeout"])
         if self._names:
             self.consumers = self._named_consumers()
+        self.http = endpoint_given(self.http if self["http"] is None else self["http"])
         if not self.consumers:
             raise usage.UsageError("no --consumer given, such as feeds:FeedConsumer")
         if self["check"]:
@@ -126,6 +143,7 @@ class Options(BrokerOptions):
         self.publisher = plan.publisher
         self.shutdown_timeout = plan.shutdown_timeout
         self.log = plan.log
+        self.http = plan.http
 
     def _named_consumers(self) -> list[ConsumerFactory]:
         try:
@@ -184,9 +202,11 @@ class PluginService(ProgramService):
             raise cause
 
 
-def makeService(options: Options) -> ConsumerService:
+def makeService(options: Options) -> ConsumerService | Together:
     """Make the service of the options, for twistd."""
-    return service_of(options, PluginService)
+    service = service_of(options, PluginService)
+    companions = companions_of(service, options.http)
+    return Together(service, companions) if companions else service
 
 
 def service_of(
@@ -195,7 +215,7 @@ def service_of(
     """Make the service of the options, whose modules have been imported."""
     forget_working_directory()
     return kind(
-        options.connection,
+        name_connection(options.connection, "consumers", options.app),
         options.consumers,
         shutdown_timeout=options.shutdown_timeout,
         publisher=options.publisher,

@@ -23,6 +23,7 @@ from ..service.hosted_consumer import HostedConsumer
 from ..url import TLSOptions
 from .consumer_loader import function_named
 from .document import Document
+from .endpoint import checked_endpoint
 from .errors import Path, Problem
 from .handlers import handler_factory
 from .service_file import (
@@ -54,6 +55,7 @@ class Plan:
     @ivar declared: these queues, and those that consumers name.
     @ivar shutdown_timeout: seconds that running handlers have to finish.
     @ivar log: what is logged.
+    @ivar http: the endpoint of health and metrics, or None.
     """
 
     file: str
@@ -65,6 +67,7 @@ class Plan:
     declared: list[Queue]
     shutdown_timeout: float
     log: LogSection
+    http: str | None = None
 
 
 def plan_of(document: Document, file: ServiceFile) -> Plan:
@@ -114,6 +117,8 @@ class _Maker:
             self._note(("consumers",), "must have at least one consumer")
         timeout = self._timeout()
         self._check_log()
+        if file.http is not None:
+            self._attempt(("http",), None, partial(checked_endpoint, file.http))
         if self.problems or connection is None:
             return None
         return Plan(
@@ -126,6 +131,7 @@ class _Maker:
             list({each.name: each for each in self._declared}.values()),
             timeout,
             file.log,
+            file.http,
         )
 
     def _note(self, path: Path, text: str) -> None:

@@ -218,6 +218,7 @@ class ServiceFile:
     @ivar publisher: publish from handlers.
     @ivar app: names the connections; by default the file's name.
     @ivar shutdown_timeout: seconds that handlers have to finish.
+    @ivar http: endpoint of health and metrics, as tcp:8080:interface=127.0.0.1.
     @ivar log: what is logged.
     """
 
@@ -228,4 +229,5 @@ class ServiceFile:
     publisher: PublisherSection | None = None
     app: str | None = None
     shutdown_timeout: float | None = None
+    http: str | None = None
     log: LogSection = attrs.field(factory=LogSection)

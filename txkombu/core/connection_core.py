@@ -18,7 +18,7 @@ from .._util.waiters import SharedClose, Waiters
 from ..exceptions import ConnectionClosed, NotSupported
 from ..interfaces import IRenewableSession, ISession
 from .drain_events import DrainEvents
-from .interfaces import ConnectionChannel
+from .interfaces import ConnectionChannel, ObservePublish
 from .lifecycle import State
 from .liveness import is_responsive
 from .queue_readers import QueueReaders
@@ -46,6 +46,7 @@ class ConnectionCore:
         self.readers = QueueReaders()
         self.topology = Topology(self.readers.queue_renamed)
         self._channels: dict[ConnectionChannel, None] = {}
+        self._publish_observers: list[ObservePublish] = []
         self.drain_events = DrainEvents()
         self.tag_prefix = f"txk-{uuid4().hex[:12]}-"
         self._reconnector: Reconnector | None = None
@@ -147,6 +148,11 @@ class ConnectionCore:
     def blocked_reason(self) -> str:
         """Why the broker takes no messages now, or C{""}."""
         return "" if self._reconnector is None else self._reconnector.blocked_reason
+
+    @property
+    def reconnects(self) -> int:
+        """How often a lost session was replaced by another."""
+        return 0 if self._reconnector is None else self._reconnector.reconnects
 
     @property
     def may_publish(self) -> bool:
@@ -266,10 +272,23 @@ class ConnectionCore:
     def add_channel(self, channel: ConnectionChannel) -> None:
         """Take one more channel; it is closed at once if the connection is."""
         self._channels[channel] = None
+        for put_around in self._publish_observers:
+            channel.observe_publishes(put_around)
         if self._end.begun:
             channel.close_because(connection_closed())
         elif self._draining is not None:
             channel.refuse_publishes(self._draining)
+
+    def observe_publishes(self, put_around: ObservePublish) -> None:
+        """
+        Have something see each publish on this connection.
+
+        @param put_around: called for each channel, with what publishes on it; returns
+            what publishes from now on.
+        """
+        self._publish_observers.append(put_around)
+        for channel in self.channels:
+            channel.observe_publishes(put_around)
 
     def channel_closing(self, channel: ConnectionChannel) -> None:
         """Have no handler begin with a message of a channel that is closing."""

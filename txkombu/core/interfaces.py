@@ -5,12 +5,19 @@ consumer on one, a channel of a connection, and a consumer that C{drain_events} 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from ..exceptions import KombuError
 from ..interfaces import ISessionChannel, Returned
+from .publish_queue import PublishRequest
+
+Publish = Callable[[PublishRequest], Deferred[None]]
+"""Publishes a message; fires with the broker's verdict."""
+ObservePublish = Callable[[Publish], Publish]
+"""Called with what publishes; returns what publishes from now on, and sees it."""
 
 
 class SessionChannelOwner(Protocol):
@@ -61,6 +68,9 @@ class ConnectionChannel(Protocol):
 
     def flow(self, allowed: bool) -> None:
         """Pause or resume publishing, as broker and socket allow."""
+
+    def observe_publishes(self, put_around: ObservePublish) -> None:
+        """Have something see each publish."""
 
     def session_dropped(self, error: Exception) -> None:
         """

@@ -64,6 +64,8 @@ class Reconnector:
 
     @ivar session: the session while it is up, else C{None}.
     @ivar blocked_reason: why the broker takes no messages now, or C{""}.
+    @ivar reconnects: how often a lost session was replaced by another.
+    @ivar has_told: whether it has logged that the session is up.
     @ivar last_error: the last loss or failed attempt; C{None} while all is well.
     """
 
@@ -113,6 +115,8 @@ class Reconnector:
         self._is_ending = False
         self.session: ISession | None = None
         self.blocked_reason = ""
+        self.reconnects = 0
+        self.has_told = False
         self.last_error: Exception | None = None
 
     @property
@@ -354,8 +358,10 @@ class Reconnector:
         self.last_error = None
         self._up_since = self._steady.seconds()
         self._flow(self.may_publish)
+        self.has_told = self._lost_at is not None
         if self._lost_at is not None:
             what = "reconnected" if self._was_up else "connected"
+            self.reconnects += self._was_up
             self._log.info(
                 what + " in {seconds:.2f} s to {url}",
                 seconds=self._up_since - self._lost_at,

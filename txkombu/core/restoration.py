@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
+from .._util.debug_log import debug_log
 from .._util.steady_clock import steady
 from .._util.timeouts import gather_results_in_time
 from ..interfaces import ISession
@@ -73,7 +74,8 @@ class Restoration:
 
     def _failed(self, failure: Failure) -> None:
         """Leave it to the next session, since this one is lost."""
-        self._log.debug("Restoring ended: {error}", error=str(failure.value))
+        text = "Restoring ended: {error}"
+        debug_log.tell(self._log, text, error=str(failure.value))
 
     def lost(self) -> None:
         """Note that the session is lost."""

@@ -53,6 +53,7 @@ class Settings:
         self._asked = None if password is None else AskedPassword(password)
         told = {each.wait_for_broker for each in alternates} - {None}
         self.wait_for_broker = told.pop() if told else None
+        self._make_name: Callable[[], str] | None = None
         self.on_state = on_state
         if on_state is not None:
             check_callable("on_state", on_state, 1)
@@ -76,9 +77,22 @@ class Settings:
             self._reactor = IReactorTime(reactor)
         return self._reactor
 
+    def name_by(self, make_name: Callable[[], str]) -> None:
+        """
+        Name the connection by a function, where no URL or argument has named it.
+
+        @param make_name: called for each login.
+        """
+        self._make_name = make_name
+
+    def _named(self, parameters: Parameters) -> Parameters:
+        if self._make_name is None or parameters.connection_name is not None:
+            return parameters
+        return attrs.evolve(parameters, connection_name=self._make_name())
+
     def copy(self) -> Settings:
         """Return the same settings for another connection."""
-        return Settings(
+        copy = Settings(
             self.alternates,
             self._given_transport,
             self.endpoint,
@@ -88,12 +102,16 @@ class Settings:
             self._password,
             self.on_state,
         )
+        if self._make_name is not None:
+            copy.name_by(self._make_name)
+        return copy
 
     def login_at(self, parameters: Parameters) -> Deferred[Parameters]:
-        """Return a Deferred of the parameters with the password of this attempt."""
+        """Return a Deferred of the parameters with the name and password of a login."""
+        named = self._named(parameters)
         if self._asked is None:
-            return succeed(parameters)
-        asked: Deferred[Parameters] = self._asked.login_at(parameters)
+            return succeed(named)
+        asked: Deferred[Parameters] = self._asked.login_at(named)
         return asked
 
     def transport_of(self, parameters: Parameters) -> IBrokerTransport:
@@ -114,7 +132,7 @@ class Settings:
 
     def info(self) -> Mapping[str, object]:
         """Return the settings by name, without the password."""
-        first = self.alternates[0]
+        first = self._named(self.alternates[0])
         return {
             "transport": first.transport,
             "hostname": first.hostname,

@@ -27,6 +27,26 @@ def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     return [check_callable("a callback", each, 2) for each in callbacks]
 
 
+class ObservedHandler:
+    """
+    What handles a message where something sees that, shown as what it is put around.
+
+    @param handle: called with the message.
+    @param named: what it is put around.
+    """
+
+    def __init__(self, handle: Callable[[Message], object], named: object) -> None:
+        self._handle = handle
+        self._named = named
+
+    def __call__(self, message: Message) -> object:
+        """Handle a message."""
+        return self._handle(message)
+
+    def __repr__(self) -> str:
+        return repr(self._named)
+
+
 def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> object:
     """
     Call callbacks in order.

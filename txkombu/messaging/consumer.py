@@ -20,8 +20,8 @@ from ..message import Message
 from ..policy import FailurePolicy, default
 from ..policy.hosting import HostedPolicy
 from ..serialization.serializers import accept_set
-from .callbacks import Callback, as_callbacks, run_callbacks
-from .dispatcher import Dispatcher
+from .callbacks import Callback, ObservedHandler, as_callbacks, run_callbacks
+from .dispatcher import Dispatcher, Handler
 from .failure_handling import FailureHandling
 from .iteration import MessageIterator, MessageTaker
 from .middleware import ConsumeMiddleware, around_receive
@@ -196,6 +196,7 @@ class Consumer:
         self._end = SharedClose(self._close)
         self._closed: Waiters[None] = Waiters()
         self._receive = around_receive(self.middleware, self.receive)
+        self._observers: list[Callable[[Handler], Handler]] = []
         self._choose_handler()
         core.connection.drain_events.add_consumer(core, self)
 
@@ -246,7 +247,21 @@ class Consumer:
 
     def _choose_handler(self) -> None:
         if self.can_handle:
-            self._dispatcher.set_handler(self.on_message or self._decode_and_receive)
+            handler: Handler = self.on_message or self._decode_and_receive
+            for put_around in self._observers:
+                handler = ObservedHandler(put_around(handler), handler)
+            self._dispatcher.set_handler(handler)
+
+    def observe_handling(self, put_around: Callable[[Handler], Handler]) -> None:
+        """
+        Have something see each handling of a message, whatever handles it; what was
+        added last is the outermost.
+
+        @param put_around: called with a function that handles a message; returns what
+            handles it from now on, with the same results.
+        """
+        self._observers.append(put_around)
+        self._choose_handler()
 
     def _decode_and_receive(self, message: Message) -> object:
         if self.on_decode_error is None:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from .._util.backoff import Backoff
 from .._util.deadlines import Deadlines
+from .._util.debug_log import debug_log
 from .._util.steady_clock import steady
 from .._util.timeouts import sleep_unless
 from .._util.validation import check_seconds
@@ -382,7 +383,8 @@ class RPCClient:
     def _replied(self, message: Message) -> None:
         call = self._calls.get(message.correlation_id or "")
         if call is None:
-            self._log.debug("{what!r} replies to no call that waits", what=message)
+            text = "{what!r} replies to no call that waits"
+            debug_log.tell(self._log, text, what=message)
             return
         try:
             error = error_in(message)

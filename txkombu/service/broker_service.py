@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -15,6 +15,7 @@ from .._util.validation import check_seconds
 from .._util.waiters import Waiters
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed
+from .health import ServiceObserver
 from .run import ConnectionRun
 
 SHUTDOWN_TIMEOUT: Final = 30.0
@@ -33,9 +34,12 @@ class BrokerService(Service, Generic[R]):
     @param broker: a URL, or a connection, which the service closes when it stops.
     @param reactor: the reactor of the connection to a URL; by default the global one.
     @param shutdown_timeout: seconds that the work has to finish when the service stops.
+    @cvar purpose: what its connection is for.
     @ivar connection: its connection; after each stop a new one.
     @ivar halted: the error that halted it, or None.
     """
+
+    purpose: ClassVar[str]
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class BrokerService(Service, Generic[R]):
         self._timeout = check_seconds("shutdown_timeout", shutdown_timeout)
         self._log = log
         self._run: R | None = None
+        self._observer: ServiceObserver | None = None
         self._is_over = True
         self._started: Waiters[None] = Waiters()
         self._stopped: Waiters[None] = Waiters()
@@ -66,6 +71,17 @@ class BrokerService(Service, Generic[R]):
     def _replace_connection(self) -> None:
         """Make another connection, since the last was closed."""
         self.connection = self.connection.clone()
+        if self._observer is not None:
+            self._observer.watch_connection(self.purpose, self.connection)
+
+    def observe(self, observer: ServiceObserver) -> None:
+        """
+        Have something see how the service works.
+
+        @param observer: called with its connection now, and with each new one.
+        """
+        self._observer = observer
+        observer.watch_connection(self.purpose, self.connection)
 
     @property
     def connected(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from ..connection import BrokerConnection
@@ -24,9 +25,25 @@ def hosted_connection(
     @param app: the application's name.
     @param options: as for L{BrokerConnection}.
     """
-    connection = BrokerConnection(broker, **options)
-    if connection.info()["name"] is not None:
-        return connection
+    return name_connection(BrokerConnection(broker, **options), purpose, app)
+
+
+def name_connection(
+    connection: BrokerConnection, purpose: str, app: str
+) -> BrokerConnection:
+    """
+    Let the name of a connection tell what it is, unless it has one.
+
+    @param connection: the connection, which is returned.
+    @param purpose: what it is for, such as C{consumers}.
+    @param app: the application's name.
+    """
+    if connection.info()["name"] is None:
+        # Made at each login: twistd becomes another process after it made the service.
+        connection.core.settings.name_by(partial(_name, purpose, app))
+    return connection
+
+
+def _name(purpose: str, app: str) -> str:
     host = socket.gethostname()[:_MOST]
-    name = f"{app[:_MOST]}@{host}:{os.getpid()}/{purpose}"
-    return BrokerConnection(broker, name=name, **options)
+    return f"{app[:_MOST]}@{host}:{os.getpid()}/{purpose}"

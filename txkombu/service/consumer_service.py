@@ -15,6 +15,7 @@ from ..connection import BrokerConnection
 from ..messaging.consumer import Consumer
 from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
 from .handlers import with_publisher
+from .health import ConnectionHealth, ServiceHealth, ServiceObserver, names_of
 from .hosted_consumer import Hostable, HostedConsumer, check_factory
 from .publisher_service import PublisherService
 from .run import ServiceRun
@@ -52,6 +53,8 @@ class ConsumerService(BrokerService[ServiceRun]):
     @raise ValueError: there are no consumers.
     """
 
+    purpose = "consumers"
+
     def __init__(
         self,
         broker: BrokerConnection | str,
@@ -81,12 +84,53 @@ class ConsumerService(BrokerService[ServiceRun]):
         return self._run is not None and self._run.consuming
 
     @property
+    def health(self) -> ServiceHealth:
+        """
+        What the service, its consumers and its publisher do now.
+
+        The first look has the consumers note from then on when they begin with a
+        message.
+        """
+        for each in self._hosted:
+            each.note_deliveries()
+        return self.glance()
+
+    def glance(self) -> ServiceHealth:
+        """Tell the same as L{health}, without having them note anything."""
+        publisher = self._publisher
+        return ServiceHealth(
+            bool(self.running),
+            self.halted,
+            ConnectionHealth.of(self.connection),
+            self.consuming,
+            tuple(each.glance() for each in self._hosted),
+            None if publisher is None else publisher.health,
+            self.last_error,
+        )
+
+    def observe(self, observer: ServiceObserver) -> None:
+        """
+        Have something see how the service, its consumers and its publisher work.
+
+        @param observer: called with its connections and consumers now, and with each
+            new one.
+        """
+        super().observe(observer)
+        if self._publisher is not None:
+            self._publisher.observe(observer)
+        for each in self._hosted:
+            each.observe(observer)
+
+    @property
     def stuck(self) -> list[Consumer]:
         """
         The consumers that get no message, as all that they may hold wait for a retry.
         """
-        hosted = [] if self._run is None else self._run.consumers
-        return [each.consumer for each in hosted if each.consumer.is_stuck]
+        return [each.consumer for each in self._hosted if each.consumer.is_stuck]
+
+    @property
+    def _hosted(self) -> list[HostedConsumer]:
+        return [] if self._run is None else self._run.consumers
 
     def startService(self) -> None:
         """Begin to connect and to consume; return at once."""
@@ -118,6 +162,14 @@ class ConsumerService(BrokerService[ServiceRun]):
                 text = "{factory} makes no consumer: {error}"
                 self._log.critical(text, factory=name, error=str(cause))
                 raise cause from cause.__cause__
+        self._name_consumers(run)
+
+    def _name_consumers(self, run: ServiceRun) -> None:
+        names = names_of(each.consumer for each in run.consumers)
+        for name, each in zip(names, run.consumers, strict=True):
+            each.call(name)
+            if self._observer is not None:
+                each.observe(self._observer)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -177,6 +177,12 @@ class FunctionConsumer(Consumer):
             threads = self.concurrency or THREADS
             self._call = self._in_threads(self._call, threads)
 
+    @property
+    def handler_name(self) -> str:
+        """The name of the function."""
+        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        return str(name)
+
     def __repr__(self) -> str:
         name = getattr(self._function, "__qualname__", repr(self._function))
         return super().__repr__().replace(type(self).__name__, name, 1)

@@ -18,6 +18,7 @@ from ..entity import Exchange, Queue
 from ..exceptions import ChannelClosed
 from ..messaging.consumer import Consumer
 from .handlers import factory_of, without_publisher
+from .health import ConsumerHealth, LastDelivery, ServiceObserver, queues_of
 from .retry import retry_until_done
 
 ConsumerFactory = Callable[[Channel], Consumer]
@@ -73,6 +74,7 @@ class HostedConsumer:
     A consumer on a channel of its own; L{start} tries again until it succeeds.
 
     @ivar consumer: the consumer that the factory made.
+    @ivar name: what it is called in what the service tells of itself.
     @ivar last_error: why the last attempt to start it failed; None before the first
         failure and after a success.
     @raise TypeError: the factory made something else.
@@ -94,7 +96,9 @@ class HostedConsumer:
         if not made.queues:
             raise ValueError(f"{made!r} has no queues to receive from: give it some")
         self.consumer = made
+        self.name = ""
         self.last_error: Exception | None = None
+        self._last_delivery: LastDelivery | None = None
 
     def start(self, is_wanted: Callable[[], bool]) -> Deferred[None]:
         """
@@ -127,8 +131,38 @@ class HostedConsumer:
             return self.last_error
         if self.consuming:
             return None
-        told = self.consumer.channel.last_error
+        told = self.consumer.channel.last_error or self._connection.last_error
         return told or ChannelClosed(f"{safe_repr(self.consumer)} does not consume")
+
+    def note_deliveries(self) -> None:
+        """Note from now on when its handler begins with a message."""
+        if self._last_delivery is None:
+            self._last_delivery = LastDelivery(self._connection.clock)
+            self.consumer.observe_handling(self._last_delivery.put_around)
+
+    def observe(self, observer: ServiceObserver) -> None:
+        """Have something see how it handles messages, and when."""
+        self.note_deliveries()
+        observer.watch_consumer(self.name, self.consumer)
+
+    def glance(self) -> ConsumerHealth:
+        """Tell what it does now."""
+        consumer = self.consumer
+        last = self._last_delivery
+        return ConsumerHealth(
+            self.name,
+            queues_of(consumer),
+            self.consuming,
+            consumer.running,
+            consumer.retrying,
+            consumer.is_stuck,
+            None if last is None else last.time,
+            self.trouble,
+        )
+
+    def call(self, name: str) -> None:
+        """Give it a name."""
+        self.name = name
 
     def when_closed(self) -> Deferred[Exception]:
         """

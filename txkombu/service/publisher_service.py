@@ -19,6 +19,7 @@ from ..connection import BrokerConnection
 from ..core.channel import Channel
 from ..messaging.producer import Producer
 from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
+from .health import ConnectionHealth, PublisherHealth
 from .publisher_run import PublisherRun
 
 
@@ -48,6 +49,8 @@ class PublisherService(BrokerService[PublisherRun], MultiService):
     @raise InvalidURL: the URL cannot be parsed.
     """
 
+    purpose = "publisher"
+
     def __init__(
         self,
         broker: BrokerConnection | str,
@@ -65,6 +68,12 @@ class PublisherService(BrokerService[PublisherRun], MultiService):
     def unconfirmed(self) -> int:
         """The number of messages that were published and have no verdict yet."""
         return self.connection.core.unconfirmed
+
+    @property
+    def health(self) -> PublisherHealth:
+        """What it does now."""
+        connection = ConnectionHealth.of(self.connection)
+        return PublisherHealth(connection, self.unconfirmed)
 
     def publish(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
         """

@@ -95,7 +95,8 @@ class ConnectionRun:
             )
         self._connect_error = None
         self._fails_fast = False
-        self._log.info("Connected to {url}", url=connection.current_uri())
+        if not connection.core.reconnector.has_told:
+            self._log.info("Connected to {url}", url=connection.current_uri())
         yield self._start_work()
         self.started = True
         self._on_started()
@@ -136,7 +137,9 @@ class ConnectionRun:
             yield self._let_finish()
         except Exception:
             self._log.failure("Fault while stopping")
+        url = self.connection.current_uri()
         yield self._close()
+        self._log.info("The connection to {url} is closed", url=url)
 
     @abstractmethod
     def _let_finish(self) -> Deferred[Any]:

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.awaitables import call_logged
+from .._util.debug_log import debug_log
 from .._util.state_machine import next_state
 from .._util.steady_clock import steady
 from .._util.waiters import Waiters
@@ -286,7 +287,7 @@ class BrokerProtocol(TwistedProtocol):
         """Note that the login has succeeded, and fire C{login}."""
         self._step(Event.LOGGED_IN)
         self.transport.registerProducer(self, True)
-        self._log.debug("logged in at {place}", place=self._place)
+        debug_log.tell(self._log, "logged in at {place}", place=self._place)
         self.login.callback(self)
 
     def _refused(self, error: ConnectError) -> None:
@@ -327,7 +328,8 @@ class BrokerProtocol(TwistedProtocol):
         self._step(Event.END)
         self._heartbeat.stop()
         if before is OPEN and not wanted:
-            self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
+            text = "lost {place}: {reason}"
+            debug_log.tell(self._log, text, place=self._place, reason=reason)
             call_logged("session_lost", self._on_lost, reason)
         self._fail_outstanding(reason, wanted)
         if before is State.LOGIN and not wanted:

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..._util.awaitables import call_logged
+from ..._util.debug_log import debug_log
 from ..._util.state_machine import next_state
 from ..._util.validation import kind_of, shown_or_kind
 from ..._util.waiters import Waiters
@@ -164,7 +165,8 @@ class StompSession:
             return
         self._state = next_state("a session", TABLE, before, Event.END)
         if before is OPEN and not wanted:
-            self._log.debug("lost {place}: {reason}", place=self._place, reason=reason)
+            text = "lost {place}: {reason}"
+            debug_log.tell(self._log, text, place=self._place, reason=reason)
             call_logged("session_lost", self._listener.session_lost, reason)
         lost: Exception = reason
         if not isinstance(reason, SessionLost):

@@ -1,0 +1,5 @@
+"""Health and metrics of services, over HTTP."""
+
+from .service import MonitoringService
+
+__all__ = ["MonitoringService"]
