@@ -69,6 +69,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
     "stomp-rabbitmq": (
         "tests.brokers.conformance.test_stomp_rabbitmq",
         "tests.brokers.contract.test_stomp_rabbitmq",
+        "tests.brokers.documentation",
         "tests.brokers.interop",
         "tests.brokers.stomp.rabbitmq",
         "tests.brokers.test_benchmarks",
@@ -79,7 +80,6 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.conformance.test_stomp_activemq",
         "tests.brokers.contract.test_pika",
         "tests.brokers.contract.test_stomp_activemq",
-        "tests.brokers.documentation",
         "tests.brokers.rpc.test_stomp",
         "tests.brokers.stomp.activemq",
         "tests.brokers.stomp.test_cancelling",

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.processes import Running
 from txkombu.cli.tap import Options, makeService
+from txkombu.service import ConsumerService
 
 H = "tests.configuration.handlers"
 FILE = f"""
@@ -64,6 +65,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertIsNotNone(options.publisher)
         self.assertEqual((options.log.level, options.log.format), ("warn", "json"))
         service = makeService(options)
+        assert isinstance(service, ConsumerService)
         self.assertIs(service.connection, options.connection)
 
     def test_environment(self) -> None:

@@ -47,6 +47,7 @@ ELSEWHERE = {
     "publishers.rst",
     "service.rst",
     "stomp.rst",
+    "tutorial.rst",
 }
 """Pages that other modules test."""
 NO_POLICIES = {"FailurePolicy", "Hold", "ReconnectPolicy", "RetryPolicy", "Verdict"}

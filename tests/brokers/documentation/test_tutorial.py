@@ -28,13 +28,13 @@ def steps() -> Iterator[tuple[str, str, str]]:
     """Give each block of the page: its kind, its text, the paragraph before it."""
     text = PAGE.read_text(encoding="utf-8")
     found = re.finditer(
-        r"(?ms)^(?P<before>[^\n]+)\n\n\.\. code-block:: (?P<kind>\w+)\n\n"
+        r"(?ms)(?:^(?P<before>\S[^\n]*)\n\n)?^\.\. code-block:: (?P<kind>\w+)\n\n"
         r"(?P<block>(?:   [^\n]*\n|\n)+)",
         text,
     )
     for each in found:
         block = re.sub("(?m)^   ", "", each["block"]).strip() + "\n"
-        yield each["kind"], block, each["before"]
+        yield each["kind"], block, each["before"] or ""
 
 
 class Shell:
