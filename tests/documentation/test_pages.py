@@ -300,7 +300,7 @@ class MarkupTests(SynchronousTestCase):
     def test_languages(self) -> None:
         """No block of Python is marked as one that is not run."""
         known = {"session", "program", "screen", "sh", "output", "plain"}
-        known |= {"toml", "yaml"}
+        known |= {"ini", "toml", "yaml"}
         for page in PAGES:
             snippets = snippets_of(text_of(page))
             self.assertLessEqual({each.kind for each in snippets}, known)
