@@ -13,6 +13,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.processes import Running
+from txkombu.cli.companions import Together
 from txkombu.cli.tap import Options, makeService
 from txkombu.service import ConsumerService
 
@@ -64,9 +65,32 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options.shutdown_timeout, 7)
         self.assertIsNotNone(options.publisher)
         self.assertEqual((options.log.level, options.log.format), ("warn", "json"))
+        self.assertIsNone(options.http)
         service = makeService(options)
         assert isinstance(service, ConsumerService)
         self.assertIs(service.connection, options.connection)
+
+    def test_http(self) -> None:
+        """The endpoint of the file is used, and --http overrides it."""
+        self.file.write_text(f"{FILE}\nhttp: tcp:8080:interface=127.0.0.1\n")
+        options = self.parse("--config", str(self.file))
+        self.assertEqual(options.http, "tcp:8080:interface=127.0.0.1")
+        self.assertIsInstance(makeService(options), Together)
+        options = self.parse("--config", str(self.file), "--http", "tcp:1")
+        self.assertEqual(options.http, "tcp:1")
+        told = self.fault("--config", str(self.file), "--http", "8080")
+        self.assertIn("--http: '8080' is no endpoint", told)
+        self.file.write_text(f"{FILE}\nhttp: tcp\n")
+        told = self.fault("--config", str(self.file))
+        self.assertIn("http: 'tcp' is no endpoint", told)
+
+    def test_names(self) -> None:
+        """The connection is named by the file, not by an overriding consumer."""
+        arguments = ("--config", str(self.file), "--consumer", f"{H}:marked")
+        service = makeService(self.parse(*arguments))
+        assert isinstance(service, ConsumerService)
+        name = str(service.connection.info()["name"])
+        self.assertTrue(name.startswith("service@"), name)
 
     def test_environment(self) -> None:
         """TXKOMBU_CONFIG names the file."""

@@ -505,6 +505,7 @@ class BoundTests(MetricsCase):
         self.publish(50, 51)
         self.flushLoggedErrors(ValueError)
         self.assertEqual(self.series(), before)
+        self.assertEqual([each for each in before if "_created" in each], [])
         self.assertNotIn("key-", self.metrics.text().decode())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -53,10 +53,9 @@ class SystemdNotifier(Service):
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._feeds = watchdog > 0
         self._interval = min(watchdog / 2, _INTERVAL) if self._feeds else _INTERVAL
-        self._looking = LoopingCall(self._look)
         if reactor is None:
             from twisted.internet import reactor
-        self._looking.clock = steady(reactor)
+        self._looking = _SteadyLoop(self._look, reactor)
         self._status = ""
         self._failed = False
 
@@ -128,6 +127,14 @@ class SystemdNotifier(Service):
             if not self._failed:
                 self._log.warn("systemd cannot be told: {error}", error=str(error))
             self._failed = True
+
+
+class _SteadyLoop(LoopingCall):
+    """A loop by the monotonic clock: setting the other one must not stop it."""
+
+    def __init__(self, call: Callable[[], None], reactor: Any) -> None:
+        super().__init__(call)
+        self.clock = steady(reactor)
 
 
 def status_of(health: ServiceHealth) -> str:

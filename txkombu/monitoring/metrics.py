@@ -86,6 +86,17 @@ class QueueCounts:
     settled: dict[str, Counter]
 
 
+class ShortRegistry(CollectorRegistry):
+    """A registry that does not tell when each counter was made."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics, without that."""
+        for each in super().collect():
+            told = each.samples
+            each.samples = [one for one in told if not one.name.endswith("_created")]
+            yield each
+
+
 class Metrics(Collector):
     """
     Counts what a service does, from now on; see L{ServiceObserver}.
@@ -98,7 +109,7 @@ class Metrics(Collector):
 
     def __init__(self, service: ConsumerService) -> None:
         self._service = service
-        registry = self._registry = CollectorRegistry()
+        registry = self._registry = ShortRegistry()
         self._received = Counter(
             "txkombu_received",
             "Messages that a handler began with; each counts once, retried or not.",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from platform import python_version
 from typing import Any, Final
 
+import twisted
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import (
     NOT_ALLOWED,
@@ -132,7 +134,11 @@ class Answers:
     def status(self) -> Answer:
         """Tell everything that is known."""
         told = {
-            "version": __version__,
+            "versions": {
+                "txkombu": __version__,
+                "twisted": twisted.__version__,
+                "python": python_version(),
+            },
             "uptime": round(self._clock.seconds() - self._since, 3),
             **status_of(self._service.health),
         }
