@@ -110,6 +110,14 @@ class BrokerOptions(CommandOptions):
                 f"no --broker given, such as amqp://user@host/vhost, and no "
                 f"{BROKER_VARIABLE} is set"
             )
+        self.use(connection)
+
+    def use(self, connection: BrokerConnection) -> None:
+        """
+        Use a connection.
+
+        @param connection: the connection, not yet connected.
+        """
         self.connection = connection
 
     def connection_or_none(self, url: str | None = None) -> BrokerConnection | None:

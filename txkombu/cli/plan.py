@@ -50,7 +50,7 @@ class PlanOptions(BrokerOptions):
             self.plan = read_file(self.file, url, self["password-file"])
         except ConfigurationError as error:
             raise usage.UsageError(str(error)) from None
-        self.connection = self.plan.connection
+        self.use(self.plan.connection)
 
 
 class ApplyOptions(PlanOptions):

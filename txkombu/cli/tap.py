@@ -116,7 +116,7 @@ class Options(BrokerOptions):
         """Check the options, and import the consumers."""
         file = self["config"] or os.environ.get(CONFIG_VARIABLE)
         if file:
-            self._use(self._plan(file))
+            self._follow(self._plan(file))
         else:
             super().postOptions()
         if self["shutdown-timeout"] is not None:
@@ -137,8 +137,8 @@ class Options(BrokerOptions):
         except ConfigurationError as error:
             raise usage.UsageError(str(error)) from None
 
-    def _use(self, plan: Plan) -> None:
-        self.connection = plan.connection
+    def _follow(self, plan: Plan) -> None:
+        self.use(plan.connection)
         self.consumers = plan.consumers
         self.publisher = plan.publisher
         self.shutdown_timeout = plan.shutdown_timeout

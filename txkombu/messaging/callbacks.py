@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from inspect import getattr_static
+from types import FunctionType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -45,6 +47,32 @@ class ObservedHandler:
 
     def __repr__(self) -> str:
         return repr(self._named)
+
+
+def functions_of(cls: type, called_with: Mapping[str, int]) -> dict[str, object]:
+    """
+    Return the class attributes that are functions and no methods, such as
+    C{on_failure = reject}: bound to an object they would be called with it, too.
+
+    @param called_with: the names of the attributes, and with how many arguments each is
+        called.
+    """
+    found = {name: getattr_static(cls, name, None) for name in called_with}
+    return {
+        name: function
+        for name, function in found.items()
+        if isinstance(function, FunctionType)
+        and _takes(function, called_with[name])
+        and not _takes(function, called_with[name] + 1)
+    }
+
+
+def _takes(function: Callable[..., object], count: int) -> bool:
+    try:
+        check_callable("it", function, count)
+    except TypeError:
+        return False
+    return True
 
 
 def run_callbacks(callbacks: list[Callback], body: Any, message: Message) -> object:

@@ -20,7 +20,13 @@ from ..message import Message
 from ..policy import FailurePolicy, default
 from ..policy.hosting import HostedPolicy
 from ..serialization.serializers import accept_set
-from .callbacks import Callback, ObservedHandler, as_callbacks, run_callbacks
+from .callbacks import (
+    Callback,
+    ObservedHandler,
+    as_callbacks,
+    functions_of,
+    run_callbacks,
+)
 from .dispatcher import Dispatcher, Handler
 from .failure_handling import FailureHandling
 from .iteration import MessageIterator, MessageTaker
@@ -148,9 +154,10 @@ class Consumer:
             "on_offset": on_offset,
             "middleware": middleware,
         }
-        for name, value in given.items():
-            if value is not None:
-                setattr(self, name, value)
+        chosen = functions_of(type(self), _CALLED_WITH)
+        chosen |= {name: value for name, value in given.items() if value is not None}
+        for name, value in chosen.items():
+            setattr(self, name, value)
         self._check()
         self._callbacks = as_callbacks(
             self.callbacks if callbacks is None else callbacks
@@ -571,6 +578,8 @@ class Consumer:
         await self.close()
 
     def __repr__(self) -> str:
+        if "_subscriptions" not in self.__dict__:  # an error while it is made shows it
+            return f"<{type(self).__name__}>"
         names = ", ".join(repr(queue.name) for queue in self._subscriptions.queues)
         return f"<{type(self).__name__} of {names or 'no queue'}>"
 
