@@ -38,6 +38,7 @@ broker:
   operation_timeout: 7.5
 publisher:
   broker: amqp://guest:guest@three//
+  middleware: ["{H}:middleware"]
 exchanges:
   feeds: {{type: topic, durable: false, arguments: {{alternate-exchange: rest}}}}
 queues:
@@ -134,6 +135,7 @@ class PlanTests(FileCase):
         publishing = plan.publisher.connection.info()
         self.assertEqual(publishing["name"], f"importer{here}publisher")
         self.assertEqual(publishing["hostname"], "three")
+        self.assertEqual(plan.publisher.producer().middleware, [handlers.middleware])
         plan = self.read(SMALLEST, "orders.yaml")
         self.assertEqual(plan.connection.info()["name"], f"orders{here}consumers")
         plan = self.read(SMALLEST.replace("//x", "//x?name=mine"))

@@ -200,7 +200,11 @@ class _Maker:
         connection = self._connection(path, broker, "publisher")
         if section.broker is None:
             del self.problems[known:]  # the same as of the consumers' connection
-        return None if connection is None else PublisherService(connection)
+        names = section.middleware or []
+        middleware = self._functions(("publisher",), names)
+        if connection is None:
+            return None
+        return PublisherService(connection, middleware=middleware)
 
     # --- entities -----------------------------------------------------------
 

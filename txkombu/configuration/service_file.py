@@ -188,9 +188,11 @@ class PublisherSection:
     What handlers publish with, if they have a parameter C{publisher}.
 
     @ivar broker: by default the same as for consumers.
+    @ivar middleware: functions around each publish.
     """
 
     broker: BrokerSection | None = None
+    middleware: list[str] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,16 @@ Called with (handle, body, message); it calls C{handle(body, message)}, and retu
 awaits its Deferred, or does not call it.
 """
 
+Publish = Callable[[object, dict[str, Any]], Deferred[None]]
+"""The rest of the chain: it fires with the broker's verdict."""
+
+PublishMiddleware = Callable[[Publish, object, dict[str, Any]], object]
+"""
+Called with (publish, body, options), the options being the other arguments of the
+publish by their names; it may change these, calls C{publish(body, options)}, and
+returns or awaits its Deferred.
+"""
+
 
 def around_receive(
     middleware: Iterable[ConsumeMiddleware], receive: Callable[[Any, Message], object]
@@ -37,3 +48,31 @@ def around_receive(
         check_callable("a middleware", each, 3)
         receive = partial(each, partial(call_and_wait, receive))
     return receive
+
+
+def around_publish(
+    middleware: Iterable[PublishMiddleware], publish: Callable[..., Deferred[None]]
+) -> Callable[..., Deferred[None]]:
+    """
+    Put functions around what publishes; the first is the outermost.
+
+    @param publish: called with the body, and the options as keywords.
+    @raise TypeError: one of them cannot be called with (publish, body, options).
+    """
+    names = signature(publish)
+
+    def last(body: object, options: dict[str, Any]) -> Deferred[None]:
+        return publish(body, **options)
+
+    chain: Callable[[object, dict[str, Any]], object] = last
+    for each in reversed(list(middleware)):
+        check_callable("a middleware", each, 3)
+        chain = partial(each, partial(call_and_wait, chain))
+
+    def first(*args: object, **options: Any) -> Deferred[None]:
+        given = names.bind(*args, **options).arguments
+        body = given.pop("body")
+        given.update(given.pop("properties", {}))
+        return call_and_wait(chain, body, given)
+
+    return first

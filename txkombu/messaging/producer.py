@@ -9,6 +9,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Mapping,
+    Sequence,
 )
 from itertools import count
 from types import TracebackType
@@ -45,6 +46,7 @@ from ..interfaces import Returned
 from ..message import Message
 from ..serialization.serializers import encode
 from .flow_control import FlowControl, Pausable
+from .middleware import PublishMiddleware, around_publish
 from .properties import check_properties, forwarded_properties
 from .publish_batch import END, PublishBatch, each_body
 from .publish_retry import max_retries
@@ -65,7 +67,8 @@ class Producer:
     Publish messages to an exchange.
 
     Subclasses may set C{exchange}, C{routing_key}, C{serializer},
-    C{compression}, C{auto_declare}, C{on_return} and C{mandatory} as class attributes.
+    C{compression}, C{auto_declare}, C{on_return}, C{mandatory} and C{middleware} as
+    class attributes.
 
     @param channel: a channel to publish on, or a connection, on which the producer
         opens a channel of its own.
@@ -79,6 +82,10 @@ class Producer:
     @param on_return: called with (error, exchange, routing_key, message) for
         each mandatory message that was routed to no queue.
     @param mandatory: the default for L{publish}.
+    @param middleware: functions around each publish, the first outermost, each called
+        with (publish, body, options): the options are the other arguments by name,
+        which it may change; it returns what C{publish(body, options)} returns, a
+        Deferred, or awaits it.  L{forward} passes them by.
     """
 
     exchange: Exchange | str | None = None
@@ -88,6 +95,7 @@ class Producer:
     auto_declare: bool | str = True
     on_return: OnReturn | None = None
     mandatory: bool = False
+    middleware: Sequence[PublishMiddleware] = ()
 
     def __init__(
         self,
@@ -99,6 +107,8 @@ class Producer:
         compression: str | None = None,
         on_return: OnReturn | None = None,
         mandatory: bool | None = None,
+        *,
+        middleware: Sequence[PublishMiddleware] | None = None,
     ) -> None:
         self.channel, self._owned = lent_channel(channel)
         given = self.exchange if exchange is None else exchange
@@ -122,6 +132,11 @@ class Producer:
         self._present_at = -1
         self._declaring: Waiters[None] = Waiters()
         self._flow_control: FlowControl | None = None
+        if middleware is not None:
+            self.middleware = middleware
+        if self.middleware:
+            # Only then is it another call for each message.
+            self.publish = around_publish(self.middleware, self.publish)  # type: ignore[method-assign]
         self._message_ids = map(f"{uuid4().hex}-{{}}".format, count(1))
         if self.on_return is not None:
             self._core.add_on_return(

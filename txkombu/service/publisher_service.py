@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import MultiService, Service
@@ -15,8 +16,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._util.validation import check_callable
 from ..connection import BrokerConnection
 from ..core.channel import Channel
+from ..messaging.middleware import PublishMiddleware
 from ..messaging.producer import Producer
 from .broker_service import SHUTDOWN_TIMEOUT, BrokerService
 from .health import ConnectionHealth, PublisherHealth
@@ -44,6 +47,8 @@ class PublisherService(BrokerService[PublisherRun], MultiService):
     @param reactor: the reactor of the connection to a URL; by default the global one.
     @param shutdown_timeout: seconds that, when the service stops, its children have to
         stop, and the broker has to confirm what was published; default 30.
+    @param middleware: functions around each publish, as for L{Producer}, of C{publish}
+        and of the producers that C{producer} makes.
     @ivar connection: the connection that it publishes on; after each stop a new one.
     @ivar halted: the error that halted it, or None.
     @raise InvalidURL: the URL cannot be parsed.
@@ -56,9 +61,13 @@ class PublisherService(BrokerService[PublisherRun], MultiService):
         broker: BrokerConnection | str,
         reactor: IReactorTime | None = None,
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
+        middleware: Sequence[PublishMiddleware] = (),
     ) -> None:
         log = Logger(f"{__name__}.PublisherService", self)
         super().__init__(broker, reactor, shutdown_timeout, log)
+        self._middleware = [
+            check_callable("a middleware", each, 3) for each in middleware
+        ]
         self._producer: Producer | None = None
         self.connection.core.hold()
 
@@ -97,6 +106,7 @@ class PublisherService(BrokerService[PublisherRun], MultiService):
         @param args: as for L{Producer}, without the channel.
         @param options: as for L{Producer}.
         """
+        options.setdefault("middleware", self._middleware)
         return Producer(self, *args, **options)
 
     def lend_channel(self) -> tuple[Channel, bool]:
