@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater, react
 from txkombu import BrokerConnection, Consumer, Producer, Queue
 from txkombu.rpc import RPCClient, RPCServer
+from txkombu.service import ConsumerService, consumer
 
 
 async def works(body, message):
@@ -59,6 +60,21 @@ async def tell(message, failure):
     message.ack()
 
 
+async def around(handle, body, message):
+    async with asyncio.Lock():
+        await handle(body, message)
+    handled.append(message)
+
+
+@consumer(Queue("hosted"), middleware=[around])
+async def hosted(body, message):
+    await asyncio.sleep(0.01)
+    print("worked in a function")
+
+
+handled = []
+
+
 async def main(given):
     global reactor
     reactor = given
@@ -75,6 +91,14 @@ async def main(given):
             print("running", consumer.running)
         async with RPCServer(connection, Queue("rpc"), replies):
             print(await RPCClient(connection).call("rpc", "called"))
+        service = ConsumerService("memory://asyncio", hosted)
+        service.startService()
+        await service.when_started()
+        await Producer(connection).publish("job", routing_key="hosted")
+        while not handled:
+            await deferLater(reactor, 0.01)
+        await service.stopService()
+        print("settled", handled[0].acknowledged)
 
 react(main)
 """
@@ -92,6 +116,8 @@ first
 worked Settlement.SENT
 running 0
 called
+worked in a function
+settled True
 """
 
 
