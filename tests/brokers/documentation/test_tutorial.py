@@ -19,6 +19,7 @@ from tests.support.processes import Guard
 from tests.support.rabbitmq import free_ports, rabbitmq
 
 PAGE = DOCS / "tutorial.rst"
+VIRTUAL_HOST = "tutorial"
 SECONDS = 60.0
 LATER = ("grep", "curl", "txkombu peek", "txkombu move")
 """Commands that show what a reader waits for."""
@@ -94,7 +95,11 @@ class TutorialTests(SynchronousTestCase):
         fresh = FreshEnvironment(Path(self.mktemp()).absolute())
         fresh.pip(only("*.whl"))
         self.home = fresh.elsewhere
-        url = f"{rabbitmq().url}//"
+        broker = rabbitmq()
+        broker.ctl("add_vhost", VIRTUAL_HOST)  # whose queues no other test has
+        self.addCleanup(broker.ctl, "delete_vhost", VIRTUAL_HOST)
+        broker.ctl("set_permissions", "-p", VIRTUAL_HOST, "guest", ".*", ".*", ".*")
+        url = f"{broker.url}/{VIRTUAL_HOST}"
         ports = free_ports(2)
         self.replaced = {
             "amqp://guest:guest@localhost//": url,
