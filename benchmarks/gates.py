@@ -53,10 +53,10 @@ _SHORT, _LONG = 200, 4096
 
 GATES = (
     Gate("publish", "cpu", PIKA_TWISTED, 0.8, size=_SHORT),
-    Gate("publish", "cpu", PIKA_TWISTED, 1.2, size=_LONG),
+    Gate("publish", "cpu", PIKA_TWISTED, 0.95, size=_LONG),
     Gate("confirm", "cpu", PIKA_TWISTED, 0.75, size=_SHORT),
     Gate("confirm", "cpu", PIKA_TWISTED, 0.65, only_wanted=True, size=_SHORT),
-    Gate("confirm", "cpu", PIKA_TWISTED, 1.0, size=_LONG),
+    Gate("confirm", "cpu", PIKA_TWISTED, 1.15, size=_LONG),
     Gate("consume", "cpu", PIKA_TWISTED, 0.36, size=_SHORT),
     Gate("consume", "cpu", PIKA_TWISTED, 0.5, size=_LONG),
     Gate("publish", "rate", C, 0.95, size=_SHORT),

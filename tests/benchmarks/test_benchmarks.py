@@ -156,7 +156,7 @@ class FiguresTests(SynchronousTestCase):
             found,
             [
                 ["≤ 0.8", "0.90", "missed", "", ""],
-                ["≤ 1.2", "", "", "0.90", "met"],
+                ["≤ 0.95", "", "", "0.90", "met"],
             ],
         )
 
