@@ -114,6 +114,11 @@ class PlanTests(FileCase):
         self.assertEqual([each.name for each in made.queues], ["feeds"])  # type: ignore[union-attr]
         self.assertEqual(made.prefetch_count, 100)
 
+    def test_no_time(self) -> None:
+        """Handlers may have no time to finish at all."""
+        plan = self.read(f"{SMALLEST}shutdown_timeout: 0\n")
+        self.assertEqual(plan.shutdown_timeout, 0)
+
     def test_connection(self) -> None:
         """The connection has the options of the file, and tells no password."""
         plan = self.read(FULL)

@@ -311,7 +311,8 @@ class _Maker:
         if seconds is None:
             return SHUTDOWN_TIMEOUT
         check = partial(check_seconds, "shutdown_timeout", seconds)
-        return self._attempt((), self._file, check) or SHUTDOWN_TIMEOUT
+        checked = self._attempt((), self._file, check)
+        return SHUTDOWN_TIMEOUT if checked is None else checked
 
     def _check_log(self) -> None:
         if self._file.log.format not in ("text", "json"):
