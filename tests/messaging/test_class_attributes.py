@@ -84,3 +84,20 @@ class ClassAttributeTests(BrokerTestCase):
         made = type("Made", (Failing,), {"on_failure": lambda message: None})
         error = self.assertRaises(TypeError, made, self.connection)
         self.assertIn("on_failure is called with 2 arguments", str(error))
+
+    def test_wrong_methods(self) -> None:
+        """A method that takes too few is told when the consumer is made."""
+
+        class Short(Consumer):
+            queues = Queue("failing")
+
+            def receive(self, message: Message) -> None:  # type: ignore[override]  # too few
+                """Forget the body."""
+
+        class Failure(Failing):
+            def on_failure(self, message: Message) -> None:  # type: ignore[override]  # too few
+                """Forget the failure."""
+
+        for name, cls in (("receive", Short), ("on_failure", Failure)):
+            error = self.assertRaises(TypeError, cls, self.connection)
+            self.assertIn(f"{name} is called with 2 arguments", str(error))

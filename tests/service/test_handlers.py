@@ -386,6 +386,64 @@ class PublisherTests(HandlerCase):
         self.assertIn("has a parameter publisher", str(error))
         self.assertIn("'publisher: true'", str(error))
 
+    def test_default(self) -> None:
+        """Without a publisher a parameter that has a default keeps that."""
+        given: list[object] = []
+
+        @consumer(QUEUE)
+        def handler(body: object, message: Message, publisher: object = "own") -> None:
+            given.append(publisher)
+
+        def factory(channel: Channel, publisher: object = "own") -> Consumer:
+            given.append(publisher)
+            return Consumer(channel, Queue("other"), callbacks=[handler])
+
+        self.host(handler, factory)
+        self.publish("x")
+        self.assertEqual(given, ["own", "own"])
+
+    def test_restarted_meanwhile(self) -> None:
+        """Started again before the last handlers have ended, it keeps its publisher."""
+        end: Deferred[None] = Deferred()
+
+        @consumer(QUEUE)
+        async def handler(
+            body: object, message: Message, *, publisher: PublisherService
+        ) -> None:
+            self.got.append(message)
+            await end
+
+        service = self.host_with(handler)
+        self.publish("x")
+        stopping = service.stopService()
+        self.flush()
+        self.assertNoResult(stopping)
+        service.startService()
+        self.flush()
+        end.callback(None)
+        self.flush()
+        self.successResultOf(stopping)
+        self.assertTrue(self.publisher.running)
+        self.result_of(self.publisher.publish("y", routing_key="results"))
+
+    def test_halts_at_once(self) -> None:
+        """So does one that halts as it is started."""
+
+        class Hopeless(PublisherService):
+            def startService(self) -> None:
+                super().startService()
+                self.halt(ValueError("no library"))
+
+        @consumer(QUEUE)
+        def handler(body: object, message: Message, *, publisher: object) -> None:
+            """Do nothing."""
+
+        self.publisher = Hopeless(self.connect())
+        service = self.host_with(handler)
+        self.assertFalse(service.running)
+        self.assertIsInstance(service.halted, ValueError)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
     def test_stops_after(self) -> None:
         """The publisher is stopped when the handlers have ended, and not before."""
         end: Deferred[None] = Deferred()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from inspect import getattr_static
 from types import FunctionType
 from typing import Any
 
@@ -54,17 +53,21 @@ def functions_of(cls: type, called_with: Mapping[str, int]) -> dict[str, object]
     Return the class attributes that are functions and no methods, such as
     C{on_failure = reject}: bound to an object they would be called with it, too.
 
+    What C{def} defines in a class is a method, whatever its parameters are.
+
     @param called_with: the names of the attributes, and with how many arguments each is
         called.
     """
-    found = {name: getattr_static(cls, name, None) for name in called_with}
-    return {
-        name: function
-        for name, function in found.items()
-        if isinstance(function, FunctionType)
-        and _takes(function, called_with[name])
-        and not _takes(function, called_with[name] + 1)
-    }
+    found: dict[str, object] = {}
+    for name, count in called_with.items():
+        owner = next((each for each in cls.__mro__ if name in vars(each)), cls)
+        value = vars(owner).get(name)
+        if not isinstance(value, FunctionType):
+            continue
+        is_method = value.__qualname__ == f"{owner.__qualname__}.{name}"
+        if not is_method and _takes(value, count) and not _takes(value, count + 1):
+            found[name] = value
+    return found
 
 
 def _takes(function: Callable[..., object], count: int) -> bool:

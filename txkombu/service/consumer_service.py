@@ -135,10 +135,13 @@ class ConsumerService(BrokerService[ServiceRun]):
     def startService(self) -> None:
         """Begin to connect and to consume; return at once."""
         publisher = self._publisher
-        if publisher is not None and not self.running:
-            publisher.startService()
-            publisher.when_stopped().addCallback(self._publisher_stopped, publisher)
+        if publisher is None or self.running:
+            super().startService()
+            return
+        publisher.startService()
         super().startService()
+        # Last, as it may have halted at once.
+        publisher.when_stopped().addCallback(self._publisher_stopped, publisher)
 
     def _publisher_stopped(self, _: object, publisher: PublisherService) -> None:
         if self.running and publisher.halted is not None:
@@ -182,6 +185,6 @@ class ConsumerService(BrokerService[ServiceRun]):
         return super().stopService()
 
     def _after_run(self) -> Deferred[None]:
-        if self._publisher is None:
+        if self._publisher is None or self.running:  # it was started again meanwhile
             return succeed(None)
         return self._publisher.stopService()

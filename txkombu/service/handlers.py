@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -123,7 +123,7 @@ def check_handler(function: Callable[..., object]) -> None:
 
 def without_publisher(function: Callable[..., object]) -> Callable[..., object]:
     """Return a function without its parameter C{publisher}, for checks of others."""
-    if not _takes_publisher(function):
+    if _publisher_of(function) is None:
         return function
     return partial(function, **{_PUBLISHER: None})
 
@@ -135,12 +135,15 @@ def with_publisher(
     Give a publisher to a handler, class or function that has a parameter of that name.
 
     @param publisher: the publisher, or None.
-    @raise TypeError: it has one, and there is no publisher.
+    @raise TypeError: it has one without a default, and there is no publisher.
     """
     asks = factory.function if isinstance(factory, Handler) else factory
-    if not _takes_publisher(asks):
+    parameter = _publisher_of(asks)
+    if parameter is None:
         return factory
     if publisher is None:
+        if parameter.default is not parameter.empty:
+            return factory
         raise TypeError(
             f"{asks!r} has a parameter publisher, and the service has no publisher: "
             "give it one, in a configuration file by 'publisher: true'"
@@ -150,11 +153,12 @@ def with_publisher(
     return partial(factory, **{_PUBLISHER: publisher})
 
 
-def _takes_publisher(function: Callable[..., object]) -> bool:
+def _publisher_of(function: Callable[..., object]) -> Parameter | None:
+    """Return the parameter C{publisher} of a function, if it has one."""
     try:
-        return _PUBLISHER in signature(function).parameters
+        return signature(function).parameters.get(_PUBLISHER)
     except (TypeError, ValueError):  # no function, or a built-in without signature
-        return False
+        return None
 
 
 class FunctionConsumer(Consumer):
