@@ -52,7 +52,7 @@ def _acker(left: int) -> tuple[Deferred[None], Callable[..., None]]:
 
     def handle(payload: object, message: Message | None = None) -> None:
         nonlocal left
-        (payload if message is None else message).ack()  # type: ignore[attr-defined]
+        (payload if message is None else message).ack()  # type: ignore[attr-defined]  # one of them is
         left -= 1
         if not left:
             done.callback(None)

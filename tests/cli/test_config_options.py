@@ -126,7 +126,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """Faults of the file are a usage error with a line for each."""
-        self.file.write_text(FILE.replace("seven", "7").replace("json}", "xml, to: 3}"))
+        self.file.write_text(FILE.replace("json}", "xml, to: 3}"))
         told = self.fault("--config", str(self.file))
         self.assertIn(f"{self.file}:9: log.to: is not known", told)
         self.assertIn("cannot be read", self.fault("--config", "/nowhere.yaml"))
@@ -137,6 +137,15 @@ class OptionsTests(SynchronousTestCase):
         self.assertTrue(told.startswith("--consumer: "), told)
         told = self.fault("--config", str(self.file), "--shutdown-timeout", "soon")
         self.assertTrue(told.startswith("--shutdown-timeout: "), told)
+
+    def test_no_publisher(self) -> None:
+        """A consumer that needs a publisher is told as a fault of the command line."""
+        self.file.write_text(FILE.replace("publisher: true\n", ""))
+        told = self.fault(
+            "--config", str(self.file), "--consumer", f"{H}:make_published"
+        )
+        self.assertTrue(told.startswith("--consumer: "), told)
+        self.assertIn("the service has no publisher", told)
 
     def test_check(self) -> None:
         """--check tells that the file is right, and ends with 0."""

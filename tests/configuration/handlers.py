@@ -36,6 +36,11 @@ def make_feeds(channel: Channel) -> Consumer:
     return Feeds(channel, prefetch_count=7)
 
 
+def make_published(channel: Channel, publisher: Any) -> Consumer:
+    """Make a consumer that publishes."""
+    return Feeds(channel)
+
+
 def make_nothing(channel: Channel) -> Any:
     """Raise an error."""
     raise RuntimeError("no consumer today")

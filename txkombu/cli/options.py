@@ -14,6 +14,7 @@ from twisted.python import usage
 
 from .. import __version__
 from .._util.validation import shown_or_kind
+from ..configuration import ConfigurationError, Plan, read_file
 from ..configuration.sources import Text
 from ..connection import BrokerConnection
 from ..serialization.codecs import JSON_LIBRARIES
@@ -137,6 +138,20 @@ class BrokerOptions(CommandOptions):
             if value:
                 return self._connection_to(value, named)
         return None
+
+    def plan_of(self, file: str) -> Plan:
+        """
+        Read a configuration file, with the broker and password that are given here.
+
+        @param file: its path.
+        @raise UsageError: it is wrong, or an option is.
+        """
+        self.connection_or_none()  # for errors that name the option
+        url = self["broker"] or os.environ.get(BROKER_VARIABLE)
+        try:
+            return read_file(file, url, self["password-file"])
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from None
 
     def _connection_to(self, url: str, named: str) -> BrokerConnection:
         path = self["password-file"]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from enum import Enum
 from typing import ClassVar
 
 import attrs
-from twisted.python import usage
 
-from ..configuration import ConfigurationError, Plan, read_file
+from ..configuration import Plan
 from ..connection import BrokerConnection
 from ..entity import Exchange, Queue
 from ..exceptions import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 from .command import DONE, FAILED, counted
-from .options import BROKER_VARIABLE, BrokerOptions
+from .options import BrokerOptions
 from .streams import Streams
 
 
@@ -44,12 +42,7 @@ class PlanOptions(BrokerOptions):
 
     def postOptions(self) -> None:
         """Read the file."""
-        self.connection_or_none()  # for errors that name the option
-        url = self["broker"] or os.environ.get(BROKER_VARIABLE)
-        try:
-            self.plan = read_file(self.file, url, self["password-file"])
-        except ConfigurationError as error:
-            raise usage.UsageError(str(error)) from None
+        self.plan = self.plan_of(self.file)
         self.use(self.plan.connection)
 
 

@@ -11,7 +11,7 @@ from twisted.application.app import ServerOptions
 from twisted.python import usage
 
 from .._util.validation import check_seconds, shown_or_kind
-from ..configuration import ConfigurationError, Plan, read_file
+from ..configuration import Plan
 from ..configuration.consumer_loader import (
     ConsumerNotFound,
     consumer_named,
@@ -21,8 +21,9 @@ from ..configuration.service_file import LogSection
 from ..service import ConsumerFactory, ConsumerService, PublisherService
 from ..service.broker_service import SHUTDOWN_TIMEOUT
 from ..service.connection_names import name_connection
+from ..service.handlers import with_publisher
 from .companions import Together, companions_of, endpoint_given
-from .options import BROKER_VARIABLE, BrokerOptions, OptionTable
+from .options import BrokerOptions, OptionTable
 
 CONFIG_VARIABLE: Final = "TXKOMBU_CONFIG"
 """The environment variable with the path of the configuration file."""
@@ -116,7 +117,7 @@ class Options(BrokerOptions):
         """Check the options, and import the consumers."""
         file = self["config"] or os.environ.get(CONFIG_VARIABLE)
         if file:
-            self._follow(self._plan(file))
+            self._follow(self.plan_of(file))
         else:
             super().postOptions()
         if self["shutdown-timeout"] is not None:
@@ -129,14 +130,6 @@ class Options(BrokerOptions):
         if self["check"]:
             self._tell_checked(file)
 
-    def _plan(self, file: str) -> Plan:
-        self.connection_or_none()  # for errors that name the option
-        url = self["broker"] or os.environ.get(BROKER_VARIABLE)
-        try:
-            return read_file(file, broker=url, password_file=self["password-file"])
-        except ConfigurationError as error:
-            raise usage.UsageError(str(error)) from None
-
     def _follow(self, plan: Plan) -> None:
         self.use(plan.connection)
         self.consumers = plan.consumers
@@ -147,9 +140,12 @@ class Options(BrokerOptions):
 
     def _named_consumers(self) -> list[ConsumerFactory]:
         try:
-            return [consumer_named(name) for name in self._names]
-        except ConsumerNotFound as error:
+            found = [consumer_named(name) for name in self._names]
+            for each in found:
+                with_publisher(each, self.publisher)  # refuses what lacks one
+        except (ConsumerNotFound, TypeError) as error:
             raise usage.UsageError(f"--consumer: {error}") from error
+        return found
 
     def _tell_checked(self, file: str | None) -> NoReturn:
         if not file:
