@@ -13,8 +13,8 @@ from tests.support.rabbitmq import rabbitmq
 
 class ReconnectTests(TestCase):
     """
-    A consumer and a producer in a process of their own.  C{./run soak} has 1,000
-    reconnects over each transport.
+    A consumer and a producer in a process of their own.  C{./run test-brokers} has
+    1,000 reconnects, and C{./run soak} has them over each transport.
     """
 
     timeout = 300

@@ -13,6 +13,7 @@ from tests.support.processes import TWISTD, Running
 from tests.support.rabbitmq import HOST, RabbitMQ, fragile_rabbitmq, free_ports
 
 SCHEMES = ("amqp", "txamqp", "pika", "stomp")
+Kinds = tuple[tuple[str, ...], tuple[str, ...]]
 TIMEOUT = 4
 """Seconds that a program has to connect."""
 SECONDS = 15
@@ -77,12 +78,17 @@ class StoppingTests(Conformance):
     Programs under C{react}, and under C{twistd kombu}, over each transport.
 
     All are stopped while the broker is frozen.  How a connection is made, and waited
-    for, is the same for both kinds, so of the other states each sees half.
+    for, is the same for both kinds, so of the other states each sees half here, and all
+    in C{./run test-brokers}.
 
     @ivar programs: those that run.
+    @cvar connecting: the transports of both kinds, while connections are made.
+    @cvar away: the same, while nobody listens.
     """
 
     timeout = 240
+    connecting: Kinds = ("amqp", "pika"), ("txamqp", "stomp")
+    away: Kinds = ("txamqp", "stomp"), ("amqp", "pika")
 
     def setUp(self) -> None:
         self.broker: RabbitMQ = fragile_rabbitmq()
@@ -182,7 +188,7 @@ class StoppingTests(Conformance):
         self.addCleanup(self.broker.thaw)
         self.broker.freeze()
         ports = self.broker.amqp_port, self.broker.stomp_port
-        self.start(*ports, react=("amqp", "pika"), twistd=("txamqp", "stomp"))
+        self.start(*ports, *self.connecting)
         await self.all_said("State.CONNECTING", "starting up")
         await self.pause(1)
         await self.all_end()
@@ -191,6 +197,6 @@ class StoppingTests(Conformance):
     async def test_between_attempts(self) -> None:
         """While nobody listens, programs that wait for an attempt end at once."""
         amqp, stomp = free_ports(2)
-        self.start(amqp, stomp, react=("txamqp", "stomp"), twistd=("amqp", "pika"))
+        self.start(amqp, stomp, *self.away)
         await self.all_said("next attempt")
         await self.all_end()
