@@ -1,6 +1,6 @@
 """
-The CPU costs of the AMQP transports: a table in docs/transports.rst, made from the
-tables in docs/benchmarks.rst.
+The CPU costs of the AMQP transports: a table in docs/explained/transports.rst, made
+from the tables in docs/explained/benchmarks.rst.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def cost_table(measured: str) -> str:
     """
     Make the table of CPU time for a message of 200 bytes.
 
-    @param measured: the text of docs/benchmarks.rst.
+    @param measured: the text of docs/explained/benchmarks.rst.
     @return: a simple table, in microseconds.
     """
     cpu = {mode: _cpu(measured, title) for mode, title in _MODES.items()}

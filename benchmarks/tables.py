@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.clients import OURS
 from benchmarks.report import Samples
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.rst"
+PAGE = Path(__file__).parent.parent / "docs" / "explained" / "benchmarks.rst"
 """
 The page with a section for each kind of benchmark.
 """

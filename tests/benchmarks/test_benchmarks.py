@@ -171,7 +171,7 @@ class FiguresTests(SynchronousTestCase):
 
 
 class PageTests(SynchronousTestCase):
-    """docs/benchmarks.rst"""
+    """docs/explained/benchmarks.rst"""
 
     def test_table(self) -> None:
         """A table is one for docutils, with a row for each row."""
@@ -262,10 +262,10 @@ class RunTests(SynchronousTestCase):
 
 
 class CostTests(SynchronousTestCase):
-    """The table of docs/transports.rst"""
+    """The table of docs/explained/transports.rst"""
 
     def test_page(self) -> None:
-        """The table has the figures of docs/benchmarks.rst."""
+        """The table has the figures of docs/explained/benchmarks.rst."""
         made = cost_table(PAGE.read_text(encoding="utf-8"))
         self.assertIn(f"\n\n{made}\n\n", TRANSPORTS.read_text(encoding="utf-8"))
 

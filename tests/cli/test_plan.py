@@ -124,7 +124,7 @@ class ApplyTests(PlanCase):
 
 
 class PageTests(PlanCase):
-    """docs/commands.rst"""
+    """docs/reference/commands.rst"""
 
     def test_examples(self) -> None:
         """Both commands say what the page shows."""
@@ -136,7 +136,7 @@ class PageTests(PlanCase):
         )
         orders = Queue("orders")(self.connection)
         self.result_of(orders.declare())
-        shown = (DOCS / "commands.rst").read_text(encoding="utf-8")
+        shown = (DOCS / "reference" / "commands.rst").read_text(encoding="utf-8")
         for line in self.lines("plan", 1):
             self.assertIn(line.partition("x-message-ttl")[0], shown)
         self.result_of(orders.delete())

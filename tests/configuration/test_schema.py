@@ -23,7 +23,7 @@ STRUCTURAL = (
 
 
 class SchemaTests(SynchronousTestCase):
-    """docs/service.schema.json"""
+    """docs/reference/service.schema.json"""
 
     def setUp(self) -> None:
         self.schema = json.loads(SCHEMA.read_text(encoding="utf-8"))

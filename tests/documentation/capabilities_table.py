@@ -12,7 +12,7 @@ from tests.contract.capabilities import TABLE, Abilities, Ability, Nature
 from tests.support.paths import DOCS
 from txkombu.interfaces import Capability
 
-PAGE = DOCS / "transports.rst"
+PAGE = DOCS / "explained" / "transports.rst"
 _BEGIN, _END = ".. begin abilities\n", ".. end abilities\n"
 _WIDTH = 88
 

@@ -1,5 +1,5 @@
 """
-Write the JSON schema of configuration files: docs/service.schema.json.
+Write the JSON schema of configuration files: docs/reference/service.schema.json.
 
 The command is C{python -m tests.documentation.configuration_schema}.  The schema is
 made of the classes that read the files, and of their docstrings.
@@ -28,7 +28,7 @@ from txkombu.configuration.service_file import (
 from txkombu.configuration.sources import Text
 from txkombu.configuration.values import LEVELS, MADE_POLICIES, NAMED_POLICIES
 
-SCHEMA: Final = DOCS / "service.schema.json"
+SCHEMA: Final = DOCS / "reference" / "service.schema.json"
 
 _TEXTS: Final = (
     {"type": "string"},

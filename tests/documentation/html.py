@@ -1,5 +1,5 @@
 """
-Write the pages as HTML: those of the root and of docs side by side, docs/adr below.
+Write the pages as HTML: those of docs, and those of the root beside its index.
 
 C{python -m tests.documentation.html FOLDER}; C{./run docs} does so.  A fault in the
 markup is an error.
@@ -18,17 +18,18 @@ from docutils.core import publish_doctree, publish_from_doctree
 
 from tests.support.paths import CHECKOUT
 
-FOLDERS: Final = {"": "", "docs": "", "docs/adr": "adr"}
-"""Where pages are in the checkout, and where the HTML of each folder goes."""
 SETTINGS: Final = {"report_level": 2, "halt_level": 2, "output_encoding": "utf-8"}
 
 
 def pages() -> dict[Path, Path]:
     """Return the pages, and the file that each becomes in the folder of the HTML."""
+    docs = CHECKOUT / "docs"
     return {
-        page: Path(target, f"{page.stem}.html")
-        for folder, target in FOLDERS.items()
-        for page in sorted(CHECKOUT.joinpath(folder).glob("*.rst"))
+        **{page: Path(f"{page.stem}.html") for page in sorted(CHECKOUT.glob("*.rst"))},
+        **{
+            page: page.relative_to(docs).with_suffix(".html")
+            for page in sorted(docs.rglob("*.rst"))
+        },
     }
 
 
@@ -67,12 +68,12 @@ def write(folder: Path) -> None:
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(html(page))
-    for kind in ("svg", "json"):
-        for file in CHECKOUT.glob(f"docs/*.{kind}"):
-            shutil.copy(file, folder)
-    for name in ("deploy", "plots"):
-        if (CHECKOUT / "docs" / name).exists():
-            shutil.copytree(CHECKOUT / "docs" / name, folder / name)
+    docs = CHECKOUT / "docs"
+    for file in docs.rglob("*"):
+        if file.is_file() and file.suffix != ".rst":
+            target = folder / file.relative_to(docs)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
 
 
 if __name__ == "__main__":

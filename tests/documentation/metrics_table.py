@@ -1,5 +1,5 @@
 """
-Write the table of metrics in docs/monitoring.rst.
+Write the table of metrics in docs/howto/monitoring.rst.
 
 C{python -m tests.documentation.metrics_table} writes it; a test compares.
 """
@@ -16,7 +16,7 @@ from txkombu import BrokerConnection, Consumer, Message, Queue
 from txkombu.monitoring.metrics import Metrics
 from txkombu.service import ConsumerService, PublisherService
 
-PAGE: Final = DOCS / "monitoring.rst"
+PAGE: Final = DOCS / "howto" / "monitoring.rst"
 BEGIN: Final = ".. begin metrics\n"
 END: Final = ".. end metrics\n"
 

@@ -1,5 +1,5 @@
 """
-Write the state tables of the library into docs/architecture.rst: C{python -m
+Write the state tables of the library into docs/explained/architecture.rst: C{python -m
 tests.documentation.states}.
 """
 
@@ -16,7 +16,7 @@ from tests.documentation.capabilities_table import aligned
 from tests.packaging.test_layout import LIBRARY
 from tests.support.paths import CHECKOUT
 
-PAGE: Final = CHECKOUT / "docs" / "architecture.rst"
+PAGE: Final = CHECKOUT / "docs" / "explained" / "architecture.rst"
 _TABLE: Final = re.compile(r"^(_?TABLE)\b.*= \{$", re.MULTILINE)
 
 Steps = Mapping[tuple[Enum, Enum], Enum]

@@ -37,7 +37,7 @@ def names_in(path: Path) -> set[str]:
 
 
 class ArchitectureTests(SynchronousTestCase):
-    """docs/architecture.rst"""
+    """docs/explained/architecture.rst"""
 
     def test_drawing(self) -> None:
         """The drawing is what the import rules say."""
@@ -48,7 +48,7 @@ class ArchitectureTests(SynchronousTestCase):
         """The state tables are those of the code."""
         shown = f".. begin states\n\n{states.text()}\n\n.. end states\n"
         wrong = "python -m tests.documentation.states writes them"
-        self.assertIn(shown, text_of("architecture.rst"), wrong)
+        self.assertIn(shown, text_of("explained/architecture.rst"), wrong)
         paths = [path for path, _ in states.state_tables()]
         self.assertIn("core/lifecycle.py", paths)
 
@@ -65,7 +65,7 @@ class ArchitectureTests(SynchronousTestCase):
     def test_files(self) -> None:
         """Each file and folder that the page names is there."""
         found = re.findall(
-            r"``((?:\w+/)*\w+(?:\.py|/\w+))``", text_of("architecture.rst")
+            r"``((?:\w+/)*\w+(?:\.py|/\w+))``", text_of("explained/architecture.rst")
         )
         self.assertGreater(len(found), 25)
         missing = [each for each in found if not (LIBRARY / each).exists()]
@@ -75,7 +75,8 @@ class ArchitectureTests(SynchronousTestCase):
     def test_names(self) -> None:
         """Each function that the page names is in the file named before it."""
         found = re.findall(
-            r"``([\w/]+\.py)``[,:]\s+``([\w.]+)``", text_of("architecture.rst")
+            r"``([\w/]+\.py)``[,:]\s+``([\w.]+)``",
+            text_of("explained/architecture.rst"),
         )
         self.assertGreater(len(found), 15)
         missing = [
@@ -85,11 +86,16 @@ class ArchitectureTests(SynchronousTestCase):
 
 
 class GlossaryTests(SynchronousTestCase):
-    """docs/glossary.rst"""
+    """docs/reference/glossary.rst"""
 
     def test_once(self) -> None:
         """The terms are in order, each once, each with a text."""
-        lines = text_of("glossary.rst").partition("use it.\n")[2].strip().split("\n")
+        lines = (
+            text_of("reference/glossary.rst")
+            .partition("use it.\n")[2]
+            .strip()
+            .split("\n")
+        )
         terms = [line for line in lines if not line.startswith("  ")]
         self.assertEqual(terms, sorted(set(terms)))
         for term, after in pairwise(lines):

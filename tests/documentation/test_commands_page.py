@@ -1,4 +1,4 @@
-"""docs/commands.rst is so."""
+"""docs/reference/commands.rst is so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from txkombu.cli.options import CommandOptions
 from txkombu.policy import park
 from txkombu.testing import BrokerTestCase
 
-PAGE = DOCS / "commands.rst"
+PAGE = DOCS / "reference" / "commands.rst"
 FOR_ALL = {"broker=", "password-file=", "help", "version"}
 NOT_RUN = ("apply", "doctor", "export", "plan")
 """What the page shows of a broker or file that is not there."""
@@ -107,7 +107,9 @@ class CommandsPageTests(SynchronousTestCase):
     def test_commands(self) -> None:
         """Every command is in the table, and has a section."""
         known = {name for name, *_ in Options.subCommands}
-        table = {row[0] for row in first_columns("commands.rst", "command line")}
+        table = {
+            row[0] for row in first_columns("reference/commands.rst", "command line")
+        }
         self.assertEqual({each for each in table if not each.isdigit()}, known)
         self.assertLessEqual(known, set(sections()))
 
@@ -121,7 +123,9 @@ class CommandsPageTests(SynchronousTestCase):
 
     def test_exit_codes(self) -> None:
         """The exit codes are those of the code."""
-        codes = [row[0] for row in first_columns("commands.rst", "exit codes")]
+        codes = [
+            row[0] for row in first_columns("reference/commands.rst", "exit codes")
+        ]
         self.assertEqual(codes, ["0", "1", "2", "130", "141", "143"])
         self.assertEqual((DONE, FAILED, WRONG_USAGE), (0, 1, 2))
 

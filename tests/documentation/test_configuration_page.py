@@ -1,4 +1,4 @@
-"""docs/configuration.rst is so."""
+"""docs/reference/configuration.rst is so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.paths import DOCS
 from txkombu.configuration import ConfigurationError, read_file
 from txkombu.configuration.service_file import BrokerSection, ConsumerSection
 
-PAGE = DOCS / "configuration.rst"
+PAGE = DOCS / "reference" / "configuration.rst"
 STAND_INS = {"/run/secrets/rabbitmq": "secret\n", "/etc/ssl/rabbitmq.pem": ""}
 
 

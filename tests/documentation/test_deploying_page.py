@@ -1,4 +1,4 @@
-"""docs/deploying.rst and the files in docs/deploy are right."""
+"""docs/howto/deploying.rst and the files in docs/howto/deploy are right."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.paths import DOCS
 from txkombu.cli.command import DONE, FAILED, WRONG_USAGE
 
-UNIT = DOCS / "deploy" / "feeds.service"
-CONTAINER = DOCS / "deploy" / "Containerfile"
+UNIT = DOCS / "howto" / "deploy" / "feeds.service"
+CONTAINER = DOCS / "howto" / "deploy" / "Containerfile"
 PROGRAM = "/opt/feeds/bin/txkombu"
 INSTRUCTIONS = {
     *("FROM", "RUN", "COPY", "WORKDIR", "USER", "ENV", "EXPOSE", "STOPSIGNAL"),
@@ -47,7 +47,7 @@ class UnitTests(SynchronousTestCase):
 
     def test_keys(self) -> None:
         """It has what the page says of it."""
-        page = (DOCS / "deploying.rst").read_text(encoding="utf-8")
+        page = (DOCS / "howto" / "deploying.rst").read_text(encoding="utf-8")
         for key in ("ExecStartPre", "Type=notify", "WatchdogSec", "LoadCredential"):
             self.assertIn(f"``{key}``", page)
             self.assertIn(f"\n{key}", self.text)

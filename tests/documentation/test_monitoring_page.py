@@ -1,4 +1,4 @@
-"""docs/monitoring.rst is so."""
+"""docs/howto/monitoring.rst is so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/publishers.rst is so."""
+"""docs/howto/publishers.rst is so."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from txkombu.service import ConsumerService, PublisherService
 from txkombu.service.broker_service import SHUTDOWN_TIMEOUT
 from txkombu.transport.memory import forget_brokers
 
-PAGE = DOCS / "publishers.rst"
+PAGE = DOCS / "howto" / "publishers.rst"
 BROKER = "memory://publishers-page"
 
 

@@ -12,13 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.paths import CHECKOUT
 from tests.support.snippets import broken_link, links_of, parse
 
-FOLDER: Final = CHECKOUT / "docs" / "adr"
+FOLDER: Final = CHECKOUT / "docs" / "project" / "adr"
 RECORDS: Final = sorted(FOLDER.glob("[0-9]*.rst"))
 SECTIONS: Final = ["status", "context", "decision", "consequences"]
 
 
 class RecordTests(SynchronousTestCase):
-    """docs/adr"""
+    """docs/project/adr"""
 
     def test_sections(self) -> None:
         """Each has the same four sections, in order."""

@@ -1,4 +1,4 @@
-"""docs/service.rst is so."""
+"""docs/howto/service.rst is so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from txkombu._util.timeouts import CLOSE_TIMEOUT
 from txkombu.cli.tap import Options
 from txkombu.service.broker_service import SHUTDOWN_TIMEOUT
 
-PAGE = DOCS / "service.rst"
+PAGE = DOCS / "howto" / "service.rst"
 PROGRAMS = {"twistd": ["-c", TWISTD], "twist": ["-c", TWIST], "python": []}
 
 

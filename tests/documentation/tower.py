@@ -1,8 +1,8 @@
 """
 Draw the layers of the library, from the import rules.
 
-C{python -m tests.documentation.tower} writes C{docs/architecture.svg}; a test checks
-that it is what the rules in C{.importlinter} say.
+C{python -m tests.documentation.tower} writes C{docs/explained/architecture.svg}; a test
+checks that it is what the rules in C{.importlinter} say.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from tests.support.paths import CHECKOUT
 
 RULES: Final = CHECKOUT / ".importlinter"
-DRAWING: Final = CHECKOUT / "docs" / "architecture.svg"
+DRAWING: Final = CHECKOUT / "docs" / "explained/architecture.svg"
 
 WIDTH: Final = 840
 ROW: Final = 46

@@ -76,7 +76,7 @@ class ContentTests(SynchronousTestCase):
             "LICENSE",
             "README.rst",
             "SECURITY.rst",
-            "docs/adr/index.rst",
+            "docs/project/adr/index.rst",
             "newsfragments/.gitignore",
             "pyproject.toml",
             "run",

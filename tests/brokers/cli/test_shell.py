@@ -22,7 +22,7 @@ PROMPTS: Any = [">>> ", r"\.\.\. "]
 
 def statements_of(section: str) -> list[str]:
     """Return what a reader types of one section of the introduction."""
-    text = (DOCS / "introduction.rst").read_text(encoding="utf-8")
+    text = (DOCS / "start" / "introduction.rst").read_text(encoding="utf-8")
     [found] = [
         node for node in parse(text).findall(nodes.section) if section in node["ids"]
     ]

@@ -14,12 +14,12 @@ PICTURE = b"\xff\xd8\xff\xe0"
 
 
 class IntroductionTests(PageTestCase):
-    """docs/introduction.rst"""
+    """docs/start/introduction.rst"""
 
     async def test_introduction(self) -> None:
         """It shows the same on RabbitMQ as on the memory broker."""
         Path("my_picture.jpg").write_bytes(PICTURE)
-        text = (DOCS / "introduction.rst").read_text(encoding="utf-8")
+        text = (DOCS / "start" / "introduction.rst").read_text(encoding="utf-8")
         url = {"memory://introduction": rabbitmq().url}
         await forget_queues(rabbitmq().url)
         self.assertGreater(await self.run_text(text, replace=url), 1)

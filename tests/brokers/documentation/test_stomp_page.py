@@ -11,7 +11,7 @@ URL = "stomp://guest:guest@localhost:61613"
 
 
 class StompPageTests(PageTestCase):
-    """C{stomp.rst} and C{moving.rst}"""
+    """C{explained/stomp.rst} and C{howto/moving.rst}"""
 
     async def run_page(self, name: str, url: str) -> None:
         """Run a page with another broker than the one it names."""
@@ -20,16 +20,16 @@ class StompPageTests(PageTestCase):
 
     async def test_stomp_with_rabbitmq(self) -> None:
         """The page on STOMP runs with RabbitMQ."""
-        await self.run_page("stomp.rst", rabbitmq().stomp_url)
+        await self.run_page("explained/stomp.rst", rabbitmq().stomp_url)
 
     async def test_stomp_with_activemq(self) -> None:
         """The page on STOMP runs with ActiveMQ."""
-        await self.run_page("stomp.rst", activemq().stomp_url)
+        await self.run_page("explained/stomp.rst", activemq().stomp_url)
 
     async def test_moving_with_rabbitmq(self) -> None:
         """What programs move to runs with RabbitMQ."""
-        await self.run_page("moving.rst", rabbitmq().stomp_url)
+        await self.run_page("howto/moving.rst", rabbitmq().stomp_url)
 
     async def test_moving_with_activemq(self) -> None:
         """What programs move to runs with ActiveMQ."""
-        await self.run_page("moving.rst", activemq().stomp_url)
+        await self.run_page("howto/moving.rst", activemq().stomp_url)

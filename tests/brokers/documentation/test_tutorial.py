@@ -1,4 +1,4 @@
-"""docs/tutorial.rst, from an empty folder on, with the wheel in a fresh environment."""
+"""docs/start/tutorial.rst, from an empty folder on, in a fresh environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.paths import DOCS
 from tests.support.processes import Guard
 from tests.support.rabbitmq import free_ports, rabbitmq
 
-PAGE = DOCS / "tutorial.rst"
+PAGE = DOCS / "start" / "tutorial.rst"
 VIRTUAL_HOST = "tutorial"
 SECONDS = 60.0
 LATER = ("grep", "curl", "txkombu peek", "txkombu move")

@@ -16,7 +16,7 @@ import attrs
 
 from tests.support.paths import DOCS
 
-PAGE = DOCS / "stomp.rst"
+PAGE = DOCS / "explained" / "stomp.rst"
 _BEGIN, _END = ".. begin interop\n", ".. end interop\n"
 
 _TIME = datetime(2020, 1, 2, 3, 4, 5, tzinfo=timezone.utc)

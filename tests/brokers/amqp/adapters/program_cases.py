@@ -19,7 +19,7 @@ from tests.support.snippets import PageTestCase, forget_queues
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 
 DEMO = EXAMPLES / "demo.py"
-SEED_PAGE = DOCS / "introduction.rst"
+SEED_PAGE = DOCS / "start" / "introduction.rst"
 PICTURE = b"\xff\xd8\xff\xe0"
 MEBIBYTE = bytes(range(256)) * 4096
 """Every byte, in every place of a body that takes several frames."""
@@ -217,7 +217,7 @@ class SeedPageTests(PageTestCase):
     adapter: ClassVar[Adapter]
 
     async def test_introduction(self) -> None:
-        """docs/introduction.rst says the same here."""
+        """docs/start/introduction.rst says the same here."""
         Path("my_picture.jpg").write_bytes(PICTURE)
         url = self.adapter.through(rabbitmq().url)
         replace = {"memory://introduction": url}

@@ -109,7 +109,7 @@ _FLEETING: Final = (
 
 
 class RabbitMQDialect(Dialect):
-    """How RabbitMQ wants it; docs/transports.rst tells why the rest is missing."""
+    """How RabbitMQ wants it; docs/explained/transports.rst has the reasons."""
 
     name = "rabbitmq"
     product = "RabbitMQ"

@@ -4,8 +4,8 @@ Bytes to frames, without any I/O (STOMP 1.2, "Augmented BNF").
 A header may hold bytes that are not UTF-8.  The connection must survive them: they are
 kept as lone surrogates (Python's C{surrogateescape}), and encoding a header finds them.
 
-docs/adr/0002-own-stomp-parser.rst tells why this is not stompest's parser.  A test
-makes sure that both read the same frames from a correct stream.
+docs/project/adr/0002-own-stomp-parser.rst tells why this is not stompest's parser.  A
+test makes sure that both read the same frames from a correct stream.
 """
 
 from __future__ import annotations

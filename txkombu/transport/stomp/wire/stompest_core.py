@@ -1,8 +1,8 @@
 """
 What is used of stompest: its tables of the specification, and its check of a login.
 
-docs/adr/0002-own-stomp-parser.rst tells why its parser is not used here; the tests
-compare with it.
+docs/project/adr/0002-own-stomp-parser.rst tells why its parser is not used here; the
+tests compare with it.
 
 Since Python 3.12 the compiler warns of stompest's source, which fails the import where
 warnings are errors.  Nobody who uses this library can do anything about that.
