@@ -89,11 +89,16 @@ class Confirms:
         @param multiple: it is about all publishes up to that number.
         @param taken: it is a confirm.
         """
+        plain = taken and not (self._mandatory or self._returned)  # as nearly always
+        if plain and not multiple:
+            publish = self._waiting.pop(number, None)
+            if publish is not None:
+                publish[0].callback(None)
+            return
         numbers = _up_to(number, self._waiting) if multiple else [number]
-        if taken and not (self._mandatory or self._returned):  # as nearly always
-            for publish in [self._waiting.pop(each, None) for each in numbers]:
-                if publish is not None:
-                    publish[0].callback(None)
+        if plain:
+            for verdict, _, _ in [self._waiting.pop(each) for each in numbers]:
+                verdict.callback(None)
             return
         for publish, returned in [self._pop(each) for each in numbers]:
             if publish is None:
