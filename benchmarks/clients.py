@@ -48,6 +48,7 @@ CLIENTS = (
     ),
     Client(C, "", "", _ALL),
     Client(f"{C}, acks 50", "", "", {"consume": "consume-multiple"}),
+    Client(f"{C}, 8 µs more", "", "", {"publish": "publish-slowed"}),
     Client(PIKA_TWISTED, "pika", "benchmarks.amqp_pika_twisted", _ALL),
     Client("pika, blocking", "pika", "benchmarks.amqp_pika", _ALL),
     Client(KOMBU, "kombu", "benchmarks.amqp_kombu", _ALL),

@@ -5,6 +5,7 @@
  *
  * prints one line of JSON; what the arguments mean is written in job.py.
  * consume-multiple acks every 50th message, and those before it with it.
+ * publish-slowed takes 8 microseconds of CPU more for each message.
  */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 enum { WINDOW = 200, MULTIPLE = 50, DISTINCT = 2000, CHANNEL = 1 };
+static const double MORE_CPU = 8e-6; /* seconds */
 
 static amqp_connection_state_t connection;
 static amqp_bytes_t queue;
@@ -122,10 +124,19 @@ static uint64_t receive(void) {
 
 /* --- the modes ----------------------------------------------------------- */
 
-static void publish(void) {
+static void use_cpu(double seconds) {
+    double end = now(CLOCK_PROCESS_CPUTIME_ID) + seconds;
+    while (now(CLOCK_PROCESS_CPUTIME_ID) < end)
+        ;
+}
+
+static void publish(double more_cpu) {
     start_watch();
-    for (int number = 0; number < count; number++)
+    for (int number = 0; number < count; number++) {
         publish_one(number);
+        if (more_cpu)
+            use_cpu(more_cpu);
+    }
     amqp_queue_declare(connection, CHANNEL, queue, 1, 0, 0, 0, amqp_empty_table);
     check_reply("declare");
     report(NULL);
@@ -220,7 +231,9 @@ int main(int argc, char **argv) {
     set_properties();
     connect_to(atoi(argv[2]));
     if (!strcmp(mode, "publish"))
-        publish();
+        publish(0);
+    else if (!strcmp(mode, "publish-slowed"))
+        publish(MORE_CPU);
     else if (!strcmp(mode, "confirm"))
         confirm();
     else if (!strcmp(mode, "consume"))
