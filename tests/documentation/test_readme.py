@@ -5,19 +5,20 @@ The README is true.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
-from textwrap import dedent
 
+from twisted.trial.reporter import TestResult
+from twisted.trial.runner import TestLoader
 from twisted.trial.unittest import SynchronousTestCase
 
-import txkombu
 from tests.support.paths import CHECKOUT
+from tests.support.processes import run_python
+from tests.support.readme import write_programs
 from tests.support.snippets import broken_link, links_of, parse
-
-BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-
 
 PAGES = ("README.rst", "CHANGELOG.rst", "CONTRIBUTING.rst", "SECURITY.rst")
 """The pages at the root of the checkout."""
@@ -35,21 +36,36 @@ class ReadmeTests(SynchronousTestCase):
         self.assertEqual(commands, ["./run demo", "./run test"])
         self.assertLess(self.text.index("./run test"), 200)
 
-    def test_example(self) -> None:
-        """Its example runs unchanged, and prints what the text says."""
-        (block,) = BLOCK.findall(self.text)
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", dedent(block)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=Path(txkombu.__file__).parent.parent,
-            timeout=60,
-        )
+    def test_publish(self) -> None:
+        """Its program publishes, to the broker in memory, too."""
+        folder = Path(self.mktemp())
+        write_programs(folder, "memory://readme")
+        done = run_python("-W", "error", "publish.py", cwd=folder)
         self.assertEqual((done.stderr, done.returncode), ("", 0))
-        said = re.search(r"It prints ``(.*)``\.", self.text)
-        assert said is not None
-        self.assertEqual(done.stdout.strip(), said[1])
+        self.assertEqual(done.stdout, "The broker has it\n")
+
+    def test_test(self) -> None:
+        """The test that it shows passes, and fails with a consumer that is wrong."""
+        for ack, passes in (("await message.ack()", True), ("pass", False)):
+            folder = Path(self.mktemp())
+            write_programs(folder, "memory://readme")
+            feeds = folder / "feeds.py"
+            feeds.write_text(feeds.read_text().replace("await message.ack()", ack))
+            with redirect_stdout(StringIO()):
+                result = self._run_test(folder)
+            self.assertEqual(result.testsRun, 2)
+            self.assertEqual(result.wasSuccessful(), passes, result)
+
+    def _run_test(self, folder: Path) -> TestResult:
+        self.patch(sys, "path", [str(folder), *sys.path])
+        try:
+            suite = TestLoader().loadModule(import_module("test_feeds"))
+            result = TestResult()
+            suite.run(result)
+        finally:
+            for name in ("feeds", "test_feeds"):
+                sys.modules.pop(name, None)
+        return result
 
     def test_commands(self) -> None:
         """The commands that CONTRIBUTING names are those of C{run}."""
