@@ -1,4 +1,4 @@
-"""Style, types, imports between layers, and pages that can be made into HTML."""
+"""Style, types, and imports between layers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
-from tests.support.paths import CHECKOUT, TREE
+from tests.support.paths import CHECKOUT
 from tests.support.processes import environment
 
-TYPED = ("txkombu", "twisted/plugins", "examples", "tests", "benchmarks")
+TYPED = ("txkombu", "twisted/plugins", "examples", "tests", "benchmarks", "docs")
 
 
 class CheckTests(TestCase):
@@ -47,8 +47,3 @@ class CheckTests(TestCase):
         """Imports only point down, without circles: the rules of .importlinter."""
         lint = Path(sys.executable).with_name("lint-imports")
         await self.run_program(lint, "--no-logo", PYTHONPATH=str(CHECKOUT))
-
-    async def test_pages(self) -> None:
-        """The pages can be made into HTML."""
-        arguments = ("-m", "tests.documentation.html", CHECKOUT / "build" / "docs")
-        await self.run_program(sys.executable, *arguments, cwd=TREE)

@@ -85,6 +85,13 @@ class ScriptTests(SynchronousTestCase):
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertIn("usage: ./run COMMAND", done.stderr)
 
+    def test_docs(self) -> None:
+        """C{docs} takes C{--serve} and nothing else."""
+        for arguments in (["--frob"], ["--serve", "more"]):
+            done = self.run_script("docs", *arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("docs --serve", done.stderr)
+
     def test_old_python(self) -> None:
         """A Python that is too old is refused by a line that says so."""
         self.tool("python3", "exit 1")

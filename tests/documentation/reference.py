@@ -1,35 +1,35 @@
 """
-Write the reference of the public modules, with pydoctor.
-
-C{python -m tests.documentation.reference FOLDER}; C{./run docs} does so.  A fault in
-the markup of a docstring, such as a link to what does not exist, is an error.
+What the reference shows, which pydoctor makes of docstrings: the public modules.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from tests.packaging.test_layout import LIBRARY, PUBLIC
+from tests.support.paths import CHECKOUT
 
-OPTIONS: Final = (
+_OPTIONS: Final = (
     "--quiet",
     "--warnings-as-errors",
     "--docformat=epytext",
     "--project-name=txkombu",
-    "--project-url=../index.html",
+    "--project-url=../../index.html",
     "--cls-member-order=source",
+    f"--template-dir={CHECKOUT / 'docs' / '_pydoctor'}",
 )
-
-
 _UNHIDDEN: Final = ("__init__", "__main__")
 """The package itself, and what pydoctor shows as private whatever it is told."""
 
 
-def hidden(package: Path, name: str = "") -> Iterator[str]:
+def pydoctor_options() -> list[str]:
+    """Return the arguments of pydoctor, without what to read and where to write."""
+    return [*_OPTIONS, *(f"--privacy=HIDDEN:{name}" for name in _hidden(LIBRARY))]
+
+
+def _hidden(package: Path, name: str = "") -> Iterator[str]:
     """
     Name the modules that are not public, but for those inside a package that is not.
 
@@ -41,32 +41,6 @@ def hidden(package: Path, name: str = "") -> Iterator[str]:
         is_package = (path / "__init__.py").exists()
         if found in PUBLIC:
             if is_package:
-                yield from hidden(path, found)
+                yield from _hidden(path, found)
         elif is_package or (path.suffix == ".py" and path.stem not in _UNHIDDEN):
             yield found
-
-
-def write(folder: Path, package: Path = LIBRARY) -> tuple[int, str]:
-    """
-    Write the reference.
-
-    @param folder: where to write it.
-    @param package: the folder of the package to read.
-    @return: pydoctor's exit code, 0 if all is well, and what it said.
-    """
-    privacy = [f"--privacy=HIDDEN:{name}" for name in hidden(package)]
-    arguments = [*OPTIONS, *privacy, f"--html-output={folder}", str(package)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pydoctor", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
-
-
-if __name__ == "__main__":
-    exit_code, output = write(Path(sys.argv[1]))
-    sys.stderr.write(output)
-    sys.exit(exit_code)

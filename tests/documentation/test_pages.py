@@ -34,7 +34,12 @@ from txkombu.transport.registry import _provider
 from txkombu.url.parser import _OPTIONS, _TLS_OPTIONS
 from txkombu.url.schemes import SCHEMES, known_schemes
 
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.rst"))
+PAGES = sorted(
+    path.relative_to(DOCS).as_posix()
+    for path in DOCS.rglob("*.rst")
+    if ".. include::" not in path.read_text(encoding="utf-8")
+)
+"""The pages; not those that show one of the checkout's root, which is tested there."""
 NO_POLICIES = {"FailurePolicy", "Hold", "ReconnectPolicy", "RetryPolicy", "Verdict"}
 """What txkombu.policy has beside policies and verdicts."""
 PICTURE = b"\xff\xd8\xff\xe0"
@@ -281,13 +286,6 @@ class MarkupTests(SynchronousTestCase):
                 self.assertEqual(broken_link(DOCS / page, target), "")
                 checked += 1
         self.assertGreater(checked, 20)
-
-    def test_index(self) -> None:
-        """The index links to every page, or to the index of its folder."""
-        listed = {*links_of(DOCS / "index.rst")}
-        indexes = {str(Path(each).parent) for each in listed if "/index.rst" in each}
-        left = {page for page in PAGES if str(Path(page).parent) not in indexes}
-        self.assertEqual(left - listed, {"index.rst"})
 
     def test_languages(self) -> None:
         """No block of Python is marked as one that is not run."""
