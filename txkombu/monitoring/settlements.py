@@ -7,6 +7,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from .._util.tags import TagsUpTo
 from ..interfaces import Settlement
 from ..message import Memory, Message, Settler
 
@@ -67,6 +68,8 @@ class ObservedSettler:
         self._settler = settler
         self.unsettled = settler.unsettled
         self._queues: dict[int, str] = {}
+        self._up_to = TagsUpTo()
+        self._last = 0
 
     def note(self, message: Message) -> None:
         """Tell of a message when it is settled."""
@@ -74,7 +77,12 @@ class ObservedSettler:
             # What the program has recovered, or an own connection of a consumer lost.
             left = self._queues.items()
             self._queues = {tag: each for tag, each in left if tag in self.unsettled}
-        self._queues[message.delivery_tag] = message.queue_name
+        tag = message.delivery_tag
+        self._queues[tag] = message.queue_name
+        if tag < self._last:  # its handler began after those of later messages
+            self._queues = dict(sorted(self._queues.items()))
+            self._up_to = TagsUpTo()
+        self._last = max(self._last, tag)
 
     def follow(self, message: Message, settler: Settler) -> ObservedSettler:
         """Return what tells of a message that another settles from now on."""
@@ -116,8 +124,7 @@ class ObservedSettler:
     def _tell(self, tag: int, multiple: bool, outcome: str) -> None:
         if self.gone:
             outcome = "stale"
-        tags = [each for each in self._queues if each <= tag] if multiple else [tag]
-        for each in tags:
+        for each in self._up_to.find(tag, self._queues) if multiple else [tag]:
             queue = self._queues.pop(each, None)
             if queue is not None:
                 self._settled(queue, outcome)
