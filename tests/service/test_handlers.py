@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from functools import partial, wraps
 from threading import Event, current_thread, main_thread
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
 from txkombu.core.channel import Channel
-from txkombu.exceptions import MessageStateError
+from txkombu.exceptions import MessageStateError, Unroutable
 from txkombu.policy import Drop, Reject, park, reject
 from txkombu.service import ConsumerService, PublisherService, consumer
 from txkombu.service.handlers import THREADS
-from txkombu.service.hosted_consumer import Hostable
+from txkombu.service.hosted_consumer import Hostable, check_factory
 from txkombu.testing import BrokerTestCase
 
 QUEUE = Queue("work")
+
+
+class AcknowledgedMessage:
+    """A message that needs no acknowledgement."""
+
+    acknowledged = True
 
 
 class MarkTests(BrokerTestCase):
@@ -47,6 +54,96 @@ class MarkTests(BrokerTestCase):
         """It needs its parentheses."""
         error = self.assertRaises(TypeError, consumer, lambda body, message: None)
         self.assertIn("takes Queue objects, not a value of type function", str(error))
+
+    def test_decorated(self) -> None:
+        """What a decorator above it returns is what handles messages."""
+
+        def decorated(function: Any) -> Any:
+            @wraps(function)
+            def called(body: str, message: Message) -> object:
+                return function(body.upper(), message)
+
+            return called
+
+        got: list[object] = []
+
+        @decorated
+        @consumer(QUEUE)
+        def handle(body: object, message: Message) -> None:
+            got.append(body)
+
+        made = check_factory("it", handle)(Channel(self.connect()))
+        message: Any = AcknowledgedMessage()
+        made.receive("x", message)
+        self.assertEqual(got, ["X"])
+
+    def test_methods(self) -> None:
+        """Methods of objects and partials are handlers, and show no arguments."""
+
+        class Handlers:
+            def handle(self, body: object, message: object) -> str:
+                return f"{body}"
+
+        def handle(password: str, body: object, message: object) -> None:
+            """Do nothing."""
+
+        method = consumer(QUEUE)(Handlers().handle)
+        self.assertEqual(method("x", None), "x")
+        for function, name in (
+            (method, "Handlers.handle"),
+            (
+                consumer(QUEUE)(partial(handle, "secret")),
+                "test_methods.<locals>.handle",
+            ),
+        ):
+            made: Any = check_factory("it", function)(Channel(self.connect()))
+            self.assertTrue(made.handler_name.endswith(name), made.handler_name)
+            self.assertIn(f"{name} of 'work'>", repr(made))
+            self.assertNotIn("secret", repr(made))
+
+    def test_generators(self) -> None:
+        """A generator function is refused: a call would begin nothing."""
+
+        def generator(body: object, message: object) -> Iterator[None]:
+            yield None
+
+        async def asynchronous(body: object, message: object) -> AsyncIterator[None]:
+            yield None
+
+        class Called:
+            def __call__(self, body: object, message: object) -> Iterator[None]:
+                yield None
+
+        for wrong in (generator, Called(), partial(generator)):
+            error = self.assertRaises(TypeError, consumer(QUEUE), wrong)
+            self.assertIn("is @inlineCallbacks missing?", str(error))
+        error = self.assertRaises(TypeError, consumer(QUEUE), asynchronous)
+        self.assertIn("must not yield", str(error))
+
+        @consumer(QUEUE)
+        @inlineCallbacks
+        def fine(body: object, message: object) -> Generator[Deferred[None], Any, None]:
+            yield succeed(None)
+
+        self.assertIsNone(self.successResultOf(fine(None, None)))
+
+    def test_coroutine_in_thread(self) -> None:
+        """A coroutine function would not run in a thread, and is refused there."""
+
+        async def handle(body: object, message: object) -> None:
+            """Do nothing."""
+
+        error = self.assertRaises(TypeError, consumer(QUEUE, thread=True), handle)
+        self.assertIn("thread is for functions that block", str(error))
+
+    def test_publisher_by_position(self) -> None:
+        """A publisher is given by its name, so its parameter has to allow that."""
+
+        def handle(body: object, message: object, publisher: object, /) -> None:
+            """Do nothing."""
+
+        error = self.assertRaises(TypeError, consumer(QUEUE), handle)
+        self.assertIn("is called with 2 arguments", str(error))
 
     def test_unknown_option(self) -> None:
         """An option that a Consumer does not have is refused, with a suggestion."""
@@ -188,15 +285,21 @@ class HandlerTests(HandlerCase):
             failed.append(failure)
             message.reject()
 
-        @consumer(QUEUE, on_failure=note)
-        def generator(body: object, message: Message) -> Iterator[None]:
+        def generator() -> Iterator[None]:
             yield
+
+        async def agenerator() -> AsyncIterator[None]:
+            yield
+
+        @consumer(QUEUE, on_failure=note)
+        def returns(body: object, message: Message) -> object:
+            return generator()
 
         @consumer(Queue("other"), on_failure=note)
-        async def agenerator(body: object, message: Message) -> AsyncIterator[None]:
-            yield
+        def returns_other(body: object, message: Message) -> object:
+            return agenerator()
 
-        self.host(generator, agenerator)
+        self.host(returns, returns_other)
         self.publish("x")
         self.result_of(self.producer.publish("y", routing_key="other"))
         self.flush()
@@ -506,6 +609,19 @@ class PublisherTests(HandlerCase):
         self.assertEqual(self.settled(), [True])
 
 
+class InReactor(PublisherService):
+    """Notes in which threads it is asked to publish."""
+
+    def __init__(self, broker: str) -> None:
+        super().__init__(broker)
+        self.threads: set[object] = set()
+
+    def publish(self, body: object, *args: Any, **options: Any) -> Deferred[None]:
+        """Note the thread."""
+        self.threads.add(current_thread())
+        return super().publish(body, *args, **options)
+
+
 class ThreadTests(TestCase):
     """Handlers in threads, on the real reactor."""
 
@@ -517,10 +633,15 @@ class ThreadTests(TestCase):
         self.producer = Producer(self.connection, routing_key="work")
         self.got: list[Any] = []
 
-    async def host(self, handler: Hostable) -> ConsumerService:
+    async def host(
+        self, handler: Hostable, publisher: PublisherService | None = None
+    ) -> ConsumerService:
         """Host a handler."""
         service = ConsumerService(
-            BrokerConnection(f"memory://{self.id()}"), [handler], shutdown_timeout=5
+            BrokerConnection(f"memory://{self.id()}"),
+            [handler],
+            shutdown_timeout=5,
+            publisher=publisher,
         )
         self.addCleanup(self.connection.close)
         self.addCleanup(service.stopService)
@@ -619,6 +740,35 @@ class ThreadTests(TestCase):
         assert message is not None
         self.assertEqual(message.payload, "park")
         self.flushLoggedErrors()
+
+    async def test_publishes(self) -> None:
+        """
+        What it publishes with waits in its thread for the broker's verdict, and works
+        in the reactor's.
+        """
+        publisher = InReactor(f"memory://{self.id()}")
+        results = Queue("results")(self.connection)
+        await results.declare()
+
+        @consumer(QUEUE, thread=True)
+        def handle(body: object, message: Message, *, publisher: Any) -> None:
+            publisher.publish("y", routing_key="results")
+            try:
+                publisher.publish("y", routing_key="nowhere", mandatory=True)
+            except Unroutable as error:
+                self.got.append(error)
+            try:
+                publisher.producer()
+            except AttributeError as error:
+                self.got.append(error)
+
+        await self.host(handle, publisher)
+        await self.producer.publish("x")
+        await self.until(lambda: len(self.got) == 2)
+        self.assertIsInstance(self.got[0], Unroutable)
+        self.assertIn("only publisher.publish", str(self.got[1]))
+        self.assertEqual(publisher.threads, {main_thread()})
+        self.assertIsNotNone(await results.get())
 
     async def test_stop(self) -> None:
         """A stop waits for threads at work, and ends their pool."""

@@ -7,8 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from inspect import Parameter, signature
-from typing import Any, Final, TypeVar
+from inspect import (
+    Parameter,
+    isasyncgenfunction,
+    iscoroutinefunction,
+    isgeneratorfunction,
+    isroutine,
+    signature,
+)
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -17,9 +24,9 @@ from .._util.suggestions import known_names
 from .._util.validation import check_bool, check_callable, kind_of
 from ..core.channel import Channel
 from ..entity import Queue
-from ..exceptions import MessageStateError
 from ..message import Message
 from ..messaging.consumer import Consumer
+from .threads import MessageInThread, PublisherInThread
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -27,6 +34,7 @@ THREADS: Final = 10
 """How many messages a handler in threads handles at the same time by default."""
 _PUBLISHER: Final = "publisher"
 """The parameter by which a handler gets what it publishes with."""
+_BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _MARK: Final = "consumer_factory"
 OPTIONS: Final = set(signature(Consumer.__init__).parameters) - {
     "self",
@@ -36,7 +44,6 @@ OPTIONS: Final = set(signature(Consumer.__init__).parameters) - {
     "on_message",
     "no_ack",
 }
-_SETTLES: Final = {"ack", "nack", "reject", "requeue", "respond", "begin", "move_to"}
 
 
 def consumer(*queues: Queue, thread: bool = False, **options: Any) -> Callable[[F], F]:
@@ -50,7 +57,8 @@ def consumer(*queues: Queue, thread: bool = False, **options: Any) -> Callable[[
 
     @param queues: the queues that it receives from.
     @param thread: call it in a thread of its own pool, so that it may block.  There it
-        settles nothing: it returns, or raises a verdict of L{txkombu.policy}.
+        settles nothing: it returns, or raises a verdict of L{txkombu.policy}; and a
+        C{publisher} has only C{publish}, which blocks until the broker's verdict.
     @param options: as for L{Consumer<txkombu.Consumer>}.  With C{thread} the
         C{concurrency}, by default 10, is the number of threads.
     @raise TypeError: an option is not known; what is decorated cannot be called with
@@ -69,7 +77,12 @@ def consumer(*queues: Queue, thread: bool = False, **options: Any) -> Callable[[
             raise TypeError(f"@consumer has no option {name!r}; {known}")
 
     def mark(function: F) -> F:
-        setattr(function, _MARK, Handler(function, queues, thread, options))
+        handler = Handler(function, queues, thread, options)
+        try:
+            setattr(function, _MARK, handler)
+        except AttributeError:  # a bound method, which has no attributes of its own
+            function = cast("F", partial(function))
+            setattr(function, _MARK, handler)
         return function
 
     return mark
@@ -96,6 +109,11 @@ class Handler:
 
     def __attrs_post_init__(self) -> None:
         check_handler(self.function)
+        if self.thread and iscoroutinefunction(self.function):
+            raise TypeError(
+                f"thread is for functions that block, and {self.function!r} is a "
+                "coroutine function, which would run in the reactor's thread"
+            )
 
     def __call__(self, channel: Channel) -> Consumer:
         """
@@ -107,8 +125,18 @@ class Handler:
 
 
 def factory_of(function: object) -> object:
-    """Return what makes the consumer of a function, or the function if it has none."""
-    return getattr(function, _MARK, function)
+    """
+    Return what makes the consumer of a function, or the function if it has none.
+
+    A decorator above C{@consumer} has its mark, by C{functools.wraps}: what is called
+    is what the decorator returned.
+    """
+    marked = getattr(function, _MARK, None)
+    if not isinstance(marked, Handler):
+        return function
+    if marked.function is function or not callable(function):
+        return marked
+    return attrs.evolve(marked, function=function)
 
 
 def check_handler(function: Callable[..., object]) -> None:
@@ -116,9 +144,28 @@ def check_handler(function: Callable[..., object]) -> None:
     Refuse what cannot be called with (body, message), and with C{publisher} if it asks
     for it.
 
-    @raise TypeError: it cannot.
+    @raise TypeError: it cannot, or what it returns would never run.
     """
     check_callable("a handler", without_publisher(function), 2)
+    check_runs(function)
+
+
+def check_runs(function: Callable[..., object]) -> None:
+    """
+    Refuse generator functions: a call begins nothing of them.
+
+    @raise TypeError: it is one.
+    """
+    called = getattr(function, "func", function)  # of a partial
+    if not isroutine(called):
+        called = getattr(called, "__call__", called)  # noqa: B004  # of an object
+    if isgeneratorfunction(called):
+        hint = "is @inlineCallbacks missing?"
+    elif isasyncgenfunction(called):
+        hint = "it must not yield"
+    else:
+        return
+    raise TypeError(f"{function!r} is a generator function: {hint}")
 
 
 def without_publisher(function: Callable[..., object]) -> Callable[..., object]:
@@ -156,9 +203,10 @@ def with_publisher(
 def _publisher_of(function: Callable[..., object]) -> Parameter | None:
     """Return the parameter C{publisher} of a function, if it has one."""
     try:
-        return signature(function).parameters.get(_PUBLISHER)
+        parameter = signature(function).parameters.get(_PUBLISHER)
     except (TypeError, ValueError):  # no function, or a built-in without signature
         return None
+    return parameter if parameter and parameter.kind in _BY_NAME else None
 
 
 class FunctionConsumer(Consumer):
@@ -175,8 +223,11 @@ class FunctionConsumer(Consumer):
             options.setdefault("concurrency", THREADS)
         super().__init__(channel, handler.queues, **options)
         self._function = handler.function
-        called = partial(handler.function, **handler.context)
-        self._call = called if handler.context else handler.function
+        context = dict(handler.context)
+        if handler.thread and _PUBLISHER in context:
+            context[_PUBLISHER] = PublisherInThread(context[_PUBLISHER])
+        called = partial(handler.function, **context)
+        self._call = called if context else handler.function
         if handler.thread:
             threads = self.concurrency or THREADS
             self._call = self._in_threads(self._call, threads)
@@ -184,12 +235,13 @@ class FunctionConsumer(Consumer):
     @property
     def handler_name(self) -> str:
         """The name of the function."""
-        name = getattr(self._function, "__qualname__", type(self._function).__name__)
-        return str(name)
+        function = self._function
+        while isinstance(function, partial):
+            function = function.func  # its arguments may be passwords
+        return str(getattr(function, "__qualname__", type(function).__name__))
 
     def __repr__(self) -> str:
-        name = getattr(self._function, "__qualname__", repr(self._function))
-        return super().__repr__().replace(type(self).__name__, name, 1)
+        return super().__repr__().replace(type(self).__name__, self.handler_name, 1)
 
     def receive(self, body: Any, message: Message) -> object:
         """Call the function, and acknowledge the message when it succeeds."""
@@ -218,22 +270,3 @@ class FunctionConsumer(Consumer):
 def _acknowledge(message: Message) -> None:
     if not message.acknowledged:
         message.ack()
-
-
-class MessageInThread:
-    """
-    A message for a handler in a thread: everything but what settles it.
-
-    @param message: the message.
-    """
-
-    def __init__(self, message: Message) -> None:
-        self._message = message
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _SETTLES:
-            raise MessageStateError(
-                f"a handler in a thread cannot call message.{name}(): return to "
-                "acknowledge the message, or raise Reject, Requeue, Drop or Park"
-            )
-        return getattr(self._message, name)
