@@ -246,6 +246,14 @@ class SystemdTests(BrokerTestCase):
         self.assertTrue(self.service.consuming)
         notifier.stopService()
 
+    def test_told_again(self) -> None:
+        """What systemd did not get is told again, once."""
+        notifier = self.start()
+        told = systemd(self, self.address)
+        self.advance(12)
+        self.assertEqual(received(told), ["READY=1\nSTATUS=1 consumer consumes"])
+        notifier.stopService()
+
     def test_clock(self) -> None:
         """The plugin's way of making it has the global reactor."""
         environment: dict[str, str] = {"NOTIFY_SOCKET": self.address}
@@ -312,8 +320,30 @@ class ProcessTests(ModuleCase):
         self.assertIn(f"the endpoint '{http}' of http cannot be bound", running.output)
 
     def test_twistd(self) -> None:
-        """twistd answers, too, and ends in order."""
-        running = self.start("-c", TWISTD, "-n", "kombu", http=ENDPOINT)
+        """
+        twistd answers, too, and ends in order; with asyncio's reactor its handlers may
+        await what asyncio has.
+        """
+        self.write(
+            "awaits",
+            f"""
+            import asyncio
+            from {self.module} import Slow, publish, reactor
+
+            class Awaits(Slow):
+                async def receive(self, number, message):
+                    print("slept", await asyncio.create_task(asyncio.sleep(0.01, 1)))
+                    await super().receive(number, message)
+
+            def awaits(channel):
+                reactor.callWhenRunning(publish)
+                return Awaits(channel)
+            """,
+        )
+        self.module = "awaits"
+        program = ("-c", TWISTD, "--reactor=asyncio", "-n", "kombu")
+        running = self.start(*program, http=ENDPOINT, consumer="awaits")
+        running.wait_for("slept 1")
         running.wait_for("begin 1")
         self.assertEqual(self.ask(running, "/live"), (200, "live\n"))
         running.process.terminate()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from contextlib import redirect_stdout
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -83,6 +85,15 @@ class OptionsTests(SynchronousTestCase):
         self.file.write_text(f"{FILE}\nhttp: tcp\n")
         told = self.fault("--config", str(self.file))
         self.assertIn("http: 'tcp' is no endpoint", told)
+
+    def test_http_of_the_file(self) -> None:
+        """That health and metrics need a library is told of the file that asks."""
+        self.file.write_text(f"{FILE}\nhttp: tcp:8080\n")
+        taken = import_module("prometheus_client")
+        self.addCleanup(sys.modules.update, {"prometheus_client": taken})
+        sys.modules["prometheus_client"] = None  # type: ignore[assignment]  # missing
+        told = self.fault("--config", str(self.file))
+        self.assertIn(f"{self.file}: http: health and metrics need", told)
 
     def test_names(self) -> None:
         """The connection is named by the file, not by an overriding consumer."""

@@ -16,10 +16,11 @@ from ..service import ConsumerService
 from .systemd import SystemdNotifier
 
 
-def endpoint_given(text: str | None) -> str | None:
+def endpoint_given(text: str | None, named: str = "--http") -> str | None:
     """
     Return the endpoint that C{--http} names, if it can be one.
 
+    @param named: what names it, for the error.
     @raise UsageError: it cannot, or a library is not installed.
     """
     if text is None:
@@ -28,7 +29,7 @@ def endpoint_given(text: str | None) -> str | None:
         check_installed()
         return checked_endpoint(text)
     except (ImportError, ValueError) as error:
-        raise usage.UsageError(f"--http: {error}") from None
+        raise usage.UsageError(f"{named}: {error}") from None
 
 
 def companions_of(

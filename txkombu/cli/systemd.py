@@ -57,6 +57,7 @@ class SystemdNotifier(Service):
             from twisted.internet import reactor
         self._looking = _SteadyLoop(self._look, reactor)
         self._status = ""
+        self._owed = ""
         self._failed = False
 
     @classmethod
@@ -82,10 +83,18 @@ class SystemdNotifier(Service):
         looking.addErrback(self._look_failed)
 
     def _ready(self) -> None:
-        self._tell("READY=1", self._new_status())
+        self._owed = "READY=1"
+        self._tell_now("")
 
     def _look(self) -> None:
-        self._tell("WATCHDOG=1" if self._feeds else "", self._new_status())
+        self._tell_now("WATCHDOG=1" if self._feeds else "")
+
+    def _tell_now(self, fed: str) -> None:
+        """Tell what is owed, and again with the next look if that fails."""
+        if self._tell(self._owed, fed, self._new_status()):
+            self._owed = ""
+        else:
+            self._status = ""
 
     def _look_failed(self, failure: object) -> None:
         self._log.error("Telling systemd ended: {failure}", failure=failure)
@@ -107,6 +116,7 @@ class SystemdNotifier(Service):
         @return: fires then; never fails.
         """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+        self._owed = ""
         self._tell("STOPPING=1", "STATUS=stopping")
         return self._service.when_stopped().addCallback(lambda _: self._end())
 
@@ -114,19 +124,25 @@ class SystemdNotifier(Service):
         if self._looking.running:
             self._looking.stop()
 
-    def _tell(self, *lines: str) -> None:
-        """Send lines to systemd; log the first failure, and go on."""
+    def _tell(self, *lines: str) -> bool:
+        """
+        Send lines to systemd; log the first failure, and go on.
+
+        @return: whether systemd has them.
+        """
         text = "\n".join(filter(None, lines))
         if not text:
-            return
+            return True
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
                 told.setblocking(False)
-                told.sendto(text.encode(), self._address)
+                told.sendto(text.encode(errors="replace"), self._address)
         except OSError as error:
             if not self._failed:
                 self._log.warn("systemd cannot be told: {error}", error=str(error))
             self._failed = True
+            return False
+        return True
 
 
 class _SteadyLoop(LoopingCall):

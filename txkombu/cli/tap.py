@@ -124,7 +124,10 @@ class Options(BrokerOptions):
             self.shutdown_timeout = _seconds(self["shutdown-timeout"])
         if self._names:
             self.consumers = self._named_consumers()
-        self.http = endpoint_given(self.http if self["http"] is None else self["http"])
+        if self["http"] is None:
+            self.http = endpoint_given(self.http, f"{file}: http")
+        else:
+            self.http = endpoint_given(self["http"])
         if not self.consumers:
             raise usage.UsageError("no --consumer given, such as feeds:FeedConsumer")
         if self["check"]:
