@@ -33,7 +33,7 @@ class WithoutQueues(Consumer):
 
 def make_feeds(channel: Channel) -> Consumer:
     """Make a consumer."""
-    return Feeds(channel, prefetch_count=7)
+    return Feeds(channel, Queue("made"), prefetch_count=7)
 
 
 def make_published(channel: Channel, publisher: Any) -> Consumer:

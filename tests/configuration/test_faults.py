@@ -31,8 +31,8 @@ DOCUMENTS: tuple[tuple[str, str], ...] = (
     ("broker: a\n  b: c", "service.yaml:2: is no YAML: mapping values are not allowed"),
     ("broker: [a", "expected ',' or ']'"),
     ("a: 1\n---\nb: 2", "service.yaml:2: is no YAML: but found another document"),
-    ("broker: !!python/object:os.system {}", "service.yaml:1: is no YAML: could not"),
-    ("broker: \x07", "service.yaml: is no YAML: unacceptable character"),
+    ("broker: !!python/object:os.system {}", "service.yaml:1: broker: has a tag that"),
+    ("broker: \x07", "service.yaml:1: is no YAML: unacceptable character U+0007"),
     ("broker: &a [*a]\nx: *b", "service.yaml:2: is no YAML: found undefined alias"),
     (
         "broker: a\nbroker: b",
@@ -45,7 +45,7 @@ DOCUMENTS: tuple[tuple[str, str], ...] = (
 )
 
 WHOLE: tuple[tuple[str, str], ...] = (
-    ("consumers: []", "service.yaml:1: broker: is missing"),
+    (f"consumers: [{{handler: '{H}:Feeds'}}]", "service.yaml:1: broker: is missing"),
     ("broker: memory://", "service.yaml:1: consumers: must have at least one consumer"),
     (f"{RIGHT}\nbrokers: x", "brokers: is not known: did you mean 'broker'? known are"),
     (f"{RIGHT}\nzzz: x", "zzz: is not known: known are broker, consumers"),
@@ -67,7 +67,7 @@ WHOLE: tuple[tuple[str, str], ...] = (
     (f"{RIGHT}\nlog: debug", "log: must be a mapping, which may have level, format"),
     (f"{RIGHT}\nlog: {{level: loud}}", "log.level: must be one of debug, info, warn"),
     (f"{RIGHT}\nlog: {{level: 3}}", "log.level: must be one of debug, info, warn"),
-    (f"{RIGHT}\nlog: {{format: xml}}", "log.format: must be text or json"),
+    (f"{RIGHT}\nlog: {{format: xml}}", "log.format: must be one of text, json"),
     (f"{RIGHT}\nshutdown_timeout: soon", "shutdown_timeout: must be a number; it is a"),
     (f"{RIGHT}\nshutdown_timeout: -1", "shutdown_timeout: must be"),
     (f"{RIGHT}\nshutdown_timeout: .nan", "shutdown_timeout: must be"),
@@ -92,7 +92,7 @@ BROKERS: tuple[tuple[str, str], ...] = (
     ("operation_timeout: -1", "operation_timeout: must be"),
     ("wait_for_broker: maybe", "wait_for_broker: must be true or false; it is a text"),
     ("passwort: x", "passwort: is not known: did you mean 'password'?"),
-    ("password: 5", "password: must be a text, {env: NAME} or {file: PATH}; it is 5"),
+    ("password: 5", "password: must be a text, {env: NAME} or {file: PATH}; it is no"),
     (
         "password: {env: NOT_SET}",
         "password: there is no environment variable 'NOT_SET'",
@@ -118,7 +118,7 @@ QUEUES: tuple[tuple[str, str], ...] = (
     ("{routing_key: x}", "queues.feeds.routing_key: is for the binding to exchange"),
     ("{message_ttl: -1}", "queues.feeds.message_ttl: must be"),
     ("{max_priority: 300}", "queues.feeds.max_priority: must be 1 to 255, not 300"),
-    ("{queue_type: 3}", "queues.feeds.queue_type: must be a text; it is 3"),
+    ("{queue_type: 3}", "queues.feeds.queue_type: must be one of classic, quorum"),
     ("{bindings: news}", "queues.feeds.bindings: must be a list; it is a text"),
     ("{bindings: [news]}", "queues.feeds.bindings[0]: must be a mapping, which may"),
     ("{bindings: [{}]}", "queues.feeds.bindings[0].exchange: is missing"),
@@ -219,24 +219,28 @@ POLICIES: tuple[tuple[str, str], ...] = (
 )
 
 
-class FaultTests(SynchronousTestCase):
-    """Faults of files."""
+class FaultCase(SynchronousTestCase):
+    """Reads files that are wrong."""
 
-    def fault(self, text: str) -> str:
+    def fault(self, text: str | bytes) -> str:
         """Return what is told of a file."""
         folder = Path(self.mktemp())
         folder.mkdir()
         file = folder / "service.yaml"
-        file.write_text(text)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
         error = self.assertRaises(ConfigurationError, read_file, str(file))
         return str(error).replace(str(file), "service.yaml")
 
-    def check(self, text: str, told: str) -> None:
+    def check(self, text: str | bytes, told: str) -> None:
         """One line tells the fault of a file, and where it is."""
         found = self.fault(text)
         self.assertIn(told, found, text[:300])
         self.assertTrue(found.startswith("service.yaml:"), found)
         self.assertEqual(len(found.splitlines()), 1, found)
+
+
+class FaultTests(FaultCase):
+    """Faults of files."""
 
     def test_documents(self) -> None:
         """What is not YAML, or no mapping."""
@@ -335,6 +339,32 @@ class FaultTests(SynchronousTestCase):
         lines = [each.split(":")[1] for each in self.fault(text).splitlines()]
         self.assertEqual(lines, ["2", "4", "6", "8"])
 
+    def test_kinds_together(self) -> None:
+        """Wrong keys and types are told with what is wrong with other sections."""
+        text = dedent(
+            f"""\
+            brokers: amqp://h
+            log: {{level: loud}}
+            shutdown_timeout: -1
+            exchanges: {{feed: {{typ: topic}}}}
+            queues:
+              feeds: {{exchange: feed, max_priority: 300}}
+              rest: {{durable: 3}}
+            consumers:
+              - {{handler: "{H}:Feeds", queues: rest}}
+              - {{handler: "{H}:Fedes", queues: feeds}}
+              - handler: {H}:Feeds
+                prefetch: 3
+              - {{handler: "{H}:publishing", queues: rest}}
+            """
+        )
+        lines = [each.split(":")[1] for each in self.fault(text).splitlines()]
+        self.assertEqual(
+            lines,
+            ["1", "1", "2", "3", "4", "6", "7", "10", "12", "13"],
+            self.fault(text),
+        )
+
     def test_no_passwords(self) -> None:
         """No error shows what may be a password."""
         for broker in (
@@ -344,5 +374,4 @@ class FaultTests(SynchronousTestCase):
             "amqp://u:secret@h:99999",
         ):
             found = self.fault(RIGHT.replace("memory://x", broker))
-            self.assertNotIn("secret'", found.replace("'secret' is not known", ""))
-            self.assertNotIn("u:secret", found)
+            self.assertNotIn("secret", found)

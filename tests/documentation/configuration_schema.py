@@ -19,14 +19,22 @@ from tests.support.paths import DOCS
 from txkombu.configuration.service_file import (
     BrokerSection,
     Declare,
+    Format,
     Level,
     Policy,
     PublisherSection,
+    QueueType,
     ServiceFile,
     Texts,
 )
 from txkombu.configuration.sources import Text
-from txkombu.configuration.values import LEVELS, MADE_POLICIES, NAMED_POLICIES
+from txkombu.configuration.values import (
+    FORMATS,
+    LEVELS,
+    MADE_POLICIES,
+    NAMED_POLICIES,
+    QUEUE_TYPES,
+)
 
 SCHEMA: Final = DOCS / "reference" / "service.schema.json"
 
@@ -58,6 +66,8 @@ _KNOWN: Final[Mapping[Any, Any]] = {
     Texts: {"oneOf": list(_TEXTS)},
     Declare: {"enum": [True, False, "passive"]},
     Level: {"enum": list(LEVELS)},
+    Format: {"enum": list(FORMATS)},
+    QueueType: {"enum": list(QUEUE_TYPES)},
     Policy: {
         "oneOf": [
             {"type": "string", "examples": [*NAMED_POLICIES, "package.module:name"]},

@@ -11,12 +11,13 @@ import attrs
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.certificates import Authority
 from tests.support.paths import DOCS
 from txkombu.configuration import ConfigurationError, read_file
 from txkombu.configuration.service_file import BrokerSection, ConsumerSection
 
 PAGE = DOCS / "reference" / "configuration.rst"
-STAND_INS = {"/run/secrets/rabbitmq": "secret\n", "/etc/ssl/rabbitmq.pem": ""}
+FILES = ("/run/secrets/rabbitmq", "/etc/ssl/rabbitmq.pem")
 
 
 class ConfigurationPageTests(SynchronousTestCase):
@@ -39,10 +40,11 @@ class ConfigurationPageTests(SynchronousTestCase):
 
     def write(self, text: str) -> str:
         """Write the file of the page, with files that exist here."""
-        for name, content in STAND_INS.items():
-            path = self.home / os.path.basename(name)
-            path.write_text(content)
-            text = text.replace(name, str(path))
+        authority = Authority(self.home)
+        (self.home / "rabbitmq").write_text("secret\n")
+        os.rename(authority.cacertfile, self.home / "rabbitmq.pem")
+        for name in FILES:
+            text = text.replace(name, str(self.home / os.path.basename(name)))
         (self.home / "service.yaml").write_text(text)
         return str(self.home / "service.yaml")
 

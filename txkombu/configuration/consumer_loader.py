@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from re import compile as pattern
 from traceback import extract_tb
-from typing import Any, Final
+from typing import Any
 
 from .._util.suggestions import did_you_mean
 from .._util.validation import check_callable, shown_or_kind
@@ -17,8 +17,6 @@ from ..service import ConsumerFactory
 from ..service.hosted_consumer import check_factory
 
 _NAME = pattern(r"[\w.]+:\w+")
-_FAULTS: Final = (Exception, SystemExit, GeneratorExit)
-"""Errors of a user's module; not KeyboardInterrupt, which is Ctrl-C."""
 
 
 class ConsumerNotFound(ValueError):
@@ -79,7 +77,9 @@ def object_named(name: str) -> object:
     try:
         with _working_directory_first():
             module = import_module(module_name)
-    except _FAULTS as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit and its like
         raise ConsumerNotFound(_not_imported(module_name, error)) from error
     try:
         found: object = getattr(module, attribute)
@@ -87,7 +87,9 @@ def object_named(name: str) -> object:
         guess = did_you_mean(attribute, dir(module))
         text = f"module {module.__name__!r} has no {attribute!r}"
         raise ConsumerNotFound(f"{text}; {guess}" if guess else text) from None
-    except _FAULTS as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ConsumerNotFound(f"{name!r} cannot be read: {_cause(error)}") from error
     return found
 
@@ -126,7 +128,7 @@ def _not_imported(name: str, error: BaseException) -> str:
 
 def _cause(error: BaseException) -> str:
     """Describe an error and the innermost line at fault, unless its text has that."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
     frames = extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) or not frames:
         return text

@@ -11,7 +11,7 @@ import attrs
 from ..entity import Queue
 from ..messaging.consumer import Consumer
 from ..service import ConsumerFactory
-from ..service.handlers import Handler, check_handler, factory_of
+from ..service.handlers import Handler, check_handler, check_runs, factory_of
 from .consumer_loader import check_consumer, object_named
 from .structure import Wrong
 
@@ -38,6 +38,8 @@ def handler_factory(
         if thread is not None:
             raise Wrong("thread is for functions, not for subclasses of Consumer")
         return _of_class(found, queues, options)
+    if callable(found):
+        check_runs(found)
     if _is_handler(found):
         found = Handler(found, ())
     if isinstance(found, Handler):

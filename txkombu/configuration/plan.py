@@ -14,17 +14,20 @@ from .._util.suggestions import did_you_mean
 from .._util.validation import check_seconds
 from ..connection import BrokerConnection
 from ..entity import Exchange, Queue, binding
+from ..exceptions import KombuError
 from ..messaging.consumer import Consumer
+from ..serialization import accept_set
 from ..service import ConsumerFactory, PublisherService
 from ..service.broker_service import SHUTDOWN_TIMEOUT
 from ..service.connection_names import hosted_connection
 from ..service.handlers import with_publisher
 from ..service.hosted_consumer import HostedConsumer
 from ..url import TLSOptions
+from .conflicts import Declarations
 from .consumer_loader import function_named
 from .document import Document
 from .endpoint import checked_endpoint
-from .errors import Path, Problem
+from .errors import Path, Problem, shown_path
 from .handlers import handler_factory
 from .service_file import (
     BindingSection,
@@ -100,6 +103,7 @@ class _Maker:
         self._exchanges: dict[str, Exchange] = {}
         self._queues: dict[str, Queue] = {}
         self._declared: list[Queue] = []
+        self._declarations = Declarations()
 
     def plan(self) -> Plan | None:
         """Make all; return None if something is wrong."""
@@ -116,7 +120,8 @@ class _Maker:
         if not consumers:
             self._note(("consumers",), "must have at least one consumer")
         timeout = self._timeout()
-        self._check_log()
+        if file.app is not None and not file.app.isprintable():
+            self._note(("app",), "must have printable characters only")
         if file.http is not None:
             self._attempt(("http",), None, partial(checked_endpoint, file.http))
         if self.problems or connection is None:
@@ -148,9 +153,11 @@ class _Maker:
         """
         try:
             return make()
-        except Exception as error:
-            text = str(error)
-        for each in _keys_of(section):
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a handler's sys.exit() must not end the check
+            text = _in_words(error)
+        for each in _keys_given(section):
             if text.startswith(f"{each} "):
                 key, text = each, text.removeprefix(f"{each} ")
         self._note((*path, key) if key else path, text)
@@ -180,13 +187,22 @@ class _Maker:
     def _tls(self, path: Path, tls: TLSSection | None) -> TLSOptions | None:
         if tls is None:
             return None
-        for key in ("cacertfile", "certfile", "keyfile"):
+        known = len(self.problems)
+        for key in _TLS_FILES:
             self._attempt(
-                (*path, key), tls, partial(_check_readable, getattr(tls, key))
+                (*path, key), None, partial(_check_readable, getattr(tls, key))
             )
+        if len(self.problems) > known:
+            return None
         given = _given(tls, _keys_of(tls) - {"password"})
         password = None if tls.password is None else tls.password()
-        return self._attempt(path, tls, lambda: TLSOptions(password=password, **given))
+
+        def make() -> TLSOptions:
+            options = TLSOptions(password=password, **given)
+            _check_files(options)
+            return options
+
+        return self._attempt(path, tls, make)
 
     def _publisher(self) -> PublisherService | None:
         section = self._file.publisher
@@ -226,6 +242,8 @@ class _Maker:
         name = str(path[-1])
         if not name:
             raise Wrong("a queue needs a name")
+        if name.startswith("amq.") and not section.no_declare:
+            raise Wrong("a name that begins with amq. is the broker's: choose another")
         given = _given(section, _keys_of(section) - _HOW_BOUND)
         return Queue(name, **self._bound(path, section), **given)
 
@@ -235,8 +253,9 @@ class _Maker:
                 raise Wrong("bindings replaces exchange: give one of them")
             exchange = self._exchange(path, section.exchange)
             return {"exchange": exchange, "routing_key": section.routing_key}
-        if section.routing_key:
-            raise Wrong("routing_key is for the binding to exchange: name one")
+        for key in ("routing_key", "binding_arguments"):
+            if getattr(section, key):
+                raise Wrong(f"{key} is for the binding to exchange: name one")
         bindings = [
             self._binding((*path, "bindings", number), each)
             for number, each in enumerate(section.bindings)
@@ -270,6 +289,7 @@ class _Maker:
         if section.middleware is not None:
             options["middleware"] = self._functions(path, section.middleware)
         known = len(self.problems)
+        self._attempt((*path, "accept"), None, partial(accept_set, section.accept))
         factory = self._attempt(
             path,
             section,
@@ -281,12 +301,23 @@ class _Maker:
         make_consumer = partial(_made, factory, publisher)
         made = self._attempt(path, section, make_consumer, "handler")
         if made is not None:
-            self._declared += made.queues  # type: ignore[arg-type]  # a list by now
+            self._note_declared(path, made)
         return factory
+
+    def _note_declared(self, path: Path, made: Consumer) -> None:
+        queues: list[Queue] = made.queues  # type: ignore[assignment]  # a list by now
+        self._declared += queues
+        if made.auto_declare is True:
+            by = shown_path(path)
+            for text in self._declarations.add(queues, by):
+                self._note((*path, "queues"), text)
 
     def _queues_of(self, path: Path, section: ConsumerSection) -> tuple[Queue, ...]:
         found = []
-        for name in section.queues or ():
+        names: list[str] = list(section.queues or ())
+        for name in {each for each in names if names.count(each) > 1}:
+            self._note((*path, "queues"), f"queue {name!r} is named twice")
+        for name in dict.fromkeys(names):
             if name in self._file.queues:
                 found += [self._queues[name]] if name in self._queues else []
                 continue
@@ -314,11 +345,8 @@ class _Maker:
         checked = self._attempt((), self._file, check)
         return SHUTDOWN_TIMEOUT if checked is None else checked
 
-    def _check_log(self) -> None:
-        if self._file.log.format not in ("text", "json"):
-            self._note(("log", "format"), "must be text or json")
 
-
+_TLS_FILES: Final = ("cacertfile", "certfile", "keyfile")
 _OPTIONS_OF_BROKER: Final = {
     "heartbeat",
     "connect_timeout",
@@ -345,10 +373,40 @@ def _check_readable(path: str | None) -> None:
         raise Wrong(f"{path!r} cannot be read: {error.strerror or error}") from None
 
 
+def _check_files(tls: TLSOptions) -> None:
+    """Read certificates and keys; begin an error with the key that names its file."""
+    if not (tls.cacertfile or tls.certfile):
+        return
+    # Loaded when asked for, as this takes a while.
+    from ..transport.tls import check_files
+
+    try:
+        check_files(tls)
+    except ValueError as error:
+        for key in _TLS_FILES:
+            if str(error).startswith(f"{getattr(tls, key)} "):
+                raise Wrong(f"{key} {error}") from None
+        raise
+
+
 def _keys_of(section: Any) -> set[str]:
     if section is None:
         return set()
     return {each.name for each in attrs.fields(type(section))}
+
+
+def _keys_given(section: Any) -> set[str]:
+    """Return the keys that say something else than their default."""
+    keys = () if section is None else attrs.fields(type(section))
+    return {each.name for each in keys if getattr(section, each.name) != each.default}
+
+
+def _in_words(error: BaseException) -> str:
+    """Return an error in one line; of a user's code, with its type."""
+    text = " ".join(str(error).split())
+    if text and isinstance(error, KombuError | TypeError | ValueError):
+        return text
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def _given(section: Any, keys: Iterable[str]) -> dict[str, Any]:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from copy import copy
+from typing import Any, Final
 
-from .document import read_document
+from .document import Document, read_document
+from .errors import ConfigurationError, Path, Problem
 from .plan import Plan, plan_of
 from .service_file import ServiceFile
 from .structure import structured
 from .values import MAKERS
+
+_LISTED: Final = ("exchanges", "queues", "consumers")
+_STAND_INS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "broker": {"url": "memory://"},
+    "publisher": {},
+    "exchanges": {"no_declare": True},
+    "queues": {"no_declare": True},
+    "consumers": {"handler": ""},
+}
+"""What takes the place of a section, or of one in a list or mapping of them."""
 
 
 def read_file(
@@ -32,8 +44,47 @@ def read_file(
         value["broker"] = {**section, **given}
     found, problems = structured(value, ServiceFile, MAKERS)
     if found is None:
-        raise document.error(*problems)
+        raise document.error(*problems, *_of_other_sections(document, value, problems))
     return plan_of(document, found)
+
+
+def _of_other_sections(
+    document: Document, value: dict[str, Any], problems: Iterable[Problem]
+) -> list[Problem]:
+    """
+    Return what is wrong with the sections whose keys and types are right, so that it is
+    told with what is wrong with the others.
+    """
+    wrong = {_section(each.path) for each in problems}
+    if not wrong.isdisjoint((name,) for name in _LISTED):
+        return []  # half of the rest would only miss what is in these
+    found, _ = structured(_with_stand_ins(value, wrong), ServiceFile, MAKERS)
+    if found is None:
+        return []
+    try:
+        plan_of(document, found)
+    except ConfigurationError as error:
+        return [each for each in error.problems if _section(each.path) not in wrong]
+    return []
+
+
+def _section(path: Path) -> Path:
+    return path[:2] if path[:1] and path[0] in _LISTED else path[:1]
+
+
+def _with_stand_ins(value: Mapping[str, Any], wrong: Iterable[Path]) -> dict[str, Any]:
+    """Replace sections that are wrong by what others can refer to."""
+    made = dict(value)
+    for first, *rest in wrong:
+        name = str(first)
+        if rest:
+            made[name] = copy(made[name])
+            made[name][rest[0]] = _STAND_INS[name]
+        elif name in _STAND_INS:
+            made[name] = _STAND_INS[name]
+        else:
+            made.pop(name, None)
+    return made
 
 
 def _written_out(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +96,9 @@ def _written_out(value: Mapping[str, Any]) -> dict[str, Any]:
     for entities in ("exchanges", "queues"):
         if isinstance(full.get(entities), dict):
             named = full[entities].items()
-            full[entities] = {name: each or {} for name, each in named}
+            full[entities] = {
+                name: {} if each is None else each for name, each in named
+            }
     if "broker" in full:
         full["broker"] = _broker(full["broker"])
     if "publisher" in full:

@@ -20,6 +20,10 @@ Declare = NewType("Declare", object)
 """true, false or "passive"."""
 Level = NewType("Level", str)
 """The name of a level of Twisted's logger."""
+Format = NewType("Format", str)
+"""text or json."""
+QueueType = NewType("QueueType", str)
+"""classic, quorum or stream."""
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +140,7 @@ class QueueSection:
     exclusive: bool = False
     auto_delete: bool = False
     no_declare: bool = False
-    queue_type: str | None = None
+    queue_type: QueueType | None = None
     expires: float | None = None
     message_ttl: float | None = None
     max_length: int | None = None
@@ -205,7 +209,7 @@ class LogSection:
     """
 
     level: Level = Level("info")
-    format: str = "text"
+    format: Format = Format("text")
 
 
 @attrs.frozen(kw_only=True)

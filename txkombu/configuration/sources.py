@@ -6,9 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .structure import Wrong, must_be
+from .._util.suggestions import did_you_mean
+from .structure import IN_QUOTES, Wrong, must_be
 
 _ALLOWED: Final = "a text, {env: NAME} or {file: PATH}"
+_KINDS: Final = ("env", "file")
+_LONGEST: Final = 65536
+"""Bytes that a file with a text may have."""
 
 
 class Text:
@@ -38,11 +42,19 @@ class Text:
 def _reader(value: Any) -> Callable[[], str]:
     if isinstance(value, str):
         return lambda: value
+    if value is None:
+        hint = "leave the key out, or put a text that begins with # or & in quotes"
+        raise Wrong(f"must be {_ALLOWED}; nothing is there: {hint}")
+    if isinstance(value, bool | int | float):
+        # Not shown: who forgets the quotes may have written a password.
+        raise Wrong(f"must be {_ALLOWED}; it is no text: {IN_QUOTES}")
     if not isinstance(value, Mapping) or len(value) != 1:
         raise must_be(_ALLOWED, value)
     ((kind, where),) = value.items()
-    if kind not in ("env", "file"):
-        raise Wrong(f"must be {_ALLOWED}; {kind!r} is not known")
+    if kind not in _KINDS:
+        # The key is not shown either, as {secret} is a mapping, too.
+        told = did_you_mean(str(kind), _KINDS) or "it is another mapping"
+        raise Wrong(f"must be {_ALLOWED}; {told}")
     if not isinstance(where, str) or not where:
         raise must_be(f"a name, after {kind}", where)
     return lambda: _of_variable(where) if kind == "env" else _of_file(where)
@@ -51,15 +63,29 @@ def _reader(value: Any) -> Callable[[], str]:
 def _of_variable(name: str) -> str:
     if name not in os.environ:
         raise Wrong(f"there is no environment variable {name!r}")
-    return os.environ[name]
+    return _not_empty(f"environment variable {name!r}", os.environ[name])
 
 
 def _of_file(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", newline="") as opened:
-            return opened.read().removesuffix("\n").removesuffix("\r")
+        with open(path, "rb") as opened:
+            data = opened.read(_LONGEST + 1)
+        text = data.decode("utf-8-sig")
     except OSError as error:
         why = error.strerror or str(error)
     except UnicodeDecodeError:
         why = "it is not UTF-8"
+    except ValueError as error:  # its name has a zero byte
+        why = str(error)
+    else:
+        if len(data) <= _LONGEST:
+            text = text.removesuffix("\n").removesuffix("\r")
+            return _not_empty(f"file {path!r}", text)
+        why = f"it has more than {_LONGEST:,} bytes"
     raise Wrong(f"file {path!r} cannot be read: {why}")
+
+
+def _not_empty(what: str, text: str) -> str:
+    if not text:
+        raise Wrong(f"{what} is empty")
+    return text

@@ -9,6 +9,7 @@ possible, as by C{int("5")}; here it takes only what YAML says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from typing import Any, Final, TypeVar, get_origin
 
 import attrs
@@ -39,7 +40,12 @@ _KINDS: Final[Mapping[type, str]] = {
     str: "a text",  # not shown, as it may be a password
     Mapping: "a mapping",
     list: "a list",
+    date: "a date",
+    bytes: "binary data",
 }
+IN_QUOTES: Final = "put a text in quotes"
+_LIKE_TEXTS: Final = (bool, int, float, date)
+"""What YAML makes of some texts: C{no}, C{010}, C{1.10}, C{2024-01-01}."""
 
 
 class Wrong(ValueError):
@@ -69,16 +75,19 @@ def must_be(words: str, found: object) -> Wrong:
 
     @param words: what is allowed, such as C{"a list"}.
     """
-    return Wrong(f"must be {words}; {_described(found)}")
+    told = "nothing is there" if found is None else f"it is {described(found)}"
+    wants_text = words.startswith("a text") and isinstance(found, _LIKE_TEXTS)
+    return Wrong(f"must be {words}; {told}{f': {IN_QUOTES}' if wants_text else ''}")
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """Return what a value is; a text is not shown, as it may be a password."""
     if value is None:
-        return "nothing is there"
+        return "null"
     if isinstance(value, bool | int | float):
-        return f"it is {str(value).lower()}"
+        return str(value).lower()
     kinds = (words for kind, words in _KINDS.items() if isinstance(value, kind))
-    return f"it is {next(kinds, type(value).__name__)}"
+    return next(kinds, type(value).__name__)
 
 
 def _converter(makers: Mapping[Any, Make]) -> Converter:
@@ -129,7 +138,7 @@ def _has_origin(wanted: type) -> Callable[[Any], bool]:
 
 
 def _is(wanted: Any) -> Callable[[Any], bool]:
-    return lambda kind: kind is wanted
+    return lambda kind: bool(kind == wanted)
 
 
 def _without_type(make: Make) -> _Hook:

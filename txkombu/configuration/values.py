@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from inspect import signature
 from typing import Any, Final
 
 from twisted.logger import LogLevel
 
 from .. import policy
-from .._util.suggestions import known_names
+from .._util.field_values import check_finite
+from .._util.suggestions import did_you_mean, known_names
 from ..entity import Queue
 from ..policy import FailurePolicy
 from ..policy.hosting import HostedPolicy
 from .consumer_loader import function_named
-from .service_file import Declare, Level, Policy, Texts
+from .service_file import Declare, Format, Level, Policy, QueueType, Texts
 from .sources import Text
 from .structure import Wrong, must_be
 
@@ -38,8 +40,12 @@ MADE_POLICIES: Final[Mapping[str, Callable[..., FailurePolicy | HostedPolicy]]] 
 def texts(value: Any) -> list[str]:
     """Return one or several texts as a list that is not empty."""
     listed = value if isinstance(value, list) else [value]
-    if not listed or not all(isinstance(each, str) for each in listed):
-        raise must_be("a text, or a list of texts", value)
+    words = "a text, or a list of texts"
+    if not listed:
+        raise Wrong(f"must be {words}; the list is empty")
+    for each in listed:
+        if not isinstance(each, str):
+            raise must_be(words, each)
     return listed
 
 
@@ -81,6 +87,10 @@ def _made(
             raise Wrong(f"{name} needs {each}")
     if "then" in arguments:
         arguments["then"] = failure_policy(arguments["then"], queues)
+    if not isinstance(arguments.get("delays", []), list):
+        raise must_be(
+            "a list of numbers of seconds, delays of delayed", arguments["delays"]
+        )
     for each in ("park", "queue"):
         if each in arguments:
             named = arguments[each]
@@ -120,18 +130,55 @@ def declaring(value: Any) -> bool | str:
 
 def log_level(value: Any) -> str:
     """Return the name of a level of Twisted's logger."""
-    if value not in LEVELS:
-        raise must_be(f"one of {', '.join(LEVELS)}", value)
-    return str(value)
+    return _one_of(LEVELS, value)
+
+
+def log_format(value: Any) -> str:
+    """Return the name of a format of the log."""
+    return _one_of(FORMATS, value)
+
+
+def queue_type(value: Any) -> str:
+    """Return the name of a type of queues."""
+    return _one_of(QUEUE_TYPES, value)
+
+
+def _one_of(words: tuple[str, ...], value: Any) -> str:
+    """Return a value that is one of some words."""
+    if isinstance(value, str) and value in words:
+        return value
+    allowed = f"one of {', '.join(words)}"
+    guess = did_you_mean(value.lower(), words) if isinstance(value, str) else ""
+    raise Wrong(f"must be {allowed}; {guess}") if guess else must_be(allowed, value)
+
+
+def field_value(value: Any) -> Any:
+    """Return a value of arguments, if brokers know its type."""
+    parts = value.values() if isinstance(value, dict) else value
+    for each in parts if isinstance(value, dict | list) else ():
+        field_value(each)
+    if isinstance(value, float):
+        check_finite(value)
+    if type(value) in _NO_FIELDS:
+        raise must_be("a text, a number, true, false, a list or a mapping", value)
+    return value
 
 
 LEVELS: Final = tuple(each.name for each in LogLevel.iterconstants())
+FORMATS: Final = ("text", "json")
+QUEUE_TYPES: Final = ("classic", "quorum", "stream")
+_NO_FIELDS: Final = (date, set)
+"""Types of YAML that a field of AMQP cannot have."""
 
 MAKERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     Text: Text,
+    Text | None: Text,  # which refuses null: the password would be another one
     Texts: texts,
     Policy: lambda value: value,  # made when the queues are known
     Declare: declaring,
     Level: log_level,
+    Format: log_format,
+    QueueType: queue_type,
+    Any: field_value,  # only arguments have such
 }
 """What makes values of the types that only configuration files have."""

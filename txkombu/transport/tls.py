@@ -112,6 +112,19 @@ def tls_for(tls: TLSOptions, hostname: str) -> IOpenSSLClientConnectionCreator:
     return _ClientTLS(options, identity)
 
 
+def check_files(tls: TLSOptions) -> None:
+    """
+    Read the files of certificates and keys, as L{tls_for} does.
+
+    @raise OSError: one cannot be read.
+    @raise ValueError: one does not hold what it should, or the key is of another
+        certificate.
+    """
+    _own_certificate(tls)
+    if tls.cacertfile is not None:
+        _trust(tls)
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class _ClientTLS:
     """Makes connections of a context, and tells the broker by which name we know it."""
