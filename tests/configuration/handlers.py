@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from txkombu import Consumer, Message, Queue
@@ -17,6 +18,16 @@ class Feeds(Consumer):
     def receive(self, body: object, message: Message) -> object:
         """Acknowledge it."""
         return message.ack()
+
+
+class Yielding(Consumer):
+    """Would handle nothing."""
+
+    queues = Queue("feeds")
+
+    def receive(self, body: object, message: Message) -> Iterator[None]:
+        """Do nothing."""
+        yield None
 
 
 class Idle(Consumer):
@@ -68,6 +79,16 @@ def on_failure(message: Message, failure: object) -> object:
 def middleware(handle: Any, body: object, message: Message) -> Any:
     """Do nothing more."""
     return handle(body, message)
+
+
+def yielding(handle: Any, body: object, message: Message) -> Iterator[Any]:
+    """Be no middleware."""
+    yield handle(body, message)
+
+
+def yielding_policy(message: Message, failure: object) -> Iterator[Any]:
+    """Be no policy."""
+    yield message.reject()
 
 
 def of_three(a: object, b: object, c: object) -> None:

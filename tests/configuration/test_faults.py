@@ -231,12 +231,13 @@ class FaultCase(SynchronousTestCase):
         error = self.assertRaises(ConfigurationError, read_file, str(file))
         return str(error).replace(str(file), "service.yaml")
 
-    def check(self, text: str | bytes, told: str) -> None:
-        """One line tells the fault of a file, and where it is."""
+    def check(self, text: str | bytes, told: str) -> str:
+        """One line tells the fault of a file, and where it is; return it."""
         found = self.fault(text)
         self.assertIn(told, found, text[:300])
         self.assertTrue(found.startswith("service.yaml:"), found)
         self.assertEqual(len(found.splitlines()), 1, found)
+        return found
 
 
 class FaultTests(FaultCase):
@@ -361,7 +362,7 @@ class FaultTests(FaultCase):
         lines = [each.split(":")[1] for each in self.fault(text).splitlines()]
         self.assertEqual(
             lines,
-            ["1", "1", "2", "3", "4", "6", "7", "10", "12", "13"],
+            ["1", "2", "3", "4", "6", "7", "10", "12", "13"],
             self.fault(text),
         )
 

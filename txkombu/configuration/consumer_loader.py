@@ -14,6 +14,7 @@ from typing import Any
 from .._util.suggestions import did_you_mean
 from .._util.validation import check_callable, shown_or_kind
 from ..service import ConsumerFactory
+from ..service.handlers import check_runs
 from ..service.hosted_consumer import check_factory
 
 _NAME = pattern(r"[\w.]+:\w+")
@@ -57,9 +58,11 @@ def function_named(name: str, arguments: int) -> Callable[..., Any]:
     """
     found: Any = object_named(name)
     try:
-        return check_callable(repr(name), found, arguments)  # type: ignore[no-any-return]
+        check_callable(repr(name), found, arguments)
+        check_runs(found)
     except TypeError as error:
         raise ConsumerNotFound(str(error)) from None
+    return found  # type: ignore[no-any-return]  # checked above
 
 
 def object_named(name: str) -> object:

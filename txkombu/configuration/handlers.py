@@ -37,6 +37,7 @@ def handler_factory(
     if isinstance(found, type) and issubclass(found, Consumer):
         if thread is not None:
             raise Wrong("thread is for functions, not for subclasses of Consumer")
+        check_runs(found.receive)
         return _of_class(found, queues, options)
     if callable(found):
         check_runs(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
@@ -378,10 +379,9 @@ def _check_files(tls: TLSOptions) -> None:
     if not (tls.cacertfile or tls.certfile):
         return
     # Loaded when asked for, as this takes a while.
-    from ..transport.tls import check_files
-
+    module = import_module("txkombu.transport.tls")
     try:
-        check_files(tls)
+        module.check_files(tls)
     except ValueError as error:
         for key in _TLS_FILES:
             if str(error).startswith(f"{getattr(tls, key)} "):

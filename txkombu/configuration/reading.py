@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
+from functools import cache
 from typing import Any, Final
+
+from cattrs import Converter
 
 from .document import Document, read_document
 from .errors import ConfigurationError, Path, Problem
 from .plan import Plan, plan_of
 from .service_file import ServiceFile
-from .structure import structured
+from .structure import converter_with, structured
 from .values import MAKERS
 
 _LISTED: Final = ("exchanges", "queues", "consumers")
@@ -42,10 +45,16 @@ def read_file(
     section = value.get("broker", {})
     if given and isinstance(section, dict):
         value["broker"] = {**section, **given}
-    found, problems = structured(value, ServiceFile, MAKERS)
+    found, problems = structured(value, ServiceFile, _converter())
     if found is None:
         raise document.error(*problems, *_of_other_sections(document, value, problems))
     return plan_of(document, found)
+
+
+@cache
+def _converter() -> Converter:
+    """Make the converter once, as that takes longer than a file."""
+    return converter_with(MAKERS)
 
 
 def _of_other_sections(
@@ -58,7 +67,7 @@ def _of_other_sections(
     wrong = {_section(each.path) for each in problems}
     if not wrong.isdisjoint((name,) for name in _LISTED):
         return []  # half of the rest would only miss what is in these
-    found, _ = structured(_with_stand_ins(value, wrong), ServiceFile, MAKERS)
+    found, _ = structured(_with_stand_ins(value, wrong), ServiceFile, _converter())
     if found is None:
         return []
     try:
@@ -74,7 +83,7 @@ def _section(path: Path) -> Path:
 
 def _with_stand_ins(value: Mapping[str, Any], wrong: Iterable[Path]) -> dict[str, Any]:
     """Replace sections that are wrong by what others can refer to."""
-    made = dict(value)
+    made = {"broker": _STAND_INS["broker"], **value}
     for first, *rest in wrong:
         name = str(first)
         if rest:

@@ -23,7 +23,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
-from .._util.suggestions import known_names
+from .._util.suggestions import did_you_mean, known_names
 from .errors import Path, Problem
 
 T = TypeVar("T")
@@ -53,18 +53,17 @@ class Wrong(ValueError):
 
 
 def structured(
-    value: object, cls: type[T], makers: Mapping[Any, Make]
+    value: object, cls: type[T], converter: Converter
 ) -> tuple[T | None, list[Problem]]:
     """
     Make an object of plain values.
 
     @param cls: an attrs class.
-    @param makers: for further types of its attributes, what makes them of a plain
-        value; the text of an exception is the fault.
+    @param converter: what L{converter_with} has made.
     @return: the object, or None, and what is wrong.
     """
     try:
-        return _converter(makers).structure(value, cls), []
+        return converter.structure(value, cls), []
     except Exception as error:
         return None, list(_problems(error, ()))
 
@@ -90,7 +89,13 @@ def described(value: object) -> str:
     return next(kinds, type(value).__name__)
 
 
-def _converter(makers: Mapping[Any, Make]) -> Converter:
+def converter_with(makers: Mapping[Any, Make]) -> Converter:
+    """
+    Make what makes objects.
+
+    @param makers: for further types of attributes, what makes them of a plain value;
+        the text of an exception is the fault.
+    """
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
     for kind in _PLAIN:
         converter.register_structure_hook(kind, _plain)
@@ -149,7 +154,9 @@ def _problems(error: BaseException, path: Path) -> Iterator[Problem]:
     """Yield the faults that an error of cattrs consists of."""
     if isinstance(error, BaseValidationError):
         for part in error.exceptions:
-            yield from _problems(part, path + _step(part))
+            inner = path + _step(part)
+            if not (isinstance(part, KeyError) and _is_misspelt(inner[-1], error)):
+                yield from _problems(part, inner)
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [each.name for each in attrs.fields(error.cl)]
         for name in sorted(map(str, error.extra_fields)):
@@ -159,6 +166,16 @@ def _problems(error: BaseException, path: Path) -> Iterator[Problem]:
         yield Problem(path, "is missing")
     else:
         yield Problem(path, str(error))
+
+
+def _is_misspelt(key: str | int, error: BaseValidationError) -> bool:
+    """Return whether a key that is missing is like one that is not known."""
+    return any(
+        did_you_mean(str(name), [str(key)])
+        for part in error.exceptions
+        if isinstance(part, ForbiddenExtraKeysError)
+        for name in part.extra_fields
+    )
 
 
 def _step(error: BaseException) -> Path:
