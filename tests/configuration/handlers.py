@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from txkombu import Consumer, Message, Queue
+from txkombu import Consumer, Exchange, Message, Queue
 from txkombu.core.channel import Channel
 from txkombu.service import consumer
 
@@ -59,6 +59,16 @@ def make_nothing(channel: Channel) -> Any:
 
 @consumer(Queue("marked"), prefetch_count=3)
 def marked(body: object, message: Message) -> None:
+    """Do nothing."""
+
+
+@consumer(Queue("media", Exchange("media", "fanout")))
+def of_media(body: object, message: Message) -> None:
+    """Do nothing."""
+
+
+@consumer(Queue("other", Exchange("amq.topic", "topic", durable=False)))
+def of_predeclared(body: object, message: Message) -> None:
     """Do nothing."""
 
 

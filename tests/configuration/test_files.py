@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.configuration import handlers
 from txkombu import BrokerConnection, Consumer
 from txkombu.configuration import ConfigurationError, read_file
+from txkombu.configuration.consumer_loader import forget_working_directory
 from txkombu.configuration.plan import Plan
 from txkombu.core.channel import Channel
 from txkombu.policy import RetryPolicy, reject
@@ -200,6 +202,20 @@ class PlanTests(FileCase):
         for text in ("publisher: false", "publisher: {broker: memory://y}"):
             plan = self.read(SMALLEST.replace("consumers:", f"{text}\nconsumers:"))
             self.assertEqual(plan.publisher is None, text == "publisher: false")
+
+    def test_no_working_directory(self) -> None:
+        """Handlers are found where the current directory was deleted meanwhile."""
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        self.patch(sys, "path", [here, *(each for each in sys.path if each)])
+        file = Path(self.mktemp()).absolute()
+        file.write_text(SMALLEST)
+        gone = Path(self.mktemp()).absolute()
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        self.assertEqual(len(read_file(str(file)).consumers), 1)
+        forget_working_directory()
 
     def test_class_is_not_changed(self) -> None:
         """What the file says is not written into the class."""

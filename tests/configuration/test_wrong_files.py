@@ -194,8 +194,8 @@ CONSUMERS: tuple[tuple[str, str], ...] = (
 HANDLERS: tuple[tuple[str, str, str], ...] = (
     # a module, what of it is named, and what is told
     ("class E(BaseException): pass\nraise E('x\\ny')", "x", "imported: E: x y (/"),
-    ("raise SystemExit", "x", "cannot be imported: SystemExit ("),
-    ("import asyncio\nraise asyncio.CancelledError", "x", "imported: CancelledError ("),
+    ("raise SystemExit", "x", "cannot be imported: SystemExit"),
+    ("import asyncio\nraise asyncio.CancelledError", "x", "imported: CancelledError"),
     ("raise RuntimeError('a\\nb')", "x", "cannot be imported: RuntimeError: a b ("),
     ("import nowhere.more", "x", "imported: ModuleNotFoundError: No module named 'no"),
     (
@@ -350,4 +350,25 @@ class WrongFileTests(FaultCase):
         fine = both.replace("queues: feeds", "queues: feeds, auto_declare: passive")
         path = Path(self.mktemp())
         path.write_text(fine)
+        self.assertEqual(len(read_file(str(path)).consumers), 2)
+
+    def test_exchanges_declared_twice(self) -> None:
+        """The same goes for exchanges, but for those that every broker has."""
+        file = RIGHT.replace("feeds: {}", "feeds: {exchange: media}")
+        file += "exchanges: {media: {type: topic}}\n"
+        file = file.replace("Feeds\n", "Feeds\n    queues: feeds\n")
+        marked = f"  - handler: {H}:of_media\n"
+        self.told(
+            file.replace("exchanges:", f"{marked}exchanges:"),
+            8,
+            "consumers[1].queues: exchange 'media' has another type than consumers[0] "
+            "declares it with",
+        )
+        path = Path(self.mktemp())
+        path.write_text(
+            RIGHT.replace("feeds: {}", "feeds: {exchange: amq.topic}").replace(
+                "Feeds\n",
+                f"Feeds\n    queues: feeds\n  - handler: {H}:of_predeclared\n",
+            )
+        )
         self.assertEqual(len(read_file(str(path)).consumers), 2)

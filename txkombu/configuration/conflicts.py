@@ -30,9 +30,8 @@ class Declarations:
             if not queue.no_declare and queue.name:
                 yield from self._add(queue, by, "queue", _OF_QUEUES)
             for bound in [] if queue.no_declare else queue.all_bindings():
-                exchange = bound.exchange
-                if not (exchange.no_declare or exchange.passive):
-                    yield from self._add(exchange, by, "exchange", _OF_EXCHANGES)
+                if _is_declared(bound.exchange):
+                    yield from self._add(bound.exchange, by, "exchange", _OF_EXCHANGES)
 
     def _add(
         self, entity: Entity, by: str, kind: str, properties: tuple[str, ...]
@@ -45,3 +44,7 @@ class Declarations:
         if differ:
             told = f"{kind} {entity.name!r} has another {', '.join(differ)}"
             yield f"{told} than {first} declares it with: the broker takes only one"
+
+
+def _is_declared(exchange: Exchange) -> bool:
+    return not (exchange.is_predeclared or exchange.no_declare or exchange.passive)

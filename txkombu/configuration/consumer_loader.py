@@ -99,8 +99,8 @@ def object_named(name: str) -> object:
 
 @contextmanager
 def _working_directory_first() -> Iterator[None]:
-    here = os.getcwd()
-    if here in sys.path or "" in sys.path:
+    here = _working_directory()
+    if here is None or here in sys.path or "" in sys.path:
         yield
         return
     sys.path.insert(0, here)
@@ -111,12 +111,19 @@ def _working_directory_first() -> Iterator[None]:
             sys.path.remove(here)
 
 
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted, as by whoever installs another version
+        return None
+
+
 def forget_working_directory() -> None:
     """
     Remove the current directory from the import path, unless PYTHONPATH or a .pth file
     added it: the headers of a message decide which libraries are imported to decode it.
     """
-    begins_with_it = sys.path[:1] in ([""], [os.getcwd()])
+    begins_with_it = sys.path[:1] in ([""], [_working_directory()])
     if begins_with_it and not getattr(sys.flags, "safe_path", False):
         del sys.path[0]  # python -m and python FILE put it there
 
@@ -131,7 +138,7 @@ def _not_imported(name: str, error: BaseException) -> str:
 
 def _cause(error: BaseException) -> str:
     """Describe an error and the innermost line at fault, unless its text has that."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     frames = extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) or not frames:
         return text
