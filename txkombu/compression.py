@@ -18,7 +18,13 @@ from ._util.shown import shown
 from ._util.suggestions import not_installed
 from .exceptions import DecodeError, EncodeError, SerializerNotInstalled
 
-__all__ = ["Compressors", "compress", "decompress", "register_compression"]
+__all__ = [
+    "Compressors",
+    "compress",
+    "decompress",
+    "encoders",
+    "register_compression",
+]
 
 _RATIO: Final = 1000
 """A body may become this many times larger."""
@@ -61,6 +67,7 @@ class _Method(NamedTuple):
     aliases: Sequence[str]
     compress: Compress
     decompress: Decompress
+    library: str = ""
 
 
 class Compressors:
@@ -160,6 +167,17 @@ class Compressors:
         except Exception:
             return False
         return True
+
+    def encoders(self) -> list[str]:
+        """
+        Return the content types of the methods that can compress here: those that
+        programs registered, and the built-in ones whose library is installed.
+        """
+        return [
+            name
+            for name, method in self._methods.items()
+            if name == method.content_type and _is_installed(method.library)
+        ]
 
     def _named(self, name: str) -> _Method:
         if not isinstance(name, str):
@@ -265,6 +283,14 @@ def _library(name: str, extra: str = "") -> ModuleType:
         raise SerializerNotInstalled(f"no module {name!r}: {how}") from error
 
 
+def _is_installed(name: str) -> bool:
+    """Return whether a library is there; C{""} stands for none."""
+    try:
+        return not name or bool(_library(name))
+    except SerializerNotInstalled:
+        return False
+
+
 def _compressor(library: str, extra: str = "", **options: int) -> Compress:
     """Return a function that imports a library when called, and compresses with it."""
     return lambda body: bytes(_library(library, extra).compress(body, **options))
@@ -335,13 +361,19 @@ _brotli: Final = _compressor("brotli", "brotli", quality=5)
 
 _BUILT_IN: Final = (
     # Kombu writes a zlib stream, though the content type says gzip
-    _Method("application/x-gzip", ("gzip", "zlib"), _compressor("zlib"), _unzlib),
-    _Method("application/x-bz2", ("bzip2", "bzip"), _compressor("bz2"), _unbz2),
-    _Method("application/x-lzma", ("lzma", "xz"), _compressor("lzma"), _unlzma),
     _Method(
-        "application/zstd", ("zstd", "zstandard"), _compressor(_ZSTD, "zstd"), _unzstd
+        "application/x-gzip", ("gzip", "zlib"), _compressor("zlib"), _unzlib, "zlib"
     ),
-    _Method("application/x-brotli", ("brotli",), _brotli, _unbrotli),
+    _Method("application/x-bz2", ("bzip2", "bzip"), _compressor("bz2"), _unbz2, "bz2"),
+    _Method("application/x-lzma", ("lzma", "xz"), _compressor("lzma"), _unlzma, "lzma"),
+    _Method(
+        "application/zstd",
+        ("zstd", "zstandard"),
+        _compressor(_ZSTD, "zstd"),
+        _unzstd,
+        _ZSTD,
+    ),
+    _Method("application/x-brotli", ("brotli",), _brotli, _unbrotli, "brotli"),
 )
 
 _CODINGS: Final[dict[str, Decompress]] = {
@@ -359,4 +391,5 @@ compressors: Final = Compressors()
 compress = compressors.compress
 may_be_true = compressors.may_be_true
 decompress = compressors.decompress
+encoders = compressors.encoders
 register_compression = compressors.register

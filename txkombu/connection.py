@@ -20,7 +20,13 @@ from .core.channel import Channel
 from .core.connection_core import ConnectionCore, connection_closed
 from .core.credentials import PasswordSource
 from .core.lifecycle import State
-from .core.repeating import OnError, Repetition, ensure_connection, repeat
+from .core.repeating import (
+    RECOVERABLE,
+    OnError,
+    Repetition,
+    ensure_connection,
+    repeat,
+)
 from .core.settings import Settings
 from .entity import Queue
 from .exceptions import (
@@ -33,6 +39,7 @@ from .exceptions import (
     OperationTimeout,
     OutcomeUnknown,
     ProtocolError,
+    ResourceLocked,
     SessionLost,
 )
 from .interfaces import IBrokerTransport
@@ -166,6 +173,19 @@ class BrokerConnection:
 
     channel_errors: tuple[type[Exception], ...] = (ChannelError, ChannelClosed)
     """What operations fail with when the broker refused something."""
+
+    recoverable_connection_errors: tuple[type[Exception], ...] = RECOVERABLE
+    """
+    Those of L{connection_errors} after which the operation may succeed when it is
+    repeated.  L{ensure} repeats it after these, but for a refused login and an unknown
+    outcome, which can be subclasses of them.
+    """
+
+    recoverable_channel_errors: tuple[type[Exception], ...] = (ResourceLocked,)
+    """
+    Those of the channel that go away by themselves: a queue is exclusive to a
+    connection until that is gone, perhaps to one that this program has lost.
+    """
 
     # --- its settings -------------------------------------------------------
 
@@ -504,14 +524,67 @@ class BrokerConnection:
         """
         return consumer.Consumer(channel or self, queues, **options)
 
-    def SimpleQueue(self, name: str | Queue, **options: Any) -> simple.SimpleQueue:
+    def SimpleQueue(
+        self,
+        name: str | Queue,
+        no_ack: bool | None = None,
+        queue_opts: Mapping[str, Any] | None = None,
+        queue_args: Mapping[str, object] | None = None,
+        exchange_opts: Mapping[str, Any] | None = None,
+        channel: Channel | None = None,
+        **options: Any,
+    ) -> simple.SimpleQueue:
         """
-        Make a L{txkombu.simple.SimpleQueue} on a channel of its own.
+        Make a L{txkombu.simple.SimpleQueue}.
 
         @param name: a queue's name, or a L{Queue}.
+        @param no_ack: as for L{txkombu.simple.SimpleQueue}.
+        @param queue_opts: as for L{txkombu.simple.SimpleQueue}.
+        @param queue_args: as for L{txkombu.simple.SimpleQueue}.
+        @param exchange_opts: as for L{txkombu.simple.SimpleQueue}.
+        @param channel: the channel to use; by default one of its own.
         @param options: as for L{txkombu.simple.SimpleQueue}.
         """
-        return simple.SimpleQueue(self, name, **options)
+        return simple.SimpleQueue(
+            channel or self,
+            name,
+            no_ack,
+            queue_opts,
+            queue_args,
+            exchange_opts,
+            **options,
+        )
+
+    def SimpleBuffer(
+        self,
+        name: str | Queue,
+        no_ack: bool | None = None,
+        queue_opts: Mapping[str, Any] | None = None,
+        queue_args: Mapping[str, object] | None = None,
+        exchange_opts: Mapping[str, Any] | None = None,
+        channel: Channel | None = None,
+        **options: Any,
+    ) -> simple.SimpleBuffer:
+        """
+        Make a L{txkombu.simple.SimpleBuffer}.
+
+        @param name: a queue's name, or a L{Queue}.
+        @param no_ack: as for L{txkombu.simple.SimpleQueue}.
+        @param queue_opts: as for L{txkombu.simple.SimpleQueue}.
+        @param queue_args: as for L{txkombu.simple.SimpleQueue}.
+        @param exchange_opts: as for L{txkombu.simple.SimpleQueue}.
+        @param channel: the channel to use; by default one of its own.
+        @param options: as for L{txkombu.simple.SimpleQueue}.
+        """
+        return simple.SimpleBuffer(
+            channel or self,
+            name,
+            no_ack,
+            queue_opts,
+            queue_args,
+            exchange_opts,
+            **options,
+        )
 
     def drain_events(self, timeout: float | None = None) -> Deferred[None]:
         """

@@ -1,10 +1,11 @@
-"""SimpleQueue: one queue, seen as Python's C{queue.Queue}, with Deferreds."""
+"""SimpleQueue and SimpleBuffer: queues seen as Python's C{queue.Queue}."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from queue import Empty
-from types import TracebackType
-from typing import Any
+from types import MappingProxyType, TracebackType
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -17,7 +18,12 @@ from .message import Message
 from .messaging.consumer import Consumer
 from .messaging.producer import Producer
 
-__all__ = ["Empty", "SimpleQueue"]
+__all__ = ["Empty", "SimpleBuffer", "SimpleQueue"]
+
+_NOT_FOR_QUEUES: Final = (
+    "queue_opts, queue_args and exchange_opts are for a queue given by its name; give "
+    "such options to the Queue and its Exchange"
+)
 
 
 class SimpleQueue:
@@ -28,7 +34,10 @@ class SimpleQueue:
 
     @param channel: a channel, or a connection, on which it opens its own.
     @param name: a queue's name, or a L{Queue}.
-    @param no_ack: messages need no ack, and can be lost.
+    @param no_ack: messages need no ack, and can be lost; by default as the queue says.
+    @param queue_opts: arguments of the L{Queue} that is made if only a name is given.
+    @param queue_args: its C{queue_arguments}.
+    @param exchange_opts: arguments of the L{Exchange} that is made with it.
     @param serializer: the default for L{put}.
     @param compression: the default for L{put}.
     @param accept: what may be decoded; see L{Consumer}.
@@ -36,23 +45,42 @@ class SimpleQueue:
     """
 
     Empty = Empty
+    no_ack: bool | None = None
+    queue_opts: Mapping[str, Any] = MappingProxyType({})
+    queue_args: Mapping[str, object] = MappingProxyType({})
+    exchange_opts: Mapping[str, Any] = MappingProxyType({"type": "direct"})
 
     def __init__(
         self,
         channel: ChannelLender,
         name: str | Queue,
         no_ack: bool | None = None,
+        queue_opts: Mapping[str, Any] | None = None,
+        queue_args: Mapping[str, object] | None = None,
+        exchange_opts: Mapping[str, Any] | None = None,
         serializer: str | None = None,
         compression: str | None = None,
         accept: list[str] | None = None,
         max_body_size: int | None = None,
     ) -> None:
-        if isinstance(name, Queue):
-            queue = name
+        if not isinstance(name, Queue):
+            queue = Queue(
+                name,
+                Exchange(name, **{**self.exchange_opts, **(exchange_opts or {})}),
+                routing_key=name,
+                queue_arguments={**self.queue_args, **(queue_args or {})},
+                **{**self.queue_opts, **(queue_opts or {})},
+            )
+        elif queue_opts or queue_args or exchange_opts:
+            raise TypeError(_NOT_FOR_QUEUES)
         else:
-            queue = Queue(name, Exchange(name, "direct"), routing_key=name)
+            queue = name
         self._consumer = Consumer(
-            channel, queue, no_ack=no_ack, accept=accept, max_body_size=max_body_size
+            channel,
+            queue,
+            no_ack=self.no_ack if no_ack is None else no_ack,
+            accept=accept,
+            max_body_size=max_body_size,
         )
         self.channel = self._consumer.channel
         [self.queue] = self._consumer.queues  # type: ignore[misc]  # a list by now
@@ -105,7 +133,8 @@ class SimpleQueue:
 
         @return: fires with their number; fails as L{Queue.declare} does.
         """
-        return self._consumer.declare().addCallback(lambda _: self.queue.purge())
+        declaring = self._producer.maybe_declare(self.queue)
+        return declaring.addCallback(lambda _: self.queue.purge())
 
     def qsize(self) -> Deferred[int | None]:
         """
@@ -114,7 +143,7 @@ class SimpleQueue:
         @return: fires with their number, or with C{None} if the broker does not tell
             it; fails as L{Queue.declare} does.
         """
-        declaring = self._consumer.declare()
+        declaring = self._producer.maybe_declare(self.queue)
         return declaring.addCallback(
             lambda _: self.queue.queue_declare(passive=True)
         ).addCallbacks(lambda ok: ok.message_count, _untold)
@@ -133,6 +162,28 @@ class SimpleQueue:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+class SimpleBuffer(SimpleQueue):
+    """
+    A L{SimpleQueue} for messages that may be lost.
+
+    The queue belongs to its connection, and is deleted with it or with its last
+    consumer.  Messages need no ack.  Queue, exchange and messages do not survive a
+    restart of the broker.
+    """
+
+    no_ack = True
+    queue_opts = MappingProxyType(
+        {"durable": False, "auto_delete": True, "exclusive": True}
+    )
+    exchange_opts = MappingProxyType(
+        {
+            "durable": False,
+            "auto_delete": True,
+            "delivery_mode": Exchange.TRANSIENT_DELIVERY_MODE,
+        }
+    )
 
 
 def _or_empty(message: Message | None) -> Message:

@@ -667,6 +667,38 @@ class Consuming(Conformance):
             await simple.get(timeout=0.1)
         await simple.close()
 
+    @needs(Can.EXCLUSIVE_QUEUE, Nature.SHARED_EXCLUSIVE)
+    @program
+    async def test_simple_buffer(self) -> None:
+        """SimpleBuffer's queue ends with its consumer; its messages need no ack."""
+        name = f"buffer-{self.suffix}"
+        buffer = self.connection.SimpleBuffer(name)
+        await buffer.put(1)
+        await buffer.put(2)
+        self.assertEqual((await buffer.get_nowait()).payload, 1)
+        self.assertEqual((await buffer.get(timeout=20)).payload, 2)
+        await buffer.close()
+        with self.assertRaises(NotFound):
+            await Queue(name)(self.connection).queue_declare(passive=True)
+
+    @needs(Can.QUEUE_UNBIND)
+    @program
+    async def test_unbind(self) -> None:
+        """queue_unbind and binding.unbind undo the bindings that they are told of."""
+        exchange = self.exchange()
+        queue = self.queue(exchange, "a")(self.connection)
+        await queue.declare()
+        further = exchange.binding("b")
+        await further.bind(queue)
+        producer = Producer(self.connection, exchange)
+        await producer.publish(1, "a")
+        await producer.publish(2, "b")
+        await queue.queue_unbind()
+        await further.unbind(queue)
+        await producer.publish(3, "a")
+        await producer.publish(4, "b")
+        self.assertEqual(await self.drained(queue), [1, 2])
+
     @needs(Can.SERVER_NAMED_QUEUE, Can.EXCLUSIVE_QUEUE)
     @program
     async def test_server_named_queue(self) -> None:

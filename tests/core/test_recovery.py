@@ -21,6 +21,9 @@ from txkombu.exceptions import (
     ConnectionClosed,
     NotFound,
     OperationTimeout,
+    OutcomeUnknown,
+    ProtocolError,
+    ResourceLocked,
     SessionLost,
 )
 from txkombu.interfaces import Settlement
@@ -599,6 +602,27 @@ class SettingsTests(RecoveryTestCase):
             raise NotFound("no such thing")
         with self.assertRaises(self.connection.connection_errors):
             raise SessionLost("gone")
+
+    def test_recoverable_errors_for_kombu_users(self) -> None:
+        """The recoverable errors are among the others, and C{except} takes them."""
+        connection = self.connection
+        for some, all_of_them in (
+            (connection.recoverable_connection_errors, connection.connection_errors),
+            (connection.recoverable_channel_errors, connection.channel_errors),
+        ):
+            for kind in some:
+                self.assertTrue(issubclass(kind, all_of_them), kind)
+        with self.assertRaises(connection.recoverable_connection_errors):
+            raise SessionLost("gone")
+        with self.assertRaises(connection.recoverable_channel_errors):
+            raise ResourceLocked("exclusive to another connection")
+        for final in (NotFound, ConnectionClosed, ProtocolError, OutcomeUnknown):
+            self.assertFalse(
+                issubclass(final, connection.recoverable_connection_errors), final
+            )
+            self.assertFalse(
+                issubclass(final, connection.recoverable_channel_errors), final
+            )
 
     def test_publishing_errors_for_kombu_users(self) -> None:
         """connection_errors has the errors of publishes whose session is lost."""

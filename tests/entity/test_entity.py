@@ -163,6 +163,15 @@ class BindingToChannelTests(SynchronousTestCase):
 class ExchangeTests(SynchronousTestCase):
     """L{Exchange}"""
 
+    def test_delivery_modes(self) -> None:
+        """The constants are Kombu's, and the modes of AMQP."""
+        for name in ("TRANSIENT_DELIVERY_MODE", "PERSISTENT_DELIVERY_MODE"):
+            self.assertEqual(getattr(Exchange, name), getattr(kombu.Exchange, name))
+        self.assertEqual(
+            (Exchange.TRANSIENT_DELIVERY_MODE, Exchange.PERSISTENT_DELIVERY_MODE),
+            (1, 2),
+        )
+
     def test_defaults(self) -> None:
         """The defaults are Kombu's."""
         exchange, theirs = Exchange("media"), kombu.Exchange("media")
@@ -371,6 +380,59 @@ FULL: dict[str, Any] = {
     "max_priority": 5,
     "queue_type": "classic",
 }
+
+
+class BindingOperationTests(SynchronousTestCase):
+    """What a L{binding} does on a channel."""
+
+    def setUp(self) -> None:
+        """Make a binding with arguments, and a channel."""
+        self.channel: Any = RecordingChannel()
+        self.binding = binding(MEDIA, "video", {"x-match": "all", "format": "avi"})
+
+    def test_declare(self) -> None:
+        """C{declare} declares the exchange, but never the default one."""
+        self.successResultOf(self.binding.declare(self.channel))
+        self.successResultOf(binding("").declare(self.channel))
+        self.assertEqual(self.channel.names(), ["exchange_declare"])
+        self.assertEqual(self.channel.calls[0][1], MEDIA)
+
+    def test_queue(self) -> None:
+        """C{bind} and C{unbind} send the same exchange, key and arguments."""
+        queue = bound(Queue("video"), self.channel)
+        self.successResultOf(self.binding.bind(queue))
+        self.successResultOf(self.binding.unbind(queue))
+        self.assertEqual(self.channel.names(), ["queue_bind", "queue_unbind"])
+        for call in self.channel.calls:
+            self.assertEqual(
+                call[1:],
+                (queue, MEDIA, "video", {"x-match": "all", "format": "avi"}),
+            )
+
+    def test_exchange(self) -> None:
+        """They bind an exchange, too."""
+        target = Exchange("archive", "fanout")
+        self.successResultOf(self.binding.bind(target, self.channel))
+        self.successResultOf(self.binding.unbind(target, channel=self.channel))
+        self.assertEqual(self.channel.names(), ["exchange_bind", "exchange_unbind"])
+
+    def test_channel(self) -> None:
+        """A channel that is given is used instead of the entity's."""
+        other: Any = RecordingChannel()
+        self.successResultOf(self.binding.bind(bound(Queue("q"), self.channel), other))
+        self.assertEqual((self.channel.names(), other.names()), ([], ["queue_bind"]))
+
+    def test_not_bound(self) -> None:
+        """Without any channel the error names the entity."""
+        for call in (self.binding.bind, self.binding.unbind):
+            error = self.assertRaises(NotBoundError, call, Queue("q"))
+            self.assertIn("on Queue not bound", str(error))
+
+    def test_refused(self) -> None:
+        """The broker's refusal is the Deferred's failure."""
+        refusing: Any = RecordingChannel(queue_bind=NotFound("no exchange"))
+        failing = self.binding.bind(Queue("q"), refusing)
+        self.failureResultOf(failing, NotFound)
 
 
 class QueueTests(SynchronousTestCase):
@@ -799,6 +861,45 @@ class QueueOperationTests(SynchronousTestCase):
             channel.calls,
             [("basic_get", queue, True, None), ("basic_get", queue, False, ["json"])],
         )
+
+    def test_queue_unbind(self) -> None:
+        """It undoes C{queue_bind}, with the same arguments unless others are given."""
+        channel: Any = RecordingChannel()
+        queue = bound(
+            Queue("q", MEDIA, "video", binding_arguments={"format": "avi"}), channel
+        )
+        self.successResultOf(queue.queue_bind())
+        self.successResultOf(queue.queue_unbind())
+        self.successResultOf(queue.queue_unbind({"format": "mpeg"}))
+        bind, unbind, other = channel.calls
+        self.assertEqual(bind[1:], (queue, MEDIA, "video", {"format": "avi"}))
+        self.assertEqual(unbind, ("queue_unbind", *bind[1:]))
+        self.assertEqual(other[-1], {"format": "mpeg"})
+
+    def test_queue_unbind_elsewhere(self) -> None:
+        """It takes a channel, and needs nothing for the default exchange."""
+        channel: Any = RecordingChannel()
+        self.successResultOf(Queue("q", MEDIA, "a").queue_unbind(channel=channel))
+        self.successResultOf(Queue("q").queue_unbind(channel=channel))
+        self.assertEqual(channel.names(), ["queue_unbind"])
+        error = self.assertRaises(NotBoundError, Queue("q").queue_unbind)
+        self.assertIn("on Queue not bound", str(error))
+
+    def test_consume_on_cancel(self) -> None:
+        """C{on_cancel} goes to the channel; it has to take the tag and the error."""
+        channel: Any = RecordingChannel(consume="tag")
+        queue = bound(Queue("q"), channel)
+        ended: list[object] = []
+
+        def note(tag: str, error: Exception) -> None:
+            ended.append(tag)
+
+        self.successResultOf(queue.consume("tag", print, on_cancel=note))
+        self.assertIs(channel.calls[0][-1]["on_cancel"], note)
+        error = self.assertRaises(
+            TypeError, queue.consume, "tag", print, on_cancel=lambda tag: None
+        )
+        self.assertIn("on_cancel is called with 2 arguments", str(error))
 
     def test_purge_and_delete(self) -> None:
         """They fire with the number of messages."""

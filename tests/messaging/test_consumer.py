@@ -711,6 +711,37 @@ class DeclaringTests(ConsumerTestCase):
         with self.assertRaisesRegex(NotFound, "no queue 'feed'"):
             self.result_of(consumer.consume())
 
+    def test_declare_when_auto_declare_is_off(self) -> None:
+        """declare declares, even if consume does not: exchange, queue and binding."""
+        consumer = Consumer(self.connection, QUEUE, auto_declare=False)
+        self.result_of(consumer.declare())
+        self.send(1)
+        self.assertEqual(self.broker.waiting_in("feed"), 1)
+
+    def test_declare_again(self) -> None:
+        """declare declares each time: the queue may have been deleted elsewhere."""
+        consumer = Consumer(self.connection, QUEUE)
+        self.result_of(consumer.declare())
+        self.result_of(Queue("feed")(self.connect()).delete())
+        self.result_of(consumer.declare())
+        self.assertEqual(self.broker.waiting_in("feed"), 0)
+
+    def test_declare_passively(self) -> None:
+        """With auto_declare="passive" declare looks the queue up, each time."""
+        consumer = Consumer(self.connection, QUEUE, auto_declare="passive")
+        with self.assertRaisesRegex(NotFound, "no queue 'feed'"):
+            self.result_of(consumer.declare())
+        self.result_of(QUEUE(self.connection).declare())
+        self.result_of(consumer.declare())
+
+    def test_declare_refused(self) -> None:
+        """declare fails with the broker's refusal."""
+        self.result_of(QUEUE(self.connection).declare())
+        other = Queue("feed", EXCHANGE, durable=False)
+        consumer = Consumer(self.connection, other, auto_declare=False)
+        with self.assertRaisesRegex(PreconditionFailed, "durable.*'feed'"):
+            self.result_of(consumer.declare())
+
     def test_passive(self) -> None:
         """With auto_declare="passive" a queue is only looked up."""
         consumer = Consumer(self.connection, QUEUE, auto_declare="passive")

@@ -1,16 +1,19 @@
 """
-SimpleQueue, on the memory broker under a Clock.
+SimpleQueue and SimpleBuffer, on the memory broker under a Clock.
 """
 
 from __future__ import annotations
 
 import queue
+from types import MappingProxyType
+from typing import Any
 
+import kombu.simple
 from twisted.internet.defer import fail
 
-from txkombu import Queue
-from txkombu.exceptions import DecodeError, NotSupported
-from txkombu.simple import Empty, SimpleQueue
+from txkombu import Exchange, Queue
+from txkombu.exceptions import DecodeError, NotFound, NotSupported, ResourceLocked
+from txkombu.simple import Empty, SimpleBuffer, SimpleQueue
 from txkombu.testing import BrokerTestCase
 
 
@@ -32,6 +35,79 @@ class SimpleQueueTests(BrokerTestCase):
             message = self.result_of(self.simple.get())
             self.assertEqual(message.payload, {"n": number})
             self.result_of(message.ack())
+
+    def test_options(self) -> None:
+        """Queue and exchange are made with the options, and their classes' defaults."""
+        simple = SimpleQueue(
+            self.connection,
+            "short",
+            queue_opts={"max_length": 2, "durable": False},
+            queue_args={"x-overflow": "reject-publish"},
+            exchange_opts={"type": "topic"},
+            serializer="yaml",
+            compression="gzip",
+        )
+        made = simple.queue
+        self.assertEqual(
+            made.arguments, {"x-max-length": 2, "x-overflow": "reject-publish"}
+        )
+        self.assertEqual((made.durable, made.routing_key), (False, "short"))
+        self.assertEqual(
+            made.exchange.unbound(), Exchange("short", "topic", durable=True)
+        )
+        self.result_of(simple.put(["a"]))
+        message = self.result_of(simple.get())
+        self.assertEqual(message.content_type, "application/x-yaml")
+        self.assertEqual(message.headers["compression"], "application/x-gzip")
+        message.ack()
+
+    def test_order_of_options(self) -> None:
+        """By position they are Kombu's."""
+        simple = SimpleQueue(
+            self.connection, "jobs", True, {"durable": False}, {"x-a": 1}, {}, "yaml"
+        )
+        self.assertEqual(simple.queue.arguments, {"x-a": 1})
+        self.result_of(simple.put([1]))
+        message = self.result_of(simple.get())
+        self.assertEqual(message.content_type, "application/x-yaml")
+
+    def test_subclass(self) -> None:
+        """A subclass sets defaults, which single options leave alone."""
+
+        class Short(SimpleQueue):
+            no_ack = True
+            queue_opts = MappingProxyType({"max_length": 1, "durable": False})
+
+        simple = Short(self.connection, "short", queue_opts={"durable": True})
+        self.assertEqual((simple.queue.max_length, simple.queue.durable), (1, True))
+        self.result_of(simple.put(1))
+        self.result_of(simple.get(block=False))  # is not unsettled afterwards
+
+    def test_options_for_a_queue(self) -> None:
+        """A Queue has its options already; further ones are refused, and so are odd."""
+        for options in (
+            {"queue_opts": {"durable": False}},
+            {"queue_args": {"x-max-length": 1}},
+            {"exchange_opts": {"type": "topic"}},
+        ):
+            with self.assertRaisesRegex(TypeError, "given by its name"):
+                SimpleQueue(self.connection, Queue("jobs"), **options)
+        with self.assertRaisesRegex(TypeError, "durrable"):
+            SimpleQueue(self.connection, "jobs", queue_opts={"durrable": False})
+
+    def test_channel(self) -> None:
+        """The connection makes it on a channel that is given, and leaves that open."""
+        channel = self.result_of(self.connection.channel())
+        simple = self.connection.SimpleQueue("jobs", channel=channel)
+        self.assertIs(simple.channel, channel)
+        self.result_of(simple.put(1))
+        self.result_of(simple.close())
+        self.assertFalse(channel.closed)
+        own = self.connection.SimpleQueue("jobs", no_ack=True)
+        self.assertIsNot(own.channel, channel)
+        self.assertEqual(self.result_of(own.get()).payload, 1)
+        self.result_of(own.close())
+        self.assertTrue(own.channel.closed)
 
     def test_max_body_size(self) -> None:
         """A body that becomes too large is refused by get and by get_nowait."""
@@ -130,3 +206,60 @@ class SimpleQueueTests(BrokerTestCase):
                 return message.payload
 
         self.assertEqual(self.result_of(program()), "x")
+
+
+class SimpleBufferTests(BrokerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.buffer = self.connection.SimpleBuffer("notes")
+
+    def test_declared(self) -> None:
+        """Queue and exchange are Kombu's: exclusive, transient, deleted when unused."""
+        theirs: Any = kombu.simple.SimpleBuffer
+        made = self.buffer.queue
+        for name, value in theirs.queue_opts.items():
+            self.assertEqual(getattr(made, name), value, name)
+        self.assertEqual(theirs.exchange_opts["delivery_mode"], "transient")
+        self.assertEqual(
+            made.exchange.unbound(),
+            Exchange(
+                "notes", "direct", durable=False, auto_delete=True, delivery_mode=1
+            ),
+        )
+
+    def test_put_and_get(self) -> None:
+        """Messages are transient, and need no ack."""
+        self.result_of(self.buffer.put("a"))
+        self.result_of(self.buffer.put("b"))
+        self.assertEqual(self.published[0].properties["delivery_mode"], 1)
+        self.assertEqual(self.result_of(self.buffer.qsize()), 2)
+        self.assertEqual(self.result_of(self.buffer.get_nowait()).payload, "a")
+        self.assertEqual(self.result_of(self.buffer.get()).payload, "b")
+        with self.assertRaises(queue.Empty):
+            self.result_of(self.buffer.get_nowait())
+
+    def test_exclusive(self) -> None:
+        """Another connection cannot use the queue."""
+        self.result_of(self.buffer.put("a"))
+        other = self.connect().SimpleBuffer("notes")
+        with self.assertRaises(ResourceLocked):
+            self.result_of(other.put("b"))
+
+    def test_deleted(self) -> None:
+        """It ends with what consumes from it."""
+        self.result_of(self.buffer.put("a"))
+        self.result_of(self.buffer.get())
+        self.result_of(self.buffer.close())
+        with self.assertRaises(NotFound):
+            self.result_of(Queue("notes")(self.connection).queue_declare(passive=True))
+
+    def test_acknowledged(self) -> None:
+        """With C{no_ack=False} a message that was not acked comes back."""
+        careful = SimpleBuffer(
+            self.connection, "kept", no_ack=False, queue_opts={"auto_delete": False}
+        )
+        self.result_of(careful.put("a"))
+        message = self.result_of(careful.get())
+        message.requeue()
+        self.assertTrue(self.result_of(careful.get()).redelivered)
+        self.result_of(careful.close())

@@ -23,7 +23,9 @@ PUBLIC: Final = {
         "BrokerConnection Channel Connection Consumer Exchange Message Producer "
         "Queue __version__ binding"
     ),
-    "txkombu.compression": ("Compressors compress decompress register_compression"),
+    "txkombu.compression": (
+        "Compressors compress decompress encoders register_compression"
+    ),
     "txkombu.connection": ("BrokerConnection"),
     "txkombu.entity": ("Entity Exchange Queue as_exchange binding"),
     "txkombu.exceptions": (
@@ -56,10 +58,10 @@ PUBLIC: Final = {
     "txkombu.rpc": ("RPCClient RPCServer RemoteError"),
     "txkombu.serialization": (
         "Encoded Registry accept_set decode dumps encode loads register register_json "
-        "registry unregister"
+        "register_type registry unregister"
     ),
     "txkombu.service": ("ConsumerFactory ConsumerService PublisherService consumer"),
-    "txkombu.simple": ("Empty SimpleQueue"),
+    "txkombu.simple": ("Empty SimpleBuffer SimpleQueue"),
     "txkombu.testing": ("BrokerMixin BrokerTestCase Published RecordingBroker"),
     "txkombu.transport": (
         "ENTRY_POINT_GROUP Scheme known_schemes scheme_named transport_for"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 from types import ModuleType
 
+import kombu.compression
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
@@ -284,6 +285,25 @@ class NamesTests(CompressorsTestCase):
         else:
             self.addCleanup(sys.modules.__setitem__, name, before)
         sys.modules[name] = module  # type: ignore[assignment]  # stands for a library
+
+    def test_encoders(self) -> None:
+        """The methods that can compress are listed by their content types."""
+        self.assertEqual(self.methods.encoders(), list(dict.fromkeys(HEADERS.values())))
+        self.assertLessEqual(
+            set(kombu.compression.encoders()), set(self.methods.encoders())
+        )
+        self.methods.register(bytes.upper, bytes.lower, "x-upper", ["upper"])
+        self.assertEqual(self.methods.encoders()[-1], "x-upper")
+        self.assertIn("application/zstd", compression.encoders())
+
+    def test_encoders_without_libraries(self) -> None:
+        """A method whose library is missing is not listed."""
+        for name in (ZSTD, "brotli"):
+            self.patch(sys, "modules", {**sys.modules, name: None})
+        self.assertEqual(
+            self.methods.encoders(),
+            ["application/x-gzip", "application/x-bz2", "application/x-lzma"],
+        )
 
     def test_unknown(self) -> None:
         """The error names the nearest method, in both directions."""

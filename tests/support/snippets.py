@@ -38,7 +38,7 @@ from twisted.trial.unittest import TestCase
 from txkombu import BrokerConnection, Consumer, Queue
 from txkombu.compression import compressors
 from txkombu.exceptions import ConnectionClosed
-from txkombu.serialization import registry
+from txkombu.serialization import json_codec, registry
 from txkombu.transport.memory import forget_brokers
 
 SECONDS = 30.0
@@ -329,6 +329,8 @@ class PageTestCase(TestCase):
         self.patch(registry, "_by_name", dict(registry._by_name))
         self.patch(registry, "_by_type", dict(registry._by_type))
         self.patch(compressors, "_methods", dict(compressors._methods))
+        self.patch(json_codec, "_WRITERS", dict(json_codec._WRITERS))
+        self.patch(json_codec, "_READERS", dict(json_codec._READERS))
 
     async def run_text(self, text: str, **options: Any) -> int:
         """

@@ -25,13 +25,14 @@ from ..exceptions import (
 from .connection_core import ConnectionCore, connection_closed
 from .lifecycle import State
 
-_RECOVERABLE: Final = (
+RECOVERABLE: Final = (
     ConnectError,
     ConnectionForced,
     NotSent,
     OperationTimeout,
     SessionLost,
 )
+"""What another attempt may succeed after, in the same session or in the next one."""
 _FINAL: Final = (AuthenticationFailed, TransportNotAvailable, OutcomeUnknown)
 """
 What is not repeated: what somebody has to mend, and what might double a message.
@@ -55,11 +56,11 @@ class Repetition:
     @raise ValueError: one of them is negative.
     """
 
-    errback: OnError | None
-    max_retries: int | None
-    interval_start: float
-    interval_step: float
-    interval_max: float
+    errback: OnError | None = None
+    max_retries: int | None = None
+    interval_start: float = 1.0
+    interval_step: float = 1.0
+    interval_max: float = 1.0
 
     def __attrs_post_init__(self) -> None:
         if self.errback is not None:
@@ -85,7 +86,7 @@ def is_recoverable(error: Exception) -> bool:
     Return whether to repeat what failed with this error: the connection was at fault,
     and the repetition cannot double a message.
     """
-    return isinstance(error, _RECOVERABLE) and not isinstance(error, _FINAL)
+    return isinstance(error, RECOVERABLE) and not isinstance(error, _FINAL)
 
 
 @inlineCallbacks

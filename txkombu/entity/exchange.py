@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -17,8 +17,6 @@ from .base import Entity
 
 if TYPE_CHECKING:
     from .interfaces import ChannelSource
-
-PERSISTENT = 2
 
 
 class Exchange(Entity):
@@ -39,7 +37,14 @@ class Exchange(Entity):
     @param no_declare: whether C{declare} does nothing.
     @ivar by_name: whether only its name was given, so that its type and its
         properties are guesses.
+    @cvar TRANSIENT_DELIVERY_MODE: the C{delivery_mode} of messages that a restart of
+        the broker deletes.
+    @cvar PERSISTENT_DELIVERY_MODE: the one of messages that survive it in a durable
+        queue.
     """
+
+    TRANSIENT_DELIVERY_MODE: Final = 1
+    PERSISTENT_DELIVERY_MODE: Final = 2
 
     by_name = False
 
@@ -71,7 +76,9 @@ class Exchange(Entity):
         self.type = check_short_string("exchange type", type) or "direct"
         self.durable = check_bool("durable", durable)
         self.auto_delete = check_bool("auto_delete", auto_delete)
-        self.delivery_mode = check_delivery_mode(delivery_mode) or PERSISTENT
+        self.delivery_mode = check_delivery_mode(delivery_mode) or (
+            self.PERSISTENT_DELIVERY_MODE
+        )
         self.arguments = check_arguments("arguments", arguments)
         self.passive = check_bool("passive", passive)
         self.no_declare = check_bool("no_declare", no_declare)
@@ -201,6 +208,30 @@ def as_exchange(exchange: Exchange | str) -> Exchange:
     raise TypeError(f"an Exchange or its name is needed, not {exchange!r}")
 
 
+class Bindable(Protocol):
+    """What a L{binding<txkombu.binding>} can bind: a queue, or an exchange."""
+
+    def bind_to(
+        self,
+        exchange: Exchange | str,
+        routing_key: str = ...,
+        arguments: Mapping[str, object] | None = ...,
+        channel: ChannelSource | None = ...,
+    ) -> Deferred[None]:
+        """Receive messages from an exchange."""
+
+    # The exchange has another name at each of the two, so it goes by position.
+    def unbind_from(
+        self,
+        exchange: Exchange | str,
+        /,
+        routing_key: str = ...,
+        arguments: Mapping[str, object] | None = ...,
+        channel: ChannelSource | None = ...,
+    ) -> Deferred[None]:
+        """Undo C{bind_to}."""
+
+
 class binding:
     """
     One way into a queue: an exchange and a routing key.
@@ -233,6 +264,41 @@ class binding:
             "routing_key": self.routing_key,
             "arguments": dict(self.arguments),
         }
+
+    def declare(self, channel: ChannelSource) -> Deferred[None]:
+        """
+        Declare the exchange.
+
+        @param channel: a channel, or a connection.
+        @return: as of L{Exchange.declare<txkombu.Exchange.declare>}.
+        """
+        return self.exchange.declare(channel=channel)
+
+    def bind(
+        self, entity: Bindable, channel: ChannelSource | None = None
+    ) -> Deferred[None]:
+        """
+        Bind a queue, or another exchange, as this says.
+
+        @param entity: the queue or exchange that gets the messages.
+        @param channel: the channel to use; by default the one of the entity.
+        @return: as of its C{bind_to}.
+        """
+        return entity.bind_to(self.exchange, self.routing_key, self.arguments, channel)
+
+    def unbind(
+        self, entity: Bindable, channel: ChannelSource | None = None
+    ) -> Deferred[None]:
+        """
+        Undo L{bind}.
+
+        @param entity: as for L{bind}.
+        @param channel: as for L{bind}.
+        @return: as of its C{unbind_from}.
+        """
+        return entity.unbind_from(
+            self.exchange, self.routing_key, self.arguments, channel
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, binding):

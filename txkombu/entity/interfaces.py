@@ -83,6 +83,7 @@ class EntityChannel(ChannelSource, Protocol):
         no_ack: bool = ...,
         accept: Iterable[str] | None = ...,
         max_body_size: int = ...,
+        on_cancel: Callable[[str, Exception], object] | None = ...,
     ) -> Deferred[str]: ...
 
     def basic_cancel(self, consumer_tag: str) -> Done: ...

@@ -17,6 +17,7 @@ from .._util.timeouts import all_done
 from .._util.validation import (
     check_arguments,
     check_bool,
+    check_callable,
     check_count,
     check_short_string,
     milliseconds,
@@ -230,16 +231,10 @@ class Queue(Entity):
 
     @inlineCallbacks
     def _declare(self, to: EntityChannel) -> Generator[Deferred[Any], Any, str]:
-        exchanges = [bound.exchange for bound in self.all_bindings()]
-        yield all_done([maybeDeferred(each.declare, channel=to) for each in exchanges])
+        bindings = self.all_bindings()
+        yield all_done([maybeDeferred(each.declare, to) for each in bindings])
         yield self.queue_declare(channel=to)
-        binding = [
-            maybeDeferred(
-                to.queue_bind, self, each.exchange, each.routing_key, each.arguments
-            )
-            for each in self.all_bindings()
-        ]
-        yield all_done(binding)
+        yield all_done([maybeDeferred(each.bind, self, to) for each in bindings])
         return self.name
 
     def queue_declare(
@@ -280,6 +275,21 @@ class Queue(Entity):
         return self.bind_to(
             self.exchange, self.routing_key, self.binding_arguments, channel
         )
+
+    def queue_unbind(
+        self,
+        arguments: Mapping[str, object] | None = None,
+        channel: ChannelSource | None = None,
+    ) -> Deferred[None]:
+        """
+        Undo L{queue_bind} (AMQP 0-9-1, queue.unbind).
+
+        @param arguments: those of the binding; by default C{binding_arguments}.
+        @param channel: the channel to use; by default the one this is bound to.
+        @return: as of L{unbind_from}.
+        """
+        given = self.binding_arguments if arguments is None else arguments
+        return self.unbind_from(self.exchange, self.routing_key, given, channel)
 
     def bind_to(
         self,
@@ -364,6 +374,7 @@ class Queue(Entity):
         consumer_tag: str = "",
         callback: Callable[[Message], object] | None = None,
         no_ack: bool | None = None,
+        on_cancel: Callable[[str, Exception], object] | None = None,
     ) -> Deferred[str]:
         """
         Start a plain consumer, which calls a function with each message.
@@ -371,6 +382,8 @@ class Queue(Entity):
         @param consumer_tag: its name at the broker; by default a new one.
         @param callback: called with each L{Message}.
         @param no_ack: whether it settles nothing; by default the queue's setting.
+        @param on_cancel: called with (tag, error) when the broker ends the consumer,
+            which is then started again with growing waits.
         @return: fires with the consumer tag; fails with
             L{txkombu.exceptions.NotFound}, L{txkombu.exceptions.AccessRefused}
             or L{txkombu.exceptions.ResourceLocked}.
@@ -385,9 +398,10 @@ class Queue(Entity):
             return callback(message)
 
         on_message = begin_and_call if settles_nothing else callback
-        return to.consume(
-            self, on_message, consumer_tag=consumer_tag, no_ack=settles_nothing
-        )
+        options: dict[str, Any] = {"consumer_tag": consumer_tag}
+        if on_cancel is not None:
+            options["on_cancel"] = check_callable("on_cancel", on_cancel, 2)
+        return to.consume(self, on_message, no_ack=settles_nothing, **options)
 
     def cancel(self, consumer_tag: str) -> Deferred[None]:
         """

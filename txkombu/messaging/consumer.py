@@ -309,12 +309,14 @@ class Consumer:
 
     def declare(self) -> Deferred[None]:
         """
-        Declare the queues, as C{auto_declare} says, without consuming.
+        Declare the queues, with their exchanges and bindings, without consuming.
 
-        @return: fails as L{Queue.declare} does.
+        @return: fails as L{Queue.declare} does.  With C{auto_declare="passive"} the
+            queues are only looked up.
         """
         began = [
-            self._subscriptions.declare(queue) for queue in self._subscriptions.queues
+            self._subscriptions.declare_anew(queue)
+            for queue in self._subscriptions.queues
         ]
         return all_done(began).addCallback(lambda _: None)
 

@@ -11,6 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,7 @@ from .._util.waiters import Waiters
 from ..compression import compress, is_beyond_ratio, may_be_true
 from ..core.lending import ChannelLender, lent_channel
 from ..core.publish_queue import PublishRequest
+from ..core.repeating import Repetition, repeat
 from ..entity import Exchange, Queue, as_exchange
 from ..exceptions import (
     ChannelClosed,
@@ -402,6 +404,37 @@ class Producer:
         @return: fails as L{Exchange.declare} does.
         """
         return self._exchange.declare(passive=self.auto_declare == "passive" or None)
+
+    def maybe_declare(
+        self, entity: Exchange | Queue, retry: bool = False, **retry_policy: Any
+    ) -> Deferred[bool]:
+        """
+        Declare an exchange or a queue, unless the broker is known to have it.
+
+        @param entity: what to declare, on the producer's channel.
+        @param retry: whether to declare again when that fails with the connection.
+        @param retry_policy: how often and how soon, as for
+            L{txkombu.BrokerConnection.ensure}.
+        @return: fires with whether it was declared now; fails as L{Queue.declare} does.
+        @raise TypeError: it is neither; or an argument of the policy is not known.
+        """
+        [checked] = _checked_entities([entity])
+        if not retry:
+            return self._declare_unknown(checked)
+        policy = Repetition(**retry_policy)
+        declare = partial(self._declare_unknown, checked)
+        return repeat(self._core.connection, declare, policy)
+
+    @inlineCallbacks
+    def _declare_unknown(
+        self, entity: Exchange | Queue
+    ) -> Generator[Deferred[Any], Any, bool]:
+        if not self.channel.is_open:
+            yield self._core.opener.when_open()  # what was declared is restored by then
+        if self._topology.knows(entity):
+            return False
+        yield entity.declare(channel=self.channel)
+        return True
 
     def _declare_for(
         self, message: PublishRequest, entities: list[Exchange | Queue]

@@ -200,16 +200,23 @@ class QueueSubscriptions:
 
     def declare(self, queue: Queue) -> Deferred[Any]:
         """
-        Declare a queue, or check that it exists, unless the broker is known to have it.
-
-        If the broker refused it before, and other consumers share the channel, this is
-        done on another channel, since a refusal ends the channel.
+        Declare a queue, or check that it exists, as C{auto_declare} says, unless the
+        broker is known to have it.
         """
         wanted = self._settings.auto_declare
         topology = self._topology
         known = topology.is_present if wanted == "passive" else topology.knows
         if not wanted or known(queue):
             return succeed(None)
+        return self.declare_anew(queue)
+
+    def declare_anew(self, queue: Queue) -> Deferred[Any]:
+        """
+        Declare a queue; if C{auto_declare} is C{"passive"}, check that it exists.
+
+        If the broker refused it before, and other consumers share the channel, this is
+        done on another channel, since a refusal ends the channel.
+        """
         consumers = self._consumers
         if not (consumers.share_channel and consumers.was_refused(queue)):
             return self._declare_on(self._channel, queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .json_codec import register_type
 from .serializers import (
     Encoded,
     Registry,
@@ -26,6 +27,7 @@ __all__ = [
     "loads",
     "register",
     "register_json",
+    "register_type",
     "registry",
     "unregister",
 ]

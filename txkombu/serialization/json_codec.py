@@ -3,7 +3,7 @@ JSON with some further Python types, written as Kombu 5 writes them.
 
 A value that JSON has no notation for is written as a I{typed value}: a dict of
 exactly the keys C{__type__} and C{__value__}.  Encoding refuses a program's own dict
-of these keys, as it would be decoded as a typed value.
+of these keys, as it would be decoded as a typed value.  L{register_type} adds types.
 
 Nearly all messages have no typed values.  For these the only cost over plain C{json}
 is one search of the text for the marker, from the end, as C{rfind} is faster.
@@ -17,11 +17,14 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from .._util.limits import CONTAINER_SIZE, ELEMENT_SIZE, too_many_values
 from .._util.shown import shown
+from .._util.validation import check_callable
+
+_T = TypeVar("_T")
 
 _TYPE = "__type__"
 _VALUE = "__value__"
@@ -176,9 +179,10 @@ class _Encoder(json.JSONEncoder):
         reduce = getattr(o, "__json__", None)
         if reduce is not None:
             return reduce()
-        for kind, marker, write in _WRITERS:
-            if isinstance(o, kind):
-                return self._typed(marker, write(o))
+        writer = _writer_of(o)
+        if writer is not None:
+            marker, write = writer
+            return write(o) if marker is None else self._typed(marker, write(o))
         if isinstance(o, bytes):
             try:
                 return self._typed("bytes", o.decode("utf-8"))
@@ -222,14 +226,16 @@ def _read_decimal(text: str) -> Decimal:
     return Decimal(text)
 
 
-# datetime comes before date, as it is a subclass of date
-_WRITERS: tuple[tuple[type, str, Callable[[Any], object]], ...] = (
-    (datetime, "datetime", datetime.isoformat),
-    (date, "date", date.isoformat),
-    (time, "time", time.isoformat),
-    (Decimal, "decimal", str),
-    (UUID, "uuid", lambda value: {"hex": value.hex}),
-)
+_Writer = tuple[str | None, Callable[[Any], object]]
+
+_WRITERS: dict[type, _Writer] = {
+    datetime: ("datetime", datetime.isoformat),
+    date: ("date", date.isoformat),
+    time: ("time", time.isoformat),
+    Decimal: ("decimal", str),
+    UUID: ("uuid", lambda value: {"hex": value.hex}),
+}
+"""The marker of a type, C{None} for one without, and what writes its values."""
 
 _READERS: dict[str, Callable[[Any], object]] = {
     "datetime": datetime.fromisoformat,
@@ -240,3 +246,58 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "bytes": str.encode,
     "base64": b64decode,
 }
+
+_WRITTEN_ALREADY: Final = (str, int, float, list, tuple, dict, type(None))
+
+
+def _writer_of(value: object) -> _Writer | None:
+    """Return the writer of the nearest base; abstract ones have no place in the MRO."""
+    for kind in type(value).__mro__:
+        if kind in _WRITERS:
+            return _WRITERS[kind]
+    return next(
+        (writer for kind, writer in _WRITERS.items() if isinstance(value, kind)), None
+    )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def register_type(
+    t: type[_T],
+    marker: str | None,
+    encoder: Callable[[_T], object],
+    decoder: Callable[[Any], object] = _as_it_is,
+) -> None:
+    """
+    Have json write values of a type, and read them back.
+
+    It is for the whole process: for producers and consumers, with whatever library.
+    Registering a type or a marker again replaces it.
+
+    @param t: the type; its subclasses are written so, too, unless they have their own.
+    @param marker: the name of the type in messages, by which consumers choose the
+        decoder; C{None} writes the result of the encoder as it is, and so consumers
+        get that.
+    @param encoder: takes a value, and returns what JSON can hold; values of
+        registered types may be in it.
+    @param decoder: takes what the encoder returned, as JSON holds it, and returns the
+        value.  It gets what any sender chose to write.  By default that is the value.
+    @raise TypeError: an argument is of a wrong type; or JSON writes values of this type
+        by itself, so that the encoder would never be called.
+    @raise ValueError: the marker is empty.
+    """
+    if not isinstance(t, type):
+        raise TypeError(f"t must be a type, not {t!r}")
+    if issubclass(t, _WRITTEN_ALREADY):
+        raise TypeError(f"JSON writes {t.__name__} by itself: it cannot be registered")
+    if marker is not None and not isinstance(marker, str):
+        raise TypeError(f"marker must be a str or None, not {marker!r}")
+    if marker == "":
+        raise ValueError("marker must not be empty")
+    check_callable("encoder", encoder, 1)
+    check_callable("decoder", decoder, 1)
+    _WRITERS[t] = (marker, encoder)
+    if marker is not None:
+        _READERS[marker] = decoder
