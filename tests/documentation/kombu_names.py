@@ -14,6 +14,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -51,6 +52,7 @@ class Row(NamedTuple):
     remark: str
 
 
+@cache
 def rows() -> list[Row]:
     """Read the table."""
     found = []
@@ -76,6 +78,7 @@ def _here(node: nodes.Node) -> list[str]:
 # --- Kombu's --------------------------------------------------------------------
 
 
+@cache
 def modules() -> dict[str, ModuleType | None]:
     """Return Kombu's modules by name; C{None} for those that are not looked into."""
     kombu = import_module("kombu")
@@ -168,7 +171,7 @@ def ours(name: str, about: Any) -> Any:
         plain, parameter = "", plain
     found = about if not plain else _named(plain, about)
     for each in re.findall(r"(\w+)=", parameter):
-        if not takes(found, each):
+        if not callable(found) or each not in inspect.signature(found).parameters:
             raise LookupError(f"{plain or about} has no parameter {each!r}")
     return found
 
