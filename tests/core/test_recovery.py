@@ -19,6 +19,7 @@ from txkombu.exceptions import (
     ChannelClosed,
     ConnectError,
     ConnectionClosed,
+    ConsumerCancelled,
     NotFound,
     OperationTimeout,
     OutcomeUnknown,
@@ -265,6 +266,25 @@ class ConsumersComeBackTests(RecoveryTestCase):
         self.assertFalse(self.connection.is_consuming)
         self.advance(1)
         self.assertTrue(self.connection.is_consuming)
+        self.publish("again")
+        self.assertEqual(self.got, ["again"])
+
+    def test_server_cancel_of_a_plain_consumer(self) -> None:
+        """So is one that C{Queue.consume} started; it comes back, too."""
+        told: list[Any] = []
+        bound = QUEUE(self.connection)
+        self.result_of(bound.declare())
+        tag = self.result_of(
+            bound.consume(
+                callback=lambda message: self.take(message.payload, message),
+                on_cancel=lambda *ended: told.append(ended),
+            )
+        )
+        self.result_of(QUEUE(self.connect()).delete())
+        [(name, error)] = told
+        self.assertEqual(name, tag)
+        self.assertIsInstance(error, ConsumerCancelled)
+        self.advance(1)
         self.publish("again")
         self.assertEqual(self.got, ["again"])
 
