@@ -267,6 +267,52 @@ class DeliveredTests(BrokerTestCase):
         self.assertEqual(late.prefetch_count, 100)
         self.assertIsNone(kombu.Consumer(self.channel, []).prefetch_count)
 
+    def test_without_a_broker(self) -> None:
+        """Kombu enters a connection without connecting; here that fails."""
+        with kombu.Connection("amqp://localhost:1") as connection:
+            self.assertFalse(connection.connected)
+        ours = self.connect()
+        self.broker.refuse(exceptions.ConnectError("no broker"))
+        with self.assertRaisesRegex(exceptions.ConnectError, "no broker"):
+            self.result_of(ours.__aenter__())
+
+    def test_channels(self) -> None:
+        """Kombu's producers on a connection share its channel; ours have their own."""
+        connection = self.channel.connection.client
+        first, second = kombu.Producer(connection), kombu.Producer(connection)
+        self.assertIs(first.channel, second.channel)
+        ours = [txkombu.Producer(self.connection) for _ in range(2)]
+        self.assertIsNot(ours[0].channel, ours[1].channel)
+
+    def test_exchange_by_name(self) -> None:
+        """A producer takes the name of an exchange, by default of a direct one."""
+        with self.assertRaises(TypeError):
+            kombu.Producer(self.channel, "moving")
+        self.result_of(txkombu.Producer(self.connection, "moving").publish(1, "k"))
+        self.result_of(txkombu.Producer(self.connection, "new").publish(1, "k"))
+        self.result_of(txkombu.Exchange("new", "direct")(self.connect()).declare())
+
+    def test_ack_without_need(self) -> None:
+        """An ack of what was taken with no_ack does nothing, each time."""
+        self.their_producer.publish(1, "k")
+        self.result_of(self.producer.publish(1, "k"))
+        message: Any = self.result_of(self.queue.get(no_ack=True))
+        for _ in range(2):
+            self.result_of(message.ack())
+        their_message = self.their_queue.get(no_ack=True)
+        their_message.ack()
+        self.assertRaises(theirs.MessageStateError, their_message.ack)
+
+    def test_decode(self) -> None:
+        """Kombu decodes a payload again if it is empty; here it is decoded once."""
+        self.their_producer.publish([], "k")
+        self.result_of(self.producer.publish([], "k"))
+        message: Any = self.result_of(self.queue.get(no_ack=True))
+        their_message = self.their_queue.get(no_ack=True)
+        self.assertIs(message.payload, message.payload)
+        self.assertIsNot(message.decode(), message.decode())
+        self.assertIsNot(their_message.payload, their_message.payload)
+
     def test_headers(self) -> None:
         """A datetime in a header arrives as one."""
         when = datetime(2024, 2, 29)
