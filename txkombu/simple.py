@@ -32,6 +32,9 @@ class SimpleQueue:
 
     A queue that is given by its name is bound to a direct exchange of the same name.
 
+    Subclasses may set C{no_ack}, C{queue_opts}, C{queue_args} and C{exchange_opts} as
+    class attributes; of the last three, options that are given replace single ones.
+
     @param channel: a channel, or a connection, on which it opens its own.
     @param name: a queue's name, or a L{Queue}.
     @param no_ack: messages need no ack, and can be lost; by default as the queue says.
