@@ -26,9 +26,9 @@ from tests.support.paths import DOCS
 from tests.support.snippets import parse
 
 PAGE: Final = DOCS / "reference" / "kombu-names.rst"
-SAME: Final = "same"
-ABSENT: Final = "\N{EN DASH}"
-EVERYWHERE: Final = "everywhere"
+SAME: Final = "Same"
+ABSENT: Final = "Not here"
+EVERYWHERE: Final = "Everywhere"
 """The section of parameters that many methods have."""
 INSIDES: Final = ("kombu.asynchronous.", "kombu.transport.")
 """The packages of which only the modules are listed: they are Kombu's own machinery."""
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     @ivar section: the title of its section, the dotted name of a class or module.
     @ivar names: Kombu's names; C{name=} is a parameter of the constructor, and
         C{method(name=)} one of a method.
-    @ivar here: C{"same"}, a dash, or our names.
+    @ivar here: C{"Same"}, C{"Not here"}, or our names.
     @ivar remark: the rest.
     """
 
@@ -61,8 +61,8 @@ def rows() -> list[Row]:
         tables = [each for each in section if isinstance(each, nodes.table)]
         for row in (row for each in tables for row in each.findall(nodes.row)):
             if not isinstance(row.parent, nodes.thead):
-                left, middle, right = row.findall(nodes.entry)
-                found.append(Row(title, _literals(left), _here(middle), right.astext()))
+                theirs, here = row.findall(nodes.entry)
+                found.append(Row(title, _literals(theirs), *_here(here)))
     return found
 
 
@@ -70,9 +70,19 @@ def _literals(node: nodes.Node) -> list[str]:
     return [each.astext() for each in node.findall(nodes.literal)]
 
 
-def _here(node: nodes.Node) -> list[str]:
-    text = node.astext()
-    return [text] if text in (SAME, ABSENT) else _literals(node)
+def _here(entry: nodes.Node) -> tuple[list[str], str]:
+    """Return what the first sentence of a second column names, and the rest."""
+    text = entry.astext()
+    for word in (SAME, ABSENT):
+        if re.match(rf"{word}\b", text):
+            return [word], text.removeprefix(word).strip(". \n")
+    names: list[str] = []
+    for part in (child for each in entry.findall(nodes.paragraph) for child in each):
+        if isinstance(part, nodes.literal):
+            names.append(part.astext())
+        elif part.astext().strip() != ",":
+            break
+    return names, text
 
 
 # --- Kombu's --------------------------------------------------------------------
