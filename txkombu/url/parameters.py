@@ -226,6 +226,20 @@ def _check_host(hostname: object, scheme: Scheme) -> None:
             raise ValueError("the host has a ':' but is no IPv6 address") from None
     elif _BAD_HOST.search(hostname):
         raise ValueError(f"the host has a character that is not allowed; {ENCODE}")
+    elif not _can_be_looked_up(hostname):
+        raise ValueError(
+            "the host can be no name: each part of it between dots has 1 to 63 "
+            "characters"
+        )
+
+
+def _can_be_looked_up(hostname: str) -> bool:
+    """Return whether the system would look up a name; Twisted hangs otherwise."""
+    try:
+        hostname.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _mechanism(value: object) -> str | None:
