@@ -15,11 +15,13 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import blockingCallFromThread
 
 import txkombu
 
 from ..connection import BrokerConnection
+from .command import OF_SIGNAL
 from .logs import log_to_stderr
 from .options import BrokerOptions
 
@@ -90,6 +92,7 @@ class Console(InteractiveConsole):
         self.compile.compiler.flags |= PyCF_ALLOW_TOP_LEVEL_AWAIT
         self._reactor = reactor
         self._awaited: Deferred[Any] | None = None
+        self._is_dropped = False
         self._exit_code = 0
 
     def run(self) -> int:
@@ -100,12 +103,38 @@ class Console(InteractiveConsole):
 
     def _begin(self) -> None:
         signal.signal(signal.SIGINT, self._interrupted)
+        signal.signal(signal.SIGTERM, self._terminated)
         Thread(target=self._read, daemon=True).start()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        """Cancel the awaited Deferred on Ctrl-C."""
+        """Stop what runs on Ctrl-C and what is awaited, or else drop what is typed."""
         if self._awaited is not None:
             self._reactor.callFromThread(self._awaited.cancel)
+        while frame is not None:
+            if frame.f_code.co_filename == self.filename:
+                raise KeyboardInterrupt
+            frame = frame.f_back
+        if self._awaited is None and not self._is_dropped:
+            self._is_dropped = True
+            # The thread that reads cannot be interrupted.
+            self.write("\nEnter drops what you typed.\n")
+
+    def _terminated(self, number: int, frame: FrameType | None) -> None:
+        self._exit_code = OF_SIGNAL + number
+        self._reactor.callFromThread(self._stop)
+
+    def raw_input(self, prompt: str = "") -> str:
+        """
+        Read a line.
+
+        @param prompt: is shown before.
+        @raise KeyboardInterrupt: Ctrl-C dropped it, and the lines before it.
+        """
+        self._is_dropped = False
+        line = super().raw_input(prompt)
+        if self._is_dropped:
+            raise KeyboardInterrupt
+        return line
 
     def _read(self) -> None:
         try:
@@ -113,7 +142,11 @@ class Console(InteractiveConsole):
         except SystemExit as error:
             self._exit_code = _exit_code(error.code)
         finally:
-            self._reactor.callFromThread(self._reactor.stop)
+            self._reactor.callFromThread(self._stop)
+
+    def _stop(self) -> None:
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
 
     def runcode(self, code: CodeType) -> None:
         """Run one statement, and wait for the Deferreds that it awaits."""
