@@ -10,7 +10,6 @@ from typing import Any
 from tests.support.commands import Ran, begin
 from txkombu import Exchange, Message, Queue
 from txkombu.cli.options import value_of
-from txkombu.cli.progress import Progress
 from txkombu.cli.publish import PublishOptions
 from txkombu.testing import BrokerTestCase
 
@@ -179,6 +178,8 @@ class PublishTests(CommandCase):
             ("x -q jobs -s json -t text/plain", "not both"),
             ("x -q jobs --lines", "not both"),
             ("x y -q jobs", "Wrong number of arguments. "),
+            ("x -q jobs -y", "option -y not recognized"),
+            ("x -q jobs --lins=3", "option --lins not recognized"),
             ("x -q jobs -H n", "--header: 'n' is not of the form NAME=VALUE"),
             ("x -q jobs -p prioriti=1", "did you mean 'priority'?"),
             ("x -q jobs -p priority=high", "--property priority: 'high' is no number"),
@@ -220,6 +221,11 @@ class ShowTests(CommandCase):
         ran = self.run_command("get jobs", code=1)
         self.assertIn("get: queue 'jobs' is empty\n", ran.err)
         self.assertIn("no queue 'jobz'", self.run_command("get jobz", code=1).err)
+
+    def test_no_name(self) -> None:
+        """An empty name of a queue is refused: brokers take it for another one."""
+        for command in ("get", "peek", "consume", "purge --yes"):
+            self.assert_refused(f"{command} ''", "the name of the queue is empty")
 
     def test_peek(self) -> None:
         """Messages are shown and stay, in their order."""
@@ -515,18 +521,3 @@ class OptionsTests(CommandCase):
             ("", ""),
         ):
             self.assertEqual(value_of(text), value)
-
-    def test_progress(self) -> None:
-        """A bar is shown on a terminal, not too often, and removed at the end."""
-        now = [0.0]
-        ran = Ran(b"", terminal=True)
-        progress = Progress(ran.streams, "messages moved", 4, lambda: now[0])
-        progress.show(1)
-        now[0] = 2.0
-        progress.show(2)
-        progress.clear()
-        bar = f"[{'#' * 15}{' ' * 15}]  50% 2 messages moved, 1 a second"
-        self.assertEqual(ran.err, f"\r{bar}\r{' ' * len(bar)}\r")
-        quiet = Ran(b"")
-        Progress(quiet.streams, "messages", None, lambda: now[0] * 9).show(1)
-        self.assertEqual(quiet.err, "")

@@ -10,6 +10,8 @@ from .streams import Streams
 
 _INTERVAL: Final = 0.1
 _WIDTH: Final = 30
+_LEAST_WIDTH: Final = 5
+"""A smaller bar is left out."""
 
 
 class Progress:
@@ -50,11 +52,15 @@ class Progress:
         self._last = now
         rate = count / (now - self._since)
         text = f"{count:,} {self._what}, {rate:,.0f} a second"
+        fits = self._streams.columns - 1  # in the last column a line may break
         if self._total:
             done = min(1.0, (count if part is None else part) / self._total)
-            bar = "#" * round(done * _WIDTH)
-            text = f"[{bar:<{_WIDTH}}] {done:4.0%} {text}"
-        self._streams.tell(f"\r{text:<{self._width}}", end="")
+            text = f"{done:4.0%} {text}"
+            width = min(_WIDTH, fits - len(text) - len("[] "))
+            if width >= _LEAST_WIDTH:
+                text = f"[{'#' * round(done * width):<{width}}] {text}"
+        text = text[:fits]
+        self._streams.tell(f"\r{text:<{min(self._width, fits)}}", end="")
         self._width = len(text)
 
     def clear(self) -> None:

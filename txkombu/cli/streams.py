@@ -16,7 +16,11 @@ from typing import IO, Any, Final, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from ..exceptions import printable
+
 _CHUNK: Final = 65536
+_COLUMNS: Final = 80
+"""How wide a terminal is that does not tell."""
 T = TypeVar("T")
 
 
@@ -97,6 +101,13 @@ class Streams:
     def shows_progress(self) -> bool:
         """Whether somebody looks at what is told."""
         return self._stderr.isatty()
+
+    @property
+    def columns(self) -> int:
+        """How many characters fit in a line of what is told."""
+        with suppress(OSError, ValueError):
+            return os.get_terminal_size(self._stderr.fileno()).columns or _COLUMNS
+        return _COLUMNS
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -194,6 +205,22 @@ def _wait_until_unread() -> None:
     pipe = select.poll()
     pipe.register(1, 0)  # errors are told without being asked for
     pipe.poll()
+
+
+def open_stderr() -> None:
+    """Have standard error go nowhere if it is closed: Python would use the output."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # is used to the end
+
+
+def complain(text: str) -> None:
+    """
+    Write an error to standard error, if that is possible.
+
+    @param text: one line, or several; what a terminal would obey is escaped.
+    """
+    with suppress(OSError, ValueError):
+        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
 
 
 def silence_stdout() -> None:
