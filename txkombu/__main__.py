@@ -10,7 +10,7 @@ from typing import Any, Final
 from twisted.python import usage
 
 from ._util.validation import shown_or_kind
-from .cli.command import OF_SIGNAL, WRONG_USAGE, run
+from .cli.command import FAILED, OF_SIGNAL, WRONG_USAGE, run
 from .cli.consume import ConsumeOptions, consume
 from .cli.declare import DeclareOptions, declare
 from .cli.delete import DeleteOptions, delete
@@ -24,7 +24,7 @@ from .cli.publish import PublishOptions, publish
 from .cli.purge import PurgeOptions, purge
 from .cli.serve import serve
 from .cli.shell import ShellOptions, shell
-from .cli.streams import silence_stdout
+from .cli.streams import complain, open_stderr, silence_stdout
 from .cli.tap import Options as ServeOptions
 
 _UNKNOWN: Final = "Unknown command: "
@@ -75,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     @param arguments: by default those of the command line.
     @return: the exit code.
     """
+    open_stderr()
     try:
         try:
             return _run(arguments)
@@ -86,6 +87,10 @@ def main(arguments: list[str] | None = None) -> int:
         return OF_SIGNAL + signal.SIGPIPE
     except KeyboardInterrupt:
         return OF_SIGNAL + signal.SIGINT
+    except OSError as error:
+        silence_stdout()
+        complain(f"{program_name()}: {error}")
+        return FAILED
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -93,7 +98,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
     except usage.UsageError as error:
-        print(f"{program_name()}: {_reason(error)}", file=sys.stderr)
+        complain(f"{program_name()}: {_reason(error)}")
         return WRONG_USAGE
     chosen = options.subOptions
     if isinstance(chosen, ShellOptions):

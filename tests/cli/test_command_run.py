@@ -16,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.support.commands import Ran
 from tests.support.processes import run_python
+from txkombu.__main__ import main
 from txkombu.cli.command import CommandRun, line_observer
-from txkombu.cli.streams import BlockingCalls, Streams
+from txkombu.cli.streams import BlockingCalls, Streams, complain
 
 
 class OneTurn:
@@ -47,7 +48,7 @@ class SignalTests(SynchronousTestCase):
     """Signals end a command in order."""
 
     def setUp(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.ended: list[str] = []
 
@@ -63,10 +64,24 @@ class SignalTests(SynchronousTestCase):
 
     def test_signals(self) -> None:
         """The work is cancelled, and the exit code is that of the signal."""
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        for number, code in (
+            (signal.SIGINT, 130),
+            (signal.SIGTERM, 143),
+            (signal.SIGHUP, 129),
+        ):
             run = CommandRun(OneTurn(), lambda number=number: self.work(number))  # type: ignore[misc]  # bound now
             self.assertEqual(run.run(), code)
-        self.assertEqual(self.ended, ["in order"] * 2)
+        self.assertEqual(self.ended, ["in order"] * 3)
+
+    def test_nohup(self) -> None:
+        """Where SIGHUP is ignored it stays so: a closed terminal ends nothing."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+        async def work() -> int:
+            os.kill(os.getpid(), signal.SIGHUP)
+            return 0
+
+        self.assertEqual(CommandRun(OneTurn(), work).run(), 0)
 
     def test_done(self) -> None:
         """Without a signal it is that of the command."""
@@ -100,6 +115,46 @@ class SignalTests(SynchronousTestCase):
         done = run_python("-c", program, cwd=".")
         self.assertEqual(done.returncode, 1)
         self.assertIn("get: standard output is closed\n", done.stderr)
+
+
+class _Full(StringIO):
+    """A file on a full device."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+class ErrorTests(SynchronousTestCase):
+    """Where errors go, and what becomes of those that go nowhere."""
+
+    def test_escaped(self) -> None:
+        """Each line of an error is without what a terminal would obey."""
+        told = StringIO()
+        self.patch(sys, "stderr", told)
+        complain("one\x1b[2J\ntwo\r")
+        self.assertEqual(told.getvalue(), "one\\x1b[2J\ntwo\\r\n")
+
+    def test_nowhere(self) -> None:
+        """Standard error may be closed or full: the exit code is the same."""
+        shown = StringIO()
+        self.patch(sys, "stdout", shown)
+        for stderr in (None, _Full()):
+            self.patch(sys, "stderr", stderr)
+            self.assertEqual(main(["nonsense"]), 2)
+            self.addCleanup(sys.stderr.close)
+        self.assertEqual(shown.getvalue(), "")
+
+    def test_processes(self) -> None:
+        """What is done without standard error is done; a full output is one line."""
+        begun = f"os.execv({sys.executable!r}, ['python', '-m', 'txkombu',"
+        program = f"import os; os.close(2); {begun} 'declare', '-b', 'memory://', 'q'])"
+        self.assertEqual(run_python("-c", program, cwd=".").returncode, 0)
+        full = "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
+        program = f"import os; {full}; {begun} 'get', '--help'])"
+        done = run_python("-c", program, cwd=".")
+        self.assertEqual(done.returncode, 1)
+        line = "python -m txkombu: [Errno 28] No space left on device\n"
+        self.assertEqual(done.stderr, line)
 
 
 class StreamTests(TestCase):

@@ -237,6 +237,7 @@ class MoveTests(MoveCase):
             ("", "Wrong number of arguments"),
             ("jobs jobs", "SOURCE and DESTINATION are the same queue"),
             ("jobs ''", "DESTINATION is empty"),
+            ("'' jobs", "SOURCE is empty"),
             ("jobs --limit 0", "--limit: '0' is no number from 1 on"),
             ("jobs --filter =x", "--filter: HEADER=VALUE or TEXT is needed"),
             ("jobs --filter ''", "--filter: HEADER=VALUE or TEXT is needed"),

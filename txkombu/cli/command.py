@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from types import FrameType
@@ -27,8 +26,8 @@ from ..connection import BrokerConnection
 from ..exceptions import KombuError, printable
 from ..interfaces import Capability
 from .options import BrokerOptions, program_name
-from .serve import die_of
-from .streams import Streams, silence_stdout, standard_streams
+from .serve import die_of, handle_signals
+from .streams import Streams, complain, silence_stdout, standard_streams
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -61,7 +60,7 @@ def run(name: str, options: _O, command: Command[_O]) -> int:
     try:
         streams = standard_streams(reactor)
     except OSError as error:
-        print(f"{program_name()} {name}: {error}", file=sys.stderr)
+        complain(f"{program_name()} {name}: {error}")
         return FAILED
     observer = line_observer(streams, options.log_level)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
@@ -124,7 +123,8 @@ class CommandRun:
     """
     Runs the reactor while a command is at work.
 
-    The first SIGINT or SIGTERM has it end in order; the second ends the process.
+    The first SIGINT, SIGTERM or SIGHUP has it end in order; the second ends the
+    process.
 
     @param begin: begins the work.
     """
@@ -149,8 +149,7 @@ class CommandRun:
         return self._exit_code
 
     def _begin(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        handle_signals(self._on_signal)
         self._work = Deferred.fromCoroutine(self._begin_work())
         self._work.addBoth(self._over)
 

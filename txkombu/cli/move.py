@@ -94,8 +94,9 @@ class MoveOptions(BrokerOptions):
         self.limit = 0 if given is None else count_of("--limit", given)
         if self.destination == self.source:
             raise usage.UsageError("SOURCE and DESTINATION are the same queue")
-        if self.destination == "":
-            raise usage.UsageError("DESTINATION is empty")
+        for what, name in (("SOURCE", self.source), ("DESTINATION", self.destination)):
+            if name == "":
+                raise usage.UsageError(f"{what} is empty")
 
 
 def _has_header(name: str, value: str) -> Filter:

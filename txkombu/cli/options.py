@@ -94,8 +94,8 @@ class BrokerOptions(CommandOptions):
     def _options_first(self, given: list[str]) -> list[str]:
         try:
             options, arguments = gnu_getopt(given, self.shortOpt, self.longOpt)
-        except GetoptError:
-            return given  # is refused by Twisted
+        except GetoptError as error:
+            raise usage.UsageError(str(error)) from None
         flat: list[str] = []
         for name, value in options:
             flat.append(name)
@@ -183,6 +183,12 @@ class QueueOptions(BrokerOptions):
         @param queue: its name.
         """
         self.queue = queue
+
+    def postOptions(self) -> None:
+        """Check the name."""
+        super().postOptions()
+        if not self.queue:
+            raise usage.UsageError("the name of the queue is empty")
 
 
 def value_of(text: str) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 from types import FrameType
@@ -49,9 +49,9 @@ class Server:
     """
     Runs the reactor while a service runs.
 
-    The first SIGTERM or SIGINT stops the service in order; the second ends the process
-    at once, and the broker requeues unsettled messages.  Threads of handlers have no
-    more time to finish than handlers have.
+    The first SIGTERM, SIGINT or SIGHUP stops the service in order; the second ends the
+    process at once, and the broker requeues unsettled messages.  Threads of handlers
+    have no more time to finish than handlers have.
 
     @param shutdown_timeout: seconds, the same as the service has.
     @param companions: what is started after the service, and stopped with it.
@@ -91,8 +91,7 @@ class Server:
 
     def _begin(self) -> None:
         # By now the reactor has installed its own handlers, which these replace.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        handle_signals(self._on_signal)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
         try:
             self._service.startService()
@@ -139,6 +138,18 @@ class Server:
     def _stop_reactor(self) -> None:
         with suppress(ReactorNotRunning):
             self._reactor.stop()
+
+
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """
+    Handle the signals that end a program.
+
+    @param handler: gets them, but for SIGHUP if that is ignored, as under C{nohup}.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, handler)
 
 
 def die_of(number: int) -> NoReturn:
