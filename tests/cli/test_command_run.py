@@ -73,6 +73,16 @@ class SignalTests(SynchronousTestCase):
             self.assertEqual(run.run(), code)
         self.assertEqual(self.ended, ["in order"] * 3)
 
+    def test_twice(self) -> None:
+        """A signal that comes twice at once is one: so timeout sends it."""
+
+        async def work() -> int:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return await self.work(signal.SIGTERM)
+
+        self.assertEqual(CommandRun(OneTurn(), work).run(), 143)
+        self.assertEqual(self.ended, ["in order"])
+
     def test_nohup(self) -> None:
         """Where SIGHUP is ignored it stays so: a closed terminal ends nothing."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

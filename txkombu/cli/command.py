@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from types import FrameType
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -26,7 +25,7 @@ from ..connection import BrokerConnection
 from ..exceptions import KombuError, printable
 from ..interfaces import Capability
 from .options import BrokerOptions, program_name
-from .serve import die_of, handle_signals
+from .serve import handle_signals
 from .streams import Streams, complain, silence_stdout, standard_streams
 
 DONE: Final = 0
@@ -153,9 +152,7 @@ class CommandRun:
         self._work = Deferred.fromCoroutine(self._begin_work())
         self._work.addBoth(self._over)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signal:
-            die_of(number)
+    def _on_signal(self, number: int) -> None:
         self._signal = number
         self._reactor.callFromThread(self._cancel)
 

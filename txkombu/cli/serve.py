@@ -29,6 +29,9 @@ _CLOSING: Final = 3 * CLOSE_TIMEOUT
 _ENDING: Final = 0.5
 """Seconds that the process has to end after that, at least."""
 
+_TOGETHER: Final = 0.1
+"""Seconds in which a repeated signal counts as one: C{timeout} sends each twice."""
+
 
 def serve(options: Options) -> int:
     """
@@ -72,7 +75,6 @@ class Server:
         self._timeout = shutdown_timeout
         self._last_resort = LastResort(self._exit_code)
         self._ends_since: float | None = None
-        self._signalled = False
 
     def run(self) -> int:
         """Run the reactor; return the exit code."""
@@ -119,10 +121,7 @@ class Server:
         since = self._limit_end()
         self._last_resort.end_at(max(since + self._timeout, monotonic() + _ENDING))
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signalled:
-            die_of(number)
-        self._signalled = True
+    def _on_signal(self, number: int) -> None:
         if self._ends_since is None:
             # At once, as a handler may block the reactor.
             self._ends_since = monotonic()
@@ -140,16 +139,28 @@ class Server:
             self._reactor.stop()
 
 
-def handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+def handle_signals(end: Callable[[int], None]) -> None:
     """
-    Handle the signals that end a program.
+    Handle the signals that end a program: the second ends it at once.
 
-    @param handler: gets them, but for SIGHUP if that is ignored, as under C{nohup}.
+    @param end: is called with the first.  SIGHUP stays ignored if it is, as under
+        C{nohup}.
     """
+    first = 0
+    since = 0.0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first, since
+        if not first:
+            first, since = number, monotonic()
+            end(number)
+        elif number != first or monotonic() - since > _TOGETHER:
+            die_of(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handler)
+        signal.signal(number, handle)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, handler)
+        signal.signal(signal.SIGHUP, handle)
 
 
 def die_of(number: int) -> NoReturn:
