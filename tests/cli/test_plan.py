@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twisted.trial.unittest import TestCase
+
 from tests.support.commands import Ran, begin
 from tests.support.paths import DOCS
 from txkombu import Exchange, Queue
+from txkombu.cli.plan import PlanOptions
 from txkombu.testing import BrokerTestCase
 
 FILE = """
@@ -50,6 +53,26 @@ class PlanCase(BrokerTestCase):
     def queues(self) -> set[str]:
         """Return the names of the broker's queues."""
         return set(self.broker.memory.vhost().queues)
+
+
+class ConnectionTests(TestCase):
+    """The connection to the broker."""
+
+    async def test_refused(self) -> None:
+        """A broker that cannot be used ends them, unless the file says to wait."""
+        file = Path(self.mktemp())
+        broker = "{url: 'amqp://guest:s3cret@127.0.0.1:1'}"
+        file.write_text(FILE.replace("memory://x", broker))
+        for name in ("plan", "apply"):
+            ran = begin(f"{name} {file}", None)
+            self.assertEqual(await ran.code, 1)
+            self.assertIn("cannot connect to 127.0.0.1:1: ", ran.err)
+            self.assertEqual(ran.err.count("\n"), 1)
+        waiting = broker.replace("}", ", wait_for_broker: true}")
+        file.write_text(FILE.replace("memory://x", waiting))
+        options = PlanOptions()
+        options.parseOptions([str(file)])
+        self.assertTrue(options.connection.core.settings.wait_for_broker)
 
 
 class PlanTests(PlanCase):

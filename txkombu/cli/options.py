@@ -139,17 +139,18 @@ class BrokerOptions(CommandOptions):
                 return self._connection_to(value, named)
         return None
 
-    def plan_of(self, file: str) -> Plan:
+    def plan_of(self, file: str, once: bool = False) -> Plan:
         """
         Read a configuration file, with the broker and password that are given here.
 
         @param file: its path.
+        @param once: whether to connect only once, unless the file says otherwise.
         @raise UsageError: it is wrong, or an option is.
         """
         self.connection_or_none()  # for errors that name the option
         url = self["broker"] or os.environ.get(BROKER_VARIABLE)
         try:
-            return read_file(file, url, self["password-file"])
+            return read_file(file, url, self["password-file"], once)
         except ConfigurationError as error:
             raise usage.UsageError(str(error)) from None
 

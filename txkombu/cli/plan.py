@@ -42,7 +42,7 @@ class PlanOptions(BrokerOptions):
 
     def postOptions(self) -> None:
         """Read the file."""
-        self.plan = self.plan_of(self.file)
+        self.plan = self.plan_of(self.file, once=True)
         self.use(self.plan.connection)
 
 

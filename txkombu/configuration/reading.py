@@ -28,7 +28,10 @@ _STAND_INS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def read_file(
-    file: str, broker: str | None = None, password_file: str | None = None
+    file: str,
+    broker: str | None = None,
+    password_file: str | None = None,
+    once: bool = False,
 ) -> Plan:
     """
     Read a file, import its handlers, and make all that it describes; connect nothing.
@@ -36,6 +39,8 @@ def read_file(
     @param file: its path.
     @param broker: a URL, or several with C{;} between, instead of the file's.
     @param password_file: the path of a file with the password, instead of the file's.
+    @param once: whether a broker that cannot be used is an error at once, unless the
+        file says otherwise.
     @raise ConfigurationError: it is wrong; the text has a line for each fault.
     """
     document = read_document(file)
@@ -43,8 +48,9 @@ def read_file(
     replaced = {"url": broker, "password": password_file and {"file": password_file}}
     given = {name: each for name, each in replaced.items() if each}
     section = value.get("broker", {})
-    if given and isinstance(section, dict):
-        value["broker"] = {**section, **given}
+    if isinstance(section, dict) and (section or given):
+        first = {"wait_for_broker": False} if once else {}
+        value["broker"] = {**first, **section, **given}
     found, problems = structured(value, ServiceFile, _converter())
     if found is None:
         raise document.error(*problems, *_of_other_sections(document, value, problems))
