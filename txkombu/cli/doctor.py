@@ -22,7 +22,7 @@ from ..exceptions import (
     TransportNotAvailable,
 )
 from ..interfaces import Capability, ISession
-from ..messaging import Producer
+from ..messaging import Consumer, Producer
 from ..url.parameters import Parameters
 from .command import DONE, FAILED, counted
 from .findings import CheckFailed, Findings
@@ -168,7 +168,7 @@ class _Examination:
 
     def _refused(self, error: AuthenticationFailed) -> None:
         of, cause = self._parameters, error.__cause__
-        if isinstance(cause, BrokerError) and cause.code in _VIRTUAL_HOST_CODES:
+        if isinstance(cause, BrokerError) and _is_about_virtual_host(cause):
             self._logged_in()
             self._findings.fail(
                 "virtual host",
@@ -242,27 +242,72 @@ class _Examination:
         assert self._connection is not None
         if not self._session.capabilities >= frozenset(Capability):
             return
-        name = f"txkombu-doctor-{uuid4().hex}"
-        queue = Queue(name, durable=False, auto_delete=True, expires=10)
         refused = []
         try:
-            await queue(self._connection).queue_declare()
-            await queue(self._connection).delete()
+            if not await self._takes_transient_queues():
+                refused.append(
+                    "refuses transient queues that are not exclusive: declare durable"
+                )
+            if not await self._limits_channels():
+                refused.append(
+                    "has no prefetch for a whole channel: limit each consumer, without "
+                    "apply_global"
+                )
         except AccessRefused:
             return  # it was told before
-        except BrokerError:
-            refused.append("transient queues that are not exclusive: declare durable")
-        try:
-            channel = await self._connection.channel()
-            await channel.basic_qos(1)
-        except BrokerError:
-            refused.append("a prefetch for a whole channel: use Consumer.qos")
         if refused:
             self._findings.warn(
-                "deprecated features", f"the broker refuses {', and '.join(refused)}"
+                "deprecated features", f"the broker {', and '.join(refused)}"
             )
         else:
             self._findings.ok(
                 "deprecated features",
                 "transient queues and a prefetch for a whole channel are permitted",
             )
+
+    async def _takes_transient_queues(self) -> bool:
+        assert self._connection is not None
+        name = f"txkombu-doctor-{uuid4().hex}"
+        queue = Queue(name, durable=False, auto_delete=True, expires=10)
+        try:
+            await queue(self._connection).queue_declare()
+            await queue(self._connection).delete()
+        except AccessRefused:
+            raise
+        except BrokerError:
+            return False
+        return True
+
+    async def _limits_channels(self) -> bool:
+        """
+        Return whether two consumers of a channel get one message together: RabbitMQ 4.3
+        takes the limit, and lets each of them have one.
+        """
+        assert self._connection is not None
+        channel = await self._connection.channel()
+        name = f"txkombu-doctor-{uuid4().hex}"
+        queue = Queue(name, exclusive=True, durable=False)
+        try:
+            await channel.basic_qos(1)
+            await queue(channel).queue_declare()
+            producer = Producer(channel)
+            for _ in range(2):
+                await producer.publish("txkombu doctor", name)
+            consumers = [Consumer(channel, queue, auto_declare=False) for _ in range(2)]
+            for consumer in consumers:
+                await consumer.consume()
+            left = await queue(channel).queue_declare(passive=True)
+            for consumer in consumers:
+                await consumer.close()
+            await queue(channel).delete()
+        except AccessRefused:
+            raise
+        except BrokerError:
+            return False
+        return left.message_count == 1
+
+
+def _is_about_virtual_host(error: BrokerError) -> bool:
+    """Return whether a virtual host was refused; over STOMP only the text tells."""
+    told = "virtual host" in error.text.lower()
+    return told or error.code in _VIRTUAL_HOST_CODES

@@ -229,6 +229,8 @@ class DoctorTests(RabbitMQCase):
         wrong = rabbitmq().stomp_url.replace("guest:guest", "guest:s3cret")
         *_, last = await self.diagnose(wrong, 1)
         self.assertRegex(last, "^failed   login: .*: correct user and password")
+        *_, last = await self.diagnose(f"{rabbitmq().stomp_url}/nowhere", 1)
+        self.assertRegex(last, "^failed   virtual host: 'nowhere' is not there")
 
     async def test_refused(self) -> None:
         """A wrong password and a virtual host that is not there are told apart."""
