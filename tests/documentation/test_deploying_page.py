@@ -48,9 +48,12 @@ class UnitTests(SynchronousTestCase):
     def test_keys(self) -> None:
         """It has what the page says of it."""
         page = (DOCS / "howto" / "deploying.rst").read_text(encoding="utf-8")
-        for key in ("ExecStartPre", "Type=notify", "WatchdogSec", "LoadCredential"):
+        prevented = f"RestartPreventExitStatus={WRONG_USAGE}"
+        for key in (prevented, "Type=notify", "WatchdogSec", "LoadCredential"):
             self.assertIn(f"``{key}``", page)
             self.assertIn(f"\n{key}", self.text)
+        # Its exit status would not prevent a restart.
+        self.assertNotIn("\nExecStartPre", self.text)
         self.assertIn("``TimeoutStopSec``", page)
         stop = re.search(r"TimeoutStopSec=(\d+)", self.text)
         assert stop is not None
@@ -80,6 +83,8 @@ class ContainerTests(SynchronousTestCase):
         found = dict(self.steps)
         self.assertEqual(json.loads(found["ENTRYPOINT"]), [PROGRAM, "serve"])
         self.assertNotIn(found["USER"], ("0", "root"))
+        told = CONTAINER.read_text(encoding="utf-8").splitlines()[0]
+        self.assertIn("--format docker", told)  # others have no HEALTHCHECK
         probe = json.loads(found["HEALTHCHECK"].removeprefix("CMD "))
         compile(probe[-1], "probe", "exec")
 
