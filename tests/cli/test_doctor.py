@@ -190,7 +190,12 @@ class TLSTests(ServerCase):
                 {},
                 "is not signed by an authority that is trusted",
             ),
-            ("cacertfile=nowhere.pem", {}, "No such file or directory"),
+            (
+                "cacertfile=nowhere.pem",
+                {},
+                "No such file or directory: 'nowhere.pem': correct the file that ",
+            ),
+            (f"cacertfile={__file__}", {}, "correct the file that the URL names as "),
         ):
             try:
                 await self.check(options, **certificate)

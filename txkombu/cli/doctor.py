@@ -176,10 +176,10 @@ class _Examination:
                 f"({cause.text}): create it, or permit the user to use it",
             )
             return
-        raise CheckFailed(
-            f"{str(error).rstrip('.')}: correct user and password; user guest may log "
-            "in only on the broker's own machine"
-        )
+        hint = "correct user and password"
+        if of.userid == "guest":
+            hint += "; RabbitMQ lets user guest log in only from its own machine"
+        raise CheckFailed(f"{str(error).rstrip('.')}: {hint}")
 
     async def _heartbeat(self) -> None:
         seconds = getattr(self._session, "heartbeat", None)

@@ -122,6 +122,12 @@ async def check_tls(
     handshake = _Handshake()
     try:
         endpoint = endpoint_for(parameters, reactor)
+    except (OSError, ValueError) as error:
+        raise CheckFailed(
+            f"{error}: correct the file that the URL names as cacertfile, certfile or "
+            "keyfile"
+        ) from None
+    try:
         await endpoint.connect(_factory_of(handshake))
         certificate = await with_timeout(
             handshake.done, reactor, parameters.connect_timeout, f"TLS with {place}"
