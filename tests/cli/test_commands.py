@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.support.commands import Ran, begin
 from txkombu import Exchange, Message, Queue
+from txkombu.cli.get import GetOptions
 from txkombu.cli.options import value_of
 from txkombu.cli.publish import PublishOptions
 from txkombu.testing import BrokerTestCase
@@ -329,6 +330,18 @@ class ShowTests(CommandCase):
         )
         self.put(b"\xff\xfe")
         self.assertTrue(self.run_command("get jobs").out.endswith(b"\n\n(2 bytes)\n"))
+
+    def test_raw_on_a_terminal(self) -> None:
+        """A terminal gets no character that it would obey; a file gets all bytes."""
+        self.put(b"a\n\tb\x1b]0;x\x07\xff\xc2\x9b2J\r")
+        options = GetOptions()
+        options.parseOptions(["jobs", "-b", "memory://x", "-f", "raw"])
+        message = self.got()
+        self.assertEqual(options.shown(message, False), message.body)
+        self.assertEqual(
+            options.shown(message, True).decode(),
+            "a\n\tb\\x1b]0;x\\x07\ufffd\\x9b2J\\r",
+        )
 
     def test_json(self) -> None:
         """A message is one line of JSON, with bytes as Base64."""

@@ -51,7 +51,8 @@ async def consume(options: ConsumeOptions, streams: Streams) -> int:
     written = 0
     while True:
         message = await streams.while_read(consumer.take())
-        await streams.write(options.shown(message, several=True))
+        shown = options.shown(message, streams.writes_to_terminal, several=True)
+        await streams.write(shown)
         written += 1
         if written == options.count:
             await consumer.cancel()

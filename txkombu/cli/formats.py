@@ -35,7 +35,11 @@ def _pretty_body(message: Message) -> str:
         return f"({len(value)} bytes)"
     if not isinstance(value, str):
         value = json.dumps(value, indent=2, ensure_ascii=False)
-    return "\n".join(_without_controls(line) for line in value.split("\n"))
+    return _lines_without_controls(value)
+
+
+def _lines_without_controls(text: str) -> str:
+    return "\n".join(map(_without_controls, text.split("\n")))
 
 
 def _without_controls(line: str) -> str:
@@ -93,15 +97,22 @@ class ShowingOptions(QueueOptions):
             hint = known_names(name, FORMATS)
             raise usage.UsageError(f"--format: there is no format {name!r}; {hint}")
 
-    def shown(self, message: Message, several: bool = False) -> bytes:
+    def shown(
+        self, message: Message, on_terminal: bool, several: bool = False
+    ) -> bytes:
         """
         Return what to write of a message.
 
         @param message: the message.
+        @param on_terminal: whether a terminal shows it, which obeys raw bytes.
         @param several: whether others follow, so that a line break is needed.
         """
         shown = FORMATS[self["format"]](message)
-        return shown + b"\n" if several and self["format"] == "raw" else shown
+        if self["format"] != "raw":
+            return shown
+        if on_terminal:
+            shown = _lines_without_controls(shown.decode(errors="replace")).encode()
+        return shown + b"\n" if several else shown
 
 
 def _value(message: Message) -> Any:

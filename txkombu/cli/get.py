@@ -23,6 +23,6 @@ async def get(options: GetOptions, streams: Streams) -> int:
     message = await Queue(options.queue)(options.connection).get()
     if message is None:
         raise CommandFailed(f"queue {options.queue!r} is empty")
-    await streams.write(options.shown(message))
+    await streams.write(options.shown(message, streams.writes_to_terminal))
     message.ack()
     return DONE

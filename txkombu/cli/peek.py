@@ -47,7 +47,8 @@ async def peek(options: PeekOptions, streams: Streams) -> int:
         if message is None:
             break
         seen += 1
-        await streams.write(options.shown(message, several=True))
+        shown = options.shown(message, streams.writes_to_terminal, several=True)
+        await streams.write(shown)
     if not seen:
         streams.tell(f"queue {options.queue!r} is empty")
     return DONE

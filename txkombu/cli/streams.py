@@ -98,6 +98,11 @@ class Streams:
         return self._stdin.isatty() and self._stderr.isatty()
 
     @property
+    def writes_to_terminal(self) -> bool:
+        """Whether somebody looks at what is written."""
+        return self._stdout.isatty()
+
+    @property
     def shows_progress(self) -> bool:
         """Whether somebody looks at what is told."""
         return self._stderr.isatty()
