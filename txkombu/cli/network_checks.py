@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._util.timeouts import with_timeout
-from ..exceptions import ConnectError
+from ..exceptions import ConnectError, OperationTimeout
 from ..transport.endpoints import connect_error, endpoint_for, place_of
 from ..url.parameters import NO_SERVER_NAME, Parameters, TLSOptions
 from .findings import CheckFailed, Findings
@@ -39,7 +39,10 @@ async def check_name(parameters: Parameters, reactor: Any, findings: Findings) -
     late = with_timeout(
         receiver.done, reactor, parameters.connect_timeout, "looking up the name"
     )
-    addresses = [str(each.host) for each in await late]
+    try:
+        addresses = [str(each.host) for each in await late]
+    except OperationTimeout as error:
+        raise CheckFailed(f"{error}: does the name server answer?") from None
     if not addresses:
         raise CheckFailed(
             f"{host} has no address: correct the host, or the name server's entry"
@@ -134,6 +137,8 @@ async def check_tls(
         )
     except ConnectError as error:
         raise CheckFailed(str(error)) from None
+    except OperationTimeout as error:
+        raise CheckFailed(f"{error}: is that a port with TLS?") from None
     except (SSL.Error, OSError, ValueError) as error:
         raise CheckFailed(str(connect_error(place, error, answered=False))) from None
     finally:
