@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for page_links
+sys.path.insert(0, str(Path(__file__).parent))  # for plain_pages
 
 from txkombu._version import __version__
 
@@ -11,7 +11,7 @@ project = "txkombu"
 release = version = __version__
 copyright = "the txkombu authors"
 
-extensions = ["page_links", "sphinx_copybutton"]
+extensions = ["plain_pages", "sphinx_copybutton"]
 root_pages = {
     "CHANGELOG.rst": "project/changelog",
     "CONTRIBUTING.rst": "project/contributing",

@@ -25,8 +25,10 @@ PAGES = {
     ),
     "docs/guide/one.rst": (
         "One\n===\n\nSee `data <files/a.json>`__, and `a part <../index.rst#all>`__.\n"
+        "\n.. image:: files/line.svg\n"
     ),
     "docs/guide/files/a.json": "{}\n",
+    "docs/guide/files/line.svg": '<svg xmlns="http://www.w3.org/2000/svg"/>\n',
     "docs/project/index.rst": "Project\n=======\n\n`News <../../CHANGELOG.rst>`__\n",
     "docs/project/changelog.rst": ".. include:: ../../CHANGELOG.rst\n",
     "sample/__init__.py": '"""See L{nothing}."""\n',
@@ -44,7 +46,7 @@ class SiteTests(SynchronousTestCase):
             path = home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        for name in ("conf.py", "page_links.py"):
+        for name in ("conf.py", "plain_pages.py"):
             shutil.copy(DOCS / name, home / "docs")
         shutil.copytree(DOCS / "_static", home / "docs" / "_static")
         self.site = home / "site"
@@ -81,6 +83,9 @@ class SiteTests(SynchronousTestCase):
         self.assertIn('href="files/a.json">data</a>', one)
         self.assertTrue((self.site / "guide" / "files" / "a.json").exists())
         self.assertIn('href="../index.html#all">a part</a>', one)
+        self.assertRegex(
+            one, r'class="drawing [^"]*">\s*<img [^>]*src="../_images/line.svg'
+        )
         self.assertIn(
             'href="../guide/one.html">one</a>', self.read("project/changelog.html")
         )

@@ -1,10 +1,12 @@
 """
-Links between pages, written as forges understand them: C{`Errors <errors.rst>`__}.
+Make a site of pages that are written for forges, without directives of Sphinx.
 
-Sphinx takes such a target for an address, and leaves it.  This extension makes it the
-address of the page in the site, puts other files that are linked into the site, and
-warns if there is no such file.  What an C{index.rst} links to, of its own folder and of
-the indexes below, is its table of contents.
+- A link has the path of a file: C{`Errors <errors.rst>`__}.  Sphinx takes that for an
+  address, and leaves it; here it becomes the address of the page in the site.  Other
+  files that are linked are put into the site.  A file that is not there is warned of.
+- What an C{index.rst} links to, of its own folder and of the indexes below, is its
+  table of contents.
+- A drawing gets a box, in which it can be moved sideways.
 
 A page of the checkout's root, such as CHANGELOG.rst, is shown by a page that includes
 it; C{root_pages} of the configuration names that.
@@ -82,6 +84,15 @@ def _folders(page: str) -> set[str]:
     return {each.rpartition("/")[0] for each in (page, page.removesuffix("/index"))}
 
 
+def _add_boxes(app: Sphinx, tree: nodes.document) -> None:
+    """Put each drawing into a box; site.css says of what kind."""
+    for node in list(tree.findall(nodes.image)):
+        if isinstance(node.parent, nodes.section):
+            box = nodes.container("", classes=["drawing"])
+            node.replace_self(box)
+            box += node
+
+
 def _resolve(app: Sphinx, tree: nodes.document, name: str) -> None:
     """Make the links of a page those of the site."""
     for node, path in _links(app, tree, name):
@@ -108,5 +119,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Add this to Sphinx."""
     app.add_config_value("root_pages", {}, "env")
     app.connect("doctree-read", _add_contents, priority=400)  # before contents are read
+    app.connect("doctree-read", _add_boxes)
     app.connect("doctree-resolved", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
