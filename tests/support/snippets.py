@@ -22,6 +22,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from inspect import isawaitable
 from io import StringIO
 from pathlib import Path
@@ -100,9 +101,15 @@ def broken_link(page: Path, target: str) -> str:
     path = page.parent / name if name else page
     if not path.exists():
         return f"{page.name} links to {name}, which is not there"
-    if section and section not in parse(path.read_text(encoding="utf-8")).ids:
+    if section and section not in _sections(path):
         return f"{page.name} links to section {section} of {path.name}, which has none"
     return ""
+
+
+@cache
+def _sections(page: Path) -> frozenset[str]:
+    """Return the names that links to sections of a page use; read each page once."""
+    return frozenset(parse(page.read_text(encoding="utf-8")).ids)
 
 
 def snippets_of(text: str) -> list[Snippet]:
