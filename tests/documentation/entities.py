@@ -127,7 +127,10 @@ def parameters_of(
 
 def shown_name(parameter: inspect.Parameter) -> str:
     """Return a parameter's name, with the stars of those that take any number."""
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
+    stars: dict[object, str] = {
+        parameter.VAR_POSITIONAL: "*",
+        parameter.VAR_KEYWORD: "**",
+    }
     return f"``{stars.get(parameter.kind, '')}{parameter.name}``"
 
 

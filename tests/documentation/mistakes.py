@@ -154,7 +154,7 @@ async def message_of(mistake: Mistake, clock: Any) -> str:
 
 
 def _listen(clock: IReactorTCP) -> IListeningPort:
-    factory = Factory.forProtocol(_Refusing)
+    factory: Any = Factory.forProtocol(_Refusing)
     factory.noisy = False
     return clock.listenTCP(0, factory, interface="127.0.0.1")
 

@@ -84,7 +84,7 @@ CONNECTING: Final = (
         "Deferreds are awaited under asyncio",
         "import asyncio\n\nasync def main():\n    await connection.connect()\n\n"
         "asyncio.run(main())",
-        "``asyncio.run`` runs asyncio's loop, and Deferreds wait for Twisted's reactor.",
+        "``asyncio.run`` runs asyncio's loop; Deferreds wait for Twisted's reactor.",
         "Use ``twisted.internet.task.react``. `Moving <../howto/moving.rst>`__ has "
         "more about asyncio.",
     ),

@@ -14,9 +14,10 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pamqp import commands
+from pamqp.base import Frame
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -76,16 +77,15 @@ def _answer(broker: Abilities, needs: Any) -> str:
 
 def requests() -> dict[str, list[str]]:
     """Return the methods that are no replies, each with the names of its replies."""
+    kinds = cast("Mapping[int, type[Frame]]", commands.INDEX_MAPPING)
     replies = {
-        each
-        for kind in commands.INDEX_MAPPING.values()
-        for each in getattr(kind, "valid_responses", [])
+        each for kind in kinds.values() for each in getattr(kind, "valid_responses", [])
     }
     return {
         kind.name: [
             each.partition(".")[2] for each in getattr(kind, "valid_responses", [])
         ]
-        for _, kind in sorted(commands.INDEX_MAPPING.items())
+        for _, kind in sorted(kinds.items())
         if kind.name not in replies
     }
 

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.documentation import docstrings, entities
 from tests.documentation.arguments import EVERYWHERE, NEEDS, NOTES, where
 from tests.packaging.test_layout import PUBLIC
+from tests.support.paths import DOCS
 from tests.support.snippets import PageTestCase, parse
 
 DESCRIBED: Final = (
@@ -28,6 +29,18 @@ DESCRIBED: Final = (
     "txkombu.testing",
 )
 """The modules of which every class and function has a section."""
+PAGES: Final = (
+    "reference/broker_connection.rst",
+    "reference/consumer.rst",
+    "reference/entities.rst",
+    "reference/formats.rst",
+    "reference/message.rst",
+    "reference/policies.rst",
+    "reference/producer.rst",
+    "reference/rpc_classes.rst",
+    "reference/service_classes.rst",
+    "reference/test_tools.rst",
+)
 ELSEWHERE: Final = {
     "txkombu.Connection": "another name of BrokerConnection",
     "txkombu.rpc.RemoteError": "errors.rst",
@@ -41,10 +54,6 @@ UNITS: Final = re.compile(
     re.IGNORECASE,
 )
 """What says what a number counts."""
-
-
-def text_of(name: str) -> str:
-    return (entities.FOLDER / name).read_text(encoding="utf-8")
 
 
 def described() -> list[str]:
@@ -108,6 +117,8 @@ class EntitiesTests(SynchronousTestCase):
         }
         self.assertEqual(wanted - set(described()), set(ELSEWHERE))
         self.assertEqual(len(described()), len(set(described())))
+        pages = [path.relative_to(DOCS).as_posix() for path in entities.pages()]
+        self.assertEqual(pages, list(PAGES))
 
     def test_parameters(self) -> None:
         """

@@ -23,7 +23,7 @@ from tests.support.snippets import (
     parse,
     snippets_of,
 )
-from txkombu import BrokerConnection, exceptions, policy
+from txkombu import exceptions, policy
 from txkombu._util.limits import MAX_BODY_SIZE
 from txkombu.core import consumers as consuming
 from txkombu.core import publish_queue as publishing
@@ -31,7 +31,6 @@ from txkombu.core.lifecycle import State
 from txkombu.messaging import producer
 from txkombu.serialization import yaml_codec as yamlcodec
 from txkombu.transport.registry import _provider
-from txkombu.url.parser import _OPTIONS, _TLS_OPTIONS
 from txkombu.url.schemes import SCHEMES, known_schemes
 
 PAGES = sorted(
@@ -203,10 +202,6 @@ class PagesTests(PageTestCase):
         await self.run_page("howto/rpc.rst")
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
 
-    async def test_reliability(self) -> None:
-        """docs/explained/reliability.rst"""
-        await self.run_page("explained/reliability.rst")
-
     async def test_errors(self) -> None:
         """docs/reference/errors.rst"""
         await self.run_page("reference/errors.rst")
@@ -350,18 +345,6 @@ class TableTests(SynchronousTestCase):
         for name, port, state, _ in schemes:
             self.assertEqual(port or "0", str(SCHEMES[name].port))
             self.assertEqual(state, "available" if _is_available(name) else "not yet")
-
-    def test_url_options(self) -> None:
-        """Every option of a URL is listed."""
-        rows = first_columns("reference/connections.rst", "urls")
-        own = [name for each in SCHEMES.values() for name in each.own_options()]
-        self.assertEqual(words_in(rows), {*_OPTIONS, *_TLS_OPTIONS, *own})
-
-    def test_arguments(self) -> None:
-        """Every argument of a connection is listed, in order."""
-        names = list(inspect.signature(BrokerConnection).parameters)
-        rows = first_columns("reference/connections.rst", "arguments")
-        self.assertEqual([row[0] for row in rows], names)
 
     def test_states(self) -> None:
         """Every state of a connection is listed, in order."""
