@@ -52,7 +52,7 @@ class NumbersTests(SynchronousTestCase):
             "256 KiB": protocol.BUFFER_SIZE / 1024,
             "200,": publish_queue.TURN,
             "30 seconds": producer.PUBLISH_TIMEOUT,
-            "100 unsettled": PREFETCH,
+            "queue: 100": PREFETCH,
             "50 ms": turn_budget.TURN_SECONDS * 1000,
             "8 bodies": decoded_memory.BODIES,
             "default 10": handlers.THREADS,
