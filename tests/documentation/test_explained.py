@@ -15,7 +15,7 @@ from tests.support.snippets import PageTestCase
 from txkombu.core import decoded_memory, publish_queue, turn_budget
 from txkombu.core.consumers import PREFETCH
 from txkombu.messaging import producer
-from txkombu.policy import default, hosting
+from txkombu.policy import ReconnectPolicy, default, hosting
 from txkombu.service import handlers
 from txkombu.transport import protocol
 from txkombu.transport.amqp import native
@@ -89,6 +89,32 @@ class NumbersTests(SynchronousTestCase):
         """There are several hundred scenarios, and a broker without a clock."""
         self.assertGreater(len(all_rows()), 300)
         self.assertIsNone(MemoryBroker().clock)
+
+    def test_sessions(self) -> None:
+        """The waits of docs/explained/sessions.rst."""
+        policy = ReconnectPolicy()
+        waits = (policy.first, policy.max, policy.stable_after)
+        self.assertEqual(waits, (1.0, 30.0, 5.0))
+        page = text_of("sessions.rst")
+        self.assertIn("grow from one to thirty seconds", page)
+        self.assertIn("five seconds (``stable_after``)", page)
+
+    def test_consuming_gains_most(self) -> None:
+        """A native protocol saves the largest part of the CPU time in consuming."""
+        page = (FOLDER / "transports.rst").read_text(encoding="utf-8")
+        table = page.partition(".. begin costs\n")[2].partition(".. end costs")[0]
+        costs = {
+            line.split()[0]: [float(each) for each in line.split()[1:]]
+            for line in table.splitlines()
+            if line.startswith("``")
+        }
+        publish, confirm, consume = (
+            native_cost / adapter
+            for native_cost, adapter in zip(
+                costs["``amqp://``"], costs["``pika://``"], strict=True
+            )
+        )
+        self.assertLess(consume, min(publish, confirm))
 
     def test_native(self) -> None:
         """Publishes are written when they are 64 KiB, which fits into the buffer."""
