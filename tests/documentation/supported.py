@@ -65,11 +65,10 @@ COLUMNS: Final = (AMQP, MEMORY, STOMP_RABBITMQ, STOMP_ACTIVEMQ)
 HEAD: Final = ("AMQP", "memory", "STOMP, RabbitMQ", "STOMP, ActiveMQ")
 _AMQP_SOURCE: Final = LIBRARY / "transport" / "amqp"
 _STOMP_SOURCE: Final = LIBRARY / "transport" / "stomp"
-NOT_SUPPORTED: Final = f"{NO} (``NotSupported``)"
 
 
 def _answer(broker: Abilities, needs: Any) -> str:
-    return YES if needs is None or broker.can(needs) else NOT_SUPPORTED
+    return YES if needs is None or broker.can(needs) else NO
 
 
 # --- methods of AMQP ------------------------------------------------------------
@@ -167,7 +166,7 @@ def _tried(attempt: Callable[[], object]) -> str:
     try:
         attempt()
     except NotSupported:
-        return NOT_SUPPORTED
+        return NO
     return YES
 
 
@@ -300,7 +299,7 @@ def arguments() -> str:
             YES,
             of_memory(name),
             _of_dialect(name),
-            NOT_SUPPORTED,
+            NO,
             ARGUMENTS[name][1],
         ]
         for name in CHECKS
@@ -338,7 +337,7 @@ def of_memory(name: str) -> str:
     """Return what an argument does on the memory broker."""
     found = [effect for _, effect in _meanings(name)]
     if not found:
-        return NOT_SUPPORTED
+        return NO
     return YES if any(found) else "without effect"
 
 

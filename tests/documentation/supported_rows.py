@@ -199,7 +199,7 @@ EXTENSIONS: Final = (
     Extension(
         "names of connections",
         "``BrokerConnection(name=…)``",
-        answers=(YES, NOTHING, NO, NO),
+        answers=(YES, NOTHING, "without effect", "without effect"),
     ),
 )
 
