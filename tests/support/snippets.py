@@ -69,9 +69,10 @@ class WrongPage(AssertionError):
     """A page shows something that is not true."""
 
 
+@cache
 def parse(text: str) -> nodes.document:
     """
-    Read a page.
+    Read a page, once for all who look at it; they do not change it.
 
     @raise docutils.utils.SystemMessage: it is not well-formed.
     """
