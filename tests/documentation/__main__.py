@@ -6,6 +6,7 @@ tests.documentation}.  C{./run bench --write-docs} writes those that are measure
 from __future__ import annotations
 
 import runpy
+import warnings
 from typing import Final
 
 WRITERS: Final = (
@@ -26,11 +27,18 @@ WRITERS: Final = (
 def write() -> None:
     """Run all of them."""
     for name in WRITERS:
-        try:
-            runpy.run_module(f"tests.documentation.{name}", run_name="__main__")
-        except SystemExit as end:  # of the reactor
-            if end.code:
-                raise
+        with warnings.catch_warnings():
+            # Some are imported by others before, which does no harm.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            _run(f"tests.documentation.{name}")
+
+
+def _run(module: str) -> None:
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except SystemExit as end:  # of the reactor
+        if end.code:
+            raise
 
 
 if __name__ == "__main__":
