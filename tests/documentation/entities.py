@@ -62,6 +62,15 @@ _TYPES: Final[Mapping[str, str]] = {
     "OnError": "Callable[[Exception, float], object]",
     "OnReturn": "Callable[[Exception, str, str, Returned], object]",
     "HostedPolicy": "Verdict",
+    "PasswordSource": "Callable[[], object] | Deferred[str]",
+    "ConsumeMiddleware": "Callable[[Callable, Any, Message], object]",
+    "PublishMiddleware": "Callable[[Callable, object, dict[str, Any]], object]",
+    "Hostable": "Callable[..., object]",
+    "Pausable": "IPushProducer",
+    "Compress": "Callable[[bytes], bytes]",
+    "Decompress": "Callable[[bytes, int], bytes]",
+    "Encoder": "Callable[[Any], str | bytes]",
+    "Decoder": "Callable[[Any], object]",
     "queue.Queue": "Queue",
 }
 """Names of types that are not public, and what they stand for."""
