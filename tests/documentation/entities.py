@@ -61,7 +61,8 @@ _TYPES: Final[Mapping[str, str]] = {
     "Callback": "Callable[[Any, Message], object]",
     "OnError": "Callable[[Exception, float], object]",
     "OnReturn": "Callable[[Exception, str, str, Returned], object]",
-    "HostedPolicy": "Verdict",
+    "FailurePolicy | HostedPolicy": "FailurePolicy",
+    "HostedPolicy": "FailurePolicy",
     "PasswordSource": "Callable[[], object] | Deferred[str]",
     "ConsumeMiddleware": "Callable[[Callable, Any, Message], object]",
     "PublishMiddleware": "Callable[[Callable, object, dict[str, Any]], object]",
@@ -69,8 +70,8 @@ _TYPES: Final[Mapping[str, str]] = {
     "Pausable": "IPushProducer",
     "Compress": "Callable[[bytes], bytes]",
     "Decompress": "Callable[[bytes, int], bytes]",
-    "Encoder": "Callable[[Any], str | bytes]",
-    "Decoder": "Callable[[Any], object]",
+    "Encoder": "Callable[..., str | bytes]",
+    "Decoder": "Callable[..., object]",
     "queue.Queue": "Queue",
 }
 """Names of types that are not public, and what they stand for."""
