@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.documentation.__main__ import WRITERS
 
-OTHERS: Final = {"__main__", "html", "reference"}
-"""Modules that are run, and write nothing into the docs."""
+OTHERS: Final = {"__main__", "site"}
+"""Modules that are run, and write nothing into the pages."""
 
 
 class WritersTests(SynchronousTestCase):
