@@ -228,14 +228,24 @@ def list_table(
 
 
 def parameter_table(parameters: list[Parameter]) -> str:
-    """Return the table of parameters; where they work only if that differs."""
-    rows = [attrs.astuple(each) for each in parameters]
-    head = ["argument", "type", "default", "works on", "meaning"]
-    widths = [18, 20, 12, 14, 36]
-    if all(each.where == EVERYWHERE for each in parameters):
-        rows = [(*row[:3], row[4]) for row in rows]
-        head, widths = [*head[:3], head[4]], [20, 22, 14, 44]
-    return list_table(head, widths, [list(row) for row in rows])
+    """Return the table of parameters, in three columns, which a phone has room for."""
+    rows = [
+        [each.name, _typed(each), _sentence(each.meaning) + _restricted(each.where)]
+        for each in parameters
+    ]
+    return list_table(["argument", "type, default", "meaning"], [22, 28, 50], rows)
+
+
+def _typed(parameter: Parameter) -> str:
+    return ", ".join(filter(None, (parameter.type, parameter.default)))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _restricted(place: str) -> str:
+    return "" if place == EVERYWHERE else f" *Brokers:* {place}."
 
 
 # --- classes and functions ------------------------------------------------------
@@ -255,7 +265,7 @@ def _function(
     yield f"{title}\n{line * len(title)}"
     yield paragraphs(said.text)
     if where(path) != EVERYWHERE:
-        yield wrapped(f"*Works on:* {where(path)}.")
+        yield wrapped(f"*Brokers:* {where(path)}.")
     parameters = parameters_of(function, said.parameters, path, owner)
     if parameters:
         yield parameter_table(parameters)
@@ -352,7 +362,8 @@ def _attribute_row(found: type, value: object, name: str) -> tuple[str, str]:
     for each in found.__mro__:
         said = docstrings.read(each.__doc__)
         if name in said.attributes:
-            return shown_type(_annotation(found, name)), said.attributes[name]
+            meaning = _sentence(said.attributes[name])
+            return shown_type(_annotation(found, name)), meaning
     raise LookupError(f"{found.__name__}.{name} is not documented")
 
 

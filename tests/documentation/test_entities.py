@@ -149,7 +149,10 @@ class EntitiesTests(SynchronousTestCase):
             )
             for row, parameter in zip(rows, wanted, strict=True):
                 self.assertTrue(row[1], f"{name}: {row[0]} has no type")
-                self._check_default(name, row[2], parameter, owner)
+                default = row[1].removeprefix(
+                    entities.shown_type(parameter.annotation).strip("`")
+                )
+                self._check_default(name, default.lstrip(", "), parameter, owner)
                 checked += 1
         self.assertGreater(checked, 250)
 
