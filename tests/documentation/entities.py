@@ -22,6 +22,7 @@ from tests.documentation import docstrings
 from tests.documentation.arguments import EVERYWHERE, where
 from tests.support.paths import DOCS
 from txkombu import Consumer
+from txkombu.simple import SimpleQueue
 from txkombu.testing import BrokerMixin
 
 WIDTH: Final = 88
@@ -49,7 +50,7 @@ BETWEEN_LAYERS: Final[Mapping[str, str]] = {
 }
 """What only other parts of the library call, by class."""
 
-DESCRIBED_BASES: Final = (Consumer, BrokerMixin)
+DESCRIBED_BASES: Final = (Consumer, BrokerMixin, SimpleQueue)
 """Classes with sections of their own, to which those of their subclasses refer."""
 
 NOT_MADE: Final = ("Message",)
@@ -183,7 +184,7 @@ def shown_value(value: object) -> str:
     if type(value).__name__ == "RetryPolicy":
         return "retry()"
     named = getattr(value, "__name__", None) or getattr(value, "name", None)
-    written = repr(value)
+    written = repr(dict(value) if isinstance(value, Mapping) else value)
     return str(named) if named and written.startswith("<") else written
 
 
@@ -291,6 +292,9 @@ def _class(path: str) -> Iterator[str]:
         given = parameters_of(constructor, said_of_class(found), name, found)
     if given:
         yield parameter_table(given)
+    for base in found.__mro__[1:]:
+        if base in DESCRIBED_BASES:
+            yield f"It has the attributes and methods of ``{base.__name__}``, too."
     members = members_of(found)
     hidden = [*names_of_others(name), *(each.name.strip("`") for each in given)]
     shown = [each for each in members if each not in hidden]
