@@ -286,6 +286,8 @@ def _class(path: str) -> Iterator[str]:
     yield f"{name}\n{'-' * len(name)}"
     said = docstrings.read(found.__doc__)
     yield paragraphs(said.text)
+    if where(name) != EVERYWHERE:
+        yield wrapped(f"*Brokers:* {where(name)}.")
     constructor = constructor_of(found)
     given: list[Parameter] = []
     if constructor is not None and name not in NOT_MADE:
