@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from io import BytesIO, StringIO
+from pathlib import Path
 from typing import Any
 
+from twisted.application.service import IService
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import clientFromString, connectProtocol
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import (
     Agent,
@@ -24,9 +24,11 @@ from twisted.web.client import (
 )
 from twisted.web.http_headers import Headers
 
+import txkombu
 from tests.support.broker_process import HOST, free_ports
 from tests.support.paths import EXAMPLES
-from tests.support.processes import TRIAL, Running, run_python
+from tests.support.processes import Running, run_python
+from tests.support.snippets import links_of
 from tests.support.web import body_of
 from txkombu import BrokerConnection, Queue
 from txkombu.core import publish_queue
@@ -37,8 +39,9 @@ SECONDS = 30.0
 
 
 def load(name: str) -> Any:
-    """Import an example by its file's name."""
-    spec = spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    """Import an example by its file, such as C{"rpc/web_rpc"}."""
+    module_name = f"example_{name.replace('/', '_')}"
+    spec = spec_from_file_location(module_name, EXAMPLES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -90,114 +93,6 @@ class ExampleCase(TestCase):
         self.assertEqual(broker_named("examples").sessions, [])
 
 
-class FeedTests(ExampleCase):
-    """C{producer.py} and C{consumer.py}"""
-
-    async def test_feeds(self) -> None:
-        """The feeds that the producer asks for reach the consumer."""
-        consumer = self.run_main("consumer")
-        await self.printed("Waiting for feeds")
-        await self.run_main("producer", "http://cnn.com/rss/edition.rss", "http://b/")
-        await self.printed("Got feed import message for: http://b/\n")
-        lines = self.screen.getvalue().splitlines()
-        self.assertEqual(
-            [line for line in lines if line.startswith("Got")],
-            [
-                "Got feed import message for: http://cnn.com/rss/edition.rss",
-                "Got feed import message for: http://b/",
-            ],
-        )
-        await self.interrupt(consumer)
-
-    async def test_unknown_action(self) -> None:
-        """An unknown action fails and is kept, and the next message is handled."""
-        consumer = self.run_main("consumer")
-        await self.printed("Waiting for feeds")
-        producer_example = load("producer")
-        async with BrokerConnection(BROKER) as connection:
-            producer = producer_example.FeedProducer(connection)
-            await producer.publish({"action": "paint_feed"})
-            await producer.import_feed("http://after/")
-        await self.printed("for: http://after/\n")
-        queue = broker_named("examples").queue("feed")
-        await self.until(lambda: [each.held for each in queue.consumers] == [1])
-        self.assertEqual(len(queue.waiting), 0)
-        texts = [str(each.value) for each in self.flushLoggedErrors(Exception)]
-        self.assertEqual(texts, ["Unknown action: paint_feed"])
-        await self.interrupt(consumer)
-
-
-class LineClient(Protocol):
-    """
-    Collects the server's answers.
-
-    @ivar left: fires when the server has closed the connection.
-    """
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.left: Deferred[None] = Deferred()
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.left.callback(None)
-
-
-class LinePublisherTests(ExampleCase):
-    """C{line_publisher.py}"""
-
-    async def serve(self) -> tuple[Deferred[None], LineClient]:
-        """Start the server, and connect a client."""
-        [port] = free_ports(1)
-        serving = self.run_main("line_publisher", f"tcp:{port}:interface={HOST}")
-        await self.printed("Publishing the lines")
-        endpoint = clientFromString(reactor, f"tcp:{HOST}:{port}")
-        client: LineClient = await connectProtocol(endpoint, LineClient())
-        return serving, client
-
-    async def answers(self, client: LineClient, count: int) -> list[bytes]:
-        """Wait for so many lines from the server."""
-        await self.until(lambda: client.received.count(b"\n") >= count)
-        return client.received.splitlines()
-
-    async def leave(self, client: LineClient, serving: Deferred[None]) -> None:
-        """
-        Close the sending side, at which the server closes, too, and end the server.
-        """
-        client.transport.loseWriteConnection()  # type: ignore[union-attr]  # what it is here has it
-        await client.left
-        await self.interrupt(serving)
-
-    async def test_lines(self) -> None:
-        """Each line of a client is published in order, and answered."""
-        serving, client = await self.serve()
-        assert client.transport is not None
-        client.transport.write(b"one\r\ntwo\nthr\xc3\xa9e\n")
-        answers = await self.answers(client, 3)
-        self.assertEqual(answers, [b"published"] * 3)
-        async with BrokerConnection(BROKER) as connection:
-            lines = Queue("lines")(connection)
-            got = [await lines.get(no_ack=True) for _ in range(3)]
-        payloads = [None if each is None else each.payload for each in got]
-        self.assertEqual(payloads, ["one", "two", "thrée"])
-        await self.leave(client, serving)
-
-    async def test_refusal(self) -> None:
-        """A line that the broker refuses is reported, and the next line is read."""
-        async with BrokerConnection(BROKER) as connection:
-            await Queue("lines", max_length=1)(connection).declare()
-        serving, client = await self.serve()
-        assert client.transport is not None
-        for count in (1, 2):
-            client.transport.write(b"a line\n")
-            answers = await self.answers(client, count)
-            self.assertEqual(len(answers), count)
-            self.assertIn(b"not published: 406 PRECONDITION_FAILED", answers[-1])
-        await self.leave(client, serving)
-
-
 class WebCase(ExampleCase):
     """
     Runs a web server that publishes.
@@ -207,7 +102,7 @@ class WebCase(ExampleCase):
     @cvar ready: what it prints when it listens.
     """
 
-    example = "web_publisher"
+    example = "web_publisher/web_publisher"
     path = "/"
     ready = "Publishing what is posted"
 
@@ -334,7 +229,7 @@ class KleinPublisherTests(WebPublisherTests):
     if find_spec("klein") is None:
         skip = "klein is not installed"
 
-    example = "klein_publisher"
+    example = "web_publisher/klein_publisher"
     path = "/orders"
 
 
@@ -343,9 +238,9 @@ class RPCTests(ExampleCase):
 
     async def test_calls(self) -> None:
         """The client prints the replies and the errors of the server, in order."""
-        server = self.run_main("rpc_server")
+        server = self.run_main("rpc/rpc_server")
         await self.printed("Waiting for calls")
-        await self.run_main("rpc_client", "one two", "", "one")
+        await self.run_main("rpc/rpc_client", "one two", "", "one")
         self.assertEqual(
             self.screen.getvalue().splitlines()[1:],
             [
@@ -359,19 +254,19 @@ class RPCTests(ExampleCase):
 
     async def test_no_server(self) -> None:
         """Without a server the client says so at once."""
-        await self.run_main("rpc_client", "one")
+        await self.run_main("rpc/rpc_client", "one")
         self.assertEqual(self.screen.getvalue(), "there is no server\n")
 
 
 class WebRPCTests(WebCase):
     """C{web_rpc.py}, with C{rpc_server.py}"""
 
-    example = "web_rpc"
+    example = "rpc/web_rpc"
     ready = "Calling for what is posted"
 
     async def test_called(self) -> None:
         """The reply of the server, or its error, is the answer."""
-        server = self.run_main("rpc_server")
+        server = self.run_main("rpc/rpc_server")
         await self.printed("Waiting for calls")
         serving = await self.serve()
         code, _, told = await self.post(b'{"text": "one two"}')
@@ -456,36 +351,71 @@ class WebRPCTests(WebCase):
             await service.stopService()
 
 
-class ProgramTests(SynchronousTestCase):
-    """Examples run as their docstrings say."""
+class OutboxTests(ExampleCase):
+    """C{outbox.tac}, with a database in a file."""
+
+    async def test_application(self) -> None:
+        """What is ordered before and while it runs is shipped."""
+        folder, database = EXAMPLES / "outbox", os.path.abspath(self.mktemp())
+        changed = {**os.environ, "TXKOMBU_BROKER": BROKER, "OUTBOX": database}
+        self.patch(os, "environ", changed)
+        self.patch(sys, "path", [str(folder), *sys.path])
+        order = load("outbox/order")
+        order.main(database, "lamp")
+        file = folder / "outbox.tac"
+        shown: dict[str, Any] = {"__file__": str(file)}
+        exec(compile(file.read_text(), file, "exec"), shown)
+        service = IService(shown["application"])
+        service.startService()
+        await self.printed("shipped lamp\n")
+        order.main(database, "chair")
+        await self.printed("shipped chair\n")
+        await service.stopService()
+        shown["pool"].close()
+        self.assertEqual(self.screen.getvalue().count("shipped"), 2)
+
+
+class FolderTests(SynchronousTestCase):
+    """Examples in their folders, as their READMEs say."""
 
     def test_all_are_tested(self) -> None:
-        """Every example is run by a test of this module, or by test_demo."""
-        names = {path.stem for path in EXAMPLES.glob("*.py")}
-        tested = {"producer", "consumer", "line_publisher", "test_handler"}
-        tested |= {"web_publisher", "klein_publisher"}
-        tested |= {"rpc_server", "rpc_client", "web_rpc"}
-        self.assertEqual(names, tested | {"demo"})  # tests.documentation.test_demo
+        """Every example is a folder with a README, but for the demo."""
+        files = {path.name for path in EXAMPLES.glob("*.py")}
+        self.assertEqual(files, {"demo.py"})  # tests.documentation.test_demo
+        folders = {path for path in EXAMPLES.iterdir() if any(path.glob("*.py"))}
+        described = {path.parent for path in EXAMPLES.glob("*/README.rst")}
+        self.assertEqual(described, folders)
+        listed = set(links_of(EXAMPLES / "README.rst"))
+        self.assertEqual(listed, {path.name for path in folders})
 
-    def test_handler_case(self) -> None:
-        """trial runs C{test_handler.py} by the command that its docstring names."""
-        home = os.path.abspath(self.mktemp())
-        text = (EXAMPLES / "test_handler.py").read_text()
-        told = re.search(r"C\{trial (.+?)\}", text)
+    def test_trial(self) -> None:
+        """trial runs the tests of an example by the command that its README has."""
+        folder = EXAMPLES / "worker"
+        readme = (folder / "README.rst").read_text()
+        told = re.search(r"    python (-m twisted\.trial) (.+)\n", readme)
         assert told is not None
-        arguments = (f"--temp-directory={home}", *told[1].split())
-        done = run_python("-c", TRIAL, *arguments, cwd=EXAMPLES)
+        done = run_python(
+            *(*told[1].split(), f"--temp-directory={os.path.abspath(self.mktemp())}"),
+            told[2],
+            cwd=folder,
+            PYTHONPATH=str(
+                Path(txkombu.__file__).parents[1]
+            ),  # not those of this suite
+        )
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("PASSED (successes=3)", done.stdout)
 
-    def test_hosted(self) -> None:
-        """C{consumer.py} can be hosted from its folder, by name."""
-        running = Running(
-            *("-m", "txkombu", "serve", "--broker", BROKER),
-            *("--consumer", "consumer:FeedConsumer"),
-            cwd=EXAMPLES,
-        )
+    def test_worker(self) -> None:
+        """The worker's service runs from its folder, by the command of its README."""
+        folder = EXAMPLES / "worker"
+        readme = (folder / "README.rst").read_text()
+        told = re.search(r"    txkombu (serve .+)\n", readme)
+        assert told is not None
+        options = (*told[1].split(), "--broker", "memory://worker")
+        running = Running("-m", "txkombu", *options, cwd=folder)
         self.addCleanup(running.close)
-        running.wait_for("<FeedConsumer of 'feed'> consumes")
+        running.wait_for("<charge of 'orders'> consumes")
+        running.wait_for("<send_invoice of 'invoices'> consumes")
+        self.assertNotIn("#warn]", running.output)
         running.process.terminate()
         self.assertEqual(running.wait(), 0)

@@ -18,7 +18,6 @@ Seconds that a program may take before its test fails.
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
 TWIST = "from twisted.application.twist._twist import Twist; Twist.main()"
-TRIAL = "from twisted.scripts.trial import run; run()"
 
 
 _GUARD = 'read -r _; kill -9 "$1"; shift; rm -rf "$@"; sleep 1; rm -rf "$@"'

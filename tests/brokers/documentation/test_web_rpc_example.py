@@ -36,6 +36,7 @@ class WebRPCCase(ExampleCase):
     @ivar wrong: what others were answered; 503 and 504 are none of it.
     """
 
+    folder = "rpc"
     example = "web_rpc"
     target = Queue("words")
     ready = "Calling"

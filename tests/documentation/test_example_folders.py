@@ -1,0 +1,50 @@
+"""The tests that examples have of their own, run as those of this suite."""
+
+from __future__ import annotations
+
+import sys
+import unittest
+from pathlib import Path
+
+from twisted.trial.runner import TestLoader
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.paths import EXAMPLES
+
+FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/README.rst"))
+
+
+def test_files() -> list[Path]:
+    """Return the files with tests of examples."""
+    return [path for folder in FOLDERS for path in sorted(folder.glob("test_*.py"))]
+
+
+class FolderTests(SynchronousTestCase):
+    """What a folder with an example has."""
+
+    def test_readme(self) -> None:
+        """A few lines say what it is, how to run and test it, and what to change."""
+        self.assertGreater(len(FOLDERS), 1)
+        for folder in FOLDERS:
+            text = (folder / "README.rst").read_text(encoding="utf-8")
+            self.assertLess(len([line for line in text.splitlines() if line]), 20)
+            for each in ("Run", "Test it::", "Change first:"):
+                self.assertIn(each, text, folder.name)
+
+    def test_tests(self) -> None:
+        """Each has tests, and its README says how to run them."""
+        self.assertEqual({path.parent for path in test_files()}, set(FOLDERS))
+        for path in test_files():
+            text = (path.parent / "README.rst").read_text(encoding="utf-8")
+            self.assertIn(f"    python -m twisted.trial {path.stem}\n", text)
+
+
+def testSuite() -> unittest.TestSuite:
+    """Return the tests of this module, and those of all examples."""
+    loader = TestLoader()
+    suite = unittest.TestSuite([loader.loadClass(FolderTests)])
+    for path in test_files():
+        # It stays there; each file of the examples has a name of its own.
+        sys.path.insert(0, str(path.parent))
+        suite.addTest(loader.loadByName(path.stem))
+    return suite
