@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from docutils import nodes
@@ -24,13 +25,13 @@ from tests.support.snippets import parse, snippets_of
 
 FOLDER = DOCS / "start" / "rabbitmq"
 PAGES = (
-    "hello-world",
-    "work-queues",
-    "publish-subscribe",
-    "routing",
-    "topics",
-    "rpc",
-    "publisher-confirms",
+    "hello-world.rst",
+    "work-queues.rst",
+    "publish-subscribe.rst",
+    "routing.rst",
+    "topics.rst",
+    "rpc.rst",
+    "publisher-confirms.rst",
 )
 URL = "amqp://localhost"
 """The broker that the pages name."""
@@ -59,9 +60,10 @@ class Step(NamedTuple):
 
 def text_of(page: str) -> str:
     """Return a page."""
-    return (FOLDER / f"{page}.rst").read_text(encoding="utf-8")
+    return (FOLDER / page).read_text(encoding="utf-8")
 
 
+@cache
 def programs_of(page: str) -> dict[str, str]:
     """Return the programs of a page, by the name that the line before gives each."""
     found = {}

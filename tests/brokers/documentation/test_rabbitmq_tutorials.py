@@ -87,9 +87,9 @@ class RabbitMQTests(TutorialCase):
         """Saved to files they run from there, and Ctrl-C ends the one that waits."""
         home = Path(self.mktemp())
         home.mkdir()
-        for name, source in programs_of("hello-world").items():
+        for name, source in programs_of("hello-world.rst").items():
             (home / name).write_text(source.replace(URL, self.url))
-        receive, send = steps_of("hello-world")
+        receive, send = steps_of("hello-world.rst")
         receiving = Running(*receive.command, cwd=home)
         self.addCleanup(receiving.close)
         receiving.wait_for(receive.shown[0])
