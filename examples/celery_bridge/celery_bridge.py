@@ -26,6 +26,7 @@ from txkombu import (
     Producer,
     Queue,
 )
+from txkombu.policy import park, retry
 
 CELERY = Queue("celery", Exchange("celery"), "celery")
 """The queue that Celery uses unless it is told otherwise."""
@@ -71,7 +72,8 @@ class CeleryClient:
         self, task: str, *args: Any, timeout: float = 30.0, **kwargs: Any
     ) -> Any:
         """
-        Send a task, and wait for its result.
+        Send a task, and wait for its result.  A result that comes while the connection
+        is lost does not reach this program.
 
         @param task: its name, such as C{"tasks.add"}.
         @param timeout: seconds to wait for the result.
@@ -127,13 +129,15 @@ class CeleryClient:
 
 class CeleryWorker(Consumer):
     """
-    Carries out tasks that programs with Celery send.
+    Carries out tasks that programs with Celery send.  A task whose result cannot be
+    sent is carried out again.
 
     @param tasks: the function for each name; it may be a coroutine function, or return
         a Deferred.
     """
 
     queues = CELERY
+    on_failure = retry(then=park("celery.parked"))
     log = Logger()
 
     def __init__(
@@ -163,7 +167,7 @@ class CeleryWorker(Consumer):
         if message.reply_to and not message.headers.get("ignore_result"):
             await message.respond(
                 {
-                    "task_id": message.headers["id"],
+                    "task_id": message.correlation_id,
                     "status": status,
                     "result": result,
                     "traceback": None,

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from txkombu import BrokerConnection, Channel, Consumer, Message, Producer, Queue
 from txkombu.exceptions import KombuError
+from txkombu.policy import park, retry
 
 ORDERS = Queue("orders", queue_type="quorum")
 SECONDS = 1.0
@@ -91,6 +92,7 @@ class Shipping(Consumer):
     """Ships each order once, however often its message comes."""
 
     queues = ORDERS
+    on_failure = retry(then=park("orders.parked"))
 
     def __init__(
         self, channel: Channel | BrokerConnection, pool: ConnectionPool

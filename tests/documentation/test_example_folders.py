@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import unittest
 from pathlib import Path
 
-from twisted.trial.runner import TestLoader
+from twisted.trial.runner import TestLoader, TestSuite
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.examples import importable
 from tests.support.paths import EXAMPLES
 
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/README.rst"))
@@ -39,12 +39,25 @@ class FolderTests(SynchronousTestCase):
             self.assertIn(f"    python -m twisted.trial {path.stem}\n", text)
 
 
+class FolderSuite(TestSuite):
+    """
+    The tests of one file of an example, which find the modules beside it.
+
+    @param path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path.parent
+        with importable(self._folder):
+            super().__init__([TestLoader().loadByName(path.stem)])
+
+    def run(self, result: unittest.TestResult) -> unittest.TestResult:  # type: ignore[override]  # as trial's
+        """Run them."""
+        with importable(self._folder):
+            return super().run(result)
+
+
 def testSuite() -> unittest.TestSuite:
     """Return the tests of this module, and those of all examples."""
-    loader = TestLoader()
-    suite = unittest.TestSuite([loader.loadClass(FolderTests)])
-    for path in test_files():
-        # It stays there; each file of the examples has a name of its own.
-        sys.path.insert(0, str(path.parent))
-        suite.addTest(loader.loadByName(path.stem))
-    return suite
+    own = TestLoader().loadClass(FolderTests)
+    return TestSuite([own, *(FolderSuite(path) for path in test_files())])

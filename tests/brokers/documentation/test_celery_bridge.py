@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 from twisted.internet.threads import deferToThread
 
 from tests.conformance.suite import Conformance, program
+from tests.support.examples import importable
 from tests.support.paths import EXAMPLES
 from tests.support.processes import Running, run_python
 from tests.support.rabbitmq import rabbitmq
@@ -16,7 +17,6 @@ from tests.support.rabbitmq import rabbitmq
 FOLDER = EXAMPLES / "celery_bridge"
 WORKER = "-m celery -q -A tasks worker -P solo --without-mingle --without-gossip"
 CALLS = """
-import sys
 from tasks import app
 for arguments in [2, 3], [2, "x"], [2]:
     result = app.send_task("tasks.multiply", arguments)
@@ -37,11 +37,9 @@ class CeleryBridgeTests(Conformance):
         self.url = rabbitmq().url
         super().setUp()
         self.patch(os, "environ", {**os.environ, "TXKOMBU_BROKER": f"{self.url}//"})
-        self.patch(sys, "path", [str(FOLDER), *sys.path])
-        import celery_bridge
-        import worker
-
-        self.bridge, self.worker = celery_bridge, worker
+        with importable(FOLDER):
+            self.bridge = import_module("celery_bridge")
+            self.worker = import_module("worker")
         self.temporary = [self.bridge.CELERY, self.bridge.CELERY.exchange]
 
     @program
