@@ -7,6 +7,7 @@ from functools import partial, wraps
 from threading import Event, current_thread, main_thread
 from typing import Any
 
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -546,6 +547,39 @@ class PublisherTests(HandlerCase):
         self.assertFalse(service.running)
         self.assertIsInstance(service.halted, ValueError)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_child_of_publisher(self) -> None:
+        """
+        A service that is a child of its publisher, or further below, stops at once, and
+        stops no publisher that others still use.
+        """
+
+        @consumer(QUEUE)
+        def handler(body: object, message: Message, *, publisher: object) -> None:
+            """Do nothing."""
+
+        for depth in range(3):
+            self.publisher = PublisherService(self.connect())
+            parent: MultiService = self.publisher
+            for _ in range(depth):
+                below = MultiService()
+                below.setServiceParent(parent)
+                parent = below
+            service = self.host_with(handler)
+            service.setServiceParent(parent)
+            self.publisher.startService()
+            self.successResultOf(self.stopped(service))
+            self.assertTrue(self.publisher.running)
+            service.startService()
+            self.flush()
+            self.successResultOf(self.stopped(self.publisher))
+            self.assertFalse(service.running)
+
+    def stopped(self, service: Service) -> Deferred[Any]:
+        """Stop a service, as far as that goes without time passing."""
+        stopping: Deferred[Any] = service.stopService()
+        self.flush()
+        return stopping
 
     def test_stops_after(self) -> None:
         """The publisher is stopped when the handlers have ended, and not before."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import re
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -47,6 +48,7 @@ SECONDS = 30.0
 Seconds that one snippet, or its output, may take.
 """
 
+_FILE_NAME = re.compile(r"\A([\w.-]+\.[a-z]+)\b[^`]*:\Z", re.DOTALL)
 _STEP = 0.005
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _OPTIONS = doctest.ELLIPSIS
@@ -116,6 +118,21 @@ def _sections(page: Path) -> frozenset[str]:
 def snippets_of(text: str) -> list[Snippet]:
     """Return the blocks of a page, in order."""
     return [_snippet(node) for node in parse(text).findall(_is_block)]
+
+
+def files_of(text: str) -> dict[str, str]:
+    """
+    Return the files that a page shows, by name: the blocks behind a paragraph that
+    begins with the name and ends with a colon, such as "``feeds.py``:".
+    """
+    files: dict[str, str] = {}
+    for block in parse(text).findall(nodes.literal_block):
+        before = block.previous_sibling()
+        if isinstance(before, nodes.paragraph):
+            found = _FILE_NAME.search(before.astext())
+            if found is not None:
+                files[found[1]] = block.astext() + "\n"
+    return files
 
 
 def _is_block(node: nodes.Node) -> bool:

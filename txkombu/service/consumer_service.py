@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -44,7 +45,8 @@ class ConsumerService(BrokerService[ServiceRun]):
         service stops; default 30.
     @param publisher: what handlers publish with: those that have a parameter
         C{publisher}, be they functions, or classes and functions that make consumers.
-        It is started before the consumers, and stopped after them.
+        It is started before the consumers, and stopped after them, unless this service
+        is its child, which it stops itself.
     @ivar connection: the connection of its consumers; after each stop a new one.
     @ivar halted: the error that halted it, or None.
     @raise InvalidURL: the URL cannot be parsed.
@@ -187,4 +189,13 @@ class ConsumerService(BrokerService[ServiceRun]):
     def _after_run(self) -> Deferred[None]:
         if self._publisher is None or self.running:  # it was started again meanwhile
             return succeed(None)
+        if self._is_below(self._publisher):  # which waits for this service
+            return succeed(None)
         return self._publisher.stopService()
+
+    def _is_below(self, service: Service) -> bool:
+        """Return whether a service is the parent of this one, or the parent's, …"""
+        parent = self.parent
+        while parent is not None and parent is not service:
+            parent = getattr(parent, "parent", None)  # an application has none
+        return parent is not None

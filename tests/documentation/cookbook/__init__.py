@@ -1,0 +1,1 @@
+"""Every recipe of the cookbook runs, and does what it says."""
