@@ -31,7 +31,7 @@ SECONDS = 30.0
 
 def recipe_text(page: str) -> str:
     """Return the text of a recipe's page."""
-    return (COOKBOOK / f"{page}.rst").read_text(encoding="utf-8")
+    return COOKBOOK.joinpath(page).read_text(encoding="utf-8")
 
 
 class RecipeCase(TestCase):
@@ -105,7 +105,7 @@ class RecipeCase(TestCase):
                 if message is not None:
                     return message
                 await deferLater(reactor, 0.005)
-        self.fail(f"no message came into {queue!r}")
+        raise self.failureException(f"no message came into {queue!r}")
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait until a condition is true, or for a long time."""

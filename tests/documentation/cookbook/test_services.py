@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+
 import attrs
+from twisted.application.service import IServiceCollection
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs
 
 from tests.documentation.cookbook.recipe import BROKER, RecipeCase
 from txkombu import BrokerConnection, Producer
+from txkombu.configuration import read_file
 from txkombu.policy import delayed, retry
-from txkombu.service import ConsumerService
+from txkombu.service import ConsumerService, PublisherService
 from txkombu.transport.memory import broker_named
 
 
 class WorkQueueTests(RecipeCase):
     """work-queue.rst"""
 
-    page = "work-queue"
+    page = "work-queue.rst"
 
     async def test_done(self) -> None:
         """What one program enqueues, the worker does."""
@@ -49,9 +54,7 @@ class WorkQueueTests(RecipeCase):
             retry(attempts=3, delay=1, then=worker.later),
             "the numbers of the page",
         )
-        quick = delayed(
-            attempts=4, delays=[0.01, 0.02, 0.03], park="thumbnails.parked"
-        )
+        quick = delayed(attempts=4, delays=[0.01, 0.02, 0.03], park="thumbnails.parked")
         factory = worker.make_thumbnail.consumer_factory
         options = {**factory.options, "on_failure": retry(3, delay=0.01, then=quick)}
         make = attrs.evolve(factory, options=options)
@@ -74,7 +77,7 @@ class WorkQueueTests(RecipeCase):
 class ApplicationTests(RecipeCase):
     """application.rst"""
 
-    page = "application"
+    page = "application.rst"
 
     async def test_shop(self) -> None:
         """An order becomes a mail; it stops in order."""
@@ -98,3 +101,92 @@ class ApplicationTests(RecipeCase):
         ]
         self.assertEqual(closed, ["ServiceRun", "PublisherRun"])
         self.assertEqual(broker_named("cookbook").sessions, [])
+
+
+class StoppingTests(RecipeCase):
+    """stopping.rst"""
+
+    page = "stopping.rst"
+
+    async def test_in_order(self) -> None:
+        """A stop ends what was begun: what got a 202 is in the results, or waits."""
+        address = self.listen()
+        service = self.load("pipeline").pipeline(reactor, BROKER, os.environ["LISTEN"])
+        self.start(service)
+        await service.when_started()
+        for number in range(8):
+            code, *_ = await self.request("POST", address, str(number).encode())
+            self.assertEqual(code, 202)
+        broker = broker_named("cookbook")
+        await self.until(lambda: broker.queue("uploads").consumers, "it consumed")
+        await service.stopService()
+        self.assertEqual(broker.sessions, [])
+        waiting = [
+            each.body
+            for name in ("uploads", "results")
+            for each in broker.queue(name).waiting
+        ]
+        self.assertEqual(sorted(waiting), [str(each).encode() for each in range(8)])
+        self.assertGreaterEqual(len(broker.queue("results").waiting), 5)
+
+
+class HealthTests(RecipeCase):
+    """health.rst"""
+
+    if find_spec("prometheus_client") is None:
+        skip = "prometheus_client is not installed"
+
+    page = "health.rst"
+
+    async def test_told(self) -> None:
+        """It tells whether it is ready, and the metrics of the program."""
+        address = self.listen()
+        shown = self.run_tac("health.tac")
+        from prometheus_client import REGISTRY
+
+        self.addCleanup(REGISTRY.unregister, shown["cents"])
+        application = IServiceCollection(shown["application"])
+        for each in application:
+            self.start(each)
+        await shown["service"].when_started()
+        async with BrokerConnection(BROKER) as connection:
+            await Producer(connection).publish({"cents": 300}, "orders")
+        queue = broker_named("cookbook").queue("orders")
+        await self.until(
+            lambda: [each.held for each in queue.consumers] == [0], "it was handled"
+        )
+        code, *_ = await self.request("GET", f"{address}/ready")
+        self.assertEqual(code, 200)
+        _, text, _ = await self.request("GET", f"{address}/metrics")
+        self.assertIn("shop_cents_total 300.0", text)
+        self.assertIn("txkombu_processed_total{", text)
+        shown["service"].connection.drop()
+        code, *_ = await self.request("GET", f"{address}/ready")
+        self.assertEqual(code, 503)
+        code, *_ = await self.request("GET", f"{address}/live")
+        self.assertEqual(code, 200)
+
+
+class ThreadTests(RecipeCase):
+    """threads.rst"""
+
+    page = "threads.rst"
+
+    async def test_report(self) -> None:
+        """A thread does the work, and publishes what it found."""
+        self.load("reports")
+        plan = read_file("reports.yaml")
+        self.assertIsNotNone(plan.publisher)
+        service = ConsumerService(
+            BROKER,
+            self.load("reports").make_report,
+            publisher=PublisherService(BROKER),
+        )
+        self.start(service)
+        await service.when_started()
+        async with BrokerConnection(BROKER) as connection:
+            producer = Producer(connection, routing_key="reports")
+            await producer.publish({"words": ""})
+            await producer.publish({"words": "one two"})
+        message = await self.take("reports.done")
+        self.assertEqual(message.payload, {"report": 2})

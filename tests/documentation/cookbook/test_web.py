@@ -14,7 +14,7 @@ from txkombu.service import ConsumerService
 class PublishingTests(RecipeCase):
     """http.rst, with twisted.web"""
 
-    page = "http"
+    page = "http.rst"
     program = "orders.tac"
 
     def setUp(self) -> None:
@@ -60,7 +60,7 @@ class KleinTests(PublishingTests):
 class RPCTests(RecipeCase):
     """web-rpc.rst"""
 
-    page = "web-rpc"
+    page = "web-rpc.rst"
 
     def setUp(self) -> None:
         super().setUp()

@@ -1,0 +1,86 @@
+"""server-sent-events.rst, with clients that read, and one that does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from tests.documentation.cookbook.recipe import BROKER, RecipeCase
+from txkombu import BrokerConnection, Producer
+
+
+class Client(Protocol):
+    """Ask for events, and keep what comes."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.lost = False
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"GET /events HTTP/1.1\r\nHost: here\r\n\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = True
+
+
+class EventsTests(RecipeCase):
+    """server-sent-events.rst"""
+
+    page = "server-sent-events.rst"
+
+    async def asked(self, address: str) -> Client:
+        """Connect a client, and wait for its greeting."""
+        endpoint = clientFromString(reactor, address.replace("http://", "tcp:"))
+        client: Client = await connectProtocol(endpoint, Client())
+        await self.until(lambda: b": welcome\n\n" in client.received, "it was greeted")
+        self.assertIn(b"text/event-stream", client.received)
+        return client
+
+    async def test_events(self) -> None:
+        """All that read get what is published; one that does not is cut off."""
+        address = self.listen()
+        shown = self.run_tac("events.tac")
+        self.start(shown["consumers"])
+        self.start(shown["web"])
+        await shown["consumers"].when_started()
+        code, page, _ = await self.request("GET", f"{address}/")
+        self.assertEqual(code, 200)
+        self.assertIn("EventSource", page)
+        readers = [await self.asked(address) for _ in range(2)]
+        lazy = await self.asked(address)
+        transport: Any = lazy.transport
+        async with BrokerConnection(BROKER) as connection:
+            producer = Producer(connection, "news", auto_declare=False)
+            await producer.publish({"text": "It rains."})
+            event = b'data: {"text": "It rains."}\n\n'
+            for each in readers:
+                await self.until(lambda: event in each.received, "it was told")  # noqa: B023  # it waits
+            transport.pauseProducing()
+            long = {"text": "x" * 1_000_000}
+            published = 0
+            while len(shown["events"].requests) == 3:
+                self.assertLess(published, 100)
+                await producer.publish(long)
+                published += 1
+                await self.until(
+                    lambda: all(
+                        each.received.count(b"data") > published  # noqa: B023  # it waits
+                        for each in readers
+                    ),
+                    "the readers have it",
+                )
+        transport.resumeProducing()
+        await self.until(lambda: lazy.lost, "it was cut off")
+        self.assertEqual([each.lost for each in readers], [False, False])
+        for each in readers:
+            assert each.transport is not None
+            each.transport.loseConnection()
+        await self.until(lambda: not shown["events"].requests, "all had left")

@@ -1,0 +1,105 @@
+"""The recipes that have to run in processes of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from twisted.trial.reporter import TestResult
+
+from tests.documentation.cookbook.recipe import RecipeCase
+from tests.support.broker_process import free_ports
+from tests.support.paths import TREE
+from tests.support.processes import run_python
+from txkombu.testing import RecordingBroker
+
+
+class AsyncioTests(RecipeCase):
+    """asyncio.rst"""
+
+    page = "asyncio.rst"
+
+    def run_program(self, name: str, *arguments: str) -> list[str]:
+        """Run a program to its end; return its lines."""
+        done = run_python(
+            name, *arguments, cwd=self.home, TXKOMBU_BROKER="memory://asyncio"
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.splitlines()
+
+    def test_handlers(self) -> None:
+        """A handler awaits what is asyncio's."""
+        [closed] = free_ports(1)
+        lines = self.run_program("ports.py", str(closed))
+        self.assertEqual(lines, [f"port {closed} is closed"])
+
+    def test_in_loop(self) -> None:
+        """A program of asyncio publishes and gets."""
+        self.assertEqual(self.run_program("loop.py"), ["got hello"])
+
+
+class TestingTests(RecipeCase):
+    """tests.rst"""
+
+    page = "tests.rst"
+
+    def test_trial(self) -> None:
+        """The test case of the page passes, and finds a fault."""
+        case = self.load("test_bill").BillTests
+        self.assertEqual(self.outcome(case), (3, 0))
+        reports = self.load("reports")
+
+        async def forgets(order: object, message: object, *, publisher: object) -> None:
+            """Publish nothing."""
+
+        handler = reports.bill.consumer_factory
+        object.__setattr__(handler, "function", forgets)
+        self.assertEqual(self.outcome(case)[0], 0)
+
+    def outcome(self, case: Any) -> tuple[int, int]:
+        """Run a test case; return how many passed and failed."""
+        result = TestResult()
+        for name in dir(case):
+            if name.startswith("test_"):
+                case(name).run(result)
+        return result.successes, len(result.errors) + len(result.failures)
+
+    def test_pytest(self) -> None:
+        """The functions pass, run as pytest does."""
+        fixtures: list[Any] = []
+        source = self.files["test_bill_functions.py"].replace("import pytest\n", "")
+        shown: dict[str, Any] = {"pytest": Pytest(fixtures)}
+        exec(compile(source, "test_bill_functions.py", "exec"), shown)
+        shown["test_alone"]()
+        [fixture] = fixtures
+        set_up = fixture()
+        broker = next(set_up)
+        self.assertIsInstance(broker, RecordingBroker)
+        shown["test_invoice"](broker)
+        self.assertRaises(StopIteration, next, set_up)
+
+
+class Pytest:
+    """What the page uses of pytest, which need not be installed."""
+
+    def __init__(self, fixtures: list[Any]) -> None:
+        self.fixtures = fixtures
+
+    def fixture(self, function: Any) -> Any:
+        """Note a fixture."""
+        self.fixtures.append(function)
+        return function
+
+
+class TypedTests(RecipeCase):
+    """mypy.rst"""
+
+    page = "mypy.rst"
+
+    def test_checked(self) -> None:
+        """The program is the module that mypy checks with the other tests."""
+        module = "tests.documentation.cookbook.typed_feeds"
+        self.assertIsNotNone(importlib.util.find_spec(module))
+        checked = TREE.joinpath(*module.split(".")).with_suffix(".py").read_text()
+        _, _, checked = checked.partition('"""\n\n')
+        self.assertEqual(self.files["typed_feeds.py"].strip(), checked.strip())
