@@ -62,7 +62,9 @@ log.console = false
 disk_free_limit.absolute = 1MB
 {more}
 """
-_PLUGINS = "[rabbitmq_stomp,rabbitmq_auth_mechanism_ssl].\n"
+_PLUGINS = """\
+[rabbitmq_stomp,rabbitmq_auth_mechanism_ssl,rabbitmq_consistent_hash_exchange].
+"""
 
 
 _ENTER = """\

@@ -22,6 +22,7 @@ from tests.support.paths import DOCS
 from tests.support.snippets import files_of
 from tests.support.web import body_of
 from txkombu import BrokerConnection, Message, Queue
+from txkombu.exceptions import NotFound
 from txkombu.transport.memory import forget_brokers
 
 COOKBOOK = DOCS / "howto" / "cookbook"
@@ -61,6 +62,10 @@ class RecipeCase(TestCase):
         self.patch(sys, "path", [str(self.home), *sys.path])
         self.patch(os, "environ", {**os.environ, "TXKOMBU_BROKER": self.broker})
 
+    def text_of_page(self) -> str:
+        """Return the text of the page."""
+        return recipe_text(self.page)
+
     def load(self, name: str) -> Any:
         """Import a module of the recipe."""
         self.assertIn(f"{name}.py", self.files)
@@ -99,9 +104,11 @@ class RecipeCase(TestCase):
     async def take(self, queue: str) -> Message:
         """Wait for the next message of a queue, and take it."""
         async with BrokerConnection(self.broker) as connection:
-            bound = Queue(queue)(connection)
             for _ in range(round(SECONDS / 0.005)):
-                message = await bound.get(no_ack=True)
+                try:
+                    message = await Queue(queue)(connection).get(no_ack=True)
+                except NotFound:  # nobody has declared it yet
+                    message = None
                 if message is not None:
                     return message
                 await deferLater(reactor, 0.005)

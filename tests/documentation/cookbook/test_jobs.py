@@ -11,8 +11,10 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.logger import capturedLogs
 
-from tests.documentation.cookbook.recipe import BROKER, RecipeCase
+from tests.documentation.cookbook.recipe import RecipeCase
 from txkombu import BrokerConnection, Producer
+from txkombu.configuration import read_file
+from txkombu.exceptions import NotFound
 from txkombu.service import ConsumerService
 from txkombu.testing import RecordingBroker
 from txkombu.transport.memory import broker_named
@@ -48,7 +50,7 @@ class DelayedTests(RecipeCase):
         await later.main(reactor, "0.05", "call back")
         screen = StringIO()
         with redirect_stdout(screen):
-            self.start(ConsumerService(BROKER, later.work))
+            self.start(ConsumerService(self.broker, later.work))
             await self.until(screen.getvalue, "it worked")
         self.assertEqual(screen.getvalue(), "now: call back\n")
 
@@ -65,7 +67,7 @@ class PriorityTests(RecipeCase):
         await urgent.main(reactor, "3", "now")
         screen = StringIO()
         with redirect_stdout(screen):
-            self.start(ConsumerService(BROKER, urgent.render))
+            self.start(ConsumerService(self.broker, urgent.render))
             await self.until(lambda: screen.getvalue().count("\n") == 4, "all was done")
         done = screen.getvalue().replace("rendered", "").split()
         self.assertEqual(done, ["now", "one", "two", "three"])
@@ -80,8 +82,8 @@ class LargeTests(RecipeCase):
         """The file arrives whole, and the store is empty afterwards."""
         files = self.load("files")
         with capturedLogs() as logs:
-            self.start(ConsumerService(BROKER, files.read))
-            async with BrokerConnection(BROKER) as connection:
+            self.start(ConsumerService(self.broker, files.read))
+            async with BrokerConnection(self.broker) as connection:
                 await files.send(Producer(connection), b"x" * 100_000)
             await self.until(
                 lambda: [each for each in logs if each.get("size") == 100_000],
@@ -122,7 +124,7 @@ class OutboxTests(RecipeCase):
         await self.until_invoices([(1, 300), (2, 500)])
         self.assertEqual(await shop.database.runQuery("SELECT * FROM outbox"), [])
         body = json.dumps({"order": 1, "cents": 300})
-        async with BrokerConnection(BROKER) as connection:
+        async with BrokerConnection(self.broker) as connection:
             await Producer(connection, routing_key="orders").publish(
                 body, content_type="application/json", message_id="shop-1"
             )
@@ -152,12 +154,12 @@ class ShardTests(RecipeCase):
         """Of two consumers one works; the other one takes over."""
         ordered = self.load("ordered")
         screen = StringIO()
-        services = [ConsumerService(BROKER, ordered.book) for _ in range(2)]
+        services = [ConsumerService(self.broker, ordered.book) for _ in range(2)]
         with redirect_stdout(screen):
             for each in services:
                 self.start(each)
                 await each.when_started()
-            async with BrokerConnection(BROKER) as connection:
+            async with BrokerConnection(self.broker) as connection:
                 ledger = Producer(connection, routing_key="ledger")
                 await ledger.publish({"number": 1})
                 await self.until(screen.getvalue, "it was booked")
@@ -175,3 +177,62 @@ class ShardTests(RecipeCase):
         self.assertEqual(len(shards.consumers), len(shards.queues))
         self.assertIsInstance(service, ConsumerService)
         self.assertEqual(shards.Shard.concurrency, 1)
+
+
+class QuorumTests(RecipeCase):
+    """quorum-queues.rst"""
+
+    page = "quorum-queues.rst"
+
+    async def test_dead(self) -> None:
+        """What is rejected goes to the other queue; what is not is done."""
+        quorum = self.load("quorum")
+        async with BrokerConnection(self.broker) as connection:
+            await quorum.declare(connection)
+            producer = Producer(connection)
+            await quorum.publish(producer, {"cents": 300})
+            await quorum.publish(producer, {"cents": 0})
+        self.start(ConsumerService(self.broker, quorum.pay))
+        message = await self.take("payments.dead")
+        self.assertEqual(message.payload, {"cents": 0})
+        [death] = message.headers["x-death"]
+        self.assertEqual((death["queue"], death["reason"]), ("payments", "rejected"))
+
+
+class RestrictedTests(RecipeCase):
+    """locked-down.rst"""
+
+    page = "locked-down.rst"
+
+    async def administrate(self) -> None:
+        """Declare what the file of the page tells."""
+        plan = read_file("restricted.yaml", self.broker)
+        service = ConsumerService(plan.connection, plan.consumers)
+        service.startService()
+        await service.when_started()
+        await service.stopService()
+
+    async def test_restricted(self) -> None:
+        """It waits for the administrator, then works, and parks what fails."""
+        restricted = self.load("restricted")
+        service = ConsumerService(self.own_broker, restricted.bill)
+        self.start(service)
+        await self.until(lambda: service.last_error, "it was refused")
+        self.assertIsInstance(service.last_error, NotFound)
+        await service.stopService()
+        await self.administrate()
+        again = ConsumerService(self.own_broker, restricted.bill)
+        self.start(again)
+        await again.when_started()
+        async with BrokerConnection(self.own_broker) as connection:
+            producer = restricted.producer(connection)
+            await producer.publish({"cents": 1}, "order.new")
+            await producer.publish({"cents": -1}, "order.new")
+        message = await self.take("shop.parked")
+        self.assertEqual(message.payload, {"cents": -1})
+        self.flushLoggedErrors(ValueError)
+
+    @property
+    def own_broker(self) -> str:
+        """The URL with the rights of the program."""
+        return self.broker

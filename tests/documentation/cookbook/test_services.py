@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 
 import attrs
-from twisted.application.service import IServiceCollection
+from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs
@@ -15,7 +15,7 @@ from tests.documentation.cookbook.recipe import BROKER, RecipeCase
 from txkombu import BrokerConnection, Producer
 from txkombu.configuration import read_file
 from txkombu.policy import delayed, retry
-from txkombu.service import ConsumerService, PublisherService
+from txkombu.service import ConsumerService
 from txkombu.transport.memory import broker_named
 
 
@@ -145,9 +145,10 @@ class HealthTests(RecipeCase):
         from prometheus_client import REGISTRY
 
         self.addCleanup(REGISTRY.unregister, shown["cents"])
-        application = IServiceCollection(shown["application"])
-        for each in application:
-            self.start(each)
+        application = MultiService()
+        for each in list(IServiceCollection(shown["application"])):
+            each.setServiceParent(application)  # an application itself is not stopped
+        self.start(application)
         await shown["service"].when_started()
         async with BrokerConnection(BROKER) as connection:
             await Producer(connection).publish({"cents": 300}, "orders")
@@ -174,13 +175,9 @@ class ThreadTests(RecipeCase):
 
     async def test_report(self) -> None:
         """A thread does the work, and publishes what it found."""
-        self.load("reports")
-        plan = read_file("reports.yaml")
-        self.assertIsNotNone(plan.publisher)
+        plan = read_file("reports.yaml", BROKER)
         service = ConsumerService(
-            BROKER,
-            self.load("reports").make_report,
-            publisher=PublisherService(BROKER),
+            plan.connection, plan.consumers, publisher=plan.publisher
         )
         self.start(service)
         await service.when_started()
