@@ -18,7 +18,7 @@ from tests.support.activemq import activemq
 from tests.support.certificates import Authority
 from tests.support.rabbitmq import HOST, TLS_HOST, free_ports, rabbitmq
 from txkombu import BrokerConnection, Exchange, Producer, Queue
-from txkombu.exceptions import ConnectError
+from txkombu.exceptions import AccessRefused, ConnectError, Outcome
 
 
 class OnRabbitMQ(RecipeCase):
@@ -79,7 +79,23 @@ class RestrictedTests(OnRabbitMQ, jobs.RestrictedTests):
         [command] = re.findall(
             r"rabbitmqctl set_permissions shop (.+)", self.text_of_page()
         )
-        broker.ctl("set_permissions", "shop", *re.findall("'(.*?)'", command))
+        self.rights = re.findall("'(.*?)'", command)
+        self.assertEqual(len(self.rights), 3)
+        broker.ctl("set_permissions", "shop", *self.rights)
+
+    async def test_restricted(self) -> None:
+        """
+        It waits for the administrator, works, and parks what fails; without the right
+        to the default exchange its publish there is refused.
+        """
+        await super().test_restricted()
+        rights = [each.replace(r"|amq\.default", "") for each in self.rights]
+        self.assertNotEqual(rights, self.rights)
+        rabbitmq().ctl("set_permissions", "shop", *rights)
+        async with BrokerConnection(self.own_broker) as connection:
+            with self.assertRaises(AccessRefused) as caught:
+                await Producer(connection).publish("x", "shop.orders")
+        self.assertIs(caught.exception.outcome, Outcome.REFUSED)
 
     @property
     def own_broker(self) -> str:

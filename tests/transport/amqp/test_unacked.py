@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract.harness import Probe
 from txkombu.exceptions import (
+    AccessRefused,
     BrokerError,
     ChannelClosed,
     Nacked,
@@ -354,6 +355,17 @@ class RefusalTests(SynchronousTestCase):
         error = self.error("PRECONDITION_FAILED - message size 9 is larger than 8")
         self.assertTrue(refuses(error, "a", True))
         self.assertFalse(refuses(error, "a", False))
+
+    def test_default_exchange(self) -> None:
+        """RabbitMQ calls the default exchange amq.default where it refuses access."""
+        text = "ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused"
+        error: BrokerError = AccessRefused(text, class_id=60, method_id=40)
+        for exchange in ("", "amq.default"):
+            self.assertTrue(refuses(error, exchange, False))
+        self.assertFalse(refuses(error, "other", True))
+        error = self.error("NOT_FOUND - no exchange 'amq.default' in vhost '/'")
+        self.assertTrue(refuses(error, "amq.default", False))
+        self.assertFalse(refuses(error, "", True))
 
     def test_other_methods(self) -> None:
         """An error about another method is about no publish."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pamqp import commands
 
 from ....exceptions import (
+    AccessRefused,
     BrokerError,
     ProtocolError,
     broker_error,
@@ -19,6 +20,8 @@ _PUBLISH: Final = commands.Basic.Publish.index
 
 _TLS_ALERT: Final = b"\x15\x03"
 _SHOWN: Final = 16
+_DEFAULT_EXCHANGE: Final = "amq.default"
+"""What RabbitMQ calls the default exchange where it refuses access to it."""
 _EXCHANGE: Final = re.compile(r"exchange '(.*?)(' in vhost |\.\.\.$|$)", re.DOTALL)
 
 
@@ -69,6 +72,8 @@ def refuses(error: BrokerError, exchange: str, alone: bool) -> bool:
     if named is None:
         return alone
     name, cut = named
+    if name == _DEFAULT_EXCHANGE and error.code == AccessRefused.default_code:
+        return exchange in ("", name)
     return exchange.startswith(name) if cut else exchange == name
 
 
