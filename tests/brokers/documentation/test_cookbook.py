@@ -16,6 +16,7 @@ from tests.documentation.cookbook import test_jobs as jobs
 from tests.documentation.cookbook.recipe import RecipeCase
 from tests.support.activemq import activemq
 from tests.support.certificates import Authority
+from tests.support.processes import run_python
 from tests.support.rabbitmq import HOST, TLS_HOST, free_ports, rabbitmq
 from txkombu import BrokerConnection, Exchange, Producer, Queue
 from txkombu.exceptions import AccessRefused, ConnectError, Outcome
@@ -68,8 +69,8 @@ class QuorumTests(OnRabbitMQ, jobs.QuorumTests):
 class RestrictedTests(OnRabbitMQ, jobs.RestrictedTests):
     """locked-down.rst, with the rights that it names"""
 
-    left = ("shop.orders", "shop.parked")
-    exchanges = ("shop",)
+    left = ("store.orders", "store.parked")
+    exchanges = ("store",)
 
     def setUp(self) -> None:
         super().setUp()
@@ -94,7 +95,7 @@ class RestrictedTests(OnRabbitMQ, jobs.RestrictedTests):
         rabbitmq().ctl("set_permissions", "shop", *rights)
         async with BrokerConnection(self.own_broker) as connection:
             with self.assertRaises(AccessRefused) as caught:
-                await Producer(connection).publish("x", "shop.orders")
+                await Producer(connection).publish("x", "store.orders")
         self.assertIs(caught.exception.outcome, Outcome.REFUSED)
 
     @property
@@ -196,6 +197,19 @@ class TLSTests(OnRabbitMQ):
         other = Authority(self.home)
         with self.assertRaises(ConnectError):
             await self.published(external, CA=other.cacertfile)
+
+
+class AsyncioTests(OnRabbitMQ):
+    """asyncio.rst"""
+
+    page = "asyncio.rst"
+    left = ("greetings",)
+
+    def test_in_loop(self) -> None:
+        """A program of asyncio publishes and gets, and comes to its end."""
+        done = run_python("loop.py", cwd=self.home)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, "got hello\n")
 
 
 class ClusterTests(OnRabbitMQ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.documentation.cookbook.recipe import BROKER, RecipeCase
 from txkombu import BrokerConnection, Queue
 from txkombu.rpc import RPCClient
@@ -40,7 +42,8 @@ class CeleryTests(RecipeCase):
             message = await self.take("celery")
             calling.addErrback(lambda _: None)
             calling.cancel()
-        args, kwargs, embed = message.payload
+        payload: Any = message.payload
+        args, kwargs, embed = payload
         self.assertEqual((args, kwargs), ([2, 3], {}))
         self.assertEqual(sorted(embed), ["callbacks", "chain", "chord", "errbacks"])
         self.assertEqual(message.headers["task"], "shop.add")

@@ -7,13 +7,14 @@ import os
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.logger import capturedLogs
 
 from tests.documentation.cookbook.recipe import RecipeCase
+from tests.support.commands import begin
 from txkombu import BrokerConnection, Producer
-from txkombu.configuration import read_file
 from txkombu.exceptions import NotFound
 from txkombu.service import ConsumerService
 from txkombu.testing import RecordingBroker
@@ -125,10 +126,10 @@ class OutboxTests(RecipeCase):
         self.assertEqual(await shop.database.runQuery("SELECT * FROM outbox"), [])
         body = json.dumps({"order": 1, "cents": 300})
         async with BrokerConnection(self.broker) as connection:
-            await Producer(connection, routing_key="orders").publish(
+            await Producer(connection, routing_key="outbox.orders").publish(
                 body, content_type="application/json", message_id="shop-1"
             )
-        queue = broker_named("cookbook").queue("orders")
+        queue = broker_named("cookbook").queue("outbox.orders")
         await self.until(
             lambda: [each.held for each in queue.consumers] == [0], "it was handled"
         )
@@ -195,7 +196,8 @@ class QuorumTests(RecipeCase):
         self.start(ConsumerService(self.broker, quorum.pay))
         message = await self.take("payments.dead")
         self.assertEqual(message.payload, {"cents": 0})
-        [death] = message.headers["x-death"]
+        deaths: Any = message.headers["x-death"]
+        [death] = deaths
         self.assertEqual((death["queue"], death["reason"]), ("payments", "rejected"))
 
 
@@ -205,12 +207,11 @@ class RestrictedTests(RecipeCase):
     page = "locked-down.rst"
 
     async def administrate(self) -> None:
-        """Declare what the file of the page tells."""
-        plan = read_file("restricted.yaml", self.broker)
-        service = ConsumerService(plan.connection, plan.consumers)
-        service.startService()
-        await service.when_started()
-        await service.stopService()
+        """Apply the file, as the page says."""
+        connection = BrokerConnection(self.broker)
+        ran = begin("apply restricted.yaml", connection)
+        self.assertEqual(await ran.code, 0)
+        await connection.close()
 
     async def test_restricted(self) -> None:
         """It waits for the administrator, then works, and parks what fails."""
@@ -228,7 +229,7 @@ class RestrictedTests(RecipeCase):
             producer = restricted.producer(connection)
             await producer.publish({"cents": 1}, "order.new")
             await producer.publish({"cents": -1}, "order.new")
-        message = await self.take("shop.parked")
+        message = await self.take("store.parked")
         self.assertEqual(message.payload, {"cents": -1})
         self.flushLoggedErrors(ValueError)
 

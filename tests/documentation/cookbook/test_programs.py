@@ -15,27 +15,16 @@ from txkombu.testing import RecordingBroker
 
 
 class AsyncioTests(RecipeCase):
-    """asyncio.rst"""
+    """asyncio.rst; a broker in memory does not show that a program hangs."""
 
     page = "asyncio.rst"
-
-    def run_program(self, name: str, *arguments: str) -> list[str]:
-        """Run a program to its end; return its lines."""
-        done = run_python(
-            name, *arguments, cwd=self.home, TXKOMBU_BROKER="memory://asyncio"
-        )
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return done.stdout.splitlines()
 
     def test_handlers(self) -> None:
         """A handler awaits what is asyncio's."""
         [closed] = free_ports(1)
-        lines = self.run_program("ports.py", str(closed))
-        self.assertEqual(lines, [f"port {closed} is closed"])
-
-    def test_in_loop(self) -> None:
-        """A program of asyncio publishes and gets."""
-        self.assertEqual(self.run_program("loop.py"), ["got hello"])
+        done = run_python("ports.py", str(closed), cwd=self.home)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, f"port {closed} is closed\n")
 
 
 class TestingTests(RecipeCase):

@@ -92,7 +92,7 @@ class ApplicationTests(RecipeCase):
                 lambda: [each for each in logs if each.get("order") == 7],
                 "the invoice was mailed",
             )
-            self.assertIn("until", (await self.take("reports")).payload)
+            self.assertIn("until", (await self.take("minutes")).payload)
             await consumers.stopService()
         closed = [
             type(each["log_source"]).__name__
@@ -151,15 +151,15 @@ class HealthTests(RecipeCase):
         self.start(application)
         await shown["service"].when_started()
         async with BrokerConnection(BROKER) as connection:
-            await Producer(connection).publish({"cents": 300}, "orders")
-        queue = broker_named("cookbook").queue("orders")
+            await Producer(connection).publish({"cents": 300}, "signups")
+        queue = broker_named("cookbook").queue("signups")
         await self.until(
             lambda: [each.held for each in queue.consumers] == [0], "it was handled"
         )
         code, *_ = await self.request("GET", f"{address}/ready")
         self.assertEqual(code, 200)
         _, text, _ = await self.request("GET", f"{address}/metrics")
-        self.assertIn("shop_cents_total 300.0", text)
+        self.assertIn("signups_cents_total 300.0", text)
         self.assertIn("txkombu_processed_total{", text)
         shown["service"].connection.drop()
         code, *_ = await self.request("GET", f"{address}/ready")
