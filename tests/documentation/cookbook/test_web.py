@@ -65,7 +65,8 @@ class RPCTests(RecipeCase):
     def setUp(self) -> None:
         super().setUp()
         self.address = self.listen()
-        self.start(self.run_tac("web.tac")["publisher"])
+        self.publisher = self.run_tac("web.tac")["publisher"]
+        self.start(self.publisher)
 
     async def get(self, fruit: str) -> tuple[int, Any]:
         """Ask for a price."""
@@ -83,3 +84,12 @@ class RPCTests(RecipeCase):
     async def test_no_service(self) -> None:
         """Without the service the answer is to come again."""
         self.assertEqual(await self.get("pear"), (503, {"error": "try again later"}))
+
+    async def test_stopped(self) -> None:
+        """A request that waits for its reply when the server stops is told so."""
+        async with BrokerConnection(self.broker) as connection:
+            await Queue("prices")(connection).declare()
+            asking = self.begin(self.get("pear"))
+            await self.take("prices")
+            await self.publisher.stopService()
+            self.assertEqual(await asking, (503, {"error": "try again later"}))
