@@ -10,6 +10,7 @@ from typing import Any
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import deferLater
+from twisted.internet.threads import blockingCallFromThread
 from twisted.trial.unittest import TestCase
 
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
@@ -752,6 +753,22 @@ class ThreadTests(TestCase):
         self.assertEqual(self.got, [("x", {"a": 1}, "work")])
         self.assertEqual(len(told), 5)
         self.assertIn("cannot call message.ack(): return to acknowledge", told[0])
+
+    async def test_publishes_in_reactor(self) -> None:
+        """Its publisher refuses to block the reactor's thread, and goes on."""
+
+        @consumer(QUEUE, thread=True)
+        def handle(body: object, message: Message, *, publisher: Any) -> None:
+            try:
+                blockingCallFromThread(self.reactor, publisher.publish, "y", "z")
+            except RuntimeError as error:
+                self.got.append(str(error))
+
+        publisher = PublisherService(BrokerConnection(f"memory://{self.id()}"))
+        await self.host(handle, publisher)
+        await self.producer.publish("x")
+        await self.until(lambda: self.got)
+        self.assertIn("call it in that thread", self.got[0])
 
     async def test_fails(self) -> None:
         """What it raises is what became of the message, a verdict too."""

@@ -6,6 +6,7 @@ from concurrent.futures import Future, wait
 from typing import Any, Final
 
 from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
 
 from .._util.awaitables import call_and_wait
 from ..exceptions import ConnectionClosed, MessageStateError
@@ -52,8 +53,14 @@ class PublisherInThread:
         @param body: as for L{Producer.publish}.
         @param args: as for L{Producer.publish}.
         @param options: as for L{Producer.publish}.
+        @raise RuntimeError: this is the reactor's thread, which must not wait.
         @raise Exception: what the Deferred of L{Producer.publish} fails with.
         """
+        if isInIOThread():
+            raise RuntimeError(
+                "publisher.publish of a handler in a thread blocks: call it in that "
+                "thread, and not in the reactor's, as by callFromThread"
+            )
         from twisted.internet import reactor
 
         verdict: Future[None] = Future()

@@ -187,3 +187,12 @@ class ThreadTests(RecipeCase):
             await producer.publish({"words": "one two"})
         message = await self.take("reports.done")
         self.assertEqual(message.payload, {"report": 2})
+
+    async def test_sensor(self) -> None:
+        """A thread of the program publishes, and ends with the program."""
+        publisher = self.run_tac("sensor.tac")["publisher"]
+        self.start(publisher)
+        self.assertIn("at", (await self.take("readings")).payload)
+        await publisher.stopService()
+        [sensor] = publisher
+        self.assertTrue(sensor.reading.called)
