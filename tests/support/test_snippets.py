@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.snippets import PageTestCase, WrongPage
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.snippets import PageTestCase, WrongPage, files_of
 
 TRACEBACK = "Traceback (most recent call last):\n    ...\n"
 
@@ -98,3 +100,19 @@ class RunnerTests(PageTestCase):
         """A loop that ends by itself is wrong."""
         text = ">>> while True:\n...     1 / 0\n"
         self.assertIn("ended by itself", await self.wrong(text))
+
+
+class FilesTests(SynchronousTestCase):
+    """The files that a page shows."""
+
+    def test_named(self) -> None:
+        """A block has the name that the paragraph before it begins with."""
+        block = ".. code-block:: python\n\n   print(1)\n\n"
+        text = (
+            f"``one.py``:\n\n{block}"
+            f"``two.tac``, which has\nmore:\n\n{block}"
+            f"Run ``three.py``:\n\n{block}"
+            f"``four.py`` is like it.\n\n{block}"
+        )
+        expected = {"one.py": "print(1)\n", "two.tac": "print(1)\n"}
+        self.assertEqual(files_of(text), expected)
