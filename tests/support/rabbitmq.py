@@ -8,7 +8,9 @@ of its own.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -64,6 +66,11 @@ disk_free_limit.absolute = 1MB
 """
 _PLUGINS = """\
 [rabbitmq_stomp,rabbitmq_auth_mechanism_ssl,rabbitmq_consistent_hash_exchange].
+"""
+_USERS = "rabbit_auth_backend_internal"
+_TESTS = '<<"tests">>'
+"""
+Who does it, for the log.
 """
 
 
@@ -241,26 +248,91 @@ class RabbitMQ(Node):
             self._wait_for(self._epmd, self._epmd_port)
         return self._spawn(*command(str(_SCRIPTS / "rabbitmq-server")))
 
+    def evaluate(self, code: str) -> str:
+        """
+        Run code in the node; this takes a hundredth of the time that rabbitmqctl takes.
+
+        @param code: expressions of Erlang, with commas between them.
+        @return: the value of the last one, as Erlang writes it.
+        """
+        written = f'lists:flatten(io_lib:format("~0tp", [begin {code} end])).\n'
+        done = self._run("erl_call", "-n", self.node, "-e", stdin=written)
+        found = re.fullmatch(r'\{ok, "(.*)"\}\s*', done.stdout, re.DOTALL)
+        if not found:
+            raise BrokerFailed(f"{code}: {done.stdout}{done.stderr}")
+        return found[1]
+
+    def add_vhost(self, name: str) -> None:
+        """Make a virtual host in which C{guest} may do everything."""
+        self.evaluate(f"rabbit_vhost:add({_binary(name)}, {_TESTS})")
+        self.permit("guest", name)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a virtual host."""
+        self.evaluate(f"rabbit_vhost:delete({_binary(name)}, {_TESTS})")
+
+    def add_user(self, name: str, password: str) -> None:
+        """Make a user without permissions."""
+        words = ", ".join(map(_binary, (name, password)))
+        self.evaluate(f"{_USERS}:add_user({words}, {_TESTS})")
+
+    def change_password(self, user: str, password: str) -> None:
+        """Give a user another password."""
+        words = ", ".join(map(_binary, (user, password)))
+        self.evaluate(f"{_USERS}:change_password({words}, {_TESTS})")
+
+    def delete_user(self, name: str) -> None:
+        """Delete a user."""
+        self.evaluate(f"{_USERS}:delete_user({_binary(name)}, {_TESTS})")
+
+    def permit(
+        self,
+        user: str,
+        vhost: str = "/",
+        configure: str = ".*",
+        write: str = ".*",
+        read: str = ".*",
+    ) -> None:
+        """Set what a user may do in a virtual host."""
+        words = ", ".join(map(_binary, (user, vhost, configure, write, read)))
+        self.evaluate(f"{_USERS}:set_permissions({words}, {_TESTS})")
+
+    def allow_memory(self, share: float) -> None:
+        """
+        Raise the alarm for memory when more than this share is used; 0.4 is the usual.
+        """
+        self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({share:.6f})")
+
+    def delete_queue(self, name: str) -> None:
+        """Delete a queue of the first virtual host, whoever uses it."""
+        self.evaluate(
+            f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, '
+            f"{_binary(name)})), rabbit_amqqueue:delete(Q, false, false, {_TESTS})"
+        )
+
     def ctl(self, *arguments: str) -> str:
         """
         Run rabbitmqctl, which blocks for a second or two.
 
         @return: what it printed.
         """
-        done = subprocess.run(
-            self._installation.command(
-                str(_SCRIPTS / "rabbitmqctl"), "-q", "-n", self.node, *arguments
-            ),
+        program = str(_SCRIPTS / "rabbitmqctl")
+        done = self._run(program, "-q", "-n", self.node, *arguments)
+        if done.returncode:
+            raise BrokerFailed(f"rabbitmqctl {arguments}: {done.stderr}")
+        return done.stdout
+
+    def _run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._installation.command(*command),
             env=self._environment,
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
+            encoding="utf-8",
             timeout=60,
             check=False,
         )
-        if done.returncode:
-            raise BrokerFailed(f"rabbitmqctl {arguments}: {done.stderr.decode()}")
-        return done.stdout.decode()
 
     def stop(self) -> None:
         """Kill the node, and delete its files."""
@@ -268,6 +340,11 @@ class RabbitMQ(Node):
         if self._epmd is not None:
             self._epmd.end()
         self._epmd = None
+
+
+def _binary(text: str) -> str:
+    """Write a text as Erlang does."""
+    return f"<<{json.dumps(text)}/utf8>>"
 
 
 _nodes = Nodes()

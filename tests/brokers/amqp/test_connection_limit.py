@@ -18,6 +18,11 @@ from txkombu.exceptions import AuthenticationFailed, ConnectError
 from txkombu.policy import ReconnectPolicy
 from txkombu.service import ConsumerService
 
+_LIMIT = (
+    'ok = rabbit_vhost_limit:parse_set(<<"{}">>, '
+    '<<"{{\\"max-connections\\": 1}}">>, <<"tests">>)'
+)
+
 
 class Quiet(Consumer):
     """Receives nothing."""
@@ -37,13 +42,9 @@ class ConnectionLimitTests(TestCase):
         """
         broker = rabbitmq()
         name = f"small-{uuid4().hex[:8]}"
-        for command in (
-            ("add_vhost", name),
-            ("set_permissions", "-p", name, "guest", ".*", ".*", ".*"),
-            ("set_vhost_limits", "-p", name, '{"max-connections": 1}'),
-        ):
-            await deferToThread(broker.ctl, *command)
-        self.addCleanup(deferToThread, broker.ctl, "delete_vhost", name)
+        await deferToThread(broker.add_vhost, name)
+        self.addCleanup(deferToThread, broker.delete_vhost, name)
+        await deferToThread(broker.evaluate, _LIMIT.format(name))
         soon = ReconnectPolicy(first=0.1, max=1)
         for scheme in ("amqp", "txamqp", "pika"):
             url = broker.url.replace("amqp", scheme, 1) + f"/{name}"

@@ -66,10 +66,6 @@ class RabbitMQTests(TestCase):
         assert isinstance(error, ConnectError)
         return error
 
-    async def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl."""
-        return await deferToThread(self.broker.ctl, *arguments)
-
     async def test_wrong_password(self) -> None:
         """A wrong password is an error of its own that does not show it."""
         parameters = attrs.evolve(self.parameters, password="wrong-password")
@@ -100,10 +96,12 @@ class RabbitMQTests(TestCase):
         session = await self.connect(
             attrs.evolve(self.parameters, connection_name=name, heartbeat=17.0)
         )
-        listed = await self.ctl("list_connections", "client_properties", "timeout")
-        line = next(line for line in listed.splitlines() if name in line)
-        self.assertIn("txkombu", line)
-        self.assertTrue(line.endswith("17"), line)
+        begin = "client_properties"
+        all_of_them = f"rabbit_networking:connection_info_all([{begin}, timeout])"
+        listed = await deferToThread(self.broker.evaluate, all_of_them)
+        found = next(each for each in listed.split(begin) if name in each)
+        self.assertIn("txkombu", found)
+        self.assertIn("{timeout,17}", found)
         self.assertEqual(session.product, "RabbitMQ")
 
     async def test_channel_max(self) -> None:
@@ -124,14 +122,15 @@ class RabbitMQTests(TestCase):
         )
         channel = await session.open_channel(ChannelWatcher(self.journal))
         other = await stuck.open_channel(ChannelWatcher(Journal()))
-        enough = ("set_vm_memory_high_watermark", "0.4")
-        self.addCleanup(self.ctl, *enough)  # however this ends: others use the broker
-        await self.ctl("set_vm_memory_high_watermark", "0.0001")
+        allow = self.broker.allow_memory
+        # However this ends: others use the broker.
+        self.addCleanup(deferToThread, allow, 0.4)
+        await deferToThread(allow, 0.0001)
         for each in (channel, other):
             publish(each, DEFAULT, "nowhere").addErrback(lambda reason: None)
         await self.journal.first("blocked", 2)
         await stuck.close()
-        await self.ctl(*enough)
+        await deferToThread(allow, 0.4)
         await self.journal.first("unblocked")
         await publish(channel, DEFAULT, "nowhere")
 
@@ -142,7 +141,11 @@ class RabbitMQTests(TestCase):
         queue = Queue("of-the-operator", exclusive=True)
         await channel.queue_declare(queue, False)
         await consume(channel, queue, inbox=Inbox())
-        await self.ctl("close_all_connections", "of the test")
+        await deferToThread(
+            self.broker.evaluate,
+            "rabbit_networking:close_connections("
+            'rabbit_networking:connections(), <<"of the test">>)',
+        )
         (reason,) = await self.journal.first("session_lost")
         self.assertIsInstance(reason, ConnectionForced)
         self.assertIn("of the test", reason.text)

@@ -50,21 +50,17 @@ class ConnectionTests(TestCase):
         self.broker = rabbitmq()
         self.user = f"user-{uuid4().hex[:8]}"
 
-    async def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl."""
-        return await deferToThread(self.broker.ctl, *arguments)
-
     async def test_changed(self) -> None:
         """
         A connection that is given the new password in time survives the change, on each
         transport.
         """
-        await self.ctl("add_user", self.user, "old")
-        self.addCleanup(self.ctl, "delete_user", self.user)
-        await self.ctl("set_permissions", self.user, ".*", ".*", ".*")
+        await deferToThread(self.broker.add_user, self.user, "old")
+        self.addCleanup(deferToThread, self.broker.delete_user, self.user)
+        await deferToThread(self.broker.permit, self.user)
         connections = [self.connection(scheme) for scheme in SCHEMES]
         await gatherResults([each.connect() for each in connections])
-        await self.ctl("change_password", self.user, "new")
+        await deferToThread(self.broker.change_password, self.user, "new")
         for connection in connections:
             await connection.update_secret("new", "changed")
             connection.drop()

@@ -19,13 +19,6 @@ from tests.support.processes import SECONDS, environment
 from tests.support.rabbitmq import rabbitmq
 from txkombu import BrokerConnection, Queue
 
-_USER = """\
-rabbit_auth_backend_internal:add_user(<<"doctor">>, <<"s3cret">>, <<"tests">>),
-rabbit_auth_backend_internal:set_permissions(
-    <<"doctor">>, <<"/">>, <<"^own">>, <<"^own">>, <<".*">>, <<"tests">>).
-"""
-"""Adds a user who may use few queues."""
-
 
 class RabbitMQCase(TestCase):
     """Runs commands in this process."""
@@ -244,7 +237,8 @@ class DoctorTests(RabbitMQCase):
     async def test_permissions(self) -> None:
         """What the user may not do is a warning."""
         broker = rabbitmq()
-        broker.ctl("eval", _USER)
+        broker.add_user("doctor", "s3cret")
+        broker.permit("doctor", configure="^own", write="^own")
         url = self.url.replace("guest:guest", "doctor:s3cret")
         found = "\n".join(await self.diagnose(url, 0))
         self.assertRegex(

@@ -8,6 +8,8 @@ from tests.documentation.demo import DemoCase
 from tests.support.activemq import activemq
 from tests.support.rabbitmq import rabbitmq
 
+QUEUES = 'rabbit_amqqueue:list(<<"/">>)'
+
 
 class DemoTests(DemoCase):
     """The demo as two processes."""
@@ -20,8 +22,10 @@ class DemoTests(DemoCase):
         self.assertNotIn("guest:guest", done.stdout)
         self.assertIn("The producer is process", done.stdout)
         self.assertRegex(lines[0], "^Feeds go through amqp://guest:\\*\\*@")
-        self.assertNotIn("txkombu-demo", broker.ctl("list_queues"))
-        self.assertNotIn("txkombu-demo", broker.ctl("list_exchanges"))
+        self.assertNotIn("txkombu-demo", broker.evaluate(QUEUES))
+        exchanges = broker.evaluate('rabbit_exchange:list(<<"/">>)')
+        self.assertIn("amq.topic", exchanges)
+        self.assertNotIn("txkombu-demo", exchanges)
 
     def test_stomp_on_rabbitmq(self) -> None:
         """Over STOMP it is the same."""
@@ -29,7 +33,7 @@ class DemoTests(DemoCase):
         done = self.run_demo(DEMO_BROKER=broker.stomp_url)
         lines = self.assert_shows(done, 20)
         self.assertRegex(lines[0], "^Feeds go through stomp://guest:\\*\\*@")
-        self.assertNotIn("txkombu-demo", broker.ctl("list_queues"))
+        self.assertNotIn("txkombu-demo", broker.evaluate(QUEUES))
 
     def test_stomp_on_activemq(self) -> None:
         """On ActiveMQ, too; it says what it cannot do there."""

@@ -96,9 +96,8 @@ class TutorialTests(SynchronousTestCase):
         fresh.pip(only("*.whl"))
         self.home = fresh.elsewhere
         broker = rabbitmq()
-        broker.ctl("add_vhost", VIRTUAL_HOST)  # whose queues no other test has
-        self.addCleanup(broker.ctl, "delete_vhost", VIRTUAL_HOST)
-        broker.ctl("set_permissions", "-p", VIRTUAL_HOST, "guest", ".*", ".*", ".*")
+        broker.add_vhost(VIRTUAL_HOST)  # whose queues no other test has
+        self.addCleanup(broker.delete_vhost, VIRTUAL_HOST)
         url = f"{broker.url}/{VIRTUAL_HOST}"
         ports = free_ports(2)
         self.replaced = {

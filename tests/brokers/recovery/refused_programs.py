@@ -45,7 +45,7 @@ rabbit_auth_backend_internal:exists(<<"{user}">>) orelse
     rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"secret">>, <<"tests">>),
 [rabbit_auth_backend_internal:set_permissions(
     User, <<"{vhost}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)
-    || User <- [<<"{user}">>, <<"guest">>]].
+    || User <- [<<"{user}">>, <<"guest">>]]
 """
 """
 Makes the virtual host and the user, as far as they are missing.
@@ -92,6 +92,7 @@ class Party:
         self.errors: dict[int, KombuError] = {}
         self.ended: list[Exception] = []
         self.seconds = 0.0
+        self._pausing = 0
         self.consumer = Consumer(
             self.consuming,
             self.queue,
@@ -110,7 +111,9 @@ class Party:
         if message.redelivered:
             self.again.add(number)
         if self.seconds:
+            self._pausing += 1
             await pause(self.seconds)
+            self._pausing -= 1
         self.received.add(number)
         await message.ack()
 
@@ -153,6 +156,8 @@ class Party:
             self._publishing.stop()
         self.seconds = 0.0
         await gatherResults([self.publishing.close(), self.consuming.close()])
+        while self._pausing:
+            await pause(0.02)
 
 
 async def pause(seconds: float) -> None:
@@ -192,18 +197,15 @@ class Refused(TestCase):
         )
         await self.admin.close()
 
-    async def ctl(self, *arguments: str) -> None:
-        """Run rabbitmqctl."""
-        await deferToThread(self.broker.ctl, *arguments)
-
     async def grant(self) -> None:
         """Have the virtual host, and the user with all permissions."""
-        await self.ctl("eval", _GRANT.format(vhost=self.vhost, user=self.user))
+        code = _GRANT.format(vhost=self.vhost, user=self.user)
+        await deferToThread(self.broker.evaluate, code)
 
     async def permit(self, configure: str, write: str, read: str) -> None:
         """Set the user's permissions."""
-        arguments = ("-p", self.vhost, self.user, configure, write, read)
-        await self.ctl("set_permissions", *arguments)
+        arguments = (self.user, self.vhost, configure, write, read)
+        await deferToThread(self.broker.permit, *arguments)
 
     async def begin(
         self,

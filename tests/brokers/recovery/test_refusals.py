@@ -8,6 +8,7 @@ The programs publish and consume all the time, and nobody tells them anything.
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
+from twisted.internet.threads import deferToThread
 
 from tests.brokers.recovery.refused_programs import AMQP, Refused
 from tests.conformance.suite import program
@@ -24,7 +25,15 @@ from txkombu.exceptions import (
     Unroutable,
 )
 
-_CONSUMER_TIMEOUT = "application:set_env(rabbit, consumer_timeout, {})."
+_CONSUMER_TIMEOUT = "application:set_env(rabbit, consumer_timeout, {})"
+_LIMIT = (
+    'ok = rabbit_auth_backend_internal:set_user_limits(<<"{user}">>, '
+    '<<"{{\\"{kind}\\": 0}}">>, <<"tests">>)'
+)
+_NO_LIMIT = (
+    'rabbit_auth_backend_internal:clear_user_limits(<<"{user}">>, <<"{kind}">>, '
+    '<<"tests">>)'
+)
 
 
 class RefusalTests(Refused):
@@ -83,7 +92,7 @@ class RefusalTests(Refused):
     async def test_user(self) -> None:
         """Without their user the programs wait; with it they go on."""
         await self.begin()
-        await self.ctl("delete_user", self.user)
+        await deferToThread(self.broker.delete_user, self.user)
         await self.are_locked_out(AuthenticationFailed)
         await self.grant()
         await self.goes_on()
@@ -93,7 +102,7 @@ class RefusalTests(Refused):
     async def test_password(self) -> None:
         """So they do when the password was changed, and nobody told them."""
         await self.begin()
-        await self.ctl("change_password", self.user, "other")
+        await deferToThread(self.broker.change_password, self.user, "other")
         for each in self.parties:
             each.drop()
         await self.are_locked_out(AuthenticationFailed)
@@ -107,7 +116,7 @@ class RefusalTests(Refused):
     async def test_virtual_host(self) -> None:
         """Without their virtual host they wait; in a new one they make all anew."""
         await self.begin()
-        await self.ctl("delete_vhost", self.vhost)
+        await deferToThread(self.broker.delete_vhost, self.vhost)
         await self.are_locked_out(AuthenticationFailed)
         await self.grant()
         await self.goes_on()
@@ -197,15 +206,22 @@ class RefusalTests(Refused):
     async def test_limits(self) -> None:
         """Beyond a limit of channels, and then of connections, they wait for room."""
         await self.begin()
-        await self.ctl("set_user_limits", self.user, '{"max-channels": 0}')
+        await self.limit("max-channels")
         for each in self.parties:
             each.drop()
         await self.are_locked_out(NotAllowed, ConnectError)
-        await self.ctl("set_user_limits", self.user, '{"max-connections": 0}')
+        await self.limit("max-connections")
         await self.are_locked_out(ConnectError)
-        await self.ctl("clear_user_limits", self.user, "all")
+        for kind in ("max-channels", "max-connections"):
+            code = _NO_LIMIT.format(user=self.user, kind=kind)
+            await deferToThread(self.broker.evaluate, code)
         await self.goes_on()
         await self.nothing_is_lost()
+
+    async def limit(self, kind: str) -> None:
+        """Let the user have none of this kind."""
+        code = _LIMIT.format(user=self.user, kind=kind)
+        await deferToThread(self.broker.evaluate, code)
 
     # --- too much -------------------------------------------------------------
 
@@ -216,9 +232,9 @@ class RefusalTests(Refused):
         consumers go on; over STOMP it does not say so.
         """
         await self.begin()
-        enough = ("set_vm_memory_high_watermark", "0.4")
-        self.addCleanup(self.ctl, *enough)
-        await self.ctl("set_vm_memory_high_watermark", "0.00001")
+        allow = self.broker.allow_memory
+        self.addCleanup(deferToThread, allow, 0.4)
+        await deferToThread(allow, 0.00001)
         await self.all(lambda each: len(each.errors) > 2, "failed")
         await self.stays_quiet()
         for each in self.parties:
@@ -229,7 +245,7 @@ class RefusalTests(Refused):
                 self.assertLess(len(unknown), len(each.failed_with(NotSentInTime)))
             else:
                 self.assertEqual(len(unknown), len(each.errors))
-        await self.ctl(*enough)
+        await deferToThread(allow, 0.4)
         await self.goes_on()
         await self.nothing_is_lost()
 
@@ -239,8 +255,10 @@ class RefusalTests(Refused):
         A consumer that is too slow for the broker loses its channel, or is ended, and
         gets its messages again; when its handler is fast again all is well.
         """
-        self.addCleanup(self.ctl, "eval", _CONSUMER_TIMEOUT.format(1_800_000))
-        await self.ctl("eval", _CONSUMER_TIMEOUT.format(500))
+        evaluate = self.broker.evaluate
+        usual = _CONSUMER_TIMEOUT.format(1_800_000)
+        self.addCleanup(deferToThread, evaluate, usual)
+        await deferToThread(evaluate, _CONSUMER_TIMEOUT.format(500))
         await self.begin()
         for each in self.parties:
             each.seconds = 2.0

@@ -286,7 +286,7 @@ class RabbitMQTests(Shared, Live):
         ends: Deferred[Exception] = Deferred()
         socket.subscribe("s", lambda _: None, ends.callback)
         await self.ask(socket, "SUBSCRIBE", id="s", destination="/queue/wire.deleted")
-        await deferToThread(self.broker.ctl, "delete_queue", "wire.deleted")
+        await deferToThread(self.broker.delete_queue, "wire.deleted")
         self.assertIsInstance(await ends, ConsumerCancelled)
         self.assertTrue(socket.alive)
 

@@ -14,11 +14,6 @@ from tests.support.activemq import fragile_activemq
 from tests.support.rabbitmq import rabbitmq
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
 
-_DELETE = (
-    '{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{}">>)), '
-    'rabbit_amqqueue:delete(Q, false, false, <<"the tests">>).'
-)
-
 
 class RabbitMQTests(Conformance):
     """On RabbitMQ, whose queues can be deleted under a consumer."""
@@ -77,7 +72,7 @@ class RabbitMQTests(Conformance):
         """So does one of an exclusive queue, which is declared anew for it."""
         queue = self.queue(exclusive=True)
         await self.consume(queue)
-        rabbitmq().ctl("eval", _DELETE.format(queue.name))
+        rabbitmq().delete_queue(queue.name)
         while not self.ended:
             await self.pause(0.1)
         await self.comes_again(queue)

@@ -211,9 +211,9 @@ class Case(TestCase):
         """How many sockets recipes have left open, and not for further ones."""
         return len(self.connections._open) - (self.connections._spare is not None)
 
-    async def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl."""
-        return await deferToThread(self.broker.ctl, *arguments)
+    async def run_code(self, code: str) -> str:
+        """Run code in the node."""
+        return await deferToThread(self.broker.evaluate, code)
 
     async def limited(
         self,
@@ -248,9 +248,9 @@ class Case(TestCase):
         )
 
     async def evaluate(self, *steps: str, user: str) -> str:
-        """Run code in the node; rabbitmqctl takes a second for each command."""
+        """Run code about a user, U, in the node."""
         names = f"U = {_text(user)}, V = {_text('/')}, A = {_text('test')}"
-        return await self.ctl("eval", ", ".join((names, *steps)) + ".")
+        return await self.run_code(", ".join((names, *steps)))
 
 
 def _text(text: str) -> str:
@@ -397,12 +397,11 @@ class DeclareTests(Case):
         await self.purge(queue)
         self.assertIsNone(await self.get(queue))
 
-        async def helpers() -> list[str]:
-            listed = await self.ctl("list_queues", "name")
-            return [line for line in listed.splitlines() if ".txkombu-" in line]
+        async def names() -> tuple[bool, bool]:
+            found = await self.run_code('rabbit_amqqueue:list(<<"/">>)')
+            return (queue.name in found, ".txkombu-" in found)
 
-        none: list[str] = []
-        await self.until(helpers, none)
+        await self.until(names, (True, False))
 
     async def declare_exchange(self, exchange: Exchange) -> None:
         """Make sure of an exchange."""
@@ -569,19 +568,22 @@ class BindTests(Case):
         queue = await self.full()
         name = self.name()
         await self.bind(queue, Exchange(name), "key")
-        listed = await self.ctl("list_bindings", "routing_key", "destination_name")
-        self.assertIn(f"txkombu.{name}.key\t{queue.name}", listed)
+        shown = "[destination_name, routing_key]"
+        listed = await self.run_code(f'rabbit_binding:info_all(<<"/">>, {shown})')
+        wanted = f"[{{destination_name,{_text(queue.name)}}},"
+        self.assertIn(
+            f"{wanted}{{routing_key,{_text(f'txkombu.{name}.key')}}}]", listed
+        )
         if self.permits_transient:
             await self.is_durable(name)
 
     async def is_durable(self, name: str) -> None:
         """A binding is in the table of those that are kept."""
-        found = await self.ctl(
-            "eval",
+        found = await self.run_code(
             "length(ets:match(rabbit_durable_route, {route, {binding, '_', "
-            f"<<\"txkombu.{name}.key\">>, '_', '_'}}, '_'}})).",
+            f"<<\"txkombu.{name}.key\">>, '_', '_'}}, '_'}}))",
         )
-        self.assertEqual(found.strip(), "1")
+        self.assertEqual(found, "1")
 
     # --- what the plugin deletes the queue for, if it is not tried before ----
 
