@@ -94,6 +94,8 @@ class Reporter(TreeReporter):
 def run(names: list[str]) -> Any:
     """Run the tests of these modules, and return trial's result."""
     suite = TestLoader().loadByNames(names, recurse=True)
+    # The collector goes through all that was imported, and finds little.
+    gc.set_threshold(10_000, 20, 20)
     folder = os.environ.get("TXKOMBU_TEST_FOLDER", "_trial_temp")
     return TrialRunner(Reporter, workingDirectory=folder).run(suite)
 
