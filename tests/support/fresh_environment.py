@@ -124,12 +124,13 @@ class FreshEnvironment:
 
     def pip(self, *arguments: object) -> None:
         """Install something that needs nothing else."""
-        offline = ("--no-index", "--no-deps", "--no-build-isolation", "-q")
+        offline = ("--no-index", "--no-deps", "--no-build-isolation", "--no-compile")
         run(
             self.python,
             "-m",
             "pip",
             "install",
+            "-q",
             *offline,
             *arguments,
             cwd=self.elsewhere,
