@@ -18,7 +18,7 @@ def on_rabbitmq(node: RabbitMQ, scheme: str) -> Target:
     port = node.stomp_port if scheme == "stomp" else node.amqp_port
     # RabbitMQ 3.10 has a queue for seconds before it is on the disk, and confirms
     # messages in it; then a kill loses both.
-    sync = partial(node.ctl, "eval", "mnesia:sync_log().")
+    sync = partial(node.evaluate, "mnesia:sync_log()")
     return Target(f"{scheme} on RabbitMQ", node, scheme, port, sync)
 
 

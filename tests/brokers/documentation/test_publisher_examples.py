@@ -306,7 +306,7 @@ class WebNodeTests(WebCase):
         """
         await self.target(self.connection).declare()
         # RabbitMQ 3.10 has a queue for seconds before it is on the disk.
-        await deferToThread(self.broker.ctl, "eval", "mnesia:sync_log().")
+        await deferToThread(self.broker.evaluate, "mnesia:sync_log()")
         self.proxy.refusing = True
         await self.serve()
         code, text = await self.post(-1)

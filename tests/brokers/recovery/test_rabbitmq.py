@@ -414,7 +414,7 @@ class NodeTests(Faults):
         await consumer.consume()
         # RabbitMQ 3.10 has a queue for seconds before it is on the disk, and
         # confirms messages in it; then it loses both.
-        await deferToThread(self.broker.ctl, "eval", "mnesia:sync_log().")
+        await deferToThread(self.broker.evaluate, "mnesia:sync_log()")
         publishing = self.connect()
         numbers = list(range(4000))
 

@@ -334,8 +334,8 @@ class NodeCases(Faults):
         queue = await self.consuming(self.connection)
         await self.settle_down()
         publishing = self.connect()
-        numbers = list(range(20_000))
-        back = Deferred.fromCoroutine(self.kill_and_start(4000))
+        numbers = list(range(5_000))
+        back = Deferred.fromCoroutine(self.kill_and_start(1000))
         endless = _until_fired(numbers, back)
         await self.publish_each(Producer(publishing), queue, endless)
         await back
@@ -427,7 +427,7 @@ class RabbitMQNodeTests(NodeCases):
     async def settle_down(self) -> None:
         # RabbitMQ 3.10 has a queue for seconds before it is on the disk, and
         # confirms messages in it; then it loses both.
-        await deferToThread(self.broker.ctl, "eval", "mnesia:sync_log().")
+        await deferToThread(self.broker.evaluate, "mnesia:sync_log()")
 
 
 class ActiveMQNodeTests(NodeCases):
