@@ -13,7 +13,7 @@ from txkombu.policy import default, delayed, park, retry
 from txkombu.policy.hosting import FailurePolicy, HostedPolicy
 from txkombu.testing import BrokerTestCase
 
-COUNT = 1000
+COUNT = 2000
 """How many messages there are."""
 PREFETCH = 100
 """How many of them the consumer may have."""

@@ -1,7 +1,7 @@
 """
 JSON by orjson and msgspec gives what Python's json gives: values, texts and errors.
 
-C{TXKOMBU_EXAMPLES} is how many examples are tried of each kind, 150 by default.
+C{TXKOMBU_EXAMPLES} is how many examples are tried of each kind, 400 by default.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.serialization.test_json_codec import Lookalike, Money
 from txkombu.exceptions import EncodeError
 from txkombu.serialization import Registry, fast_json, json_codec
 
-EXAMPLES: Final = int(os.environ.get("TXKOMBU_EXAMPLES", "150"))
+EXAMPLES: Final = int(os.environ.get("TXKOMBU_EXAMPLES", "400"))
 JSON: Final = "application/json"
 
 
