@@ -469,8 +469,9 @@ class WriteTests(SynchronousTestCase):
 text = st.text(st.characters(codec="utf-8"), max_size=12)
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 seconds = st.floats(0, 1e9, allow_nan=False).map(lambda number: number or 1.0)
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 hosts = st.one_of(
-    st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True),
+    st.lists(labels, min_size=1, max_size=3).map(".".join),
     st.ip_addresses().map(str),
 )
 own_options = st.sampled_from([{}, {"dialect": "rabbitmq"}, {"dialect": "activemq"}])
