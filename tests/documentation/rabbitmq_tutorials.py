@@ -107,12 +107,14 @@ class Started:
                 waiter.callback(None)
 
     def when_printed(self, count: int) -> Deferred[None]:
-        """Return a Deferred that fires when it has printed so many lines."""
+        """Return a Deferred that fires when it has printed so many lines, and waits."""
         waiter: Deferred[None] = Deferred()
         self._waiting.append((count, waiter))
         if len(self.lines) >= count:
             waiter.callback(None)
-        return waiter
+        # A coroutine cannot be cancelled while it runs, and so not while it prints.
+        clock = IReactorTime(reactor)
+        return waiter.addCallback(lambda _: task.deferLater(clock, 0))
 
     def interrupt(self) -> None:
         """Have it end."""
