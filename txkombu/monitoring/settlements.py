@@ -70,6 +70,7 @@ class ObservedSettler:
         self._queues: dict[int, str] = {}
         self._up_to = TagsUpTo()
         self._last = 0
+        self._in_order = True
 
     def note(self, message: Message) -> None:
         """Tell of a message when it is settled."""
@@ -80,8 +81,7 @@ class ObservedSettler:
         tag = message.delivery_tag
         self._queues[tag] = message.queue_name
         if tag < self._last:  # its handler began after those of later messages
-            self._queues = dict(sorted(self._queues.items()))
-            self._up_to = TagsUpTo()
+            self._in_order = False
         self._last = max(self._last, tag)
 
     def follow(self, message: Message, settler: Settler) -> ObservedSettler:
@@ -124,7 +124,14 @@ class ObservedSettler:
     def _tell(self, tag: int, multiple: bool, outcome: str) -> None:
         if self.gone:
             outcome = "stale"
-        for each in self._up_to.find(tag, self._queues) if multiple else [tag]:
+        for each in self._noted_up_to(tag) if multiple else [tag]:
             queue = self._queues.pop(each, None)
             if queue is not None:
                 self._settled(queue, outcome)
+
+    def _noted_up_to(self, tag: int) -> list[int]:
+        if not self._in_order:
+            self._queues = dict(sorted(self._queues.items()))
+            self._up_to = TagsUpTo()
+            self._in_order = True
+        return self._up_to.find(tag, self._queues)
