@@ -68,7 +68,7 @@ class BrokerConnection:
 
     @param hostname: a host, C{host:port}, a URL, several of them with C{;}
         between, or a list of URLs: alternates, tried in turn.  Default is
-        C{"localhost"}, which None or an empty one does not mean.
+        C{"localhost"}; C{None} and an empty text are refused.
     @param userid: default C{"guest"}.
     @param password: default C{"guest"}; never shown.  A callable is called for each
         login, and returns it, or a Deferred or coroutine of it; a Deferred gives it

@@ -53,8 +53,7 @@ What people do wrong at first, what txkombu says then, and what helps. `Errors
 .. code-block:: python
 
 {textwrap.indent(PRELUDE, "   ")}
-and each message is what the tests got from it:
-``python -m tests.documentation.mistakes`` writes this page.
+and each message is shown as txkombu gives it.
 """
 
 

@@ -85,8 +85,8 @@ CONNECTING: Final = (
         "import asyncio\n\nasync def main():\n    await connection.connect()\n\n"
         "asyncio.run(main())",
         "``asyncio.run`` runs asyncio's loop; Deferreds wait for Twisted's reactor.",
-        "Use ``twisted.internet.task.react``. `Moving <../howto/moving.rst>`__ has "
-        "more about asyncio.",
+        "Use ``twisted.internet.task.react``. `asyncio code under Twisted "
+        "<../howto/cookbook/asyncio.rst>`__ shows how the two work together.",
     ),
 )
 
@@ -109,7 +109,7 @@ PUBLISHING: Final = (
     Mistake(
         "A routing key is no text",
         'await Producer(connection).publish("hello", 17)',
-        "Routing keys are ``str``; Kombu would convert it.",
+        "A routing key is a ``str``, and nothing is converted to one.",
         "Write ``str(17)``.",
     ),
     Mistake(

@@ -304,7 +304,7 @@ def arguments() -> str:
         ]
         for name in CHECKS
     ]
-    head = ["argument", "queues", *HEAD, "what"]
+    head = ["argument", "queues", *HEAD, "meaning"]
     return list_table(head, [20, 12, 8, 14, 14, 14, 18], rows)
 
 

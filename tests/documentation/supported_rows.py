@@ -81,7 +81,7 @@ ARGUMENTS: Final[Mapping[str, tuple[object, str]]] = {
     "x-message-ttl": (1000, "``message_ttl=`` (seconds)"),
     "x-dead-letter-exchange": ("amq.fanout", "dead letter exchange"),
     "x-dead-letter-routing-key": ("k", "the key of dead letters"),
-    "x-dead-letter-strategy": ("at-least-once", "how safely they go"),
+    "x-dead-letter-strategy": ("at-least-once", "when dead letters leave the queue"),
     "x-max-length": (5, "``max_length=`` (messages)"),
     "x-max-length-bytes": (5, "``max_length_bytes=``"),
     "x-max-in-memory-length": (5, "messages kept in memory"),
@@ -98,7 +98,7 @@ ARGUMENTS: Final[Mapping[str, tuple[object, str]]] = {
     "x-max-age": ("1h", "how long a stream keeps messages"),
     "x-stream-max-segment-size-bytes": (1000, "the size of its files"),
     "x-initial-cluster-size": (3, "how many nodes have it"),
-    "x-queue-master-locator": ("random", "where a mirrored queue is"),
+    "x-queue-master-locator": ("random", "on which node it is made"),
 }
 """For each argument of a queue: a value to try, and what it is."""
 
@@ -133,7 +133,7 @@ EXTENSIONS: Final = (
     Extension(
         "``connection.blocked``",
         "``connection.blocked_reason``",
-        answers=(YES, "in tests", "publishes wait, untold", "publishes wait, untold"),
+        answers=(YES, "in tests", "waits without a reason", "waits without a reason"),
     ),
     Extension(
         "``connection.update-secret``",
@@ -236,7 +236,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "receipt": "confirms",
     "receipt-id": "confirms",
     "selector": "taking one message, on ActiveMQ",
-    "session": "which process of ActiveMQ it is",
+    "session": "the id that the broker gives the session",
     "server": "which broker it is, and its version",
     "subscription": "which consumer a message is for",
     "transaction": "BEGIN, COMMIT, ABORT",

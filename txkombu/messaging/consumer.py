@@ -61,7 +61,8 @@ class Consumer:
     @param channel: a channel, or a connection, on which it opens its own.
     @param queues: a L{Queue} or several.
     @param no_ack: acknowledge each message when its handler begins, so that it is
-        lost if the handler fails.  C{None} leaves it to each queue.
+        lost if the program ends meanwhile, or the handler fails at every attempt.
+        C{None} leaves it to each queue.
     @param auto_declare: whether to declare the queues, with their exchanges
         and bindings, before consuming: C{True} (default), C{False}, or
         C{"passive"} to only look them up.

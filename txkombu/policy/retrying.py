@@ -31,8 +31,7 @@ class RetryPolicy:
     @ivar delay: seconds before the second attempt.
     @ivar factor: how many times as long each delay is as the one before.
     @ivar max_delay: seconds that no delay exceeds.
-    @ivar jitter: the part of each delay, from 0 to 1, of which a random share is taken
-        off.
+    @ivar jitter: how much of each delay, from 0 to 1, may be taken off at random.
     @ivar then: decides when all attempts have failed, and at once when the message
         cannot be decoded.
     """
@@ -98,8 +97,7 @@ def retry(
     @param delay: seconds before the second attempt.
     @param factor: how many times as long each delay is as the one before.
     @param max_delay: seconds that no delay exceeds.
-    @param jitter: the part of each delay, from 0 to 1, of which a random share is
-        taken off.
+    @param jitter: how much of each delay, from 0 to 1, may be taken off at random.
     @param then: decides when all attempts have failed.
     """
     return RetryPolicy(attempts, delay, factor, max_delay, jitter, then)
