@@ -62,7 +62,8 @@ class Queue(Entity):
     @param queue_arguments: further arguments of the declaration.
     @param binding_arguments: arguments of the binding to C{exchange}.
     @param consumer_arguments: arguments of its consumers.
-    @param no_ack: whether its consumers settle nothing.
+    @param no_ack: whether its consumers acknowledge each message when its handler
+        begins, so that programs settle nothing.
     @param alias: a further name for the program's own use.
     @param no_declare: whether C{declare} does nothing.
     @param expires: seconds without use after which the broker deletes it.
@@ -381,7 +382,8 @@ class Queue(Entity):
 
         @param consumer_tag: its name at the broker; by default a new one.
         @param callback: called with each L{Message}.
-        @param no_ack: whether it settles nothing; by default the queue's setting.
+        @param no_ack: whether there is nothing to settle; by default the queue's
+            setting.
         @param on_cancel: called with (tag, error) when the broker ends the consumer,
             which is then started again with growing waits.
         @return: fires with the consumer tag; fails with
