@@ -186,7 +186,7 @@ class OperationTimeout(KombuError, TimeoutError):
 
 class BackpressureError(KombuError):
     """
-    More messages wait to be published than C{max_pending} allows.
+    Too many messages wait to be published: 10,000, or 64 MiB, on one channel.
 
     This one was not queued.  Wait for C{producer.when_ready()} before publishing
     again, or use C{producer.publish_all()}.
