@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from twisted.python.failure import Failure
+from twisted.logger import globalLogPublisher
 from twisted.trial.reporter import TreeReporter
 from twisted.trial.runner import TestLoader, TrialRunner
-from zope.interface import implementer
+
+from tests.support.unhandled import unhandled
 
 ALLOWED: tuple[tuple[str, type[Warning]], ...] = (
     # pamqp warns for each object of such a class, and a test makes one of each.
@@ -44,27 +45,6 @@ REASON = 3000
 """
 Characters of a failure's reason that are repeated at the end.
 """
-
-
-@implementer(ILogObserver)
-class Unhandled:
-    """
-    Records the errors of Deferreds that nobody handled.
-
-    @ivar seen: the text of each.
-    """
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        """Check an event of the log."""
-        text = formatEvent(event)
-        if "Unhandled error in Deferred" in text:
-            failure = event.get("log_failure")
-            self.seen.append(
-                failure.getTraceback() if isinstance(failure, Failure) else text
-            )
 
 
 def strict_warnings() -> None:
@@ -179,7 +159,9 @@ class Report:
 def main(names: list[str]) -> int:
     """Run the tests, report, and return the exit code."""
     strict_warnings()
-    unhandled = Unhandled()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As in the background of a shell.  Programs that tests start would ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     globalLogPublisher.addObserver(unhandled)
     result = run(names or ["tests"])
     gc.collect()

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.scenarios import all_rows
-from tests.support.paths import DOCS, TREE
+from tests.support.paths import CHECKOUT, DOCS
 from tests.support.snippets import PageTestCase
 from txkombu.core import decoded_memory, publish_queue, turn_budget
 from txkombu.core.consumers import PREFETCH
@@ -140,5 +140,7 @@ class DrawingTests(SynchronousTestCase):
         for path in FOLDER.glob("*.rst"):
             for word in path.read_text(encoding="utf-8").split("``"):
                 if word.endswith(".py") and "/" in word and " " not in word:
-                    found = [(TREE / each / word).exists() for each in ("txkombu", ".")]
+                    found = [
+                        (CHECKOUT / each / word).exists() for each in ("txkombu", ".")
+                    ]
                     self.assertIn(True, found, f"{path.name}: {word}")
