@@ -501,6 +501,31 @@ class FailureTests(ConsumerTestCase):
         self.assertIn("'feed' has no dead letter exchange", line)
         self.assertIn("queue_arguments={'x-dead-letter-exchange'", line)
 
+    def test_warning_without_a_name(self) -> None:
+        """The warning of a queue that the broker names does not show an empty name."""
+        with capturedLogs() as events:
+            consumer = Consumer(self.connection, Queue(""), callbacks=[self.take])
+            self.result_of(consumer.consume())
+        [line] = [formatEvent(each) for each in events if "queue" in each]
+        self.assertIn("A queue without a name has no dead letter exchange", line)
+
+    def test_no_policy(self) -> None:
+        """A policy that could only fail with a message is refused at once."""
+
+        class Forgotten(Consumer):
+            on_failure = retry  # type: ignore[assignment]  # that is refused
+
+        with self.assertRaisesRegex(TypeError, r"on_failure must be what retry\(\)"):
+            Forgotten(self.connection, QUEUE, callbacks=[self.take])
+        for wrong, text in (
+            (Reject, "on_failure must be a policy, not the class Reject"),
+            ("parked", "on_failure must be callable, not 'parked'"),
+            (park, "on_failure is called with 2 arguments"),
+        ):
+            given: Any = wrong
+            with self.assertRaisesRegex(TypeError, text):
+                Consumer(self.connection, QUEUE, on_failure=given)
+
     def test_one_bad_message_touches_no_other(self) -> None:
         """The next message is handled as usual."""
 

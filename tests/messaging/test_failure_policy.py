@@ -22,7 +22,16 @@ from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
 from txkombu.message import Message
-from txkombu.policy import ReconnectPolicy, drop, reject, requeue_once, retry
+from txkombu.policy import (
+    ReconnectPolicy,
+    Reject,
+    RetryPolicy,
+    drop,
+    park,
+    reject,
+    requeue_once,
+    retry,
+)
 
 
 class BackoffTests(SynchronousTestCase):
@@ -329,3 +338,24 @@ class RetryTests(SynchronousTestCase):
         self.assertEqual(seconds[:4], [1, 2, 4, 7])
         self.assertEqual(set(seconds[3:]), {7})
         self.flushLoggedErrors(ValueError)
+
+    def test_then(self) -> None:
+        """What cannot decide afterwards is refused when the policy is made."""
+        wrong: tuple[tuple[Any, str], ...] = (
+            ("parked", "then must be callable, not 'parked'"),
+            (None, "then must be callable, not None"),
+            (Reject(), "then must be callable"),
+            (park, "then is called with 2 arguments; .* takes others"),
+            (retry, r"then must be what retry\(\) returns, not retry itself"),
+            (Reject, "then must be a policy, not the class Reject"),
+            (RetryPolicy, "then must be a policy, not the class RetryPolicy"),
+        )
+        for then, text in wrong:
+            for make in (retry, RetryPolicy):
+                with self.assertRaisesRegex(TypeError, text):
+                    make(then=then)
+
+    def test_right_then(self) -> None:
+        """A policy, and a function of message and failure, may decide afterwards."""
+        for then in (reject, park("parked"), retry(2), lambda message, failure: None):
+            self.assertIs(retry(then=then).then, then)

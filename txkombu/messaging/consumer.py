@@ -19,6 +19,7 @@ from ..exceptions import ChannelClosed, DecodeError, NotSupported
 from ..message import Message
 from ..policy import FailurePolicy, default
 from ..policy.hosting import HostedPolicy
+from ..policy.retrying import check_policy
 from ..serialization.serializers import accept_set
 from .callbacks import (
     Callback,
@@ -215,7 +216,9 @@ class Consumer:
         check_count("max_body_size", self.max_body_size, 1)
         for what, arguments in _CALLED_WITH.items():
             given = getattr(self, what)
-            if given is not None and not hasattr(given, "decide"):
+            if given is not None and what == "on_failure":
+                check_policy(what, given)
+            elif given is not None:
                 check_callable(what, given, arguments)
         check_count("priority", self.priority, -(2**31), 2**31 - 1)
         if self.middleware and self.on_message is not None:

@@ -84,11 +84,11 @@ class FailureHandling:
                 "queue_arguments={{'x-delivery-limit': -1}}"
             )
         self._log.warn(
-            "Queue {queue!r} has no dead letter exchange: a message whose handler "
+            "{queue} has no dead letter exchange: a message whose handler "
             "keeps failing is tried again for ever. Declare it with "
             "queue_arguments={{'x-dead-letter-exchange': ...}}, or give its consumer "
             "on_failure=retry(then=park('...'))" + more,
-            queue=queue.name,
+            queue=f"Queue {queue.name!r}" if queue.name else "A queue without a name",
         )
 
     # --- PolicyHost ---------------------------------------------------------

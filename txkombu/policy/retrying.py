@@ -9,7 +9,12 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .._util.validation import check_count, check_number, check_seconds
+from .._util.validation import (
+    check_callable,
+    check_count,
+    check_number,
+    check_seconds,
+)
 from ..exceptions import DecodeError
 from .failure_log import log_failure
 from .hosting import FailurePolicy, Hold, HostedPolicy, PolicyHost, decided, prepared
@@ -49,6 +54,7 @@ class RetryPolicy:
         check_seconds("max_delay", self.max_delay)
         check_number("factor", self.factor, 1)
         check_number("jitter", self.jitter, 0, 1)
+        check_policy("then", self.then)
 
     def prepare(self, host: PolicyHost) -> Deferred[Any] | None:
         """
@@ -101,6 +107,23 @@ def retry(
     @param then: decides when all attempts have failed.
     """
     return RetryPolicy(attempts, delay, factor, max_delay, jitter, then)
+
+
+def check_policy(what: str, policy: object) -> None:
+    """
+    Refuse with TypeError what cannot decide on a failed message.
+
+    @param what: what it was given as, for the error.
+    @param policy: what was given.
+    """
+    # retry and a class can be called with two arguments, and would fail only with a
+    # message. As an attribute of a class, a function is bound.
+    if getattr(policy, "__func__", policy) is retry:
+        raise TypeError(f"{what} must be what retry() returns, not retry itself")
+    if isinstance(policy, type):
+        raise TypeError(f"{what} must be a policy, not the class {policy.__name__}")
+    if not hasattr(policy, "decide"):
+        check_callable(what, policy, 2)
 
 
 default: Final = RetryPolicy()
