@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.reporter import TestResult
 
-from tests.documentation.cookbook.recipe import RecipeCase
+from tests.documentation.cookbook.recipe import RecipeCase, recipe_text
 from tests.support.broker_process import free_ports
 from tests.support.paths import TREE
 from tests.support.processes import run_python
@@ -46,6 +46,13 @@ class TestingTests(RecipeCase):
             sys.modules.pop(name)
         passed, failed = self.outcome(self.load("test_bill").BillTests)
         self.assertEqual((passed, failed), (1, 2))
+
+    def test_trial_command(self) -> None:
+        """The command of the page finds the module under test, beside the test."""
+        text = recipe_text(self.page)
+        [command] = re.findall(r"^   python (-m .+)$", text, re.MULTILINE)
+        done = run_python(*command.split(), cwd=self.home)
+        self.assertIn("PASSED (successes=3)", done.stdout)
 
     def outcome(self, case: Any) -> tuple[int, int]:
         """Run a test case; return how many passed and failed."""

@@ -29,7 +29,7 @@ class PublishingTests(RecipeCase):
             "POST", f"{self.address}/orders", b'{"id": 7}'
         )
         self.assertEqual((code, text), (202, "accepted\n"))
-        self.assertEqual((await self.take("orders")).payload, {"id": 7})
+        self.assertEqual((await self.take("web.orders")).payload, {"id": 7})
 
     async def test_not_json(self) -> None:
         """What is not JSON is refused, and not published."""
@@ -40,7 +40,7 @@ class PublishingTests(RecipeCase):
     async def test_not_published(self) -> None:
         """What the broker does not take gets a 503, which says when to try again."""
         async with BrokerConnection(self.broker) as connection:
-            await Queue("orders", max_length=1)(connection).declare()
+            await Queue("web.orders", max_length=1)(connection).declare()
         code, text, headers = await self.request(
             "POST", f"{self.address}/orders", b"{}"
         )
