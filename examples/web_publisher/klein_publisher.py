@@ -22,7 +22,7 @@ from txkombu import Exchange, Producer, Queue
 from txkombu.exceptions import KombuError, Nacked, Outcome
 from txkombu.service import PublisherService
 
-ORDERS = Queue("orders", Exchange("shop", type="direct"), "order")
+ORDERS = Queue("web.orders", Exchange("web", type="direct"), "order")
 SECONDS = 5.0
 """How long a client waits for the broker, at most."""
 

@@ -44,7 +44,7 @@ class OrdersTests(BrokerTestCase):
         [message] = self.published
         self.assertEqual(message.payload, {"id": 7})
         self.assertEqual(message.properties["message_id"], "order-7")
-        self.assertEqual(self.broker.waiting_in("orders"), 1)
+        self.assertEqual(self.broker.waiting_in("web.orders"), 1)
 
     def test_no_broker(self) -> None:
         """Without a broker a client is to come again, and nothing is sent later."""
@@ -70,6 +70,6 @@ class OrdersTests(BrokerTestCase):
 
     def test_refused(self) -> None:
         """What the broker refuses for good is no fault of the client."""
-        other = Queue("orders", max_length=1)(self.connect())
+        other = Queue("web.orders", max_length=1)(self.connect())
         self.result_of(other.declare())
         self.assertIn(b"502 Bad Gateway", self.post(b"{}").value())

@@ -149,7 +149,7 @@ class WebPublisherTests(WebCase):
         code, _, told = await self.post(b'{"id": 7}')
         self.assertEqual((code, told), (202, "accepted\n"))
         async with BrokerConnection(BROKER) as connection:
-            message = await Queue("orders")(connection).get(no_ack=True)
+            message = await Queue("web.orders")(connection).get(no_ack=True)
         assert message is not None
         self.assertEqual(message.payload, {"id": 7})
         await self.interrupt(serving)
@@ -157,7 +157,7 @@ class WebPublisherTests(WebCase):
     async def test_refused(self) -> None:
         """What the broker refuses for good is a fault behind the server."""
         async with BrokerConnection(BROKER) as connection:
-            await Queue("orders", max_length=1)(connection).declare()
+            await Queue("web.orders", max_length=1)(connection).declare()
         serving = await self.serve()
         code, headers, told = await self.post(b"{}")
         self.assertEqual(code, 502)
@@ -192,7 +192,7 @@ class WebRequestTests(WebCase):
         code, *_ = await self.post(b"seven", headers)
         self.assertEqual(code, 202)
         async with BrokerConnection(BROKER) as connection:
-            message = await Queue("orders")(connection).get(no_ack=True)
+            message = await Queue("web.orders")(connection).get(no_ack=True)
         assert message is not None
         self.assertEqual(message.content_type, "text/plain")
         self.assertEqual(message.properties["message_id"], "order-7")

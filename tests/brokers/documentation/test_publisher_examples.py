@@ -62,7 +62,7 @@ class ExampleCase(Conformance):
 
     folder = "web_publisher"
     example = "web_publisher"
-    target = Queue("orders", Exchange("shop", type="direct"), "order")
+    target = Queue("web.orders", Exchange("web", type="direct"), "order")
     ready = "Publishing"
 
     def setUp(self) -> None:
