@@ -142,6 +142,14 @@ CONSUMERS: tuple[tuple[str, str], ...] = (
     (f"handler: {H}:NUMBER", "is no consumer: it must be a subclass"),
     (f"handler: {H}:of_three", "is no consumer: it must be a subclass"),
     (f"handler: {H}:plain", f"'{H}:plain' names no queues itself: queues must name"),
+    (
+        f"{{handler: '{H}:plain', queues: feed}}",
+        "consumers[0].queues: there is no queue 'feed': did you mean 'feeds'?",
+    ),
+    (
+        f"{{handler: '{H}:WithoutQueues', queues: [feeds, other]}}",
+        "consumers[0].queues: there is no queue 'other'",
+    ),
     (f"handler: {H}:WithoutQueues", "has no queues to receive from: give it some"),
     (f"handler: {H}:Idle", "cannot handle messages: override receive()"),
     (f"handler: {H}:make_nothing", "no consumer today"),

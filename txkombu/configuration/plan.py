@@ -297,7 +297,7 @@ class _Maker:
             lambda: handler_factory(section.handler, queues, section.thread, options),
             key="handler",
         )
-        if factory is None or len(self.problems) > known:
+        if factory is None or len(self.problems) > known or _STAND_IN in queues:
             return None
         make_consumer = partial(_made, factory, publisher)
         made = self._attempt(path, section, make_consumer, "handler")
@@ -319,8 +319,8 @@ class _Maker:
         for name in {each for each in names if names.count(each) > 1}:
             self._note((*path, "queues"), f"queue {name!r} is named twice")
         for name in dict.fromkeys(names):
+            found.append(self._queues.get(name, _STAND_IN))
             if name in self._file.queues:
-                found += [self._queues[name]] if name in self._queues else []
                 continue
             guess = did_you_mean(name, self._file.queues)
             text = f"there is no queue {name!r}: {guess or 'queues has to define it'}"
@@ -354,6 +354,8 @@ _OPTIONS_OF_BROKER: Final = {
     "operation_timeout",
     "wait_for_broker",
 }
+_STAND_IN: Final = Queue("unknown")
+"""Stands for a queue whose fault was told, so that the handler's is not told, too."""
 _HOW_BOUND: Final = {"exchange", "routing_key", "bindings"}
 _NO_OPTIONS: Final = {"handler", "queues", "on_failure", "middleware", "thread"}
 
