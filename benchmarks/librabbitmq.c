@@ -76,17 +76,24 @@ static void report(double *seconds) {
 
 /* --- what every mode does ------------------------------------------------ */
 
+/* Write what is before the text; return how long it is. */
+static size_t begin_body(char *body, int number) {
+    if (size < 200)
+        return sprintf(body, "{\"number\": %d, \"text\": \"", number);
+    return sprintf(
+        body,
+        "{\"action\": \"import_feed\", \"feed_url\": "
+        "\"http://example.org/feeds/%d/edition.rss\", \"attempt\": %d, "
+        "\"tags\": [\"news\", \"section-%d\"], \"weight\": %.1f, \"text\": \"",
+        number, number % 7, number % 31, number / 8.0);
+}
+
 static void make_bodies(void) {
     for (int number = 0; number < DISTINCT; number++) {
         char *body = bodies[number] = malloc(size + 256);
         if (!body)
             fail("malloc");
-        size_t used = sprintf(
-            body,
-            "{\"action\": \"import_feed\", \"feed_url\": "
-            "\"http://example.org/feeds/%d/edition.rss\", \"attempt\": %d, "
-            "\"tags\": [\"news\", \"section-%d\"], \"weight\": %.1f, \"text\": \"",
-            number, number % 7, number % 31, number / 8.0);
+        size_t used = begin_body(body, number);
         if (used + 2 > size)
             fail("a body that small");
         while (used < size - 2)

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.admin import QUEUE, Admin
+from benchmarks.amqp_growing import SIZES
 from benchmarks.clients import (
     CLIENTS,
     STOMP_CLIENTS,
@@ -28,7 +29,7 @@ MESSAGES = 20
 class ProgramsTests(SynchronousTestCase):
     """Each program does what it says, once."""
 
-    def run_mode(self, mode: str) -> None:
+    def run_mode(self, mode: str, size: int = 4096) -> None:
         """Run the programs of one table; only the one in C may be missing."""
         folder = Path(self.mktemp())
         folder.mkdir()
@@ -39,7 +40,7 @@ class ProgramsTests(SynchronousTestCase):
         with Admin(port) as admin:
             self.addCleanup(_delete, port)
             for *command, program_mode in commands.of(mode).values():
-                job = Job(program_mode, port, QUEUE, 4096, MESSAGES)
+                job = Job(program_mode, port, QUEUE, size, MESSAGES)
                 admin.prepare(job)
                 figures = run([*command, *job.arguments])
                 self.assertGreater(min(figures[:2]), 0)
@@ -47,8 +48,9 @@ class ProgramsTests(SynchronousTestCase):
                 admin.check(job)
 
     def test_publish(self) -> None:
-        """All messages are in the queue."""
+        """All messages are in the queue, the smallest too."""
         self.run_mode("publish")
+        self.run_mode("publish", SIZES[0])
 
     def test_confirm(self) -> None:
         """All messages are in the queue."""
