@@ -46,14 +46,18 @@ def dumps(value: object) -> bytes:
         shape = _shape(value, _SHAPE_VERSION)
     except Exception:
         shape = b""
-    if (
-        not shape
-        or data.rfind(_BYTES_MARK) >= 0
-        or (data.rfind(b"null") >= 0 and _not_finite(shape))
-    ):
+    if not shape or data.rfind(_BYTES_MARK) >= 0 or _may_lose_float(data, shape):
         return json_codec.dumps(value)
     # a copy, as orjson's object keeps up to 4 KiB more than it needs
     return b"".join((data, b""))
+
+
+def _may_lose_float(data: bytes, shape: bytes) -> bool:
+    """Return whether there may be a float among the nulls of the JSON."""
+    # One byte is found many times as fast as four, and text has neither of these two.
+    if b"\x7f" not in shape and b"\xff" not in shape:
+        return False
+    return data.rfind(b"null") >= 0 and _not_finite(shape) is not None
 
 
 def loads(text: str) -> object:
