@@ -48,7 +48,7 @@ class _Calls(list[DelayedCall]):
         while self._heap[0][2] not in self._live:
             heappop(self._heap)
 
-    def __getitem__(self, index: object) -> DelayedCall:  # type: ignore[override]
+    def __getitem__(self, index: object) -> DelayedCall:  # type: ignore[override]  # no slices here
         self._drop_cancelled()
         return self._heap[0][2]
 

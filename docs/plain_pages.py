@@ -43,7 +43,7 @@ def _page(app: Sphinx, path: Path) -> str | None:
     """Return Sphinx's name of the page that shows a file, or None if none does."""
     docs = Path(app.srcdir)
     if path.parent == docs.parent:
-        return app.config.root_pages.get(path.name)  # type: ignore[no-any-return]
+        return app.config.root_pages.get(path.name)  # type: ignore[no-any-return]  # a str
     if path.suffix != ".rst" or not path.is_relative_to(docs) or not path.exists():
         return None
     return path.relative_to(docs).with_suffix("").as_posix()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
@@ -23,6 +22,7 @@ from ..service.broker_service import SHUTDOWN_TIMEOUT
 from ..service.connection_names import hosted_connection
 from ..service.handlers import with_publisher
 from ..service.hosted_consumer import HostedConsumer
+from ..transport.tls import check_files
 from ..url import TLSOptions
 from .conflicts import Declarations
 from .consumer_loader import function_named
@@ -380,10 +380,8 @@ def _check_files(tls: TLSOptions) -> None:
     """Read certificates and keys; begin an error with the key that names its file."""
     if not (tls.cacertfile or tls.certfile):
         return
-    # Loaded when asked for, as this takes a while.
-    module = import_module("txkombu.transport.tls")
     try:
-        module.check_files(tls)
+        check_files(tls)
     except ValueError as error:
         for key in _TLS_FILES:
             if str(error).startswith(f"{getattr(tls, key)} "):

@@ -462,8 +462,7 @@ class Producer:
         if self._declares and not self._is_present():
             yield self._when_declared()
         for entity in entities:
-            if not self._topology.knows(entity):
-                yield entity.declare(channel=self.channel)
+            yield self._declare_unknown(entity)
 
     def _is_present(self) -> bool:
         """

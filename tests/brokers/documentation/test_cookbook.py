@@ -75,14 +75,14 @@ class RestrictedTests(OnRabbitMQ, jobs.RestrictedTests):
     def setUp(self) -> None:
         super().setUp()
         broker = rabbitmq()
-        broker.ctl("add_user", "shop", "secret")
-        self.addCleanup(broker.ctl, "delete_user", "shop")
+        broker.add_user("shop", "secret")
+        self.addCleanup(broker.delete_user, "shop")
         [command] = re.findall(
             r"rabbitmqctl set_permissions shop (.+)", self.text_of_page()
         )
         self.rights = re.findall("'(.*?)'", command)
         self.assertEqual(len(self.rights), 3)
-        broker.ctl("set_permissions", "shop", *self.rights)
+        broker.permit("shop", "/", *self.rights)
 
     async def test_restricted(self) -> None:
         """
@@ -92,7 +92,7 @@ class RestrictedTests(OnRabbitMQ, jobs.RestrictedTests):
         await super().test_restricted()
         rights = [each.replace(r"|amq\.default", "") for each in self.rights]
         self.assertNotEqual(rights, self.rights)
-        rabbitmq().ctl("set_permissions", "shop", *rights)
+        rabbitmq().permit("shop", "/", *rights)
         async with BrokerConnection(self.own_broker) as connection:
             with self.assertRaises(AccessRefused) as caught:
                 await Producer(connection).publish("x", "store.orders")
