@@ -334,8 +334,8 @@ class NodeCases(Faults):
         queue = await self.consuming(self.connection)
         await self.settle_down()
         publishing = self.connect()
-        numbers = list(range(5_000))
-        back = Deferred.fromCoroutine(self.kill_and_start(1000))
+        numbers = list(range(20_000))
+        back = Deferred.fromCoroutine(self.kill_and_start(4000))
         endless = _until_fired(numbers, back)
         await self.publish_each(Producer(publishing), queue, endless)
         await back
