@@ -116,9 +116,13 @@ class MarkTests(BrokerTestCase):
             def __call__(self, body: object, message: object) -> Iterator[None]:
                 yield None
 
-        for wrong in (generator, Called(), partial(generator)):
+        def keyed(key: str, body: object, message: object) -> Iterator[None]:
+            yield None
+
+        for wrong in (generator, Called(), partial(keyed, "secret")):
             error = self.assertRaises(TypeError, consumer(QUEUE), wrong)
             self.assertIn("is @inlineCallbacks missing?", str(error))
+            self.assertNotIn("secret", str(error))
         error = self.assertRaises(TypeError, consumer(QUEUE), asynchronous)
         self.assertIn("must not yield", str(error))
 

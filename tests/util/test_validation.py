@@ -4,6 +4,7 @@ Checks of what users pass in.
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,12 +16,30 @@ from txkombu._util.validation import (
     check_arguments,
     check_auto_declare,
     check_bool,
+    check_callable,
     check_count,
     check_delivery_mode,
     check_seconds,
     check_short_string,
     milliseconds,
 )
+
+
+class CallableTests(SynchronousTestCase):
+    """C{check_callable}"""
+
+    def test_arguments_are_hidden(self) -> None:
+        """A partial is shown as its function: its arguments may be passwords."""
+
+        def three(key: str, body: object, message: object) -> None:
+            """Take three arguments."""
+
+        right = partial(three, "secret")
+        self.assertIs(check_callable("it", right, 2), right)
+        wrong = partial(partial(three, "secret"), None)
+        error = self.assertRaises(TypeError, check_callable, "it", wrong, 2)
+        self.assertRegex(str(error), r"it is called with 2 arguments; .*three.* takes")
+        self.assertNotIn("secret", str(error))
 
 
 class ShortStringTests(SynchronousTestCase):

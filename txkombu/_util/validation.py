@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from inspect import signature
 from re import compile as pattern
 from typing import TypeVar
@@ -206,6 +207,13 @@ def check_auto_declare(value: object) -> bool | str:
     raise ValueError(f"auto_declare must be True, False or 'passive', not {value!r}")
 
 
+def without_arguments(function: object) -> object:
+    """Return what a partial calls in the end; its arguments may be passwords."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
 def check_callable(what: str, value: T, arguments: int) -> T:
     """Refuse what cannot be called with so many arguments with TypeError."""
     if not callable(value):
@@ -214,7 +222,8 @@ def check_callable(what: str, value: T, arguments: int) -> T:
         signature(value).bind(*[None] * arguments)
     except TypeError:
         raise TypeError(
-            f"{what} is called with {arguments} arguments; {value!r} takes others"
+            f"{what} is called with {arguments} arguments; "
+            f"{without_arguments(value)!r} takes others"
         ) from None
     except ValueError:
         pass  # a built-in function without signature

@@ -21,7 +21,12 @@ import attrs
 
 from .._util.awaitables import finish, work_of
 from .._util.suggestions import known_names
-from .._util.validation import check_bool, check_callable, kind_of
+from .._util.validation import (
+    check_bool,
+    check_callable,
+    kind_of,
+    without_arguments,
+)
 from ..core.channel import Channel
 from ..entity import Queue
 from ..message import Message
@@ -111,8 +116,9 @@ class Handler:
         check_handler(self.function)
         if self.thread and iscoroutinefunction(self.function):
             raise TypeError(
-                f"thread is for functions that block, and {self.function!r} is a "
-                "coroutine function, which would run in the reactor's thread"
+                "thread is for functions that block, and "
+                f"{without_arguments(self.function)!r} is a coroutine function, which "
+                "would run in the reactor's thread"
             )
 
     def __call__(self, channel: Channel) -> Consumer:
@@ -156,7 +162,7 @@ def check_runs(function: Callable[..., object]) -> None:
 
     @raise TypeError: it is one.
     """
-    called = getattr(function, "func", function)  # of a partial
+    called: Any = without_arguments(function)
     if not isroutine(called):
         called = getattr(called, "__call__", called)  # noqa: B004  # of an object
     if isgeneratorfunction(called):
@@ -165,7 +171,8 @@ def check_runs(function: Callable[..., object]) -> None:
         hint = "it must not yield"
     else:
         return
-    raise TypeError(f"{function!r} is a generator function: {hint}")
+    name = repr(without_arguments(function))
+    raise TypeError(f"{name} is a generator function: {hint}")
 
 
 def without_publisher(function: Callable[..., object]) -> Callable[..., object]:
@@ -235,9 +242,7 @@ class FunctionConsumer(Consumer):
     @property
     def handler_name(self) -> str:
         """The name of the function."""
-        function = self._function
-        while isinstance(function, partial):
-            function = function.func  # its arguments may be passwords
+        function = without_arguments(self._function)
         return str(getattr(function, "__qualname__", type(function).__name__))
 
     def __repr__(self) -> str:
