@@ -2,7 +2,7 @@
 A web server that publishes what is posted to it.
 
 Run C{python web_publisher.py amqp://guest:guest@localhost// tcp:8080}, and then
-C{curl -i -d '{"id": 7}' http://localhost:8080/}.
+C{curl -i -H 'Content-Type: application/json' -d '{"id": 7}' http://localhost:8080/}.
 
 It answers 202 when the broker has confirmed the message, which is in the queue then.
 It answers 503, and when to try again, if the broker cannot be reached, is slow, or
