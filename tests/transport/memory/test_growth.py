@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from tests.support.memory_harness import MemoryTestCase
+from gc import collect
+from weakref import ReferenceType, ref
+
+from twisted.internet.task import Clock
+
+from tests.support.memory_harness import DEFAULT, MemoryTestCase
 from txkombu.entity import Exchange, Queue
 from txkombu.transport.memory.backlog import Backlog
+from txkombu.transport.memory.deadlines import QueueDeadlines
 from txkombu.transport.memory.message import BrokerMessage, Envelope
+from txkombu.transport.memory.pump import Pump
+from txkombu.transport.memory.queue import MemoryQueue
 
 
 class BacklogTests(MemoryTestCase):
@@ -144,3 +152,27 @@ class DeletingTests(MemoryTestCase):
         self.done(other.queue_declare(Queue("theirs", exclusive=True), False))
         self.done(session.close())
         self.assertEqual(list(self.broker.vhost().queues), ["theirs"])
+
+    def test_deadlines(self) -> None:
+        """A deleted queue leaves nothing, however far away its deadlines were."""
+        channel = self.channel()
+        gone: list[ReferenceType[MemoryQueue]] = []
+        for number in range(1000):
+            day = 86_400_000
+            queue = self.queue(channel, f"q{number}", x_expires=day, x_message_ttl=day)
+            channel.basic_publish(b"1", {}, DEFAULT, queue.name, False, False)
+            gone.append(ref(self.broker.queue(queue.name)))
+            self.done(channel.queue_delete(queue, False, False))
+        collect()
+        self.assertEqual([each for each in gone if each() is not None], [])
+
+    def test_list_of_deadlines(self) -> None:
+        """The list of deadlines is as long as there are queues that have some."""
+        deadlines = QueueDeadlines(Pump(Clock()))
+        kept = deadlines.schedule(5, lambda: None)
+        for number in range(10_000):
+            deadlines.discard(deadlines.schedule(number, lambda: None))
+        self.assertLess(len(deadlines._heap), 200)
+        deadlines.discard(kept)
+        deadlines.discard(kept)
+        deadlines.wake()

@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Final, Protocol
 
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..._util.failures import without_frames
 from .arguments import QueueArguments
 from .interfaces import QueueHost
 from .message import BrokerMessage, Envelope
 from .tables import Table
+
+_log = Logger()
 
 REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
@@ -42,7 +48,17 @@ def dead_letter(queue: Dropping, message: BrokerMessage, reason: str) -> None:
     if queue.meaning.dead_letter_key is not None:
         key, copies = queue.meaning.dead_letter_key, ()
         headers.pop("CC", None)
-    for target in queue.vhost.route(exchange, (key, *copies), properties):
+    try:
+        targets = queue.vhost.route(exchange, (key, *copies), properties)
+    except Exception:  # of a registered exchange type; no publisher can be told
+        _log.failure(
+            "exchange {exchange!r} cannot route what queue {queue!r} drops; it is lost",
+            without_frames(Failure()),
+            exchange=exchange.name,
+            queue=queue.name,
+        )
+        return
+    for target in targets:
         if not _goes_round(target.name, headers["x-death"], reason):
             dead = Envelope(properties, exchange.name, key, copies=copies)
             target.publish(BrokerMessage(message.body, dead))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall
 
+from ..._util.awaitables import call_logged
+
 if TYPE_CHECKING:
     from .pump import Pump
+
+_STALE: Final = 100
+"""How many more discarded deadlines than others the heap may have."""
 
 
 class QueueDeadlines:
@@ -24,7 +29,8 @@ class QueueDeadlines:
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
-        self._heap: list[tuple[float, int, Callable[[float], None]]] = []
+        self._heap: list[tuple[float, int]] = []
+        self._checks: dict[int, Callable[[], None]] = {}
         self._order = count()
         self._call: IDelayedCall | None = None
         self._awake = False
@@ -37,11 +43,25 @@ class QueueDeadlines:
         clock = self._pump.clock
         return 0.0 if clock is None else clock.seconds()
 
-    def schedule(self, when: float, check: Callable[[float], None]) -> None:
-        """Have a queue's C{check} called with a time once it has come."""
-        heappush(self._heap, (when, next(self._order), check))
+    def schedule(self, when: float, check: Callable[[], None]) -> int:
+        """
+        Have a queue's C{check} called once a time has come.
+
+        @return: what L{discard} takes.
+        """
+        number = next(self._order)
+        self._checks[number] = check
+        heappush(self._heap, (when, number))
         if self._awake and self._as_of is None:
             self._arm()
+        return number
+
+    def discard(self, number: int) -> None:
+        """Forget a deadline, if it is still to come."""
+        self._checks.pop(number, None)
+        if len(self._heap) > 2 * len(self._checks) + _STALE:
+            self._heap = [each for each in self._heap if each[1] in self._checks]
+            heapify(self._heap)
 
     def wake(self) -> None:
         """Catch up, and go on, as there is a session."""
@@ -72,9 +92,11 @@ class QueueDeadlines:
         now = self.now()
         try:
             while self._heap and self._heap[0][0] <= now:
-                self._as_of, _, check = heappop(self._heap)
-                check(self._as_of)
+                self._as_of, number = heappop(self._heap)
+                check = self._checks.pop(number, None)
+                if check is not None:
+                    call_logged("a queue's check", check)
         finally:
             self._as_of = None
-        if self._heap and self._awake:
-            self._arm()
+            if self._heap and self._awake:
+                self._arm()

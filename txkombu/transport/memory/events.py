@@ -174,13 +174,15 @@ class EventStream:
         """Deliver what is there, at most L{AT_ONCE} events; for the pump."""
         self._listed = False
         events = self._events
-        for _ in range(min(len(events), AT_ONCE)):
-            if self._closed or not events:
-                return
-            events.popleft().deliver()
-        if events and not self._listed and not self._closed:
-            self._listed = True
-            self._pump.note(self.dispatch)
+        try:
+            for _ in range(min(len(events), AT_ONCE)):
+                if self._closed or not events:
+                    return
+                events.popleft().deliver()
+        finally:  # also behind an event that raised
+            if events and not self._listed and not self._closed:
+                self._listed = True
+                self._pump.note(self.dispatch)
 
     def drain(self) -> None:
         """Deliver all that is there; for when no more can come."""

@@ -6,6 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..._util.failures import without_frames
+
+_log = Logger()
 
 MOST_ROUNDS: Final = 100_000
 """How often the pump may run without time passing, as it does under a test's clock."""
@@ -65,7 +71,12 @@ class Pump:
         self._running = True
         try:
             for dispatch in due:
-                dispatch()
+                try:
+                    dispatch()
+                except Exception:  # the other streams go on
+                    _log.failure(
+                        "the memory broker failed to deliver", without_frames(Failure())
+                    )
         finally:
             self._running = False
 

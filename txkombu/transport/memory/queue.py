@@ -65,6 +65,7 @@ class MemoryQueue:
         self._standby = Rotation()
         self.deleted = False
         self._check_at: float | None = None
+        self._check_number = 0
         self._rotation = Rotation()
         self.line_up = self._rotation.line_up
         self._plain = self.meaning.ttl is None and not self.meaning.bounded
@@ -183,14 +184,20 @@ class MemoryQueue:
         return self._used_at + (self.meaning.expires or 0) / 1000
 
     def _check_by(self, when: float) -> None:
-        if self._check_at is None or when < self._check_at:
-            self._check_at = when
-            self.vhost.deadlines.schedule(when, self._check)
-
-    def _check(self, when: float) -> None:
-        """Drop the messages that have expired, or the queue itself if it has."""
-        if self.deleted or self._check_at != when:
+        if self.deleted:
             return
+        if self._check_at is None or when < self._check_at:
+            self._discard_check()
+            self._check_at = when
+            self._check_number = self.vhost.deadlines.schedule(when, self._check)
+
+    def _discard_check(self) -> None:
+        if self._check_at is not None:
+            self._check_at = None
+            self.vhost.deadlines.discard(self._check_number)
+
+    def _check(self) -> None:
+        """Drop the messages that have expired, or the queue itself if it has."""
         self._check_at = None
         if self.meaning.expires is not None and not self._consumers:
             if self._unused_until() <= self.vhost.now():
@@ -278,6 +285,7 @@ class MemoryQueue:
         @return: how many messages were waiting.
         """
         self.deleted = True
+        self._discard_check()
         lost = len(self.waiting.clear())
         consumers, self._consumers = self._consumers, {}
         for consumer in consumers:
