@@ -22,6 +22,7 @@ from .endpoints import connect_error, endpoint_for, place_of
 
 if TYPE_CHECKING:
     from ..url.parameters import Parameters
+    from .tls import KeptTLS
 
 
 _T = TypeVar("_T")
@@ -57,17 +58,19 @@ def connect(
     parameters: Parameters,
     endpoint: IStreamClientEndpoint | None,
     clock: IReactorTime,
+    tls: KeptTLS | None = None,
 ) -> Deferred[_T]:
     """
     Connect a protocol, and wait for its login.
 
     @param endpoint: where to connect instead of the host and port of C{parameters};
         it is wrapped in TLS if they ask for that.
+    @param tls: see L{endpoint_for}.
     @return: as that of L{IBrokerTransport.connect}.
     """
     place = place_of(parameters, endpoint)
     try:
-        target = endpoint_for(parameters, clock, endpoint)
+        target = endpoint_for(parameters, clock, endpoint, tls)
     except Exception as error:
         return fail(connect_error(place, error))
     stomp = parameters.transport.startswith("stomp")
@@ -102,6 +105,8 @@ class _Attempt(Generic[_T]):
         self._place = place
         self._others = others
         self._clock = clock
+        self._connecting: Deferred[IProtocol] | None = None
+        self._given_up = False
         self._result: Deferred[_T] = Deferred(lambda _: self._give_up())
 
     def start(self, endpoint: IStreamClientEndpoint, timeout: float) -> Deferred[_T]:
@@ -113,10 +118,13 @@ class _Attempt(Generic[_T]):
         self._seconds = timeout
         self._timer = steady(self._clock).callLater(timeout, self._late)
         self._protocol.login.addCallbacks(self._logged_in, self._failed)
-        self._connecting: Deferred[IProtocol] = maybeDeferred(
+        connecting: Deferred[IProtocol] = maybeDeferred(
             endpoint.connect, _OneProtocol(self._protocol)
         )
-        self._connecting.addErrback(self._refused)
+        connecting.addErrback(self._refused)
+        self._connecting = connecting
+        if self._given_up:  # the login may fail while the endpoint connects
+            connecting.cancel()
         return self._result
 
     def _logged_in(self, result: _T) -> None:
@@ -142,8 +150,10 @@ class _Attempt(Generic[_T]):
     def _give_up(self) -> None:
         if self._timer.active():
             self._timer.cancel()
+        self._given_up = True
         self._protocol.abort()
-        self._connecting.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
 
 
 def check_credentials(parameters: Parameters) -> None:

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from ..exceptions import ConnectError
 from .errors import with_cause
-from .tls import CertificateRefused, tls_for
+from .tls import CertificateRefused, KeptTLS, tls_for
 
 if TYPE_CHECKING:
     from ..url.parameters import Parameters
@@ -64,12 +64,15 @@ def endpoint_for(
     parameters: Parameters,
     reactor: IReactorTime,
     endpoint: IStreamClientEndpoint | None = None,
+    tls: KeptTLS | None = None,
 ) -> IStreamClientEndpoint:
     """
     Make the endpoint of a broker, encrypted if the parameters ask for it.
 
     @param reactor: connects by TCP and resolves names.
     @param endpoint: what connects, without TLS, instead of host and port.
+    @param tls: that of these parameters, to be used for further endpoints; C{None}
+        reads the files for this one.
     @raise OSError: a file of certificates or keys cannot be read.
     @raise ValueError: such a file holds no certificate or key, or cannot be
         understood.
@@ -83,7 +86,11 @@ def endpoint_for(
         )
     if parameters.tls is None:
         return endpoint
-    return wrapClientTLS(tls_for(parameters.tls, parameters.hostname), endpoint)
+    if tls is None:
+        creator = tls_for(parameters.tls, parameters.hostname)
+    else:
+        creator = tls.creator()
+    return wrapClientTLS(creator, endpoint)
 
 
 def connect_error(

@@ -112,6 +112,32 @@ def tls_for(tls: TLSOptions, hostname: str) -> IOpenSSLClientConnectionCreator:
     return _ClientTLS(options, identity)
 
 
+class KeptTLS:
+    """
+    What sets up TLS for several connections to one host.
+
+    The files are read, and what is not checked is logged, for the first of them, and
+    again after L{forget}.
+    """
+
+    def __init__(self, tls: TLSOptions | None, hostname: str) -> None:
+        """See L{tls_for}; C{tls} is C{None} where no connection will ask."""
+        self._tls = tls
+        self._hostname = hostname
+        self._creator: IOpenSSLClientConnectionCreator | None = None
+
+    def creator(self) -> IOpenSSLClientConnectionCreator:
+        """Return it; raises as L{tls_for}."""
+        if self._creator is None:
+            assert self._tls is not None
+            self._creator = tls_for(self._tls, self._hostname)
+        return self._creator
+
+    def forget(self) -> None:
+        """Read the files again for the next connection: they may have changed."""
+        self._creator = None
+
+
 def check_files(tls: TLSOptions) -> None:
     """
     Read the files of certificates and keys, as L{tls_for} does.

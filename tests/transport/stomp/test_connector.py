@@ -4,11 +4,12 @@ Attempts to open sockets to STOMP brokers.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IHostnameResolver,
     IReactorPluggableNameResolver,
@@ -16,10 +17,12 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.contract.harness import Probe
+from tests.support.certificates import Authority
 from tests.support.stomp_peer import Owner, Wire, frame
 from txkombu.exceptions import (
     AuthenticationFailed,
@@ -28,7 +31,7 @@ from txkombu.exceptions import (
 )
 from txkombu.transport.stomp.connections import Connector
 from txkombu.transport.stomp.protocol import StompProtocol
-from txkombu.url import Parameters
+from txkombu.url import Parameters, TLSOptions, parse_url
 
 SECRET = "s3cr3t"
 
@@ -119,6 +122,109 @@ class AttemptTests(SynchronousTestCase):
             self.assertIn(reason, str(opening.outcome))
             self.assertNotIn(SECRET, str(opening.outcome))
             self.assertEqual(self.endpoint.attempts, 0)
+
+
+class TLSTests(SynchronousTestCase):
+    """The certificates of the connections of one session."""
+
+    def setUp(self) -> None:
+        self.endpoint: Any = Endpoint()
+        self.clock = Clock()
+
+    def connector(self, **tls: Any) -> Connector:
+        """Make one, for a session."""
+        parameters = Parameters(
+            "stomp+ssl", "broker.example.com", heartbeat=0, tls=TLSOptions(**tls)
+        )
+        return Connector(parameters, self.endpoint, self.clock)
+
+    def test_read_once(self) -> None:
+        """
+        Files are read for the first connection of a session, and after one that failed.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        file = Path(Authority(folder).cacertfile)
+        connector = self.connector(cacertfile=str(file))
+        Probe(connector.open(Owner()))
+        file.write_bytes(b"changed")
+        second = Probe(connector.open(Owner()))
+        self.assertEqual(self.endpoint.attempts, 2)
+        second.deferred.cancel()
+        for again in (connector, self.connector(cacertfile=str(file))):
+            opening = Probe(again.open(Owner()))
+            self.assertIsInstance(opening.outcome, ConnectError)
+            self.assertIn(f"{file} does not hold", str(opening.outcome))
+        self.assertEqual(self.endpoint.attempts, 2)
+
+    def test_warned_once(self) -> None:
+        """What is not checked is logged once for each session."""
+        with capturedLogs() as events:
+            connector = self.connector(verify=False)
+            for _ in range(3):
+                Probe(connector.open(Owner()))
+            self.assertEqual(len(events), 1)
+            self.connector(verify=False).open(Owner())
+        self.assertEqual(len(events), 2)
+
+
+class AtOnceTests(SynchronousTestCase):
+    """Endpoints that connect before they return."""
+
+    def open(
+        self, parameters: Parameters, deferred: Deferred[Any], answer: bytes = b""
+    ) -> Probe:
+        """Open a connection by one that returns this Deferred, after an answer."""
+        self.clock = Clock()
+        self.endpoint: Any = AtOnce(deferred, answer)
+        return Probe(Connector(parameters, self.endpoint, self.clock).open(Owner()))
+
+    def test_login_that_cannot_be_written(self) -> None:
+        """A login that fails at once fails the attempt, and leaves no timer."""
+        for deferred in (succeed(None), Deferred(), fail(ConnectError("late"))):
+            opening = self.open(parse_url("stomp://h/a%00b"), deferred)
+            self.assertIsInstance(opening.outcome, ConnectError)
+            self.assertNotIn("late", str(opening.outcome))
+            self.assertTrue(self.endpoint.wire.aborted)
+            self.assertTrue(deferred.called)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_refused(self) -> None:
+        """So does a broker that refuses it at once."""
+        said = frame("ERROR", message="no")
+        deferred: Deferred[Any] = Deferred()
+        opening = self.open(Parameters("stomp", heartbeat=0), deferred, said)
+        self.assertIsInstance(opening.outcome, ConnectError)
+        self.assertTrue(deferred.called)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_logged_in(self) -> None:
+        """A login that succeeds at once is an attempt that has succeeded."""
+        deferred: Deferred[Any] = Deferred()
+        said = frame("CONNECTED", version="1.2")
+        opening = self.open(Parameters("stomp", heartbeat=0), deferred, said)
+        self.assertIs(opening.outcome, self.endpoint.socket)
+        self.assertFalse(deferred.called)
+        self.assertFalse(self.endpoint.wire.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+@implementer(IStreamClientEndpoint)
+class AtOnce:
+    """An endpoint that connects before it returns a Deferred."""
+
+    def __init__(self, deferred: Deferred[Any], answer: bytes) -> None:
+        """@param answer: what the broker says at once."""
+        self.wire = Wire()
+        self._deferred = deferred
+        self._answer = answer
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        self.socket = factory.buildProtocol(None)
+        self.socket.makeConnection(self.wire)
+        if self._answer:
+            self.socket.dataReceived(self._answer)
+        return self._deferred
 
 
 @implementer(IHostnameResolver)

@@ -35,6 +35,7 @@ from ..connect import check_credentials, connect
 from ..endpoints import PeerEndpoint, place_of
 from ..errors import with_cause
 from ..protocol import CLOSE_SECONDS
+from ..tls import KeptTLS
 from .protocol import ProtocolOwner, StompProtocol, fence
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Connector:
         self.clock = clock
         self._parameters = parameters
         self._endpoint = endpoint
+        self._tls = KeptTLS(parameters.tls, parameters.hostname)
         self._first: StompProtocol | None = None
         self._rules = True, False
 
@@ -88,8 +90,14 @@ class Connector:
         socket = StompProtocol(
             self._parameters, self.place, self.clock, owner, self._rules
         )
-        opening = connect(socket, self._parameters, self._endpoint, self.clock)
-        return opening.addCallback(self._opened)
+        opening = connect(
+            socket, self._parameters, self._endpoint, self.clock, self._tls
+        )
+        return opening.addCallbacks(self._opened, self._failed)
+
+    def _failed(self, reason: Failure) -> Failure:
+        self._tls.forget()  # its certificates may have expired
+        return reason
 
     def _opened(self, socket: StompProtocol) -> StompProtocol:
         first = self._first
