@@ -5,9 +5,10 @@ The native AMQP transport against RabbitMQ, beyond the contract's tests.
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -29,6 +30,7 @@ from txkombu.exceptions import (
     ConnectionForced,
     NotAllowed,
     NotFound,
+    OutcomeUnknown,
 )
 from txkombu.interfaces import ISession
 from txkombu.transport.amqp.native import AmqpTransport
@@ -160,3 +162,61 @@ class RabbitMQTests(TestCase):
         self.assertFailure(refused, NotFound)
         error: NotFound = await refused
         self.assertTrue(error.text.endswith("..."), error.text)
+
+    async def test_topic_refused(self) -> None:
+        """
+        Of publishes with many keys, only those with the key that the user may not write
+        to were refused; what was enqueued before is not among them.
+        """
+        user, name = f"user-{uuid4().hex}", f"topic-{uuid4().hex}"
+        await deferToThread(self.broker.add_user, user, "secret")
+        self.addCleanup(deferToThread, self.broker.delete_user, user)
+        await deferToThread(self.broker.permit, user)
+        await deferToThread(
+            self.broker.evaluate,
+            f'rabbit_auth_backend_internal:set_topic_permissions(<<"{user}">>, '
+            f'<<"/">>, <<"{name}">>, <<"^free">>, <<".*">>, <<"test">>)',
+        )
+        limited = attrs.evolve(self.parameters, userid=user, password="secret")
+        exchange, queue = Exchange(name, "topic"), Queue(name)
+        admin = await (await self.connect(self.parameters)).open_channel(
+            ChannelWatcher(Journal())
+        )
+        await admin.exchange_declare(exchange, False)
+        await admin.queue_declare(queue, False)
+        await admin.queue_bind(queue, exchange, "#", {})
+        session = await self.connect(limited)
+        for forbidden in ("secret", "k" * 240):
+            channel = await session.open_channel(ChannelWatcher(Journal()))
+            keys = [f"free.{number}" for number in range(100)]
+            keys.insert(50, forbidden)
+            sent = [publish(channel, exchange, key) for key in keys]
+            results: Any = await DeferredList(sent, consumeErrors=True)
+            failed: Any = {
+                key: result.value
+                for key, (succeeded, result) in zip(keys, results, strict=True)
+                if not succeeded
+            }
+            refused = failed.pop(forbidden)
+            self.assertIsInstance(refused, AccessRefused)
+            self.assertIn(f"access to topic '{forbidden[:200]}", refused.text)
+            for error in failed.values():
+                self.assertIsInstance(error, OutcomeUnknown)
+            self.assertTrue(
+                {f"free.{number}" for number in range(50, 100)} <= {*failed}
+            )
+            count = await admin.queue_purge(queue)
+            self.assertEqual(count, 50)
+        await admin.queue_delete(queue, False, False)
+        await admin.exchange_delete(exchange, False)
+
+    async def test_cut_within_a_character(self) -> None:
+        """A text that is cut off in the midst of a character ends the channel only."""
+        for begin in ("", "x"):
+            session = await self.connect(self.parameters)
+            channel = await session.open_channel(ChannelWatcher(Journal()))
+            missing = Exchange(begin + "é" * 120)
+            refused: Deferred[Any] = publish(channel, missing, "key")
+            self.assertFailure(refused, NotFound)
+            await refused
+            await session.open_channel(ChannelWatcher(Journal()))

@@ -4,9 +4,12 @@ The accounts of a channel: settlements, confirms, requests, numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import commands
+from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contract.harness import Probe
@@ -26,7 +29,7 @@ from txkombu.transport.amqp.channel_numbers import ChannelNumbers
 from txkombu.transport.amqp.confirms import Confirms
 from txkombu.transport.amqp.requests import Request, Requests
 from txkombu.transport.amqp.unacked import UnackedTags
-from txkombu.transport.amqp.wire.errors import exchange_named_in, refuses
+from txkombu.transport.amqp.wire.errors import refused_targets
 
 Basic = commands.Basic
 Queue = commands.Queue
@@ -223,10 +226,84 @@ class ConfirmsTests(SynchronousTestCase):
         """At the end all that wait fail, and cancelled ones do not fail again."""
         probes = [self.publish() for _ in range(3)]
         probes[1].deferred.cancel()
-        self.confirms.drain(lambda _, alone, written: OutcomeUnknown(str(alone)))
+        self.confirms.note_unwritten()
+        self.confirms.drain(OutcomeUnknown)
         self.assertIsInstance(probes[0].outcome, OutcomeUnknown)
-        self.assertEqual(str(probes[2].outcome), "False")
+        self.assertEqual(probes[0].outcome.args, (("e", "key"), True))
+        self.assertEqual(probes[2].outcome.args, (("e", "key"), False))
         self.assertEqual(len(probes[1].outcomes), 1)
+
+    def test_cancelled_by_another(self) -> None:
+        """A verdict may cancel one that comes with it, or at the end."""
+        ends: list[Callable[[], None]] = [
+            lambda: self.confirms.settle(2, True, True),
+            lambda: self.confirms.settle(2, True, False),
+            lambda: self.confirms.drain(lambda *_: OutcomeUnknown()),
+        ]
+
+        def cancel(_: object, other: Probe) -> None:
+            other.deferred.cancel()
+
+        for mandatory in (False, True):
+            for end in ends:
+                self.setUp()
+                first = self.confirms.expect_confirm("e", "key")
+                second = self.publish("m", mandatory)
+                first.addBoth(cancel, second)
+                end()
+                self.assertIsInstance(second.outcome, CancelledError)
+                self.assertEqual(len(second.outcomes), 1)
+
+    def test_cancelled_ones_are_forgotten(self) -> None:
+        """What was cancelled takes no memory while its verdict does not come."""
+        for _ in range(3):
+            self.publish().deferred.cancel()
+        last = self.publish()
+        self.assertEqual(self.confirms.targets(), [("e", "key")])
+        self.assertFalse(self.confirms.all_waited)
+        self.confirms.settle(3, True, True)
+        self.assertFalse(last.fired)
+        self.assertTrue(self.confirms.all_waited)
+        self.confirms.settle(4, False, True)
+        self.assertIsNone(last.outcome)
+
+    def test_cancelled_and_returned(self) -> None:
+        """
+        A mandatory message that comes back after its publish was cancelled is nobody's,
+        and not taken for that of a later publish that looks alike.
+        """
+        for multiple in (False, True):
+            self.setUp()
+            self.publish("same", True).deferred.cancel()
+            later = self.publish("same", True)
+            self.assertTrue(self.confirms.give_back(_returned("same")))
+            self.confirms.settle(1, multiple, True)
+            self.confirms.settle(2, multiple, True)
+            self.assertIsNone(later.outcome)
+
+    def test_cancelled_and_arrived(self) -> None:
+        """
+        A mandatory message that arrived after its publish was cancelled does not
+        stand for a later one that comes back.
+        """
+        for multiple in (False, True):
+            self.setUp()
+            self.publish("same", True).deferred.cancel()
+            self.confirms.settle(1, multiple, True)
+            later = self.publish("same", True)
+            self.assertTrue(self.confirms.give_back(_returned("same")))
+            self.confirms.settle(2, multiple, True)
+            self.assertIsInstance(later.outcome, Unroutable)
+            self.assertFalse(self.confirms.give_back(_returned("same")))
+
+    def test_returned_and_cancelled(self) -> None:
+        """What was cancelled after its message came back is settled as any other."""
+        first, later = self.publish("1", True), self.publish("2", True)
+        self.assertTrue(self.confirms.give_back(_returned("1")))
+        first.deferred.cancel()
+        self.confirms.settle(2, True, True)
+        self.assertIsNone(later.outcome)
+        self.assertIsInstance(first.outcome, CancelledError)
 
 
 class RequestsTests(SynchronousTestCase):
@@ -332,45 +409,68 @@ class RefusalTests(SynchronousTestCase):
         """Return the refusal of a publish."""
         return NotFound(text, class_id=60, method_id=40)
 
+    def refuses(self, error: BrokerError, exchange: str, all_known: bool) -> bool:
+        """Tell whether a publish to an exchange, the only one, was refused."""
+        target = exchange, "key"
+        return refused_targets(error, [target], all_known) == {target}
+
     def test_named(self) -> None:
         """A refusal is about publishes to the exchange that it names."""
-        error = self.error("NOT_FOUND - no exchange 'a' in vhost '/'")
-        self.assertTrue(refuses(error, "a", False))
-        for other in ("b", "", "a'", "ab"):
-            self.assertFalse(refuses(error, other, True))
+        for text in (
+            "NOT_FOUND - no exchange 'a' in vhost '/'",
+            "no exchange 'a' in vhost '/'",
+            "ACCESS_REFUSED - cannot publish to internal exchange 'a' in vhost '/'",
+            "ACCESS_REFUSED - access to exchange 'a' in vhost '/' refused for user 'u'",
+        ):
+            error = self.error(text)
+            self.assertTrue(self.refuses(error, "a", False))
+            for other in ("b", "", "a'", "ab"):
+                self.assertFalse(self.refuses(error, other, True))
 
     def test_odd_names(self) -> None:
         """Names with quotes and blanks are told apart."""
-        error = self.error("no exchange 'it's in vhost 'x'' in vhost '/'")
-        self.assertEqual(exchange_named_in(error.text), ("it's in vhost 'x'", False))
+        for name in ("it's in vhost 'x'", "a' in vhost 'b", "exchange 'a"):
+            error = self.error(f"no exchange '{name}' in vhost '/'")
+            self.assertTrue(self.refuses(error, name, False))
+            self.assertFalse(self.refuses(error, "a", True))
 
     def test_cut_name(self) -> None:
         """A name of which the text has only the beginning matches by its beginning."""
         error = self.error("NOT_FOUND - no exchange 'aaaa...")
-        self.assertTrue(refuses(error, "aaaaaaa", False))
-        self.assertFalse(refuses(error, "aaba", False))
+        self.assertTrue(self.refuses(error, "aaaaaaa", True))
+        self.assertFalse(self.refuses(error, "aaba", True))
+        self.assertFalse(self.refuses(error, "aaaaaaa", False))
+
+    def test_cut_behind_the_name(self) -> None:
+        """A text that is cut behind a name names it wholly."""
+        error = self.error("NOT_FOUND - no exchange 'aaaa' in vh...")
+        self.assertTrue(self.refuses(error, "aaaa", True))
+        self.assertFalse(self.refuses(error, "aaaaa", True))
 
     def test_unnamed(self) -> None:
         """A refusal without a name is about a publish only if there is no other."""
         error = self.error("PRECONDITION_FAILED - message size 9 is larger than 8")
-        self.assertTrue(refuses(error, "a", True))
-        self.assertFalse(refuses(error, "a", False))
+        self.assertTrue(self.refuses(error, "a", True))
+        self.assertFalse(self.refuses(error, "a", False))
+        target = "a", "key"
+        self.assertEqual(refused_targets(error, [target, target], True), set())
 
     def test_default_exchange(self) -> None:
         """RabbitMQ calls the default exchange amq.default where it refuses access."""
         text = "ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused"
         error: BrokerError = AccessRefused(text, class_id=60, method_id=40)
         for exchange in ("", "amq.default"):
-            self.assertTrue(refuses(error, exchange, False))
-        self.assertFalse(refuses(error, "other", True))
+            self.assertTrue(self.refuses(error, exchange, False))
+        self.assertFalse(self.refuses(error, "other", True))
         error = self.error("NOT_FOUND - no exchange 'amq.default' in vhost '/'")
-        self.assertTrue(refuses(error, "amq.default", False))
-        self.assertFalse(refuses(error, "", True))
+        self.assertTrue(self.refuses(error, "amq.default", False))
+        self.assertFalse(self.refuses(error, "", True))
 
     def test_other_methods(self) -> None:
         """An error about another method is about no publish."""
         error = NotFound("no exchange 'a' in vhost '/'", class_id=50, method_id=20)
-        self.assertFalse(refuses(error, "a", True))
+        self.assertFalse(self.refuses(error, "a", True))
+        self.assertEqual(refused_targets(ChannelClosed(), [("a", "")], True), set())
 
 
 class ChannelNumbersTests(SynchronousTestCase):

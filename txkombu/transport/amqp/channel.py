@@ -32,7 +32,7 @@ from .topology import nothing
 from .unacked import UnackedTags
 from .wire.content import Content, ContentAssembler
 from .wire.delivery_reader import delivery_of
-from .wire.errors import refuses
+from .wire.errors import Target, refused_targets
 from .wire.properties import decode_properties
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ class AmqpSessionChannel(BaseChannel):
             return fail(not_sent(self._reason))
         confirms = self._confirms
         if not confirm:
-            if confirms.selected:
-                confirms.count()
+            confirms.count()
             self._put_soon(packet)
             return succeed(None)
         select = None if confirms.selected else self._select()
@@ -119,7 +118,7 @@ class AmqpSessionChannel(BaseChannel):
     def _select(self) -> bytes:
         """Return what tells the broker to confirm what is published."""
         self._confirms.select()
-        self.expect_reply(_Confirm.Select)
+        self.expect_reply(_Confirm.Select, read=self._confirms.note_selected)
         return self.pack(_Confirm.Select)
 
     # --- consuming -----------------------------------------------------------
@@ -357,11 +356,15 @@ class AmqpSessionChannel(BaseChannel):
         self._consumers.end(self._reason)
 
     def _fail_outstanding(self, reason: Exception) -> None:
-        def verdict(exchange: str, alone: bool, written: bool) -> Exception:
+        confirms = self._confirms
+        refused = refused_targets(reason, confirms.targets(), confirms.all_waited)
+
+        def verdict(target: Target, written: bool) -> Exception:
             if not written:
                 return not_sent(reason)
-            if isinstance(reason, BrokerError) and refuses(reason, exchange, alone):
+            if target in refused:
+                assert isinstance(reason, BrokerError)
                 return copy_error(reason)
             return outcome_unknown(reason)
 
-        self._confirms.drain(verdict)
+        confirms.drain(verdict)

@@ -9,27 +9,38 @@ queue receives comes back by basic.return, which carries no number, before its a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ...exceptions import Nacked, Unroutable
 from ...interfaces import Returned
-
-_Publish = tuple["Deferred[None]", str, str]
-"""The Deferred of the verdict, the name of the exchange, the routing key."""
+from .wire.errors import Target
 
 _Kind = tuple[str, str, object]
 """What a returned message is known by: exchange, routing key, message id."""
+
+
+class _Verdict(Deferred[None]):
+    """
+    What a publish fires that somebody waits for.
+
+    @ivar number: of the publish.
+    @ivar target: where it goes.
+    """
+
+    number: int
+    target: Target
 
 
 class Confirms:
     """
     The publishes of one channel that await a verdict, by number.
 
-    A Deferred that was cancelled has failed already, and ignores one more verdict:
-    Twisted promises that for a Deferred without a canceller.
+    One that was cancelled is forgotten, since a broker may never give its verdict; but
+    a mandatory one may still come back.
 
     @ivar selected: whether the broker was told to confirm.
     """
@@ -39,6 +50,7 @@ class Confirms:
         "_mandatory",
         "_number",
         "_returned",
+        "_unwaited",
         "_unwritten",
         "_waiting",
         "selected",
@@ -48,10 +60,11 @@ class Confirms:
         self.selected = False
         self._unwritten = 0
         self._number = 0
-        self._waiting: dict[int, _Publish] = {}
+        self._unwaited: int | None = None
+        self._waiting: dict[int, _Verdict] = {}
         self._mandatory: dict[int, _Kind] = {}
         # Ordered, since the first of a dict from which many were removed is far away.
-        self._alike: dict[_Kind, OrderedDict[int, None]] = {}
+        self._alike: dict[_Kind, int | OrderedDict[int, None]] = {}
         self._returned: dict[int, Returned] = {}
 
     def select(self) -> None:
@@ -59,8 +72,10 @@ class Confirms:
         self.selected = True
 
     def count(self) -> None:
-        """Note a publish whose verdict nobody waits for, after L{select}."""
-        self._number += 1
+        """Note a publish whose verdict nobody waits for."""
+        if self.selected:
+            self._number += 1
+        self._unwaited = self._number
 
     def expect_confirm(self, exchange: str, routing_key: str) -> Deferred[None]:
         """
@@ -69,17 +84,63 @@ class Confirms:
         @return: fires with C{None} when the broker has confirmed the message; fails
             with L{Unroutable} or L{Nacked}.
         """
-        verdict: Deferred[None] = Deferred()
-        self._number += 1
-        self._waiting[self._number] = verdict, exchange, routing_key
+        verdict = _Verdict(self._forget)
+        self._number = verdict.number = number = self._number + 1
+        verdict.target = exchange, routing_key
+        self._waiting[number] = verdict
         return verdict
+
+    def _forget(self, verdict: Deferred[Any]) -> None:
+        """Forget a publish whose verdict was cancelled."""
+        assert isinstance(verdict, _Verdict)
+        number = verdict.number
+        if self._waiting.pop(number, None) is not None:
+            self._returned.pop(number, None)
+            self._unwaited = max(number, self._unwaited or 0)
+
+    # --- mandatory ones ------------------------------------------------------
 
     def may_return(self, message_id: object) -> None:
         """Note that the last publish is mandatory."""
-        _, exchange, routing_key = self._waiting[self._number]
-        kind = exchange, routing_key, message_id
-        self._mandatory[self._number] = kind
-        self._alike.setdefault(kind, OrderedDict())[self._number] = None
+        number = self._number
+        kind = *self._waiting[number].target, message_id
+        self._mandatory[number] = kind
+        alike = self._alike.get(kind)
+        if alike is None:
+            self._alike[kind] = number
+            return
+        if isinstance(alike, int):
+            alike = self._alike[kind] = OrderedDict({alike: None})
+        alike[number] = None
+
+    def _forget_mandatory(self, number: int) -> None:
+        kind = self._mandatory.pop(number, None)
+        if kind is None:
+            return
+        alike = self._alike[kind]
+        if not isinstance(alike, int):
+            del alike[number]
+            if alike:
+                return
+        del self._alike[kind]
+
+    def give_back(self, message: Returned) -> bool:
+        """
+        Note that a message came back.
+
+        @return: whether it is that of a publish without a verdict.
+        """
+        message_id = message.properties.get("message_id")
+        alike = self._alike.get((message.exchange, message.routing_key, message_id))
+        if alike is None:
+            return False
+        number = alike if isinstance(alike, int) else next(iter(alike))
+        if number in self._waiting:
+            self._returned[number] = message
+        self._forget_mandatory(number)
+        return True
+
+    # --- verdicts ------------------------------------------------------------
 
     def settle(self, number: int, multiple: bool, taken: bool) -> None:
         """
@@ -91,81 +152,92 @@ class Confirms:
         """
         plain = taken and not (self._mandatory or self._returned)  # as nearly always
         if plain and not multiple:
-            publish = self._waiting.pop(number, None)
-            if publish is not None:
-                publish[0].callback(None)
-            return
-        numbers = _up_to(number, self._waiting) if multiple else [number]
-        if plain:
-            for verdict, _, _ in [self._waiting.pop(each) for each in numbers]:
+            verdict = self._waiting.pop(number, None)
+            if verdict is None:
+                self._note_handled(number)
+            else:
                 verdict.callback(None)
             return
-        for publish, returned in [self._pop(each) for each in numbers]:
-            if publish is None:
+        last = number or self._number
+        self._note_handled(last)
+        numbers = _up_to(last, self._waiting) if multiple else [number]
+        if not plain:
+            if multiple:  # mandatory ones that were cancelled wait no longer
+                numbers += _up_to(last, self._mandatory)
+            self._settle_each(dict.fromkeys(numbers), taken)
+            return
+        for verdict in [self._waiting.pop(each) for each in numbers]:
+            if not verdict.called:  # the one before may have cancelled it
+                verdict.callback(None)
+
+    def _settle_each(self, numbers: Iterable[int], taken: bool) -> None:
+        for verdict, returned in [self._pop(each) for each in numbers]:
+            if verdict is None or verdict.called:
                 continue
-            verdict, exchange, routing_key = publish
             if returned is not None:
                 verdict.errback(Failure(Unroutable(returned)))
             elif taken:
                 verdict.callback(None)
             else:
-                text = (
-                    f"the broker did not take a message to exchange {exchange!r} with "
-                    f"routing key {routing_key!r}"
-                )
-                verdict.errback(Failure(Nacked(text)))
+                verdict.errback(Failure(_nacked(*verdict.target)))
 
-    def _pop(self, number: int) -> tuple[_Publish | None, Returned | None]:
+    def _pop(self, number: int) -> tuple[_Verdict | None, Returned | None]:
         self._forget_mandatory(number)
         return self._waiting.pop(number, None), self._returned.pop(number, None)
 
-    def _forget_mandatory(self, number: int) -> None:
-        kind = self._mandatory.pop(number, None)
-        if kind is not None:
-            alike = self._alike[kind]
-            del alike[number]
-            if not alike:
-                del self._alike[kind]
+    def note_selected(self, _: object) -> None:
+        """Note that the broker has handled what was published before L{select}."""
+        self._note_handled(0)
 
-    def give_back(self, message: Returned) -> bool:
-        """
-        Note that a message came back.
+    def _note_handled(self, number: int) -> None:
+        """Note that the broker, which goes by their order, got to this publish."""
+        if self._unwaited is not None and self._unwaited <= number:
+            self._unwaited = None
 
-        @return: whether its publish awaits a verdict.
-        """
-        message_id = message.properties.get("message_id")
-        alike = self._alike.get((message.exchange, message.routing_key, message_id))
-        if alike is None:
-            return False
-        number = next(iter(alike))
-        self._returned[number] = message
-        self._forget_mandatory(number)
-        return True
+    # --- the end -------------------------------------------------------------
 
     def note_unwritten(self) -> None:
         """Note that the last publish, or one more before it, was not written."""
         self._unwritten += 1
 
-    def drain(self, error_of: Callable[[str, bool, bool], Exception]) -> None:
+    @property
+    def all_waited(self) -> bool:
+        """Whether the broker has handled all publishes but those that wait here."""
+        return self._unwaited is None
+
+    def targets(self) -> list[Target]:
+        """Return where the publishes go that wait here, in their order."""
+        return [verdict.target for verdict in self._waiting.values()]
+
+    def drain(self, error_of: Callable[[Target, bool], Exception]) -> None:
         """
         Fail all, in their order: the channel is over.
 
-        @param error_of: returns the error of a publish, given the name of its exchange,
-            whether it is the only one, and whether it was written.
+        @param error_of: returns the error of a publish, given where it goes, and
+            whether it was written.
         """
-        waiting = list(self._waiting.items())
+        waiting = list(self._waiting.values())
         for kept in (self._waiting, self._mandatory, self._alike, self._returned):
             kept.clear()
-        alone, last_written = len(waiting) == 1, self._number - self._unwritten
-        for number, (verdict, exchange, _) in waiting:
-            written = number <= last_written
-            verdict.errback(Failure(error_of(exchange, alone, written)))
+        last_written = self._number - self._unwritten
+        for verdict in waiting:
+            if not verdict.called:
+                error = error_of(verdict.target, verdict.number <= last_written)
+                verdict.errback(Failure(error))
 
 
-def _up_to(number: int, waiting: dict[int, _Publish]) -> list[int]:
+def _nacked(exchange: str, routing_key: str) -> Nacked:
+    return Nacked(
+        f"the broker did not take a message to exchange {exchange!r} with routing key "
+        f"{routing_key!r}"
+    )
+
+
+def _up_to(last: int, numbers: Mapping[int, object]) -> list[int]:
+    """Return the numbers up to one; they are in their order."""
     found = []
-    for each in waiting:
-        if number and each > number:
+    for each in numbers:
+        if each > last:
             break
         found.append(each)
     return found

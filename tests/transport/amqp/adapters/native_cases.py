@@ -16,6 +16,7 @@ from tests.transport.amqp import (
     test_limits,
     test_login,
     test_mixed_frames,
+    test_refused_publishes,
     test_session,
     test_transport,
     test_update_secret,
@@ -30,6 +31,7 @@ CASES: Final[dict[ModuleType, tuple[str, ...]]] = {
     test_limits: ("BodyLimitTests", "SizeTests"),
     test_login: ("LoginTests",),
     test_mixed_frames: ("MixedTests",),
+    test_refused_publishes: ("TopicTests", "ExchangeTests", "UnnamedTests"),
     test_session: (
         "CloseTests",
         "EventTests",

@@ -33,7 +33,7 @@ from ..session import AmqpSession
 from ..transport import AmqpTransportBase
 from ..wire.frames import BODY, HEADER, HEARTBEAT, METHOD, body_pieces, split_frame
 from ..wire.login import client_properties
-from ..wire.methods import encode_arguments
+from ..wire.methods import WORDS, encode_arguments
 from ..wire.properties import encode_properties
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def _method(payload: Any) -> Method:
     method: Method = kind.__new__(kind)
     for name in kind.attributes():
         value = getattr(payload, name, None)  # pika calls those of clients otherwise
-        if isinstance(value, bytes) and kind.amqp_type(name) == "shortstr":
+        if isinstance(value, bytes) and name in WORDS:
+            value = value.decode("utf-8", "replace")
+        elif isinstance(value, bytes) and kind.amqp_type(name) == "shortstr":
             raise ProtocolError(f"{name} {value[:40]!r} is not UTF-8")
         setattr(method, name, value)
     return method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pamqp import commands
@@ -22,7 +23,19 @@ _TLS_ALERT: Final = b"\x15\x03"
 _SHOWN: Final = 16
 _DEFAULT_EXCHANGE: Final = "amq.default"
 """What RabbitMQ calls the default exchange where it refuses access to it."""
-_EXCHANGE: Final = re.compile(r"exchange '(.*?)(' in vhost |\.\.\.$|$)", re.DOTALL)
+_NAMES: Final = re.compile(
+    r"(?:[A-Z_]+ - )?"
+    r"(?:access to (topic)|(?:no|access to|cannot publish to internal) exchange) '"
+)
+"""How RabbitMQ begins the refusal of a publish in which it names its exchange."""
+_IN_VHOST: Final = "' in vhost '"
+_IN_EXCHANGE: Final = "' in exchange '"
+_CUT: Final = "..."
+"""How a text ends that would have more than 255 bytes."""
+_CUT_CHARACTER: Final = "\N{REPLACEMENT CHARACTER}"
+
+Target = tuple[str, str]
+"""Where a publish goes: the name of the exchange, and the routing key."""
 
 
 def error_of(method: Any, about: str = "") -> BrokerError:
@@ -46,42 +59,50 @@ def is_about_publish(error: BrokerError) -> bool:
     return error.class_id << 16 | error.method_id == _PUBLISH
 
 
-def exchange_named_in(text: str) -> tuple[str, bool] | None:
+def refused_targets(
+    error: Exception, publishes: Sequence[Target], all_known: bool
+) -> set[Target]:
     """
-    Find the exchange that a refusal is about.
+    Return where those publishes go that the broker has certainly refused.
 
-    @param text: the broker's words.
-    @return: its name, and whether that is only the beginning of it, as the text has at
-        most 255 bytes; C{None} if no exchange is named.
+    It names the exchange, or also the routing key if that is what the user may not
+    write to, or nothing.  Of a long name it gives the beginning only.
+
+    @param error: why the channel ended.
+    @param publishes: those that await their verdict, one for each.
+    @param all_known: whether the broker can have refused no other.
     """
-    found = _EXCHANGE.search(text)
+    if not isinstance(error, BrokerError) or not is_about_publish(error):
+        return set()
+    found = _NAMES.match(error.text)
     if found is None:
-        return None
-    return found[1], not found[2].startswith("'")
+        return set(publishes) if all_known and len(publishes) == 1 else set()
+    hides_default = error.code == AccessRefused.default_code
 
+    def named(target: Target) -> str:
+        exchange, routing_key = target
+        if hides_default and not exchange:
+            exchange = _DEFAULT_EXCHANGE
+        return f"{routing_key}{_IN_EXCHANGE}{exchange}" if found[1] else exchange
 
-def refuses(error: BrokerError, exchange: str, alone: bool) -> bool:
-    """
-    Tell whether a refused publish was one to this exchange.
-
-    @param alone: no other publish can have been meant.
-    """
-    if not is_about_publish(error):
-        return False
-    named = exchange_named_in(error.text)
-    if named is None:
-        return alone
-    name, cut = named
-    if name == _DEFAULT_EXCHANGE and error.code == AccessRefused.default_code:
-        return exchange in ("", name)
-    return exchange.startswith(name) if cut else exchange == name
+    said = error.text[found.end() :]
+    name, whole, _ = said.rpartition(_IN_VHOST)
+    if whole:
+        return {each for each in publishes if named(each) == name}
+    begin = said.removesuffix(_CUT).rstrip(_CUT_CHARACTER)
+    alike = {each for each in publishes if (named(each) + _IN_VHOST).startswith(begin)}
+    certain = all_known and len({named(each) for each in alike}) == 1
+    return alike if certain else set()
 
 
 def exchange_of(method: Any) -> str:
     """Return the exchange of a refused publish; C{""} if the error does not say."""
     error = error_of(method)
-    named = exchange_named_in(error.text) if is_about_publish(error) else None
-    return named[0] if named else ""
+    found = _NAMES.match(error.text) if is_about_publish(error) else None
+    if found is None:
+        return ""
+    name = error.text[found.end() :].rpartition(_IN_VHOST)[0]
+    return name.rpartition(_IN_EXCHANGE)[2] if found[1] else name
 
 
 def no_frame(data: bytes) -> ProtocolError:

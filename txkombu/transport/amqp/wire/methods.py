@@ -40,6 +40,7 @@ _DEFAULTS: Final[dict[str, object]] = {
     "long": 0,
     "longlong": 0,
     "shortstr": "",
+    "words": "",
     "longstr": "",
     "table": {},
 }
@@ -50,6 +51,7 @@ _ENCODERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "long": _LONG.pack,
     "longlong": _LONGLONG.pack,
     "shortstr": short_string,
+    "words": short_string,
     "longstr": long_string,
     "table": encode_table,
     "timestamp": encode_timestamp,
@@ -61,6 +63,7 @@ DECODERS: Final[dict[str, Callable[[Reader], object]]] = {
     "long": lambda reader: reader.number(_LONG),
     "longlong": lambda reader: reader.number(_LONGLONG),
     "shortstr": Reader.short_string,
+    "words": Reader.words,
     "longstr": Reader.long_string,
     "table": Reader.table,
     "timestamp": Reader.timestamp,
@@ -69,8 +72,14 @@ DECODERS: Final[dict[str, Callable[[Reader], object]]] = {
 
 _BY_INDEX: Final = cast("Mapping[int, type[Method]]", commands.INDEX_MAPPING)
 
+WORDS: Final = frozenset(("reply_text", "reason"))
+"""Arguments that people read: RabbitMQ cuts them off in the midst of a character."""
+
 _PLANS: Final = {
-    kind.index: [(name, kind.amqp_type(name)) for name in kind.attributes()]
+    kind.index: [
+        (name, "words" if name in WORDS else kind.amqp_type(name))
+        for name in kind.attributes()
+    ]
     for kind in _BY_INDEX.values()
 }
 """The names and types of each method's arguments, in order."""

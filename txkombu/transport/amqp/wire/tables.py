@@ -171,6 +171,10 @@ class Reader:
         except UnicodeDecodeError:
             raise ProtocolError(f"{raw[:40]!r} is not UTF-8") from None
 
+    def words(self) -> str:
+        """Read a short string for people, whatever its bytes are."""
+        return self.read_bytes(self.number(_OCTET)).decode("utf-8", "replace")
+
     def long_string(self) -> bytes:
         """Read any number of bytes."""
         return self.read_bytes(self.number(_LONG))
