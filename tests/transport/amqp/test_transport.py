@@ -160,6 +160,35 @@ class AttemptTests(SynchronousTestCase):
         self.assertIsInstance(probe.outcome, ConnectError)
         self.assertTrue(endpoint.wire.aborted)
 
+    def test_login_fails_at_once(self) -> None:
+        """So does one that fails while the endpoint connects."""
+        for connected in (False, True):
+            endpoint = _AtOnce(connected)
+            probe = self.connect(endpoint)
+            self.assertIsInstance(probe.outcome, ConnectError)
+            self.assertIn("HTTP", str(probe.outcome))
+            self.assertTrue(endpoint.wire.aborted)
+            self.assertTrue(endpoint.deferred.called)
+
+
+@implementer(IStreamClientEndpoint)
+class _AtOnce(Endpoint):
+    """An endpoint that connects at once to what speaks HTTP."""
+
+    def __init__(self, connected: bool) -> None:
+        """@param connected: whether it says so at once."""
+        super().__init__()
+        self._connected = connected
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        deferred = super().connect(factory)
+        self.session = factory.buildProtocol(None)
+        self.session.makeConnection(self.wire)
+        self.session.dataReceived(b"HTTP/1.1")
+        if self._connected:
+            deferred.callback(self.session)
+        return deferred
+
 
 @implementer(IStreamClientEndpoint)
 class _Raising:

@@ -47,6 +47,7 @@ class Confirms:
 
     __slots__ = (
         "_alike",
+        "_cancelled",
         "_mandatory",
         "_number",
         "_returned",
@@ -60,6 +61,7 @@ class Confirms:
         self.selected = False
         self._unwritten = 0
         self._number = 0
+        self._cancelled = self._forget  # to bind it once costs less
         self._unwaited: int | None = None
         self._waiting: dict[int, _Verdict] = {}
         self._mandatory: dict[int, _Kind] = {}
@@ -84,7 +86,7 @@ class Confirms:
         @return: fires with C{None} when the broker has confirmed the message; fails
             with L{Unroutable} or L{Nacked}.
         """
-        verdict = _Verdict(self._forget)
+        verdict = _Verdict(self._cancelled)
         self._number = verdict.number = number = self._number + 1
         verdict.target = exchange, routing_key
         self._waiting[number] = verdict
