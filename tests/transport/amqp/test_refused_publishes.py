@@ -95,6 +95,16 @@ class TopicTests(RefusedCase):
         self.refuse_topic(odd)
         self.check(AccessRefused, refused, *others)
 
+    def test_copied(self) -> None:
+        """A key that the only publish does not have is one of its header CC."""
+        for exchange, refused in ((X, True), (Y, False)):
+            self.setUp()
+            one = self.publish(exchange, "free")
+            self.selected()
+            self.refuse_topic("secret")
+            kind = AccessRefused if refused else OutcomeUnknown
+            self.assertIsInstance(one.outcome, kind)
+
     def test_not_waited_for(self) -> None:
         """Where nobody waits for the refused one, no other takes the blame."""
         other = self.publish(X, "free")
@@ -155,6 +165,7 @@ class ExchangeTests(RefusedCase):
             payload = pack(f">IHB{len(said)}sHH", *fields)
             self.peer.session.dataReceived(frame(METHOD, 1, payload))
             self.check(NotFound, refused, other)
+            self.assertEqual(refused.outcome.about, "")  # so that all is declared again
             self.assertEqual(self.peer.journal.all("session_lost"), [])
 
     def test_name_in_a_property(self) -> None:

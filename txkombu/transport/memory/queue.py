@@ -184,8 +184,6 @@ class MemoryQueue:
         return self._used_at + (self.meaning.expires or 0) / 1000
 
     def _check_by(self, when: float) -> None:
-        if self.deleted:
-            return
         if self._check_at is None or when < self._check_at:
             self._discard_check()
             self._check_at = when

@@ -74,21 +74,26 @@ def refused_targets(
     """
     if not isinstance(error, BrokerError) or not is_about_publish(error):
         return set()
+    alone = set(publishes) if all_known and len(publishes) == 1 else set()
     found = _NAMES.match(error.text)
     if found is None:
-        return set(publishes) if all_known and len(publishes) == 1 else set()
+        return alone
+    is_topic = found[1] is not None
     hides_default = error.code == AccessRefused.default_code
 
     def named(target: Target) -> str:
         exchange, routing_key = target
         if hides_default and not exchange:
             exchange = _DEFAULT_EXCHANGE
-        return f"{routing_key}{_IN_EXCHANGE}{exchange}" if found[1] else exchange
+        return f"{routing_key}{_IN_EXCHANGE}{exchange}" if is_topic else exchange
 
     said = error.text[found.end() :]
     name, whole, _ = said.rpartition(_IN_VHOST)
     if whole:
-        return {each for each in publishes if named(each) == name}
+        exact = {each for each in publishes if named(each) == name}
+        if is_topic and not exact:  # the key may be one of its header CC
+            return {each for each in alone if name.endswith(_IN_EXCHANGE + each[0])}
+        return exact
     begin = said.removesuffix(_CUT).rstrip(_CUT_CHARACTER)
     alike = {each for each in publishes if (named(each) + _IN_VHOST).startswith(begin)}
     certain = all_known and len({named(each) for each in alike}) == 1
