@@ -580,8 +580,41 @@ class VerdictTests(ProducerTestCase):
             ([3], TypeError, "retry_policy must be a dict"),
         ]
         for policy, kind, text in wrong:
-            with self.assertRaisesRegex(kind, text):
-                producer.publish(1, retry=True, retry_policy=policy)
+            for retry in (True, False):
+                with self.assertRaisesRegex(kind, text):
+                    producer.publish(1, retry=retry, retry_policy=policy)
+
+    def test_retry_policy_alone(self) -> None:
+        """Without retry=True a policy does not send again what has no verdict."""
+        self.broker.hold_confirms()
+        producer = self.producer()
+        self.result_of(producer.declare())
+        sent = [
+            producer.publish(1, retry_policy={"max_retries": 3}),
+            producer.publish(2, retry=False, retry_policy={}),
+        ]
+        self.flush()
+        self.broker.drop()
+        self.broker.release_confirms()
+        self.advance(2)
+        for each in sent:
+            self.failureResultOf(each, OutcomeUnknown)
+        self.assertEqual([each.payload for each in self.published], [1, 2])
+        for each in self.published:
+            self.assertNotIn("message_id", each.properties)
+
+    def test_retry_policy_without_retries(self) -> None:
+        """With retry=True a policy of no retries sends nothing again."""
+        self.broker.hold_confirms()
+        producer = self.producer()
+        self.result_of(producer.declare())
+        sent = producer.publish(1, retry=True, retry_policy={"max_retries": 0})
+        self.flush()
+        self.broker.drop()
+        self.broker.release_confirms()
+        self.advance(2)
+        self.failureResultOf(sent, OutcomeUnknown)
+        self.assertEqual(len(self.published), 1)
 
     def test_publishing_while_reconnecting_waits(self) -> None:
         """A message published without a session is sent in the next one."""

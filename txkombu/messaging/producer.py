@@ -194,8 +194,9 @@ class Producer:
         @param retry: whether to send the message again if the session is lost before
             the broker's verdict: with the same message_id, in its old place, until the
             C{timeout}.  The broker may have it twice then.
-        @param retry_policy: Kombu's dict; its C{max_retries} says how often to send
-            the message again.  The waits are those of the connection's C{reconnect}.
+        @param retry_policy: Kombu's dict; with C{retry}, its C{max_retries} says how
+            often to send the message again.  The waits are those of the connection's
+            C{reconnect}.
         @param declare: exchanges and queues to declare first.
         @param expiration: seconds after which a queue may drop it; as a str, as
             received messages have it, milliseconds.
@@ -206,12 +207,15 @@ class Producer:
             message_id, timestamp, type, user_id, app_id, cluster_id.
         @return: fires when the broker has confirmed the message.  Fails with
             L{txkombu.exceptions.Unroutable}, L{txkombu.exceptions.Nacked} or
-            the broker's refusal; with L{txkombu.exceptions.NotSent} or
-            L{txkombu.exceptions.OutcomeUnknown} if the session is lost; with
+            the broker's refusal; with L{txkombu.exceptions.NotSent} if the first
+            attempt to connect fails, no channel can be opened, or the channel is closed
+            before the message was sent; with L{txkombu.exceptions.OutcomeUnknown} if
+            the session is lost after that, unless C{retry} is given; with
             L{txkombu.exceptions.OperationTimeout} after C{timeout} seconds, whose text
             says whether the message was sent (if not, it never will be); with
             L{txkombu.exceptions.BackpressureError} if too many messages wait; with
-            L{txkombu.exceptions.EncodeError} if the body cannot be serialized.
+            L{txkombu.exceptions.EncodeError} if the body cannot be serialized.  A
+            message that was not sent before a loss waits for the next session.
         @raise TypeError: a property is unknown, or an argument has a wrong type.
         @raise ValueError: an argument is out of range or too long.
         """
@@ -222,7 +226,8 @@ class Producer:
             mandatory = self.mandatory
         retries = 0.0
         if retry or retry_policy is not None:
-            retries = max_retries(retry_policy)
+            allowed = max_retries(retry_policy)
+            retries = allowed if retry else 0.0
         if expiration is not None:
             as_received = isinstance(expiration, str) and expiration.isdecimal()
             properties["expiration"] = (
