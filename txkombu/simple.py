@@ -103,7 +103,9 @@ class SimpleQueue:
         @param options: as for L{Producer.publish}.
         @return: as L{Producer.publish}.
         """
-        return self._producer.publish(message, declare=[self.queue], **options)
+        further = options.pop("declare", None) or ()
+        declare = [self.queue, *further]
+        return self._producer.publish(message, declare=declare, **options)
 
     def get(
         self, block: bool = True, timeout: float | None = None

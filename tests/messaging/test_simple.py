@@ -120,6 +120,13 @@ class SimpleQueueTests(BrokerTestCase):
             self.assertIn("raise max_body_size", str(error))
             message.ack()
 
+    def test_put_declares(self) -> None:
+        """A put may declare further queues, beside its own."""
+        self.result_of(self.simple.put("a", declare=[Queue("other")]))
+        self.result_of(self.simple.put("b", declare=None))
+        self.assertEqual(self.broker.waiting_in("other"), 0)
+        self.assertEqual(self.broker.waiting_in("jobs"), 2)
+
     def test_get_waits(self) -> None:
         """get waits for a message."""
         getting = self.simple.get()

@@ -191,6 +191,16 @@ class CallTests(RPCTestCase):
         self.assertEqual(self.successResultOf(self.begin(1)), 2)
         self.broker.release_confirms()
 
+    def test_mandatory(self) -> None:
+        """A request may do without the check that a queue takes it."""
+        for options in ({"mandatory": True}, {"mandatory": None}):
+            with self.assertRaises(Unroutable):
+                self.result_of(self.client.call("nowhere", 1, **options))
+        calling = self.begin(timeout=2, mandatory=False)
+        self.assertNoResult(calling)
+        self.wait(2)
+        self.failureResultOf(calling, OutcomeUnknownInTime)
+
 
 class FailureTests(RPCTestCase):
     """Calls that fail."""
@@ -205,11 +215,18 @@ class FailureTests(RPCTestCase):
         for options, kind in (
             ({"colour": "red"}, TypeError),
             ({"priority": 300}, ValueError),
-            ({"reply_to": "mine"}, TypeError),
         ):
             with self.assertRaises(kind):
                 self.result_of(self.client.call("jobs", 1, **options))
         self.assertRaises(ValueError, self.client.call, "jobs", 1, timeout=-1)
+
+    def test_own_properties(self) -> None:
+        """A call refuses the properties by which the client finds its replies."""
+        for name in ("reply_to", "correlation_id"):
+            for value in ("mine", None):
+                with self.assertRaisesRegex(TypeError, rf"call\(\) sets {name} itself"):
+                    self.client.call("jobs", 1, **{name: value})
+        self.assertEqual(repr(self.client), "<RPCClient to '', 0 calls>")
 
     def test_backpressure(self) -> None:
         """If too many messages wait, a call fails at once."""
@@ -460,6 +477,19 @@ class DeadlineTests(RPCTestCase):
         self.flush()
         self.assertEqual(repr(self.client), "<RPCClient to '', 0 calls>")
 
+    def test_cancel_unconfirmed(self) -> None:
+        """A call that is cancelled before its confirm is not sent again by a loss."""
+        self.serve_when_told()
+        self.begin(0).addErrback(lambda _: None)
+        self.broker.hold_confirms()
+        calling = self.begin(retry=True)
+        calling.cancel()
+        self.failureResultOf(calling, CancelledError)
+        self.connection.drop()
+        self.broker.release_confirms()
+        self.wait(3)
+        self.assertEqual(len(self.requests()), 2)
+
     def test_cancel_unsent(self) -> None:
         """A call that is cancelled before its request is sent is not sent."""
         self.serve()
@@ -547,6 +577,41 @@ class LossTests(RPCTestCase):
         self.broker.accept()
         for gate in gates:
             gate.callback(None)
+
+    def test_retry_after_the_reply(self) -> None:
+        """A request that was answered is not sent again, confirmed or not."""
+        for options in ({"retry": True}, {"retry": True, "confirm": True}, {}):
+            self.serve_answered(**options)
+
+    def serve_answered(self, **options: Any) -> None:
+        """Lose the session when a call has its reply, and no confirm."""
+        before = len(self.requests())
+        server = self.serve()
+        self.result_of(self.client.call("jobs", 0))
+        self.broker.hold_confirms()
+        self.assertEqual(self.successResultOf(self.begin(1, **options)), 2)
+        self.connection.drop()
+        self.broker.release_confirms()
+        self.wait(3)
+        sent = [each.payload for each in self.requests()[before:]]
+        self.assertEqual(sent, [0, 1])
+        self.result_of(server.close())
+
+    def test_second_copy_unsent(self) -> None:
+        """A reply to the first copy of a request keeps the second from being sent."""
+        gates = self.serve_when_told()
+        self.client = RPCClient(self.connection, reply_queue=Queue("answers"))
+        calling = self.begin(retry=True)
+        self.connection.drop()
+        gates[0].callback("first")
+        self.flush()
+        self.assertEqual(self.broker.waiting_in("answers"), 1)
+        self.broker.block()
+        self.wait(3)
+        self.assertEqual(self.successResultOf(calling), "first")
+        self.broker.unblock()
+        self.wait(3)
+        self.assertEqual(len(self.requests()), 1)
 
     def test_server_loss(self) -> None:
         """A request whose server is cut off is handled again, and answered once."""
@@ -799,6 +864,18 @@ class RespondTests(RPCTestCase):
         self.result_of(message.respond("late"))
         self.result_of(message.ack())
         self.assertEqual(self.successResultOf(calling), "late")
+
+    def test_own_properties(self) -> None:
+        """What a reply takes from its message cannot be given."""
+        queue = JOBS(self.serving)
+        self.result_of(queue.declare())
+        self.begin().addErrback(lambda _: None)
+        message = self.result_of(queue.get())
+        assert message is not None
+        for name in ("exchange", "routing_key", "correlation_id"):
+            with self.assertRaisesRegex(TypeError, rf"respond\(\) sets {name} itself"):
+                message.respond("late", **{name: "mine"})
+        self.result_of(message.ack())
 
     def test_no_reply_to(self) -> None:
         """Without reply_to there is nobody to reply to."""

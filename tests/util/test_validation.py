@@ -22,6 +22,7 @@ from txkombu._util.validation import (
     check_seconds,
     check_short_string,
     milliseconds,
+    refuse_options,
 )
 
 
@@ -170,6 +171,16 @@ class ArgumentsTests(SynchronousTestCase):
         for value, kind, text in cases:
             error = self.assertRaises(kind, check_arguments, "arguments", value)
             self.assertIn(text, str(error))
+
+
+class OptionTests(SynchronousTestCase):
+    """Options that a call sets itself."""
+
+    def test_refused(self) -> None:
+        """The error names the call and the option, whatever its value."""
+        refuse_options("call()", {"other": 1}, ["own", "mine"])
+        with self.assertRaisesRegex(TypeError, r"^call\(\) sets mine itself: leave it"):
+            refuse_options("call()", {"other": 1, "mine": None}, ["own", "mine"])
 
 
 class AutoDeclareTests(SynchronousTestCase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from inspect import signature
 from re import compile as pattern
@@ -205,6 +205,21 @@ def check_auto_declare(value: object) -> bool | str:
     if value is True or value is False or value == "passive":
         return value
     raise ValueError(f"auto_declare must be True, False or 'passive', not {value!r}")
+
+
+def refuse_options(
+    call: str, options: Mapping[str, object], own: Iterable[str]
+) -> None:
+    """
+    Refuse options that a call sets itself with TypeError.
+
+    @param call: its name, such as C{call()}.
+    @param options: what it was given.
+    @param own: the names of those that it sets.
+    """
+    for name in own:
+        if name in options:
+            raise TypeError(f"{call} sets {name} itself: leave it out")
 
 
 def without_arguments(function: object) -> object:

@@ -8,13 +8,13 @@ again.  Operations wait for that, up to their timeout.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 
 from .._util.limits import MAX_BODY_SIZE
-from .._util.validation import check_count
+from .._util.validation import check_count, refuse_options
 from ..entity import Exchange, Queue
 from ..exceptions import NotSupported
 from ..interfaces import QueueDeclareOk, Settlement
@@ -22,6 +22,9 @@ from ..message import Message
 from .channel_core import ChannelCore
 from .connection_core import ConnectionCore
 from .consumers import PREFETCH
+
+_OF_REPLIES: Final = ("exchange", "routing_key", "correlation_id")
+"""What a reply takes from the message that it answers."""
 
 
 class ReplyProducer(Protocol):
@@ -396,7 +399,9 @@ class Channel:
         @param options: as for L{txkombu.Producer.publish}.
         @return: as of L{txkombu.Producer.publish}.
         @raise ValueError: the message has no C{reply_to}.
+        @raise TypeError: an option is one that is taken from the message.
         """
+        refuse_options("respond()", options, _OF_REPLIES)
         if not message.reply_to:
             raise ValueError(f"{message!r} has no reply_to: nobody awaits a reply")
         if self._replies is None:

@@ -19,7 +19,7 @@ from .._util.deadlines import Deadlines
 from .._util.debug_log import debug_log
 from .._util.steady_clock import steady
 from .._util.timeouts import sleep_unless
-from .._util.validation import check_seconds
+from .._util.validation import check_seconds, refuse_options
 from .._util.waiters import SharedClose
 from ..core.channel import Channel
 from ..core.lending import ChannelLender, lent_channel
@@ -44,6 +44,8 @@ from .error_reply import error_in
 CALL_TIMEOUT: Final = 30.0
 """Seconds that a call may take, by default."""
 _DIRECT: Final = "amq.rabbitmq.reply-to"
+_OWN_OPTIONS: Final = ("reply_to", "correlation_id")
+"""What the client sets in each request, to find its reply."""
 _SHORTEST: Final = 0.001
 """Seconds that a request has to be sent, at the least."""
 
@@ -151,6 +153,7 @@ class RPCClient:
         *,
         timeout: float | None = None,
         retry: bool = False,
+        mandatory: bool | None = None,
         **options: Any,
     ) -> Deferred[Any]:
         """
@@ -162,8 +165,11 @@ class RPCClient:
         @param timeout: seconds from this call to the reply; default is the client's.
         @param retry: whether to send the request again if the session is lost before
             the reply, with the same message_id.  A server may handle it twice then.
-        @param options: as for L{txkombu.Producer.publish}.  The request expires with
-            the call, unless C{expiration} says otherwise.
+        @param mandatory: whether the call fails at once if no queue takes the request;
+            default is yes, if the broker can tell that.
+        @param options: as for L{txkombu.Producer.publish}, without C{reply_to} and
+            C{correlation_id}, which are the client's own.  The request expires with the
+            call, unless C{expiration} says otherwise.
         @return: fires with the payload of the reply.  Fails with
             L{txkombu.exceptions.RemoteError} if the server replied with an error; with
             L{txkombu.exceptions.Unroutable} at once if no queue takes the request;
@@ -173,7 +179,9 @@ class RPCClient:
             if the request was not sent, else an C{OutcomeUnknownInTime}; with
             L{txkombu.exceptions.DecodeError} if the reply cannot be decoded; with
             whatever else a publish fails with.
+        @raise TypeError: C{reply_to} or C{correlation_id} was given.
         """
+        refuse_options("call()", options, _OWN_OPTIONS)
         if self._end.begun:
             return fail(_client_closed())
         seconds = self.timeout if timeout is None else check_seconds("timeout", timeout)
@@ -188,6 +196,8 @@ class RPCClient:
             Deferred(lambda _: self._forget(call)),
         )
         call.options.setdefault("message_id", call.number)
+        if mandatory is not None:
+            call.options["mandatory"] = mandatory
         self._calls[call.number] = call
         self._deadlines.schedule(call, seconds)
         if self._is_ready:
@@ -206,12 +216,13 @@ class RPCClient:
         self._calls.pop(call.number, None)
         self._deadlines.discard(call, call.timeout)
         if call.publishing is not None:
+            # A request that was answered before its confirm is not to be sent again.
             call.publishing.cancel()
 
     def _end_call(self, call: _Call, result: object) -> None:
         """Fire a call that has not ended."""
-        if self._calls.pop(call.number, None) is not None:
-            self._deadlines.discard(call, call.timeout)
+        if call.number in self._calls:
+            self._forget(call)
             call.done.callback(result)
 
     def _expire(self, call: _Call) -> None:
@@ -243,10 +254,13 @@ class RPCClient:
                 call.body,
                 timeout=left,
                 retry=call.retry,
-                mandatory=self._is_mandatory,
                 correlation_id=call.number,
                 reply_to=self._reply_to,
-                **{"expiration": left, **call.options},
+                **{
+                    "mandatory": self._is_mandatory,
+                    "expiration": left,
+                    **call.options,
+                },
             )
         except Exception:
             self._not_published(Failure(), call)
@@ -430,8 +444,7 @@ class RPCClient:
         for call in self._in_phase(_Phase.AWAITING):
             self._fail_sent(call, error)
         for call in self._in_phase(_Phase.PUBLISHING):
-            self._forget(call)
-            call.done.errback(_unknown(call, error, "may have been sent"))
+            self._end_call(call, Failure(_unknown(call, error, "may have been sent")))
         self._deadlines.stop()
         consumer = self._consumer
         closing = succeed(None) if consumer is None else consumer.close()
