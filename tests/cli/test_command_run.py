@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from io import BytesIO, StringIO
+from io import BytesIO, FileIO, StringIO
 from threading import Event
 from typing import Any
 
@@ -196,6 +196,53 @@ class StreamTests(TestCase):
         )
         self.successResultOf(streams.write(b"seven or more"))
         self.assertEqual(out.getvalue(), b"seven or more")
+
+    def test_non_blocking_input(self) -> None:
+        """Input that would block, and does not, is waited for until its end."""
+        comes = [b"three", b"two ", b"one "]
+
+        class Slow(FileIO):
+            """A pipe into which something is written once it was found empty."""
+
+            def read(self, size: int | None = -1) -> bytes:
+                data: Any = super().read(-1 if size is None else size)
+                if data is None:
+                    os.write(into, comes.pop()) if comes else os.close(into)
+                return data  # type: ignore[no-any-return]  # or None
+
+        end, into = os.pipe()
+        os.set_blocking(end, False)
+        with Slow(end, "rb") as source:
+            ran = Ran(source)
+            parts = [self.successResultOf(ran.streams.read(source)) for _ in range(4)]
+        self.assertEqual(parts, [b"one ", b"two ", b"three", b""])
+
+    def test_non_blocking_output(self) -> None:
+        """Output that would block, and does not, is waited for."""
+        tried: list[int | None] = []
+
+        class Full(FileIO):
+            """A pipe that is read once it was found full."""
+
+            def write(self, data: Any) -> int:
+                written: Any = super().write(data)
+                tried.append(written)
+                if written is None:
+                    arrived.append(os.read(end, 10**6))
+                return written  # type: ignore[no-any-return]  # or None
+
+        end, into = os.pipe()
+        self.addCleanup(os.close, end)
+        os.set_blocking(into, False)
+        arrived: list[bytes] = []
+        data = os.urandom(300_000)
+        with Full(into, "wb") as out:
+            streams = Streams(
+                BytesIO(), out, StringIO(), maybeDeferred, maybeDeferred, Deferred()
+            )
+            self.successResultOf(streams.write(data))
+        self.assertIn(None, tried)
+        self.assertEqual(b"".join([*arrived, os.read(end, 10**6)]), data)
 
     def test_log(self) -> None:
         """Warnings are told, each in a line without what a terminal would obey."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.support.commands import Ran, begin
 from txkombu import Exchange, Message, Queue
@@ -23,7 +24,9 @@ class CommandCase(BrokerTestCase):
         self.queue = Queue("jobs", max_priority=9)(self.connection)
         self.result_of(self.queue.declare())
 
-    def begin(self, command: str, stdin: bytes = b"", **options: bool | int) -> Ran:
+    def begin(
+        self, command: str, stdin: bytes | IO[bytes] = b"", **options: bool | int
+    ) -> Ran:
         """Begin a command, as C{tests.support.commands.begin} does."""
         ran = begin(command, self.connect(), stdin, **options)  # type: ignore[arg-type]  # the rest
         self.flush()
@@ -65,6 +68,23 @@ class CommandCase(BrokerTestCase):
         ran = self.run_command(command, stdin, 2)
         self.assertIn(text, ran.err)
         self.assertEqual(ran.err.count("\n"), 1)
+
+
+class _Endless(BytesIO):
+    """A file whose last line never ends."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size) or b"x" * (size or 0)
+
+
+class _Broken(BytesIO):
+    """A file whose rest cannot be read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            raise OSError("the disk is broken")
+        return data
 
 
 class PublishTests(CommandCase):
@@ -199,15 +219,35 @@ class PublishTests(CommandCase):
         """Ctrl-C waits for the verdicts on what was sent, and tells how many."""
         self.broker.hold_confirms()
         ran = self.begin("publish -q jobs --lines", b"one\ntwo\n")
+        ran.code.cancel()
+        self.assert_waits_for_verdicts(ran, 130)
+        self.assertEqual(ran.err, "published 2 messages, confirmed\n")
+
+    def assert_waits_for_verdicts(self, ran: Ran, code: int) -> None:
+        """A command ends when the verdicts come that were held, with that code."""
         codes: list[int] = []
         ran.code.addCallback(codes.append)
-        ran.code.cancel()
         self.flush()
-        self.assertEqual(codes, [])
+        self.assertEqual((codes, ran.err), ([], ""))
         self.broker.release_confirms()
         self.flush()
-        self.assertEqual(codes, [130])
-        self.assertEqual(ran.err, "published 2 messages, confirmed\n")
+        self.assertEqual(codes, [code])
+
+    def test_unreadable(self) -> None:
+        """
+        A line that is too long, or cannot be read, waits for the verdicts on those
+        before, and tells how many.
+        """
+        for source, text in (
+            (_Endless(b"one\ntwo\n"), "the body is larger than 128 MiB, which no"),
+            (_Broken(b"one\ntwo\n"), "the disk is broken"),
+        ):
+            self.broker.hold_confirms()
+            ran = self.begin("publish -q jobs --lines", source)
+            self.assert_waits_for_verdicts(ran, 1)
+            self.assertIn("published 2 messages, confirmed\n", ran.err)
+            self.assertIn(text, ran.err)
+            self.assertEqual(self.left(), [b"one", b"two"])
 
 
 class ShowTests(CommandCase):

@@ -52,17 +52,23 @@ class Ran:
     """
 
     def __init__(
-        self, stdin: bytes, terminal: bool = False, writes: int | None = None
+        self,
+        stdin: bytes | IO[bytes],
+        terminal: bool = False,
+        writes: int | None = None,
     ) -> None:
         """
+        @param stdin: its input, or what it is read from.
         @param terminal: whether somebody sits there, who typed C{stdin}.
         @param writes: after how many the reader of its output goes away.
         """
         self.unread: Deferred[None] = Deferred()
         self._out: IO[bytes] = BytesIO() if writes is None else _Unread(writes)
         self._err = _TerminalOutput() if terminal else StringIO()
+        if isinstance(stdin, bytes):
+            stdin = _TerminalInput(stdin) if terminal else BytesIO(stdin)
         self.streams = Streams(
-            _TerminalInput(stdin) if terminal else BytesIO(stdin),
+            stdin,
             self._out,
             self._err,
             maybeDeferred,
@@ -86,7 +92,7 @@ class Ran:
 def begin(
     command: str,
     connection: BrokerConnection | None,
-    stdin: bytes = b"",
+    stdin: bytes | IO[bytes] = b"",
     terminal: bool = False,
     writes: int | None = None,
 ) -> Ran:
@@ -95,7 +101,7 @@ def begin(
 
     @param command: such as C{"get jobs"}, quoted as for a shell.
     @param connection: what it uses in place of that of its options.
-    @param stdin: its input.
+    @param stdin: see L{Ran}.
     @param terminal: see L{Ran}.
     @param writes: see L{Ran}.
     """

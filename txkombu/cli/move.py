@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.python.failure import Failure
 
@@ -15,7 +15,6 @@ from ..entity import Queue
 from ..exceptions import (
     BrokerError,
     DecodeError,
-    KombuError,
     Nacked,
     Outcome,
     SessionLost,
@@ -126,7 +125,7 @@ async def move(options: MoveOptions, streams: Streams) -> int:
     progress = Progress(streams, "messages moved", total)
     try:
         await mover.move(queue, total, progress)
-    except (CancelledError, KombuError):
+    except Exception:
         await mover.when_settled()
         raise
     finally:

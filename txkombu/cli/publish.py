@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import IO, Any, ClassVar, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from .._util.suggestions import known_names
 from .._util.waiters import Waiters
-from ..exceptions import EncodeError, KombuError
+from ..exceptions import EncodeError
 from ..interfaces import Capability
 from ..messaging import Producer
 from ..messaging.properties import SHORT_STRINGS
@@ -227,7 +227,7 @@ async def _publish_all(
             tally.count_publish(producer.publish(_value(options, body), **arguments))
             progress.show(tally.confirmed, None if reader is None else reader.done)
         await tally.when_settled()
-    except (CancelledError, KombuError):
+    except Exception:
         await tally.when_settled()
         raise
     finally:

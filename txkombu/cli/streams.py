@@ -126,7 +126,7 @@ class Streams:
         @param source: an unbuffered file.
         @return: fires with C{b""} at the end.
         """
-        return self._reads(source.read, _CHUNK)
+        return self._reads(_read, source)
 
     def write(self, data: bytes) -> Deferred[None]:
         """
@@ -140,7 +140,11 @@ class Streams:
     def _write_all(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            left = left[self._stdout.write(left) :]
+            written = self._stdout.write(left)
+            if written is None:
+                _wait_until_ready(self._stdout, select.POLLOUT)
+            else:
+                left = left[written:]
 
     def _has_no_reader(self, _: object) -> None:
         self._is_unread = True
@@ -177,6 +181,24 @@ class Streams:
         self.tell(f"{question} [y/N] ", end="")
         answer = await self.read(self._stdin)
         return answer.strip().lower() in (b"y", b"yes")
+
+
+def _read(source: IO[bytes]) -> bytes:
+    """Read what has come, or wait for it, also where the system does not wait."""
+    while (data := source.read(_CHUNK)) is None:
+        _wait_until_ready(source, select.POLLIN)
+    return data
+
+
+def _wait_until_ready(file: IO[bytes], event: int) -> None:
+    """
+    Wait for a file that another program has made non-blocking.
+
+    @param event: C{POLLIN} or C{POLLOUT}.
+    """
+    waiting = select.poll()
+    waiting.register(file, event)
+    waiting.poll()
 
 
 def standard_streams(reactor: Any) -> Streams:
