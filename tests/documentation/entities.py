@@ -39,7 +39,7 @@ BETWEEN_LAYERS: Final[Mapping[str, str]] = {
     "Consumer": (
         "channel_closed hand_back observe_handling start_if_untouched stop_handling"
     ),
-    "RPCServer": "handle receive",
+    "RPCServer": "receive",
     "Message": (
         "begin failure_record headers_or_empty identity is_lost_by_requeues "
         "is_returnable let_go note_failure observe_settlement properties_or_empty "

@@ -38,7 +38,7 @@ def families() -> list[Metric]:
     service = ConsumerService(connection(), _Worker, publisher=publisher)
     metrics = Metrics(service)
     service.startService()
-    found = list(metrics.families())
+    found = list(metrics._registry.collect())
     service.stopService()
     return sorted(found, key=lambda each: each.name)
 

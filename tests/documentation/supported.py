@@ -5,7 +5,7 @@ has.  C{python -m tests.documentation.supported}.
 pamqp names the methods of AMQP, and stompest the frames of STOMP; whether the library
 uses one is read from its source.  What brokers lack is in
 L{tests.contract.capabilities}; what the memory broker, and the two dialects of STOMP,
-make of an argument is tried.
+make of an argument is tried; which ones streams take is listed, and tried on RabbitMQ.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from tests.documentation.supported_rows import (
     NO,
     NOTHING,
     OF_BROKERS,
+    OF_STREAMS,
     YES,
     Extension,
     Method,
@@ -330,7 +331,8 @@ def _meanings(name: str) -> Iterator[tuple[str, bool]]:
 
 def kinds_of(name: str) -> str:
     """Return which kinds of queues take an argument."""
-    return ", ".join(kind for kind, _ in _meanings(name)) or "streams"
+    kinds = [kind for kind, _ in _meanings(name)]
+    return ", ".join([*kinds, "stream"] if name in OF_STREAMS else kinds)
 
 
 def of_memory(name: str) -> str:

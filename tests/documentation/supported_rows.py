@@ -102,6 +102,18 @@ ARGUMENTS: Final[Mapping[str, tuple[object, str]]] = {
 }
 """For each argument of a queue: a value to try, and what it is."""
 
+OF_STREAMS: Final = frozenset(
+    (
+        "x-queue-type",
+        "x-max-length-bytes",
+        "x-queue-leader-locator",
+        "x-max-age",
+        "x-stream-max-segment-size-bytes",
+        "x-initial-cluster-size",
+    )
+)
+"""Those that RabbitMQ takes for a stream, which the memory broker does not have."""
+
 
 @attrs.frozen
 class Extension:
@@ -223,7 +235,8 @@ FRAMES: Final[Mapping[str, str]] = {
 
 HEADERS: Final[Mapping[str, str]] = {
     "accept-version": "only 1.2 is offered",
-    "ack": "``client-individual``; ``auto`` for no_ack on RabbitMQ",
+    "ack": "``client-individual``; ``auto`` only in declaring, purging and other steps "
+    "of the library",
     "content-length": "always sent, so that a body may have any byte",
     "content-type": "``content_type``",
     "destination": "exchange and routing key, or queue",

@@ -46,7 +46,7 @@ class PublishersPageTests(PageTestCase):
         super().setUp()
         self.patch(sys, "path", [write_files(), *sys.path])
         self.addCleanup(sys.modules.pop, "shop", None)
-        self.patch(os, "environ", {**os.environ, "BROKER": BROKER})
+        self.patch(os, "environ", {**os.environ, "TXKOMBU_BROKER": BROKER})
 
     async def test_snippets(self) -> None:
         """They do what the page shows."""
@@ -128,10 +128,10 @@ class PublishersPageTextTests(SynchronousTestCase):
         """The command runs the application, and a SIGTERM ends it in order."""
         [command] = re.findall(r"(?m)^    PYTHONPATH=\. twistd (.*)$", self.text)
         home = write_files()
-        program = f"import os, sys; os.environ['BROKER'] = '{BROKER}'; {TWISTD}"
+        broker = f"os.environ['TXKOMBU_BROKER'] = '{BROKER}'"
         running = Running(
             "-c",
-            f"import sys; sys.path.insert(0, '.'); {program}",
+            f"import os, sys; sys.path.insert(0, '.'); {broker}; {TWISTD}",
             *command.split(),
             cwd=home,
         )

@@ -38,7 +38,7 @@ class ServicePageTests(PageTestCase):
         """They do what the page shows, the C{.tac} file included."""
         self.patch(sys, "path", [write_feeds(), *sys.path])
         self.addCleanup(sys.modules.pop, "feeds", None)
-        self.patch(os, "environ", {**os.environ, "BROKER": "memory://service"})
+        self.patch(os, "environ", {**os.environ, "TXKOMBU_BROKER": "memory://service"})
         self.assertGreater(await self.run_text(PAGE.read_text(encoding="utf-8")), 10)
 
 

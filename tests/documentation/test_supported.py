@@ -54,6 +54,9 @@ class SupportedTests(SynchronousTestCase):
         self.assertEqual(supported.of_memory("x-queue-mode"), "without effect")
         self.assertEqual(supported.of_memory("x-max-age"), NO)
         self.assertEqual(supported.kinds_of("x-delivery-limit"), "quorum")
+        self.assertEqual(supported.kinds_of("x-max-age"), "stream")
+        for name in ("x-queue-type", "x-max-length-bytes"):
+            self.assertEqual(supported.kinds_of(name), "classic, quorum, stream")
 
     def test_frames(self) -> None:
         """Every frame and header of STOMP's specifications is listed."""

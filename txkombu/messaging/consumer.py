@@ -72,8 +72,8 @@ class Consumer:
         cannot be decoded, instead of C{on_failure}.
     @param on_message: called with the undecoded message, instead of
         C{callbacks}.
-    @param accept: serializers' names or content types that may be decoded; by
-        default json, msgpack, yaml, text and bytes.
+    @param accept: serializers' names or content types that may be decoded, beside text
+        and bytes; by default all that are registered, except pickle.
     @param max_body_size: how many bytes a body may become when it is decompressed,
         and how many its decoded values may take as an estimate; default 8 MiB.  A
         body that arrives uncompressed may be larger.

@@ -164,10 +164,6 @@ class Metrics(Collector):
         """
         return generate_latest(self._registry) + generate_latest(REGISTRY)
 
-    def families(self) -> Iterator[Metric]:
-        """Yield the service's metrics, with their values."""
-        yield from self._registry.collect()
-
     # --- values when asked --------------------------------------------------
 
     def describe(self) -> list[Metric]:

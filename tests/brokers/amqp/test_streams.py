@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from tests.conformance.suite import Conformance, program
+from tests.documentation.supported_rows import ARGUMENTS, OF_STREAMS
 from tests.support.rabbitmq import rabbitmq
 from txkombu import Consumer, Message, Producer, Queue
+from txkombu.exceptions import PreconditionFailed
 from txkombu.policy import retry
 
 STREAM = {"x-queue-type": "stream"}
@@ -64,6 +67,25 @@ class StreamCase(Conformance):
             await self.pause(0.01)
         await self.pause(0.2)
         self.assertEqual(len(self.handled), count)
+
+
+class StreamArgumentTests(Conformance):
+    """The arguments of streams"""
+
+    def setUp(self) -> None:
+        self.url = rabbitmq().url
+        super().setUp()
+
+    @program
+    async def test_arguments(self) -> None:
+        """RabbitMQ takes those that docs/reference/supported.rst has for streams."""
+        taken = set()
+        for name, (value, _) in ARGUMENTS.items():
+            stream = self.queue(queue_arguments={name: value, **STREAM})
+            with suppress(PreconditionFailed):
+                await stream(self.connection).declare()
+                taken.add(name)
+        self.assertEqual(taken, OF_STREAMS)
 
 
 class StreamTests(StreamCase):

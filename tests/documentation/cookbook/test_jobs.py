@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from tests.documentation.cookbook.recipe import RecipeCase
@@ -178,6 +180,75 @@ class ShardTests(RecipeCase):
         self.assertEqual(len(shards.consumers), len(shards.queues))
         self.assertIsInstance(service, ConsumerService)
         self.assertEqual(shards.Shard.concurrency, 1)
+
+
+class FailingShardTests(RecipeCase):
+    """ordered-shards.rst, when a handler fails longer than the default policy waits"""
+
+    page = "ordered-shards.rst"
+
+    def shown_by(
+        self, module: Any, consumers: Any, publish: Callable[[Producer, int], Any]
+    ) -> list[str]:
+        """
+        Publish three messages, and let the handler of the first fail seven times.
+
+        @param publish: publishes one, which has this number.
+        @return: what the handlers have printed, or failed to print, in order.
+        """
+        broker = RecordingBroker()
+        broker.memory.register_exchange_type(
+            "x-consistent-hash", lambda bindings, key, properties: list(bindings)[:1]
+        )
+        shown: list[str] = []
+
+        def show(*words: object, flush: bool) -> None:
+            shown.append(" ".join(map(str, words)))
+            if len(shown) <= 7:
+                raise OSError("the disk is full")
+
+        vars(module)["print"] = show
+        connections = [
+            BrokerConnection(transport=broker, reactor=broker.clock) for _ in range(2)
+        ]
+        service = ConsumerService(connections[0], consumers, reactor=broker.clock)
+        service.startService()
+        for number in (1, 2, 3):
+            publishing = publish(Producer(connections[1]), number)
+            Deferred.fromCoroutine(publishing)
+            broker.flush()
+        for _ in range(120):
+            broker.clock.advance(1)
+            broker.flush()
+        stopping = service.stopService()
+        connections[1].close()
+        broker.flush()
+        self.successResultOf(stopping)
+        self.assertNotEqual(self.flushLoggedErrors(OSError), [])
+        return shown
+
+    def test_one_queue(self) -> None:
+        """The entries behind one that fails are booked after it."""
+        ordered = self.load("ordered")
+
+        async def publish(producer: Producer, number: int) -> None:
+            await producer.publish({"number": number}, "ledger")
+
+        shown = self.shown_by(ordered, ordered.book, publish)
+        self.assertEqual(shown, ["booked 1"] * 8 + ["booked 2", "booked 3"])
+
+    def test_shards(self) -> None:
+        """The events of a customer behind one that fails come after it."""
+        shards = self.load("shards")
+
+        def publish(producer: Producer, number: int) -> Any:
+            return shards.publish(producer, 17, {"n": number})
+
+        first, *others = [
+            f"customers.0: {{'customer': 17, 'n': {number}}}" for number in (1, 2, 3)
+        ]
+        shown = self.shown_by(shards, shards.consumers, publish)
+        self.assertEqual(shown, [first] * 8 + others)
 
 
 class QuorumTests(RecipeCase):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from gc import collect
 from importlib.util import find_spec
 
 import attrs
+from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import capturedLogs
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import LogLevel, capturedLogs
+from twisted.web.server import Site
 
 from tests.documentation.cookbook.recipe import BROKER, RecipeCase
 from txkombu import BrokerConnection, Producer
 from txkombu.configuration import read_file
+from txkombu.exceptions import NotSentInTime
 from txkombu.policy import delayed, retry
 from txkombu.service import ConsumerService
 from txkombu.transport.memory import broker_named
@@ -128,6 +133,59 @@ class StoppingTests(RecipeCase):
         ]
         self.assertEqual(sorted(waiting), [str(each).encode() for each in range(8)])
         self.assertGreaterEqual(len(broker.queue("results").waiting), 5)
+
+
+class _Slow:
+    """
+    A publisher that gets no verdict.
+
+    @ivar waiting: what its publishes returned.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[None]] = []
+
+    def publish(self, body: bytes, *args: object, **options: object) -> Deferred[None]:
+        """Publish a message."""
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+
+class UploadTests(RecipeCase):
+    """The web server of stopping.rst"""
+
+    page = "stopping.rst"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.address = self.listen()
+        self.publisher = _Slow()
+        web = StreamServerEndpointService(
+            serverFromString(reactor, os.environ["LISTEN"]),
+            Site(self.load("pipeline").Upload(self.publisher)),
+        )
+        self.start(web)
+
+    async def test_client_went_away(self) -> None:
+        """A client that does not wait ends its publish, which is no error."""
+        posting = self.begin(self.request("POST", self.address, b"1"))
+        await self.until(lambda: self.publisher.waiting, "it was posted")
+        with capturedLogs() as logs:
+            posting.addErrback(lambda _: None).cancel()
+            waiting = self.publisher.waiting
+            await self.until(lambda: waiting[0].called, "it was cancelled")
+            waiting.clear()
+            collect()  # tells of failures that nobody took
+        bad = [each for each in logs if each["log_level"] >= LogLevel.warn]
+        self.assertEqual(bad, [])
+
+    async def test_not_published(self) -> None:
+        """A client that waits is told that its body was not published."""
+        posting = self.begin(self.request("POST", self.address, b"1"))
+        await self.until(lambda: self.publisher.waiting, "it was posted")
+        self.publisher.waiting[0].errback(NotSentInTime("publish", 5, "no broker"))
+        code, *_ = await posting
+        self.assertEqual(code, 503)
 
 
 class HealthTests(RecipeCase):
