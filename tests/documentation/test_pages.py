@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.paths import DOCS, TREE
 from tests.support.snippets import (
     PageTestCase,
     broken_link,
+    files_of,
     links_of,
     parse,
     snippets_of,
@@ -212,6 +214,13 @@ class PagesTests(PageTestCase):
 
     async def test_testing(self) -> None:
         """docs/howto/testing.rst; its test cases end as it says."""
+        files = files_of(text_of("howto/testing.rst"))
+        self.assertEqual(list(files), ["feeds.py", "test_feeds.py"])
+        home = Path(self.mktemp()).resolve()
+        home.mkdir(parents=True)
+        home.joinpath("feeds.py").write_text(files["feeds.py"], encoding="utf-8")
+        self.patch(sys, "path", [str(home), *sys.path])
+        self.addCleanup(sys.modules.pop, "feeds", None)
         await self.run_page("howto/testing.rst")
         cases = self.runner.namespace
         good = _run_case(cases["FeedImporterTests"])
