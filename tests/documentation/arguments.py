@@ -49,6 +49,7 @@ NEEDS: Final[Mapping[str, Ability]] = {
     "Producer.on_return": _C.MANDATORY,
     "Producer.publish.mandatory": _C.MANDATORY,
     "Producer.forward.mandatory": _C.MANDATORY,
+    "RPCClient.call.mandatory": _C.MANDATORY,
     "Consumer.exclusive": _C.CONSUMER_EXCLUSIVE,
     "Consumer.priority": _C.CONSUMER_ARGUMENTS,
     "Consumer.qos.apply_global": _C.CHANNEL_PREFETCH,

@@ -600,8 +600,8 @@ class VerdictTests(ProducerTestCase):
         for each in sent:
             self.failureResultOf(each, OutcomeUnknown)
         self.assertEqual([each.payload for each in self.published], [1, 2])
-        for each in self.published:
-            self.assertNotIn("message_id", each.properties)
+        for message in self.published:
+            self.assertNotIn("message_id", message.properties)
 
     def test_retry_policy_without_retries(self) -> None:
         """With retry=True a policy of no retries sends nothing again."""

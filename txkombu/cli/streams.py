@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from queue import SimpleQueue
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -140,7 +140,7 @@ class Streams:
     def _write_all(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            written = self._stdout.write(left)
+            written = cast("int | None", self._stdout.write(left))
             if written is None:
                 _wait_until_ready(self._stdout, select.POLLOUT)
             else:
@@ -185,7 +185,7 @@ class Streams:
 
 def _read(source: IO[bytes]) -> bytes:
     """Read what has come, or wait for it, also where the system does not wait."""
-    while (data := source.read(_CHUNK)) is None:
+    while (data := cast("bytes | None", source.read(_CHUNK))) is None:
         _wait_until_ready(source, select.POLLIN)
     return data
 
