@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from typing import Any
 
 from tests.conformance.suite import Conformance, program
@@ -82,7 +82,7 @@ class StreamArgumentTests(Conformance):
         taken = set()
         for name, (value, _) in ARGUMENTS.items():
             stream = self.queue(queue_arguments={name: value, **STREAM})
-            with suppress(PreconditionFailed):
+            with contextlib.suppress(PreconditionFailed):
                 await stream(self.connection).declare()
                 taken.add(name)
         self.assertEqual(taken, OF_STREAMS)
