@@ -184,7 +184,15 @@ class AgreeTests(SynchronousTestCase):
             self.assertEqual(fast_result, result, text)
         else:
             self.assertEqual(exact(fast_result), exact(result), text)
+        self.read_bytes(text.encode(errors="surrogatepass"))
         return error, result
+
+    def read_bytes(self, data: bytes) -> None:
+        """Read bytes with both, which must agree."""
+        error, result = outcome(lambda each: json_codec.loads(each.decode()), data)
+        fast_error, fast_result = outcome(fast_json.loads_utf8, data)
+        self.assertEqual(fast_error, error, data)
+        self.assertEqual(exact(fast_result), exact(result), data)
 
     def write(self, value: object) -> None:
         """Write a value with both, which must agree, up to how floats are written."""
@@ -243,6 +251,13 @@ class AgreeTests(SynchronousTestCase):
     def test_numbers(self, text: str) -> None:
         """Numbers of any length are read alike, to the last bit."""
         self.read(text)
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(broken(), some.binary(max_size=3), some.integers(0, 60))
+    def test_bytes(self, text: str, odd: bytes, at: int) -> None:
+        """Bytes that are not always UTF-8."""
+        data = text.encode(errors="surrogatepass")
+        self.read_bytes(data[:at] + odd + data[at:])
 
     def test_limits(self) -> None:
         """Long integers, deep values and large exponents have the same limits."""

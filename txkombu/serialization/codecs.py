@@ -38,6 +38,7 @@ class Codec(NamedTuple):
     """
     One serializer; its encoder or its decoder may be missing.
 
+    @ivar utf8_decoder: does the same with the bytes of UTF-8, if there is one.
     @ivar growth: how many times as large as its body a value may count as.
     @ivar check_size: called with the argument of the decoder, and the limit in bytes,
         if the value may be larger; raises ValueError if it would be.
@@ -48,6 +49,7 @@ class Codec(NamedTuple):
     decoder: Decoder | None
     content_type: str
     content_encoding: str
+    utf8_decoder: Decoder | None
     growth: int
     check_size: SizeCheck
 
@@ -75,14 +77,17 @@ JSON: Final = "json", json_codec.dumps, json_codec.loads, "application/json", "u
 
 FAST_JSON: tuple[str, Encoder, Decoder, str, str]
 """The same with orjson and msgspec, if they are installed."""
+FAST_UTF8: Decoder | None
+"""Its decoder for the bytes of UTF-8."""
 JSON_LIBRARIES: str
 """What reads and writes JSON, with versions."""
 try:
     from . import fast_json
 except ImportError:
-    FAST_JSON, JSON_LIBRARIES = JSON, "Python's json"
+    FAST_JSON, FAST_UTF8, JSON_LIBRARIES = JSON, None, "Python's json"
 else:
     FAST_JSON = "json", fast_json.dumps, fast_json.loads, *JSON[3:]
+    FAST_UTF8 = fast_json.loads_utf8
     JSON_LIBRARIES = fast_json.LIBRARIES
 
 BUILT_IN: Final[tuple[tuple[str, Encoder, Decoder, str, str], ...]] = (

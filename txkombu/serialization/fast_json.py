@@ -33,6 +33,8 @@ _SHAPE_VERSION: Final = 4
 # a float's code, with the flag of a repeated one or without, and the highest exponent
 _not_finite = re.compile(rb"[g\xe7](?s:.{6})[\xf0-\xff][\x7f\xff]").search
 _BYTES_MARK: Final = json_codec.MARK.encode()
+_KEPT_AS_IS: Final = 16 * 1024
+"""So many bytes of JSON are not copied."""
 _write = orjson.dumps
 _shape: Any = marshal.dumps  # of anything: it raises for what it does not take
 _read = msgspec.json.Decoder().decode
@@ -48,8 +50,10 @@ def dumps(value: object) -> bytes:
         shape = b""
     if not shape or data.rfind(_BYTES_MARK) >= 0 or _may_lose_float(data, shape):
         return json_codec.dumps(value)
-    # a copy, as orjson's object keeps up to 4 KiB more than it needs
-    return b"".join((data, b""))
+    if len(data) < _KEPT_AS_IS:
+        # orjson's object keeps up to 4 KiB more than it needs
+        return b"".join((data, b""))
+    return data
 
 
 def _may_lose_float(data: bytes, shape: bytes) -> bool:
@@ -68,3 +72,13 @@ def loads(text: str) -> object:
         except Exception:
             pass
     return json_codec.loads(text)
+
+
+def loads_utf8(data: bytes) -> object:
+    """Read JSON that is not yet text; raise also what decoding UTF-8 does."""
+    if data.rfind(_BYTES_MARK) < 0:
+        try:
+            return _read(data)
+        except Exception:
+            pass
+    return json_codec.loads(data.decode("utf-8"))

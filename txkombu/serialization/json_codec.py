@@ -32,7 +32,7 @@ MARK: Final = f'"{_TYPE}"'
 """The key in JSON text; within a string its quotes would be escaped."""
 _SHAPE = {_TYPE, _VALUE}
 _SEPARATORS: Final = (",", ":")
-_PIECE: Final = 1024 * 1024
+_PIECE: Final = 64 * 1024
 
 
 def dumps(value: object) -> bytes:
@@ -94,31 +94,43 @@ def check_size(text: str | bytes, limit: int) -> None:
     @param limit: the maximum in bytes; see L{txkombu._util.limits}.
     @raise ValueError: the value is larger.
     """
-    if isinstance(text, bytes):
-        text = text.decode("latin-1")
-    if _counts_as(text) <= limit:
+    if sum(map(_counts_as, _pieces(text))) <= limit:
         return
     # Many of the brackets and commas may be in strings.
     total = 0
-    for part in _outside_strings(text):
+    for part in _outside_strings(b"".join(_pieces(text))):
         total += _counts_as(part)
         if total > limit:
             raise too_many_values(limit)
 
 
-def _counts_as(text: str) -> int:
-    containers = text.count("[") + text.count("{")
-    elements = text.count(",") + text.count(":")
+def _pieces(text: str | bytes) -> Iterator[bytes]:
+    """Cut a text into pieces that fit into a processor's cache."""
+    for start in range(0, len(text), _PIECE):
+        piece = text[start : start + _PIECE]
+        yield (
+            piece if isinstance(piece, bytes) else piece.encode(errors="surrogatepass")
+        )
+
+
+def _counts_as(text: bytes) -> int:
+    containers = _count(text, b"[") + _count(text, b"{")
+    elements = _count(text, b",") + _count(text, b":")
     return CONTAINER_SIZE * containers + ELEMENT_SIZE * elements
 
 
-def _outside_strings(text: str) -> Iterator[str]:
+def _count(text: bytes, byte: bytes) -> int:
+    """Count a byte; where it is rare, C{bytes.count} takes ten times as long."""
+    return len(text) - len(text.replace(byte, b""))
+
+
+def _outside_strings(text: bytes) -> Iterator[bytes]:
     """Yield the text outside of strings, in pieces so that memory holds one."""
-    text = text.replace("\\\\", "").replace('\\"', "")
+    text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     inside = 0
     for start in range(0, len(text), _PIECE):
-        parts = text[start : start + _PIECE].split('"')
-        yield "".join(parts[inside::2])
+        parts = text[start : start + _PIECE].split(b'"')
+        yield b"".join(parts[inside::2])
         inside = (inside + len(parts) - 1) % 2
 
 

@@ -26,6 +26,7 @@ from ..exceptions import (
 from .codecs import (
     BUILT_IN,
     FAST_JSON,
+    FAST_UTF8,
     JSON,
     NOT_CHECKED,
     OWN_ENCODERS,
@@ -113,6 +114,7 @@ class Registry:
             decoder,
             content_type,
             content_encoding,
+            FAST_UTF8 if decoder is FAST_JSON[2] else None,
             *SIZE_CHECKS.get(base_type(content_type), NOT_CHECKED),
         )
         self._index()
@@ -269,14 +271,19 @@ class Registry:
         try:
             if codec is None:
                 return _text_or_bytes(body, kind, encoding)
+            decoder = codec.decoder
             if encoding == codec.content_encoding == "utf-8":  # in nearly all messages
-                data: str | bytes = body.decode("utf-8")
+                data: str | bytes = body
+                if codec.utf8_decoder is None:
+                    data = body.decode("utf-8")
+                else:
+                    decoder = codec.utf8_decoder
             else:
                 data = _decoder_input(codec, body, encoding or "utf-8")
             if len(data) * codec.growth > max_body_size:
                 size = len(body) if arrived is None else arrived
                 codec.check_size(data, value_limit(size, max_body_size))
-            return codec.decoder(data)  # type: ignore[misc]  # it has one
+            return decoder(data)  # type: ignore[misc]  # it has one
         except SerializerNotInstalled:
             raise
         except Exception as error:

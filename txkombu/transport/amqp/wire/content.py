@@ -7,6 +7,7 @@ A content is a method, a header, and a body in pieces.
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from struct import Struct
 from typing import Any, Final
 
@@ -47,12 +48,12 @@ class Content:
         self._max_body = max_body
         self._missing = 0
         # Not a list: pieces may be so short that they take more than they hold.
-        self._body = bytearray()
+        self._body = BytesIO()
 
     @property
     def body(self) -> bytes:
         """What has come of the body."""
-        return bytes(self._body)
+        return self._body.getvalue()
 
     def take_header(self, payload: bytes) -> bool:
         """
@@ -77,7 +78,7 @@ class Content:
         self._missing, self.listed = size, payload[_SIZES.size :]
         return not size
 
-    def take_body(self, payload: bytes) -> bool:
+    def take_body(self, payload: bytes | memoryview) -> bool:
         """
         Take the payload of a body's frame.
 
@@ -89,7 +90,7 @@ class Content:
         self._missing -= len(payload)
         if self._missing < 0:
             raise ProtocolError("a body is longer than its header says")
-        self._body += payload
+        self._body.write(payload)
         return not self._missing
 
 

@@ -8,7 +8,7 @@ octet that marks its end.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Final, TypeVar
 
 from ....exceptions import ProtocolError
 from .errors import no_frame
@@ -28,6 +28,8 @@ OVERHEAD: Final = HEAD.size + 1
 
 _END: Final = bytes([END])
 
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
+
 HEARTBEAT_FRAME: Final = HEAD.pack(HEARTBEAT, 0, 0) + _END
 
 
@@ -36,7 +38,7 @@ def frame(kind: int, channel: int, payload: bytes) -> bytes:
     return HEAD.pack(kind, channel, len(payload)) + payload + _END
 
 
-def body_pieces(body: bytes, frame_max: int) -> list[bytes]:
+def body_pieces(body: _Bytes, frame_max: int) -> list[_Bytes]:
     """
     Cut a body into the payloads of its frames; an empty one has none.
 
@@ -49,7 +51,7 @@ def body_pieces(body: bytes, frame_max: int) -> list[bytes]:
     return [body[start : start + maximum] for start in range(0, size, maximum)]
 
 
-def frame_size(data: bytes, frame_max: int) -> int:
+def frame_size(data: bytes | memoryview, frame_max: int) -> int:
     """
     Return the whole size of a frame in bytes, or 0 if too little of it is there.
 
@@ -58,7 +60,7 @@ def frame_size(data: bytes, frame_max: int) -> int:
     @raise ProtocolError: no frame begins so, or it is too large.
     """
     if data[0] not in KINDS:
-        raise no_frame(data)
+        raise no_frame(bytes(data))
     if len(data) < HEAD.size:
         return 0
     size: int = HEAD.unpack_from(data)[2] + OVERHEAD

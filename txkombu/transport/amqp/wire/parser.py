@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from struct import Struct
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from pamqp import commands
 from ....exceptions import ProtocolError
 from ....url.parameters import MAX_MESSAGE_SIZE
 from .delivery_reader import DeliveryReader
-from .frames import END, HEAD, KINDS, METHOD, OVERHEAD, frame_size
+from .frames import BODY, END, HEAD, KINDS, METHOD, OVERHEAD, frame_size
 from .login import FRAME_MAX
 
 DELIVERY: Final = -1
@@ -37,7 +38,7 @@ class AmqpFrameParser:
             frame by frame.
         """
         self.limit_frames(FRAME_MAX)
-        self._kept = bytearray()
+        self._kept = BytesIO()
         self._needed = 1
         self._deliveries = DeliveryReader(max_body)
 
@@ -54,16 +55,18 @@ class AmqpFrameParser:
         """
         Take more bytes, and yield each frame they complete as (type, channel,
         payload); a delivery that is all there as (L{DELIVERY}, channel,
-        L{Delivery}).  Iterate it to its end before the next call.
+        L{Delivery}).  The payload of a body is a memoryview.  Iterate it to its end
+        before the next call.
 
         @raise ProtocolError: this is no stream of AMQP frames.
         """
-        if self._kept:
-            self._kept += data
-            if len(self._kept) < self._needed:
+        kept = self._kept
+        if kept.tell():
+            kept.write(data)
+            if kept.tell() < self._needed:
                 return
-            data = bytes(self._kept)
-            self._kept.clear()
+            data = kept.getvalue()  # which copies nothing
+            self._kept = BytesIO()
         start, end = 0, len(data)
         deliveries = self._deliveries
         while end - start >= _HEAD_SIZE:
@@ -91,8 +94,11 @@ class AmqpFrameParser:
                     yield DELIVERY, channel, delivery
                     continue
             start = stop + 1
-            yield kind, channel, data[begin:stop]
+            if kind == BODY:
+                yield kind, channel, memoryview(data)[begin:stop]
+            else:
+                yield kind, channel, data[begin:stop]
         if start < end:
-            rest = data[start:]
+            rest = memoryview(data)[start:]
             self._needed = frame_size(rest, self._frame_max) or _HEAD_SIZE
-            self._kept += rest
+            self._kept.write(rest)

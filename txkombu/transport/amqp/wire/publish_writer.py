@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from pamqp import commands
 
 from ....interfaces import Properties
-from .frames import BODY, HEADER, METHOD, OVERHEAD, body_pieces, frame
+from .frames import BODY, HEAD, HEADER, METHOD, OVERHEAD, body_pieces
 from .methods import encode_value
 from .properties import COMMON, encode_properties
 
@@ -95,12 +95,10 @@ class PublishWriter:
             return b"".join(
                 (method, before, _ZERO, length, body_head, length, body, _END)
             )
-        length = _LONGLONG.pack(size)
-        bodies = [
-            frame(BODY, self._number, piece)
-            for piece in body_pieces(body, self._frame_max)
-        ]
-        return b"".join((method, before, length, after, *bodies))
+        parts = [method, before, _LONGLONG.pack(size), after]
+        for piece in body_pieces(memoryview(body), self._frame_max):
+            parts += HEAD.pack(BODY, self._number, len(piece)), piece, _END
+        return b"".join(parts)
 
     def _method(self, exchange: str, routing_key: str, mandatory: bool) -> bytes:
         names = b"".join(
