@@ -6,7 +6,8 @@ L{txkombu.transport.protocol} has its states.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import uuid4
 
@@ -39,6 +40,8 @@ _DOUBT_SECONDS: Final = 1.0
 
 _JOINED_MOST: Final = 16 * 1024
 """The most bytes of a body that are copied rather than written by themselves."""
+_TOGETHER_MOST: Final = 64 * 1024
+"""So many bytes of messages are written without waiting for more."""
 
 Waiter = Callable[["Exception | None"], object]
 
@@ -87,6 +90,9 @@ class StompProtocol(BrokerProtocol):
             HEAD_MOST, parameters.max_message_size, True, length_is_last
         )
         self._answered = self._has_sent = False
+        self._messages: list[bytes] = []
+        self._messages_size = 0
+        self._waits_for_more = False
         self._doubt: BrokerError | None = None
         self._doubt_call: IDelayedCall | None = None
         self._receipts: dict[str, Deferred[None] | Waiter] = {}
@@ -116,16 +122,48 @@ class StompProtocol(BrokerProtocol):
     def write(self, data: bytes) -> None:
         """Write whole frames; nothing unless the connection is alive."""
         if self._state is OPEN:
+            if self._messages:
+                self._write_messages()
             self._has_sent = True
             self.transport.write(data)
 
     def write_message(self, head: bytes, body: bytes) -> None:
-        """Write one frame; the head has the blank line.  A large body is not copied."""
+        """
+        Write one frame; the head has the blank line.  A large body is not copied.
+
+        What is published because receipts came, or because the socket has room again,
+        is written together.
+        """
+        if self._state is not OPEN:
+            return
+        self._has_sent = True
         if len(body) <= _JOINED_MOST:
-            self.write(b"%b%b\0" % (head, body))
-        elif self._state is OPEN:
-            self._has_sent = True
-            self.transport.writeSequence((head, body, END))
+            self._messages.append(b"%b%b\0" % (head, body))
+        else:
+            self._messages += (head, body, END)
+        self._messages_size += len(head) + len(body)
+        if not self._waits_for_more or self._messages_size >= _TOGETHER_MOST:
+            self._write_messages()
+
+    def _write_messages(self) -> None:
+        messages, self._messages = self._messages, []
+        self._messages_size = 0
+        self.transport.writeSequence(messages)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Write the messages of the block together."""
+        self._waits_for_more = True
+        try:
+            yield
+        finally:
+            self._waits_for_more = False
+            if self._messages:
+                self._write_messages()
+
+    def resumeProducing(self) -> None:
+        with self._together():
+            super().resumeProducing()
 
     def receipt(self) -> tuple[str, Deferred[None]]:
         """
@@ -202,6 +240,10 @@ class StompProtocol(BrokerProtocol):
 
     def _receive(self, data: bytes) -> None:
         self._answered = True
+        with self._together():
+            self._take_frames(data)
+
+    def _take_frames(self, data: bytes) -> None:
         for frame in self._parser.feed(data):
             state, command = self._state, frame.command
             if state is OVER:
@@ -261,6 +303,10 @@ class StompProtocol(BrokerProtocol):
             call_later = self._clock.callLater
             self._doubt_call = call_later(_DOUBT_SECONDS, self._finish, error)
 
+    def _prepare_close(self) -> None:
+        if self._messages:
+            self._write_messages()
+
     def _say_goodbye(self) -> None:
         receipt = self.expect(lambda _: self._closed_by_us())
         frame = encode_frame("DISCONNECT", [("receipt", receipt)])
@@ -280,6 +326,7 @@ class StompProtocol(BrokerProtocol):
         call, self._doubt_call = self._doubt_call, None
         if call is not None and call.active():
             call.cancel()
+        self._messages.clear()
         receipts = list(self._receipts.values())
         self._receipts.clear()
         for waiter in receipts:

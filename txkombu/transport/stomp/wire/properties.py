@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from ...._util.validation import check_count, check_short_string
@@ -46,7 +47,10 @@ MOST_BYTES: Final = 128 * 1024
 """The most bytes of a message's headers: a receiver refuses more, again and again."""
 
 CACHE_SIZE: Final = 500
-_USUAL: Final = ("content_type", "content_encoding", "delivery_mode", "priority")
+_usual: Final = itemgetter(
+    "content_type", "content_encoding", "delivery_mode", "priority"
+)
+_USUAL_COUNT: Final = 4
 """What most messages have, beside empty headers; few combinations occur."""
 _PERSISTENT: Final = {1: None, 2: "true"}
 _LAST_SECOND: Final = 253_402_300_799
@@ -169,9 +173,9 @@ class Vocabulary:
 
     def _usual(self, properties: Properties) -> bytes:
         """@raise KeyError: the message has others than the usual properties."""
-        if len(properties) != len(_USUAL) + 1 or "headers" not in properties:
+        if len(properties) != _USUAL_COUNT + 1 or "headers" not in properties:
             raise KeyError
-        key = tuple([properties[name] for name in _USUAL])
+        key = _usual(properties)
         known = self._cache.get(key)
         if known is None:
             known = self._join(self._listed(properties, 0))
