@@ -95,7 +95,12 @@ class PublishWriter:
             return b"".join(
                 (method, before, _ZERO, length, body_head, length, body, _END)
             )
-        parts = [method, before, _LONGLONG.pack(size), after]
+        parts: list[bytes | memoryview] = [
+            method,
+            before,
+            _LONGLONG.pack(size),
+            after,
+        ]
         for piece in body_pieces(memoryview(body), self._frame_max):
             parts += HEAD.pack(BODY, self._number, len(piece)), piece, _END
         return b"".join(parts)
