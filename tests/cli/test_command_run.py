@@ -50,6 +50,7 @@ class SignalTests(SynchronousTestCase):
     def setUp(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests
         self.ended: list[str] = []
 
     async def work(self, number: int) -> int:

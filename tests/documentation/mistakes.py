@@ -41,6 +41,10 @@ _FLAGS: Final = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _PORT: Final = ":5672"
 """The port in the code, which stands for one on which nothing listens, or a peer."""
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]+")
+_OF_OTHER_OPENSSL: Final = {
+    "packet length too long, record layer failure": "wrong version number"
+}
+"""What other versions of OpenSSL say, and what the page shows."""
 _TURNS: Final = 200
 """How many turns of the reactor a line in the log may take."""
 
@@ -125,6 +129,8 @@ def _in_a_folder() -> Iterator[None]:
 
 def _said(error: BaseException) -> str:
     text = "".join(traceback.format_exception_only(error)).strip()
+    for said, shown in _OF_OTHER_OPENSSL.items():
+        text = text.replace(said, shown)
     return _ADDRESS.sub("0x…", text)
 
 
