@@ -18,7 +18,7 @@ from ._util.timeouts import with_timeout
 from ._util.validation import check_hidden_string, check_seconds, kind_of
 from .core.channel import Channel
 from .core.connection_core import ConnectionCore, connection_closed
-from .core.credentials import PasswordSource
+from .core.credentials import AskedPassword, PasswordSource
 from .core.lifecycle import State
 from .core.repeating import (
     RECOVERABLE,
@@ -72,15 +72,15 @@ class BrokerConnection:
     @param userid: default C{"guest"}.
     @param password: default C{"guest"}; never shown.  A callable is called for each
         login, and returns it, or a Deferred or coroutine of it; a Deferred gives it
-        once.
+        once, and keeps it, for other connections, too.
     @param virtual_host: default C{"/"}.
     @param port: default is the transport's.
     @param transport: a URL scheme, such as C{"amqp"} (the default) or
         C{"memory"}; or an object that provides L{IBrokerTransport}, such as a
         L{txkombu.transport.memory.MemoryBroker}.
     @param heartbeat: seconds; 0 for none; default 60.
-    @param connect_timeout: seconds for one attempt, the login included;
-        default 10.
+    @param connect_timeout: seconds for one attempt, asking for the password and the
+        login included; default 10.
     @param operation_timeout: seconds for one operation; default 30.
     @param tls: how to make sure of the broker, where the scheme encrypts.
     @param name: how the broker lists the connection.
@@ -145,6 +145,10 @@ class BrokerConnection:
             max_message_size=max_message_size,
             wait_for_broker=wait_for_broker,
         )
+        if password is None or isinstance(password, str):
+            asked = None
+        else:
+            asked = AskedPassword(password)
         settings = Settings(
             alternates,
             given_transport,
@@ -152,7 +156,7 @@ class BrokerConnection:
             reactor,
             operation_timeout,
             reconnect,
-            None if isinstance(password, str) else password,
+            asked,
             on_state,
         )
         self.core = ConnectionCore(settings)
@@ -306,9 +310,10 @@ class BrokerConnection:
 
         @return: fires with this connection; fails with
             L{txkombu.exceptions.ConnectError} and its kinds if the first
-            attempt, at every alternate, fails; when a session was lost it
-            waits for the next.  Cancelling gives up a first attempt that nobody
-            else waits for.
+            attempt, at every alternate, fails, or with
+            L{txkombu.exceptions.OperationTimeout} if that takes longer than
+            C{connect_timeout}; when a session was lost it waits for the next.
+            Cancelling gives up a first attempt that nobody else waits for.
         """
         return self.core.when_up().addCallback(lambda _: self)
 

@@ -119,9 +119,9 @@ class OptionsTests(SynchronousTestCase):
         )
         info = options.connection.info()
         self.assertEqual((info["hostname"], info["userid"]), ("given", "feeds"))
-        read = options.connection.core.settings._password
-        assert callable(read)
-        self.assertEqual(read(), "other")
+        settings = options.connection.core.settings
+        login = self.successResultOf(settings.login_at(settings.alternates[0]))
+        self.assertEqual(login.password, "other")
         self.assertEqual(options.shutdown_timeout, 3)
         self.assertEqual(len(options.consumers), 1)
         os.environ["TXKOMBU_BROKER"] = "amqp://one//;amqp://two//"

@@ -233,13 +233,15 @@ class SecretTests(FileCase):
         secret.write_text("first\r\n")
         broker = f"{{url: amqp://h, password: {{file: '{secret}'}}}}"
         plan = self.read(SMALLEST.replace("memory://x", broker))
-        read = plan.connection.core.settings._password
-        assert callable(read)
-        self.assertEqual(read(), "first")
+        settings = plan.connection.core.settings
+        [place] = settings.alternates
+        login = self.successResultOf(settings.login_at(place))
+        self.assertEqual(login.password, "first")
         secret.write_text("second\n\n")
-        self.assertEqual(read(), "second\n")
+        login = self.successResultOf(settings.login_at(place))
+        self.assertEqual(login.password, "second\n")
         secret.unlink()
-        error = self.assertRaises(ValueError, read)
+        error = self.failureResultOf(settings.login_at(place)).value
         self.assertIn("cannot be read: No such file", str(error))
 
     def test_file_is_no_text(self) -> None:

@@ -698,6 +698,54 @@ class BackoffTests(KeeperTestCase):
         self.assertEqual(self.wait_for_attempt(), 0.75)
 
 
+class UnwantedSessionTests(KeeperTestCase):
+    """A transport that gives a session though it was cancelled."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sessions: list[FakeSession] = []
+        self.late: list[Deferred[None]] = []
+        self.patch(self.transport, "connect", self.connect)
+
+    def connect(self, *arguments: object) -> Deferred[ISession]:
+        """Connect when the test says so."""
+        return Deferred.fromCoroutine(self.stubborn())
+
+    async def stubborn(self) -> ISession:
+        """Give a session at the second event, if the first cancels this."""
+        session = FakeSession()
+        self.sessions.append(session)
+        self.late.append(Deferred())
+        try:
+            await Deferred()
+        except CancelledError:
+            await self.late[-1]
+        return session
+
+    def test_closed(self) -> None:
+        """A session that comes after close is aborted."""
+        waiting = self.reconnector.when_up()
+        self.successResultOf(self.reconnector.close())
+        self.failureResultOf(waiting, ConnectionClosed)
+        self.late[0].callback(None)
+        self.assertTrue(self.sessions[0].aborted)
+        self.assertNothingLeft()
+
+    def test_cancelled(self) -> None:
+        """One that comes after a cancelled attempt is aborted; the next goes on."""
+        waiting = self.reconnector.when_up()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        again = self.reconnector.when_up()
+        self.late[0].callback(None)
+        self.assertTrue(self.sessions[0].aborted)
+        self.assertIs(self.reconnector.state, State.CONNECTING)
+        self.assertNoResult(again)
+        self.assertEqual(self.restored, [])
+        self.successResultOf(self.reconnector.close())
+        self.failureResultOf(again, ConnectionClosed)
+
+
 class CloseTests(KeeperTestCase):
     """The user's close is possible in every state."""
 

@@ -138,11 +138,18 @@ class SecretTests(SynchronousTestCase):
     """Secrets that cannot be sent."""
 
     def setUp(self) -> None:
-        transport = FakeTransport()
-        self.connection = BrokerConnection(
-            "memory://one", password="old", transport=transport, reactor=Clock()
+        self.transport = FakeTransport()
+        self.clock = Clock()
+        self.connection = self.connection_with("old")
+
+    def connection_with(self, password: Any) -> BrokerConnection:
+        """Return a connection with some password, or with what asks for it."""
+        return BrokerConnection(
+            "memory://one",
+            password=password,
+            transport=self.transport,
+            reactor=self.clock,
         )
-        self.transport = transport
 
     def password(self) -> str:
         """Return the password of the next login."""
@@ -170,3 +177,40 @@ class SecretTests(SynchronousTestCase):
         self.assertEqual(self.password(), "old")
         self.failureResultOf(self.connection.update_secret("new"), OSError)
         self.assertEqual(self.password(), "new")
+
+    def test_asked_for(self) -> None:
+        """After one that is too large, the password is asked for as before."""
+        password: Deferred[str] = Deferred()
+        password.callback("asked")
+        for given in (lambda: "asked", password):
+            connection = self.connection_with(given)
+            connection.connect()
+            self.transport.attempts[-1].succeed(_Narrow())
+            failed = connection.update_secret("x" * 101)
+            self.failureResultOf(failed, ValueError)
+            connection.drop()
+            self.clock.advance(1)
+            for each in (connection, connection.clone()):
+                each.connect()
+                login = self.transport.attempts[-1].parameters
+                self.assertEqual(login.password, "asked")
+
+    def test_several(self) -> None:
+        """Of several secrets, the last that is not too large is used."""
+        connection = self.connection_with(lambda: "asked")
+        connecting = connection.connect()
+        large = [connection.update_secret(letter * 101) for letter in "xy"]
+        self.transport.attempts[-1].succeed(_Narrow())
+        self.successResultOf(connecting)
+        for each in large:
+            self.failureResultOf(each, ValueError)
+        connection.drop()
+        self.clock.advance(1)
+        self.assertEqual(self.transport.attempts[-1].parameters.password, "asked")
+        updates = [connection.update_secret(new) for new in ("new", "z" * 101)]
+        self.transport.attempts[-1].succeed(_Narrow())
+        self.failureResultOf(updates[0], OSError)
+        self.failureResultOf(updates[1], ValueError)
+        connection.drop()
+        self.clock.advance(2)
+        self.assertEqual(self.transport.attempts[-1].parameters.password, "new")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
@@ -27,6 +27,8 @@ from .restoration import Restoration
 from .settings import Settings
 from .topology import Topology
 from .turn_budget import TurnBudget
+
+T = TypeVar("T")
 
 
 class ConnectionCore:
@@ -230,12 +232,11 @@ class ConnectionCore:
     def update_secret(self, secret: str, reason: str) -> Deferred[None]:
         """Use other credentials; see L{txkombu.BrokerConnection.update_secret}."""
         settings = self.settings
-        before = list(settings.alternates)
-        settings.set_password(secret)
-        after = list(settings.alternates)
+        updated = settings.set_password(secret)
         if self.state is State.WAITING:
             self.reconnector.credentials_changed()
         if self.state in (State.IDLE, State.WAITING):
+            settings.keep(updated)
             return succeed(None)
 
         def tell(session: ISession) -> Deferred[None]:
@@ -243,13 +244,17 @@ class ConnectionCore:
                 try:
                     return IRenewableSession(session).update_secret(secret, reason)
                 except ValueError:
-                    if settings.alternates == after:
-                        settings.alternates[:] = before
+                    settings.forget(updated)
                     raise
             hint = "the next session logs in with it"
             raise NotSupported("update_secret", settings.transport_name, hint)
 
+        def told(result: T) -> T:
+            settings.keep(updated)
+            return result
+
         telling = self.when_up().addCallback(tell)
+        telling.addBoth(told)
         return with_timeout(
             telling, self.clock, self.operation_timeout, "update_secret"
         )

@@ -34,6 +34,7 @@ from ..exceptions import (
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
 from ..url.parameters import Parameters
 from .lifecycle import Event, State, new_lifecycle
+from .login import log_in
 
 _PERMANENT = (AuthenticationFailed, TransportNotAvailable)
 """Failures that do not pass with time."""
@@ -107,6 +108,7 @@ class Reconnector:
         self._watchers: Waiters[ISession] = Waiters()
         self._closed: Waiters[None] = Waiters()
         self._attempt: Deferred[Any] | None = None
+        self._wanted: object = None
         self._timer: IDelayedCall | None = None
         self._live: ISession | None = None
         self._up_since = 0.0
@@ -278,16 +280,25 @@ class Reconnector:
     def _connect(self) -> None:
         self._timer = None
         self._step(Event.CONNECT)
-        self._attempt = attempt = self._try_alternates()
+        self._wanted = wanted = object()
+        attempt = self._try_alternates(lambda: self._wanted is wanted)
+        if self._wanted is wanted:
+            self._attempt = attempt
+        else:  # what was asked for the password has closed this
+            attempt.cancel()
         attempt.addCallbacks(
-            self._session_up,
-            self._attempt_failed,
-            callbackArgs=(attempt,),
-            errbackArgs=(attempt,),
+            lambda session: self._session_up(session, wanted),
+            lambda failure: self._attempt_failed(failure, wanted),
         )
 
+    def _dial(self, login: Parameters) -> Deferred[ISession]:
+        transport = self._transport_for(login)
+        return transport.connect(login, self._endpoint, self._clock, self)
+
     @inlineCallbacks
-    def _try_alternates(self) -> Generator[Deferred[Any], Any, ISession]:
+    def _try_alternates(
+        self, is_wanted: Callable[[], bool]
+    ) -> Generator[Deferred[Any], Any, ISession]:
         session: ISession
         failed: list[tuple[Parameters, Exception]] = []
         for number in self._in_turn():
@@ -295,14 +306,12 @@ class Reconnector:
             self._place = parameters
             self._tried_at = self._steady.seconds()
             try:
-                login = yield self._login_at(parameters)
-                transport = self._transport_for(parameters)
-                session = yield transport.connect(
-                    login, self._endpoint, self._clock, self
+                session = yield log_in(
+                    parameters, self._login_at, self._dial, self._clock, is_wanted
                 )
                 break
             except Exception as error:
-                if self.state is not State.CONNECTING:
+                if not is_wanted():
                     raise
                 self._note_speed()
                 failed.append((parameters, error))
@@ -348,10 +357,10 @@ class Reconnector:
         self._place, error = told
         return error
 
-    def _session_up(self, session: ISession, attempt: Deferred[Any]) -> None:
-        if self._attempt is not attempt:
+    def _session_up(self, session: ISession, wanted: object) -> None:
+        if self._wanted is not wanted:
             return
-        self._attempt = None
+        self._attempt = self._wanted = None
         self._slow.discard(self._tried)
         self._step(Event.RESTORED)
         self.session = session
@@ -372,10 +381,10 @@ class Reconnector:
         for waiters in (self._up, self._attempts, self._watchers):
             waiters.fire(session)
 
-    def _attempt_failed(self, failure: Failure, attempt: Deferred[Any]) -> None:
-        if self._attempt is not attempt:
+    def _attempt_failed(self, failure: Failure, wanted: object) -> None:
+        if self._wanted is not wanted:
             return
-        self._attempt = None
+        self._attempt = self._wanted = None
         live, self._live = self._live, None
         if live is not None:
             self._note_speed()
@@ -438,6 +447,7 @@ class Reconnector:
         if timer is not None and timer.active():
             timer.cancel()
         attempt, self._attempt = self._attempt, None
+        self._wanted = None
         if attempt is not None:
             attempt.cancel()
 

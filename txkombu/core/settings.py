@@ -14,16 +14,30 @@ from .._util.validation import check_callable, check_seconds
 from ..interfaces import IBrokerTransport
 from ..transport.registry import transport_for
 from ..url.parameters import Parameters
-from .credentials import AskedPassword, PasswordSource
+from .credentials import AskedPassword
 from .lifecycle import State
 
 _EXCHANGE_TYPES = frozenset({"direct", "fanout", "topic", "headers"})
+
+
+@attrs.frozen(eq=False)
+class Credentials:
+    """
+    What a connection logs in with, until L{Settings.set_password} changes it.
+
+    @ivar alternates: the broker's URLs.
+    @ivar asked: asks for the password; C{None} if that of the URLs is used.
+    """
+
+    alternates: Sequence[Parameters]
+    asked: AskedPassword | None
 
 
 class Settings:
     """
     What a connection was made with.
 
+    @param asked: asks for the password, in place of that of the URLs.
     @ivar alternates: the broker's URLs, tried in turn.
     @ivar endpoint: where to connect instead of their hosts and ports.
     @ivar operation_timeout: seconds for one operation.
@@ -41,7 +55,7 @@ class Settings:
         reactor: IReactorTime | None,
         operation_timeout: float,
         reconnect: ReconnectPolicy | None,
-        password: PasswordSource | None = None,
+        asked: AskedPassword | None = None,
         on_state: Callable[[State], object] | None = None,
     ) -> None:
         self.alternates = list(alternates)
@@ -49,8 +63,7 @@ class Settings:
         self.endpoint = endpoint
         self._reactor = reactor
         self.set_operation_timeout(operation_timeout)
-        self._password = password
-        self._asked = None if password is None else AskedPassword(password)
+        self._credentials = [Credentials(tuple(alternates), asked)]
         told = {each.wait_for_broker for each in alternates} - {None}
         self.wait_for_broker = told.pop() if told else None
         self._make_name: Callable[[], str] | None = None
@@ -99,7 +112,7 @@ class Settings:
             self._reactor,
             self.operation_timeout,
             self.reconnect,
-            self._password,
+            self._credentials[-1].asked,
             self.on_state,
         )
         if self._make_name is not None:
@@ -109,21 +122,38 @@ class Settings:
     def login_at(self, parameters: Parameters) -> Deferred[Parameters]:
         """Return a Deferred of the parameters with the name and password of a login."""
         named = self._named(parameters)
-        if self._asked is None:
+        asked = self._credentials[-1].asked
+        if asked is None:
             return succeed(named)
-        asked: Deferred[Parameters] = self._asked.login_at(named)
-        return asked
+        login: Deferred[Parameters] = asked.login_at(named)
+        return login
 
     def transport_of(self, parameters: Parameters) -> IBrokerTransport:
         """Return the transport of one of the alternates."""
         return self._given_transport or transport_for(parameters.transport)
 
-    def set_password(self, password: str) -> None:
-        """Use another password from now on, at each of the alternates."""
-        self._password = self._asked = None
-        self.alternates[:] = [
-            attrs.evolve(each, password=password) for each in self.alternates
-        ]
+    def set_password(self, password: str) -> Credentials:
+        """
+        Use another password from now on, at each of the alternates.
+
+        @return: what L{keep} or L{forget} is to be called with.
+        """
+        changed = [attrs.evolve(each, password=password) for each in self.alternates]
+        credentials = Credentials(changed, None)
+        self._credentials.append(credentials)
+        self.alternates[:] = changed
+        return credentials
+
+    def keep(self, credentials: Credentials) -> None:
+        """Keep credentials for good, unless they were forgotten."""
+        if credentials in self._credentials:
+            del self._credentials[: self._credentials.index(credentials)]
+
+    def forget(self, credentials: Credentials) -> None:
+        """Use those before again, unless there are newer ones."""
+        if credentials in self._credentials[1:]:
+            self._credentials.remove(credentials)
+            self.alternates[:] = self._credentials[-1].alternates
 
     @property
     def transport_name(self) -> str:
