@@ -123,7 +123,9 @@ class DeclaringTests(CornerTestCase):
         exchange = Exchange("theirs", passive=True)
         self.result_of(Exchange("theirs")(self.connect()).declare())
         self.result_of(exchange(self.connection).declare())
-        self.assertFalse(self.connection.core.topology)
+        session = FakeSession()
+        self.result_of(self.connection.core.topology.replay(session))
+        self.assertEqual(session.channels, [])
 
     def test_on_declared_after_a_loss(self) -> None:
         """on_declared is called for each declaration, with the name of the queue."""

@@ -127,14 +127,8 @@ class BindingRecord:
         self._all, self._firm, self._gone = _Places(), _Places(), _Places()
         self._lapsed: dict[int, None] = {}
 
-    def __len__(self) -> int:
-        return len(self._bindings)
-
     def __iter__(self) -> Iterator[RecordedBinding]:
         return iter(self._bindings.values())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._numbers
 
     def add(self, bound: RecordedBinding) -> None:
         """Record a binding, in the place of an equal one."""

@@ -92,9 +92,6 @@ class Topology:
         self.refused: set[Key] = set()
         self.lapses = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._exchanges or self._queues or self._bindings)
-
     # --- recording ----------------------------------------------------------
 
     def exchange_declared(self, exchange: Exchange) -> None:
