@@ -532,6 +532,8 @@ class SlowTests(TopologyTestCase):
         self.clock.advance(1)
         self.assertIsInstance(replaying.outcome, OperationTimeout)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+        [channel] = self.slow.channels
+        self.assertEqual(channel.names()[-1], "close")
 
 
 class ServerNamedTests(TopologyTestCase):

@@ -3,7 +3,8 @@ Restore what was declared on each new session, and try again what was refused.
 
 A refusal may pass, as when the home node of a queue comes back, or permissions are
 given again.  So what the broker refuses is tried again with growing waits, as long as
-the session lives.
+the session lives: also when a further attempt was not answered, or had no connection
+of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.backoff import DEFAULT, Backoff, ReconnectPolicy
-from .._util.debug_log import debug_log
 from .._util.steady_clock import steady
 from .._util.timeouts import gather_results_in_time
 from ..interfaces import ISession
@@ -47,12 +47,19 @@ class Restoration:
         self._clock = clock
         self._timeout = timeout
         self._backoff = Backoff(policy=policy)
+        self._session: ISession | None = None
         self._timer: IDelayedCall | None = None
 
     @inlineCallbacks
     def restore(self, session: ISession) -> Generator[Deferred[Any], Any, None]:
-        """Declare everything again; fails only if the session is lost."""
+        """
+        Declare everything again.
+
+        @return: fails if the session is lost, or is of no use: the broker does not
+            answer, or a connection that is needed cannot be had.
+        """
         self.stop()
+        self._session = session
         self._backoff.reset()
         yield self._topology.replay(session, self._wait)
         self._retry_later(session)
@@ -63,19 +70,21 @@ class Restoration:
         return gather_results_in_time(began, self._clock, timeout, "restoring")
 
     def _retry_later(self, session: ISession) -> None:
-        if self._topology.refused:
+        if session is self._session and self._topology.refused:
             delay = self._backoff.delay()
             self._timer = steady(self._clock).callLater(delay, self._retry, session)
 
     def _retry(self, session: ISession) -> None:
         self._timer = None
         retrying = self._topology.replay_refused(session, self._wait)
-        retrying.addCallbacks(lambda _: self._retry_later(session), self._failed)
+        retrying.addErrback(self._failed, session)
+        retrying.addCallback(lambda _: self._retry_later(session))
 
-    def _failed(self, failure: Failure) -> None:
-        """Leave it to the next session, since this one is lost."""
-        text = "Restoring ended: {error}"
-        debug_log.tell(self._log, text, error=str(failure.value))
+    def _failed(self, failure: Failure, session: ISession) -> None:
+        """Note that not everything could be tried; a lost session is told of itself."""
+        if session is self._session:
+            text = "Not everything that the broker refused was tried again: {error}"
+            self._log.warn(text, error=str(failure.value))
 
     def lost(self) -> None:
         """Note that the session is lost."""
@@ -84,6 +93,7 @@ class Restoration:
 
     def stop(self) -> None:
         """Stop trying again."""
+        self._session = None
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()

@@ -48,7 +48,7 @@ _REFUSALS = (BrokerError, NotSupported, TypeError, ValueError)
 """Errors of one declaration, after which the others are still made."""
 
 _LOSSES = (ConnectionForced, ResourceError)
-"""Those that are about the connection, and may not come in another session."""
+"""Those that are about the connection, and no refusals of what is declared."""
 
 Wait = Callable[[Sequence[Deferred[Any]]], Deferred[list[tuple[bool, Any]]]]
 """Waits for all of some Deferreds, as L{gather_results} does."""
@@ -241,7 +241,8 @@ class Topology:
         L{replay_refused}.
 
         @param wait: waits for some declarations, as L{gather_results} does.
-        @return: fails only when the session is lost, or a connection that it needs.
+        @return: fails when the session is lost, or a connection that it needs, and with
+            what C{wait} fails with.
         """
         self.session_lost()
         exchanges = [_declares(each) for each in self._exchanges.values()]
@@ -256,9 +257,9 @@ class Topology:
         self, session: ISession, wait: Wait = gather_results
     ) -> Generator[Deferred[Any], Any, None]:
         """
-        Try once more what the broker refused to restore; see L{replay}.
+        Try once more what the broker refused to restore.
 
-        @return: fails only when the session is lost.
+        @return: fails as that of L{replay}; what was not tried is still in C{refused}.
         """
         exchanges = [_declares(each) for each in self._exchanges.values()]
         queues = [self._redeclares(each) for each in self._queues.values()]
@@ -388,9 +389,11 @@ class Topology:
                 channel.raiseException()
             steps = batches.take_next(waiting)
             began = [maybeDeferred(step.take, channel) for step in steps]
-            results = yield wait(began)
-            # Not waited for: a broker that does not answer delays nothing.
-            channel.close()
+            try:
+                results = yield wait(began)
+            finally:
+                # Not waited for: a broker that does not answer delays nothing.
+                channel.close()
             for step, (fine, _) in zip(steps, results, strict=True):
                 if fine:
                     self._note(step.key)
