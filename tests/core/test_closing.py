@@ -21,6 +21,7 @@ from txkombu.exceptions import (
     ConnectError,
     NotSent,
     OutcomeUnknown,
+    OutcomeUnknownInTime,
     ResourceError,
     SessionLost,
 )
@@ -116,6 +117,19 @@ class SilentTests(ClosingTestCase):
         self.assertFalse(publishes[0].fired)
         self.end_session()
         self.assertIsInstance(publishes[0].outcome, OutcomeUnknown)
+
+    def test_only_the_producer_is_closed(self) -> None:
+        """A publish ends at its deadline, also if its producer was closed before."""
+        publish = Probe(self.producer.publish("x", timeout=60))
+        self.freeze()
+        closing = Probe(self.producer.close())
+        self.until(2 * ANSWER)
+        self.assertEqual(closing.outcomes, [None])
+        self.until(59 - 2 * ANSWER)
+        self.assertFalse(publish.fired)
+        self.until(1)
+        self.assertIsInstance(publish.outcome, OutcomeUnknownInTime)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_freezes_meanwhile(self) -> None:
         """A broker that freezes while the close waits for it is noticed, too."""
@@ -286,6 +300,7 @@ class OpeningTests(SynchronousTestCase):
                 if had_session:
                     self.connect()
                     self.connection.drop()
+                    self.session.channels[0].die()
                     self.clock.advance(1)
                     self.session = FakeSession(prompt=False)
                 verdict = self.published()

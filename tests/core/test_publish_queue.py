@@ -1371,12 +1371,45 @@ class CloseTests(PublisherTestCase):
         self.failureResultOf(ready, ChannelClosed)
 
     def test_no_timer_left(self) -> None:
-        """No timer is left, neither of deadlines nor of the turn."""
+        """
+        No timer is left when all have their verdicts, neither of deadlines nor of the
+        turn.
+        """
         self.up()
         self.publish()
         for _ in range(TURN + 1):
             self.quietly(self.publish(confirm=False))
         self.close()
+        self.verdicts[0].succeed()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_verdict(self) -> None:
+        """What was sent ends at its deadline if no verdict comes."""
+        self.up()
+        publishes = [self.publish(timeout=timeout) for timeout in (30, 20, 30, 40)]
+        self.publisher.channel_down(is_last=True)
+        self.close()
+        self.verdicts[0].succeed()
+        self.successResultOf(publishes[0])
+        for seconds, publish in ((20, publishes[1]), (30, publishes[2])):
+            self.clock.advance(seconds - self.clock.seconds() - 0.1)
+            self.assertNoResult(publish)
+            self.clock.advance(0.1)
+            self.failureResultOf(publish, OutcomeUnknownInTime)
+        publishes[3].cancel()
+        self.failureResultOf(publishes[3], CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_verdict_for_what_waited(self) -> None:
+        """So does what had to wait before it was sent, counted from its publish."""
+        publishing = self.publish()
+        self.clock.advance(10)
+        self.up()
+        self.close()
+        self.clock.advance(19.9)
+        self.assertNoResult(publishing)
+        self.clock.advance(0.1)
+        self.failureResultOf(publishing, OutcomeUnknownInTime)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_twice(self) -> None:

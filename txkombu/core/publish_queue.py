@@ -450,12 +450,15 @@ class PublishQueue:
         self._is_last = is_last
 
     def close(self, error: KombuError) -> None:
-        """Send nothing any more, and fail what waits."""
+        """
+        Send nothing any more, and fail what waits.  What was sent and has no verdict
+        still ends at its deadline.
+        """
         self._closed = error
         self._channel = None
         self._tell_sent()
         self.give_up(error)
-        self._deadlines.stop()
+        self.when_idle().addCallback(lambda _: self._deadlines.stop())
         if self._next_turn is not None and self._next_turn.active():
             self._next_turn.cancel()
         self._next_turn = None
