@@ -443,10 +443,13 @@ class Message:
 
     def begin(self) -> None:
         """
-        Acknowledge it before its handler runs, if its consumer asked for no_ack.
+        Acknowledge it before it is handled, so that nothing is left to settle.
 
-        The broker counts such messages towards the prefetch like all others, so that
-        a slow handler does not have to stop the whole connection.
+        This is for callbacks of L{Channel.consume} with C{no_ack}; consumers and
+        L{Queue.consume} do it by themselves.  Until then the message counts towards the
+        prefetch count, so that no more come than the callback handles.  Afterwards it
+        is lost if the callback fails or the program ends; L{ack} and the others do
+        nothing, and neither does a second call.
         """
         unacked, self._unacked = self._unacked, None
         if unacked is not None:

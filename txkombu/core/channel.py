@@ -297,11 +297,11 @@ class Channel:
         Start a consumer (AMQP 0-9-1, basic.consume); it survives losses.
 
         @param queue: the queue it reads.
-        @param callback: called with each L{Message}, and, if C{no_ack}, to call
-            L{Message.begin}.
+        @param callback: called with each L{Message}.
         @param consumer_tag: made up, with C{tag_prefix}, if empty.
         @param tag_prefix: begins a tag that is made up.
-        @param no_ack: messages need no ack, and can be lost; not for streams.
+        @param no_ack: each message is acknowledged when C{callback} calls
+            L{Message.begin}, and can be lost then; not for streams.
         @param exclusive: be the only consumer of the queue.
         @param arguments: further ones for the broker, such as C{x-priority}.
         @param prefetch_count: how many unsettled messages it may hold; default
