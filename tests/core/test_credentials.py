@@ -161,6 +161,12 @@ class SlowPasswordTests(PasswordTestCase):
         error = self.failureResultOf(connecting, ConnectError).value
         self.assertIs(error.__cause__, late)
 
+    def test_error_without_text(self) -> None:
+        """An error without a text is told by its name."""
+        connecting = self.connection(password=lambda: fail(TimeoutError())).connect()
+        error = self.failureResultOf(connecting, ConnectError).value
+        self.assertEqual(str(error), "asking for the password failed: TimeoutError")
+
 
 class UnwantedPasswordTests(PasswordTestCase):
     """Passwords that come when the attempt is over."""

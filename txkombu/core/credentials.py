@@ -74,7 +74,8 @@ class AskedPassword:
         password = yield _follow(call_and_wait(self._ask))
         if isinstance(password, _NotHad):
             error = password.error
-            raise ConnectError(f"asking for the password failed: {error}") from error
+            why = str(error) or type(error).__name__
+            raise ConnectError(f"asking for the password failed: {why}") from error
         if not isinstance(password, str):
             kind = type(password).__name__
             raise ConnectError(f"the password asked for must be a str, not {kind}")

@@ -1,8 +1,12 @@
-"""One login: ask for the password, then connect, both within C{connect_timeout}."""
+"""
+One login: ask for the password, then connect, both within C{connect_timeout}.
+
+Of the failures at several places, L{most_hopeful} is told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
@@ -10,8 +14,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from .._util.steady_clock import steady
 from .._util.timeouts import with_timeout
+from ..exceptions import AuthenticationFailed, TransportNotAvailable
 from ..interfaces import ISession
 from ..url.parameters import Parameters
+
+_PERMANENT: Final = (AuthenticationFailed, TransportNotAvailable)
+"""Failures that do not pass with time."""
 
 _NOTICEABLE: Final = 0.1
 """
@@ -53,3 +61,11 @@ def log_in(
         session.abort()
         raise CancelledError
     return session
+
+
+def most_hopeful(
+    failed: Sequence[tuple[Parameters, Exception]],
+) -> tuple[Parameters, Exception]:
+    """Return the last failure that may pass, if there is one, else the last."""
+    may_pass = [each for each in failed if not isinstance(each[1], _PERMANENT)]
+    return (may_pass or failed)[-1]

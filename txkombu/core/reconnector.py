@@ -34,10 +34,7 @@ from ..exceptions import (
 from ..interfaces import IBrokerTransport, ISession, ISessionListener
 from ..url.parameters import Parameters
 from .lifecycle import Event, State, new_lifecycle
-from .login import log_in
-
-_PERMANENT = (AuthenticationFailed, TransportNotAvailable)
-"""Failures that do not pass with time."""
+from .login import log_in, most_hopeful
 
 _SLOW: Final = 1.0
 """An alternate whose failed attempt took so many seconds is tried last."""
@@ -347,13 +344,10 @@ class Reconnector:
         )
 
     def _error_to_report(self, failed: list[tuple[Parameters, Exception]]) -> Exception:
-        """Return what to fail with: the last failure that may pass, if there is one."""
-        told = last = failed[-1]
-        for each in failed:
-            if not isinstance(each[1], _PERMANENT):
-                told = each
-        if told is not last:
-            self._log_failed(*last)
+        """Return what to fail with, and log the last failure if that is another."""
+        told = most_hopeful(failed)
+        if told is not failed[-1]:
+            self._log_failed(*failed[-1])
         self._place, error = told
         return error
 
