@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from benchmarks import growth_api as api
 from benchmarks import growth_kinds as kinds
+from benchmarks import growth_stomp as stomp
 from benchmarks.found import Found
 from benchmarks.tables import number, table
 
@@ -50,6 +51,8 @@ KINDS: Final = (
     Kind("consumers of one tag given up", 2000, kinds.held_back_consumers),
     Kind("bindings of a queue to a headers exchange", 500, kinds.headers_bindings),
     Kind("bindings of a queue over STOMP", 2000, kinds.bindings_over_stomp),
+    Kind("bindings of a queue on ActiveMQ", 500, stomp.bound),
+    Kind("bindings beside a consumer on ActiveMQ", 500, stomp.bound_while_consumed),
     Kind("connections lost over STOMP", 2000, kinds.lost_connections),
     Kind("consumers that lose their messages", 500, kinds.lost_consumers),
     Kind("queues deleted at the broker", 500, kinds.deleted_queues),

@@ -38,6 +38,7 @@ class FakeSocket:
     A socket whose broker is the test.
 
     @ivar frames: what was written, decoded, each as its command and headers.
+    @ivar declared: what may be declared only once on it, and was.
     @ivar left: C{close} was called.
     @ivar dropped: C{abort} was called.
     """
@@ -46,6 +47,7 @@ class FakeSocket:
         self.owner = owner
         self.prompt = prompt
         self.name = f"fake{id(self)}"
+        self.declared: set[str] = set()
         self.server = "Toy/1.0"
         self.alive = True
         self.frames: list[str] = []
@@ -309,6 +311,11 @@ class ToyDialect(Dialect):
 
     def stop_frames(self, id: str) -> bytes | None:
         return b"STOP %b\0" % id.encode() if self.stops else None
+
+    def added_source(
+        self, queue: Queue, bound: StompBinding, options: ConsumeOptions, others: int
+    ) -> Source:
+        return Source(bound.routing_key, (("prefetch", str(options.prefetch_count)),))
 
     async def declare_exchange(self, exchange: Exchange, pool: ConnectionPool) -> None:
         await self._recipe(f"exchange {exchange.name} {exchange.type}")

@@ -265,6 +265,59 @@ class BindingTests(ChannelTestCase):
         self.dialect.waits = False
         self.assertEqual(self.seen(VIDEO), ["video", "a"])
 
+    def test_cancelled_in_line(self) -> None:
+        """One that was given up before its turn is not known."""
+        self.dialect.waits = True
+        self.channel.queue_purge(VIDEO)
+        binding = self.channel.queue_bind(VIDEO, FEED, "a", {})
+        binding.cancel()
+        self.failureResultOf(binding, CancelledError)
+        self.go_on()
+        self.assertEqual(self.dialect.recipes, ["purge video"])
+        self.dialect.waits = False
+        self.assertEqual(self.seen(VIDEO), ["video"])
+
+    def test_cancelled_under_way(self) -> None:
+        """One that is given up is not known to what comes behind it."""
+        self.dialect.waits = True
+        bound = self.channel.queue_bind(VIDEO, FEED, "a", {})
+        started = Probe(consume(self.channel, VIDEO, "tag"))
+        bound.cancel()
+        self.failureResultOf(bound, CancelledError)
+        self.assertTrue(started.fired)
+        self.assertEqual(len(self.last.subscribed), 1)
+
+    def test_cancelled_once(self) -> None:
+        """One that was begun twice, and given up once, is known."""
+        self.dialect.waits = True
+        first = self.channel.queue_bind(VIDEO, FEED, "a", {})
+        second = Probe(self.channel.queue_bind(VIDEO, FEED, "a", {}))
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.dialect.next.pop().callback(None)
+        self.assertDone(second)
+        self.assertEqual(self.seen(VIDEO), ["video", "a"])
+
+    def test_never_begun(self) -> None:
+        """One whose channel ends before its turn, or has ended, is not known."""
+        self.dialect.waits = True
+        channel = self.open_channel()
+        channel.queue_purge(VIDEO).addErrback(lambda _: None)
+        waiting = Probe(channel.queue_bind(VIDEO, FEED, "a", {}))
+        self.last.lose(NotFound("what for"))
+        self.assertIsInstance(waiting.outcome, ChannelClosed)
+        late = Probe(channel.queue_bind(VIDEO, FEED, "b", {}))
+        self.assertIsInstance(late.outcome, ChannelClosed)
+        self.dialect.waits = False
+        self.assertEqual(self.seen(VIDEO), ["video"])
+
+    def test_not_asked_for(self) -> None:
+        """Where no consumer has to know them none is kept; their exchanges are."""
+        self.dialect.reads_bindings = False  # type: ignore[misc]  # for this test, on the instance
+        self.successResultOf(self.channel.queue_bind(VIDEO, FEED, "a", {}))
+        self.assertEqual(list(self.session.declarations.bindings(VIDEO)), [])
+        self.assertIs(self.dialect.exchange_named("feed"), FEED)
+
     def test_deleted(self) -> None:
         """With the queue they go."""
         self.successResultOf(self.channel.queue_bind(VIDEO, FEED, "a", {}))

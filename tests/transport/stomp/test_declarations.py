@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txkombu.entity import Exchange
-from txkombu.transport.stomp.declarations import BindingSet
+from txkombu.entity import Exchange, Queue, binding
+from txkombu.transport.stomp.bindings import BindingSet
+from txkombu.transport.stomp.declarations import Declarations
 from txkombu.transport.stomp.dialect import StompBinding
 
 EXCHANGE = Exchange("x", "headers")
@@ -44,3 +45,57 @@ class BindingSetTests(SynchronousTestCase):
         self.assertEqual(list(bindings), [second, third])
         self.assertTrue(bindings.add(first))
         self.assertEqual(list(bindings), [second, third, first])
+
+
+class _Keys:
+    """An index of the keys of bindings."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def add(self, bound: StompBinding) -> None:
+        self.keys.append(bound.routing_key)
+
+    def discard(self, bound: StompBinding) -> None:
+        self.keys.remove(bound.routing_key)
+
+
+class IndexTests(SynchronousTestCase):
+    """What is made of bindings to look things up."""
+
+    def setUp(self) -> None:
+        self.declarations = Declarations(set())
+        self.feed = Exchange("feed", "topic")
+
+    def keys(self, queue: Queue) -> list[str]:
+        """The keys that the indexes of a queue have."""
+        found = self.declarations.bindings(queue).indexes(_Keys)
+        return [key for index in found for key in index.keys]
+
+    def test_kept(self) -> None:
+        """It has what was bound before and after it was asked for first."""
+        queue, noted = Queue("q"), [StompBinding(self.feed, key, {}) for key in "ab"]
+        for number, bound in enumerate(noted):
+            self.declarations.bound("q", bound)
+            self.assertEqual(self.keys(queue), ["a", "b"][: number + 1])
+        self.declarations.unbound("q", noted[0])
+        self.assertEqual(self.keys(queue), ["b"])
+        self.declarations.deleted("q")
+        self.assertEqual(self.keys(queue), [])
+
+    def test_carried(self) -> None:
+        """It has what a queue carries, and nothing of another of that name."""
+        first, second = (
+            Queue("q", bindings=[binding(self.feed, key)]) for key in ("a", "b")
+        )
+        for _ in range(2):
+            self.assertEqual(self.keys(first), ["a"])
+            self.assertEqual(self.keys(second), ["b"])
+
+    def test_carried_by_name(self) -> None:
+        """An exchange that is known by its name is what was declared last."""
+        queue = Queue("q", bindings=[binding("feed", "a")])
+        for kind in ("topic", "direct"):
+            self.declarations.declared(Exchange("feed", kind))
+            [known] = self.declarations.bindings(queue)
+            self.assertEqual(known.exchange.type, kind)

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..._util.awaitables import call_logged
@@ -69,7 +70,7 @@ class StompChannelHost(Protocol):
     declarations: Declarations
     exclusive_queues: ExclusiveQueues
 
-    async def bound(self, queue: Queue) -> None: ...
+    async def bound(self, queue: Queue, bound: StompBinding) -> None: ...
     def release(self, channel: Any) -> None: ...
     def write_paused_by(self, channel: Any) -> None: ...
     def write_resumed_by(self, channel: Any) -> None: ...
@@ -170,7 +171,7 @@ class StompChannel:
         """Return a queue with what its consumer has to know."""
         if not self._dialect.reads_bindings:
             return BoundQueue(queue)
-        return BoundQueue(queue, self._declarations.bindings(queue))
+        return BoundQueue(queue, list(self._declarations.bindings(queue)))
 
     # --- entities ------------------------------------------------------------
 
@@ -230,26 +231,28 @@ class StompChannel:
     ) -> Deferred[None]:
         exchange = self._declarations.exchange(exchange)
         bound = StompBinding(exchange, routing_key, arguments)
+        dialect, known = self._dialect, self._declarations
         try:
-            self._dialect.check_queue(queue)
-            self._dialect.check_binding(bound, self._bound(queue))
+            dialect.check_queue(queue)
+            beside = known.bindings(queue) if dialect.reads_bindings else ()
+            dialect.check_binding(bound, BoundQueue(queue, beside))
         except NotSupported as error:
             return fail(error)
-        is_new = self._declarations.bound(queue.name, bound)
+        in_progress = known.bound(queue.name, bound, dialect.reads_bindings)
 
         async def bind() -> None:
             own = self._own(queue)
             # As it was declared: to bind it with other properties would delete it.
             declared = queue if own is None else own.queue
-            try:
-                await self._dialect.bind_queue(declared, bound, self._pool)
-            except BaseException:
-                if is_new:
-                    self._declarations.unbound(queue.name, bound)
-                raise
-            await self._session.bound(queue)
+            with in_progress:
+                await dialect.bind_queue(declared, bound, self._pool)
+            await self._session.bound(queue, bound)
 
-        return self._operate(bind, queue.name)
+        def failed(failure: Failure) -> Failure:
+            in_progress.give_up()
+            return failure
+
+        return self._operate(bind, queue.name).addErrback(failed)
 
     queue_unbind = _unsupported("removing a binding")
 
@@ -366,10 +369,10 @@ class StompChannel:
         if self._consumers.get(consumer.tag) is consumer:
             del self._consumers[consumer.tag]
 
-    async def add_sources(self, queue: Queue) -> None:
-        """Have the consumers of a queue receive what was bound to it."""
+    async def add_source(self, queue: Queue, bound: StompBinding) -> None:
+        """Have the consumers of a queue receive what comes by a binding."""
         adding = [
-            each.add_sources(self._bound(each.queue))
+            each.add_source(bound)
             for each in self._consumers.values()
             if each.queue.name == queue.name
         ]

@@ -8,7 +8,7 @@ back at once; on ActiveMQ the subscription stays, and its messages wait.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +26,7 @@ from ...exceptions import SessionLost
 from ...interfaces import Delivery
 from ..protocol import CLOSE_SECONDS
 from .connections import all_of
-from .dialect import BoundQueue, ConsumeOptions, Dialect
+from .dialect import BoundQueue, ConsumeOptions, Dialect, Source, StompBinding
 from .protocol import StompProtocol, fence
 from .unacked import MessageHolder, UnackedFrames
 from .wire.parser import Frame
@@ -88,7 +88,8 @@ class StompConsumer(MessageHolder):
     _unwanted: bool = attrs.field(default=False, init=False)
     _ended_by: Exception | None = attrs.field(default=None, init=False)
     _subscribed: dict[str, str] = attrs.field(factory=dict, init=False)
-    _bound_meanwhile: BoundQueue | None = attrs.field(default=None, init=False)
+    _destinations: set[str] = attrs.field(factory=set, init=False)
+    _bound_meanwhile: list[StompBinding] = attrs.field(factory=list, init=False)
     _limit: int = attrs.field(default=0, init=False)
     _gone: Waiters[None] = attrs.field(factory=Waiters, init=False)
 
@@ -107,10 +108,10 @@ class StompConsumer(MessageHolder):
         self._step(_Event.START)
         try:
             self.attach(await self._connect(self))
-            await self._subscribe(bound)
-            while self._bound_meanwhile is not None:
-                bound, self._bound_meanwhile = self._bound_meanwhile, None
-                await self._subscribe(bound)
+            await self._subscribe(self._dialect.sources(bound, self._options))
+            while self._bound_meanwhile:
+                added, self._bound_meanwhile = self._bound_meanwhile, []
+                await self._subscribe(map(self._added, added))
         except BaseException:
             self.end()
             self._released(self)
@@ -123,22 +124,26 @@ class StompConsumer(MessageHolder):
         elif self._ended_by is not None:
             self._cancelled(self._ended_by)
 
-    async def add_sources(self, bound: BoundQueue) -> None:
-        """Subscribe to what was bound to the queue meanwhile."""
+    async def add_source(self, bound: StompBinding) -> None:
+        """Subscribe to what comes by a binding that was made meanwhile."""
         if self._state is _State.STARTING:
-            self._bound_meanwhile = bound
+            self._bound_meanwhile.append(bound)
         elif self._state is _RUNNING:
             # A lost connection is told to its owner, who starts it with all bindings.
             with suppress(SessionLost):
-                await self._subscribe(bound)
+                await self._subscribe([self._added(bound)])
 
-    async def _subscribe(self, bound: BoundQueue) -> None:
-        sources = self._dialect.sources(bound, self._options)
-        known = self._subscribed.values()
-        fresh = [each for each in sources if each.destination not in known]
+    def _added(self, bound: StompBinding) -> Source:
+        others = len(self._subscribed)
+        return self._dialect.added_source(self.queue, bound, self._options, others)
+
+    async def _subscribe(self, sources: Iterable[Source]) -> None:
         assert self.socket is not None
         waiting = []
-        for destination, headers in fresh:
+        for destination, headers in sources:
+            if destination in self._destinations:
+                continue
+            self._destinations.add(destination)
             id, subscribed = self.socket.consume(
                 destination,
                 *headers,
@@ -153,7 +158,7 @@ class StompConsumer(MessageHolder):
 
     def _refused(self, failure: Failure, id: str) -> Failure:
         """Forget a subscription that was refused, so that it may be tried again."""
-        self._subscribed.pop(id, None)
+        self._destinations.discard(self._subscribed.pop(id, ""))
         if self.socket is not None:
             self.socket.unsubscribe(id)
         return failure

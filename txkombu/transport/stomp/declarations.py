@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from .bindings import BindingInProgress, BindingSet, KnownBindings
 from .dialect import StompBinding
 
 if TYPE_CHECKING:
@@ -20,59 +19,6 @@ _PREDECLARED: Final = {
 }
 
 
-class BindingSet:
-    """Bindings in the order they were added, none of them twice."""
-
-    def __init__(self, bindings: Iterable[StompBinding] = ()) -> None:
-        self._bindings: dict[int, StompBinding] = {}
-        self._alike: dict[object, list[int]] = {}
-        self._numbers = count()
-        for each in bindings:
-            self.add(each)
-
-    def __iter__(self) -> Iterator[StompBinding]:
-        return iter(self._bindings.values())
-
-    def _find(self, bound: StompBinding) -> int | None:
-        alike = self._alike.get(_kind_of(bound), ())
-        same = (each for each in alike if self._bindings[each].is_same(bound))
-        return next(same, None)
-
-    def add(self, bound: StompBinding) -> bool:
-        """Add a binding; return whether there was no such one."""
-        if self._find(bound) is not None:
-            return False
-        number = next(self._numbers)
-        self._bindings[number] = bound
-        self._alike.setdefault(_kind_of(bound), []).append(number)
-        return True
-
-    def discard(self, bound: StompBinding) -> None:
-        """Remove a binding, if it is here."""
-        number = self._find(bound)
-        if number is not None:
-            del self._bindings[number]
-            kind = _kind_of(bound)
-            self._alike[kind].remove(number)
-            if not self._alike[kind]:
-                del self._alike[kind]
-
-
-def _kind_of(bound: StompBinding) -> object:
-    """Return what is equal for bindings that are the same, and mostly else differs."""
-    arguments = frozenset(
-        (name, _hash_of(value)) for name, value in bound.arguments.items()
-    )
-    return bound.exchange.name, bound.routing_key, arguments
-
-
-def _hash_of(value: object) -> int:
-    try:
-        return hash(value)
-    except TypeError:  # a list or table
-        return 0
-
-
 class Declarations:
     """What was declared in one session, and the queues that users were warned of."""
 
@@ -80,6 +26,7 @@ class Declarations:
         self.warned = warned
         self._exchanges: dict[str, Exchange] = {}
         self._bindings: dict[str, BindingSet] = {}
+        self._carried: tuple[Queue | None, BindingSet] = None, BindingSet()
 
     def declared(self, exchange: Exchange) -> None:
         """Note an exchange, so that its name is enough from now on."""
@@ -104,24 +51,50 @@ class Declarations:
             )
         return type(exchange)(exchange.name, kind)
 
-    def bound(self, queue: str, bound: StompBinding) -> bool:
-        """Note a binding and its exchange; return whether the binding was not known."""
+    def bound(
+        self, queue: str, bound: StompBinding, is_noted: bool = True
+    ) -> BindingInProgress:
+        """
+        Note the exchange of a binding that is to be made, and the binding itself.
+
+        @param is_noted: whether anybody asks for the bindings of the queue.
+        """
         self.declared(bound.exchange)
-        return self._bindings.setdefault(queue, BindingSet()).add(bound)
+        if not is_noted:
+            return BindingInProgress(lambda: None)
+        self._bindings.setdefault(queue, BindingSet()).claim(bound)
+        return BindingInProgress(lambda: self.unbound(queue, bound))
 
     def unbound(self, queue: str, bound: StompBinding) -> None:
-        """Forget a binding."""
+        """Forget a binding that was not made, unless it was noted before."""
         bindings = self._bindings.get(queue)
         if bindings is not None:
-            bindings.discard(bound)
+            bindings.release(bound)
+            if not bindings:
+                del self._bindings[queue]
 
-    def bindings(self, queue: Queue) -> list[StompBinding]:
+    def bindings(self, queue: Queue) -> KnownBindings:
         """Return all bindings of a queue, those that it carries included."""
-        found = BindingSet(self._bindings.get(queue.name, ()))
-        for each in queue.all_bindings():
-            exchange = self.exchange(each.exchange)
-            found.add(StompBinding(exchange, each.routing_key, each.arguments))
-        return list(found)
+        noted = self._bindings.get(queue.name)
+        if noted is None:
+            noted = BindingSet()
+        return KnownBindings(noted, self._carried_by(queue))
+
+    def _carried_by(self, queue: Queue) -> BindingSet:
+        """Return what a queue carries; made once while that queue is bound."""
+        known, found = self._carried
+        if known is not queue:
+            carried = queue.all_bindings()
+            found = BindingSet(
+                StompBinding(
+                    self.exchange(each.exchange), each.routing_key, each.arguments
+                )
+                for each in carried
+            )
+            # What a mere name stands for may change.
+            if not any(each.exchange.by_name for each in carried):
+                self._carried = queue, found
+        return found
 
     def deleted(self, queue: str) -> None:
         """Forget the bindings of a queue."""

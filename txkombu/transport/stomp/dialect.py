@@ -13,7 +13,7 @@ the connection makes of the ERROR frame.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from ...exceptions import BrokerError, NotSupported
@@ -43,7 +43,7 @@ class BoundQueue(NamedTuple):
     """A queue, and its bindings that the session knows, if the dialect reads them."""
 
     queue: Queue
-    bindings: Sequence[StompBinding] = ()
+    bindings: Iterable[StompBinding] = ()
 
 
 class ConsumeOptions(NamedTuple):
@@ -155,11 +155,18 @@ class Dialect(ABC):
 
     @abstractmethod
     def sources(self, bound: BoundQueue, options: ConsumeOptions) -> list[Source]:
-        """
-        Return what a consumer of a queue has to subscribe to.
+        """Return what a consumer of a queue has to subscribe to."""
 
-        A binding that is added later adds the sources that this returns in addition.
+    def added_source(
+        self, queue: Queue, bound: StompBinding, options: ConsumeOptions, others: int
+    ) -> Source:
         """
+        Return what a consumer has to subscribe to in addition for a binding that was
+        added later; only a dialect that reads bindings has such sources.
+
+        @param others: how many sources the consumer has subscribed to.
+        """
+        raise NotImplementedError
 
     def stop_frames(self, id: str) -> bytes | None:
         """

@@ -36,7 +36,7 @@ from .activemq import ActiveMQDialect
 from .channel import StompChannel
 from .connections import ConnectionPool, Connector, SilentOwner, all_of
 from .declarations import Declarations
-from .dialect import Dialect
+from .dialect import Dialect, StompBinding
 from .exclusive_queue import ExclusiveQueues
 from .protocol import StompProtocol
 from .rabbitmq import RabbitMQDialect
@@ -106,11 +106,11 @@ class StompSession:
         """Forget a channel that is over."""
         self._channels.pop(channel, None)
 
-    async def bound(self, queue: Queue) -> None:
-        """Have all consumers of a queue receive what was bound to it."""
-        if not self.dialect.reads_bindings:
+    async def bound(self, queue: Queue, bound: StompBinding) -> None:
+        """Have all consumers of a queue receive what comes by a binding."""
+        if not self.dialect.reads_bindings or not bound.exchange.name:
             return
-        adding = [each.add_sources(queue) for each in self._channels]
+        adding = [each.add_source(queue, bound) for each in self._channels]
         await all_of([Deferred.fromCoroutine(each) for each in adding])
 
     def write_paused_by(self, channel: StompChannel) -> None:

@@ -18,12 +18,12 @@ from txkombu.transport.stomp.activemq.mapping import (
     decode,
     encode_queue,
     encode_word,
-    overlap,
     publish_destination,
     published_to,
     queue_of,
     source_destinations,
 )
+from txkombu.transport.stomp.activemq.overlaps import Patterns
 from txkombu.transport.stomp.dialect import (
     BoundQueue,
     ConsumeOptions,
@@ -272,15 +272,37 @@ class OverlapTests(SynchronousTestCase):
         ]
         for one, other in product(patterns, repeat=2):
             both = any(matches(one, key) and matches(other, key) for key in keys)
-            found = overlap(
-                *(binding_words(bound(TOPIC, ".".join(each))) for each in (one, other))
-            )
-            self.assertEqual(found, both, (one, other))
+            first, second = (bound(TOPIC, ".".join(each)) for each in (one, other))
+            known = Patterns()
+            known.add(first)
+            found = known.overlapping(binding_words(second))
+            expected = first.routing_key if both and one != other else None
+            self.assertEqual(found, expected, (one, other))
 
     def check(self, key: str, exchange: Exchange, *others: StompBinding) -> None:
         """Check a binding beside others."""
         to = BoundQueue(Queue("q"), others)
         ActiveMQDialect().check_binding(bound(exchange, key), to)
+
+    def test_forgotten(self) -> None:
+        """What was forgotten overlaps with nothing, and leaves the others."""
+        known = Patterns()
+        keys = ("a.#", "a.b", "a.*", "a", "a.b.c")
+        for key in keys:
+            known.add(bound(TOPIC, key))
+        for number, key in enumerate(keys, 1):
+            known.discard(bound(TOPIC, key))
+            found = known.overlapping(binding_words(bound(TOPIC, "#")))
+            self.assertEqual(found in keys[number:], number < len(keys))
+        self.assertEqual(known._root.next, {})
+
+    def test_fanout_keys(self) -> None:
+        """Bindings that differ only in a key which means nothing count one by one."""
+        known = Patterns()
+        for key in "ab":
+            known.add(bound(FANOUT, key))
+        known.discard(bound(FANOUT, "a"))
+        self.assertEqual(known.overlapping(("f", ">")), "b")
 
     def test_refused(self) -> None:
         """Overlapping bindings are refused, by a text that names both and says why."""

@@ -32,6 +32,7 @@ from ..wire.frames import END, HEARTBEAT, encode_frame, encode_header, escape
 from ..wire.parser import Frame
 from ..wire.properties import FRAME_HEADERS, ROUTING_KEY
 from . import mapping
+from .overlaps import check_overlap
 from .properties import (
     ORIGINAL,
     REDELIVERED,
@@ -160,7 +161,7 @@ class ActiveMQDialect(Dialect):
 
     def check_binding(self, bound: StompBinding, to: BoundQueue) -> None:
         self.check_exchange(bound.exchange)
-        mapping.check_overlap(to.queue.name, bound, to.bindings)
+        check_overlap(to.queue.name, bound, to.bindings)
 
     def sources(self, bound: BoundQueue, options: ConsumeOptions) -> list[Source]:
         """
@@ -169,13 +170,14 @@ class ActiveMQDialect(Dialect):
         Each has its share of the prefetch, and at least 1: with 0 nothing comes.
         """
         destinations = mapping.source_destinations(*bound)
-        prefetch = _NO_LIMIT
-        if options.no_ack:
-            prefetch = _AUTO_PREFETCH
-        elif options.prefetch_count:
-            prefetch = max(1, options.prefetch_count // len(destinations))
-        headers = (_BY_THE_CLIENT, (_PREFETCH, str(prefetch)))
+        headers = _source_headers(options, len(destinations))
         return [Source(destination, headers) for destination in destinations]
+
+    def added_source(
+        self, queue: Queue, bound: StompBinding, options: ConsumeOptions, others: int
+    ) -> Source:
+        destination = mapping.binding_destination(queue.name, bound)
+        return Source(destination, _source_headers(options, others + 1))
 
     async def declare_exchange(self, exchange: Exchange, pool: ConnectionPool) -> None:
         """Do nothing: a virtual topic needs no declaration."""
@@ -222,6 +224,18 @@ class ActiveMQDialect(Dialect):
         if no_ack:
             socket.write(self.ack(frame))
         return GetResult(frame, socket)
+
+
+def _source_headers(
+    options: ConsumeOptions, sources: int
+) -> tuple[tuple[str, str], ...]:
+    """Return the headers to consume from one source of so many."""
+    prefetch = _NO_LIMIT
+    if options.no_ack:
+        prefetch = _AUTO_PREFETCH
+    elif options.prefetch_count:
+        prefetch = max(1, options.prefetch_count // sources)
+    return _BY_THE_CLIENT, (_PREFETCH, str(prefetch))
 
 
 def _ack_id(frame: Frame) -> bytes:

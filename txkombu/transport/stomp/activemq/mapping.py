@@ -20,7 +20,7 @@ keep their dots, since other programs use these queues, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from re import Match
 from re import compile as pattern
@@ -38,8 +38,9 @@ PRODUCT: Final = "ActiveMQ"
 
 _QUEUE: Final = "/queue/"
 _TOPIC: Final = "/topic/VirtualTopic."
-_ANY_WORD: Final = "*"
-_ANY_WORDS: Final = ">"
+ANY_WORD: Final = "*"
+ANY_WORDS: Final = ">"
+"""That stands for no words, too."""
 
 _ODD_IN_WORD: Final = pattern(r"[^A-Za-z0-9_-]")
 # Blanks at the ends are trimmed, and so is every control character there.
@@ -144,38 +145,9 @@ def binding_words(bound: StompBinding) -> Words:
             f"the pattern {bound.routing_key!r}",
             "'#' can only be the last word of a pattern there",
         )
-    wild = {"#": _ANY_WORDS, "*": _ANY_WORD}
+    wild = {"#": ANY_WORDS, "*": ANY_WORD}
     encoded = [wild.get(word) or encode_word(word) for word in words]
     return encode_word(bound.exchange.name), *encoded
-
-
-def overlap(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Tell whether both stand for a common virtual topic."""
-    for first, second in zip(one, other, strict=False):
-        if _ANY_WORDS in (first, second):
-            return True
-        if first != second and _ANY_WORD not in (first, second):
-            return False
-    # ">" stands for no words, too.
-    longer = max(one, other, key=len)
-    rest = longer[min(len(one), len(other)) :]
-    return not rest or rest[0] == _ANY_WORDS
-
-
-def check_overlap(
-    queue: str, bound: StompBinding, others: Iterable[StompBinding]
-) -> None:
-    """@raise NotSupported: the queue would have two copies of some messages."""
-    words = binding_words(bound)
-    for each in others:
-        known = binding_words(each)
-        if known != words and overlap(known, words):
-            raise unsupported(
-                f"binding {queue!r} to {bound.exchange.name!r} by "
-                f"{bound.routing_key!r} beside {each.routing_key!r}",
-                "both match some messages, and the queue would get these twice; "
-                "bind by one pattern, or by patterns that exclude each other",
-            )
 
 
 def binding_destination(queue: str, bound: StompBinding) -> str:
