@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
@@ -143,6 +145,16 @@ class SessionTests(StompTestCase):
         self.main.lose()
         self.assertTrue(closing.fired)
         self.assertEqual(self.names(), [])
+
+    def test_channel_while_closed(self) -> None:
+        """A channel that is being opened as the session closes fails as such."""
+        opening = self.opening()
+        Probe(self.session.close())
+        self.publishing.go()
+        self.assertIsInstance(opening.outcome, SessionLost)
+        self.assertEqual(self.connector.opening, [])
+        again = Probe(self.session.connections.open())
+        self.assertIsInstance(again.outcome, SessionLost)
 
     def test_channel_while_closing(self) -> None:
         """A session that closes opens no channel, not even one under way."""
@@ -394,6 +406,85 @@ class ExclusiveQueueTests(StompTestCase):
         self.assertTrue(self.owner.left)
         self.assertIs(self.channel.ack(1, False), Settlement.STALE)
         self.assertEqual(self.inbox.journal.all("cancelled"), [])
+
+    def assertForgotten(self) -> None:
+        """Nothing is kept of it."""
+        self.assertEqual(self.session.connections.own, {})
+        self.assertEqual(self.session.exclusive_queues._queues, {})
+        self.assertNotIn(self.owner, self.session.connections._open)
+
+    def test_forgotten(self) -> None:
+        """Whatever ends it, nothing is kept of it."""
+
+        def consumed(end: Callable[[], object]) -> Callable[[], object]:
+            def work() -> None:
+                self.consume()
+                end()
+
+            return work
+
+        def cancel_holding() -> None:
+            self.dialect.stops = True
+            self.owner.deliver("s1", b"1")
+            self.channel.basic_cancel("t")
+            self.assertFalse(self.owner.left)
+            self.channel.ack(1, False)
+            self.turn()
+
+        ends: list[Callable[[], object]] = [
+            lambda: self.owner.lose(NotFound("gone")),
+            lambda: self.channel.queue_delete(self.queue, False, False),
+            consumed(lambda: self.channel.basic_cancel("t")),
+            consumed(cancel_holding),
+            consumed(lambda: self.owner.lose(NotFound("gone"))),
+            consumed(lambda: self.owner.subscribed["s1"][1](NotFound("gone"))),
+            consumed(lambda: self.successResultOf(self.channel.close())),
+            consumed(lambda: self.channel.end(NotFound("gone"))),
+            consumed(lambda: self.channel.queue_delete(self.queue, False, False)),
+        ]
+        for end in ends:
+            self.setUp()
+            end()
+            self.assertForgotten()
+            self.session.abort()
+
+    def test_not_exclusive_any_more(self) -> None:
+        """When it has ended one of its name is declared and bound like any other."""
+        plain = Queue("q")
+        for is_held in (False, True):
+            self.setUp()
+            self.consume()
+            if is_held:
+                self.dialect.stops = True
+                self.owner.deliver("s1", b"1")
+            self.channel.basic_cancel("t")
+            self.successResultOf(self.channel.queue_declare(plain, False))
+            self.assertTrue(self.owner.left)
+            self.assertIsNot(self.last, self.owner)
+            self.assertForgotten()
+            self.successResultOf(self.channel.queue_bind(plain, FEED, "a", {}))
+            self.assertEqual(self.dialect.bound, [plain])
+            self.session.abort()
+
+    def test_not_exclusive_while_going(self) -> None:
+        """To declare, look up or bind one of its name waits for its end."""
+        plain = Queue("q")
+        for begin in (
+            lambda: self.channel.queue_declare(plain, False),
+            lambda: self.channel.queue_declare(plain, True),
+            lambda: self.channel.queue_bind(plain, FEED, "a", {}),
+        ):
+            self.setUp()
+            self.consume()
+            self.owner.prompt = False
+            self.channel.basic_cancel("t")
+            self.dialect.recipes.clear()
+            begun = Probe(begin())
+            self.assertEqual((begun.fired, self.dialect.recipes), (False, []))
+            self.owner.go()
+            self.assertTrue(begun.fired)
+            self.assertEqual(len(self.dialect.recipes), 1)
+            self.session.abort()
 
     def test_channel_closed(self) -> None:
         """It goes with the channel of its consumer."""

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..._util.awaitables import call_logged
@@ -213,7 +212,7 @@ class StompChannel:
             self._log.warn("Queue {name!r}: {why}", name=queue.name, why=warning)
 
         async def declare() -> QueueDeclareOk:
-            own = self._own(queue)
+            own = await self._exclusive_queues.find_or_end(queue.name)
             if not passive and (own is not None or queue.exclusive):
                 await self._exclusive_queues.declare(queue)
             elif own is None:
@@ -241,18 +240,14 @@ class StompChannel:
         in_progress = known.bound(queue.name, bound, dialect.reads_bindings)
 
         async def bind() -> None:
-            own = self._own(queue)
+            own = await self._exclusive_queues.find_or_end(queue.name)
             # As it was declared: to bind it with other properties would delete it.
             declared = queue if own is None else own.queue
             with in_progress:
                 await dialect.bind_queue(declared, bound, self._pool)
             await self._session.bound(queue, bound)
 
-        def failed(failure: Failure) -> Failure:
-            in_progress.give_up()
-            return failure
-
-        return self._operate(bind, queue.name).addErrback(failed)
+        return self._operate(bind, queue.name).addErrback(in_progress.failed)
 
     queue_unbind = _unsupported("removing a binding")
 

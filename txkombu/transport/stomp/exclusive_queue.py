@@ -45,9 +45,10 @@ class _Consumer(Protocol):
 class ExclusiveQueue(SilentOwner):
     """One exclusive queue, as it was declared; the owner of its connection."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, pool: ConnectionPool) -> None:
         super().__init__()
         self.queue = queue
+        self._pool = pool
         self.socket: StompProtocol | None = None
         self.consumer: _Consumer | None = None
 
@@ -70,6 +71,8 @@ class ExclusiveQueue(SilentOwner):
             super().socket_lost(reason)
         elif self.consumer is not None:
             self.consumer.socket_lost(reason)
+        elif self.socket is not None:
+            self._pool.drop(self.socket)
 
 
 class ExclusiveQueues:
@@ -105,15 +108,33 @@ class ExclusiveQueues:
                 _check(found.queue, queue)
                 return
             await self._forget(name)
-            fresh = ExclusiveQueue(queue)
+            fresh = ExclusiveQueue(queue, self._pool)
             fresh.when_lost(self._lost)
-            fresh.socket = own[name] = await self._pool.open(fresh)
+            fresh.socket = socket = own[name] = await self._pool.open(fresh)
+            self._pool.when_gone(socket, lambda: self._gone(fresh))
             try:
                 await self._dialect.declare_queue(queue, False, self._pool)
             except BaseException:
-                self._pool.leave(own.pop(name))
+                self._gone(fresh)
+                self._pool.leave(socket)
                 raise
             self._queues[name] = fresh
+
+    def _gone(self, queue: ExclusiveQueue) -> None:
+        """Forget a queue whose connection is gone."""
+        name, own = queue.queue.name, self._pool.own
+        if self._queues.get(name) is queue:
+            del self._queues[name]
+        if own.get(name) is queue.socket:
+            del own[name]
+
+    async def find_or_end(self, name: str) -> ExclusiveQueue | None:
+        """Return the queue of that name, or wait until one that has ended is gone."""
+        if name in self._queues and self.find(name) is None:
+            async with self._lock:
+                if self.find(name) is None:
+                    await self._forget(name)
+        return self.find(name)
 
     async def delete(self, name: str) -> bool:
         """Delete a queue, tell its consumer, and return whether it was there."""
@@ -125,7 +146,7 @@ class ExclusiveQueues:
     async def _forget(self, name: str) -> None:
         found = self._queues.pop(name, None)
         if found is not None and found.socket is not None:
-            del self._pool.own[name]
+            self._pool.own.pop(name, None)
             left = self._pool.leave(found.socket)
             if found.consumer is not None:
                 text = f"queue {name!r} was deleted"

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from ..._util.awaitables import call_logged
 from ..._util.debug_log import debug_log
 from ..._util.state_machine import next_state
+from ..._util.steady_clock import steady
 from ..._util.validation import kind_of, shown_or_kind
 from ..._util.waiters import Waiters
 from ...exceptions import ConnectError, SessionLost
@@ -133,7 +134,7 @@ class StompSession:
         if self._state is OPEN:
             self._state = next_state("a session", TABLE, self._state, Event.CLOSE)
             closing = Deferred.fromCoroutine(self._close_in_order())
-            closing.addTimeout(CLOSE_SECONDS, self.connections.clock)
+            closing.addTimeout(CLOSE_SECONDS, steady(self.connections.clock))
             closing.addErrback(lambda failure: failure.trap(TimeoutError))
             closing.addErrback(
                 lambda failure: self._log.failure("closing failed", failure)
