@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import DeferredQueue, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
+from ...._util.steady_clock import steady
 from ...._util.validation import check_short_string
 from ....exceptions import BrokerError
 from ....interfaces import Capability, Delivery, Properties
@@ -27,7 +28,8 @@ from ..dialect import (
     Source,
     StompBinding,
 )
-from ..protocol import StompProtocol
+from ..draining import Drain
+from ..protocol import StompProtocol, fence
 from ..wire.frames import END, HEARTBEAT, encode_frame, encode_header, escape
 from ..wire.parser import Frame
 from ..wire.properties import FRAME_HEADERS, ROUTING_KEY
@@ -195,13 +197,22 @@ class ActiveMQDialect(Dialect):
     async def purge_queue(self, bound: BoundQueue, pool: ConnectionPool) -> int:
         destinations = mapping.source_destinations(*bound)
         async with pool.declaring() as socket:
-            arrivals = _Arrivals(socket, pool.clock)
-            await arrivals.subscribe(destinations, _AUTO_PREFETCH, _BY_ITSELF)
-            number = 0
-            while await arrivals.next(IDLE_SECONDS) is not None:
-                number += 1
-            arrivals.end()
-            return number
+            drain = Drain(socket, pool.clock, IDLE_SECONDS)
+            headers = _BY_ITSELF, (_PREFETCH, str(_AUTO_PREFETCH))
+            begun = [
+                socket.consume(each, *headers, on_message=drain.take)
+                for each in destinations
+            ]
+            await all_of([done for _, done in begun])
+            await drain.run()
+            ids = [id for id, _ in begun]
+            ended = [socket.request("UNSUBSCRIBE", ("id", id)) for id in ids]
+            await all_of(ended)
+            # What was under way then is gone, too.
+            await fence(socket)
+            for id in ids:
+                socket.unsubscribe(id)
+            return drain.number
 
     async def get(
         self, bound: BoundQueue, no_ack: bool, pool: ConnectionPool
@@ -273,6 +284,7 @@ async def _declare(destination: str, pool: ConnectionPool) -> None:
     async with pool.declaring() as socket:
         id, done = socket.consume(destination, _BY_THE_CLIENT, (_PREFETCH, "0"))
         await done
+        socket.unsubscribe(id)
         socket.write(encode_frame("UNSUBSCRIBE", [("id", id)]))
 
 
@@ -326,7 +338,7 @@ class _Arrivals:
 
     def __init__(self, socket: StompProtocol, clock: IReactorTime) -> None:
         self._socket = socket
-        self._clock = clock
+        self._clock = steady(clock)
         self._ids: list[str] = []
         self._come: DeferredQueue[Any] = DeferredQueue()
         # A receipt that nothing asks for: it fails when the connection ends.
@@ -349,7 +361,8 @@ class _Arrivals:
     async def next(self, seconds: float) -> Frame | None:
         """Return the next message, or C{None} if none comes in so many seconds."""
         try:
-            frame: Frame = await self._come.get().addTimeout(seconds, self._clock)
+            coming = self._come.get().addTimeout(seconds, self._clock)
+            frame: Frame = await coming
         except TimeoutError:
             return None
         return frame
