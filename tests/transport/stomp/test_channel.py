@@ -133,6 +133,20 @@ class OperationTests(ChannelTestCase):
         self.assertTrue(socket.left)
         self.assertIs(self.declare("b"), other)
 
+    def test_spare_socket_in_time(self) -> None:
+        """A socket that is always needed is replaced by another one some time."""
+        self.dialect.waits = False
+        for number in range(1000):
+            declared = self.channel.queue_declare(Queue(f"q{number}"), False)
+            self.successResultOf(declared)
+            self.assertLessEqual(len(self.last.declared), 200)
+        self.assertEqual(len(self.connector.connections), 2 + 5)
+        self.assertEqual(len([each for each in self.open_sockets() if each.left]), 4)
+
+    def open_sockets(self) -> list[FakeSocket]:
+        """Those for declarations."""
+        return self.connector.connections[2:]
+
     def test_spare_socket_refused(self) -> None:
         """It is left when something was refused on it."""
         socket = self.declare("a")

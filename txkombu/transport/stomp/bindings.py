@@ -7,6 +7,8 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from twisted.python.failure import Failure
+
 from .dialect import StompBinding
 
 
@@ -145,11 +147,15 @@ class BindingInProgress:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.give_up()
+            self._give_up()
         self._forget = None
 
-    def give_up(self) -> None:
-        """Forget it, unless it was made."""
+    def failed(self, failure: Failure) -> Failure:
+        """Forget it, unless it was made: what followed may have failed."""
+        self._give_up()
+        return failure
+
+    def _give_up(self) -> None:
         forget, self._forget = self._forget, None
         if forget is not None:
             forget()

@@ -29,6 +29,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
+from ..._util.steady_clock import steady
 from ..._util.waiters import Waiters
 from ...exceptions import AuthenticationFailed, ConnectError, ResourceError, SessionLost
 from ..connect import check_credentials, connect
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 SPARE_SECONDS: Final = 0.2
 """How long to keep a connection for the next declaration: opening one takes time."""
+
+_DECLARED_MOST: Final = 200
+"""What is declared on a connection before another one takes its place."""
 
 
 async def all_of(waiting: Sequence[Deferred[None]]) -> None:
@@ -164,8 +168,8 @@ class ConnectionPool:
         self._open: dict[StompProtocol, Any] = {}
         self._checking: Waiters[bool] = Waiters()
         self._over = False
+        self._gone: dict[StompProtocol, Callable[[], object]] = {}
         self._spare: StompProtocol | None = None
-        self._declared: set[str] = set()
         self._call: IDelayedCall | None = None
 
     def open(self, owner: Any = None) -> Deferred[StompProtocol]:
@@ -202,6 +206,10 @@ class ConnectionPool:
         """Have a function called if a connection without an owner is lost."""
         self._open[socket].when_lost(lost)
 
+    def when_gone(self, socket: StompProtocol, gone: Callable[[], object]) -> None:
+        """Have a function called when one was left or dropped, for whatever reason."""
+        self._gone[socket] = gone
+
     def check(self) -> Deferred[bool]:
         """Ask the broker whether it is there; the session is lost if it is silent."""
 
@@ -214,7 +222,7 @@ class ConnectionPool:
         if self._over:
             self._checking.fire(False)
         elif len(self._checking.waiting) == 1:
-            seen = fence(self._main).addTimeout(CLOSE_SECONDS, self.clock)
+            seen = fence(self._main).addTimeout(CLOSE_SECONDS, steady(self.clock))
             seen.addCallbacks(lambda _: self._checking.fire(True), silent)
         return checked
 
@@ -229,11 +237,11 @@ class ConnectionPool:
         @param name: something that may be declared only once on a connection.
         """
         socket, self._spare = self._spare, None
-        declared = self._declared
-        if socket is None or not socket.alive or name in declared:
-            if socket is not None:
-                self.leave(socket)
-            socket, declared = await self.open(), set()
+        if socket is not None and not _can_declare(socket, name):
+            self.leave(socket)
+            socket = None
+        if socket is None:
+            socket = await self.open()
         try:
             yield socket
         except (CancelledError, GeneratorExit):
@@ -247,8 +255,9 @@ class ConnectionPool:
             return
         self._leave_spare()
         self._spare = socket
-        self._declared = declared | ({name} if name else set())
-        self._call = self.clock.callLater(SPARE_SECONDS, self._leave_spare)
+        if name:
+            socket.declared.add(name)
+        self._call = steady(self.clock).callLater(SPARE_SECONDS, self._leave_spare)
 
     def _leave_spare(self) -> None:
         """Keep no connection for further declarations."""
@@ -271,29 +280,33 @@ class ConnectionPool:
     def leave(self, socket: StompProtocol) -> Deferred[None]:
         """Disconnect one; never fails.  Cancelling drops it."""
 
-        def gone(_: object) -> None:
-            self._open.pop(socket, None)
-
         left: Deferred[None] = Deferred(lambda _: self.drop(socket))
-        socket.close().addCallback(gone).chainDeferred(left)
+        gone = socket.close().addCallback(lambda _: self._forget(socket))
+        gone.chainDeferred(left)
         return left
 
     def drop(self, socket: StompProtocol) -> None:
         """Drop one."""
-        self._open.pop(socket, None)
+        self._forget(socket)
         socket.abort()
+
+    def _forget(self, socket: StompProtocol) -> None:
+        self._open.pop(socket, None)
+        gone = self._gone.pop(socket, None)
+        if gone is not None:
+            gone()
 
     def end(self) -> None:
         """Drop all, and open none any more."""
-        self._over = True
-        self._leave_spare()
         self.stop_opening()
+        self._leave_spare()
         for socket in list(self._open):
             self.drop(socket)
         self._checking.fire(False)
 
     def stop_opening(self) -> None:
-        """Give up those that are being opened."""
+        """Open no more, and give up those that are being opened."""
+        self._over = True
         for opening in list(self._opening):
             opening.cancel()
 
@@ -301,3 +314,9 @@ class ConnectionPool:
         """Disconnect all."""
         self._leave_spare()
         return DeferredList([self.leave(socket) for socket in list(self._open)])
+
+
+def _can_declare(socket: StompProtocol, name: str) -> bool:
+    """Tell whether a spare connection can serve a further declaration."""
+    declared = socket.declared
+    return socket.alive and name not in declared and len(declared) < _DECLARED_MOST

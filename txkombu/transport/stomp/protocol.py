@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from ..._util.awaitables import call_logged
 from ..._util.failures import without_frames
+from ..._util.steady_clock import steady
 from ...exceptions import BrokerError, KombuError, SessionLost
 from ..errors import copy_error, ended, with_cause
 from ..protocol import OPEN, OVER, BrokerProtocol, State, WriteWatcher
@@ -63,6 +64,7 @@ class StompProtocol(BrokerProtocol):
     One connection to one broker.
 
     @ivar name: no other connection has it.
+    @ivar declared: what may be declared only once on it, and was.
     @ivar server: what the broker calls itself, as C{"RabbitMQ/3.10.8"}; C{""} if it
         hides that.
     @ivar process: what identifies the broker's process; C{""} if it does not say.
@@ -84,6 +86,7 @@ class StompProtocol(BrokerProtocol):
         """@param rules: see L{follow}."""
         super().__init__(place, clock, owner, owner.socket_lost)
         self.name = uuid4().hex
+        self.declared: set[str] = set()
         self._parameters = parameters
         self._errors_are_fatal, length_is_last = rules
         self._parser = StompFrameParser(
@@ -300,7 +303,7 @@ class StompProtocol(BrokerProtocol):
         elif self._doubt is None:
             # Wait for the ERROR that names the cause, and drop other frames until then.
             self._doubt = error = error_of(frame)
-            call_later = self._clock.callLater
+            call_later = steady(self._clock).callLater
             self._doubt_call = call_later(_DOUBT_SECONDS, self._finish, error)
 
     def _prepare_close(self) -> None:

@@ -42,6 +42,7 @@ from uuid import uuid4
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from ...._util.steady_clock import steady
 from ...._util.validation import SHORT_STRING_BYTES
 from ....exceptions import AccessRefused, BrokerError, NotFound
 from ....interfaces import Capability, Delivery, Properties
@@ -54,6 +55,7 @@ from ..dialect import (
     Source,
     StompBinding,
 )
+from ..draining import Drain
 from ..protocol import StompProtocol, fence
 from ..wire.frames import encode_frame, encode_header
 from ..wire.parser import Frame
@@ -278,7 +280,7 @@ class RabbitMQDialect(Dialect):
             id, done = _bind(socket, Route(exchange.name, helper), helper, _FLEETING)
             with _explained(helper):
                 await done
-            await socket.request("UNSUBSCRIBE", ("id", id))
+            await _end(socket, id)
 
     async def declare_queue(
         self, queue: Queue, passive: bool, pool: ConnectionPool
@@ -296,6 +298,7 @@ class RabbitMQDialect(Dialect):
         async with pool.of(queue) as socket:
             id, done = socket.consume(_REPLIES, _AUTO, before=declaration)
             await done
+            socket.unsubscribe(id)
             socket.write(_unsubscribe(id))
 
     async def _look_for(self, name: str, pool: ConnectionPool) -> None:
@@ -303,7 +306,7 @@ class RabbitMQDialect(Dialect):
             async with pool.declaring() as socket:
                 id, done = socket.consume(queue_destination(name), _INDIVIDUAL, _NONE)
                 await done
-                await socket.request("UNSUBSCRIBE", ("id", id))
+                await _end(socket, id)
         except AccessRefused as error:
             # A refusal for an exclusive consumer proves that the queue exists.
             if not error.text.endswith(_CONSUMED_ALONE):
@@ -314,33 +317,36 @@ class RabbitMQDialect(Dialect):
     ) -> None:
         to = route(bound.exchange, bound.routing_key, binds=True)
         async with pool.declaring() as socket:
-            to_end = await self._try_to_bind(queue, to, socket)
             at = pool.own.get(queue.name, socket)
+            to_end = await self._try_to_bind(queue, to, socket, at is not socket)
             id, done = _bind(at, to, queue.name, self._described(queue))
             await done
             # Only now: if the binding is refused this is, too, and may be told first.
-            ends = [at.request("UNSUBSCRIBE", ("id", id))]
-            ends += [socket.request("UNSUBSCRIBE", ("id", each)) for each in to_end]
-            await all_of(ends)
+            await all_of([_end(at, id), *(_end(socket, each) for each in to_end)])
 
     async def _try_to_bind(
-        self, queue: Queue, to: Route, socket: StompProtocol
+        self, queue: Queue, to: Route, socket: StompProtocol, is_own: bool
     ) -> list[str]:
         """
         Try all that may be refused when a queue is bound.
 
+        @param is_own: whether it is an exclusive queue of this session, which is there.
         @return: the subscriptions that have to end before the connection serves others;
             until then they keep others from consuming the queue exclusively.
         """
         to_end, waiting = [], []
-        if not queue.exclusive:
+        if not is_own:
             source = queue_destination(queue.name)
             id, done = socket.consume(source, _INDIVIDUAL, _NONE)
             to_end.append(id)
             waiting.append(done)
         if to.exchange == _KEYS_ALIKE:
             helper = helper_name(queue.name, socket.name)
-            _, done = _bind(socket, Route(_KEYS_ALIKE, helper), helper, _FLEETING)
+            id, done = _bind(socket, Route(_KEYS_ALIKE, helper), helper, _FLEETING)
+            # The first one keeps the helper there.
+            if helper in socket.declared:
+                to_end.append(id)
+            socket.declared.add(helper)
         else:
             helper = helper_name(queue.name)
             id, done = _bind(socket, to, helper, _FLEETING)
@@ -361,28 +367,23 @@ class RabbitMQDialect(Dialect):
             dead_end = queue_destination(helper_name(queue.name), declaring=True)
             about = (("destination", dead_end), ("id", id), _INDIVIDUAL, _NONE)
             await socket.request("SUBSCRIBE", *about, *_FLEETING, before=before)
-            await socket.request("UNSUBSCRIBE", ("id", id))
+            await _end(socket, id)
 
     async def purge_queue(self, bound: BoundQueue, pool: ConnectionPool) -> int:
-        taken: list[None] = []
         async with pool.declaring() as socket:
+            drain = Drain(socket, pool.clock, IDLE_SECONDS)
             id, done = socket.consume(
                 queue_destination(bound.queue.name),
                 _AUTO,
                 ("prefetch-count", "0"),
-                on_message=lambda _: taken.append(None),
+                on_message=drain.take,
             )
             await done
-            seen = -1
-            while seen != len(taken):
-                seen = len(taken)
-                await fence(socket)
-                if seen == len(taken):
-                    await deferLater(pool.clock, IDLE_SECONDS)
+            await drain.run()
             await self._replace(socket, id)
             socket.unsubscribe(id)
             socket.write(_unsubscribe(id))
-        return len(taken)
+        return drain.number
 
     async def get(
         self, bound: BoundQueue, no_ack: bool, pool: ConnectionPool
@@ -399,7 +400,7 @@ class RabbitMQDialect(Dialect):
             )
             await done
             if queue_type(queue) == "quorum" and not found:
-                await deferLater(pool.clock, IDLE_SECONDS)
+                await deferLater(steady(pool.clock), IDLE_SECONDS)
             await self._replace(socket, id)
         except BaseException:
             pool.drop(socket)
@@ -436,6 +437,12 @@ def helper_name(queue: str, unique: str = "") -> str:
 
 def _unsubscribe(id: str, *headers: tuple[str, str]) -> bytes:
     return encode_frame("UNSUBSCRIBE", [("id", id), *headers])
+
+
+def _end(socket: StompProtocol, id: str) -> Deferred[None]:
+    """End a subscription that takes no messages."""
+    socket.unsubscribe(id)
+    return socket.request("UNSUBSCRIBE", ("id", id))
 
 
 def _bind(
