@@ -1,4 +1,7 @@
-"""What is done all the time: publishing to a queue that is purged, binding, and asking."""
+"""
+What goes on all the time: publishing to a queue that is purged, binding, and queues for
+one request each.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class RabbitMQTests(Case):
         return await self.run_code('length(rabbit_amqqueue:consumers_all(<<"/">>))')
 
     async def test_exclusive_missing(self) -> None:
-        """An exclusive queue that is not there is not bound, and does not come to be."""
+        """An exclusive queue that is not there is not bound, nor made by that."""
         queue = Queue(self.name(), exclusive=True)
         await self.refusal(NotFound, self.bind(queue, Exchange("x"), "key"))
         await self.refusal(NotFound, self.declare(queue, passive=True))

@@ -2,8 +2,8 @@
 Take all messages that a queue has, though more may come all the time.
 
 No broker tells over STOMP how many there are, and none marks where they end.  But they
-hand out what is there as fast as they can.  So when little comes for some time, all that
-was there before has come.
+hand out what is there as fast as they can.  So when little comes for some time, all
+that was there before has come.
 """
 
 from __future__ import annotations
