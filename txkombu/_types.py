@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 import attrs
+from twisted.internet.defer import CancelledError
 
 Properties = Mapping[str, object]
 """
@@ -56,6 +57,10 @@ class Settlement(Enum):
     Nothing was sent: the channel of the message is closed, or the message went back
     with a recover.  The broker redelivers it.
     """
+
+
+class NotWritten(CancelledError):
+    """A publish was cancelled before its message was written."""
 
 
 class QueueDeclareOk(NamedTuple):

@@ -46,13 +46,14 @@ I{Use after the end} fails with L{txkombu.exceptions.ChannelClosed}, a publish w
 L{txkombu.exceptions.NotSent}; settling returns L{Settlement.STALE}.
 
 I{Cancelling.}  Every Deferred may be cancelled.  A request that was not written is
-removed, and the Deferred fails with CancelledError in that call.  Otherwise the reply,
-when it comes, is I{undone} as well: a message that was got is handed back with nack and
-requeue; a consumer is cancelled and its deliveries are handed back; an opened channel
-is closed; a connection is aborted.  A cancelled publish that was written has an unknown
-outcome; its confirm is ignored.  What cannot be taken back goes on: to cancel the
-Deferred of a C{close()} or C{basic_cancel()} stops only the waiting.  Cancelling never
-misaligns the replies of other operations.
+removed, and the Deferred fails with CancelledError in that call; that of a publish may
+tell so by L{NotWritten}, which is one.  Otherwise the reply, when it comes, is
+I{undone} as well: a message that was got is handed back with nack and requeue; a
+consumer is cancelled and its deliveries are handed back; an opened channel is closed; a
+connection is aborted.  A cancelled publish that was written has an unknown outcome; its
+confirm is ignored.  What cannot be taken back goes on: to cancel the Deferred of a
+C{close()} or C{basic_cancel()} stops only the waiting.  Cancelling never misaligns the
+replies of other operations.
 
 I{NotSupported.}  What a transport cannot do fails with
 L{txkombu.exceptions.NotSupported}, which names the operation and the scheme, before
@@ -71,6 +72,7 @@ from zope.interface import Attribute, Interface
 from ._types import (
     Capability,
     Delivery,
+    NotWritten,
     Properties,
     QueueDeclareOk,
     Returned,
@@ -90,6 +92,7 @@ __all__ = [
     "ISessionChannel",
     "ISessionChannelListener",
     "ISessionListener",
+    "NotWritten",
     "Properties",
     "QueueDeclareOk",
     "Returned",
@@ -356,7 +359,8 @@ class ISessionChannel(Interface):
         @return: with C{confirm}, fires when the broker has taken the message over, and
             fails with L{txkombu.exceptions.Unroutable} (C{mandatory}),
             L{txkombu.exceptions.Nacked}, the broker's refusal, or as under I{The end}.
-            Verdicts may come out of order.  Without C{confirm}, fires at once; a
+            Verdicts may come out of order.  Without C{confirm}, fires when the message
+            is written, which is at once unless it waits for a declaration; a
             mandatory message that no queue receives comes by C{returned}.
         @raise TypeError: a property is unknown, or the wire cannot carry its type.
         @raise ValueError: a property or the routing key is out of range.
@@ -472,7 +476,8 @@ class ISessionChannel(Interface):
 
         @return: a fresh Deferred that fires with L{Settlement.SENT} when all of them
             have been handed to the socket, or with L{Settlement.STALE} if the channel
-            ends before; never fails.
+            ends before, or the connection of one that no earlier call has waited for;
+            never fails.
         """
 
     def close() -> Deferred[None]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -46,7 +46,7 @@ from txkombu.exceptions import (
     SessionLost,
     Unroutable,
 )
-from txkombu.interfaces import Returned
+from txkombu.interfaces import NotWritten, Returned
 
 EXCHANGE = Exchange("media")
 NOT_SENT, REFUSED, UNKNOWN = Outcome.NOT_SENT, Outcome.REFUSED, Outcome.UNKNOWN
@@ -628,6 +628,158 @@ class DeadlineTests(PublisherTestCase):
         for each in waiting:
             self.failureResultOf(each, OperationTimeout)
         self.assertFalse(self.publisher.is_waiting)
+
+
+class HoldingChannel(FakeChannel):
+    """A channel that writes no message before a declaration is over."""
+
+    def basic_publish(self, body: bytes, *arguments: Any) -> Deferred[None]:
+        def cancelled(_: Deferred[None]) -> None:
+            publish.cancelled = True
+            publish.fail(NotWritten())
+
+        if self.dead:
+            return fail(NotSent("this channel is dead"))
+        publish = Call("basic_publish", body, *arguments)
+        publish.reply = Deferred(cancelled)
+        self.calls.append(publish)
+        return publish.reply
+
+
+class UnwrittenTests(PublisherTestCase):
+    """Messages that a channel holds back, with confirm or without."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.channel = HoldingChannel()
+        self.up()
+
+    def release(self) -> None:
+        """Have the channel write what it holds."""
+        for call in list(self.verdicts):
+            if not call.reply.called:
+                call.succeed()
+
+    def test_loop_that_awaits(self) -> None:
+        """A message without confirm fires when it is written."""
+
+        async def publish_all() -> None:
+            for number in range(300):
+                await self.publish(b"%d" % number, confirm=False)
+
+        loop = Deferred.fromCoroutine(publish_all())
+        for _ in range(5):
+            self.clock.advance(0)
+        self.assertEqual(self.sent, [b"0"])
+        while not loop.called:
+            self.release()
+            self.clock.advance(0)
+        self.successResultOf(loop)
+        self.assertEqual(self.sent, [b"%d" % number for number in range(300)])
+
+    def test_window(self) -> None:
+        """So many are held as may be unconfirmed; others wait, in their order."""
+        sent = []
+        for number in range(WINDOW + 50):
+            sent.append(self.publish(b"%d" % number, confirm=False))
+            self.clock.advance(0)
+        self.assertEqual(len(self.sent), WINDOW)
+        self.assertEqual(self.publisher.waiting, 50)
+        self.assertFalse(self.publisher.is_ready)
+        last = self.publish(b"last")
+        self.release()
+        self.assertEqual(self.sent[-1], b"last")
+        self.assertEqual(len(self.sent), WINDOW + 51)
+        self.release()
+        for each in (*sent, last):
+            self.successResultOf(each)
+        self.assertEqual(self.publisher.outstanding, 0)
+        self.successResultOf(self.publisher.when_idle())
+
+    def test_window_by_bytes(self) -> None:
+        """So it is with their bytes."""
+        sent = []
+        for _ in range(20):
+            sent.append(self.publish(b"x" * MIB, confirm=False))
+            self.clock.advance(0)
+        self.assertEqual(len(self.sent), WINDOW_BYTES // MIB)
+        while not all(each.called for each in sent):
+            self.release()
+            self.clock.advance(0)
+
+    def test_too_many(self) -> None:
+        """Beyond what may wait they fail at once."""
+        sent = []
+        for _ in range(WINDOW):
+            sent.append(self.publish(confirm=False))
+            self.clock.advance(0)
+        sent += [self.publish(confirm=False) for _ in range(MAX_PENDING)]
+        self.failureResultOf(self.publish(confirm=False), BackpressureError)
+        self.quietly(*sent)
+
+    def test_written_ones(self) -> None:
+        """Those that are written at once wait for no confirm of others."""
+        self.channel = FakeChannel()
+        self.up()
+        self.fill()
+        self.successResultOf(self.publish(confirm=False))
+
+    def test_deadline(self) -> None:
+        """At the deadline one that is held was not sent, and never is."""
+        for confirm in (True, False):
+            publishing = self.publish(timeout=5, confirm=confirm)
+            self.clock.advance(5)
+            error = self.failureResultOf(publishing, NotSentInTime).value
+            assert isinstance(error, NotSentInTime)
+            self.assertEqual((error.outcome, error.is_safe_to_repeat), (NOT_SENT, True))
+            self.assertIn("it was not sent", error.phase)
+            self.assertTrue(self.verdicts[-1].cancelled)
+
+    def test_deadline_after_waiting(self) -> None:
+        """So it is with one that had waited here before."""
+        for confirm in (True, False):
+            self.publisher.flow(False)
+            publishing = self.publish(timeout=5, confirm=confirm)
+            self.clock.advance(3)
+            self.publisher.flow(True)
+            self.clock.advance(1.9)
+            self.assertNoResult(publishing)
+            self.clock.advance(0.1)
+            self.failureResultOf(publishing, NotSentInTime)
+
+    def test_deadline_of_a_second_copy(self) -> None:
+        """The outcome of one that was sent before, and is held now, is unknown."""
+        message = self.message(timeout=5)
+        message.retries = 1
+        publishing = self.publisher.publish(message)
+        self.publisher.channel_down()
+        self.channel.die(SessionLost("cut"))
+        self.channel = HoldingChannel()
+        self.up()
+        self.clock.advance(5)
+        self.failureResultOf(publishing, OutcomeUnknownInTime)
+
+    def test_cancelled(self) -> None:
+        """Whoever cancels one gets a CancelledError."""
+        for confirm in (True, False):
+            publishing = self.publish(confirm=confirm)
+            publishing.cancel()
+            self.failureResultOf(publishing, CancelledError)
+        self.assertEqual(self.publisher.outstanding, 0)
+
+    def test_lost(self) -> None:
+        """After a loss they are sent on the next channel, in their order."""
+        sent = [self.publish(b"%d" % each, confirm=each % 2 == 0) for each in range(4)]
+        self.publisher.channel_down()
+        for call in self.verdicts:
+            call.fail(NotSent("cut"))
+        self.channel = HoldingChannel()
+        self.up()
+        self.assertEqual(self.sent, [b"0", b"1", b"2", b"3"])
+        self.release()
+        for each in sent:
+            self.successResultOf(each)
+        self.clock.advance(100)
 
 
 class CancelTests(PublisherTestCase):

@@ -44,8 +44,8 @@ PUBLIC: Final = {
     ),
     "txkombu.interfaces": (
         "Capability Delivery IBrokerTransport IRenewableSession ISession "
-        "ISessionChannel ISessionChannelListener ISessionListener Properties "
-        "QueueDeclareOk Returned Settlement"
+        "ISessionChannel ISessionChannelListener ISessionListener NotWritten "
+        "Properties QueueDeclareOk Returned Settlement"
     ),
     "txkombu.messaging": ("Consumer Exchange Producer Queue"),
     "txkombu.monitoring": ("MonitoringService"),

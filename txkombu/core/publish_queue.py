@@ -45,7 +45,7 @@ from ..exceptions import (
     TransportNotAvailable,
     of_second_copy,
 )
-from ..interfaces import ISessionChannel
+from ..interfaces import ISessionChannel, NotWritten
 
 WINDOW = 1000
 """How many messages may be sent and not confirmed, per channel."""
@@ -96,7 +96,8 @@ class PublishRequest:
     @ivar reply_to: the queue whose name it tells.  The name is read when the message
         is sent, since the broker may rename the queue before.
     @ivar done: what the publish returned, if the message had to wait.
-    @ivar inner: fires with the verdict, once the message was sent.
+    @ivar inner: fires with the verdict, once the message was sent; without confirm,
+        when the transport has written it.
     @ivar expired: whether its deadline has passed.
     @ivar number: its place among the messages that were sent; 0 before.
     @ivar is_written: whether it was sent once, with no verdict.
@@ -150,6 +151,7 @@ class PublishQueue:
         self._pending_bytes = 0
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
+        self._unwritten = 0
         self._turn = 0
         self._turn_bytes = 0
         self._next_turn: IDelayedCall | None = None
@@ -231,12 +233,12 @@ class PublishQueue:
     def _has_room(self, message: PublishRequest) -> bool:
         if self._channel is None or not self._flowing or message.held:
             return False
-        if message.confirm:
-            return self._unconfirmed < WINDOW and (
-                self._unconfirmed_bytes + len(message.body) <= WINDOW_BYTES
-                or not self._unconfirmed
-            )
-        return self._turn < TURN and self._turn_bytes < TURN_BYTES
+        if message.confirm or self._unwritten:
+            size = self._unconfirmed_bytes + len(message.body)
+            fits = size <= WINDOW_BYTES or not self._unconfirmed
+            if not fits or self._unconfirmed >= WINDOW:
+                return False
+        return message.confirm or (self._turn < TURN and self._turn_bytes < TURN_BYTES)
 
     def _send(self, message: PublishRequest) -> Deferred[None]:
         """Send a message; an exception fails its Deferred."""
@@ -255,7 +257,8 @@ class PublishQueue:
         except Exception as error:
             self._deadlines.discard(message, message.timeout)
             return fail(of_second_copy(error) if message.is_written else error)
-        if message.confirm:
+        if message.confirm or not inner.called:
+            self._unwritten += not message.confirm
             self._sent_count += 1
             message.number = message.number or self._sent_count
             self._unconfirmed += 1
@@ -263,7 +266,9 @@ class PublishQueue:
             if message.done is None:
                 self._deadlines.schedule(message, message.timeout)
             inner.addBoth(self._confirmed, message)
-        else:
+        elif message.done is not None:
+            self._deadlines.discard(message, message.timeout)
+        if not message.confirm:
             self._turn += 1
             self._turn_bytes += len(message.body)
             if self._next_turn is None:
@@ -284,6 +289,7 @@ class PublishQueue:
     ) -> Failure | Deferred[None] | None:
         self._unconfirmed -= 1
         self._unconfirmed_bytes -= len(message.body)
+        self._unwritten -= not message.confirm
         if isinstance(result, Failure):
             if self._is_sent_again(message, result.value):
                 return self._wait_again(message)
@@ -296,7 +302,10 @@ class PublishQueue:
         if not isinstance(result, Failure):
             return result
         if message.expired:
-            raise _not_in_time(message, "waiting for the broker's word on it") from None
+            phase = "waiting for the broker's word on it"
+            if result.check(NotWritten):
+                phase, message.inner = "waiting for an operation before it", None
+            raise _not_in_time(message, phase) from None
         return _about_both(result) if message.is_written else result
 
     def _begin_turn(self) -> None:
@@ -376,8 +385,6 @@ class PublishQueue:
         message, _ = self._pending.popitem(last=False)
         self._pending_bytes -= len(message.body)
         assert message.done is not None
-        if not message.confirm:
-            self._deadlines.discard(message, message.timeout)
         self._send(message).addBoth(_pass_on, message.done)
 
     def _tell_idle(self) -> None:
