@@ -83,6 +83,9 @@ class FakeSocket:
         self._waiters[str(self._number)] = waiter
         return str(self._number)
 
+    def forget(self, number: str) -> None:
+        self._waiters.pop(number, None)
+
     def request(
         self, command: str, *headers: tuple[str, str], before: bytes = b""
     ) -> Deferred[None]:

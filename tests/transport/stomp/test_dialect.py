@@ -149,6 +149,7 @@ class BaseTests(StompTestCase):
         toy, feed, queue = ToyDialect(), Exchange("feed"), Queue("q")
         self.assertEqual(Dialect.publish_headers(toy, feed, "key"), b"")
         self.assertFalse(Dialect.refuses(toy, BrokerError("no"), "feed"))
+        self.assertFalse(Dialect.may_refuse(toy, BrokerError("no")))
         self.assertEqual(Dialect.warning_of(toy, queue), "")
         self.assertIsNone(Dialect.stop_frames(toy, "s1"))
         self.assertIsNone(toy.exchange_named("feed"))

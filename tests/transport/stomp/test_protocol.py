@@ -19,6 +19,7 @@ from txkombu.exceptions import (
     AuthenticationFailed,
     BrokerError,
     ConnectError,
+    ConnectionForced,
     ConsumerCancelled,
     KombuError,
     NotFound,
@@ -227,6 +228,21 @@ class ReceiptTests(Case):
         self.peer.send(receipt(other))
         self.assertIsNone(untouched.outcome)
 
+    def test_cancelled_and_forgotten(self) -> None:
+        """Nothing is kept of what is not waited for any more."""
+        _, waiting = self.wait()
+        waiting.deferred.cancel()
+        self.socket.forget(self.socket.expect(lambda _: None))
+        self.assertEqual(self.socket._receipts, {})
+
+    def test_cancelled_at_the_end(self) -> None:
+        """One that is cancelled as another fails, fails once."""
+        _, first = self.wait()
+        _, second = self.wait()
+        first.deferred.addCallback(lambda _: second.deferred.cancel())
+        self.socket.abort()
+        self.assertIsInstance(second.outcome, CancelledError)
+
     def test_waiter_fails(self) -> None:
         """An error of a waiter is logged, and harms no other."""
 
@@ -326,6 +342,19 @@ class ErrorTests(Case):
         self.assertTrue(self.socket.alive)
         self.peer.send(receipt(other))
         self.assertIsNone(untouched.outcome)
+
+    def test_named_as_the_broker_stops(self) -> None:
+        """An ERROR of a broker that stops is fatal, whatever receipt it names."""
+        self.socket.follow(errors_are_fatal=False, length_is_last=False)
+        _, waiting = self.wait()
+        calls: list[Any] = []
+        expected = self.socket.expect(calls.append)
+        text = "Broker b is being stopped"
+        body = f"org.apache.activemq.broker.BrokerStoppedException: {text}".encode()
+        self.peer.send(frame("ERROR", body, message=text, receipt_id=expected))
+        self.assertIsInstance(self.lost_with(), ConnectionForced)
+        self.assertIsInstance(waiting.outcome, ConnectionForced)
+        self.assertEqual(calls, [])
 
     def test_unnamed(self) -> None:
         """One that names no receipt is fatal everywhere."""

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from sys import getrefcount
+
 from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
 
 from tests.contract.harness import DEFAULT, Probe, publish
 from tests.support.stomp_fakes import StompTestCase
+from tests.support.stomp_peer import Peer, frame, receipt
 from txkombu.entity import Exchange, Queue, as_exchange
 from txkombu.exceptions import (
     AccessRefused,
+    BrokerError,
+    ChannelError,
+    ConnectionErrorReply,
+    ConnectionForced,
     ContentTooLarge,
     NotFound,
     NotSent,
     NotSupported,
+    Outcome,
     OutcomeUnknown,
     SessionLost,
+    broker_error,
 )
+from txkombu.interfaces import NotWritten
+from txkombu.transport.stomp.publisher import StompPublisher
 from txkombu.transport.stomp.wire.parser import BODY_MOST
 
 FEED = Exchange("feed")
@@ -150,15 +162,15 @@ class OrderTests(StompTestCase):
         behind = Probe(publish(self.channel, FEED, "behind"))
         again = Probe(self.channel.exchange_declare(Exchange("other"), False))
         last = Probe(publish(self.channel, FEED, "last", confirm=False))
-        self.assertDone(last)
         self.assertEqual(len(self.publishing.frames), 1)
         self.go_on()
         self.assertDone(declared)
         self.assertEqual(len(self.publishing.frames), 2)
         self.assertIn("behind", self.publishing.frames[1])
-        self.assertFalse(again.fired)
+        self.assertFalse(again.fired or last.fired)
         self.go_on()
         self.assertIn("last", self.publishing.frames[2])
+        self.assertDone(last)
         self.publishing.answer_all()
         self.assertDone(before)
         self.assertDone(behind)
@@ -234,11 +246,22 @@ class OrderTests(StompTestCase):
     def test_cancelled(self) -> None:
         """One that waits is not sent when it was cancelled."""
         self.channel.exchange_declare(FEED, False)
-        sent = Probe(publish(self.channel, FEED, "a"))
-        sent.deferred.cancel()
-        self.assertIsInstance(sent.outcome, CancelledError)
+        for confirm in (True, False):
+            sent = Probe(publish(self.channel, FEED, "a", confirm=confirm))
+            sent.deferred.cancel()
+            self.assertIsInstance(sent.outcome, NotWritten)
         self.go_on()
         self.assertEqual(self.publishing.frames, [])
+
+    def test_cancelled_and_let_go(self) -> None:
+        """Of one that waited and was cancelled nothing is kept."""
+        Probe(self.channel.exchange_declare(FEED, False))
+        body = b"large" * 100
+        before = getrefcount(body)
+        sent = publish(self.channel, FEED, "a", body).addErrback(lambda _: None)
+        self.assertGreater(getrefcount(body), before)
+        sent.cancel()
+        self.assertEqual(getrefcount(body), before)
 
     def test_cancelled_when_sent(self) -> None:
         """One that had waited and was sent may be cancelled as any other."""
@@ -247,15 +270,57 @@ class OrderTests(StompTestCase):
         self.go_on()
         sent.deferred.cancel()
         self.assertIsInstance(sent.outcome, CancelledError)
+        self.assertNotIsInstance(sent.outcome, NotWritten)
         self.session.abort()
 
     def test_lost(self) -> None:
-        """One that waits was not sent when all ends."""
+        """One that waits was not sent when all ends, with confirm or without."""
         Probe(self.channel.exchange_declare(FEED, False))
         sent = Probe(publish(self.channel, FEED, "a"))
-        publish(self.channel, FEED, "b", confirm=False)
+        quick = Probe(publish(self.channel, FEED, "b", confirm=False))
         self.publishing.lose()
         self.assertIsInstance(sent.outcome, NotSent)
+        self.assertIsInstance(quick.outcome, NotSent)
+
+    def test_lost_as_another_is_told(self) -> None:
+        """One that is cancelled as the channel ends fails once, as cancelled."""
+        for held in (False, True):
+            self.setUp()
+            if held:
+                Probe(self.channel.exchange_declare(FEED, False))
+            first = publish(self.channel, FEED, "a")
+            second = Probe(publish(self.channel, FEED, "b"))
+            first.addErrback(self.cancel, second)
+            self.publishing.lose()
+            self.assertIsInstance(second.outcome, CancelledError)
+
+    def cancel(self, _: Failure, probe: Probe) -> None:
+        """Cancel a publish."""
+        probe.deferred.cancel()
+
+    def test_each_kind(self) -> None:
+        """
+        A message without confirm waits for a declaration, a binding, a purge and a
+        deletion, and so does who publishes the next one when it is written.
+        """
+        queue = Queue("q")
+        self.connector.prompt = True
+        for begin in (
+            lambda: self.channel.exchange_declare(FEED, False),
+            lambda: self.channel.queue_declare(queue, False),
+            lambda: self.channel.queue_bind(queue, FEED, "a", {}),
+            lambda: self.channel.queue_purge(queue),
+            lambda: self.channel.queue_delete(queue, False, False),
+        ):
+            self.publishing.frames.clear()
+            begun = Probe(begin())
+            sent = Probe(publish(self.channel, FEED, "x", confirm=False))
+            self.assertFalse(sent.fired or self.keys())
+            self.publishing.answer_all()
+            self.go_on()
+            self.assertTrue(begun.fired)
+            self.assertDone(sent)
+            self.assertEqual(self.keys(), ["x"])
 
 
 class RefusedTests(StompTestCase):
@@ -294,6 +359,44 @@ class RefusedTests(StompTestCase):
         self.publishing.lose(NotFound("something"))
         self.assertIsInstance(refused.outcome, NotFound)
 
+    def test_about_the_connection(self) -> None:
+        """
+        An error that is about no message leaves it open what became of one, even if
+        that was the only one under way.
+        """
+        for error in (
+            *(kind("bye") for kind in ConnectionErrorReply.__subclasses__()),
+            BrokerError("AMQP channel died: Reason: killed"),
+            BrokerError("Processing error"),
+            broker_error(599, "of a kind that nobody knows"),
+        ):
+            sent = Probe(publish(self.channel, FEED, "a"))
+            self.last.lose(error)
+            self.assertIsInstance(sent.outcome, OutcomeUnknown, error)
+            self.assertIs(sent.outcome.__cause__, error)
+            self.reopen()
+
+    def test_about_the_connection_by_name(self) -> None:
+        """So does one that happens to name where the message was sent to."""
+        sent = Probe(publish(self.channel, FEED, "a"))
+        self.publishing.lose(ConnectionForced("no more feed/a"))
+        self.assertIsInstance(sent.outcome, OutcomeUnknown)
+
+    def test_about_an_operation(self) -> None:
+        """Of the others each may be a refusal of the only one."""
+        for kind in ChannelError.__subclasses__():
+            sent = Probe(publish(self.channel, FEED, "a"))
+            self.last.lose(kind("something"))
+            self.assertIs(type(sent.outcome), kind)
+            self.assertIs(sent.outcome.outcome, Outcome.REFUSED)
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Open another channel after the end of one."""
+        self.connector.prompt = True
+        self.channel = self.open_channel()
+        self.last.prompt = self.connector.prompt = False
+
     def test_not_the_only_one(self) -> None:
         """It may be about one without confirm, too."""
         publish(self.channel, FEED, "b", confirm=False)
@@ -312,9 +415,24 @@ class RefusedTests(StompTestCase):
             sent = Probe(publish(self.channel, FEED, "a"))
             self.last.lose(NotFound("something"))
             self.assertIsInstance(sent.outcome, kind)
-            self.connector.prompt = True
-            self.channel = self.open_channel()
-            self.last.prompt = self.connector.prompt = False
+            self.reopen()
+
+    def test_not_after_a_cancelled_one(self) -> None:
+        """
+        It may be about one that nobody waits for any more, until the broker is known
+        to have seen that.
+        """
+        for answers, kind in ((False, OutcomeUnknown), (True, NotFound)):
+            publish(self.channel, FEED, "b").addErrback(lambda _: None).cancel()
+            self.dialect.waits = True
+            Probe(self.channel.basic_get(Queue("q"), False))
+            self.assertEqual(self.last.commands(), ["SEND", "BEGIN", "ABORT"])
+            if answers:
+                self.last.answer_all()
+            sent = Probe(publish(self.channel, FEED, "a"))
+            self.last.lose(NotFound("something"))
+            self.assertIsInstance(sent.outcome, kind)
+            self.reopen()
 
     def test_lost(self) -> None:
         """At a loss nothing is known."""
@@ -336,6 +454,68 @@ class RefusedTests(StompTestCase):
         self.publishing.answer("1")
         self.publishing.answer("2")
         self.assertDone(again[0])
+
+
+class UnansweredTests(StompTestCase):
+    """A broker that reads messages, and answers none."""
+
+    prompt = False
+
+    def test_cancelled_ones(self) -> None:
+        """Of those that nobody waits for any more nothing is kept."""
+        before = len(self.publishing._waiters)
+        for _ in range(500):
+            sent = Probe(publish(self.channel, FEED, "a"))
+            sent.deferred.cancel()
+            self.assertIs(type(sent.outcome), CancelledError)
+        self.assertEqual(len(self.publishing._waiters), before)
+        self.assertFalse(self.channel._publishing.waiting)
+
+    def test_closing(self) -> None:
+        """A channel that closes waits for the others, and not for those."""
+        given_up = Probe(publish(self.channel, FEED, "a"))
+        sent = Probe(publish(self.channel, FEED, "b"))
+        given_up.deferred.cancel()
+        closing = Probe(self.channel.close())
+        self.assertFalse(self.publishing.left)
+        self.publishing.answer("2")
+        self.assertDone(sent)
+        self.assertTrue(self.publishing.left)
+        self.publishing.go()
+        self.assertDone(closing)
+
+    def test_closing_meanwhile(self) -> None:
+        """It goes on when the last one that it waits for is given up."""
+        sent = Probe(publish(self.channel, FEED, "a"))
+        closing = Probe(self.channel.close())
+        self.assertFalse(self.publishing.left)
+        sent.deferred.cancel()
+        self.assertTrue(self.publishing.left)
+        self.publishing.go()
+        self.assertDone(closing)
+
+    def test_late(self) -> None:
+        """A receipt or refusal that comes late is nobody's, and ends nothing."""
+        peer = Peer()
+        peer.log_in()
+        peer.socket.follow(errors_are_fatal=False, length_is_last=False)
+        publisher = StompPublisher(self.dialect, peer.socket, self.clock.seconds)
+        verdicts = []
+        for _ in range(3):
+            message = publisher.prepare(b"x", {}, FEED, "a")
+            verdicts.append(Probe(publisher.send(message, b"x", True)))
+        first, second, last = (
+            each.headers["receipt"] for each in peer.frames() if each.command == "SEND"
+        )
+        for each in verdicts[:2]:
+            each.deferred.cancel()
+        late = frame("ERROR", message="no", receipt_id=second)
+        peer.send(receipt(first), receipt(first), late)
+        self.assertTrue(peer.socket.alive)
+        self.assertFalse(verdicts[2].fired)
+        peer.send(receipt(last))
+        self.assertDone(verdicts[2])
+        self.assertEqual(peer.socket._receipts, {})
 
 
 class RoomTests(StompTestCase):

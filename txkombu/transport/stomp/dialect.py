@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from ...exceptions import BrokerError, NotSupported
+from ...exceptions import BrokerError, ChannelError, NotSupported
 from ...interfaces import Capability, Delivery, Properties
 from .wire.parser import BODY_MOST, Frame
 
@@ -124,6 +124,13 @@ class Dialect(ABC):
     def refuses(self, error: BrokerError, destination: str) -> bool:
         """Tell whether the error that ended a connection is about a destination."""
         return False
+
+    def may_refuse(self, error: BrokerError) -> bool:
+        """
+        Tell whether the error that ended a connection can be about a SEND that asked
+        for a receipt, and then proves that the broker does not have the message.
+        """
+        return isinstance(error, ChannelError)
 
     @abstractmethod
     def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:

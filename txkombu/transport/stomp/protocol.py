@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from ..._util.awaitables import call_logged
 from ..._util.failures import without_frames
 from ..._util.steady_clock import steady
-from ...exceptions import BrokerError, KombuError, SessionLost
+from ...exceptions import BrokerError, ConnectionForced, KombuError, SessionLost
 from ..errors import copy_error, ended, with_cause
 from ..protocol import OPEN, OVER, BrokerProtocol, State, WriteWatcher
 from .wire.errors import cancellation_of, error_of, is_provisional
@@ -176,8 +176,10 @@ class StompProtocol(BrokerProtocol):
         """
         if self._state is not OPEN:
             return "", fail(SessionLost("the connection is closed"))
-        waiting: Deferred[None] = Deferred()
-        return self.expect(waiting), waiting
+        number = ""
+        waiting: Deferred[None] = Deferred(lambda _: self.forget(number))
+        number = self.expect(waiting)
+        return number, waiting
 
     def expect(self, waiter: Deferred[None] | Waiter) -> str:
         """
@@ -191,6 +193,10 @@ class StompProtocol(BrokerProtocol):
         number = str(self._receipt_count)
         self._receipts[number] = waiter
         return number
+
+    def forget(self, number: str) -> None:
+        """Wait for a receipt no more; one that comes all the same is dropped."""
+        self._receipts.pop(number, None)
 
     def request(
         self, command: str, *headers: tuple[str, str], before: bytes = b""
@@ -290,14 +296,13 @@ class StompProtocol(BrokerProtocol):
 
     def _take_error(self, frame: Frame) -> None:
         cancellation = cancellation_of(frame)
-        number = frame.headers.get("receipt-id")
         if cancellation is not None:
             id, reason = cancellation
             if id in self._subscriptions:
                 _, on_cancelled = self._subscriptions.pop(id)
                 call_logged("on_cancelled", on_cancelled, reason)
-        elif number is not None and not self._errors_are_fatal:
-            self._take_receipt(number, error_of(frame))
+        elif self._is_about_one_frame(frame):
+            self._take_receipt(frame.headers["receipt-id"], error_of(frame))
         elif not (self._state is OPEN and is_provisional(frame)):
             self._finish(error_of(frame))
         elif self._doubt is None:
@@ -305,6 +310,13 @@ class StompProtocol(BrokerProtocol):
             self._doubt = error = error_of(frame)
             call_later = steady(self._clock).callLater
             self._doubt_call = call_later(_DOUBT_SECONDS, self._finish, error)
+
+    def _is_about_one_frame(self, error: Frame) -> bool:
+        """Tell whether an ERROR fails only what waits for the receipt that it names."""
+        if self._errors_are_fatal or "receipt-id" not in error.headers:
+            return False
+        # A broker that stops names the frame that it did not get to.
+        return not isinstance(error_of(error), ConnectionForced)
 
     def _prepare_close(self) -> None:
         if self._messages:
@@ -333,7 +345,7 @@ class StompProtocol(BrokerProtocol):
         receipts = list(self._receipts.values())
         self._receipts.clear()
         for waiter in receipts:
-            if not isinstance(waiter, Deferred):
+            if not isinstance(waiter, Deferred) or waiter.called:
                 continue
             if isinstance(reason, BrokerError):
                 error: Exception = copy_error(reason)

@@ -8,14 +8,15 @@ the connection with its error, as RabbitMQ does, or without a word.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..._util.waiters import Waiters
-from ...exceptions import BrokerError, ContentTooLarge
-from ...interfaces import Properties
+from ...exceptions import BrokerError, ConnectionErrorReply, ContentTooLarge
+from ...interfaces import NotWritten, Properties
 from ..errors import copy_error, not_sent, outcome_unknown
 from .wire.frames import encode_header
 
@@ -31,7 +32,9 @@ CACHE_SIZE: Final = 500
 class _Publish:
     """One message that awaits its turn, or its receipt."""
 
-    __slots__ = ("_of", "destination", "exchange", "head", "verdict")
+    receipt: str
+    verdict: Deferred[None]
+    __slots__ = ("_of", "destination", "exchange", "head", "receipt", "verdict")
 
     def __init__(
         self, of: StompPublisher, exchange: str, destination: str, head: bytes
@@ -40,19 +43,23 @@ class _Publish:
         self.exchange = exchange
         self.destination = destination
         self.head = head
-        self.verdict: Deferred[None] = Deferred()
+
+    def cancelled(self, _: Deferred[None]) -> None:
+        """Be withdrawn: nobody waits for the verdict any more."""
+        self._of.withdraw(self)
 
     def settle(self, error: Exception | None) -> None:
         """Fire the verdict: the receipt has come, or an error that names it."""
-        del self._of.waiting[self]
+        of = self._of
+        del of.waiting[self]
         if error is None:
             self.verdict.callback(None)
         elif isinstance(error, BrokerError):
             self.verdict.errback(Failure(copy_error(error, self.exchange)))
         else:
             self.verdict.errback(Failure(error))
-        if not self._of.waiting:
-            self._of.answered()
+        if not of.waiting:
+            of.answered()
 
 
 class StompPublisher:
@@ -60,7 +67,8 @@ class StompPublisher:
     Writes the publishes of one channel.
 
     @ivar waiting: messages that await their receipts, in order.
-    @ivar unconfirmed: how many were written without a receipt since the last fence.
+    @ivar unconfirmed: how many were written since the last fence for which no receipt
+        is awaited, or no more.
     """
 
     def __init__(
@@ -70,7 +78,7 @@ class StompPublisher:
         self._socket = socket
         self._seconds = seconds
         self._destinations: dict[tuple[str, str, bool, str], tuple[str, bytes]] = {}
-        self._held: dict[_Publish, None] = {}
+        self._held: dict[_Publish, tuple[bytes, bool]] = {}
         self._idle: Waiters[None] = Waiters()
         self.unconfirmed = 0
         self.waiting: dict[_Publish, None] = {}
@@ -99,21 +107,28 @@ class StompPublisher:
 
     def send(self, publish: _Publish, body: bytes, confirm: bool) -> Deferred[None]:
         """Write one, now."""
-        head, publish.head = publish.head, b""
         if not confirm:
-            self.unconfirmed += 1
-            self._socket.write_message(
-                b"%bcontent-length:%d\n\n" % (head, len(body)), body
-            )
+            self._write(publish, body)
             return succeed(None)
+        verdict: Deferred[None] = Deferred(publish.cancelled)
+        publish.verdict = verdict
+        self._write_confirmed(publish, body)
+        return verdict
+
+    def _write(self, publish: _Publish, body: bytes) -> None:
+        head, publish.head = publish.head, b""
+        self.unconfirmed += 1
+        self._socket.write_message(b"%bcontent-length:%d\n\n" % (head, len(body)), body)
+
+    def _write_confirmed(self, publish: _Publish, body: bytes) -> None:
+        head, publish.head = publish.head, b""
         self.waiting[publish] = None
-        receipt = self._socket.expect(publish.settle)
+        receipt = publish.receipt = self._socket.expect(publish.settle)
         self._socket.write_message(
             b"%breceipt:%b\ncontent-length:%d\n\n"
             % (head, receipt.encode(), len(body)),
             body,
         )
-        return publish.verdict
 
     def hold(
         self,
@@ -122,24 +137,40 @@ class StompPublisher:
         confirm: bool,
         later: Callable[[Callable[[], object]], object],
     ) -> Deferred[None]:
-        """Send one when its turn comes; C{later} has a function called then."""
+        """
+        Send one when its turn comes; C{later} has a function called then.
 
-        def cancelled(_: Deferred[None]) -> None:
-            self._held.pop(publish, None)
-            publish.verdict = Deferred()  # for nobody
-            publish.verdict.addErrback(lambda _: None)
+        @return: fires as that of L{send}, then; cancelling it before fails it with
+            L{NotWritten}.
+        """
+        publish.verdict = Deferred(publish.cancelled)
+        self._held[publish] = body, confirm
+        later(partial(self._release, publish))
+        return publish.verdict
 
-        def release() -> None:
-            if publish in self._held:
-                del self._held[publish]
-                self.send(publish, body, confirm)
+    def _release(self, publish: _Publish) -> None:
+        held = self._held.pop(publish, None)
+        if held is None:  # withdrawn
+            return
+        body, confirm = held
+        if confirm:
+            self._write_confirmed(publish, body)
+            return
+        self._write(publish, body)
+        if not publish.verdict.called:  # writing may call back
+            publish.verdict.callback(None)
 
-        self._held[publish] = None
-        publish.verdict = Deferred(cancelled)
-        if not confirm:
-            publish.verdict.addErrback(lambda _: None)
-        later(release)
-        return publish.verdict if confirm else succeed(None)
+    def withdraw(self, publish: _Publish) -> None:
+        """Keep nothing of a message for whose verdict nobody waits any more."""
+        if self._held.pop(publish, None) is not None:
+            publish.head = b""
+            publish.verdict.errback(Failure(NotWritten()))
+        elif publish in self.waiting:
+            del self.waiting[publish]
+            self._socket.forget(publish.receipt)
+            self.unconfirmed += 1
+            if not self.waiting:
+                self.answered()
 
     def fenced(self, unconfirmed: int) -> None:
         """Note that the broker has handled so many more without a receipt."""
@@ -161,12 +192,28 @@ class StompPublisher:
         self._held.clear()
         alone = len(waiting) == 1 and not self.unconfirmed
         for publish in waiting:
-            error: Exception = outcome_unknown(reason)
-            if isinstance(reason, BrokerError) and (
-                alone or self._dialect.refuses(reason, publish.destination)
-            ):
-                error = copy_error(reason, publish.exchange)
-            publish.verdict.errback(Failure(error))
+            if publish.verdict.called:  # cancelled by the callback of another
+                continue
+            verdict = self._verdict(publish, reason, alone)
+            publish.verdict.errback(Failure(verdict))
         for publish in held:
-            publish.verdict.errback(Failure(not_sent(reason)))
+            if not publish.verdict.called:
+                publish.verdict.errback(Failure(not_sent(reason)))
         self._idle.fire(None)
+
+    def _verdict(self, publish: _Publish, reason: Exception, alone: bool) -> Exception:
+        """
+        Return what a message fails with that was written.
+
+        @param reason: what ended the channel: perhaps the broker's refusal of it.
+        @param alone: no other message can have been refused.
+        """
+        dialect = self._dialect
+        if not isinstance(reason, BrokerError) or isinstance(
+            reason, ConnectionErrorReply
+        ):
+            return outcome_unknown(reason)
+        named = dialect.refuses(reason, publish.destination)
+        if named or (alone and dialect.may_refuse(reason)):
+            return copy_error(reason, publish.exchange)
+        return outcome_unknown(reason)

@@ -9,7 +9,13 @@ from itertools import product
 from twisted.trial.unittest import SynchronousTestCase
 
 from txkombu import Exchange, Queue
-from txkombu.exceptions import AccessRefused, NotSupported
+from txkombu.exceptions import (
+    AccessRefused,
+    BrokerError,
+    ContentTooLarge,
+    NotFound,
+    NotSupported,
+)
 from txkombu.interfaces import Capability
 from txkombu.transport.stomp.activemq import ActiveMQDialect
 from txkombu.transport.stomp.activemq.mapping import (
@@ -413,6 +419,12 @@ class DialectTests(SynchronousTestCase):
         ):
             error = AccessRefused(f"User x is not authorized to write to: {place}")
             self.assertIs(self.dialect.refuses(error, destination), expected)
+
+    def test_may_refuse(self) -> None:
+        """Without a receipt only what is too large can be refused."""
+        self.assertTrue(self.dialect.may_refuse(ContentTooLarge("no")))
+        for error in (AccessRefused("no"), NotFound("no"), BrokerError("no")):
+            self.assertFalse(self.dialect.may_refuse(error))
 
     def test_capabilities(self) -> None:
         """What ActiveMQ can do is this, and no more."""

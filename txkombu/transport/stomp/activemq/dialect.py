@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...._util.steady_clock import steady
 from ...._util.validation import check_short_string
-from ....exceptions import BrokerError
+from ....exceptions import BrokerError, ContentTooLarge
 from ....interfaces import Capability, Delivery, Properties
 from ..connections import ConnectionPool, all_of
 from ..dialect import (
@@ -116,6 +116,10 @@ class ActiveMQDialect(Dialect):
     def refuses(self, error: BrokerError, destination: str) -> bool:
         _, kind, name = destination.split("/", 2)
         return error.text.endswith(f" {kind}://{name}")
+
+    def may_refuse(self, error: BrokerError) -> bool:
+        # Any other refusal names the receipt; that of this is never read.
+        return isinstance(error, ContentTooLarge)
 
     def delivery(self, frame: Frame, tag: int, consumer_tag: str) -> Delivery:
         headers = frame.headers
