@@ -480,6 +480,98 @@ class SettleTests(ChannelTestCase):
         self.assertIs(self.channel.ack(2, False), STALE)
         self.assertDone(Probe(self.channel.when_flushed()), STALE)
 
+    def test_flushed_late(self) -> None:
+        """Whoever asks after a loss hears of what that took."""
+        self.channel.ack(1, False)
+        self.socket.lose(NotFound("no queue"))
+        self.assertDone(Probe(self.channel.when_flushed()), STALE)
+        self.assertDone(Probe(self.channel.when_flushed()), SENT)
+
+    def test_consumer_lost(self) -> None:
+        """What was not written when the consumer's socket is lost is stale."""
+        for settle in (
+            lambda: self.channel.ack(1, False),
+            lambda: self.channel.ack(2, True),
+            lambda: self.channel.nack(1, False, True),
+            lambda: self.channel.reject(1, False),
+        ):
+            self.setUp()
+            self.assertIs(settle(), SENT)
+            flushed = Probe(self.channel.when_flushed())
+            self.socket.lose(NotFound("no queue"))
+            self.assertDone(flushed, STALE)
+            self.turn()
+            self.assertEqual(self.socket.frames, [])
+            self.session.abort()
+
+    def other(self) -> FakeSocket:
+        """Start another consumer, which is given the message 6."""
+        self.successResultOf(consume(self.channel, VIDEO, "other", self.inbox))
+        other = self.last
+        other.frames.clear()
+        other.deliver("s1", b"6")
+        return other
+
+    def test_other_lost(self) -> None:
+        """What goes by another consumer's socket is written all the same."""
+        for first, second in ((1, 6), (6, 1)):
+            self.setUp()
+            other = self.other()
+            flushed = {}
+            for tag in (first, second):
+                self.channel.ack(tag, False)
+                flushed[tag] = Probe(self.channel.when_flushed())
+            other.lose(NotFound("no queue"))
+            self.turn()
+            self.assertDone(flushed[1], SENT)
+            self.assertDone(flushed[6], STALE)
+            self.assertEqual(self.socket.frames, ["ACK 1"])
+            self.session.abort()
+
+    def test_one_of_several_lost(self) -> None:
+        """Whoever waits for several hears that not all of them were written."""
+        other = self.other()
+        self.channel.ack(0, True)
+        flushed = Probe(self.channel.when_flushed())
+        also = Probe(self.channel.when_flushed())
+        other.lose(NotFound("no queue"))
+        self.assertFalse(flushed.fired)
+        self.turn()
+        self.assertDone(flushed, STALE)
+        self.assertDone(also, STALE)
+        self.assertEqual(len(self.socket.frames), 5)
+
+    def test_several(self) -> None:
+        """Whoever waits for several waits for each, and may give up."""
+        other = self.other()
+        self.channel.ack(0, True)
+        flushed = [Probe(self.channel.when_flushed()) for _ in range(2)]
+        flushed[1].deferred.cancel()
+        self.assertIsInstance(flushed[1].outcome, CancelledError)
+        self.turn()
+        self.assertDone(flushed[0], SENT)
+        self.assertEqual(other.frames, ["ACK 6"])
+
+    def test_lost_when_told(self) -> None:
+        """What was written by then stays sent, whatever a callback drops."""
+        other = self.other()
+        self.channel.ack(1, False)
+        first = self.channel.when_flushed()
+        first.addCallback(lambda _: other.lose(NotFound("no queue")))
+        self.channel.ack(6, False)
+        flushed = Probe(self.channel.when_flushed())
+        self.turn()
+        self.assertDone(flushed, SENT)
+        self.assertEqual(other.frames, ["ACK 6"])
+
+    def test_got_and_lost(self) -> None:
+        """So it is with a message that was got."""
+        tag, socket = self.got()
+        self.channel.ack(tag, False)
+        flushed = Probe(self.channel.when_flushed())
+        socket.lose()
+        self.assertDone(flushed, STALE)
+
     def test_lost(self) -> None:
         """At a loss what was not written is stale."""
         self.channel.ack(1, False)

@@ -39,6 +39,7 @@ class MessageHolder:
     @ivar ending: it takes no more messages, and leaves when none awaits settlement.
     @ivar lingers: it takes no more messages, but the broker does not know that.
     @ivar frames: settlements that wait to be written.
+    @ivar flushed: those who wait until that is so.
     """
 
     _pool: ConnectionPool
@@ -48,6 +49,7 @@ class MessageHolder:
     ending: bool = attrs.field(default=False, init=False)
     lingers: bool = attrs.field(default=False, init=False)
     frames: list[bytes] = attrs.field(factory=list, init=False)
+    flushed: Waiters[Settlement] = attrs.field(factory=Waiters, init=False)
 
     @property
     def unsettled(self) -> int:
@@ -74,6 +76,11 @@ class MessageHolder:
         if self.frames and self.socket is not None:
             frames, self.frames = self.frames, []
             self.socket.write(b"".join(frames))
+
+    def tell_flushed(self) -> None:
+        """Tell whether the settlements were written: those left never will be."""
+        if self.flushed:
+            self.flushed.fire(_STALE if self.frames else _SENT)
 
     def refill(self) -> None:
         """Hand out what there is room for."""
@@ -104,11 +111,13 @@ class UnackedFrames:
         self._held: dict[int, tuple[MessageHolder, Frame]] = {}
         self._up_to = TagsUpTo()
         self._unwritten: dict[MessageHolder, None] = {}
+        # Settled on since when_flushed was called last.
+        self._fresh: dict[MessageHolder, None] = {}
+        self._fresh_is_lost = False
         self._to_refill: dict[MessageHolder, None] = {}
         self._giving_back: dict[MessageHolder, None] = {}
         self._leaving = 0
         self._left: Waiters[None] = Waiters()
-        self._flushed: Waiters[Settlement] = Waiters()
 
     def next_tag(self) -> int:
         """Return the tag of a message that awaits no settlement."""
@@ -135,7 +144,7 @@ class UnackedFrames:
         holder, frame = found
         del holder.tags[tag]
         holder.frames.append(self._ack(frame))
-        self._unwritten[holder] = None
+        self._unwritten[holder] = self._fresh[holder] = None
         if self._call is None:
             self._call = self._clock.callLater(0, self._turn_over)
         return _SENT
@@ -157,7 +166,7 @@ class UnackedFrames:
             if not (requeue and holder.lingers):
                 holder.frames.append(self._dialect.nack(frame, requeue))
                 self._giving_back[holder] = None
-            self._unwritten[holder] = None
+            self._unwritten[holder] = self._fresh[holder] = None
         if found and self._call is None:
             self._call = self._clock.callLater(0, self._turn_over)
         return _SENT if found else _STALE
@@ -171,8 +180,8 @@ class UnackedFrames:
                 self.leave(holder)
             elif holder.backlog:
                 self._to_refill[holder] = None
-        if self._flushed:
-            self._flushed.fire(_SENT)
+        for holder in unwritten:
+            holder.tell_flushed()
 
     def _turn_over(self) -> None:
         self._call = None
@@ -184,9 +193,18 @@ class UnackedFrames:
 
     def when_flushed(self) -> Deferred[Settlement]:
         """See L{ISessionChannel.when_flushed}."""
-        if self._over:
+        if len(self._fresh) == 1 and not self._fresh_is_lost:  # as nearly always
+            holder, _ = self._fresh.popitem()
+            if holder in self._unwritten:
+                return holder.flushed.wait()
+        fresh, self._fresh = self._fresh or self._unwritten, {}
+        is_lost, self._fresh_is_lost = self._fresh_is_lost, False
+        if self._over or is_lost:
             return succeed(_STALE)
-        return self._flushed.wait() if self._unwritten else succeed(_SENT)
+        waiting = [each.flushed.wait() for each in fresh if each in self._unwritten]
+        if not waiting:
+            return succeed(_SENT)
+        return Deferred.fromCoroutine(_all_flushed(waiting))
 
     def leave(self, holder: MessageHolder) -> Deferred[None]:
         """Have a holder leave its connection; never fails."""
@@ -218,10 +236,15 @@ class UnackedFrames:
         """Forget the messages of a holder."""
         for waiting in (self._unwritten, self._to_refill, self._giving_back):
             waiting.pop(holder, None)
+        if holder in self._fresh and holder.frames:
+            self._fresh_is_lost = True
+        self._fresh.pop(holder, None)
         holder.backlog.clear()
         for tag in holder.tags:
             del self._held[tag]
         holder.tags.clear()
+        holder.tell_flushed()
+        holder.frames.clear()
 
     def lose(self, holder: MessageHolder) -> None:
         """Forget the messages of a holder whose connection is gone."""
@@ -234,11 +257,20 @@ class UnackedFrames:
         for holder in holders:
             holder.tags.clear()
         self._over = True
+        unwritten = list(self._unwritten)
         for waiting in (self._unwritten, self._to_refill, self._giving_back):
             waiting.clear()
+        self._fresh.clear()
         self._held.clear()
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
-        self._flushed.fire(_STALE)
+        for holder in unwritten:
+            holder.tell_flushed()
         return holders
+
+
+async def _all_flushed(waiting: list[Deferred[Settlement]]) -> Settlement:
+    """Wait for all; return C{STALE} if one of them fires with that."""
+    settlements = [await each for each in waiting]
+    return _STALE if _STALE in settlements else _SENT
