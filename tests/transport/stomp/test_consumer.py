@@ -159,6 +159,20 @@ class StartTests(ConsumerTestCase):
         self.connector.opening.clear()
         self.start()
 
+    def test_given_up_with_messages(self) -> None:
+        """What it was given by then is stale."""
+        started = self.begin()
+        socket = self.connector.accept()
+        socket.deliver("s1", b"1")
+        self.assertIs(self.channel.ack(1, False), SENT)
+        flushed = Probe(self.channel.when_flushed())
+        socket.deliver("s1", b"2")
+        started.deferred.cancel()
+        self.assertDone(flushed, STALE)
+        self.assertIs(self.channel.ack(2, False), STALE)
+        self.turn()
+        self.assertNotIn("ACK", socket.commands())
+
     def test_given_up_in_line(self) -> None:
         """Nor who gives up before its turn has come."""
         self.dialect.waits = True
@@ -294,6 +308,125 @@ class DeliveryTests(ConsumerTestCase):
         self.assertDone(bound)
         socket.deliver("s3")
         self.assertEqual(len(self.inbox.bodies), 1)
+
+
+class BoundLaterTests(ConsumerTestCase):
+    """A binding that somebody does not wait for any more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.socket = self.start()
+
+    def bind(self) -> Probe:
+        """Bind the queue once more."""
+        return Probe(self.channel.queue_bind(Queue("q"), FEED, "late", {}))
+
+    def give_up(self) -> None:
+        """Bind it, and wait no longer."""
+        bound = self.bind()
+        bound.deferred.cancel()
+        self.assertIsInstance(bound.outcome, CancelledError)
+
+    def test_messages(self) -> None:
+        """What it brings comes, before the broker's word and after it."""
+        self.give_up()
+        self.socket.deliver("s2", b"1")
+        self.socket.answer_all()
+        self.socket.deliver("s2", b"2")
+        self.assertEqual(self.inbox.bodies, [b"1", b"2"])
+        self.channel.ack(0, True)
+        self.turn()
+        self.assertEqual(self.socket.frames[1:], ["ACK 1", "ACK 2"])
+
+    def test_again(self) -> None:
+        """To bind it again adds no second subscription, and waits for the first."""
+        self.give_up()
+        bound = self.bind()
+        self.assertEqual(self.socket.commands(), ["SUBSCRIBE"])
+        self.assertFalse(bound.fired)
+        self.socket.answer_all()
+        self.assertDone(bound)
+        self.assertDone(self.bind())
+        self.assertEqual(self.socket.commands(), ["SUBSCRIBE"])
+
+    def test_again_and_refused(self) -> None:
+        """It fails if the broker refuses the first one."""
+        self.give_up()
+        bound = self.bind()
+        self.socket.refuse("2", AccessRefused("not you"))
+        self.assertIsInstance(bound.outcome, AccessRefused)
+
+    def test_refused(self) -> None:
+        """If it is refused in the end, the next binding subscribes again."""
+        self.give_up()
+        self.socket.refuse("2", AccessRefused("not you"))
+        bound = self.bind()
+        self.assertIn("destination:late\nid:s3\n", self.socket.frames[-1])
+        self.socket.answer_all()
+        self.assertDone(bound)
+        self.assertEqual(list(self.socket.subscribed), ["s1", "s3"])
+
+    def test_by_two_channels(self) -> None:
+        """One that gives up takes nothing from another that binds the same."""
+        self.connector.prompt = True
+        other = self.open_channel()
+        first = self.bind()
+        second = Probe(other.queue_bind(Queue("q"), FEED, "late", {}))
+        first.deferred.cancel()
+        self.assertFalse(second.fired)
+        self.socket.answer_all()
+        self.assertDone(second)
+        self.socket.deliver("s2")
+        self.assertEqual(len(self.inbox.bodies), 1)
+
+    def test_lost(self) -> None:
+        """The end of the socket is no error of a binding that is over."""
+        self.give_up()
+        self.socket.lose(NotFound("no queue"))
+        self.assertEqual(self.cancelled, [NotFound])
+
+
+class ExclusiveTests(ConsumerTestCase):
+    """A consumer that is on the connection of its exclusive queue."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = Queue("q", exclusive=True)
+        self.connector.prompt = True
+        self.other = self.open_channel()
+        declared = self.channel.queue_declare(self.queue, False)
+        self.socket = self.last
+        self.successResultOf(declared)
+        self.last.prompt = self.connector.prompt = False
+        self.started = self.begin(self.queue)
+        self.deleted = Probe(self.other.queue_delete(self.queue, False, False))
+
+    def check(self) -> None:
+        """The start has failed, and the tag is free."""
+        error = self.started.outcome
+        self.assertIsInstance(error, ConsumerCancelled)
+        self.assertEqual(str(error), "queue 'q' was deleted")
+        self.assertEqual(self.cancelled, [])
+        self.assertTrue(self.socket.left)
+        self.start(Queue("other"))
+
+    def test_deleted_and_answered(self) -> None:
+        """When its queue is deleted as it starts, it fails to start."""
+        self.socket.answer_all()
+        self.socket.go()
+        self.assertDone(self.deleted)
+        self.check()
+
+    def test_deleted_and_not_answered(self) -> None:
+        """So it does if its connection ends before the broker's word."""
+        self.socket.go()
+        self.check()
+
+    def test_deleted_and_cancelled(self) -> None:
+        """Whoever cancels it meanwhile waits for nothing."""
+        self.assertDone(Probe(self.channel.basic_cancel("t")))
+        self.socket.go()
+        self.check()
 
 
 class CancelTests(ConsumerTestCase):

@@ -8,7 +8,7 @@ back at once; on ActiveMQ the subscription stays, and its messages wait.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from ..._util.awaitables import call_logged
 from ..._util.failures import without_frames
 from ..._util.state_machine import next_state
+from ..._util.steady_clock import steady
 from ..._util.waiters import Waiters
 from ...exceptions import SessionLost
 from ...interfaces import Delivery
@@ -87,8 +88,10 @@ class StompConsumer(MessageHolder):
     _state: _State = attrs.field(default=_State.WAITING, init=False)
     _unwanted: bool = attrs.field(default=False, init=False)
     _ended_by: Exception | None = attrs.field(default=None, init=False)
+    _queue_gone_by: Exception | None = attrs.field(default=None, init=False)
     _subscribed: dict[str, str] = attrs.field(factory=dict, init=False)
     _destinations: set[str] = attrs.field(factory=set, init=False)
+    _unanswered: dict[str, Waiters[None]] = attrs.field(factory=dict, init=False)
     _bound_meanwhile: list[StompBinding] = attrs.field(factory=list, init=False)
     _limit: int = attrs.field(default=0, init=False)
     _gone: Waiters[None] = attrs.field(factory=Waiters, init=False)
@@ -108,13 +111,12 @@ class StompConsumer(MessageHolder):
         self._step(_Event.START)
         try:
             self.attach(await self._connect(self))
-            await self._subscribe(self._dialect.sources(bound, self._options))
-            while self._bound_meanwhile:
-                added, self._bound_meanwhile = self._bound_meanwhile, []
-                await self._subscribe(map(self._added, added))
-        except BaseException:
+            await self._subscribe_to_all(bound)
+        except BaseException as error:
             self.end()
             self._released(self)
+            if self._queue_gone_by is not None and isinstance(error, Exception):
+                raise self._queue_gone_by from error
             raise
         if self._state is not _State.STARTING:
             return
@@ -123,6 +125,15 @@ class StompConsumer(MessageHolder):
             self._stop()
         elif self._ended_by is not None:
             self._cancelled(self._ended_by)
+
+    async def _subscribe_to_all(self, bound: BoundQueue) -> None:
+        """Subscribe, also to what is bound to the queue meanwhile."""
+        await self._subscribe(self._dialect.sources(bound, self._options))
+        while self._bound_meanwhile and self._state is _State.STARTING:
+            added, self._bound_meanwhile = self._bound_meanwhile, []
+            await self._subscribe(map(self._added, added))
+        if self._queue_gone_by is not None:
+            raise self._queue_gone_by
 
     async def add_source(self, bound: StompBinding) -> None:
         """Subscribe to what comes by a binding that was made meanwhile."""
@@ -138,30 +149,51 @@ class StompConsumer(MessageHolder):
         return self._dialect.added_source(self.queue, bound, self._options, others)
 
     async def _subscribe(self, sources: Iterable[Source]) -> None:
-        assert self.socket is not None
+        """
+        Subscribe to the sources that are new, and wait for all that are unanswered.
+
+        Cancelling stops only the waiting: what a subscription brings is handed out.
+        """
         waiting = []
         for destination, headers in sources:
-            if destination in self._destinations:
-                continue
-            self._destinations.add(destination)
-            id, subscribed = self.socket.consume(
-                destination,
-                *headers,
-                on_message=self._on_message,
-                on_cancelled=self._cancelled,
-            )
-            self._subscribed[id] = destination
-            waiting.append(subscribed.addErrback(self._refused, id))
+            if destination in self._unanswered:
+                waiting.append(self._unanswered[destination].wait())
+            elif destination not in self._destinations:
+                waiting.append(self._begin(destination, headers))
         if len(self._subscribed) > 1:
             self._limit = self._options.prefetch_count
         await all_of(waiting)
 
-    def _refused(self, failure: Failure, id: str) -> Failure:
+    def _begin(
+        self, destination: str, headers: Sequence[tuple[str, str]]
+    ) -> Deferred[None]:
+        """Subscribe to one source; fires with the broker's answer."""
+        assert self.socket is not None
+        answer = self._unanswered[destination] = Waiters()
+        begun = answer.wait()
+        id, subscribed = self.socket.consume(
+            destination,
+            *headers,
+            on_message=self._on_message,
+            on_cancelled=self._cancelled,
+        )
+        self._subscribed[id] = destination
+        self._destinations.add(destination)
+        subscribed.addCallback(self._accepted, id).addErrback(self._refused, id)
+        return begun
+
+    def _accepted(self, _: None, id: str) -> None:
+        self._unanswered.pop(self._subscribed[id]).fire(None)
+
+    def _refused(self, failure: Failure, id: str) -> None:
         """Forget a subscription that was refused, so that it may be tried again."""
-        self._destinations.discard(self._subscribed.pop(id, ""))
+        destination = self._subscribed.pop(id)
+        self._destinations.discard(destination)
+        answer = self._unanswered.pop(destination)
         if self.socket is not None:
             self.socket.unsubscribe(id)
-        return failure
+        assert isinstance(failure.value, Exception)
+        answer.fail(failure.value)
 
     def _on_message(self, frame: Frame) -> None:
         limit = self._limit
@@ -237,7 +269,8 @@ class StompConsumer(MessageHolder):
         # RabbitMQ handles all frames of one read before it looks at messages, so the
         # second fence has to come in another read.
         come = fence(self.socket).addCallback(lambda _, of: fence(of), self.socket)
-        come.addTimeout(CLOSE_SECONDS, self._pool.clock).addBoth(self._stopped)
+        clock = steady(self._pool.clock)
+        come.addTimeout(CLOSE_SECONDS, clock).addBoth(self._stopped)
 
     def _stopped(self, _: object, lingers: bool = False) -> None:
         self._give_up_subscriptions(lingers)
@@ -269,6 +302,8 @@ class StompConsumer(MessageHolder):
     def queue_gone(self, error: Exception) -> None:
         """End: its exclusive queue was deleted, and what it holds with the queue."""
         was_running = self._state is _RUNNING
+        if not was_running:
+            self._queue_gone_by = error
         self.attach(None)
         self._unacked.forget(self)
         self.end()
@@ -284,7 +319,7 @@ class StompConsumer(MessageHolder):
         """End at once: the channel is over."""
         self._step(_Event.END)
         self.take_no_more()
-        self.drop()
+        self._unacked.lose(self)
         self._gone.fire(None)
 
     def socket_lost(self, reason: Exception) -> None:
