@@ -361,7 +361,7 @@ class StompTestCase(SynchronousTestCase):
     prompt = True
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = self.make_clock()
         self.journal = Journal()
         self.connector = FakeConnector(self.clock, True)
         self.dialect = ToyDialect()
@@ -382,6 +382,10 @@ class StompTestCase(SynchronousTestCase):
         for socket in self.connector.connections:
             socket.prompt = self.prompt
         self.addCleanup(self.clean_up)
+
+    def make_clock(self) -> Any:
+        """Return what keeps the time."""
+        return Clock()
 
     def clean_up(self) -> None:
         """Whatever happened, nothing is left after an abort."""

@@ -21,6 +21,7 @@ from zope.interface import implementer
 from ..._util.awaitables import call_logged
 from ..._util.operation_queue import OperationQueue, Work
 from ..._util.state_machine import next_state
+from ..._util.steady_clock import steady
 from ..._util.waiters import Waiters
 from ...exceptions import BrokerError, ChannelClosed, ContentTooLarge, NotSupported
 from ...interfaces import (
@@ -451,7 +452,7 @@ class StompChannel:
         for consumer in list(self._consumers.values()):
             consumer.shut()
         closing = Deferred.fromCoroutine(self._close_in_order())
-        closing.addTimeout(CLOSE_SECONDS, self._pool.clock)
+        closing.addTimeout(CLOSE_SECONDS, steady(self._pool.clock))
         closing.addBoth(lambda _: self.end(self._reason, wanted=True))
         return closed
 
