@@ -72,6 +72,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.documentation",
         "tests.brokers.interop",
         "tests.brokers.stomp.rabbitmq",
+        "tests.brokers.stomp.test_forced_publishes",
         "tests.brokers.test_benchmarks",
     ),
     "activemq": (
