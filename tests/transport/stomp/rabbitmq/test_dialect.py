@@ -26,8 +26,17 @@ from txkombu.transport.stomp.dialect import (
 from txkombu.transport.stomp.rabbitmq import RabbitMQDialect
 from txkombu.transport.stomp.rabbitmq.dialect import helper_name
 from txkombu.transport.stomp.rabbitmq.headers import argument_headers
+from txkombu.transport.stomp.wire.errors import _CODES, error_of
 from txkombu.transport.stomp.wire.parser import Frame
 
+_OF_OPERATIONS = {
+    "access_refused",
+    "content_too_large",
+    "no_consumers",
+    "not_found",
+    "precondition_failed",
+    "resource_locked",
+}
 EXCHANGES = {
     "dlx": Exchange("dlx", "direct"),
     "fan": Exchange("fan", "fanout"),
@@ -152,6 +161,25 @@ class DestinationTests(Case):
         self.assertTrue(self.dialect.refuses(AccessRefused(text), sent))
         self.assertFalse(self.dialect.refuses(PreconditionFailed(text), sent))
         self.assertFalse(self.dialect.refuses(NotFound(text), "/amq/queue/q"))
+
+    def test_may_refuse(self) -> None:
+        """
+        Only what the broker says of one operation can be about a send: not what it
+        says as it closes a connection, nor what nobody knows.
+        """
+        died = "AMQP channel died"
+        said = [
+            *((name, "", name in _OF_OPERATIONS) for name in _CODES),
+            (died, "Reason: killed", False),
+            (died, 'Reason: {server_initiated_close,320,<<"bye">>}', False),
+            (died, 'Reason: {server_initiated_close,541,"no"}', False),
+            (died, 'Reason: {server_initiated_close,406,"no"}', True),
+            ("Processing error", "", False),
+            ("", "", False),
+        ]
+        for message, body, expected in said:
+            error = error_of(Frame("ERROR", {"message": message}, body.encode()))
+            self.assertIs(self.dialect.may_refuse(error), expected, error)
 
 
 class QueueTests(Case):
