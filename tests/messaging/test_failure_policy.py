@@ -13,8 +13,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.fakes import FakeChannel
-from txkombu import Queue
+from tests.support.fakes import FakeChannel, FakeTransport
+from tests.support.jumpy_reactor import JumpyReactor
+from txkombu import BrokerConnection, Channel, Queue
+from txkombu._util import steady_clock
 from txkombu._util.backoff import DEFAULT, Backoff
 from txkombu._util.failure_record import FailureRecord
 from txkombu.core.decoded_memory import DecodedMemory
@@ -22,6 +24,7 @@ from txkombu.core.unacked import UnackedMessages
 from txkombu.exceptions import DecodeError
 from txkombu.interfaces import Delivery
 from txkombu.message import Message
+from txkombu.messaging.failure_handling import FailureHandling
 from txkombu.policy import (
     ReconnectPolicy,
     Reject,
@@ -359,3 +362,31 @@ class RetryTests(SynchronousTestCase):
         """A policy, and a function of message and failure, may decide afterwards."""
         for then in (reject, park("parked"), retry(2), lambda message, failure: None):
             self.assertIs(retry(then=then).then, then)
+
+
+class SetClockTests(SynchronousTestCase):
+    """The log of failures when the wall clock is set."""
+
+    def test_repeated(self) -> None:
+        """One line in ten seconds is logged, whatever the wall clock says."""
+        reactor = JumpyReactor()
+        self.patch(steady_clock, "monotonic", reactor.monotonic)
+        connection = BrokerConnection(transport=FakeTransport(), reactor=reactor)
+        channel = Channel(connection)
+        handling = FailureHandling(channel, lambda: retry(None), lambda error: None)
+        delivery = Delivery(1, "tag", False, "", "video", b"", {})
+        unacked = UnackedMessages(FakeChannel(), DecodedMemory())
+        message = Message(delivery, unacked, Queue("video"))
+
+        def logged() -> int:
+            handling.decide(message, Failure(ZeroDivisionError()))
+            return len(self.flushLoggedErrors(ZeroDivisionError))
+
+        self.assertEqual(logged(), 1)
+        reactor.set_clock(3600)
+        self.assertEqual(logged(), 0)
+        reactor.set_clock(-7200)
+        reactor.advance(9.9)
+        self.assertEqual(logged(), 0)
+        reactor.advance(0.1)
+        self.assertEqual(logged(), 1)

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.failure_record import FailureRecord
+from .._util.steady_clock import steady
 from ..core.channel import Channel
 from ..entity import Queue
 from ..exceptions import NotSupported
@@ -44,7 +45,7 @@ class FailureHandling:
     ) -> None:
         self._channel = channel
         self._policy = policy
-        self._record = FailureRecord(channel.core.connection.clock)
+        self._record = FailureRecord(steady(channel.core.connection.clock))
         self._producer: Producer | None = None
         self._warned: set[str] = set()
         self.halt = halt

@@ -151,7 +151,7 @@ class ConnectionRun:
         session = self.connection.core.reconnector.session
         closing = self.connection.close()
         if session is not None and not closing.called:
-            timer = clock.callLater(CLOSE_TIMEOUT, self._abort, session)
+            timer = steady(clock).callLater(CLOSE_TIMEOUT, self._abort, session)
             closing.addCallback(lambda _: timer.cancel() if timer.active() else None)
         limit = 2 * CLOSE_TIMEOUT
         return with_timeout(closing, clock, limit, "closing", otherwise=None)

@@ -4,9 +4,15 @@ The calls that the memory broker leaves on the clock, and how it catches up.
 
 from __future__ import annotations
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from tests.contract.harness import Journal
+from tests.support.jumpy_reactor import JumpyReactor
 from tests.support.memory_harness import DEFAULT, MemoryTestCase
+from txkombu._util import steady_clock
 from txkombu.entity import Exchange, Queue
+from txkombu.transport.memory.deadlines import QueueDeadlines
+from txkombu.transport.memory.pump import Pump
 
 
 class TimerTests(MemoryTestCase):
@@ -221,3 +227,30 @@ class KeepingTests(MemoryTestCase):
         self.assertEqual(journal.entries, [])
         self.broker.flush()
         self.assertEqual([name for name, _ in journal.entries], ["session_lost"])
+
+
+class SetClockTests(SynchronousTestCase):
+    """Deadlines when the wall clock is set."""
+
+    def test_steady(self) -> None:
+        """A deadline comes after as long as it would; dates follow the clock."""
+        reactor = JumpyReactor()
+        self.patch(steady_clock, "monotonic", reactor.monotonic)
+        deadlines = QueueDeadlines(Pump(reactor))
+        deadlines.wake()
+        seen: list[float] = []
+        dates: list[float] = []
+
+        def check() -> None:
+            seen.append(deadlines.now())
+            dates.append(deadlines.date())
+
+        deadlines.schedule(deadlines.now() + 10, check)
+        reactor.set_clock(3600)
+        self.assertEqual(seen, [])
+        reactor.set_clock(-7200)
+        reactor.advance(9.5)
+        self.assertEqual(seen, [])
+        reactor.advance(0.5)
+        deadlines.wake()
+        self.assertEqual((seen, dates), ([10.0], [reactor.seconds()]))

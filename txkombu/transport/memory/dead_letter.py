@@ -75,7 +75,7 @@ def _death(
         "count": 1,
         "reason": reason,
         "queue": queue.name,
-        "time": datetime.fromtimestamp(int(queue.vhost.now()), timezone.utc),
+        "time": datetime.fromtimestamp(int(queue.vhost.deadlines.date()), timezone.utc),
         "exchange": envelope.exchange,
         "routing-keys": [
             envelope.routing_key,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.interfaces import IDelayedCall
 
 from ..._util.awaitables import call_logged
+from ..._util.steady_clock import steady
 
 if TYPE_CHECKING:
     from .pump import Pump
@@ -37,11 +38,21 @@ class QueueDeadlines:
         self._as_of: float | None = None
 
     def now(self) -> float:
-        """Return the clock's seconds, or those of the deadline being caught up."""
+        """
+        Return the seconds of a clock that nobody sets, or those of the deadline being
+        caught up.
+        """
         if self._as_of is not None:
             return self._as_of
         clock = self._pump.clock
-        return 0.0 if clock is None else clock.seconds()
+        return 0.0 if clock is None else steady(clock).seconds()
+
+    def date(self) -> float:
+        """Return the same in seconds since 1970."""
+        clock = self._pump.clock
+        if clock is None:
+            return 0.0
+        return clock.seconds() - (steady(clock).seconds() - self.now())
 
     def schedule(self, when: float, check: Callable[[], None]) -> int:
         """
@@ -78,8 +89,8 @@ class QueueDeadlines:
         if self._call is not None and self._call.getTime() <= when:
             return
         self._disarm()
-        clock = self._pump.clock
-        assert clock is not None
+        assert self._pump.clock is not None
+        clock = steady(self._pump.clock)
         self._call = clock.callLater(max(0.0, when - clock.seconds()), self._run)
 
     def _disarm(self) -> None:
