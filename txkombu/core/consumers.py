@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, fail, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.python.failure import Failure
 
 from .._util.limits import MAX_BODY_SIZE
+from .._util.timeouts import all_done
 from .._util.validation import check_count, check_short_string
 from ..entity import Queue
 from ..exceptions import ChannelError, KombuError, NotSupported, SerializerNotInstalled
@@ -235,9 +236,7 @@ class ChannelConsumers:
         began += [operate(each) for each in others if each.opener.session_channel]
         if len(began) == 1:
             return began[0]
-        return gatherResults(began, consumeErrors=True).addCallbacks(
-            lambda results: results[0], lambda failure: failure.value.subFailure
-        )
+        return all_done(began).addCallback(lambda results: results[0])
 
     # --- ending -------------------------------------------------------------
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, FirstError, fail, gatherResults
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from .._util.timeouts import all_done
 from .._util.validation import check_count, check_seconds, milliseconds
 from ..entity import Queue
 from ..exceptions import DecodeError, NotSupported
@@ -48,7 +49,7 @@ class _DelayedPolicy:
         parking = self._parking.prepare(host)
         if parking is not None:
             declaring.append(parking)
-        return gatherResults(declaring, consumeErrors=True).addErrback(_first_refusal)
+        return all_done(declaring)
 
     def decide(self, host: PolicyHost, message: Message, failure: Failure) -> object:
         """Publish the message to a delay queue, then acknowledge it."""
@@ -102,11 +103,6 @@ def delayed(
     for seconds in waits:
         milliseconds("a delay", check_seconds("a delay", seconds), minimum=1)
     return _DelayedPolicy(attempts, waits, parking(park))
-
-
-def _first_refusal(failure: Failure) -> Failure:
-    error = failure.value
-    return error.subFailure if isinstance(error, FirstError) else failure
 
 
 def _kind_without_delays(queue: Queue) -> str:
