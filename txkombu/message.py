@@ -220,7 +220,8 @@ class Message:
         """Count the memory of the decoded value, until the message is settled."""
         unacked = self._unacked
         memory = unacked.memory if unacked is not None else self._memory
-        if memory is None or self._held or self._state:
+        # What the broker has again is not looked for any more when it is settled.
+        if memory is None or self._held or self._state or self.is_back:
             return
         if not isinstance(value, str | bytes):
             arrived = len(self._delivery.body)
@@ -230,11 +231,20 @@ class Message:
         memory.hold(size)
         self._memory = memory
 
+    def count_in(self, memory: Memory) -> None:
+        """
+        Count the memory of the decoded value, once it is begun, until L{let_go}.
+
+        @param memory: counts it.
+        """
+        self._memory = memory
+
     def let_go(self) -> None:
         """Count the memory of the decoded value no more."""
         held, self._held = self._held, 0
-        if held and self._memory is not None:
-            self._memory.let_go(held)
+        memory, self._memory = self._memory, None
+        if held and memory is not None:
+            memory.let_go(held)
 
     @property
     def raw_body(self) -> bytes:
@@ -453,7 +463,6 @@ class Message:
         """
         unacked, self._unacked = self._unacked, None
         if unacked is not None:
-            self._memory = unacked.memory
             unacked.release(self.delivery_tag)
 
     @property

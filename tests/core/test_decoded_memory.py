@@ -5,6 +5,7 @@ How much memory the decoded unsettled messages of a channel take.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -110,7 +111,7 @@ class MessageTests(SynchronousTestCase):
             lambda message: message.ack(multiple=True),
             lambda message: message.nack(),
             lambda message: message.requeue(),
-            lambda message: self.unacked.forget(),
+            lambda message: self.unacked.lose_all(),
             lambda message: self.unacked.lose("tag"),
             lambda message: self.unacked.die(),
         ]
@@ -124,7 +125,63 @@ class MessageTests(SynchronousTestCase):
         """A no_ack message counts until its handler has finished."""
         message = self.message(b"x" * 10_000, "text/plain", no_ack=True)
         message.begin()
+        message.count_in(self.memory)
         self.assertEqual(len(str(message.payload)), 10_000)
         self.assertEqual(self.held, 10_000)
+        message.begin()
         message.let_go()
         self.assertEqual(self.held, 0)
+        message.decode()
+        self.assertEqual(self.held, 0)
+
+    def test_no_ack_without_end(self) -> None:
+        """One that begins where nobody tells of its end does not count."""
+        for decoded_before in (False, True):
+            message = self.message(b"x" * 10_000, "text/plain", no_ack=True)
+            if decoded_before:
+                message.decode()
+            message.begin()
+            message.decode()
+            self.assertEqual(self.held, 0)
+
+    def test_back_at_the_broker(self) -> None:
+        """One that is decoded when the broker has it again does not count."""
+        ways = [
+            self.unacked.lose_all,
+            lambda: self.unacked.lose("tag"),
+            self.unacked.die,
+        ]
+        for go_back in ways:
+            message = self.message(b"x" * 10_000, "text/plain")
+            go_back()
+            message.decode()
+            self.assertEqual(self.held, 0)
+            message.ack()
+            self.assertEqual(self.held, 0)
+
+    def test_all_before_there_is_room(self) -> None:
+        """
+        Messages that are settled together, or go back together, are so before those
+        who wait for room hear of it.
+        """
+        for go in (
+            lambda last: self.unacked.lose_all(),
+            lambda last: self.unacked.lose("tag"),
+            lambda last: self.unacked.die(),
+            lambda last: last.ack(multiple=True),
+            lambda last: last.nack(multiple=True),
+        ):
+            self.setUp()
+            messages = []
+            for tag in range(1, 4):
+                large = Delivery(tag, "tag", False, "", "q", b"x" * 10_000, {})
+                messages.append(Message(large, self.unacked))
+                messages[-1].decode()
+            self.memory.hold(LIMIT)
+            self.memory.when_room(partial(self.look_at, messages))
+            go(messages[-1])
+            self.assertEqual(self.looked_at, [True] * 3)
+
+    def look_at(self, messages: list[Message]) -> None:
+        """Note of each message whether it is settled, or went back."""
+        self.looked_at = [each.acknowledged or each.is_back for each in messages]

@@ -98,7 +98,7 @@ class InboxTests(SynchronousTestCase):
     def test_settled_twice_on_a_dead_channel(self) -> None:
         """A second settlement is an error there, too."""
         self.channel.die()
-        self.unacked.forget()
+        self.unacked.die()
         self.messages[1].ack()
         self.assertRaises(MessageStateError, self.messages[1].ack)
 
@@ -146,13 +146,25 @@ class InboxTests(SynchronousTestCase):
         self.assertRaises(MessageStateError, self.messages[5].ack, multiple=True)
         self.assertEqual(len(self.channel.settled), 1)
 
-    def test_forget(self) -> None:
-        """Forgotten messages are returned, in order, and are no longer known."""
+    def test_lose_all(self) -> None:
+        """
+        Messages that went back are no longer known, and settling them is stale, once;
+        those that come later are settled as ever.
+        """
         self.messages[2].ack()
-        left = self.unacked.forget()
-        self.assertEqual([each.delivery_tag for each in left], [1, 5])
+        self.unacked.lose_all()
         self.assertEqual(self.left(), [])
-        self.assertEqual(self.unacked.forget(), [])
+        found = {tag: each.is_back for tag, each in self.messages.items()}
+        self.assertEqual(found, {1: True, 2: False, 5: True})
+        self.unacked.lose_all()
+        later = Message(delivery(7), self.unacked)
+        later.ack()
+        self.channel.settled.clear()
+        self.channel.dead = True  # it has forgotten their tags
+        for settle in (self.messages[1].ack, self.messages[5].reject):
+            self.assertIs(self.successResultOf(settle()), Settlement.STALE)
+            self.assertRaises(MessageStateError, settle)
+        self.assertEqual(self.channel.settled, [])
 
     def test_same_numbers(self) -> None:
         """Messages of another channel with the same numbers are not affected."""
@@ -164,7 +176,7 @@ class InboxTests(SynchronousTestCase):
 
     def test_consumers_lost_one_by_one(self) -> None:
         """Each consumer loses its own messages, also those that came since."""
-        self.unacked.forget()
+        self.unacked.lose_all()
         for tag in range(10, 400):
             Message(delivery(tag, consumer_tag=f"c{tag % 3}"), self.unacked)
         self.unacked.unsettled[11].ack()

@@ -41,9 +41,9 @@ BETWEEN_LAYERS: Final[Mapping[str, str]] = {
     ),
     "RPCServer": "receive",
     "Message": (
-        "failure_record headers_or_empty identity is_lost_by_requeues is_returnable "
-        "let_go note_failure observe_settlement properties_or_empty settled_by_other "
-        "use_failure_record acks_at_begin move_to"
+        "count_in failure_record headers_or_empty identity is_lost_by_requeues "
+        "is_returnable let_go note_failure observe_settlement properties_or_empty "
+        "settled_by_other use_failure_record acks_at_begin move_to"
     ),
     "PublisherService": "lend_channel",
     "ConsumerService": "glance",

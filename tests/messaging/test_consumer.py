@@ -31,6 +31,7 @@ from txkombu.exceptions import (
     SerializerNotInstalled,
     Unroutable,
 )
+from txkombu.interfaces import Settlement
 from txkombu.policy import Drop, Halt, Park, Reject, Requeue, park, reject, retry
 from txkombu.testing import BrokerTestCase
 
@@ -972,6 +973,7 @@ class EndingTests(ConsumerTestCase):
         self.send(1)
         self.result_of(consumer.recover(requeue=True))
         self.assertEqual([each.redelivered for each in seen], [False, True])
+        self.assertIs(self.result_of(seen[0].ack()), Settlement.STALE)
         with self.assertRaisesRegex(NotSupported, "recover"):
             self.result_of(consumer.recover())
         seen[1].ack()

@@ -120,8 +120,7 @@ class ConsumerGroup:
         def recover(channel: ISessionChannel) -> Deferred[None]:
             unacked = self.opener.unacked
             if unacked is not None:
-                for message in unacked.forget():
-                    message.settled_by_other("requeued")
+                unacked.lose_all()
             return channel.basic_recover()
 
         return self.opener.call("recover", recover)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -118,25 +119,29 @@ class UnackedMessages:
     def die(self) -> None:
         """Forget all messages: the session channel is gone, and the broker has them."""
         self.gone = True
-        self.forget()
-
-    def lose(self, consumer_tag: str) -> None:
-        """Note that a consumer has lost a connection of its own, with its messages."""
-        dead = UnackedMessages(self._channel, self.memory)
-        dead.die()
-        for tag in self._by_consumer.take(consumer_tag, self.unsettled):
-            message = self.unsettled.get(tag)
-            if message is not None:
-                self._settled(tag)
-                message.move_to(dead)
-
-    def forget(self) -> list[Message]:
-        """Forget all messages, since the broker has them again, and return them."""
         left = list(self.unsettled.values())
         self.unsettled.clear()
         for message in left:
             message.let_go()
-        return left
+
+    def lose(self, consumer_tag: str) -> None:
+        """Note that a consumer has lost a connection of its own, with its messages."""
+        self._lose(self._by_consumer.take(consumer_tag, self.unsettled))
+
+    def lose_all(self) -> None:
+        """Note that the broker has all messages again, though the channel lives."""
+        self._lose(list(self.unsettled))
+
+    def _lose(self, tags: Iterable[int]) -> None:
+        found = (self.unsettled.pop(tag, None) for tag in tags)
+        lost = [message for message in found if message is not None]
+        dead = UnackedMessages(self._channel, self.memory)
+        dead.gone = True
+        for message in lost:
+            message.move_to(dead)
+        # Now: when there is room, a handler must not begin with one of them.
+        for message in lost:
+            message.let_go()
 
     def _told(self, settlement: Settlement) -> Deferred[Settlement]:
         if settlement is _STALE:
@@ -144,8 +149,11 @@ class UnackedMessages:
         return self._channel.when_flushed()
 
     def _forget_up_to(self, tag: int, state: str) -> None:
-        for earlier in self._up_to.find(tag, self.unsettled):
-            message = self.unsettled.pop(earlier)
-            message.let_go()
-            if earlier != tag:
+        tags = self._up_to.find(tag, self.unsettled)
+        settled = [self.unsettled.pop(each) for each in tags]
+        for message in settled:
+            if message.delivery_tag != tag:
                 message.settled_by_other(state)
+        # Now: when there is room, a handler must not begin with one of them.
+        for message in settled:
+            message.let_go()

@@ -33,6 +33,8 @@ Handler = Callable[[Message], object]
 _NO_LIMIT = 1 << 30
 _REQUEUE: Final = Hold(30.0, requeue=True)
 """What becomes of a message whose failure policy has failed."""
+_DROPPED: Final = "it is dropped, its consumer needs no acks"
+"""What becomes of it if the broker does not take it back."""
 
 
 class Dispatcher:
@@ -80,6 +82,7 @@ class Dispatcher:
         self._handing_on = False
         self._closed = self._halted = False
         self._late: set[str] = set()
+        self._aside: dict[str, list[Message]] = {}
         self._budget = budget
         self._memory = memory
         self._now = budget.now
@@ -111,7 +114,7 @@ class Dispatcher:
     def deliver(self, message: Message) -> None:
         """Handle a message, now or when there is room."""
         if self._late and message.consumer_tag in self._late and message.is_returnable:
-            message.nack()
+            self._refuse(message)
         elif (
             not self._waiting
             and self.handler is not None
@@ -150,14 +153,36 @@ class Dispatcher:
         """Begin with no message any more; hand back those that wait."""
         self.stop()
         waiting = [*self._due.take_all(), *self._waiting.take_all()]
-        for message in [*self._held, *waiting]:
+        messages = [*self._held, *waiting]
+        for message in messages:
             self._end_hold(message)
             self._hand_back(message)
+        self._drop([each for each in messages if not each.acknowledged])
         self._next()
 
     def _hand_back(self, message: Message) -> None:
         if message.is_returnable:
             message.nack()
+
+    def _refuse(self, message: Message) -> None:
+        """Hand back a message of a consumer that is being ended, or do so later."""
+        aside = self._aside.get(message.consumer_tag)
+        if aside is None:
+            message.nack()
+        else:
+            aside.append(message)
+
+    def _drop(self, messages: list[Message]) -> None:
+        """Forget messages that nobody has any more, as this was closed."""
+        for message in messages:
+            message.let_go()
+        if messages:
+            self._log.error(
+                "{what!r} is dropped{more}: its consumer needs no acks, and was closed "
+                "before it was handled",
+                what=messages[0],
+                more=f" (and {len(messages) - 1} more)" if len(messages) > 1 else "",
+            )
 
     def _drop_returned(self) -> None:
         """
@@ -211,27 +236,44 @@ class Dispatcher:
         self._late.update(tags)
 
     def accept_from(self, tags: Iterable[str]) -> None:
-        """Undo L{refuse_from}: the consumers have ended."""
+        """Undo L{refuse_from} and L{put_aside}: the consumers have ended."""
         self._late.difference_update(tags)
+
+    def put_aside(self, tags: Iterable[str]) -> None:
+        """
+        Begin with no further message of these consumers, which are being started, and
+        are not wanted any more.  L{hand_back_from} hands them back: if that were done
+        before they can be ended, the broker would deliver them again at once.
+        """
+        for tag in tags:
+            self._late.add(tag)
+            self._aside.setdefault(tag, []).extend(self._take_from([tag]))
+        self._next()
 
     def hand_back_from(self, tags: Iterable[str]) -> None:
         """
         Hand back the messages of these consumers that no handler has begun with, but
         for those that the broker does not take back.
         """
-        back: list[Message] = []
         ended = list(tags)
-        for messages in (self._waiting, self._due):
-            for message in messages.of_consumers(ended):
-                if message.is_returnable:
-                    messages.take(message)
-                    back.append(message)
-        for message in self._held.of_consumers(ended):
-            self._end_hold(message)
-            back.append(message)
-        for message in back:
+        back = [each for tag in ended for each in self._aside.pop(tag, ())]
+        for message in back + self._take_from(ended):
             self._hand_back(message)
         self._next()
+
+    def _take_from(self, tags: list[str]) -> list[Message]:
+        """Take out the messages of consumers that can be handed back."""
+        taken: list[Message] = []
+        for messages in (self._waiting, self._due):
+            for message in messages.of_consumers(tags):
+                if message.is_returnable:
+                    messages.take(message)
+                    taken.append(message)
+        for message in self._held.of_consumers(tags):
+            if not message.no_ack:
+                self._end_hold(message)
+                taken.append(message)
+        return taken
 
     def fail_takers(self, error: Exception) -> None:
         """Fail what waits for a message: no more will come."""
@@ -251,6 +293,7 @@ class Dispatcher:
         self.running += 1
         if message.acks_at_begin:
             message.begin()
+            message.count_in(self._memory)
         now = self._now
         began = now()
         try:
@@ -315,12 +358,29 @@ class Dispatcher:
 
     def _policy_failed(self, failure: Failure, message: Message) -> Hold | None:
         self._log.failure(
-            "on_failure itself failed for {what!r}; it is requeued in {seconds:g} s",
+            "on_failure itself failed for {what!r}; {fate}",
             without_frames(explained(failure)),
             what=message,
-            seconds=_REQUEUE.seconds,
+            fate=self._fate_of(message),
         )
-        return None if message.acknowledged else _REQUEUE
+        return _REQUEUE if message.is_returnable else None
+
+    def _fate_of(self, message: Message) -> str:
+        """Say what becomes of a message whose failure policy has failed."""
+        if message.acknowledged:
+            return "it was settled before"
+        if message.no_ack:
+            return _DROPPED
+        if message.is_back:
+            return "the broker delivers it again"
+        when = "" if self._goes_back(message) else f" in {_REQUEUE.seconds:g} s"
+        return f"it is requeued{when}"
+
+    def _goes_back(self, message: Message) -> bool:
+        """Return whether a message whose handling failed is not held any more."""
+        if not message.is_returnable:
+            return False
+        return self._closed or message.is_back or message.consumer_tag in self._late
 
     # --- held messages ------------------------------------------------------
 
@@ -329,11 +389,21 @@ class Dispatcher:
         if not isinstance(result, Hold) or message.acknowledged:
             self._done(message)
             return
-        late = message.consumer_tag in self._late
-        if self._closed or late or message.is_back:
-            self._hand_back(message)
+        if self._goes_back(message):
+            self._refuse(message)
             self._over(message)
-            return
+        elif message.no_ack and self._closed:
+            self._drop([message])
+            self._free_slot()
+        elif message.no_ack and result.requeue:
+            self._log.error(
+                "Handling {what!r} failed; {fate}", what=message, fate=_DROPPED
+            )
+            self._over(message)
+        else:
+            self._hold(message, result)
+
+    def _hold(self, message: Message, result: Hold) -> None:
         keeps_slot = self._limit == 1 and not result.requeue
         timer = self._clock.callLater(result.seconds, self._release, message, result)
         self._held.add(message, (timer, keeps_slot))

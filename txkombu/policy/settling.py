@@ -98,7 +98,10 @@ class _HaltPolicy:
 
     def decide(self, host: PolicyHost, message: Message, failure: Failure) -> None:
         """Requeue the message, and end the consumer."""
-        log_failure(message, failure, "it is requeued, and its consumer ends")
+        fate = "it is requeued, and its consumer ends"
+        if message.no_ack:
+            fate = f"{fate_of(message)}, and ends"
+        log_failure(message, failure, fate)
         message.reject(requeue=True)
         error = failure.value
         assert error is not None
