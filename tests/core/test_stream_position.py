@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,6 +12,8 @@ from txkombu import Queue
 from txkombu.core.decoded_memory import DecodedMemory
 from txkombu.core.stream_position import StreamPosition, StreamSettler, is_stream
 from txkombu.core.unacked import UnackedMessages
+from txkombu.exceptions import DecodeError
+from txkombu.interfaces import Settlement
 from txkombu.message import Message
 
 FIRST = {"x-stream-offset": "first"}
@@ -206,6 +209,41 @@ class SettlerTests(SynchronousTestCase):
         self.assertIsNotNone(self.deliver(1, 0))
         message.ack()
         self.assertEqual(self.next(), 1)
+
+    def test_went_back_alone(self) -> None:
+        """So it is with what went back while the session channel lives."""
+        for go_back in (self.unacked.lose_all, partial(self.unacked.lose, "tag")):
+            self.setUp()
+            messages = self.messages(3)
+            go_back()
+            self.channel.dead = True  # it has forgotten their tags
+            self.assertIs(self.successResultOf(messages[0].ack()), Settlement.STALE)
+            self.position.lost()
+            messages[1].nack()
+            messages[2].reject()
+            self.assertEqual((self.next(), self.channel.settled), (1, []))
+            again = [self.deliver(tag, tag - 10) for tag in (11, 12, 13)]
+            found = [message is not None for message in again]
+            self.assertEqual(found, [True, False, True])
+
+    def test_unreadable(self) -> None:
+        """One whose properties cannot be read is handed out, and holds up no other."""
+
+        def broken() -> dict[str, object]:
+            raise DecodeError("broken table")
+
+        found = delivery(1, properties=broken)
+        self.assertTrue(self.settler.take(found))
+        message = Message(found, self.settler)
+        self.assertRaises(DecodeError, getattr, message, "payload")
+        [later] = [self.deliver(2, 7)]
+        assert later is not None
+        later.ack()
+        message.reject()
+        self.assertEqual(
+            self.channel.settled, [("ack", 2, False), ("reject", 1, False)]
+        )
+        self.assertEqual(self.next(), 8)
 
     def test_without_offset(self) -> None:
         """A message without an offset is handled."""

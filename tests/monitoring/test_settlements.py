@@ -5,8 +5,12 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.fakes import FakeChannel
 from tests.support.steps import steps_of
 from txkombu import Message
+from txkombu.core.decoded_memory import DecodedMemory
+from txkombu.core.stream_position import StreamPosition, StreamSettler
+from txkombu.core.unacked import UnackedMessages
 from txkombu.interfaces import Delivery, Settlement
 from txkombu.message import Memory
 from txkombu.monitoring.settlements import Settlements
@@ -72,6 +76,29 @@ class SettlementsTests(SynchronousTestCase):
             return found
 
         self.assertLess(steps(4000), 5 * steps(1000))
+
+    def test_stream(self) -> None:
+        """
+        What is settled after it went back is stale; a stream does not hand it out
+        again all the same.
+        """
+        told: list[str] = []
+        settlements = Settlements(lambda queue, outcome: told.append(outcome))
+        unacked = UnackedMessages(FakeChannel(), DecodedMemory())
+        position = StreamPosition()
+        settler = StreamSettler(unacked, position)
+        for tag in (1, 2):
+            headers = {"headers": {"x-stream-offset": 10 * tag}}
+            found = Delivery(tag, "tag", False, "", "work", b"", headers)
+            self.assertTrue(settler.take(found))
+            settlements.watch(Message(found, settler))
+        messages = list(unacked.unsettled.values())
+        unacked.lose_all()
+        position.lost()
+        messages[1].ack()
+        messages[0].nack()
+        self.assertEqual(told, ["stale", "stale"])
+        self.assertEqual((position.takes(10), position.takes(20)), (True, False))
 
     def test_begun_later(self) -> None:
         """A handler that begins after those of later messages counts all the same."""

@@ -17,9 +17,9 @@ from twisted.internet.defer import Deferred
 from .._util.awaitables import call_logged
 from .._util.tags import TagsUpTo
 from ..entity import Queue
+from ..exceptions import DecodeError
 from ..interfaces import Delivery, Settlement
-from ..message import Message
-from .unacked import UnackedMessages
+from ..message import Message, Settler
 
 _OFFSET = "x-stream-offset"
 
@@ -108,6 +108,16 @@ class StreamPosition:
             call_logged("on_offset", self._on_offset, self._next)
 
 
+def _offset_of(delivery: Delivery) -> int | None:
+    """Return where a message is in its stream, if its headers say so."""
+    try:
+        headers = delivery.properties.get("headers")
+    except DecodeError:  # whoever handles it meets that, too
+        return None
+    offset = headers.get(_OFFSET) if isinstance(headers, Mapping) else None
+    return offset if isinstance(offset, int) else None
+
+
 class StreamSettler:
     """
     Settle the messages of a stream, and note that they were handled.
@@ -116,7 +126,7 @@ class StreamSettler:
     @param position: what they are noted in.
     """
 
-    def __init__(self, unacked: UnackedMessages, position: StreamPosition) -> None:
+    def __init__(self, unacked: Settler, position: StreamPosition) -> None:
         self._unacked = unacked
         self._position = position
         self._offsets: dict[int, int] = {}
@@ -129,11 +139,19 @@ class StreamSettler:
         """Whether the session channel is gone."""
         return self._unacked.gone
 
+    def follow(self, message: Message, unacked: Settler) -> StreamSettler:
+        """Return what notes a message that another settles from now on."""
+        moved = StreamSettler(unacked, self._position)
+        tag = message.delivery_tag
+        offset = self._offsets.pop(tag, None)
+        if offset is not None:
+            moved._offsets[tag] = offset
+        return moved
+
     def take(self, delivery: Delivery) -> bool:
         """Return whether a delivery is to be handled; settle one that was handled."""
-        headers = delivery.properties.get("headers")
-        offset = headers.get(_OFFSET) if isinstance(headers, Mapping) else None
-        if not isinstance(offset, int):
+        offset = _offset_of(delivery)
+        if offset is None:
             return True
         if not self._position.takes(offset):
             self._unacked.release(delivery.tag)

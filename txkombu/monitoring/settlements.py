@@ -86,6 +86,8 @@ class ObservedSettler:
 
     def follow(self, message: Message, settler: Settler) -> ObservedSettler:
         """Return what tells of a message that another settles from now on."""
+        follow = getattr(self._settler, "follow", None)
+        settler = settler if follow is None else follow(message, settler)
         moved = ObservedSettler(self._settled, settler)
         if self._queues.pop(message.delivery_tag, None) is not None:
             moved.note(message)
