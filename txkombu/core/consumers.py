@@ -93,6 +93,11 @@ class ChannelConsumers:
 
     # --- starting -----------------------------------------------------------
 
+    def new_tag(self, tag_prefix: str = "") -> str:
+        """Make up a consumer tag."""
+        self._tags += 1
+        return f"{tag_prefix or self._connection.tag_prefix}{self._tags}"
+
     def consume(
         self,
         queue: Queue,
@@ -110,10 +115,9 @@ class ChannelConsumers:
         position: StreamPosition | None = None,
     ) -> Deferred[str]:
         """Start a consumer; see L{txkombu.Channel.consume}."""
-        if not consumer_tag:
-            self._tags += 1
-            consumer_tag = f"{tag_prefix or self._connection.tag_prefix}{self._tags}"
-        tag = check_short_string("consumer_tag", consumer_tag)
+        tag = check_short_string(
+            "consumer_tag", consumer_tag or self.new_tag(tag_prefix)
+        )
         if self.has_tag(tag):
             raise ValueError(f"consumer_tag {tag!r} is taken on this channel")
         check_count("prefetch_count", prefetch_count, 0, 65535)

@@ -28,16 +28,13 @@ from .callbacks import (
     functions_of,
     run_callbacks,
 )
+from .consumer_queues import checked_queues
 from .dispatcher import Dispatcher, Handler
 from .failure_handling import FailureHandling
 from .iteration import MessageIterator, MessageTaker
 from .middleware import ConsumeMiddleware, around_receive
 from .missing_ack import MissingAckWarning
-from .queue_subscriptions import (
-    QueueSubscriptions,
-    SubscriptionSettings,
-    checked_queues,
-)
+from .queue_subscriptions import QueueSubscriptions, SubscriptionSettings
 
 _C = TypeVar("_C", bound="Consumer")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from itertools import count
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -24,9 +22,10 @@ from .._util.batches import Batches
 from .._util.timeouts import all_done, gather_results
 from ..core.channel import Channel
 from ..core.stream_position import StreamPosition, is_stream
-from ..entity import Exchange, Queue
+from ..entity import Queue
 from ..exceptions import BrokerError, ChannelClosed, ChannelError, SessionLost
 from ..message import Message
+from .consumer_queues import ConsumerQueues
 from .dispatcher import Dispatcher
 
 _T = TypeVar("_T")
@@ -51,28 +50,6 @@ class SubscriptionSettings:
     on_offset: Callable[[str, int], object] | None
 
 
-def checked_queues(queues: object) -> Iterable[Queue]:
-    """
-    Return queues that were given.
-
-    @raise TypeError: they are no collection.
-    """
-    if isinstance(queues, str | bytes) or not isinstance(queues, Iterable):
-        raise no_queue(queues)
-    return queues
-
-
-def no_queue(found: object) -> TypeError:
-    """Return the error for what was given instead of a queue."""
-    hint = ""
-    if isinstance(found, Exchange):
-        hint = (
-            "; messages are received from queues: bind one to it, as in "
-            f"Queue('name', {found.name!r}, routing_key='key')"
-        )
-    return TypeError(f"queues must be Queue objects, not {found!r}{hint}")
-
-
 def _is_cancelled(failures: list[Failure]) -> bool:
     return any(each.check(CancelledError) for each in failures)
 
@@ -88,7 +65,6 @@ class QueueSubscriptions:
     @param dispatcher: takes their messages.
     @param queues: the queues.
     @param settings: how they are started.
-    @ivar queues: bound to the channel; in the order they were given.
     """
 
     def __init__(
@@ -107,49 +83,20 @@ class QueueSubscriptions:
         self._tags: dict[str, tuple[Queue, bool]] = {}
         self._tag_of: dict[int, str] = {}
         self._starting: set[str] = set()
-        self._numbers: dict[int, int] = {}
-        self._by_name: dict[str, dict[int, Queue]] = {}
-        self._count = count()
+        self._unconfirmed: dict[str, Queue] = {}
+        self._queues = ConsumerQueues(channel, queues)
         self._positions: dict[int, StreamPosition] = {}
         self._lock = DeferredLock()
         self._cancels = 0
-        self.queues: list[Queue] = []
-        for queue in queues:
-            self.add_queue(queue)
+
+    @property
+    def queues(self) -> list[Queue]:
+        """The queues, bound to the channel; in the order they were given."""
+        return self._queues.in_order
 
     def add_queue(self, queue: Queue) -> Queue:
         """Add a queue, and return its bound copy."""
-        if not isinstance(queue, Queue):
-            raise no_queue(queue)
-        bound = queue.bind(self._channel)
-        self.queues.append(bound)
-        self._numbers[id(bound)] = next(self._count)
-        self._note_name(bound)
-        return bound
-
-    def _note_name(self, queue: Queue) -> None:
-        self._by_name.setdefault(queue.name, {})[id(queue)] = queue
-
-    def _named(self, name: str) -> list[Queue]:
-        """Return the queues of a name; the broker may have named some meanwhile."""
-        known = self._by_name.get(name, {}).values()
-        if not known or any(each.name != name for each in known):
-            self._by_name.clear()
-            for queue in self.queues:
-                self._note_name(queue)
-        return list(self._by_name.get(name, {}).values())
-
-    def _number_of(self, queue: Queue) -> int:
-        return self._numbers[id(queue)]
-
-    def _drop(self, queue: Queue) -> None:
-        at = bisect_left(self.queues, self._number_of(queue), key=self._number_of)
-        del self.queues[at]
-        del self._numbers[id(queue)]
-        named = self._by_name.get(queue.name, {})
-        named.pop(id(queue), None)
-        if not named:
-            self._by_name.pop(queue.name, None)
+        return self._queues.add(queue)
 
     def tag_of(self, queue: Queue | str) -> str | None:
         """Return the tag of the broker consumer that reads a queue, if there is one."""
@@ -340,13 +287,30 @@ class QueueSubscriptions:
         self._check_wanted(cancels)
         if not self._wants(queue, cancels):
             return
+        tag = self._consumers.new_tag(self._settings.tag_prefix)
+        self._unconfirmed[tag] = queue
+        try:
+            yield self._consume(queue, tag, no_ack)
+        except BaseException:
+            self._dispatcher.hand_back_from([tag])
+            self._dispatcher.accept_from([tag])
+            raise
+        finally:
+            del self._unconfirmed[tag]
+        if self._wants(queue, cancels):
+            self._add_tag(tag, queue, no_ack)
+            return
+        yield self.cancel([tag])
+        self._check_wanted(cancels)
+
+    def _consume(self, queue: Queue, tag: str, no_ack: bool) -> Deferred[str]:
         settings = self._settings
         priority = settings.priority
         arguments = {} if priority is None else {"x-priority": priority}
-        tag: str = yield self._consumers.consume(
+        return self._consumers.consume(
             queue,
             self._dispatcher.deliver,
-            tag_prefix=settings.tag_prefix,
+            consumer_tag=tag,
             no_ack=no_ack,
             exclusive=settings.exclusive,
             arguments=arguments,
@@ -356,11 +320,6 @@ class QueueSubscriptions:
             on_cancel=settings.on_cancel,
             position=self._position_in(queue),
         )
-        if self._wants(queue, cancels):
-            self._add_tag(tag, queue, no_ack)
-            return
-        yield self._end([tag])
-        self._check_wanted(cancels)
 
     def _position_in(self, queue: Queue) -> StreamPosition | None:
         """Return where the consumer is in a stream; kept while it is started again."""
@@ -373,7 +332,7 @@ class QueueSubscriptions:
         return self._positions[id(queue)]
 
     def _wants(self, queue: Queue, cancels: int) -> bool:
-        return self._cancels == cancels and id(queue) in self._numbers
+        return self._cancels == cancels and queue in self._queues
 
     def _check_wanted(self, cancels: int) -> None:
         if self._cancels != cancels:
@@ -453,8 +412,12 @@ class QueueSubscriptions:
     # --- ending -------------------------------------------------------------
 
     def stop_starting(self) -> None:
-        """End the broker consumers that are being started as soon as they run."""
+        """
+        End the broker consumers that are being started as soon as they run, and begin
+        with none of their messages: STOMP brokers send some before they confirm.
+        """
         self._cancels += 1
+        self._dispatcher.put_aside(self._unconfirmed)
 
     def cancel(self, tags: list[str]) -> Deferred[None]:
         """
@@ -486,7 +449,12 @@ class QueueSubscriptions:
         tag = self.tag_of(name)
         named = [] if tag is None else [self._tags[tag][0]]
         if len(self._tags) < len(self.queues):  # some may have the name, and no tag
-            named = self._named(name)
+            named = self._queues.named(name)
         for queue in named:
-            self._drop(queue)
+            self._queues.drop(queue)
+            self._positions.pop(id(queue), None)
+        started = self._unconfirmed.items()
+        self._dispatcher.put_aside(
+            [tag for tag, queue in started if queue not in self._queues]
+        )
         return [] if tag is None else [tag]
