@@ -83,6 +83,7 @@ LANES: Final[Mapping[str, Sequence[str]]] = {
         "tests.brokers.contract.test_stomp_activemq",
         "tests.brokers.rpc.test_stomp",
         "tests.brokers.stomp.activemq",
+        "tests.brokers.stomp.test_busy",
         "tests.brokers.stomp.test_cancelling",
         "tests.brokers.stomp.test_connector",
         "tests.brokers.stomp.test_ended_consumers",
