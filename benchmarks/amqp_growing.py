@@ -23,7 +23,7 @@ _CONSUMING = [
     for each in CLIENTS
     if each.name in (OURS, PIKA_TWISTED)
 ]
-_BYTES = 64 * 1024 * 1024
+_BYTES = 256 * 1024 * 1024
 """Of large bodies there are as many as have this size together."""
 
 
@@ -36,7 +36,7 @@ def compare_sizes(messages: int, rounds: int) -> Found:
                 count = max(min(messages, _BYTES // size), 2)
                 taken[mode, size] = comparison.take(mode, size, count)
     head = (
-        f"At most {messages:,} messages and 64 MiB, {rounds} paired rounds;\n"
+        f"At most {messages:,} messages and 256 MiB, {rounds} paired rounds;\n"
         f"{comparison.versions}.  Messages per second, and µs of CPU for each:"
     )
     parts = [head]
