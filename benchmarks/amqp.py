@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.admin import QUEUE, Admin
 from benchmarks.clients import CLIENTS, MODES, Client, Commands
-from benchmarks.found import Found, noise, unsteady
+from benchmarks.found import Found, noise
 from benchmarks.gates import judge
 from benchmarks.job import Job
 from benchmarks.report import Figures, Samples, paired, run
@@ -97,7 +97,7 @@ def compare(messages: int, rounds: int) -> Found:
             for size in SIZES:
                 taken[mode, size] = comparison.take(mode, size, count)
     head = f"{messages:,} messages, {rounds} paired rounds;\n{comparison.versions}."
-    lines = [head, *_report(taken, comparison.commands.missing), "", unsteady(taken)]
+    lines = [head, *_report(taken, comparison.commands.missing)]
     return Found("\n".join(lines), [*noise(taken)])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks.amqp import Comparison, Taken
 from benchmarks.clients import CLIENTS, MODES, OURS, PIKA_TWISTED, C
-from benchmarks.found import Found, noise, unsteady
+from benchmarks.found import Found, noise
 from benchmarks.plots import Plot
 from benchmarks.report import Figures, Samples
 from benchmarks.tables import number, table
@@ -52,7 +52,6 @@ def compare_sizes(messages: int, rounds: int) -> Found:
         title, y = f"{mode}: messages per second", "messages/s"
         lines = _lines(found, lambda figures: figures.rate)
         plots.append(Plot(f"size-{mode}", title, "bytes of a body", y, lines))
-    parts.append(unsteady(taken))
     parts += [
         f"Not measured: {name}, since {why}."
         for name, why in comparison.commands.missing.items()
@@ -71,6 +70,7 @@ def compare_consumers(messages: int, rounds: int) -> Found:
         f"{messages:,} messages of {_SIZE} bytes, {rounds} paired rounds;\n"
         f"{comparison.versions}."
     )
+    text = f"{head}\n\n{_table('consume', 'consumers', found)}"
     plot = Plot(
         "consumers",
         "consume: CPU time for a message",
@@ -79,8 +79,6 @@ def compare_consumers(messages: int, rounds: int) -> Found:
         _lines(found, lambda figures: figures.cpu),
     )
     taken = {("consumers", count): samples for count, samples in found.items()}
-    table = _table("consume", "consumers", found)
-    text = f"{head}\n\n{table}\n\n{unsteady(taken)}"
     return Found(text, [*noise(taken)], [plot])
 
 

@@ -33,41 +33,20 @@ class Found(NamedTuple):
     """What does not hold, a line each."""
 
 
-Taken = Mapping[tuple[str, int], Samples]
-"""Samples by mode and size of body, or another number; those of a mode are a table."""
-
-
-def noise(taken: Taken, ours: str = OURS) -> Iterator[str]:
+def noise(taken: Mapping[tuple[str, int], Samples], ours: str = OURS) -> Iterator[str]:
     """
-    Say which tables are noisy: in half of the ratios to other clients, paired rounds
-    disagreed by more than 15 %.
+    Say which comparisons were noisy: in half of the ratios to other clients, paired
+    rounds disagreed by more than 15 %.
 
+    @param taken: the samples by mode and size of body, or another number.
     @param ours: the client that the others are compared with.
     """
-    for mode in dict.fromkeys(mode for mode, _ in taken):
-        table = [each for key, each in taken.items() if key[0] == mode]
-        apart = [ratio for samples in table for ratio in _disagreements(samples, ours)]
+    for (mode, size), samples in taken.items():
+        apart = [
+            samples.disagreement(field, ours, other)
+            for other in samples.taken
+            if other != ours
+            for field in _FIELDS
+        ]
         if apart and median(apart) > NOISE:
-            yield f"{mode}: {median(apart):.0%}"
-
-
-def unsteady(taken: Taken, ours: str = OURS) -> str:
-    """Name the rows of the tables for which L{noise} would say the same."""
-    rows = [
-        f"{mode} {size:,} ({median(apart):.0%})"
-        for (mode, size), samples in taken.items()
-        for apart in [_disagreements(samples, ours)]
-        if apart and median(apart) > NOISE
-    ]
-    if not rows:
-        return "In every row the rounds agreed within 15 %."
-    return f"Rounds disagreed by more than 15 % in: {', '.join(rows)}."
-
-
-def _disagreements(samples: Samples, ours: str) -> list[float]:
-    return [
-        samples.disagreement(field, ours, other)
-        for other in samples.taken
-        if other != ours
-        for field in _FIELDS
-    ]
+            yield f"{mode}, {size}: {median(apart):.0%}"

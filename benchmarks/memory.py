@@ -9,7 +9,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 from benchmarks.bodies import TURN
-from benchmarks.found import Found, noise, unsteady
+from benchmarks.found import Found, noise
 from benchmarks.quick_clock import QuickClock
 from benchmarks.report import Samples, module, paired, run
 from benchmarks.tables import number, table
@@ -43,7 +43,6 @@ def compare(messages: int, rounds: int) -> Found:
     head = ("client", "waiting", "messages/s", "CPU µs", "rate ratio")
     taken = {depth: _measure(messages, depth, rounds) for depth in DEPTHS}
     rows = [row for depth in DEPTHS for row in _rows(depth, taken[depth])]
-    named = {("memory", depth): samples for depth, samples in taken.items()}
     text = "\n".join(
         [
             f"{messages:,} JSON messages or more per round, {rounds} paired rounds; "
@@ -53,10 +52,9 @@ def compare(messages: int, rounds: int) -> Found:
             "",
             f"A message that waits takes {number(live_bytes(messages))} bytes with its "
             f"body of {BODY} bytes; the goal is less than {MOST_BYTES}.",
-            "",
-            unsteady(named, OURS),
         ]
     )
+    named = {("memory", depth): samples for depth, samples in taken.items()}
     return Found(text, [*noise(named, OURS)])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.admin import Admin
 from benchmarks.clients import STOMP_CLIENTS, Commands
-from benchmarks.found import Found, noise, unsteady
+from benchmarks.found import Found, noise
 from benchmarks.gates import STOMP_GATES, judge
 from benchmarks.job import Job
 from benchmarks.report import Figures, Samples, paired, run
@@ -135,6 +135,5 @@ def _report(
         sizes = [part for size in SIZES for part in (f"{size} B", "")]
         header = ("goal", "bound", *sizes)
         yield table(header, judge(taken, STOMP_GATES))
-        yield from ("", unsteady(taken))
     for name, why in missing.items():
         yield from ("", f"Not measured: {name}, since {why}.")
