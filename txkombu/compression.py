@@ -67,7 +67,7 @@ class _Method(NamedTuple):
     aliases: Sequence[str]
     compress: Compress
     decompress: Decompress
-    library: str = ""
+    needs: str = ""
 
 
 class Compressors:
@@ -176,7 +176,7 @@ class Compressors:
         return [
             name
             for name, method in self._methods.items()
-            if name == method.content_type and _is_installed(method.library)
+            if name == method.content_type and _is_installed(method.needs)
         ]
 
     def _named(self, name: str) -> _Method:

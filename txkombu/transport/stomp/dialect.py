@@ -173,7 +173,7 @@ class Dialect(ABC):
 
         @param others: how many sources the consumer has subscribed to.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # no binding adds a source in other dialects
 
     def stop_frames(self, id: str) -> bytes | None:
         """
