@@ -125,7 +125,7 @@ class DoctorTests(ServerCase):
     async def test_silent(self) -> None:
         """A server of another protocol fails at the login."""
         port = await self.listen()
-        url = f"amqp://guest:s3cret@127.0.0.1:{port}?connection_timeout=200"
+        url = f"amqp://guest:s3cret@127.0.0.1:{port}?connection_timeout=2000"
         *_, tcp, login = (await self.diagnose(url, 1)).out.decode().splitlines()
         self.assertTrue(tcp.startswith("ok       TCP: "))
         self.assertTrue(login.startswith("failed   login: connecting to 127.0.0.1:"))
@@ -215,7 +215,7 @@ class TLSTests(ServerCase):
     async def test_no_tls(self) -> None:
         """A port without TLS is told."""
         port = await self.listen()
-        url = f"amqps://localhost:{port}?connection_timeout=200"
+        url = f"amqps://localhost:{port}?connection_timeout=2000"
         *_, tls = (await self.diagnose(url, 1)).out.decode().splitlines()
         self.assertTrue(tls.startswith("failed   TLS: "), tls)
         self.assertTrue(tls.endswith(": is that a port with TLS?"), tls)
