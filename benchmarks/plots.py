@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +19,19 @@ The place of the pictures.
 _INCHES = (7.0, 4.2)
 _DOTS_PER_INCH = 110
 _MARKS = "os^Dv"
+_WIDE = 10
+"""
+The largest value over the least from which on an axis is logarithmic.
+"""
 
 
 class Plot(NamedTuple):
-    """A picture with a line for each client; both axes are logarithmic."""
+    """
+    A picture with a line for each client.
+
+    The x axis is logarithmic.  So is the y axis if its values are far apart; otherwise
+    it begins at 0.
+    """
 
     name: str
     """The name of its file, without its ending."""
@@ -51,9 +61,17 @@ def draw(plot: Plot, folder: Path = FOLDER) -> Path:
     axes = figure.subplots()
     for (client, points), mark in zip(plot.lines.items(), _MARKS, strict=False):
         axes.plot(*zip(*points, strict=True), marker=mark, label=client)
-    axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
-    axes.set(xscale="log", yscale="log")
-    axes.grid(True, which="both", alpha=0.25)
+    axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y, xscale="log")
+    amounts, values = zip(*chain(*plot.lines.values()), strict=True)
+    axes.set_xticks(sorted(set(amounts)), minor=False)
+    axes.set_xticks([], minor=True)
+    if max(values) > _WIDE * min(values):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.grid(True, alpha=0.25)
     axes.legend()
     folder.mkdir(exist_ok=True)
     path = folder / f"{plot.name}.png"
