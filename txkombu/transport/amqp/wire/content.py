@@ -14,6 +14,7 @@ from typing import Any, Final
 from pamqp import commands
 from pamqp.base import Frame as Method
 
+from ...._util.heap import LARGE, keep_freed_memory
 from ....exceptions import ProtocolError
 from ....url.parameters import MAX_MESSAGE_SIZE
 from .frames import BODY, HEADER, METHOD
@@ -75,6 +76,8 @@ class Content:
                 f"a body of {size} bytes is larger than {self._max_body}, "
                 "the max_message_size of this connection"
             )
+        if size >= LARGE:
+            keep_freed_memory()
         self._missing, self.listed = size, payload[_SIZES.size :]
         return not size
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from re import compile as pattern
 from typing import Final
 
+from ...._util.heap import LARGE, keep_freed_memory
 from ....exceptions import ProtocolError
 from ...errors import spoken_in
 from .stompest_core import StompSpec
@@ -200,6 +201,8 @@ class StompFrameParser:
         if not 0 <= stop < len(source):
             self._frame = frame
             self._seek = len(source) - start
+            if self._seek >= LARGE:
+                keep_freed_memory()
             if self._length is None and len(source) - begin > self._max_body:
                 raise self._too_large("a body")
             return None, start
