@@ -36,7 +36,7 @@ async def confirm(job: Job, connection: Any) -> None:
             await channel.default_exchange.publish(_message(body), job.queue)
 
     watch = Stopwatch()
-    await asyncio.gather(*(send(bodies) for _ in range(WINDOW)))
+    await asyncio.gather(*(send(bodies) for _ in range(job.window)))
     watch.report(job.messages)
 
 

@@ -24,10 +24,9 @@ _CONSUMING = [
     if each.name in (OURS, PIKA_TWISTED)
 ]
 _MIB = 1024 * 1024
-_MOST_BYTES = {"publish": 256 * _MIB, "confirm": 64 * _MIB, "consume": 256 * _MIB}
+_MOST_BYTES = 256 * _MIB
 """
-Of large bodies there are as many as have this size together.  txkombu lets 64 MiB wait,
-and so many may wait with 200 messages in flight.
+Of large bodies there are as many as have this size together.
 """
 
 
@@ -37,11 +36,10 @@ def compare_sizes(messages: int, rounds: int) -> Found:
     with Comparison(_CLIENTS, rounds) as comparison:
         for mode in _MODES:
             for size in SIZES:
-                count = max(min(messages, _MOST_BYTES[mode] // size), 2)
+                count = max(min(messages, _MOST_BYTES // size), 2)
                 taken[mode, size] = comparison.take(mode, size, count)
     head = (
-        f"At most {messages:,} messages and 256 MiB, with confirms 64 MiB;\n"
-        f"{rounds} paired rounds;\n"
+        f"At most {messages:,} messages and 256 MiB, {rounds} paired rounds;\n"
         f"{comparison.versions}.  Messages per second, and µs of CPU for each:"
     )
     parts = [head]

@@ -53,7 +53,7 @@ def confirm_window(job: Job, connection: Any) -> None:
     bodies = job.bodies()
     watch = Stopwatch()
     for number, body in enumerate(bodies):
-        while number - confirmed >= WINDOW:
+        while number - confirmed >= job.window:
             connection.drain_events()
         producer.publish(body, routing_key=job.queue, headers={}, **PROPERTIES)
     while confirmed < job.messages:

@@ -43,7 +43,7 @@ async def confirm(job: Job, channel: Any, reactor: Any) -> None:
         return channel.basic_publish("", job.queue, bodies[number], _properties())
 
     watch = Stopwatch()
-    await Window(job.messages, send).run()
+    await Window(job, send).run()
     watch.report(job.messages)
 
 

@@ -91,7 +91,7 @@ async def confirm(job: Job, channel: Any, reactor: Any) -> None:
         return confirmed
 
     watch = Stopwatch()
-    await Window(job.messages, send).run()
+    await Window(job, send).run()
     watch.report(job.messages)
 
 

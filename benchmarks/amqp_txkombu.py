@@ -36,7 +36,7 @@ async def confirm(job: Job, channel: Channel) -> None:
     producer = Producer(channel, TRANSIENT, routing_key=job.queue)
     payloads = job.payloads()
     watch = Stopwatch()
-    await Window(job.messages, lambda number: producer.publish(payloads[number])).run()
+    await Window(job, lambda number: producer.publish(payloads[number])).run()
     watch.report(job.messages)
 
 
@@ -81,7 +81,7 @@ async def confirm_bytes(job: Job, channel: Channel) -> None:
     """Publish bytes with confirms, 200 in flight."""
     publish = _publisher_of_bytes(job, channel, confirm=True)
     watch = Stopwatch()
-    await Window(job.messages, publish).run()
+    await Window(job, publish).run()
     watch.report(job.messages)
 
 

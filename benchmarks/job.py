@@ -17,6 +17,8 @@ WINDOW = 200
 """
 How many messages may be unconfirmed, or unacked.
 """
+_WINDOW_BYTES = 16 * 1024 * 1024
+"""Bytes that the bodies may have which are unconfirmed."""
 FEW = 10
 """
 How many of them each of many consumers may have.
@@ -62,6 +64,11 @@ class Job(NamedTuple):
     def arguments(self) -> list[str]:
         """The arguments as a command line."""
         return [str(each) for each in (self if self.consumers > 1 else self[:-1])]
+
+    @property
+    def window(self) -> int:
+        """How many messages may be unconfirmed: 200, or 16 MiB."""
+        return max(1, min(WINDOW, _WINDOW_BYTES // self.size))
 
     def payloads(self) -> list[dict[str, object]]:
         """Return an object for each message; after 2,000 or 64 MiB they repeat."""

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { WINDOW = 200, MULTIPLE = 50, DISTINCT = 2000, CHANNEL = 1 };
+enum { WINDOW = 200, WINDOW_BYTES = 16 << 20 };
+enum { MULTIPLE = 50, DISTINCT = 2000, CHANNEL = 1 };
 static const double MORE_CPU = 8e-6; /* seconds */
 
 static amqp_connection_state_t connection;
@@ -160,13 +161,18 @@ static uint64_t confirmed_up_to(uint64_t confirmed) {
     return ack->multiple ? ack->delivery_tag : confirmed + 1;
 }
 
+static uint64_t window(void) {
+    uint64_t fits = WINDOW_BYTES / size;
+    return fits < 1 ? 1 : fits < WINDOW ? fits : WINDOW;
+}
+
 static void confirm(void) {
-    uint64_t confirmed = 0;
+    uint64_t confirmed = 0, most = window();
     amqp_confirm_select(connection, CHANNEL);
     check_reply("confirm.select");
     start_watch();
     for (int number = 0; number < count; number++) {
-        while (number - confirmed >= WINDOW)
+        while (number - confirmed >= most)
             confirmed = confirmed_up_to(confirmed);
         publish_one(number);
     }

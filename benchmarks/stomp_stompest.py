@@ -81,7 +81,7 @@ async def publish(job: Job, client: Client) -> None:
         return waiting
 
     watch = Stopwatch()
-    await Window(job.messages, send).run()
+    await Window(job, send).run()
     watch.report(job.messages)
 
 

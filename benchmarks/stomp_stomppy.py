@@ -22,10 +22,10 @@ Seconds to wait for the end of a job.
 class Published(stomp.ConnectionListener):  # type: ignore[misc]  # it has no types
     """Counts receipts, and makes room in the window."""
 
-    def __init__(self, count: int) -> None:
-        self.room = Semaphore(WINDOW)
+    def __init__(self, job: Job) -> None:
+        self.room = Semaphore(job.window)
         self.done = Event()
-        self._left = count
+        self._left = job.messages
 
     def on_receipt(self, frame: Any) -> None:
         self._left -= 1
@@ -51,7 +51,7 @@ class Acking(stomp.ConnectionListener):  # type: ignore[misc]  # it has no types
 
 def publish(job: Job, connection: Any) -> None:
     """Publish with receipts, 200 in flight."""
-    listener = Published(job.messages)
+    listener = Published(job)
     connection.set_listener("", listener)
     bodies = job.bodies()
     watch = Stopwatch()

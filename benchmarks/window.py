@@ -9,20 +9,21 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from benchmarks.job import WINDOW
+from benchmarks.job import Job
 
 
 class Window:
     """
-    Keeps up to 200 messages in flight.
+    Keeps as many messages in flight as a job allows.
 
-    @param count: how many messages to publish in all.
+    @param job: tells how many messages to publish in all, too.
     @param publish: publishes the message of that number; its Deferred fires when
         confirmed.
     """
 
-    def __init__(self, count: int, publish: Callable[[int], Deferred[None]]) -> None:
-        self._count = count
+    def __init__(self, job: Job, publish: Callable[[int], Deferred[None]]) -> None:
+        self._count = job.messages
+        self._most = job.window
         self._publish = publish
         self._begun = self._confirmed = 0
         self._done: Deferred[None] = Deferred()
@@ -33,7 +34,7 @@ class Window:
 
         @return: fires when all are confirmed; fails if one is not.
         """
-        while self._begun < min(WINDOW, self._count):
+        while self._begun < min(self._most, self._count):
             self._next()
         return self._done
 
