@@ -76,8 +76,6 @@ class Content:
                 f"a body of {size} bytes is larger than {self._max_body}, "
                 "the max_message_size of this connection"
             )
-        if size >= LARGE:
-            keep_freed_memory()
         self._missing, self.listed = size, payload[_SIZES.size :]
         return not size
 
@@ -94,7 +92,11 @@ class Content:
         if self._missing < 0:
             raise ProtocolError("a body is longer than its header says")
         self._body.write(payload)
-        return not self._missing
+        if self._missing:
+            return False
+        if self._body.tell() >= LARGE:
+            keep_freed_memory()
+        return True
 
 
 class ContentAssembler:

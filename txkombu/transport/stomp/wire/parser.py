@@ -201,8 +201,6 @@ class StompFrameParser:
         if not 0 <= stop < len(source):
             self._frame = frame
             self._seek = len(source) - start
-            if self._seek >= LARGE:
-                keep_freed_memory()
             if self._length is None and len(source) - begin > self._max_body:
                 raise self._too_large("a body")
             return None, start
@@ -215,6 +213,8 @@ class StompFrameParser:
         else:
             with memoryview(source) as view:
                 frame.body = bytes(view[begin:stop])
+            if stop - begin >= LARGE:
+                keep_freed_memory()
         self._frame = None
         self._seek = 0
         return frame, stop + 1
