@@ -32,6 +32,8 @@ from txkombu.serialization import Registry, fast_json, json_codec
 
 EXAMPLES: Final = int(os.environ.get("TXKOMBU_EXAMPLES", "400"))
 JSON: Final = "application/json"
+LONG: Final = "xé" * 2048
+"""A text beside which the codec looks at few values one by one, and not at many."""
 
 
 class Color(enum.Enum):
@@ -176,7 +178,12 @@ class AgreeTests(SynchronousTestCase):
     """Each codec against the other."""
 
     def read(self, text: str) -> tuple[str, object]:
-        """Read a text with both, which must agree; return what they say."""
+        """
+        Read a text with both, which must agree; return what they say.  They must agree
+        on it beside a long text, too.
+        """
+        for whole in (f'["{LONG}",{text}]', f'[{text},"{LONG}"]'):
+            self.read_bytes(whole.encode(errors="surrogatepass"))
         error, result = outcome(json_codec.loads, text)
         fast_error, fast_result = outcome(fast_json.loads, text)
         self.assertEqual(fast_error, error, text)
@@ -195,7 +202,14 @@ class AgreeTests(SynchronousTestCase):
         self.assertEqual(exact(fast_result), exact(result), data)
 
     def write(self, value: object) -> None:
-        """Write a value with both, which must agree, up to how floats are written."""
+        """
+        Write a value with both, which must agree, up to how floats are written.  They
+        must agree on it beside a long text, too.
+        """
+        for whole in (value, [LONG, value], {"text": LONG, "value": value}):
+            self._write(whole)
+
+    def _write(self, value: object) -> None:
         error, result = outcome(json_codec.dumps, value)
         fast_error, fast_result = outcome(fast_json.dumps, value)
         self.assertEqual(fast_error, error, value)
@@ -274,6 +288,11 @@ class AgreeTests(SynchronousTestCase):
             self.write(value)
         error, _ = outcome(fast_json.dumps, 10**4301)
         self.assertEqual(error, outcome(json_codec.dumps, 10**4301)[0])
+
+    def test_mark_last(self) -> None:
+        """A typed value is found if its type is the last that has an underscore."""
+        error, value = self.read('{"__value__":"1.50","__type__":"decimal"}')
+        self.assertEqual((error, value), ("", decimal.Decimal("1.50")))
 
     def test_keys(self) -> None:
         """The last of several equal keys counts, in the place of the first."""

@@ -26,11 +26,11 @@ from .._util.validation import check_callable
 
 _T = TypeVar("_T")
 
-_TYPE = "__type__"
+TYPE: Final = "__type__"
 _VALUE = "__value__"
-MARK: Final = f'"{_TYPE}"'
+MARK: Final = f'"{TYPE}"'
 """The key in JSON text; within a string its quotes would be escaped."""
-_SHAPE = {_TYPE, _VALUE}
+_SHAPE = {TYPE, _VALUE}
 _SEPARATORS: Final = (",", ":")
 _PIECE: Final = 64 * 1024
 
@@ -204,7 +204,7 @@ class _Encoder(json.JSONEncoder):
 
     def _typed(self, marker: str, value: object) -> dict[str, object]:
         self.written += 1
-        return {_TYPE: marker, _VALUE: value}
+        return {TYPE: marker, _VALUE: value}
 
 
 def _refuse_lookalikes(text: str, written: int) -> None:
@@ -217,7 +217,7 @@ def _refuse_lookalikes(text: str, written: int) -> None:
     json.loads(text, object_hook=count)
     if found != written:
         raise ValueError(
-            f"a dict of exactly the keys {_TYPE} and {_VALUE} would be decoded as a "
+            f"a dict of exactly the keys {TYPE} and {_VALUE} would be decoded as a "
             "typed value; give it a third key, or use another serializer"
         )
 
@@ -225,7 +225,7 @@ def _refuse_lookalikes(text: str, written: int) -> None:
 def _revive(pairs: dict[str, Any]) -> object:
     if len(pairs) != len(_SHAPE) or pairs.keys() != _SHAPE:
         return pairs
-    marker = pairs[_TYPE]
+    marker = pairs[TYPE]
     read = _READERS.get(marker) if isinstance(marker, str) else None
     if read is None:
         raise ValueError(f"there is no typed value of type {shown(marker)}")
