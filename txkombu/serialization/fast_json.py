@@ -104,7 +104,7 @@ def _is_plain(value: object, most: int) -> bool:
 def _may_lose_float(data: bytes, shape: bytes) -> bool:
     """Return whether there may be a float among the nulls of the JSON."""
     # One byte is found many times as fast as four, and text has neither of these two.
-    if b"\x7f" not in shape and b"\xff" not in shape:
+    if 0x7F not in shape and 0xFF not in shape:
         return False
     return data.rfind(b"null") >= 0 and _not_finite(shape) is not None
 
