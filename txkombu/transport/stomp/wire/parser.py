@@ -40,6 +40,8 @@ _COMMANDS: Final = (MESSAGE, RECEIPT, ERROR)
 _ANSWERS: Final = (StompSpec.CONNECTED, ERROR)
 _TLS_ALERT: Final = b"\x15\x03"
 _ENDS_OF_LINE: Final = frozenset(b"\r\n")
+_CR: Final = ord("\r")
+_BACKSLASH: Final = ord("\\")
 _receipts = pattern(rb"(?:RECEIPT\nreceipt-id:[0-9]{1,20}\n\n\0[\r\n]*)+").match
 _numbers = pattern(rb"[0-9]+").findall
 _ESCAPE: Final = pattern(r"\\(.?)")
@@ -265,12 +267,12 @@ class StompFrameParser:
     def _frame_of(self, head: bytes) -> Frame:
         """Read a head, which is given without the last line's end."""
         command, *lines = head.decode("utf-8", "surrogateescape").split("\n")
-        if b"\r" in head:
+        if _CR in head:
             command = command.removesuffix("\r")
             lines = [line.removesuffix("\r") for line in lines]
         if command not in self._commands:
             check_begin(head[:16] + b"\n", *self._commands)
-        is_escaped = b"\\" in head and self._commands is _COMMANDS
+        is_escaped = _BACKSLASH in head and self._commands is _COMMANDS
         try:
             pairs = [
                 _unescaped(line) if is_escaped and "\\" in line else line.split(":", 1)
