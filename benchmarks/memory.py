@@ -9,9 +9,9 @@ import tracemalloc
 from collections.abc import Iterator
 
 from benchmarks.bodies import TURN
-from benchmarks.found import Found, noise
+from benchmarks.found import Found, measured_again, noise
 from benchmarks.quick_clock import QuickClock
-from benchmarks.report import Samples, module, paired, run
+from benchmarks.report import Figures, Samples, module, paired, run
 from benchmarks.tables import number, table
 from txkombu import BrokerConnection, Channel, Exchange, Producer, Queue
 from txkombu.transport.memory import MemoryBroker
@@ -60,9 +60,11 @@ def compare(messages: int, rounds: int) -> Found:
 
 def _measure(messages: int, depth: int, rounds: int) -> Samples:
     arguments = [str(max(messages, depth)), str(depth)]
-    return paired(
-        PROGRAMS, rounds, lambda name: run([*module(PROGRAMS[name]), *arguments])
-    )
+
+    def take(name: str) -> Figures:
+        return run([*module(PROGRAMS[name]), *arguments])
+
+    return measured_again(lambda: paired(PROGRAMS, rounds, take), OURS)
 
 
 def _rows(depth: int, samples: Samples) -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.admin import Admin
 from benchmarks.clients import STOMP_CLIENTS, Commands
-from benchmarks.found import Found, noise
+from benchmarks.found import Found, measured_again, noise
 from benchmarks.gates import STOMP_GATES, judge
 from benchmarks.job import Job
 from benchmarks.report import Figures, Samples, paired, run
@@ -65,7 +65,7 @@ class Comparison:
             self._admin.check(job)
             return figures
 
-        return paired(programs, rounds, take)
+        return measured_again(lambda: paired(programs, rounds, take))
 
 
 def compare(messages: int, rounds: int) -> Found:
