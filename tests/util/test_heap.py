@@ -14,6 +14,8 @@ from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txkombu._util import heap
+
 _ROOT = Path(__file__).parent.parent.parent
 _SIZE = 300_000
 _PAGES = _SIZE // os.sysconf("SC_PAGE_SIZE")
@@ -79,6 +81,11 @@ def stream_of(kind: str) -> bytes:
 
 class FreedMemoryTests(SynchronousTestCase):
     """One large body after the other uses the same memory."""
+
+    def test_no_memory(self) -> None:
+        """Where there is no memory for it, nothing happens."""
+        self.patch(heap, "_KEPT", sys.maxsize // 2)
+        heap.keep_freed_memory.__wrapped__()
 
     @skipUnless(platform.libc_ver()[0] == "glibc", "only the GNU C library has bounds")
     def test_faults(self) -> None:

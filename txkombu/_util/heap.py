@@ -4,6 +4,7 @@ Memory for large bodies.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
@@ -27,4 +28,5 @@ def keep_freed_memory() -> None:
     from then on.  A process in which bounds are set by environment variables keeps
     those, and other C libraries have no such bounds.
     """
-    bytes(_KEPT)
+    with suppress(MemoryError):
+        bytes(_KEPT)
