@@ -27,7 +27,6 @@ _RECEIVE = f"""
 import resource, sys
 from json import loads
 from tests.util.test_heap import stream_of
-from txkombu._util.heap import keep_freed_memory
 from txkombu.transport.amqp.wire.content import ContentAssembler
 from txkombu.transport.amqp.wire.methods import decode_method
 from txkombu.transport.amqp.wire.parser import AmqpFrameParser
