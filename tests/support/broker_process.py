@@ -47,6 +47,12 @@ def _own_ports() -> Sequence[int]:
     return _PORTS[int(number) :: int(count)]
 
 
+_candidates = random.sample(_own_ports(), len(_own_ports()))
+"""
+Ports that L{free_ports} has not returned yet, in the order of their use from the end.
+"""
+
+
 class BrokerFailed(Exception):
     """A broker did not start; the text ends with the tail of its log."""
 
@@ -67,12 +73,15 @@ def free_ports(count: int) -> list[int]:
     Find free ports of the loopback interface.
 
     Nothing else will listen on them either, so a broker that is started again can use
-    its ports again.
+    its ports again.  No port is returned twice, because those of a broker that does
+    not listen yet are free.
+
+    @raise IndexError: all ports were returned already.
     """
     found: list[int] = []
     while len(found) < count:
-        port = random.choice(_own_ports())
-        if port not in found and _is_free(port):
+        port = _candidates.pop()
+        if _is_free(port):
             found.append(port)
     return found
 

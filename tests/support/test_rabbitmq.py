@@ -11,7 +11,19 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import rabbitmq
-from tests.support.broker_process import Nodes
+from tests.support.broker_process import Nodes, free_ports
+
+
+class PortsTests(SynchronousTestCase):
+    """The ports of brokers."""
+
+    def test_never_twice(self) -> None:
+        """
+        No port is given twice, though nothing listens on those given before: one of a
+        node's other ports would be that of its port mapper.
+        """
+        given = [port for _ in range(150) for port in free_ports(2)]
+        self.assertEqual(len(set(given)), 300)
 
 
 class MissingTests(SynchronousTestCase):
