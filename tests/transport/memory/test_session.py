@@ -310,7 +310,7 @@ class MeddlingTests(MemoryTestCase):
         self.assertEqual(inbox.bodies, [b"1"])
         self.assertEqual(self.waiting(), [b"1", b"2", b"3"])
         self.assertTrue(
-            all(each.redelivered for each in self.broker.queue("q").waiting)
+            all(each.returns for each in self.broker.queue("q").waiting)
         )
 
     def test_delete_the_queue(self) -> None:

@@ -238,7 +238,7 @@ class DeliveryEvent:
         return Delivery(
             self.tag,
             "" if self.consumer is None else self.consumer.tag,
-            message.redelivered,
+            message.returns > 0,
             envelope.exchange,
             envelope.routing_key,
             message.body,

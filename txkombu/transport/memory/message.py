@@ -87,11 +87,6 @@ class BrokerMessage:
         if times:
             self.expires = now() + min(times) / 1000
 
-    @property
-    def redelivered(self) -> bool:
-        """Whether it has been handed out before."""
-        return self.returns > 0
-
     def handed_out(self) -> None:
         """Note its place, if this is the first time."""
         if not self.place:
