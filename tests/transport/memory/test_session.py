@@ -309,9 +309,7 @@ class MeddlingTests(MemoryTestCase):
         self.three()
         self.assertEqual(inbox.bodies, [b"1"])
         self.assertEqual(self.waiting(), [b"1", b"2", b"3"])
-        self.assertTrue(
-            all(each.returns for each in self.broker.queue("q").waiting)
-        )
+        self.assertTrue(all(each.returns for each in self.broker.queue("q").waiting))
 
     def test_delete_the_queue(self) -> None:
         """What was sent before a callback deletes the queue still comes."""
