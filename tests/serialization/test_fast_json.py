@@ -289,6 +289,23 @@ class AgreeTests(SynchronousTestCase):
         error, _ = outcome(fast_json.dumps, 10**4301)
         self.assertEqual(error, outcome(json_codec.dumps, 10**4301)[0])
 
+    def test_deep_tuples(self) -> None:
+        """Tuples have the same limits, and may not contain themselves."""
+        for depth in (200, 254, 255, 256, 300, 900, 2500, 100_000):
+            tuples: object = None
+            for _ in range(depth):
+                tuples = (tuples,)
+            for value in (tuples, [tuples], {"a": tuples}, {"a": LONG, "b": tuples}):
+                expected = outcome(json_codec.dumps, value)
+                self.assertEqual(outcome(fast_json.dumps, value), expected, depth)
+        in_list: list[object] = []
+        in_list.append((in_list,))
+        in_dict: dict[str, object] = {}
+        in_dict["children"] = ({"parent": in_dict},)
+        for value in (in_list, (in_list,), in_dict, [in_dict], {"a": (in_dict,)}):
+            self.assertRaises(ValueError, fast_json.dumps, value)
+            self.assertRaises(EncodeError, Registry().encode, value)
+
     def test_mark_last(self) -> None:
         """A typed value is found if its type is the last that has an underscore."""
         error, value = self.read('{"__value__":"1.50","__type__":"decimal"}')
@@ -351,8 +368,11 @@ class SwitchTests(SynchronousTestCase):
 
     def run_without(self, missing: str) -> str:
         """Run the codec and C{--version} in a Python without a library."""
-        code = (
-            f"import sys; sys.modules[{missing!r}] = None\n"
+        return self.run_after(f"import sys; sys.modules[{missing!r}] = None\n")
+
+    def run_after(self, code: str) -> str:
+        """Run the codec and C{--version} in a Python that has run other code."""
+        code += (
             "from txkombu.__main__ import main\n"
             "from txkombu.serialization import dumps, loads\n"
             "body = dumps([1e-7, 'é']).body\n"
@@ -379,3 +399,20 @@ class SwitchTests(SynchronousTestCase):
                 f"'[1e-07,\"\\xe9\"]' True\n{version}json by Python's json\n",
             )
         self.assertIn(f"json by {fast_json.LIBRARIES}\n", self.run_without("nothing"))
+
+    def test_depth_not_bounded(self) -> None:
+        """
+        An orjson that takes tuples of any depth, for which 3.12 and 3.13 crash, is not
+        used, and --version says why.
+        """
+        said = self.run_after(
+            "import orjson\n"
+            "orjson.dumps = lambda *_: b''\n"
+            "orjson.__version__ = '3.13.0'\n"
+        )
+        self.assertEqual(
+            said,
+            f"'[1e-07,\"\\xe9\"]' True\ntxkombu {txkombu.__version__}\n"
+            "json by Python's json, as orjson 3.13.0 crashes for deep tuples; install "
+            "another version\n",
+        )

@@ -76,15 +76,17 @@ JSON: Final = "json", json_codec.dumps, json_codec.loads, "application/json", "u
 """The arguments that json is registered with, if Python's is to be used."""
 
 FAST_JSON: tuple[str, Encoder, Decoder, str, str]
-"""The same with orjson and msgspec, if they are installed."""
+"""The same with orjson and msgspec, if they are installed and can be used."""
 FAST_UTF8: Decoder | None
 """Its decoder for the bytes of UTF-8."""
 JSON_LIBRARIES: str
 """What reads and writes JSON, with versions."""
 try:
     from . import fast_json
-except ImportError:
+except ModuleNotFoundError:
     FAST_JSON, FAST_UTF8, JSON_LIBRARIES = JSON, None, "Python's json"
+except ImportError as error:  # they are there, but cannot be used
+    FAST_JSON, FAST_UTF8, JSON_LIBRARIES = JSON, None, f"Python's json, as {error}"
 else:
     FAST_JSON = "json", fast_json.dumps, fast_json.loads, *JSON[3:]
     FAST_UTF8 = fast_json.loads_utf8

@@ -9,7 +9,9 @@ If a long text holds few values, looking at each of them finds all three sooner.
 msgspec knows neither NaN nor lone surrogates, and fails.  What either fails for is left
 to L{json_codec}, for its result or its error.
 
-Importing this module fails if one of the two libraries is not installed.
+Importing this module fails if one of the two libraries is not installed, or if orjson
+crashes the process for deep tuples, as 3.12 and 3.13 do: they bound the depth of lists
+and dicts only.
 """
 
 from __future__ import annotations
@@ -46,16 +48,40 @@ _BYTES_PER_VALUE: Final = 256
 """To look at a value takes as long as all passes over so many bytes."""
 _KEPT_AS_IS: Final = 16 * 1024
 """So many bytes of JSON are not copied."""
+_MOST_LEVELS: Final = 255
+"""Of so many levels orjson writes nothing, but fails."""
 _write = orjson.dumps
 _shape: Any = marshal.dumps  # of anything: it raises for what it does not take
 _read = msgspec.json.Decoder().decode
+
+
+def _check_depth() -> None:
+    """
+    Check that orjson bounds the depth of tuples.
+
+    @raise ImportError: it does not.
+    """
+    value: object = None
+    for _ in range(_MOST_LEVELS):
+        value = (value,)
+    try:
+        _write(value)
+    except TypeError:
+        return
+    raise ImportError(
+        f"orjson {orjson.__version__} crashes for deep tuples; install another version",
+        name="orjson",
+    )
+
+
+_check_depth()
 
 
 def dumps(value: object) -> bytes:
     """Write a value as L{json_codec.dumps} does, which also raises the same."""
     is_same = False
     try:
-        # first, as marshal takes exponential time for a value that contains itself
+        # first, as it fails for a value that contains itself, and marshal does not
         data = _write(value, None, _REFUSED)
         if len(data) >= _LONG:
             is_same = _is_plain(value, len(data) // _BYTES_PER_VALUE)
