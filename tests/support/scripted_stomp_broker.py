@@ -77,6 +77,7 @@ class ScriptedBroker:
     Accepts all connections, and answers every frame that asks for a receipt.
 
     @ivar lines: all connections, in order; the first is the session's own.
+    @ivar taken: the frames that were answered, in order.
     """
 
     def __init__(self, server: str, passed: Callable[[], object]) -> None:
@@ -86,6 +87,7 @@ class ScriptedBroker:
             has arrived.
         """
         self.lines: list[Line] = []
+        self.taken: list[Any] = []
         self._server = server
         self._passed = passed
 
@@ -113,6 +115,7 @@ class ScriptedBroker:
         return any_came
 
     def _take(self, line: Line, sent: Any) -> None:
+        self.taken.append(sent)
         headers = dict(sent.headers)
         if sent.command == "STOMP":
             greeting = {"version": "1.2", "heart_beat": "0,0", "server": self._server}

@@ -78,6 +78,33 @@ class DeclaringTests(SynchronousTestCase):
                     int(keeps),
                 )
 
+    def test_helper_ends_first(self) -> None:
+        """
+        The helper queue that tries a binding ends before the queue is bound, since
+        RabbitMQ 4.3 nacks for a moment what still goes to the helper.
+        """
+        for kind in ("topic", "fanout"):
+            self.open(SERVERS[0])
+            self.done(self.channel.queue_bind(QUEUE, Exchange("x", kind), "k", {}))
+            queues: dict[str, str] = {}
+            steps = []
+            for sent in self.broker.taken:
+                headers = dict(sent.headers)
+                if "x-queue-name" in headers:
+                    queues[headers["id"]] = headers["x-queue-name"]
+                if headers.get("id") in queues:
+                    is_bound = queues[headers["id"]] == QUEUE.name
+                    steps.append((sent.command, "queue" if is_bound else "helper"))
+            self.assertEqual(
+                steps,
+                [
+                    ("SUBSCRIBE", "helper"),
+                    ("UNSUBSCRIBE", "helper"),
+                    ("SUBSCRIBE", "queue"),
+                    ("UNSUBSCRIBE", "queue"),
+                ],
+            )
+
     def test_declared(self) -> None:
         """Queues that are declared."""
         for server in SERVERS:

@@ -29,7 +29,7 @@ cover both.  Helper queues are exclusive, keep no message, and go with their con
 to make one takes longer than all the rest.  RabbitMQ 4.3 nacks what is on its way to a
 queue that goes, whatever other queues have it, and the plugin then ends the publisher's
 connection; so a helper is bound by a key of its own where that is possible, and else it
-goes at once.
+goes at once, before the queue is bound.
 """
 
 from __future__ import annotations
@@ -318,23 +318,30 @@ class RabbitMQDialect(Dialect):
         to = route(bound.exchange, bound.routing_key, binds=True)
         async with pool.declaring() as socket:
             at = pool.own.get(queue.name, socket)
-            to_end = await self._try_to_bind(queue, to, socket, at is not socket)
+            to_end, helper = await self._try_to_bind(
+                queue, to, socket, at is not socket
+            )
+            # Before: RabbitMQ 4.3 routes to it for a moment after it has gone.
+            ending = [_end(socket, each) for each in helper]
+            if at is not socket:
+                await all_of(ending)
             id, done = _bind(at, to, queue.name, self._described(queue))
-            await done
+            await all_of([*ending, done])
             # Only now: if the binding is refused this is, too, and may be told first.
             await all_of([_end(at, id), *(_end(socket, each) for each in to_end)])
 
     async def _try_to_bind(
         self, queue: Queue, to: Route, socket: StompProtocol, is_own: bool
-    ) -> list[str]:
+    ) -> tuple[list[str], list[str]]:
         """
         Try all that may be refused when a queue is bound.
 
         @param is_own: whether it is an exclusive queue of this session, which is there.
         @return: the subscriptions that have to end before the connection serves others;
-            until then they keep others from consuming the queue exclusively.
+            until then they keep others from consuming the queue exclusively; and those
+            of helpers, which have to end before the queue is bound.
         """
-        to_end, waiting = [], []
+        to_end, waiting, helpers = [], [], []
         if not is_own:
             source = queue_destination(queue.name)
             id, done = socket.consume(source, _INDIVIDUAL, _NONE)
@@ -345,15 +352,15 @@ class RabbitMQDialect(Dialect):
             id, done = _bind(socket, Route(_KEYS_ALIKE, helper), helper, _FLEETING)
             # The first one keeps the helper there.
             if helper in socket.declared:
-                to_end.append(id)
+                helpers.append(id)
             socket.declared.add(helper)
         else:
             helper = helper_name(queue.name)
             id, done = _bind(socket, to, helper, _FLEETING)
-            to_end.append(id)
+            helpers.append(id)
         with _explained(helper):
             await all_of([*waiting, done])
-        return to_end
+        return to_end, helpers
 
     # --- deleting, emptying, getting -----------------------------------------
 
