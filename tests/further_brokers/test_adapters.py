@@ -10,7 +10,11 @@ from typing import Any
 from tests.contract import suite as contract_suite
 from tests.contract.capabilities import PIKA, TXAMQP
 from tests.further_brokers import roots
-from tests.further_brokers.test_suites import Contracting, limit_of_each
+from tests.further_brokers.test_suites import (
+    Contracting,
+    limit_of_each,
+    limit_of_each_first,
+)
 from txkombu.interfaces import IBrokerTransport
 from txkombu.transport.amqp.adapters.pika import PikaTransport
 from txkombu.transport.amqp.adapters.txamqp import TxAMQPTransport
@@ -42,6 +46,8 @@ for suite in roots.SUITES:
         broker = type(name, (Adapted,), {**told, "__module__": __name__})
         cases: dict[str, Any] = contract_suite.cases(broker, __name__)
         if suite == "sid":
-            cases[f"{name}ConsumeTests"].test_qos_of_channel = limit_of_each
+            broadened: Any = cases[f"{name}ConsumeTests"]
+            broadened.test_qos_of_channel = limit_of_each
+            broadened.test_qos_of_channel_first = limit_of_each_first
         globals().update(cases)
-del broker, cases
+del broadened, broker, cases

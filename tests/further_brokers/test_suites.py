@@ -73,6 +73,23 @@ async def limit_of_each(self: Harness) -> None:
     self.assertEqual(await self.ready(channel, queue), 1)
 
 
+async def limit_of_each_first(self: Harness) -> None:
+    """
+    Check that a limit that the channel had first applies to each of its consumers,
+    instead of higher prefetch counts.
+    """
+    channel = await self.channel()
+    await self.done(channel.basic_qos(4))
+    queues = [await self.queue(channel) for _ in range(3)]
+    inbox = Inbox()
+    for queue, count in zip(queues, (7, 100, 0), strict=True):
+        await self.put(channel, queue, *(b"%d" % number for number in range(9)))
+        await consume(channel, queue, queue.name, inbox, prefetch_count=count)
+    await inbox.first(12)
+    left = [await self.ready(channel, queue) for queue in queues]
+    self.assertEqual(left, [5, 5, 5])
+
+
 class Version(Conforming, Conformance):
     """The version of the RabbitMQ."""
 
@@ -95,4 +112,5 @@ for suite in roots.SUITES:
     globals()[f"{name}VersionTests"] = type(f"{name}VersionTests", (Version,), told)
 broadened: Any = cases["SidConsumeTests"]
 broadened.test_qos_of_channel = limit_of_each
+broadened.test_qos_of_channel_first = limit_of_each_first
 del Version, Conformance, broadened, cases, setup
