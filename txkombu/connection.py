@@ -225,7 +225,8 @@ class BrokerConnection:
         """
         Return the URL of the first alternate.
 
-        @param include_password: whether to show the password instead of C{**}.
+        @param include_password: whether to show the password instead of C{**}; one
+            that is asked for is never shown.
         """
         return self.core.settings.as_uri(include_password)
 
@@ -269,7 +270,10 @@ class BrokerConnection:
 
     @property
     def state(self) -> State:
-        """The state of the connection; see L{txkombu.core.lifecycle}."""
+        """
+        The state of the connection; its C{value} is one of idle, connecting, restoring,
+        connected, waiting, closing and closed.
+        """
         return self.core.state
 
     @property

@@ -133,7 +133,9 @@ class OptionsTests(SynchronousTestCase):
         self.file.write_text(f"consumers: [{{handler: '{H}:Feeds'}}]")
         options = self.parse("--config", str(self.file), "-b", "memory://x")
         self.assertEqual(options.connection.info()["hostname"], "x")
-        self.assertIn("broker: is missing", self.fault("--config", str(self.file)))
+        told = self.fault("--config", str(self.file))
+        self.assertIn("broker: is missing", told)
+        self.assertIn("--broker or TXKOMBU_BROKER can name a broker, too", told)
 
     def test_wrong(self) -> None:
         """Faults of the file are a usage error with a line for each."""

@@ -67,7 +67,10 @@ WHOLE: tuple[tuple[str, str], ...] = (
     (f"{RIGHT}\nlog: debug", "log: must be a mapping, which may have level, format"),
     (f"{RIGHT}\nlog: {{level: loud}}", "log.level: must be one of debug, info, warn"),
     (f"{RIGHT}\nlog: {{level: 3}}", "log.level: must be one of debug, info, warn"),
-    (f"{RIGHT}\nlog: {{format: xml}}", "log.format: must be one of text, json"),
+    (
+        f"{RIGHT}\nlog: {{format: xml}}",
+        "log.format: must be one of text, json, not 'xml'",
+    ),
     (f"{RIGHT}\nshutdown_timeout: soon", "shutdown_timeout: must be a number; it is a"),
     (f"{RIGHT}\nshutdown_timeout: -1", "shutdown_timeout: must be"),
     (f"{RIGHT}\nshutdown_timeout: .nan", "shutdown_timeout: must be"),

@@ -68,6 +68,12 @@ class SharedPasswordTests(PasswordTestCase):
         self.begin(self.connection(password=lambda: password))
         self.assertEqual(self.passwords(), ["token"] * 3)
 
+    def test_never_shown(self) -> None:
+        """A password that is asked for is in no URL, and neither is the default one."""
+        connection = BrokerConnection("amqp://ann@h", password=lambda: "secret")
+        uri = connection.as_uri(include_password=True)
+        self.assertEqual(uri, "amqp://ann:**@h:5672//")
+
     def test_returned_again_and_fails(self) -> None:
         """If that one fails, each of the logins fails with its error."""
         password: Deferred[str] = Deferred()

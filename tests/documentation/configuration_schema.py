@@ -100,7 +100,10 @@ def _of_class(cls: Any) -> dict[str, Any]:
         found = dict(_of_type(each.type))
         properties[each.name] = {"description": docs[each.name], **found}
     required = [
-        each.name for each in attrs.fields(cls) if each.default is attrs.NOTHING
+        each.name
+        for each in attrs.fields(cls)
+        # An option or the environment may name the broker of the service.
+        if each.default is attrs.NOTHING and each.type is not BrokerSection
     ]
     return {
         "type": "object",

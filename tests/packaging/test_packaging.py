@@ -128,7 +128,9 @@ class InstallTests(SynchronousTestCase):
     def check(self) -> None:
         """The plugin is listed, and its own options are shown."""
         self.assertRegex(self.twistd("--help"), r"(?m)^ +kombu +Host consumers")
-        self.assertIn("--broker", self.twistd("kombu", "--help"))
+        told = self.twistd("kombu", "--help")
+        self.assertIn("--broker", told)
+        self.assertIn("Example: twistd -n kombu -b amqp://", told)
 
     def test_nothing_installed(self) -> None:
         """Without an install there is no such command: the other tests can fail."""

@@ -152,7 +152,7 @@ class BrokerOptions(CommandOptions):
         try:
             return read_file(file, url, self["password-file"], once)
         except ConfigurationError as error:
-            raise usage.UsageError(str(error)) from None
+            raise usage.UsageError(_with_cure(error)) from None
 
     def _connection_to(self, url: str, named: str) -> BrokerConnection:
         path = self["password-file"]
@@ -166,6 +166,14 @@ class BrokerOptions(CommandOptions):
             return BrokerConnection(url, password=password)
         except ValueError as error:
             raise usage.UsageError(f"{named}: {error}") from None
+
+
+def _with_cure(error: ConfigurationError) -> str:
+    """Return the text of an error, and how else a broker can be given."""
+    missing = [("broker",), ("broker", "url")]
+    if any(each.path in missing and "missing" in each.text for each in error.problems):
+        return f"{error}\n--broker or {BROKER_VARIABLE} can name a broker, too"
+    return str(error)
 
 
 class QueueOptions(BrokerOptions):

@@ -99,6 +99,13 @@ class Options(BrokerOptions):
 
     opt_c = opt_consumer
 
+    def getUsage(self, width: int | None = None) -> str:
+        """Return the text of C{--help}."""
+        text = super().getUsage(width)
+        if isinstance(getattr(self, "parent", None), ServerOptions):
+            return text.replace("txkombu serve", "twistd -n kombu")
+        return text
+
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
         Parse the command line.

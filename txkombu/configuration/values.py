@@ -148,8 +148,10 @@ def _one_of(words: tuple[str, ...], value: Any) -> str:
     if isinstance(value, str) and value in words:
         return value
     allowed = f"one of {', '.join(words)}"
-    guess = did_you_mean(value.lower(), words) if isinstance(value, str) else ""
-    raise Wrong(f"must be {allowed}; {guess}") if guess else must_be(allowed, value)
+    if not isinstance(value, str):
+        raise must_be(allowed, value)
+    guess = did_you_mean(value.lower(), words)
+    raise Wrong(f"must be {allowed}{f'; {guess}' if guess else f', not {value!r}'}")
 
 
 def field_value(value: Any) -> Any:

@@ -177,8 +177,12 @@ class Settings:
         }
 
     def as_uri(self, include_password: bool = False) -> str:
-        """Return the URL of the first alternate, C{**} for its password."""
-        return self.alternates[0].as_uri(include_password)
+        """
+        Return the URL of the first alternate, C{**} for its password, and always for
+        one that is asked for.
+        """
+        is_known = self._credentials[-1].asked is None
+        return self.alternates[0].as_uri(include_password and is_known)
 
     def supports_exchange_type(self, type: str) -> bool:
         """

@@ -157,7 +157,7 @@ class RPCClient:
         **options: Any,
     ) -> Deferred[Any]:
         """
-        Publish a request, and wait for its reply.  To cancel the Deferred forgets the
+        Publish a request, and wait for its reply.  Cancelling the Deferred forgets the
         call; a server may handle it all the same.
 
         @param routing_key: with the default exchange, the name of the server's queue.
