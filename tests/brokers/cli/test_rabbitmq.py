@@ -301,7 +301,7 @@ class ProcessTests(RabbitMQCase):
             "(echo 1; echo 2; exec tail --pid=$$ -f /dev/null 2> /dev/null) | "
             f"$txkombu publish -q {name} -l & publish=$!\n"
             f"$txkombu consume {name} -f raw > out & consume=$!\n"
-            "until grep -q 2 out; do sleep 0.05; done\n"
+            "until grep -qs 2 out; do sleep 0.05; done\n"
             "kill -INT $publish; kill -TERM $consume\n"
             "wait $publish; echo $?; wait $consume",
             143,
