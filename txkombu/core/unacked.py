@@ -86,10 +86,8 @@ class UnackedMessages:
         """Acknowledge a message."""
         if multiple:
             self._forget_up_to(tag, "acknowledged")
-        else:  # as _settled, without a call: each message comes here
-            message = self.unsettled.pop(tag, None)
-            if message is not None and self.memory.held:
-                message.let_go()
+        else:
+            self._settled(tag)
         if self._channel.ack(tag, multiple) is _STALE:
             return succeed(_STALE)
         return self._channel.when_flushed()

@@ -318,12 +318,11 @@ class RabbitMQDialect(Dialect):
         to = route(bound.exchange, bound.routing_key, binds=True)
         async with pool.declaring() as socket:
             at = pool.own.get(queue.name, socket)
-            to_end, helper = await self._try_to_bind(
-                queue, to, socket, at is not socket
-            )
-            # Before: RabbitMQ 4.3 routes to it for a moment after it has gone.
-            ending = [_end(socket, each) for each in helper]
-            if at is not socket:
+            is_own = at is not socket
+            to_end, helpers = await self._try_to_bind(queue, to, socket, is_own)
+            # Before: RabbitMQ 4.3 routes to them for a moment after they have gone.
+            ending = [_end(socket, each) for each in helpers]
+            if is_own:  # bound on another connection, which does not wait for this one
                 await all_of(ending)
             id, done = _bind(at, to, queue.name, self._described(queue))
             await all_of([*ending, done])
