@@ -300,8 +300,14 @@ class RabbitMQ(Node):
     def allow_memory(self, share: float) -> None:
         """
         Raise the alarm for memory when more than this share is used; 0.4 is the usual.
+
+        When this returns all connections have been told of an alarm that this raises:
+        a connection that publishes before that is blocked by its next publish only.
         """
-        self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({share:.6f})")
+        self.evaluate(
+            f"vm_memory_monitor:set_vm_memory_high_watermark({share:.6f}), "
+            "rabbit_alarm:get_alarms()"  # answered after the alarm was handled
+        )
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue of the first virtual host, whoever uses it."""
