@@ -49,6 +49,7 @@ from .url.parser import host_given, parameters_for
 
 __all__ = [
     "BrokerConnection",
+    "State",
 ]
 
 OPERATION_TIMEOUT = 30.0

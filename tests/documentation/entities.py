@@ -53,7 +53,7 @@ BETWEEN_LAYERS: Final[Mapping[str, str]] = {
 DESCRIBED_BASES: Final = (Consumer, BrokerMixin, SimpleQueue)
 """Classes with sections of their own, to which those of their subclasses refer."""
 
-NOT_MADE: Final = ("Message",)
+NOT_MADE: Final = ("Message", "Binding", "ConfigurationError", "Plan", "Problem")
 """Classes that programs do not make, so that their arguments are of no use."""
 
 _TYPES: Final[Mapping[str, str]] = {
@@ -74,6 +74,8 @@ _TYPES: Final[Mapping[str, str]] = {
     "Encoder": "Callable[..., str | bytes]",
     "Decoder": "Callable[..., object]",
     "queue.Queue": "Queue",
+    "Path": "tuple[str | int, ...]",
+    "Destination": "object",
 }
 """Names of types that are not public, and what they stand for."""
 _NO_DEFAULT: Final = "required"
@@ -163,6 +165,8 @@ def shown_type(annotation: object) -> str:
 def shown_default(parameter: inspect.Parameter, owner: object) -> str:
     """Return the value that a parameter has if it is not given."""
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        return ""
+    if parameter.default is attrs.NOTHING:  # made for each object; the text says it
         return ""
     if parameter.default is parameter.empty:
         return _NO_DEFAULT

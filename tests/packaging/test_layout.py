@@ -26,7 +26,7 @@ PUBLIC: Final = {
     "txkombu.compression": (
         "Compressors compress decompress encoders register_compression"
     ),
-    "txkombu.connection": ("BrokerConnection"),
+    "txkombu.connection": ("BrokerConnection State"),
     "txkombu.entity": ("Entity Exchange Queue as_exchange binding"),
     "txkombu.exceptions": (
         "AccessRefused AuthenticationFailed BackpressureError BrokerError "

@@ -39,9 +39,12 @@ class ConfigurationError(ValueError):
     """
     A configuration file is wrong; the text has a line for each fault.
 
-    @param file: the name of the file.
-    @param problems: its faults, at least one.
+    @ivar file: the name of the file.
+    @ivar problems: its faults, in the order of their lines.
     """
+
+    file: str
+    problems: list[Problem]
 
     def __init__(self, file: str, problems: Iterable[Problem]) -> None:
         self.file = file

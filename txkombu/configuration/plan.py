@@ -58,7 +58,7 @@ class Plan:
     @ivar queues: the queues of the file, by name.
     @ivar declared: these queues, and those that consumers name.
     @ivar shutdown_timeout: seconds that running handlers have to finish.
-    @ivar log: what is logged.
+    @ivar log: what is logged; it has the C{level} and the C{format} of the file.
     @ivar http: the endpoint of health and metrics, or None.
     """
 

@@ -18,7 +18,18 @@ from .._util.state_machine import StateMachine
 
 
 class State(Enum):
-    """The state of a connection."""
+    """
+    The state of a connection.
+
+    @cvar IDLE: nothing has asked it to connect yet, or its first attempt failed.
+    @cvar CONNECTING: it makes an attempt at each of its URLs.
+    @cvar RESTORING: it has a session, and declares again what was declared before.
+    @cvar CONNECTED: it can be used.
+    @cvar WAITING: the session was lost, or could not be had again: it waits for the
+        next attempt.
+    @cvar CLOSING: C{close()} was called.
+    @cvar CLOSED: nothing is left of it; this is final.
+    """
 
     IDLE = "idle"
     CONNECTING = "connecting"

@@ -99,12 +99,14 @@ class Parameters:
     Everything needed to connect to one broker.
 
     @ivar transport: the URL scheme.
-    @ivar hostname: a host name, or an address without brackets; for C{memory} the
-        name of a broker in this process.
+    @ivar hostname: a host name, or an address without brackets, by default
+        C{"localhost"}; for C{memory} the name of a broker in this process, by default
+        C{""}.
     @ivar userid: C{"guest"} if not given.
     @ivar password: C{"guest"} if not given; never shown.
     @ivar virtual_host: C{"/"} if not given or empty.
-    @ivar port: by default, and for 0, that of the scheme; 0 if it needs none.
+    @ivar port: the number of a TCP port; by default, and for 0, that of the scheme,
+        which is 0 if it needs none.
     @ivar heartbeat: seconds; 0 turns heartbeats off.
     @ivar connect_timeout: seconds for TCP, TLS and login together.
     @ivar channel_max: the maximum number of channels; 0 is no limit.
@@ -116,7 +118,7 @@ class Parameters:
     @ivar wait_for_broker: whether a first attempt that fails is made again; C{None}
         leaves it to whoever connects.
     @ivar options: options that only this transport takes, by name, such as
-        C{dialect} of STOMP.
+        C{dialect} of STOMP; by default none.
     """
 
     transport: str = attrs.field(default="amqp")

@@ -286,7 +286,7 @@ def parameters_for(
     @param userid: the user's name; by default C{"guest"}.
     @param password: the user's password; by default C{"guest"}.
     @param virtual_host: by default C{"/"}.
-    @param port: by default that of the scheme.
+    @param port: the number of a TCP port; by default that of the scheme.
     @param transport: the scheme of hosts that are no URLs; by default C{"amqp"}.
     @param by_endpoint: whether an endpoint connects, so that the host is only the
         name that TLS checks.

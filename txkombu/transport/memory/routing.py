@@ -33,7 +33,7 @@ class Binding:
     @ivar source: the name of the exchange.
     @ivar destination: a queue or an exchange of the broker; by identity.
     @ivar key: the routing key or pattern.
-    @ivar arguments: what a headers exchange matches by.
+    @ivar arguments: what a headers exchange matches by; by default nothing.
     """
 
     source: str
