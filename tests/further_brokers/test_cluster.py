@@ -21,7 +21,9 @@ from tests.soak.cluster import ClusterClient, NodeKills
 from tests.soak.figures import Plan
 from tests.soak.scenario import Run
 from tests.soak.targets import on_rabbitmq
+from tests.support.paths import DOCS
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.snippets import files_of
 from txkombu import BrokerConnection, Consumer, Producer
 from txkombu.exceptions import Nacked
 
@@ -111,6 +113,40 @@ class ClusterTests(Faults):
         The publisher is connected to another node, and its connection is not affected.
         """
         await self.survives((2, 1, 0))
+
+
+class RecipeTests(Faults):
+    """The publisher of docs/howto/cookbook/clusters.rst."""
+
+    timeout = 400
+
+    def start_broker(self) -> RabbitMQ:
+        return cluster()[0]
+
+    @program
+    async def test_leader_gone(self) -> None:
+        """
+        It publishes as soon as the queue has a leader again, though its channel is
+        refused for as long as the dead node is away, and though nothing else fails.
+        """
+        page = DOCS.joinpath("howto/cookbook/clusters.rst").read_text("utf-8")
+        recipe: dict[str, Any] = {"__name__": "failover"}
+        exec(files_of(page)["failover.py"], recipe)
+        recipe["orders"] = queue = self.queue(queue_type="quorum")
+        async with BrokerConnection(cluster()[0].url, reactor=self.clock) as first:
+            await queue(first).declare()  # so its leader is on this node
+        async with BrokerConnection(cluster()[1].url, reactor=self.clock) as second:
+            publisher = recipe["SafePublisher"](reactor, second)
+            refused = publisher.producer
+            await refused.when_ready()
+            await deferToThread(self.broker.kill)
+            for number in range(3):
+                await publisher.publish(number)
+            self.assertIsNot(publisher.producer, refused)
+            self.assertFalse(self.broker.is_running)
+            await deferToThread(self.broker.start)
+            taken = [await queue(second).get(no_ack=True) for _ in range(3)]
+            self.assertEqual([each and each.payload for each in taken], [0, 1, 2])
 
 
 class SoakTests(TestCase):

@@ -4,7 +4,6 @@ Consumers whose handlers fail for a while, as the node they are connected to is 
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 
 from twisted.internet.defer import Deferred
@@ -90,13 +89,22 @@ class PolicyTests(Faults):
         self.fails_now = False
 
     async def publish_until(self, over: Deferred[None], queue: Queue) -> int:
-        """Publish numbers until the outage is over; return how many."""
-        producer = Producer(self.connect_to_all())
+        """
+        Publish numbers until the outage is over; return how many.
+
+        RabbitMQ 3.10 may refuse all that comes by a channel until a node that has died
+        is back, so another channel has its turn.
+        """
+        connection = self.connect_to_all()
+        producer = Producer(connection)
         number = 0
         while number < COUNT or not over.called:
-            with contextlib.suppress(Nacked):  # while the queue has no leader
+            try:
                 await producer.publish(number, queue.name, retry=True, timeout=DEADLINE)
                 number += 1
+            except Nacked:  # while the queue has no leader
+                await producer.close()
+                producer = Producer(connection)
             await self.pause(PAUSE)
         return number
 
