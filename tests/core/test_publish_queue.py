@@ -621,6 +621,32 @@ class DeadlineTests(PublisherTestCase):
         self.assertPhase(late, "was not sent")
         self.assertEqual(self.sent, [])
 
+    def test_behind_the_window(self) -> None:
+        """
+        Those that wait for the window, and are due with what fills it, are not sent in
+        the room that this leaves: they were not sent, and never will be.
+        """
+        self.up()
+        self.quietly(*self.fill())
+        waiting = [self.publish(b"late") for _ in range(10)]
+        self.clock.advance(30)
+        self.clock.advance(0)
+        self.assertNotIn(b"late", self.sent)
+        for each in waiting:
+            self.failureResultOf(each, NotSentInTime)
+
+    def test_behind_a_held_one(self) -> None:
+        """The same goes for those behind a message that has to be declared for."""
+        self.up()
+        waiting = [self.publish(b"held", held=True), self.publish(b"late")]
+        other = self.publish(b"later", timeout=60)
+        self.clock.advance(30)
+        for each in waiting:
+            self.failureResultOf(each, NotSentInTime)
+        self.clock.advance(0)
+        self.assertEqual(self.sent, [b"later"])
+        self.assertNoResult(other)
+
     def test_all_expire(self) -> None:
         """Ten thousand messages can expire at once."""
         waiting = [self.publish(timeout=5) for _ in range(MAX_PENDING)]

@@ -29,9 +29,20 @@ class Deadlines(Generic[K]):
     Calls C{expire(item)} for each item that was not discarded before its deadline.
 
     The timer goes on without items, as others will likely follow; L{stop} ends it.
+
+    @ivar is_expiring: whether items that are due are being expired just now, so that
+        some may be left that are due, too.
     """
 
-    __slots__ = ("_buckets", "_clock", "_expire", "_heads", "_listed", "_timer")
+    __slots__ = (
+        "_buckets",
+        "_clock",
+        "_expire",
+        "_heads",
+        "_listed",
+        "_timer",
+        "is_expiring",
+    )
 
     def __init__(self, clock: IReactorTime, expire: Callable[[K], None]) -> None:
         self._clock = steady(clock)
@@ -40,6 +51,7 @@ class Deadlines(Generic[K]):
         self._heads: list[tuple[float, float]] = []
         self._listed: set[float] = set()
         self._timer: IDelayedCall | None = None
+        self.is_expiring = False
 
     def schedule(self, item: K, timeout: float) -> None:
         """Expire an item, which must be new, after C{timeout} seconds."""
@@ -96,9 +108,11 @@ class Deadlines(Generic[K]):
 
     def _tick(self) -> None:
         self._timer = None
+        self.is_expiring = True
         try:
             self._expire_due()
         finally:
+            self.is_expiring = False
             if self._heads:
                 self._arm(self._heads[0][0])
 

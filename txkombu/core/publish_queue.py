@@ -272,7 +272,7 @@ class PublishQueue:
             self._turn += 1
             self._turn_bytes += len(message.body)
             if self._next_turn is None:
-                self._next_turn = self._clock.callLater(0, self._begin_turn)
+                self._await_turn()
             if self._turn > AT_ONCE and inner.called and inner.result is None:
                 later: Deferred[None] = Deferred()
                 self._sent.append(later)
@@ -307,6 +307,9 @@ class PublishQueue:
                 phase, message.inner = "waiting for an operation before it", None
             raise _not_in_time(message, phase) from None
         return _about_both(result) if message.is_written else result
+
+    def _await_turn(self) -> None:
+        self._next_turn = self._clock.callLater(0, self._begin_turn)
 
     def _begin_turn(self) -> None:
         self._next_turn = None
@@ -368,6 +371,10 @@ class PublishQueue:
     def resume(self) -> None:
         """Send what waits, as far as there is room, and fire L{when_ready}."""
         if self._resuming:
+            return
+        if self._deadlines.is_expiring:  # messages that wait may be next
+            if self._next_turn is None:
+                self._await_turn()
             return
         self._resuming = True
         try:
