@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 from txkombu import BrokerConnection, Consumer, Exchange, Message, Producer, Queue
 from txkombu._util.timeouts import CLOSE_TIMEOUT
 from txkombu.core.channel import Channel
+from txkombu.core.lifecycle import State
 from txkombu.exceptions import (
     AccessRefused,
     AuthenticationFailed,
@@ -27,8 +28,8 @@ from txkombu.exceptions import (
     SessionLost,
     TransportNotAvailable,
 )
-from txkombu.policy import retry
-from txkombu.service import ConsumerService
+from txkombu.policy import Halt, default, halt, retry
+from txkombu.service import ConsumerService, PublisherService
 from txkombu.service.broker_service import SHUTDOWN_TIMEOUT
 from txkombu.testing import BrokerTestCase
 
@@ -631,9 +632,12 @@ class StopTests(ServiceCase):
         self.assert_gone()
 
     def test_never_started(self) -> None:
-        """Stopping what was not started is done at once."""
+        """Stopping what was not started closes its connection; it can be started."""
         self.assertEqual(self.stop(), [None])
         self.successResultOf(self.service.when_stopped())
+        self.assertIs(self.service.connection.state, State.CLOSED)
+        self.start()
+        self.assertTrue(self.service.consuming)
 
     def test_while_connecting(self) -> None:
         """Stopping before there is a session gives the attempt up."""
@@ -806,6 +810,40 @@ class StopTests(ServiceCase):
         self.assertTrue(self.service.consuming)
         self.assertNoResult(self.service.when_stopped())
 
+    def test_given_up(self) -> None:
+        """Who gives up waiting for the stop ends the waiting only."""
+        publisher = PublisherService(self.connect())
+        self.service = ConsumerService(
+            self.connect(), self.worker, publisher=publisher, shutdown_timeout=5
+        )
+        self.start()
+        self.publish("slow")
+        given_up = self.service.stopService()
+        stopped = self.service.when_stopped()
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        self.assertNoResult(stopped)
+        self.assertTrue(publisher.running)
+        self.clock.advance(5)
+        self.flush()
+        self.successResultOf(stopped)
+        self.assertFalse(publisher.running)
+
+    def test_given_up_by_parent(self) -> None:
+        """A publisher above it that waits no longer does not keep it from its end."""
+        publisher = PublisherService(self.connect(), shutdown_timeout=5)
+        self.service = ConsumerService(self.connect(), self.worker, shutdown_timeout=30)
+        self.service.setServiceParent(publisher)
+        publisher.startService()
+        self.flush()
+        self.publish("slow")
+        stopped = self.service.when_stopped()
+        publisher.stopService()
+        for _ in range(60):
+            self.clock.advance(1)
+            self.flush()
+        self.successResultOf(stopped)
+
 
 class HaltTests(ServiceCase):
     """What trying again does not mend."""
@@ -902,6 +940,55 @@ class HaltTests(ServiceCase):
         self.start()
         self.assertTrue(self.service.running)
         self.assertIsNone(self.service.halted)
+
+    def test_while_starting(self) -> None:
+        """
+        A message of its first queue ends a consumer that is about to start the second
+        one: nothing is tried again after the service has stopped.
+        """
+        both = [WORK, Other.queues]
+        handled: list[object] = []
+
+        def halts(body: object, message: Message) -> None:
+            handled.append(body)
+            raise Halt
+
+        def fails(body: object, message: Message) -> None:
+            handled.append(body)
+            raise ZeroDivisionError("a fault")
+
+        def closes(body: object, message: Message) -> None:
+            handled.append(body)
+            message.ack()
+            consumers[-1].close()
+
+        consumers: list[Consumer] = []
+        self.publish("first")
+        for callback, policy in (
+            (halts, default),
+            (fails, halt),
+            (closes, default),
+        ):
+
+            def make(
+                channel: Channel, callback: Any = callback, policy: Any = policy
+            ) -> Consumer:
+                consumers.append(
+                    Consumer(channel, both, callbacks=[callback], on_failure=policy)
+                )
+                return consumers[-1]
+
+            self.service = self.make(make)
+            self.start()
+            self.clock.advance(1)
+            self.flush()
+            self.stop()
+            self.assertFalse(self.service.running)
+            self.successResultOf(self.service.when_stopped())
+            self.assertEqual(len(self.broker.sessions), 1)  # the test's own
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.flushLoggedErrors()
+        self.assertEqual(handled, ["first"] * 3)
 
     def test_halt(self) -> None:
         """A program may halt the service; starting it again forgets why."""

@@ -599,6 +599,21 @@ class Relay(Consumer):
         await message.ack()
 
 
+class NeverStartedTests(ServiceCase):
+    """Stopping a service that was never started."""
+
+    def test_closes(self) -> None:
+        """What waits fails, what is published later fails; it can be started then."""
+        waiting = self.publish(1)
+        self.assertEqual(self.stop(), [None])
+        self.failureResultOf(waiting, NotSent, ConnectionClosed)
+        self.failureResultOf(self.publish(2), ConnectionClosed)
+        self.assert_gone()
+        self.start()
+        self.result_of(self.publish(3))
+        self.assertEqual(self.bodies, [3])
+
+
 class ChildrenTests(ServiceCase):
     """Services that publish through it, as its children."""
 

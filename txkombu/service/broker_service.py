@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._util.validation import check_seconds
-from .._util.waiters import Waiters
+from .._util.waiters import SharedClose, Waiters
 from ..connection import BrokerConnection
 from ..exceptions import ConnectionClosed
 from .health import ServiceObserver
@@ -22,6 +22,7 @@ SHUTDOWN_TIMEOUT: Final = 30.0
 """Seconds that the work has to finish when a service stops."""
 
 R = TypeVar("R", bound=ConnectionRun)
+T = TypeVar("T")
 
 
 class BrokerService(Service, Generic[R]):
@@ -56,6 +57,7 @@ class BrokerService(Service, Generic[R]):
         self._timeout = check_seconds("shutdown_timeout", shutdown_timeout)
         self._log = log
         self._run: R | None = None
+        self._stopping: SharedClose | None = None
         self._observer: ServiceObserver | None = None
         self._is_over = True
         self._started: Waiters[None] = Waiters()
@@ -119,10 +121,11 @@ class BrokerService(Service, Generic[R]):
         if self.running:
             return
         self.halted = None
-        if self._run is not None:
+        if self._stopping is not None:
             self._replace_connection()
         self.connection.core.leave_shutdown()
         run = self._run = self._new_run()
+        self._stopping = SharedClose(lambda: self._end_run(run))
         self._is_over = False
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is not annotated
         try:
@@ -140,21 +143,24 @@ class BrokerService(Service, Generic[R]):
         @return: fires when everything is closed; never fails.
         """
         Service.stopService(self)  # what else there is to stop, the run stops
-        run = self._run
-        if run is None:
-            return succeed(None)
         self._started.fail(not_running())
+        if self._stopping is None:  # it was never started
+            self._stopping = SharedClose(self.connection.close)
+        return self._stopping.wait()
+
+    def _end_run(self, run: R) -> Deferred[None]:
         ending = run.end().addCallback(lambda _: self._after_run())
-        return ending.addCallback(self._ended, run)
+        return ending.addBoth(self._ended, run)
 
     def _after_run(self) -> Deferred[None]:
         """Stop what the run needs until its end."""
         return succeed(None)
 
-    def _ended(self, _: object, run: R) -> None:
+    def _ended(self, result: T, run: R) -> T:
         if self._run is run:
             self._is_over = True
             self._stopped.fire(None)
+        return result
 
     def halt(self, error: Exception) -> Deferred[None]:
         """

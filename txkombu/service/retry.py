@@ -77,8 +77,8 @@ def retry_until_done(
             yield call_and_wait(attempt)
             return
         except Exception as error:
-            if isinstance(error, CancelledError) and not is_wanted():
-                raise
+            if not is_wanted():  # the attempt was cancelled, whatever it made of that
+                raise CancelledError from error
             on_failure(error)
             if is_hopeless(error):
                 raise
