@@ -163,6 +163,7 @@ class ChannelConsumers:
             return tag
 
         def failed(failure: Failure) -> Failure:
+            subscription.stop()  # the broker may have ended it, and it tries again
             if group is not shared:
                 group.close(KombuError("the consumer was refused"))
             elif failure.check(ChannelError) and subscription.has_ended_channel:
