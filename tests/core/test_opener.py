@@ -88,6 +88,17 @@ class OpenerTests(SynchronousTestCase):
         self.assertIs(self.opener.state, ChannelState.OPEN)
         self.assertEqual(len(self.session.channels), 1)
 
+    def test_raising(self) -> None:
+        """What an operation raises fails it, whether or not the channel is open."""
+
+        def operate(channel: object) -> Deferred[None]:
+            raise ZeroDivisionError("a fault")
+
+        for _ in range(2):
+            failing = self.opener.call("dividing", operate)
+            self.failureResultOf(failing, ZeroDivisionError)
+            self.successResultOf(self.channel.basic_qos(1))
+
     def test_waits_for_consumers(self) -> None:
         """It is open when its consumers are started on the next session channel."""
         self.successResultOf(self.channel.consume(Queue("q"), print))

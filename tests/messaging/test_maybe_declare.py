@@ -91,3 +91,25 @@ class MaybeDeclareTests(BrokerTestCase):
                 self.producer.maybe_declare(wrong)  # type: ignore[arg-type]  # on purpose
         with self.assertRaisesRegex(TypeError, "retries"):
             self.producer.maybe_declare(Queue("feed"), retry=True, retries=3)
+
+
+class UndeclarableTests(BrokerTestCase):
+    """An exchange with an argument that cannot be sent."""
+
+    def test_each_time(self) -> None:
+        """Each publish fails at once, and nothing waits behind it."""
+        channel = self.result_of(self.connection.channel())
+        self.result_of(Queue("jobs")(channel).declare())
+        exchange = Exchange("undeclarable", arguments={"k": object()})
+        bad, good = Producer(channel, exchange, routing_key="k"), Producer(channel)
+        for _ in range(3):
+            first, second = bad.publish("a"), bad.publish("b")
+            other = good.publish("c", "jobs")
+            self.flush()
+            for each in (first, second):
+                reason = self.failureResultOf(each, TypeError)
+                self.assertIn("a object cannot be sent in a table", str(reason.value))
+            self.successResultOf(other)
+            failing = exchange(channel).declare()
+            self.failureResultOf(failing, TypeError)
+        self.assertEqual(self.broker.waiting_in("jobs"), 3)

@@ -14,7 +14,13 @@ from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.defer import (
+    Deferred,
+    fail,
+    inlineCallbacks,
+    maybeDeferred,
+    succeed,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -178,7 +184,7 @@ class ChannelOpener:
         """
         channel = self.session_channel
         if channel is not None:
-            began = operate(channel)
+            began = maybeDeferred(operate, channel)
         else:
             began = self.when_open().addCallback(operate)
         began.addErrback(self._not_begun, what, operate)
