@@ -24,6 +24,7 @@ from ..core.turn_budget import TurnBudget
 from ..interfaces import Settlement
 from ..message import Message
 from ..policy import FailurePolicy, Hold
+from .left_messages import is_over
 from .messages_by_consumer import MessagesByConsumer
 
 Handler = Callable[[Message], object]
@@ -189,9 +190,9 @@ class Dispatcher:
         Forget the messages of a lost session channel: the broker delivers them
         again, so they would be handled twice, and pile up with each loss.
         """
-        while self._waiting and self._waiting.first().is_back:
+        while self._waiting and is_over(self._waiting.first()):
             self._waiting.take_first()
-        while self._held and (oldest := self._held.first()).is_back:
+        while self._held and is_over(oldest := self._held.first()):
             self._end_hold(oldest)
 
     def set_handler(self, handler: Handler) -> None:
@@ -417,7 +418,7 @@ class Dispatcher:
         self._end_hold(message)
         if hold.requeue:
             self._hand_back(message)
-        elif not message.is_back:
+        elif not is_over(message):
             self._due.add(message, None)
         self._next()
 
@@ -461,7 +462,7 @@ class Dispatcher:
                 self._begin_first(self._waiting)
             while self._waiting and self._takers and self._may_hand_out():
                 message = self._waiting.take_first()
-                if not message.is_back:
+                if not is_over(message):
                     self._give(self._takers.popitem(last=False)[0], message)
         finally:
             self._handing_on = False
@@ -480,7 +481,7 @@ class Dispatcher:
 
     def _begin_first(self, messages: MessagesByConsumer[None]) -> None:
         message = messages.take_first()
-        if not message.is_back:
+        if not is_over(message):
             self._handle(message)
 
     def _wait_for_room(self) -> None:

@@ -32,7 +32,7 @@ class LeftMessages:
     def add(self, message: Message) -> None:
         """Keep one more message."""
         messages = self._messages
-        while messages and _is_over(messages[0]):
+        while messages and is_over(messages[0]):
             messages.popleft()
         messages.append(message)
         if len(messages) > self._many:
@@ -40,7 +40,7 @@ class LeftMessages:
 
     def look_at_all(self) -> None:
         """Forget all messages that are settled."""
-        left = [each for each in self._messages if not _is_over(each)]
+        left = [each for each in self._messages if not is_over(each)]
         self._messages = deque(left)
         self._many = 2 * len(left) + _FEW
 
@@ -52,5 +52,6 @@ class LeftMessages:
         return left
 
 
-def _is_over(message: Message) -> bool:
+def is_over(message: Message) -> bool:
+    """Return whether nothing is left to do: it was settled, or the broker has it."""
     return message.acknowledged or message.is_back

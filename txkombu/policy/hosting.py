@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from .._util.failure_record import FailureRecord
+from .._util.validation import check_seconds
 from ..entity import Queue
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ class Hold:
 
     @ivar seconds: how long.
     @ivar requeue: whether to requeue it then; otherwise its handler runs again.
+    @raise TypeError: C{seconds} is not a number.
+    @raise ValueError: it is negative, or not finite.
     """
 
-    seconds: float
+    seconds: float = attrs.field()
     requeue: bool = False
+
+    @seconds.validator
+    def _check(self, _: object, value: object) -> None:
+        check_seconds("seconds", value)
 
 
 class PolicyHost(Protocol):
