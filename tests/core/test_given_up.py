@@ -1,13 +1,14 @@
-"""Starts of consumers that are given up while the broker ends them."""
+"""Starts and attempts that are given up, and what is begun just then."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
-from txkombu import Consumer, Queue
-from txkombu.exceptions import KombuError
+from txkombu import Consumer, Producer, Queue
+from txkombu.exceptions import KombuError, NotSent
 from txkombu.testing import BrokerTestCase
 
 QUEUE = Queue("jobs")
@@ -57,3 +58,60 @@ class GivenUpTests(BrokerTestCase):
             self.result_of(self.connection.close())
             self.assertEqual(self.clock.getDelayedCalls(), [])
             self.connection = self.connect()
+
+
+class BegunInErrbacksTests(BrokerTestCase):
+    """What a program begins as an attempt to connect fails."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.result_of(QUEUE(self.connection).declare())
+        self.broker.refuse()
+        self.channel = self.connect(password=self.slow_password).default_channel
+        self.producer = Producer(self.channel, routing_key="jobs")
+        self.begun: list[Deferred[object]] = []
+
+    def slow_password(self) -> Deferred[str]:
+        """Have each attempt take its time."""
+        asked: Deferred[str] = Deferred()
+        self.clock.callLater(0.1, asked.callback, "secret")
+        return asked
+
+    def check(self, failing: Deferred[object]) -> None:
+        """Publish, and declare, in the errback: both wait for their own attempt."""
+
+        def failed(reason: Failure) -> None:
+            reason.trap(KombuError)
+            self.broker.accept()
+            self.begun = [
+                self.producer.publish("x"),
+                QUEUE(self.channel).declare(),
+                self.producer.publish("y", declare=[Queue("other")]),
+            ]
+
+        failing.addErrback(failed)
+        self.advance(5)
+        self.assertEqual(len(self.begun), 3)
+        for each in self.begun:
+            self.successResultOf(each)
+        self.assertEqual(self.broker.waiting_in("jobs"), 2)
+
+    def test_operation(self) -> None:
+        """In that of an operation."""
+        self.check(QUEUE(self.channel).declare())
+
+    def test_publish(self) -> None:
+        """In that of a publish."""
+        self.check(self.producer.publish("first"))
+
+    def test_publish_that_declares(self) -> None:
+        """In that of a publish that has to declare before; it was not sent."""
+        publishing = self.producer.publish("first", declare=[Queue("other")])
+        publishing.addErrback(self.note)
+        self.check(publishing)
+        self.assertEqual(self.kinds, [NotSent])
+
+    def note(self, reason: Failure) -> Failure:
+        """Note what it failed with."""
+        self.kinds = [reason.type]
+        return reason

@@ -329,10 +329,12 @@ class ChannelOpener:
         error = failure.value
         assert isinstance(error, Exception)
         self._has_failed = True
-        self._waiters.fail(error)
+        # What their errbacks begin waits for the next attempt.
+        waiters, self._waiters = self._waiters, Waiters()
         unanswered, self._is_unanswered = self._is_unanswered, False
         if not unanswered:
             self._owner.cannot_open(error)
+        waiters.fail(error)
         if self._owner.needs_channel and not isinstance(error, ConnectionClosed):
             self._log_failed(failure)
             self.ensure_open()
