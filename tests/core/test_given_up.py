@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -69,7 +70,7 @@ class BegunInErrbacksTests(BrokerTestCase):
         self.broker.refuse()
         self.channel = self.connect(password=self.slow_password).default_channel
         self.producer = Producer(self.channel, routing_key="jobs")
-        self.begun: list[Deferred[object]] = []
+        self.begun: list[Deferred[Any]] = []
 
     def slow_password(self) -> Deferred[str]:
         """Have each attempt take its time."""
@@ -77,7 +78,7 @@ class BegunInErrbacksTests(BrokerTestCase):
         self.clock.callLater(0.1, asked.callback, "secret")
         return asked
 
-    def check(self, failing: Deferred[object]) -> None:
+    def check(self, failing: Deferred[Any]) -> None:
         """Publish, and declare, in the errback: both wait for their own attempt."""
 
         def failed(reason: Failure) -> None:
