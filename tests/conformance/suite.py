@@ -732,6 +732,29 @@ class Consuming(Conformance):
         await Producer(self.connection, queue.exchange).publish(2)
         await self.when_got(2)
 
+    @program
+    async def test_no_name_yet(self) -> None:
+        """
+        A queue that was not declared, and so has no name, is refused: a broker could
+        take it for the one that was declared before on the channel.
+        """
+        channel = await self.connection.channel()
+        queue = self.queue()(channel)
+        await queue.declare()
+        await Producer(channel).publish(1, queue.name)
+        unnamed = Queue()(channel)
+        for operate in (
+            unnamed.purge,
+            unnamed.delete,
+            unnamed.get,
+            lambda: unnamed.consume(callback=print),
+            lambda: unnamed.bind_to(Exchange("amq.direct"), "key"),
+            lambda: unnamed.unbind_from(Exchange("amq.direct"), "key"),
+        ):
+            error = await self.fails(ValueError, operate())
+            self.assertIn("the queue has no name yet", str(error))
+        self.assertEqual(await self.drained(queue), [1])
+
     @needs(Can.QUEUE_COUNTS, Can.QUEUE_PURGE, Can.QUEUE_DELETE)
     @program
     async def test_purge_and_delete_count(self) -> None:

@@ -29,6 +29,7 @@ from .entity_operations import EntityOperations
 from .interfaces import ObservePublish
 from .opener import ChannelOpener
 from .publish_queue import PublishQueue, PublishRequest
+from .queue_names import check_named
 
 
 class ChannelCore:
@@ -147,6 +148,7 @@ class ChannelCore:
             return fail()
 
         def get(channel: ISessionChannel) -> Deferred[Message | None]:
+            check_named(queue)
             unacked = None if no_ack else self.opener.unacked
 
             def got(delivery: Delivery | None) -> Message | None:

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 
 from .._util.validation import check_arguments, check_short_string
 from ..entity import Exchange, Queue
-from ..interfaces import QueueDeclareOk
+from ..interfaces import ISessionChannel, QueueDeclareOk
 from .opener import ChannelOpener
+from .queue_names import check_named
 from .recorded_bindings import RecordedBinding
 from .topology import Topology
 
@@ -92,19 +93,23 @@ class EntityOperations:
             self._topology.queue_deleted(queue.name)
             return count
 
-        return self._opener.call(
-            f"deleting queue {queue.name!r}",
-            lambda channel: channel.queue_delete(queue, if_unused, if_empty),
-            [queue.name],
-        ).addCallback(deleted)
+        def delete(channel: ISessionChannel) -> Deferred[int | None]:
+            check_named(queue)
+            return channel.queue_delete(queue, if_unused, if_empty)
+
+        what = f"deleting queue {queue.name!r}"
+        deleting = self._opener.call(what, delete, [queue.name])
+        return deleting.addCallback(deleted)
 
     def purge_queue(self, queue: Queue) -> Deferred[int]:
         """Delete a queue's ready messages; fires with their number."""
-        return self._opener.call(
-            f"purging queue {queue.name!r}",
-            lambda channel: channel.queue_purge(queue),
-            [queue.name],
-        )
+
+        def purge(channel: ISessionChannel) -> Deferred[int]:
+            check_named(queue)
+            return channel.queue_purge(queue)
+
+        what = f"purging queue {queue.name!r}"
+        return self._opener.call(what, purge, [queue.name])
 
     def bind(
         self,

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from ..entity import Exchange, Queue
 from ..interfaces import ISessionChannel
+from .queue_names import check_named
 
 Key = tuple[object, ...]
 """Identifies one declaration."""
@@ -54,6 +55,7 @@ class RecordedBinding(NamedTuple):
         """Make the binding on a session channel."""
         destination, source, key, arguments = self
         if isinstance(destination, Queue):
+            check_named(destination)
             return channel.queue_bind(destination, source, key, arguments)
         return channel.exchange_bind(destination, source, key, arguments)
 
@@ -61,6 +63,7 @@ class RecordedBinding(NamedTuple):
         """Remove the binding on a session channel."""
         destination, source, key, arguments = self
         if isinstance(destination, Queue):
+            check_named(destination)
             return channel.queue_unbind(destination, source, key, arguments)
         return channel.exchange_unbind(destination, source, key, arguments)
 

@@ -20,6 +20,7 @@ from ..exceptions import ChannelClosed, ChannelError, ConsumerCancelled, Session
 from ..interfaces import Delivery, ISessionChannel
 from ..message import Message, Settler
 from .opener import ChannelOpener
+from .queue_names import check_named
 from .stream_position import StreamPosition, StreamSettler
 from .unacked import UnackedMessages
 
@@ -88,7 +89,9 @@ class Subscription:
 
         @param session_channel: the session channel.
         @return: fires when it runs; fails with the broker's refusal.
+        @raise ValueError: the queue has no name.
         """
+        check_named(self.queue)
         self._began_on = session_channel
         self._ended = False
         self.opener.begun[self] = None

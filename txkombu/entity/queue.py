@@ -43,7 +43,8 @@ class Queue(Entity):
     same key in C{queue_arguments}.
 
     @param name: at most 255 bytes of UTF-8; with C{""} the broker chooses a name
-        when the queue is declared.
+        when the queue is declared, and until then its other operations fail with
+        ValueError.
     @param exchange: an L{Exchange}, its name, or a list of L{binding}s; by default the
         default exchange, which reaches every queue by its name.
     @param routing_key: the key of the binding to C{exchange}; for the default
