@@ -180,13 +180,42 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertEqual(probes[2].outcome.returned, _returned("2"))
 
     def test_two_alike(self) -> None:
-        """Two publishes that look alike and both came back both fail."""
+        """
+        Two publishes that look alike and both came back both fail.  Of three that have
+        one verdict those are the last: RabbitMQ returns a message right before its
+        verdict, and has more to do for one that is in a queue.
+        """
         probes = [self.publish("same", True) for _ in range(3)]
         self.assertTrue(self.confirms.give_back(_returned("same")))
         self.assertTrue(self.confirms.give_back(_returned("same")))
         self.confirms.settle(3, True, True)
         kinds = [type(probe.outcome) for probe in probes]
-        self.assertEqual(kinds, [Unroutable, Unroutable, type(None)])
+        self.assertEqual(kinds, [type(None), Unroutable, Unroutable])
+
+    def test_alike_one_by_one(self) -> None:
+        """Of publishes that look alike, what came back is settled next."""
+        probes = [self.publish("same", True) for _ in range(4)]
+        for number in (3, 4):
+            self.assertTrue(self.confirms.give_back(_returned("same")))
+            self.confirms.settle(number, False, True)
+        self.confirms.settle(2, True, True)
+        kinds = [type(probe.outcome) for probe in probes]
+        none = type(None)
+        self.assertEqual(kinds, [none, none, Unroutable, Unroutable])
+
+    def test_alike_and_cancelled(self) -> None:
+        """One that was cancelled takes what came back of it; nothing is left."""
+        probes = [self.publish("same", True) for _ in range(3)]
+        probes[1].deferred.cancel()
+        self.assertTrue(self.confirms.give_back(_returned("same")))
+        self.confirms.settle(2, False, True)
+        self.assertTrue(self.confirms.give_back(_returned("same")))
+        self.confirms.settle(3, True, True)
+        self.assertIsNone(probes[0].outcome)
+        self.assertIsInstance(probes[2].outcome, Unroutable)
+        self.assertFalse(self.confirms.give_back(_returned("same")))
+        for kept in ("_alike", "_mandatory", "_returned", "_unplaced", "_waiting"):
+            self.assertFalse(getattr(self.confirms, kept), kept)
 
     def test_strangers(self) -> None:
         """Messages that came back and that nobody waits for are not recognized."""

@@ -51,6 +51,7 @@ class Confirms:
         "_mandatory",
         "_number",
         "_returned",
+        "_unplaced",
         "_unwaited",
         "_unwritten",
         "_waiting",
@@ -68,6 +69,7 @@ class Confirms:
         # Ordered, since the first of a dict from which many were removed is far away.
         self._alike: dict[_Kind, int | OrderedDict[int, None]] = {}
         self._returned: dict[int, Returned] = {}
+        self._unplaced: dict[_Kind, list[Returned]] = {}
 
     def select(self) -> None:
         """Note that the broker is told to confirm."""
@@ -125,22 +127,40 @@ class Confirms:
             if alike:
                 return
         del self._alike[kind]
+        self._unplaced.pop(kind, None)
 
     def give_back(self, message: Returned) -> bool:
         """
         Note that a message came back.
 
+        Of several publishes that are alike it is about the one that is settled next: a
+        return comes right before the confirm of its message, and messages that went to
+        queues may be confirmed later than others after them.
+
         @return: whether it is that of a publish without a verdict.
         """
         message_id = message.properties.get("message_id")
-        alike = self._alike.get((message.exchange, message.routing_key, message_id))
+        kind = message.exchange, message.routing_key, message_id
+        alike = self._alike.get(kind)
         if alike is None:
             return False
-        number = alike if isinstance(alike, int) else next(iter(alike))
-        if number in self._waiting:
-            self._returned[number] = message
-        self._forget_mandatory(number)
+        if not isinstance(alike, int):
+            self._unplaced.setdefault(kind, []).append(message)
+            return True
+        if alike in self._waiting:
+            self._returned[alike] = message
+        self._forget_mandatory(alike)
         return True
+
+    def _place(self, numbers: Iterable[int]) -> None:
+        """Find the publishes of what came back among those that are settled now."""
+        for number in sorted(numbers, reverse=True):  # the newest were returned last
+            kind = self._mandatory.get(number)
+            unplaced = None if kind is None else self._unplaced.get(kind)
+            if unplaced:
+                returned = unplaced.pop()
+                if number in self._waiting:
+                    self._returned[number] = returned
 
     # --- verdicts ------------------------------------------------------------
 
@@ -173,6 +193,8 @@ class Confirms:
                 verdict.callback(None)
 
     def _settle_each(self, numbers: Iterable[int], taken: bool) -> None:
+        if self._unplaced:
+            self._place(numbers)
         for verdict, returned in [self._pop(each) for each in numbers]:
             if verdict is None or verdict.called:
                 continue
@@ -219,7 +241,13 @@ class Confirms:
             whether it was written.
         """
         waiting = list(self._waiting.values())
-        for kept in (self._waiting, self._mandatory, self._alike, self._returned):
+        for kept in (
+            self._waiting,
+            self._mandatory,
+            self._alike,
+            self._returned,
+            self._unplaced,
+        ):
             kept.clear()
         last_written = self._number - self._unwritten
         for verdict in waiting:
