@@ -7,6 +7,7 @@ Each function prepares so much of the work, and returns what does it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -116,7 +117,7 @@ def headers_bindings(count: int) -> Work:
 
     def work() -> None:
         for each in range(count):
-            vhost.bind(queue, "amq.headers", "", {"id": each, "kind": "x"})
+            vhost.bind(lambda: queue, "amq.headers", "", {"id": each, "kind": "x"})
 
     return work
 
@@ -126,7 +127,8 @@ def deleted_queues(count: int) -> Work:
     vhost = _vhost()
     for each in range(count):
         vhost.declare_queue(Queue(f"q{each}"), {}, False, None)
-        vhost.bind(vhost.queues[f"q{each}"], "amq.topic", f"k{each}", {})
+        find = partial(vhost.queue, f"q{each}", None)
+        vhost.bind(find, "amq.topic", f"k{each}", {})
 
     def work() -> None:
         for each in range(count):

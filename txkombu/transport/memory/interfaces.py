@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ...exceptions import BrokerError
@@ -28,7 +28,7 @@ class QueueHost(Protocol):
         """Return the time in seconds."""
 
     def route(
-        self, exchange: Any, keys: Iterable[str], properties: Properties
+        self, exchange: Any, keys: Sequence[str], properties: Properties
     ) -> Sequence[Any]:
         """Return the queues that an exchange sends a message to."""
 

@@ -134,7 +134,10 @@ class MemoryQueue:
         )
 
     def _drop_over_limit(self) -> None:
+        """Drop from the head what is too much; other modes refuse publishes only."""
         meaning, waiting = self.meaning, self.waiting
+        if meaning.overflow != "drop-head":
+            return
         if meaning.max_length is not None:
             while len(waiting) > meaning.max_length:
                 dead_letter(self, waiting.pop(), MAXLEN)
@@ -144,6 +147,8 @@ class MemoryQueue:
 
     def requeue(self, messages: Iterable[BrokerMessage]) -> None:
         """Put messages that were handed out back to where they were."""
+        if self.deleted:
+            return
         limit = self.meaning.delivery_limit if self.meaning.quorum else None
         back = []
         for message in messages:
@@ -152,16 +157,15 @@ class MemoryQueue:
                 dead_letter(self, message, DELIVERY_LIMIT)
             else:
                 back.append(message)
-        if self.deleted:
-            return
         self.waiting.put_back(back)
         self._drop_over_limit()
         self.drop_expired()
         self.run()
 
     def reject(self, message: BrokerMessage) -> None:
-        """Drop a message that was handed out."""
-        dead_letter(self, message, REJECTED)
+        """Drop a message that was handed out; a deleted queue has none any more."""
+        if not self.deleted:
+            dead_letter(self, message, REJECTED)
 
     # --- time ----------------------------------------------------------------
 
@@ -220,7 +224,9 @@ class MemoryQueue:
         """Take one message for a get, if one waits."""
         self.touch()
         self.drop_expired()
-        return self.waiting.pop() if self.waiting else None
+        message = self.waiting.pop() if self.waiting else None
+        self.drop_expired()
+        return message
 
     def add_consumer(self, consumer: MemoryConsumer) -> None:
         """
@@ -229,7 +235,8 @@ class MemoryQueue:
         @raise Refused: another one is exclusive, or this one cannot be.
         """
         others = self._consumers
-        if others and (consumer.exclusive or next(iter(others)).exclusive):
+        alone = self.meaning.single_active and consumer.exclusive
+        if alone or (others and (consumer.exclusive or next(iter(others)).exclusive)):
             about = named("queue", self.name, self.vhost.name)
             raise Refused(403, f"{about} in exclusive use", self.name)
         others[consumer] = None
@@ -264,6 +271,8 @@ class MemoryQueue:
             next_consumer = self._rotation.next_consumer
             while waiting.count and (consumer := next_consumer()) is not None:
                 consumer.channel.send(consumer, waiting.pop())
+                if self._has_ages:
+                    self.drop_expired()
 
     def _hand_out(self, message: BrokerMessage) -> bool:
         if not self._consumers:

@@ -45,7 +45,7 @@ class TopologyChannel(MemoryChannelState):
         return self._ask(
             ids.EXCHANGE_BIND,
             lambda: self._vhost.bind(
-                self._vhost.exchange(destination.name),
+                lambda: self._vhost.exchange(destination.name),
                 source.name,
                 routing_key,
                 carried,
@@ -99,7 +99,7 @@ class TopologyChannel(MemoryChannelState):
         return self._ask(
             ids.QUEUE_BIND,
             lambda: self._vhost.bind(
-                self._queue(queue), exchange.name, routing_key, carried
+                lambda: self._queue(queue), exchange.name, routing_key, carried
             ),
         )
 

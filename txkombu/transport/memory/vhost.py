@@ -89,10 +89,10 @@ class VirtualHost:
         @param arguments: as a wire carried them, instead of those of C{declared}.
         """
         name = declared.name
-        if passive:
+        if passive and name:
             self.exchange(name)
             return
-        if declared.type not in self._types:
+        if not passive and declared.type not in self._types:
             raise Refused(503, f"unknown exchange type '{declared.type}'", name)
         if not name:
             raise _default_exchange()
@@ -138,15 +138,23 @@ class VirtualHost:
 
     def bind(
         self,
-        destination: MemoryQueue | MemoryExchange,
+        find: Callable[[], MemoryQueue | MemoryExchange],
         source: str,
         key: str,
         arguments: Mapping[str, object],
     ) -> None:
-        """Route what an exchange has for a key to a queue or exchange."""
-        if not source or not destination.name:
+        """
+        Route what an exchange has for a key to a queue or exchange.
+
+        @param find: returns the latter; what it raises comes after other refusals.
+        """
+        if not source:
             raise _default_exchange()
-        self.exchange(source).bind(Binding(source, destination, key, arguments))
+        exchange = self.exchange(source)
+        destination = find()
+        if not destination.name:
+            raise _default_exchange()
+        exchange.bind(Binding(source, destination, key, arguments))
 
     def unbind(
         self,
@@ -268,39 +276,52 @@ class VirtualHost:
     # --- messages ------------------------------------------------------------
 
     def route(
-        self, exchange: MemoryExchange, keys: Iterable[str], properties: Properties
+        self, exchange: MemoryExchange, keys: Sequence[str], properties: Properties
     ) -> list[MemoryQueue | ReplyQueue]:
         """Return the queues that an exchange sends a message to, each once."""
-        found: dict[MemoryQueue | ReplyQueue, None] = {}
+        queues: dict[MemoryQueue | ReplyQueue, None] = {}
+        seen = {exchange: None}
+        todo = [exchange]
+        while todo:
+            for each in self._next_of(todo.pop(), keys, properties):
+                if not isinstance(each, MemoryExchange):
+                    queues[each] = None
+                elif each not in seen:
+                    seen[each] = None
+                    todo.append(each)
+        return list(queues)
+
+    def _next_of(
+        self, exchange: MemoryExchange, keys: Sequence[str], properties: Properties
+    ) -> Iterable[MemoryQueue | ReplyQueue | MemoryExchange]:
+        """Return where one exchange sends it: to its alternate if no key fits."""
+        found: dict[MemoryQueue | ReplyQueue | MemoryExchange, None] = {}
         for key in keys:
-            found.update(dict.fromkeys(self._route(exchange, key, properties)))
-        return list(found)
+            if not exchange.name:
+                found.update(dict.fromkeys(self._named_by(key)))
+            else:
+                matching = exchange.router.match(key, properties)
+                found.update(dict.fromkeys(cast("Sequence[MemoryQueue]", matching)))
+        if not found and exchange.alternate is not None:
+            other = self.exchanges.get(exchange.alternate)
+            return () if other is None else (other,)
+        return found
+
+    def _named_by(self, key: str) -> Sequence[MemoryQueue | ReplyQueue]:
+        queue = self.queues.get(key) or self.replies.get(key)
+        return () if queue is None else (queue,)
 
     def _route(
         self, exchange: MemoryExchange, key: str, properties: Properties
     ) -> Sequence[MemoryQueue | ReplyQueue]:
+        """Route by one key; as L{route}."""
         if not exchange.name:
             queue = self.queues.get(key) or self.replies.get(key)
             return () if queue is None else (queue,)
         if not exchange.chained and exchange.alternate is None:
             # Then all of them are queues.
             return cast("Sequence[MemoryQueue]", exchange.router.match(key, properties))
-        queues: dict[MemoryQueue, None] = {}
-        seen = {exchange: None}
-        todo = [exchange]
-        while todo:
-            exchange = todo.pop()
-            found = exchange.router.match(key, properties)
-            if not found and exchange.alternate is not None:
-                other = self.exchanges.get(exchange.alternate)
-                found = () if other is None else (other,)
-            for each in found:
-                if isinstance(each, MemoryQueue):
-                    queues[each] = None
-                elif isinstance(each, MemoryExchange) and each not in seen:
-                    seen[each] = None
-                    todo.append(each)
-        return list(queues)
+        return self.route(exchange, (key,), properties)
 
     def publishable(self, name: str) -> MemoryExchange:
         """
