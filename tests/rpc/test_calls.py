@@ -631,7 +631,10 @@ class LossTests(RPCTestCase):
         self.flush()
 
     def test_reply_queue_deleted(self) -> None:
-        """If the reply queue goes, calls fail at once, and later ones are answered."""
+        """
+        If the reply queue goes, calls fail at once.  Later ones wait until there is
+        one again, and are answered.
+        """
         self.serve()
         self.client = RPCClient(self.connection, reply_queue=Queue("answers"))
         self.result_of(self.client.call("jobs", 1))
@@ -641,8 +644,28 @@ class LossTests(RPCTestCase):
         self.result_of(Queue("answers")(self.serving).delete())
         self.flush()
         self.failureResultOf(calling, OutcomeUnknown)
-        self.wait(3)
-        self.assertEqual(self.result_of(self.client.call("jobs", 2)), 4)
+        for number in (2, 3):
+            waiting = self.client.call("jobs", number)
+            self.flush()
+            self.assertNoResult(waiting)
+            self.wait(3)
+            self.assertEqual(self.successResultOf(waiting), 2 * number)
+            self.result_of(Queue("answers")(self.serving).delete())
+            self.flush()
+
+    def test_reply_queue_refused(self) -> None:
+        """A call that has no reply queue again until its deadline was not sent."""
+        self.serve()
+        answers = Queue("answers", auto_delete=True)
+        self.client = RPCClient(self.connection, timeout=10, reply_queue=answers)
+        self.result_of(self.client.call("jobs", 1))
+        self.result_of(Queue("answers")(self.serving).delete())
+        other = Queue("answers", exclusive=True)
+        self.result_of(other(self.serving).declare())
+        calling = self.client.call("jobs", 2)
+        self.wait(11)
+        self.failureResultOf(calling, NotSentInTime)
+        self.assertEqual(len(self.requests()), 1)
 
     def test_channel_error(self) -> None:
         """An error that ends the client's channel fails what is in flight."""

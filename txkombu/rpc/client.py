@@ -26,6 +26,7 @@ from ..core.lending import ChannelLender, lent_channel
 from ..entity import Exchange, Queue, as_exchange
 from ..exceptions import (
     ChannelClosed,
+    ConsumerCancelled,
     DecodeError,
     NotFound,
     NotSentInTime,
@@ -336,7 +337,7 @@ class RPCClient:
             try:
                 await self._consume()
                 return None
-            except (SessionLost, OperationTimeout) as error:
+            except (SessionLost, OperationTimeout, ConsumerCancelled) as error:
                 self._not_started = error
                 if not any(self._in_phase(_Phase.STARTING)):
                     return error
@@ -372,6 +373,8 @@ class RPCClient:
             refused, self._consumer = self._consumer, self._consumer_of(_own_queue())
             await refused.close()
             await self._consumer.consume()
+        if not self._consumer.is_consuming:
+            raise ConsumerCancelled("the broker ended it, and it tries again by itself")
 
     def _consumer_of(self, queue: Queue) -> Consumer:
         if self._end.begun:
@@ -418,7 +421,8 @@ class RPCClient:
                 self._fail_sent(call, error)
 
     def _queue_lost(self, tag: str, error: Exception) -> None:
-        """Fail the calls whose replies went with their queue."""
+        """Fail the calls whose replies went with their queue; others wait for it."""
+        self._is_ready = False
         for call in self._in_phase(_Phase.AWAITING):
             self._fail_sent(call, error)
 
