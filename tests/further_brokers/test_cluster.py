@@ -51,18 +51,23 @@ def cluster() -> list[RabbitMQ]:
     return _nodes
 
 
-class ClusterTests(Faults):
+class ClusterCase(Faults):
+    """Runs on the cluster; its broker is the first node."""
+
+    timeout = 400  # starting it blocks
+
+    def start_broker(self) -> RabbitMQ:
+        return cluster()[0]
+
+
+class ClusterTests(ClusterCase):
     """
     A cluster; each connection knows all its nodes.
 
     A quorum queue refuses messages while it has no leader: they are published again.
     """
 
-    timeout = 400  # starting it blocks
     repeated = (*Faults.repeated, Nacked)
-
-    def start_broker(self) -> RabbitMQ:
-        return cluster()[0]
 
     def connect_in_order(self, *nodes: int) -> BrokerConnection:
         """Make a connection that tries these nodes in turn."""
@@ -115,13 +120,8 @@ class ClusterTests(Faults):
         await self.survives((2, 1, 0))
 
 
-class RecipeTests(Faults):
+class RecipeTests(ClusterCase):
     """The publisher of docs/howto/cookbook/clusters.rst."""
-
-    timeout = 400
-
-    def start_broker(self) -> RabbitMQ:
-        return cluster()[0]
 
     @program
     async def test_leader_gone(self) -> None:

@@ -9,10 +9,8 @@ from collections import Counter
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from tests.brokers.recovery.test_rabbitmq import Faults
 from tests.conformance.suite import program
-from tests.further_brokers.test_cluster import cluster
-from tests.support.rabbitmq import RabbitMQ
+from tests.further_brokers.test_cluster import ClusterCase, cluster
 from txkombu import BrokerConnection, Consumer, Message, Producer, Queue
 from txkombu.exceptions import Nacked, PublishError
 from txkombu.policy import default, delayed, park
@@ -24,7 +22,7 @@ DEADLINE = 120.0
 PAUSE = 0.005
 
 
-class PolicyTests(Faults):
+class PolicyTests(ClusterCase):
     """
     A quorum queue, and a handler that fails until the killed node is back.
 
@@ -32,8 +30,6 @@ class PolicyTests(Faults):
     @ivar handled: how often each number was handled.
     @ivar parked: how often each number was parked.
     """
-
-    timeout = 400
 
     def setUp(self) -> None:
         super().setUp()
@@ -43,9 +39,6 @@ class PolicyTests(Faults):
         self.parked: Counter[int] = Counter()
         # The last is what the policies meet while the node goes away.
         self.addCleanup(self.flushLoggedErrors, ConnectionError, PublishError)
-
-    def start_broker(self) -> RabbitMQ:
-        return cluster()[0]
 
     def sweeper(self) -> BrokerConnection:
         return self.connect_to_all()

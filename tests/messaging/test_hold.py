@@ -19,7 +19,9 @@ class HoldTests(BrokerTestCase):
         super().setUp()
         self.handled: list[tuple[object, bool]] = []
         self.producer = Producer(self.connection, routing_key="jobs")
-        self.addCleanup(self.flushLoggedErrors)
+        self.addCleanup(
+            self.flushLoggedErrors, ZeroDivisionError, TypeError, ValueError
+        )
 
     def consume(self, **options: Any) -> Consumer:
         """Start a consumer of the queue."""

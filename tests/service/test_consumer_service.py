@@ -639,6 +639,16 @@ class StopTests(ServiceCase):
         self.start()
         self.assertTrue(self.service.consuming)
 
+    def test_never_started_but_connected(self) -> None:
+        """It has stopped when the connection that it was given is closed."""
+        self.result_of(self.service.connection.connect())
+        self.service.stopService()
+        stopped = self.service.when_stopped()
+        self.assertNoResult(stopped)
+        self.flush()
+        self.successResultOf(stopped)
+        self.assert_gone()
+
     def test_while_connecting(self) -> None:
         """Stopping before there is a session gives the attempt up."""
         self.service.startService()
@@ -987,7 +997,7 @@ class HaltTests(ServiceCase):
             self.successResultOf(self.service.when_stopped())
             self.assertEqual(len(self.broker.sessions), 1)  # the test's own
             self.assertEqual(self.clock.getDelayedCalls(), [])
-            self.flushLoggedErrors()
+            self.flushLoggedErrors(Halt, ZeroDivisionError, ChannelClosed)
         self.assertEqual(handled, ["first"] * 3)
 
     def test_halt(self) -> None:

@@ -145,18 +145,22 @@ class BrokerService(Service, Generic[R]):
         Service.stopService(self)  # what else there is to stop, the run stops
         self._started.fail(not_running())
         if self._stopping is None:  # it was never started
-            self._stopping = SharedClose(self.connection.close)
+            self._is_over = False
+            self._stopping = SharedClose(self._end_unstarted)
         return self._stopping.wait()
 
     def _end_run(self, run: R) -> Deferred[None]:
         ending = run.end().addCallback(lambda _: self._after_run())
         return ending.addBoth(self._ended, run)
 
+    def _end_unstarted(self) -> Deferred[None]:
+        return self.connection.close().addBoth(self._ended, None)
+
     def _after_run(self) -> Deferred[None]:
         """Stop what the run needs until its end."""
         return succeed(None)
 
-    def _ended(self, result: T, run: R) -> T:
+    def _ended(self, result: T, run: R | None) -> T:
         if self._run is run:
             self._is_over = True
             self._stopped.fire(None)

@@ -89,13 +89,13 @@ class VirtualHost:
         @param arguments: as a wire carried them, instead of those of C{declared}.
         """
         name = declared.name
-        if passive and name:
-            self.exchange(name)
-            return
         if not passive and declared.type not in self._types:
             raise Refused(503, f"unknown exchange type '{declared.type}'", name)
         if not name:
             raise _default_exchange()
+        if passive:
+            self.exchange(name)
+            return
         if name in self.exchanges:
             self.exchanges[name].check_equivalent(declared, arguments)
             return
@@ -316,8 +316,7 @@ class VirtualHost:
     ) -> Sequence[MemoryQueue | ReplyQueue]:
         """Route by one key; as L{route}."""
         if not exchange.name:
-            queue = self.queues.get(key) or self.replies.get(key)
-            return () if queue is None else (queue,)
+            return self._named_by(key)
         if not exchange.chained and exchange.alternate is None:
             # Then all of them are queues.
             return cast("Sequence[MemoryQueue]", exchange.router.match(key, properties))
